@@ -1,0 +1,100 @@
+// Package sources says what a source of secrets is. Each backend has a package
+// of its own below this one; none of them knows anything of documents or
+// fields.
+package sources
+
+import (
+	"context"
+	"log/slog"
+	"time"
+)
+
+// MaxValue is the largest value, in bytes, that is taken from any source. AWS
+// allows 65,536 and GCP as much; the limit is here to bound memory where a
+// source has none of its own, such as a file.
+const MaxValue = 1 << 20
+
+// Result is the answer for one name: a value with its version, or an error.
+type Result struct {
+	Value   Secret
+	Version string // changes when the value does; may be shown; empty where the backend has none
+	Err     error  // an *Error, or nil
+}
+
+// Calls foretells the requests that a Fetch will make, for plans and for people
+// who pay for them. Retries and signing in are not counted.
+type Calls struct {
+	Batch  int // requests that carry many names
+	Single int // requests that carry one name
+	// IfRefused is the number of single-name requests made in place of the
+	// batches if the backend refuses batches: 0 where no batch is planned.
+	IfRefused int
+}
+
+// Total is the number of requests when nothing is refused.
+func (c Calls) Total() int { return c.Batch + c.Single }
+
+// Source is where secrets come from. It is safe for concurrent use.
+type Source interface {
+	// Fetch asks for each of names once and answers for every one of them. The
+	// map has an entry for each name, and none else. names must be distinct.
+	// When ctx ends, the names without an answer get an error of kind
+	// Unreachable.
+	Fetch(ctx context.Context, names []string) map[string]Result
+
+	// Plan foretells the requests of Fetch(ctx, names). It makes none itself.
+	Plan(names []string) Calls
+
+	// Ping makes the cheapest request that shows the backend to be reachable
+	// and willing: it reads name, or, where name is empty, lists one secret.
+	// A secret that does not exist is an error like any other.
+	Ping(ctx context.Context, name string) error
+
+	// Describe says in a few words where the secrets come from, without
+	// anything secret: `aws-secrets-manager in eu-west-1`.
+	Describe() string
+
+	// Close ends what the source has open. It does not wait for a Fetch.
+	Close() error
+}
+
+// Settings are the members of a backend's block (vault_store.aws and the like)
+// with `env.` references already resolved. A key that the block does not have
+// is absent; keys are matched exactly.
+type Settings map[string]Secret
+
+// Text gives the setting as text, and "" where it is absent.
+func (s Settings) Text(key string) string { return string(s[key].Reveal()) }
+
+// Options are what a backend needs to know beyond its block.
+type Options struct {
+	// Getenv looks up an environment variable. It is never nil.
+	Getenv func(string) (string, bool)
+	// Warn is told of what does not stop the work but should be seen, such as
+	// a secret file that others may read. One short line, lower case, no full
+	// stop, nothing secret. It is never nil and is safe for concurrent use.
+	Warn func(string)
+	// Log takes detail for `--verbose`. It is never nil.
+	Log *slog.Logger
+	// CallTimeout bounds each attempt of each request. Zero means the
+	// backend's own default.
+	CallTimeout time.Duration
+	// BatchOff asks for one request a name even where the backend has batches.
+	BatchOff bool
+	// Dir is the folder that relative paths in the settings start from: that
+	// of the document. Empty means the working directory.
+	Dir string
+}
+
+// Opener makes a source from a block. It makes no request and wants no
+// credentials: those are had at the first Fetch or Ping. Settings it does not
+// know, lacks or cannot use are an error of kind BadSettings that names them.
+type Opener func(ctx context.Context, settings Settings, opts Options) (Source, error)
+
+// Backend is one entry of the list of backends that a program knows.
+type Backend struct {
+	Type  string   // the value of vault_store.type: `aws-secrets-manager`
+	Block string   // the member of vault_store with its settings: `aws`
+	Keys  []string // the settings it knows, sorted
+	Open  Opener
+}
