@@ -1,0 +1,267 @@
+//go:build unix
+
+package publish
+
+import (
+	"bufio"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+)
+
+// posix says that files have owners and modes.
+const posix = true
+
+// openRead opens what may turn out to be no file at all: a pipe must not hold
+// us up.
+const openRead = os.O_RDONLY | unix.O_NONBLOCK
+
+// maxLinks is the number of links after which Linux gives up too.
+const maxLinks = 40
+
+// locate follows path, one name at a time, to where the file itself stands, and
+// notes it in t. It gives what is there, or nil.
+func (t *Target) locate(path string) (fs.FileInfo, error) {
+	at, rest := "/", strings.Split(path, "/")
+	if !filepath.IsAbs(path) {
+		// Not os.Getwd, which believes $PWD with its links: nobody typed those.
+		wd, err := syscall.Getwd()
+		if err != nil {
+			return nil, t.refuse("cannot find the working directory", "give an absolute path", err)
+		}
+		rest = append(strings.Split(wd, "/"), rest...)
+	}
+	for links := 0; len(rest) > 0; {
+		name, last := rest[0], len(rest) == 1
+		rest = rest[1:]
+		switch name {
+		case "", ".":
+			continue
+		case "..":
+			at = filepath.Dir(at) // at has no links, so this is where .. leads
+			continue
+		}
+		here := filepath.Join(at, name)
+		// Behind these are open files, which a rename does not reach.
+		if strings.HasPrefix(here, "/proc/") || here == "/dev/fd" {
+			return nil, t.refuse("leads to "+here+", which is no place for a file", hintFile, nil)
+		}
+		info, err := os.Lstat(here)
+		switch {
+		case errors.Is(err, fs.ErrNotExist) && last:
+			t.at(at, name)
+			return nil, nil
+		case errors.Is(err, fs.ErrNotExist):
+			return nil, t.noDirectory(here, err)
+		case err != nil:
+			return nil, t.refuse("cannot look at "+here, "", err)
+		case info.Mode()&fs.ModeSymlink != 0:
+			if links++; links > maxLinks {
+				return nil, t.refuse("leads through too many links", "see where they lead: namei -l "+path, syscall.ELOOP)
+			}
+			if err := t.checkLink(at, info); err != nil {
+				return nil, err
+			}
+			to, err := os.Readlink(here)
+			if err != nil {
+				return nil, t.refuse("cannot read the link "+here, "", err)
+			}
+			if filepath.IsAbs(to) {
+				at = "/"
+			}
+			rest = append(strings.Split(to, "/"), rest...)
+		case last:
+			t.at(at, name)
+			return info, nil
+		case !info.IsDir():
+			return nil, t.refuse(here+" is not a directory", "", nil)
+		default:
+			t.warn(here, info)
+			at = here
+		}
+	}
+	// The path ended in a dot, or a link in a slash.
+	t.at(filepath.Dir(at), filepath.Base(at))
+	return os.Lstat(at)
+}
+
+// checkLink refuses a link in dir that somebody else made or could remake.
+func (t *Target) checkLink(dir string, link fs.FileInfo) error {
+	path, why := filepath.Join(dir, link.Name()), ""
+	if uid, _ := ids(link); !trusted(uid) {
+		why = fmt.Sprintf("it belongs to uid %d", uid)
+	} else if info, err := os.Lstat(dir); err != nil {
+		return t.refuse("cannot look at "+dir, "", err)
+	} else if uid, _ := ids(info); !trusted(uid) {
+		why = fmt.Sprintf("its directory belongs to uid %d", uid)
+	} else if by := writers(info); by != "" {
+		why = fmt.Sprintf("its directory is writable by %s", by)
+	}
+	if why == "" {
+		return nil
+	}
+	return t.refuse(fmt.Sprintf("the link %s is not followed: %s, so others than us (uid %d) and root may decide where it leads", path, why, os.Geteuid()),
+		"give the path that the link leads to, if that is what you mean", nil)
+}
+
+// warn notes who besides us could replace the published file, or a directory on
+// the way to it. The file's future owner may. In a sticky directory others
+// cannot: each thing there is its owner's.
+func (t *Target) warn(path string, dir fs.FileInfo) {
+	uid, _ := ids(dir)
+	by := writers(dir)
+	switch {
+	case !trusted(uid) && uid != t.owner.UID:
+		by = fmt.Sprintf("uid %d, its owner", uid)
+	case dir.Mode()&fs.ModeSticky != 0:
+		return
+	}
+	if by != "" {
+		t.Warnings = append(t.Warnings, fmt.Sprintf("%s: others could replace this file: the directory %s is writable by %s", t.given, path, by))
+	}
+}
+
+// trusted reports whether a user could do as much without any link of ours.
+func trusted(uid int) bool { return uid == 0 || uid == os.Geteuid() }
+
+// writers says who besides a directory's owner may make links and files in it.
+func writers(dir fs.FileInfo) string {
+	switch mode := dir.Mode(); {
+	case mode&0o002 != 0:
+		return "everybody"
+	case mode&0o020 != 0:
+		return "its group"
+	}
+	return ""
+}
+
+// checkOwner refuses an owner that the system would not let us set.
+func (t *Target) checkOwner() error {
+	uid, gid := t.owner.UID, t.owner.GID
+	if t.owner == ours || mayChown() {
+		return nil
+	}
+	groups, _ := os.Getgroups()
+	if (uid < 0 || uid == os.Geteuid()) && (gid < 0 || gid == os.Getegid() || slices.Contains(groups, gid)) {
+		return nil
+	}
+	return t.refuse(fmt.Sprintf("cannot give the file to %s: this process is uid %d and lacks CAP_CHOWN", t.owner, os.Geteuid()), hintOwner, syscall.EPERM)
+}
+
+// mayChown reports whether we may give files away: on Linux by the capability,
+// which a root in a container may lack and another user may have.
+func mayChown() bool {
+	const chown = 1 << 0 // CAP_CHOWN
+	status, err := os.ReadFile("/proc/self/status")
+	if err == nil {
+		for line := range strings.Lines(string(status)) {
+			if hex, ok := strings.CutPrefix(line, "CapEff:"); ok {
+				caps, err := strconv.ParseUint(strings.TrimSpace(hex), 16, 64)
+				return err == nil && caps&chown != 0
+			}
+		}
+	}
+	return os.Geteuid() == 0
+}
+
+// checkAccess refuses a directory that we may not write in. Reading is needed to
+// sync it.
+func (t *Target) checkAccess(file fs.FileInfo) error {
+	err := unix.Faccessat(unix.AT_FDCWD, t.dir, unix.R_OK|unix.W_OK|unix.X_OK, unix.AT_EACCESS)
+	if err != nil {
+		return t.refuse(fmt.Sprintf("cannot write in the directory %s as uid %d", t.dir, os.Geteuid()), "", err)
+	}
+	if file == nil || t.dirInfo.Mode()&fs.ModeSticky == 0 || os.Geteuid() == 0 {
+		return nil
+	}
+	dirUID, _ := ids(t.dirInfo)
+	if uid, _ := ids(file); uid != os.Geteuid() && dirUID != os.Geteuid() {
+		return t.refuse(fmt.Sprintf("belongs to uid %d, and in the sticky directory %s only its owner may replace it", uid, t.dir),
+			"remove it, or publish to a directory of your own", syscall.EPERM)
+	}
+	return nil
+}
+
+// mountPoint reports whether something is mounted on the file itself, as Docker
+// does for `-v file:file`. Other systems than Linux have no such list; there the
+// rename tells.
+func mountPoint(path string) bool {
+	f, err := os.Open("/proc/self/mountinfo")
+	if err != nil {
+		return false
+	}
+	defer f.Close()
+	// The list writes these four bytes in octal.
+	escaped := strings.NewReplacer(" ", `\040`, "\t", `\011`, "\n", `\012`, `\`, `\134`).Replace(path)
+	r := bufio.NewReader(f)
+	for {
+		line, err := r.ReadString('\n')
+		if fields := strings.Fields(line); len(fields) > 4 && fields[4] == escaped {
+			return true
+		}
+		if err != nil {
+			return false
+		}
+	}
+}
+
+func ids(info fs.FileInfo) (uid, gid int) {
+	st := info.Sys().(*syscall.Stat_t)
+	return int(st.Uid), int(st.Gid)
+}
+
+// ownedAs reports whether a file has the owner. Where the group is left as it
+// is, any will do: directories hand theirs down.
+func ownedAs(info fs.FileInfo, o Owner) bool {
+	uid, gid := ids(info)
+	if o.UID < 0 {
+		o.UID = os.Geteuid()
+	}
+	return uid == o.UID && (o.GID < 0 || gid == o.GID)
+}
+
+// lock waits for the lock of a file that is to be ours; only a sweep could hold
+// it, and not for long. Where a filesystem has no locks we go without: no sweep
+// gets one there either.
+func lock(f *os.File) error {
+	err := flock(f, unix.LOCK_EX)
+	if errors.Is(err, errors.ErrUnsupported) || errors.Is(err, unix.ENOLCK) {
+		return nil
+	}
+	return err
+}
+
+// tryLock reports whether nobody holds the file's lock, and keeps anybody from
+// taking it until f is closed. It is a shared lock, since NFS wants a file open
+// for writing for any other.
+func tryLock(f *os.File) bool { return flock(f, unix.LOCK_SH|unix.LOCK_NB) == nil }
+
+func flock(f *os.File, how int) error {
+	for {
+		if err := unix.Flock(int(f.Fd()), how); !errors.Is(err, unix.EINTR) {
+			return err
+		}
+	}
+}
+
+// syncDir makes a rename last. Some filesystems cannot sync a directory and say
+// so; they have nothing better to offer.
+func syncDir(root *os.Root) error {
+	dir, err := root.Open(".")
+	if err != nil {
+		return err
+	}
+	defer dir.Close()
+	if err := dir.Sync(); !errors.Is(err, unix.EINVAL) && !errors.Is(err, errors.ErrUnsupported) {
+		return err
+	}
+	return nil
+}

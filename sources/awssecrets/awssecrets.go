@@ -1,0 +1,178 @@
+// Package awssecrets makes AWS Secrets Manager a source of secrets.
+//
+// Secrets are asked for in batches of twenty, region by region. Where the
+// policy or the load does not let a batch through, the same secrets are asked
+// for one by one, a bounded number at a time. Retries are those of the AWS SDK;
+// there is no second loop around them.
+package awssecrets
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"regexp"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+
+	"bifrost-secrets/sources"
+)
+
+// Backend is the entry for the list of backends. Its settings are those of
+// Bifrost's vault_store.aws block; all of them may be left out, and an empty
+// value counts as left out.
+//
+//   - region: else AWS_REGION, AWS_DEFAULT_REGION, the shared config profile,
+//     the instance metadata. The region of a full ARN wins over all of them.
+//   - access_key_id, secret_access_key: both or neither; else the SDK's chain.
+//   - session_token: only with the two above.
+//   - role_arn: a role to assume with the credentials found.
+//   - kms_key_id: for writing; reading takes no notice of it.
+var Backend = sources.Backend{
+	Type:  "aws-secrets-manager",
+	Block: "aws",
+	Keys:  []string{"access_key_id", "kms_key_id", "region", "role_arn", "secret_access_key", "session_token"},
+	Open: func(_ context.Context, set sources.Settings, opts sources.Options) (sources.Source, error) {
+		s, err := newSource(set, opts)
+		if err != nil {
+			return nil, err // not s: a nil *source is not a nil Source
+		}
+		return s, nil
+	},
+}
+
+const (
+	callTimeout = 10 * time.Second // of one attempt, where the options name none
+	batchSize   = 20               // what BatchGetSecretValue accepts
+	atOnce      = 16               // requests under way at a time
+	// firstWave is the number of batches sent before one of them has shown
+	// that batches are allowed: the most refused requests a region can cost.
+	firstWave = 3
+)
+
+var (
+	regionForm = regexp.MustCompile(`^[a-z0-9-]{1,64}$`)
+	roleForm   = regexp.MustCompile(`^arn:aws[a-z-]*:iam::([0-9]{12}):role/[A-Za-z0-9/_+=.,@-]{1,512}$`)
+)
+
+// source implements sources.Source.
+type source struct {
+	region   string // from the settings or the environment; may be empty
+	role     string
+	kmsKeyID string // the key for new secrets, once there is writing
+	keyID    sources.Secret
+	key      sources.Secret
+	token    sources.Secret
+
+	getenv   func(string) (string, bool)
+	log      *slog.Logger
+	timeout  time.Duration
+	batchOff bool
+	retryer  func() aws.Retryer // nil but in tests, which cannot wait for the SDK's delays
+
+	slots   chan struct{} // one for each request under way
+	signing chan struct{} // held while signing in; a channel, so that waiting ends with ctx
+
+	mu      sync.Mutex // guards what follows
+	session *session   // nil until the first use
+	caller  *caller
+	refused map[string]bool // regions where batches are not allowed
+	account string          // that of the credentials, once an answer has shown it
+}
+
+func newSource(set sources.Settings, opts sources.Options) (*source, error) {
+	var unknown []string
+	for key := range set {
+		if !slices.Contains(Backend.Keys, key) {
+			unknown = append(unknown, key)
+		}
+	}
+	if len(unknown) > 0 {
+		slices.Sort(unknown)
+		return nil, badSettings("the aws block has settings that are not known: "+strings.Join(unknown, ", "),
+			"the settings known are "+strings.Join(Backend.Keys, ", "))
+	}
+	s := &source{
+		region: set.Text("region"), role: set.Text("role_arn"), kmsKeyID: set.Text("kms_key_id"),
+		keyID: set["access_key_id"], key: set["secret_access_key"], token: set["session_token"],
+		getenv: opts.Getenv, log: opts.Log, timeout: opts.CallTimeout, batchOff: opts.BatchOff,
+		slots: make(chan struct{}, atOnce), signing: make(chan struct{}, 1),
+		refused: make(map[string]bool),
+	}
+	if s.timeout <= 0 {
+		s.timeout = callTimeout
+	}
+	switch {
+	case (s.keyID.Len() > 0) != (s.key.Len() > 0):
+		return nil, badSettings("access_key_id and secret_access_key must be set together: one of them is absent or empty",
+			"set both, or neither to use the credentials of the environment")
+	case s.token.Len() > 0 && s.key.Len() == 0:
+		return nil, badSettings("session_token is set without access_key_id and secret_access_key",
+			"set all three, or none to use the credentials of the environment")
+	case s.region != "" && !regionForm.MatchString(s.region):
+		return nil, badSettings("region is not the code of a region", "a region looks like eu-west-1")
+	}
+	if m := roleForm.FindStringSubmatch(s.role); m != nil {
+		s.account = m[1]
+	} else if s.role != "" {
+		return nil, badSettings("role_arn is not the arn of a role", "it looks like arn:aws:iam::123456789012:role/NAME")
+	}
+	for _, name := range []string{"AWS_REGION", "AWS_DEFAULT_REGION"} {
+		if v, _ := s.getenv(name); s.region == "" && regionForm.MatchString(v) {
+			s.region = v
+		}
+	}
+	return s, nil
+}
+
+// Plan foretells the requests of a Fetch. It is exact but for what only answers
+// show: a batch that is throttled, or one that leaves out a name.
+func (s *source) Plan(names []string) sources.Calls {
+	var c sources.Calls
+	groups, _ := group(names, s.plannedRegion(names))
+	for _, g := range groups {
+		if n := len(g.ids); !s.batches(g) {
+			c.Single += n
+		} else {
+			c.Batch += (n + batchSize - 1) / batchSize
+			c.IfRefused += n
+		}
+	}
+	return c
+}
+
+// batches reports whether the secrets of a group are asked for in batches.
+func (s *source) batches(g idGroup) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return !s.batchOff && len(g.ids) > 1 && !s.refused[g.region]
+}
+
+// Ping reads name, or lists one secret where name is empty.
+func (s *source) Ping(ctx context.Context, name string) error {
+	if name != "" {
+		return s.Fetch(ctx, []string{name})[name].Err
+	}
+	return s.list(ctx)
+}
+
+// Describe names the backend and, where it is known, the region.
+func (s *source) Describe() string {
+	if region := s.knownRegion(); region != "" {
+		return fmt.Sprintf("%s in %s", Backend.Type, region)
+	}
+	return Backend.Type
+}
+
+// Close ends the idle connections. The source stays usable.
+func (s *source) Close() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.caller != nil {
+		s.caller.client.CloseIdleConnections()
+	}
+	return nil
+}

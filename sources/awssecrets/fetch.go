@@ -1,0 +1,305 @@
+package awssecrets
+
+import (
+	"context"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/secretsmanager"
+	"golang.org/x/sync/errgroup"
+
+	"bifrost-secrets/sources"
+)
+
+// Fetch asks for each of names once and answers for every one of them.
+func (s *source) Fetch(ctx context.Context, names []string) map[string]sources.Result {
+	a := &answers{byName: make(map[string]sources.Result, len(names))}
+	began := time.Now()
+	groups, bad := group(names, s.knownRegion())
+	for _, err := range bad {
+		a.fail(id{text: err.Name}, err)
+	}
+	if len(groups) == 0 {
+		return a.byName
+	}
+	plain, arnRegion := regionsWanted(groups)
+	sess, err := s.signIn(ctx, plain, arnRegion)
+	if err != nil {
+		for _, g := range groups {
+			a.failAll(g.ids, err)
+		}
+		return a.byName
+	}
+	// The region may have become known only now.
+	groups, _ = group(names, sess.region)
+	var all sync.WaitGroup
+	for _, g := range groups {
+		if g.region == "" {
+			a.failAll(g.ids, sess.noRegion)
+			continue
+		}
+		all.Go(func() {
+			f := &regional{source: s, session: sess, answers: a, ctx: ctx, began: began, region: g.region}
+			f.fetch(g)
+		})
+	}
+	all.Wait()
+	return a.byName
+}
+
+// regionsWanted reports whether there are plain names, and gives the region of
+// some ARN, if there is one.
+func regionsWanted(groups []idGroup) (plain bool, arnRegion string) {
+	for _, g := range groups {
+		for _, i := range g.ids {
+			plain = plain || !i.isARN()
+			if arnRegion == "" {
+				arnRegion = i.region
+			}
+		}
+	}
+	return plain, arnRegion
+}
+
+// answers collects results from many goroutines.
+type answers struct {
+	mu     sync.Mutex
+	byName map[string]sources.Result
+}
+
+func (a *answers) put(i id, r sources.Result) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.byName[i.text] = r
+}
+
+func (a *answers) fail(i id, err *sources.Error) {
+	own := *err
+	own.Name = i.text
+	a.put(i, sources.Result{Err: &own})
+}
+
+func (a *answers) failAll(ids []id, err *sources.Error) {
+	for _, i := range ids {
+		a.fail(i, err)
+	}
+}
+
+// regional is the fetch of one region.
+type regional struct {
+	*source
+	session *session
+	answers *answers
+	ctx     context.Context
+	began   time.Time
+	region  string
+}
+
+// verdict is what an answer says of batches in general.
+type verdict int
+
+const (
+	allowed verdict = iota
+	refused         // no batch will pass, now or later
+	unclear         // this one was not answered; its secrets may be, singly
+	failed          // nothing would have been answered
+)
+
+func (f *regional) fetch(g idGroup) {
+	if !f.batches(g) {
+		f.singly(g.ids)
+		return
+	}
+	chunks := slices.Collect(slices.Chunk(g.ids, batchSize))
+	wave := min(len(chunks), firstWave)
+	verdicts := make(chan verdict, wave)
+	var first sync.WaitGroup
+	for _, ids := range chunks[:wave] {
+		first.Go(func() { f.batch(ids, func(v verdict) { verdicts <- v }) })
+	}
+	// One that passed or one that was refused settles the matter; a slow one
+	// must not hold up the rest.
+	for range wave {
+		if v := <-verdicts; v == allowed || v == refused {
+			break
+		}
+	}
+	var rest errgroup.Group
+	rest.SetLimit(atOnce)
+	for _, ids := range chunks[wave:] {
+		rest.Go(func() error {
+			if f.batches(g) {
+				f.batch(ids, func(verdict) {})
+			} else {
+				f.singly(ids)
+			}
+			return nil
+		})
+	}
+	_ = rest.Wait()
+	first.Wait()
+}
+
+// batch answers for ids with one batch, and singly where that does not. It
+// calls told once, as soon as the verdict is known.
+func (f *regional) batch(ids []id, told func(verdict)) {
+	left, v, err := f.ask(ids)
+	if v == refused {
+		f.refuse()
+	}
+	told(v)
+	if v == failed {
+		for _, i := range left {
+			f.answers.fail(i, f.fault(i, err))
+		}
+		return
+	}
+	f.singly(left)
+}
+
+func (f *regional) refuse() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.refused[f.region] = true
+}
+
+// ask sends a batch and follows its pages. It gives the ids that are without an
+// answer, and why the request failed, if it did.
+func (f *regional) ask(ids []id) (left []id, v verdict, err error) {
+	texts := make([]string, len(ids))
+	for n, i := range ids {
+		texts[n] = i.text
+	}
+	left = slices.Clone(ids)
+	in := &secretsmanager.BatchGetSecretValueInput{SecretIdList: texts}
+	seen := make(map[string]bool)
+	for len(left) > 0 {
+		var out *secretsmanager.BatchGetSecretValueOutput
+		err = f.call("BatchGetSecretValue", len(ids), func(ctx context.Context, c *secretsmanager.Client) (err error) {
+			out, err = c.BatchGetSecretValue(ctx, in)
+			return err
+		})
+		if err != nil {
+			return left, f.judge(err), err
+		}
+		left = f.take(ids, left, out)
+		// Each page of a batch of twenty answers for one id at least, or it is
+		// of no use; a token seen before would go round for ever.
+		in.NextToken = out.NextToken
+		token := aws.ToString(out.NextToken)
+		if token == "" || seen[token] || len(seen) >= batchSize {
+			break
+		}
+		seen[token] = true
+	}
+	return left, allowed, nil
+}
+
+// take puts the answers of one page and gives the ids it did not answer.
+func (f *regional) take(asked, left []id, out *secretsmanager.BatchGetSecretValueOutput) []id {
+	for _, e := range out.SecretValues {
+		arn, name := aws.ToString(e.ARN), aws.ToString(e.Name)
+		left = slices.DeleteFunc(left, func(i id) bool {
+			if !i.is(arn, name) || !f.mine(i, arn, name, asked) {
+				return false
+			}
+			f.answers.put(i, f.result(i, value{e.SecretString, e.SecretBinary, e.VersionId}))
+			return true
+		})
+	}
+	for _, e := range out.Errors {
+		left = slices.DeleteFunc(left, func(i id) bool {
+			if aws.ToString(e.SecretId) != i.text {
+				return false
+			}
+			f.answers.fail(i, f.apiFault(i, aws.ToString(e.ErrorCode), aws.ToString(e.Message), 0))
+			return true
+		})
+	}
+	return left
+}
+
+// mine reports whether the secret with this ARN is the one that a plain name
+// means: that of the own account. An ARN in the same batch may have brought in
+// a secret of the same name from another account. Where the own account is not
+// known and there is such an ARN, the name is left to be asked for singly.
+func (f *regional) mine(i id, arn, name string, asked []id) bool {
+	if i.isARN() {
+		return true
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	account := accountOf(arn)
+	if f.account != "" {
+		return account == "" || account == f.account
+	}
+	if slices.ContainsFunc(asked, func(j id) bool { return j.isARN() && j.is(arn, name) }) {
+		return false
+	}
+	f.account = account
+	return true
+}
+
+// singly answers for ids with one request each.
+func (f *regional) singly(ids []id) {
+	var all errgroup.Group
+	all.SetLimit(atOnce)
+	for _, i := range ids {
+		all.Go(func() error {
+			f.single(i)
+			return nil
+		})
+	}
+	_ = all.Wait()
+}
+
+func (f *regional) single(i id) {
+	var out *secretsmanager.GetSecretValueOutput
+	err := f.call("GetSecretValue", 1, func(ctx context.Context, c *secretsmanager.Client) (err error) {
+		out, err = c.GetSecretValue(ctx, &secretsmanager.GetSecretValueInput{SecretId: &i.text})
+		return err
+	})
+	switch {
+	case err != nil:
+		f.answers.fail(i, f.fault(i, err))
+	case out.ARN == nil && out.Name == nil:
+		// The SDK takes a body of no bytes for an answer.
+		f.answers.fail(i, unreachable(f.host(), "an answer without a secret", nil))
+	default:
+		if !i.isARN() {
+			f.learn(accountOf(aws.ToString(out.ARN)))
+		}
+		f.answers.put(i, f.result(i, value{out.SecretString, out.SecretBinary, out.VersionId}))
+	}
+}
+
+func (f *regional) learn(account string) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.account == "" {
+		f.account = account
+	}
+}
+
+// list asks for one entry of the list of secrets.
+func (s *source) list(ctx context.Context) error {
+	began := time.Now()
+	sess, fault := s.signIn(ctx, true, "")
+	if fault != nil {
+		return fault
+	}
+	if sess.region == "" {
+		return sess.noRegion
+	}
+	f := &regional{source: s, session: sess, ctx: ctx, began: began, region: sess.region}
+	err := f.call("ListSecrets", 0, func(ctx context.Context, c *secretsmanager.Client) error {
+		_, err := c.ListSecrets(ctx, &secretsmanager.ListSecretsInput{MaxResults: aws.Int32(1)})
+		return err
+	})
+	if err != nil {
+		return f.fault(id{}, err)
+	}
+	return nil
+}

@@ -1,0 +1,129 @@
+package awssecrets
+
+import (
+	"fmt"
+	"maps"
+	"regexp"
+	"slices"
+	"strings"
+
+	"bifrost-secrets/sources"
+)
+
+var (
+	nameForm = regexp.MustCompile(`^[A-Za-z0-9/_+=.@-]{1,512}$`)
+	// The name of an ARN may have the seven characters that AWS adds to it.
+	arnForm    = regexp.MustCompile(`^(arn:aws[a-z-]*:secretsmanager:([a-z0-9-]+):([0-9]{12}):secret:)([A-Za-z0-9/_+=.@-]{1,519})$`)
+	suffixForm = regexp.MustCompile(`-[A-Za-z0-9]{6}$`)
+)
+
+// id is what a reference calls a secret: a name or an ARN, which may lack the
+// random suffix that AWS adds.
+type id struct {
+	text    string // as the reference spells it
+	name    string // the part after `:secret:` of an ARN; else text
+	prefix  string // the part up to and with `:secret:`; empty where text is a name
+	region  string // of the ARN
+	account string // of the ARN
+}
+
+func parseID(text string) (id, *sources.Error) {
+	if m := arnForm.FindStringSubmatch(text); m != nil {
+		return id{text: text, prefix: m[1], region: m[2], account: m[3], name: m[4]}, nil
+	}
+	if nameForm.MatchString(text) {
+		return id{text: text, name: text}, nil
+	}
+	e := &sources.Error{
+		Kind: sources.BadName, Name: text,
+		Message: fmt.Sprintf("%q cannot be the name of a secret in aws", shorten(text)),
+		Hint:    "a name has 1 to 512 of the characters A-Za-z0-9/_+=.@-",
+	}
+	if strings.HasPrefix(text, "arn:") {
+		e.Message = fmt.Sprintf("%q is not the arn of a secret in aws", shorten(text))
+		e.Hint = "it looks like arn:aws:secretsmanager:REGION:ACCOUNT:secret:NAME"
+	}
+	return id{}, e
+}
+
+func shorten(s string) string {
+	if len(s) > 120 {
+		return strings.ToValidUTF8(s[:120], "") + "..."
+	}
+	return s
+}
+
+func (i id) isARN() bool { return i.prefix != "" }
+
+// is reports whether a secret with this ARN and name may be the one meant.
+func (i id) is(arn, name string) bool {
+	if !i.isARN() {
+		return name == i.text
+	}
+	// The name settles whether the end of the ARN asked for is a random suffix
+	// or a part of the name; its form could not.
+	return arn == i.text || name == i.name && strings.HasPrefix(arn, i.prefix)
+}
+
+// resource is the ARN to allow in a policy: with wildcards for what is not known.
+func (i id) resource(region, account string) string {
+	switch {
+	case i.isARN() && suffixForm.MatchString(i.name):
+		return i.text
+	case i.isARN():
+		return i.text + "-??????"
+	case account == "":
+		account = "*"
+	}
+	return fmt.Sprintf("arn:%s:secretsmanager:%s:%s:secret:%s-??????", partition(region), region, account, i.name)
+}
+
+func partition(region string) string {
+	for prefix, name := range map[string]string{"cn-": "aws-cn", "us-gov-": "aws-us-gov"} {
+		if strings.HasPrefix(region, prefix) {
+			return name
+		}
+	}
+	if strings.Contains(region, "-iso") || strings.HasPrefix(region, "eusc-") {
+		return "*" // there are several, and they are not worth a table
+	}
+	return "aws"
+}
+
+// accountOf gives the account of an ARN, and "" for anything else.
+func accountOf(arn string) string {
+	if m := arnForm.FindStringSubmatch(arn); m != nil {
+		return m[3]
+	}
+	return ""
+}
+
+// idGroup is the secrets of one region.
+type idGroup struct {
+	region string // empty where nothing gives the region of plain names
+	ids    []id
+}
+
+// group sorts names by their regions, and tells those that no secret can have.
+// The order of names is kept within a group.
+func group(names []string, region string) ([]idGroup, []*sources.Error) {
+	var bad []*sources.Error
+	byRegion := make(map[string][]id)
+	for _, name := range names {
+		i, err := parseID(name)
+		if err != nil {
+			bad = append(bad, err)
+			continue
+		}
+		r := region
+		if i.isARN() {
+			r = i.region
+		}
+		byRegion[r] = append(byRegion[r], i)
+	}
+	var groups []idGroup
+	for _, r := range slices.Sorted(maps.Keys(byRegion)) {
+		groups = append(groups, idGroup{r, byRegion[r]})
+	}
+	return groups, bad
+}

@@ -1,0 +1,225 @@
+package awssecrets
+
+import (
+	"cmp"
+	"context"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/config"
+	"github.com/aws/aws-sdk-go-v2/credentials"
+	"github.com/aws/aws-sdk-go-v2/credentials/endpointcreds"
+	"github.com/aws/aws-sdk-go-v2/credentials/stscreds"
+	"github.com/aws/aws-sdk-go-v2/feature/ec2/imds"
+	"github.com/aws/aws-sdk-go-v2/service/secretsmanager"
+	"github.com/aws/aws-sdk-go-v2/service/sts"
+	"github.com/aws/smithy-go/logging"
+
+	"bifrost-secrets/sources"
+)
+
+const (
+	sessionName = "bifrost-secrets" // of an assumed role, as CloudTrail shows it
+	// renewBefore keeps credentials from expiring in the middle of a fetch.
+	renewBefore = time.Minute
+)
+
+// session is what a source has once it knows how to sign in.
+type session struct {
+	cfg      aws.Config
+	caller   *caller
+	region   string         // for names that are not ARNs; empty where nothing gives one
+	noRegion *sources.Error // why region is empty, if it was looked for
+
+	mu      sync.Mutex
+	clients map[string]*secretsmanager.Client // by region
+}
+
+func (s *session) client(region string) *secretsmanager.Client {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.clients[region] == nil {
+		s.clients[region] = secretsmanager.NewFromConfig(s.cfg, func(o *secretsmanager.Options) {
+			o.Region = region
+			o.HTTPClient = s.caller
+		})
+	}
+	return s.clients[region]
+}
+
+// signIn gives the session with credentials that are good now. It reads
+// configuration at the first use only, and again after a failure.
+//
+// plain says that a name without a region is to be asked for; arnRegion is the
+// region of some ARN, for STS, where nothing else gives a region.
+func (s *source) signIn(ctx context.Context, plain bool, arnRegion string) (*session, *sources.Error) {
+	began := time.Now()
+	select {
+	case s.signing <- struct{}{}:
+		defer func() { <-s.signing }()
+	case <-ctx.Done():
+		return nil, late(ctx, began)
+	}
+	sess := s.current()
+	if sess == nil || plain && sess.region == "" {
+		var err *sources.Error
+		if sess, err = s.newSession(ctx, plain, arnRegion); err != nil {
+			return nil, err
+		}
+		s.mu.Lock()
+		s.session = sess
+		s.mu.Unlock()
+	}
+	// The credentials are cached; asking for them here makes a failure to sign
+	// in one failure, and not one for each batch with retries.
+	if _, err := sess.cfg.Credentials.Retrieve(ctx); err != nil {
+		return nil, s.loginFault(ctx, began, err)
+	}
+	return sess, nil
+}
+
+func (s *source) current() *session {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.session
+}
+
+func (s *source) newSession(ctx context.Context, plain bool, arnRegion string) (*session, *sources.Error) {
+	began := time.Now()
+	cfg, err := s.load(ctx, s.region)
+	if err != nil {
+		return nil, configFault(ctx, began, err)
+	}
+	sess := &session{region: cfg.Region, clients: make(map[string]*secretsmanager.Client)}
+	if sess.region == "" && plain {
+		out, err := imds.NewFromConfig(cfg).GetRegion(ctx, nil)
+		switch {
+		case ctx.Err() != nil:
+			return nil, late(ctx, began)
+		case err != nil:
+			sess.noRegion = s.noRegion()
+		default:
+			sess.region = out.Region
+		}
+	}
+	if cfg.Region == "" {
+		// STS, which the credentials may come from, wants a region as well.
+		if arnRegion = cmp.Or(sess.region, arnRegion); arnRegion == "" {
+			return nil, sess.noRegion
+		}
+		if cfg, err = s.load(ctx, arnRegion); err != nil {
+			return nil, configFault(ctx, began, err)
+		}
+	}
+	if s.role != "" {
+		assume := stscreds.NewAssumeRoleProvider(sts.NewFromConfig(cfg), s.role, func(o *stscreds.AssumeRoleOptions) {
+			o.RoleSessionName = sessionName
+		})
+		cfg.Credentials = aws.NewCredentialsCache(assume, renewEarly)
+	}
+	cfg.Credentials = login{cfg.Credentials}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.caller == nil {
+		s.caller = newCaller(cfg.HTTPClient, s.timeout)
+	}
+	sess.cfg, sess.caller = cfg, s.caller
+	return sess, nil
+}
+
+func renewEarly(o *aws.CredentialsCacheOptions) { o.ExpiryWindow = renewBefore }
+
+// load reads the environment and the shared config files. It makes no request.
+func (s *source) load(ctx context.Context, region string) (aws.Config, error) {
+	client := loginClient(s.timeout)
+	with := []func(*config.LoadOptions) error{
+		config.WithRegion(region),
+		config.WithHTTPClient(client),
+		config.WithEndpointCredentialProviderOptions(func(o *endpointcreds.Options) { o.HTTPClient = client }),
+		config.WithCredentialsCacheOptions(renewEarly),
+		config.WithRetryMode(aws.RetryModeStandard),
+		// The mode "auto" of the environment would ask the instance metadata.
+		config.WithDefaultsMode(aws.DefaultsModeStandard),
+		// The SDK's own log goes to standard error and may hold bodies.
+		config.WithLogger(logging.Nop{}),
+	}
+	if s.key.Len() > 0 {
+		with = append(with, config.WithCredentialsProvider(credentials.NewStaticCredentialsProvider(
+			string(s.keyID.Reveal()), string(s.key.Reveal()), string(s.token.Reveal()))))
+	}
+	if s.retryer != nil {
+		with = append(with, config.WithRetryer(s.retryer))
+	}
+	return config.LoadDefaultConfig(ctx, with...)
+}
+
+// login marks the errors of a chain of credentials, which the SDK returns from
+// any request that had to renew them.
+type login struct {
+	aws.CredentialsProvider
+}
+
+func (l login) Retrieve(ctx context.Context) (aws.Credentials, error) {
+	c, err := l.CredentialsProvider.Retrieve(ctx)
+	if err != nil {
+		return c, &loginError{err}
+	}
+	return c, nil
+}
+
+type loginError struct{ err error }
+
+func (e *loginError) Error() string { return "signing in failed" }
+func (e *loginError) Unwrap() error { return e.err }
+
+// knownRegion gives the region for plain names as far as it is known without
+// reading or asking anything.
+func (s *source) knownRegion() string {
+	if s.region != "" {
+		return s.region
+	}
+	if sess := s.current(); sess != nil {
+		return sess.region
+	}
+	return ""
+}
+
+// plannedRegion gives the region for plain names as far as it is known without
+// a request. Files are read only where the answer decides how names are
+// grouped: where some are plain and some are ARNs.
+func (s *source) plannedRegion(names []string) string {
+	region := s.knownRegion()
+	arns := 0
+	for _, name := range names {
+		if strings.HasPrefix(name, "arn:") {
+			arns++
+		}
+	}
+	if region != "" || arns == 0 || arns == len(names) {
+		return region
+	}
+	shared, err := config.LoadSharedConfigProfile(context.Background(), s.profile(), func(o *config.LoadSharedConfigOptions) {
+		// As LoadDefaultConfig does; this function does not know the variables.
+		if v, _ := s.getenv("AWS_CONFIG_FILE"); v != "" {
+			o.ConfigFiles = []string{v}
+		}
+		if v, _ := s.getenv("AWS_SHARED_CREDENTIALS_FILE"); v != "" {
+			o.CredentialsFiles = []string{v}
+		}
+	})
+	if err != nil {
+		return "" // the fetch will say so
+	}
+	return shared.Region
+}
+
+func (s *source) profile() string {
+	for _, name := range []string{"AWS_PROFILE", "AWS_DEFAULT_PROFILE"} {
+		if v, _ := s.getenv(name); v != "" {
+			return v
+		}
+	}
+	return config.DefaultSharedConfigProfile
+}

@@ -1,0 +1,72 @@
+package awssecrets
+
+import (
+	"context"
+	"net"
+	"net/http"
+	"sync/atomic"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
+)
+
+// maxAnswer bounds the body of an answer. Twenty secrets of 64 KiB, each byte
+// escaped, are 8 MiB.
+const maxAnswer = 32 << 20
+
+// loginClient is the client for signing in (STS, SSO, instance metadata and the
+// like). The SDK copies it for each service, and nothing can close what the
+// copies have open; so they keep no connection. It is used about once an hour.
+func loginClient(timeout time.Duration) *awshttp.BuildableClient {
+	return awshttp.NewBuildableClient().WithTimeout(timeout).WithTransportOptions(func(t *http.Transport) {
+		t.DisableKeepAlives = true
+	})
+}
+
+// caller is the client for Secrets Manager, in every region.
+type caller struct {
+	client http.Client
+}
+
+// newCaller makes a caller with the transport of from, which holds what the
+// shared config and the environment say of certificates and proxies.
+func newCaller(from aws.HTTPClient, timeout time.Duration) *caller {
+	built, ok := from.(*awshttp.BuildableClient)
+	if !ok {
+		built = awshttp.NewBuildableClient()
+	}
+	t := built.GetTransport()
+	t.DisableKeepAlives = false
+	t.MaxIdleConnsPerHost = 2 * atOnce
+	t.TLSHandshakeTimeout = timeout
+	t.ResponseHeaderTimeout = timeout
+	t.DialContext = (&net.Dialer{Timeout: timeout, KeepAlive: 30 * time.Second}).DialContext
+	return &caller{http.Client{
+		Transport: t,
+		Timeout:   timeout,
+		// A signed request is good for one host only.
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	}}
+}
+
+type attemptsKey struct{}
+
+// countAttempts gives a context that counts the attempts made with it.
+func countAttempts(ctx context.Context) (context.Context, *atomic.Int32) {
+	n := new(atomic.Int32)
+	return context.WithValue(ctx, attemptsKey{}, n), n
+}
+
+// Do implements aws.HTTPClient.
+func (c *caller) Do(req *http.Request) (*http.Response, error) {
+	if n, ok := req.Context().Value(attemptsKey{}).(*atomic.Int32); ok {
+		n.Add(1)
+	}
+	resp, err := c.client.Do(req)
+	if err != nil {
+		return nil, err
+	}
+	resp.Body = http.MaxBytesReader(nil, resp.Body, maxAnswer)
+	return resp, nil
+}

@@ -1,0 +1,137 @@
+package file
+
+import (
+	"bufio"
+	"bytes"
+	"errors"
+	"io"
+	"io/fs"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"filippo.io/age"
+	"filippo.io/age/armor"
+
+	"bifrost-secrets/sources"
+)
+
+const (
+	binaryHeader = "age-encryption.org/v1"
+	// leadingSpace is how much white space package armor allows before its header.
+	leadingSpace = 1 << 10
+	// headerRoom is for age's own header, which package age bounds at 2 MiB, and
+	// half as much again for armor.
+	headerRoom    = 3 << 20
+	maxIdentities = 1 << 20
+
+	unsupported = "only native age keys (AGE-SECRET-KEY-1...) are supported: no passphrases, SSH keys or plugins"
+)
+
+// identities gives the keys to decrypt with. It is called when the first
+// encrypted file is met.
+type identities func() ([]age.Identity, error)
+
+// plaintext reads at most limit bytes, after decrypting what is encrypted.
+func plaintext(from io.Reader, subject string, limit int64, ids identities) (data []byte, encrypted bool, err error) {
+	// Armor makes 4/3 of the length; twice is enough, and bounds an endless line.
+	in := bufio.NewReader(io.LimitReader(from, 2*limit+headerRoom))
+	head, _ := in.Peek(leadingSpace + len(armor.Header)) // an error comes back at the next read
+	armored := bytes.HasPrefix(bytes.TrimLeft(head, " \t\r\n"), []byte(armor.Header))
+	encrypted = armored || bytes.HasPrefix(head, []byte(binaryHeader))
+
+	var out io.Reader = in
+	if encrypted {
+		keys, err := ids()
+		if err != nil {
+			return nil, true, &sources.Error{
+				Kind:    sources.KindOf(err),
+				Message: subject + " is encrypted with age, but " + err.Error(),
+				Hint:    sources.HintOf(err),
+			}
+		}
+		if armored {
+			out = armor.NewReader(in)
+		}
+		if out, err = age.Decrypt(out, keys...); err != nil {
+			return nil, true, undecryptable(subject, err)
+		}
+	}
+	data, err = io.ReadAll(io.LimitReader(out, limit+1))
+	switch {
+	case err != nil && encrypted:
+		return nil, true, undecryptable(subject, err)
+	case err != nil:
+		return nil, false, failure(subject, err)
+	case int64(len(data)) > limit:
+		return nil, encrypted, tooLarge(subject, limit)
+	}
+	return data, encrypted, nil
+}
+
+// undecryptable puts an error of age into words of our own: those of age quote
+// the file.
+func undecryptable(subject string, err error) error {
+	var noMatch *age.NoIdentityMatchError
+	var ofFile *fs.PathError
+	switch {
+	case errors.As(err, &ofFile):
+		return failure(subject, ofFile)
+	case !errors.As(err, &noMatch):
+		return &sources.Error{
+			Kind:    sources.Unusable,
+			Message: subject + " is encrypted with age, but damaged or cut short",
+			Hint:    "encrypt the secret again, and copy the file as binary unless it is armored",
+		}
+	case slices.Contains(noMatch.StanzaTypes, "scrypt"):
+		return &sources.Error{
+			Kind:    sources.Unusable,
+			Message: subject + " is encrypted with a passphrase",
+			Hint:    unsupported,
+		}
+	}
+	return &sources.Error{
+		Kind:    sources.Denied,
+		Message: subject + " is encrypted with age for other keys than the identity",
+		Hint:    "encrypt it for the recipient that `age-keygen -y` prints for " + block + ".identity; " + unsupported,
+	}
+}
+
+// identities reads the keys that the setting `identity` holds or names. Its
+// errors say neither the setting nor what age says of it: a key that was
+// misspelt or put in the wrong place looks like a path.
+func (b *base) identities() ([]age.Identity, error) {
+	text := strings.TrimSpace(string(b.identity.Reveal()))
+	if text == "" {
+		return nil, noLogin(block+".identity is not set",
+			"set it to the path of an age identity file, or to env.NAME of a variable that holds the identity")
+	}
+	if !holdsKey(text) {
+		path := under(b.dir, text)
+		const subject = "the file that " + block + ".identity names"
+		c, err := readFile(everywhere{}, path, subject, maxIdentities, func() ([]age.Identity, error) {
+			return nil, noLogin("an identity file cannot be encrypted itself", unsupported)
+		})
+		if err != nil {
+			return nil, noLogin(err.Error(), sources.HintOf(err))
+		}
+		b.exposed.report("age identity file", filepath.Dir(path), map[string]fs.FileMode{filepath.Base(path): c.exposed})
+		text = string(c.data)
+	}
+	keys, err := age.ParseIdentities(strings.NewReader(text))
+	if err != nil {
+		return nil, noLogin(block+".identity holds no usable key", unsupported)
+	}
+	return keys, nil
+}
+
+func noLogin(message, hint string) error {
+	return &sources.Error{Kind: sources.NoLogin, Message: message, Hint: hint}
+}
+
+// holdsKey tells a key, also one of an unsupported kind, from a path.
+func holdsKey(text string) bool {
+	upper := strings.ToUpper(text)
+	return strings.HasPrefix(upper, "AGE-SECRET-KEY-") || strings.HasPrefix(upper, "AGE-PLUGIN-") ||
+		strings.HasPrefix(upper, "-----BEGIN") || strings.Contains(text, "\n")
+}

@@ -1,0 +1,208 @@
+package file
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"syscall"
+
+	"bifrost-secrets/sources"
+)
+
+// maxPasses bounds how often a Fetch starts again because Kubernetes swapped
+// the volume meanwhile. The kubelet swaps about once a minute at most.
+const maxPasses = 4
+
+// directory is one file a secret.
+type directory struct{ base }
+
+// Plan counts one read a name.
+func (d *directory) Plan(names []string) sources.Calls { return sources.Calls{Single: len(names)} }
+
+// Ping reads name or, where it is empty, lists the directory.
+func (d *directory) Ping(ctx context.Context, name string) error {
+	if name != "" {
+		return d.Fetch(ctx, []string{name})[name].Err
+	}
+	root, err := d.root()
+	if err != nil {
+		return err
+	}
+	defer func() { _ = root.Close() }()
+	if _, err := list(root, ".", 1); err != nil {
+		return failure(d.path, err)
+	}
+	return nil
+}
+
+// Fetch reads the file of each name.
+func (d *directory) Fetch(ctx context.Context, names []string) map[string]sources.Result {
+	names = slices.Sorted(slices.Values(names))
+	root, err := d.root()
+	if err != nil {
+		results := make(map[string]sources.Result, len(names))
+		for _, name := range names {
+			results[name] = sources.Result{Err: err}
+		}
+		return results
+	}
+	defer func() { _ = root.Close() }()
+
+	// A swap between two reads would give values of two moments, and one
+	// between the links of a path a file that seems not to exist.
+	var results map[string]sources.Result
+	var modes map[string]fs.FileMode
+	ids := sync.OnceValues(d.identities)
+	for range maxPasses {
+		before := generation(root, names)
+		results, modes = d.readAll(ctx, root, names, ids)
+		if generation(root, names) == before {
+			break
+		}
+	}
+	d.exposed.report("secret file", d.path, modes)
+	return results
+}
+
+// readAll reads the files of names, and gives with the results the mode of
+// those that others may read.
+func (d *directory) readAll(
+	ctx context.Context, root *os.Root, names []string, ids identities,
+) (map[string]sources.Result, map[string]fs.FileMode) {
+	results := make(map[string]sources.Result, len(names))
+	modes := make(map[string]fs.FileMode)
+	for _, name := range names {
+		c, err := d.read(ctx, root, name, ids)
+		if err != nil {
+			var e *sources.Error
+			if errors.As(err, &e) {
+				e.Name = name
+			}
+			results[name] = sources.Result{Err: err}
+			continue
+		}
+		modes[name] = c.exposed
+		results[name] = sources.Result{Value: sources.NewSecret(c.data), Version: c.version}
+	}
+	return results, modes
+}
+
+func (d *directory) read(ctx context.Context, root *os.Root, name string, ids identities) (content, error) {
+	local, err := localName(name)
+	if err != nil {
+		return content{}, err
+	}
+	subject := fmt.Sprintf("%q in %s", name, d.path)
+	if ctx.Err() != nil {
+		return content{}, stopped(ctx, subject)
+	}
+	for _, file := range []string{local, local + ".age"} {
+		c, err := readFile(root, file, subject, sources.MaxValue, ids)
+		if sources.KindOf(err) != sources.NotFound {
+			return c, err
+		}
+	}
+	return content{}, &sources.Error{
+		Kind:    sources.NotFound,
+		Message: "no file " + subject,
+		Hint:    d.nearby(root, name),
+		Err:     fs.ErrNotExist,
+	}
+}
+
+// localName gives the path of the file that holds the secret name.
+func localName(name string) (string, error) {
+	local, err := filepath.Localize(name)
+	hidden := strings.HasPrefix(name, ".") || strings.Contains(name, "/.")
+	if err == nil && !hidden {
+		return local, nil
+	}
+	return "", &sources.Error{
+		Kind:    sources.BadName,
+		Message: fmt.Sprintf("%q cannot be the name of a secret file", name),
+		Hint:    "a name is a relative path such as db/password; no part of it is empty or begins with a dot",
+	}
+}
+
+// root opens the directory afresh, since a volume may have been mounted anew.
+func (d *directory) root() (*os.Root, error) {
+	// The dot makes the system refuse what has become a pipe, where it would
+	// otherwise wait for a writer.
+	root, err := os.OpenRoot(d.path + string(filepath.Separator) + ".")
+	if err == nil {
+		return root, nil
+	}
+	e := failure(d.path, err)
+	if e.Kind == sources.NotFound {
+		e.Kind, e.Message = sources.Unreachable, "no directory "+d.path
+		e.Hint = "is the volume still mounted?"
+	}
+	return nil, e
+}
+
+// generation names the state of the Kubernetes volumes that names may lie in: a
+// volume is swapped by pointing its link `..data` at another folder. It is the
+// same all the time where there are none.
+func generation(root *os.Root, names []string) string {
+	seen := make(map[string]bool)
+	var targets strings.Builder
+	for _, name := range names {
+		if !fs.ValidPath(name) {
+			continue
+		}
+		for dir := path.Dir(name); !seen[dir]; dir = path.Dir(dir) {
+			seen[dir] = true
+			target, _ := root.Readlink(filepath.FromSlash(path.Join(dir, "..data")))
+			targets.WriteString(target + "\n")
+		}
+	}
+	return targets.String()
+}
+
+// nearby gives a hint of the names there are, in the directory that name would
+// be in or the nearest one above it that exists.
+func (d *directory) nearby(root *os.Root, name string) string {
+	dir := path.Dir(name)
+	entries, err := list(root, filepath.FromSlash(dir), maxCandidates)
+	for err != nil && dir != "." {
+		dir = path.Dir(dir)
+		entries, err = list(root, filepath.FromSlash(dir), maxCandidates)
+	}
+	if err != nil {
+		return ""
+	}
+	var names []string
+	for _, entry := range entries {
+		there := path.Join(dir, entry.Name())
+		if there == name {
+			return "it is a symbolic link to what does not exist"
+		}
+		if !strings.HasPrefix(entry.Name(), ".") {
+			names = append(names, strings.TrimSuffix(there, ".age"))
+		}
+	}
+	return holds(filepath.Join(d.path, dir), name, names)
+}
+
+// list gives up to n entries of a directory.
+func list(root *os.Root, dir string, n int) ([]fs.DirEntry, error) {
+	// Whether it is a directory is not known yet, and a pipe must not hang.
+	f, err := root.OpenFile(dir, os.O_RDONLY|syscall.O_NONBLOCK, 0)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = f.Close() }()
+	entries, err := f.ReadDir(n)
+	if errors.Is(err, io.EOF) {
+		err = nil
+	}
+	return entries, err
+}

@@ -1,0 +1,130 @@
+// Package file is the source of secrets that needs no service: files.
+//
+// The setting `path` names either of two layouts:
+//
+//   - A directory holds one secret a file, as Docker (/run/secrets) and
+//     Kubernetes mount them. The secret `db/password` is the file of that
+//     relative path; where it does not exist, `db/password.age` is taken. The
+//     value is the file's bytes as they are. Symbolic links are followed as long
+//     as they are relative and stay inside the directory.
+//   - A file holds one JSON object of names to values. A string gives its text,
+//     anything else its JSON text; null is refused.
+//
+// In both, a file may be encrypted with age, binary or armored, which is seen by
+// its content. The setting `identity` then names the file of the native age
+// identities, or is such an identity itself. Passphrases, SSH keys and plugins
+// are not supported.
+//
+// A value is read while others may write, so a file should be replaced by
+// renaming, never be rewritten in place. The values of one Fetch are of one
+// moment for a JSON file, and for a Kubernetes volume, which swaps its `..data`.
+package file
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"bifrost-secrets/sources"
+)
+
+const block = "vault_store.file"
+
+var keys = []string{"identity", "path"}
+
+// Backend is the entry for a program's list of backends.
+func Backend() sources.Backend {
+	return sources.Backend{Type: "file", Block: "file", Keys: slices.Clone(keys), Open: Open}
+}
+
+// Open makes a source of the directory or the JSON file that the setting `path`
+// names, whichever it is at this moment. It reads neither that nor the identity.
+// A path that does not exist is an error of kind BadSettings.
+func Open(_ context.Context, settings sources.Settings, opts sources.Options) (sources.Source, error) {
+	if err := check(settings); err != nil {
+		return nil, err
+	}
+	b := base{
+		path:     under(opts.Dir, settings.Text("path")),
+		identity: settings["identity"],
+		dir:      opts.Dir,
+		exposed:  exposure{warn: opts.Warn},
+	}
+	info, err := os.Stat(b.path)
+	switch {
+	case err != nil:
+		e := failure(b.path, err)
+		if e.Kind == sources.NotFound {
+			e.Kind = sources.BadSettings
+			e.Hint = "is the volume mounted? a relative " + block + ".path starts from the folder of the document"
+		}
+		return nil, e
+	case info.IsDir():
+		return &directory{b}, nil
+	case info.Mode().IsRegular():
+		return &document{b}, nil
+	}
+	return nil, &sources.Error{
+		Kind:    sources.BadSettings,
+		Message: fmt.Sprintf("%s is %s", b.path, kindOf(info.Mode())),
+		Hint:    block + ".path must be a directory with one file a secret, or a JSON file",
+	}
+}
+
+// check finds the settings that are unknown, lacking or empty.
+func check(settings sources.Settings) error {
+	for _, key := range slices.Sorted(maps.Keys(settings)) {
+		if !slices.Contains(keys, key) {
+			return badSettings(fmt.Sprintf("%s has no setting %q", block, key), didYouMean(key, keys)+
+				"its settings are "+strings.Join(keys, " and "))
+		}
+		if strings.TrimSpace(settings.Text(key)) == "" {
+			return badSettings(fmt.Sprintf("%s.%s is empty", block, key),
+				"give it a value, or check the environment variable it refers to")
+		}
+	}
+	if _, ok := settings["path"]; !ok {
+		return badSettings(block+".path is missing",
+			"set it to a directory with one file a secret, such as /run/secrets, or to a JSON file")
+	}
+	return nil
+}
+
+func badSettings(message, hint string) error {
+	return &sources.Error{Kind: sources.BadSettings, Message: message, Hint: hint}
+}
+
+// base is what both layouts have in common.
+type base struct {
+	path     string
+	identity sources.Secret
+	dir      string // where a relative path of an identity file starts
+	exposed  exposure
+}
+
+// Describe gives `file` and the path.
+func (b *base) Describe() string { return "file " + b.path }
+
+// Close does nothing: no file stays open between calls.
+func (*base) Close() error { return nil }
+
+// under gives path as seen from dir.
+func under(dir, path string) string {
+	if filepath.IsAbs(path) {
+		return filepath.Clean(path)
+	}
+	return filepath.Join(dir, path)
+}
+
+// stopped is the answer for a name that was not read before ctx ended.
+func stopped(ctx context.Context, subject string) error {
+	return &sources.Error{
+		Kind:    sources.Unreachable,
+		Message: fmt.Sprintf("%s was not read: %v", subject, ctx.Err()),
+		Err:     context.Cause(ctx),
+	}
+}

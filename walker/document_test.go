@@ -1,0 +1,119 @@
+package walker
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+)
+
+func TestParseErrors(t *testing.T) {
+	deep := strings.Repeat("[", MaxDepth+1) + strings.Repeat("]", MaxDepth+1)
+	tests := []struct{ name, doc, want string }{
+		{"empty", "", "c: the document is empty"},
+		{"space", " \n\t", "c: the document is empty"},
+		{"truncated", "{\n \"a\": [1,", "c:2:10: the document ends too early"},
+		{"truncated string", `{"a": "b`, "c:1:9: the document ends too early"},
+		{"trailing garbage", "{}\n{}", "c:2:1: something follows the end of the document"},
+		{"trailing brace", "{}}", "c:1:3: something follows the end of the document"},
+		{"line comment", "{\n// a\n}", "c:2:1: a comment, which JSON does not have"},
+		{"hash comment", "{\"a\":1 # b\n}", "c:1:8: a comment, which JSON does not have"},
+		{"trailing comma in object", `{"a":1, }`, "c:1:7: a comma after the last element"},
+		{"trailing comma in array", `{"a":[1,]}`, "c:1:8: a comma after the last element"},
+		{"NUL", "{\"a\":\x00}", "c:1:6: a NUL byte"},
+		{"NUL in string", "{\"a\":\"\x00\"}", "c:1:7: a NUL byte"},
+		{"line break in string", "{\"a\":\"b\nc\"}", "c:1:8: a line break or control character inside a string"},
+		{"bad escape", `{"a":"\x"}`, "c:1:8: an escape that JSON does not have"},
+		{"single quotes", `{'a':1}`, "c:1:2: a single quote where a value or a name should be"},
+		{"bare word", `{"a":sk}`, "c:1:6: not valid JSON: unexpected character"},
+		{"invalid UTF-8", "{\"a\":\"ö\xff\"}", "c:1:8: not valid UTF-8"},
+		{"lone high surrogate", `{"a":"\ud800x"}`, `c:1:7: a \u escape for one half of a surrogate pair`},
+		{"lone low surrogate", `{"a":"\uDC00"}`, `c:1:7: a \u escape for one half of a surrogate pair`},
+		{"two high surrogates", `{"a":"\ud800\ud800"}`, `c:1:7: a \u escape for one half of a surrogate pair`},
+		{"array", "[1]", "c:1:1: the document is not a JSON object"},
+		{"string", ` "a"`, "c:1:2: the document is not a JSON object"},
+		{"too deep", `{"a":` + deep + `}`, "c:1:517: nested more than 512 levels deep"},
+		{"too deep and unclosed", strings.Repeat(`[`, 9_000_000), "c:1:513: nested more than 512 levels deep"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			_, err := Parse("c", []byte(tt.doc))
+			var de *DocumentError
+			if !errors.As(err, &de) || err.Error() != tt.want {
+				t.Errorf("got %v, want %s", err, tt.want)
+			}
+		})
+	}
+}
+
+func TestParseAccepts(t *testing.T) {
+	for _, doc := range []string{"{}", " {} \n", "\xef\xbb\xbf{}", `{"a":"\ud83d\ude00"}`, `{"a":"\\ud800"}`,
+		`{"a":` + strings.Repeat("[", MaxDepth-1) + strings.Repeat("]", MaxDepth-1) + "}", `{"a":"` + strings.Repeat("[", 1000) + `"}`} {
+		d, err := Parse("c", []byte(doc))
+		if err != nil {
+			t.Errorf("%.20q: %v", doc, err)
+			continue
+		}
+		if bom := strings.HasPrefix(doc, "\xef"); bom != (len(d.Notes) == 1) || d.Bytes()[0] == 0xef {
+			t.Errorf("%.20q: notes %q", doc, d.Notes)
+		}
+	}
+}
+
+func TestPosition(t *testing.T) {
+	d, err := Parse("c", []byte("{\n\"ö\": 1,\r\n\n\"b\":2}"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := func(at string, line, col int) {
+		t.Helper()
+		if got := d.Position(strings.Index(string(d.Bytes()), at)); got != (Position{line, col}) {
+			t.Errorf("%s at %v, want %d:%d", at, got, line, col)
+		}
+	}
+	want(`"b"`, 4, 1)
+	want("1", 2, 6)
+	want(",", 2, 7)
+	want("{", 1, 1)
+	want("2", 4, 5)
+}
+
+func TestReadFile(t *testing.T) {
+	dir := t.TempDir()
+	fifo := filepath.Join(dir, "fifo")
+	if err := syscall.Mkfifo(fifo, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	huge := filepath.Join(dir, "huge")
+	f, err := os.Create(huge)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(f.Truncate(MaxSize+1), f.Close()); err != nil {
+		t.Fatal(err)
+	}
+	for path, want := range map[string]string{
+		dir:                         "is a directory",
+		filepath.Join(dir, "no"):    "no such file",
+		fifo:                        "the document is empty",
+		huge:                        "is larger than 256 MiB",
+		filepath.Join(huge, "x"):    "cannot be read: not a directory",
+		"/proc/self/mem":            "cannot be read: input/output error",
+		filepath.Join(dir, "a\x00"): "cannot be read: invalid argument",
+	} {
+		_, err := ReadFile(path)
+		var de *DocumentError
+		if !errors.As(err, &de) || de.Reason != want {
+			t.Errorf("%q: got %v, want %s", path, err, want)
+		}
+	}
+	path := filepath.Join(dir, "c.json")
+	if err := os.WriteFile(path, []byte(`{"a":1}`), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if d, err := ReadFile(path); err != nil || string(d.Bytes()) != `{"a":1}` {
+		t.Errorf("got %v", err)
+	}
+}

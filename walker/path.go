@@ -1,0 +1,81 @@
+package walker
+
+import (
+	"strconv"
+	"unicode/utf8"
+)
+
+// A path names one place of a document: `providers.openai.keys[0].value`.
+// A member whose name is not made of letters, digits, `_`, `-`, `/`, `:`, `@`
+// and `$` alone stands in brackets, as a JSON string: `headers["x.y"]`.
+
+// appendKey adds the member whose name is given still escaped.
+func appendKey(path, raw []byte) []byte {
+	if plainName(raw) {
+		if len(path) > 0 {
+			path = append(path, '.')
+		}
+		return append(path, raw...)
+	}
+	name := unescape(raw)
+	if len(name) != len(raw) && plainName([]byte(name)) {
+		return appendKey(path, []byte(name))
+	}
+	path = append(path, '[')
+	path = appendString(path, name)
+	return append(path, ']')
+}
+
+func appendIndex(path []byte, index int) []byte {
+	path = append(path, '[')
+	path = strconv.AppendInt(path, int64(index), 10)
+	return append(path, ']')
+}
+
+// plain marks the bytes that a name may have and stand without brackets.
+var plain = func() (t [256]bool) {
+	for _, c := range "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-/:@$" {
+		t[c] = true
+	}
+	return t
+}()
+
+func plainName(raw []byte) bool {
+	for _, c := range raw {
+		if !plain[c] {
+			return false
+		}
+	}
+	return len(raw) > 0
+}
+
+// appendString adds s as a JSON string that no terminal can be harmed by:
+// control characters, also those that JSON would let through, are escaped.
+func appendString(dst []byte, s string) []byte {
+	const hex = "0123456789abcdef"
+	dst = append(dst, '"')
+	for _, r := range s {
+		switch {
+		case r == '"' || r == '\\':
+			dst = append(dst, '\\', byte(r))
+		case strconv.IsPrint(r):
+			dst = utf8.AppendRune(dst, r)
+		case r > 0xffff:
+			dst = append(dst, "\ufffd"...)
+		default:
+			dst = append(dst, '\\', 'u', hex[r>>12&15], hex[r>>8&15], hex[r>>4&15], hex[r&15])
+		}
+	}
+	return append(dst, '"')
+}
+
+// wander yields the strings that start at offsets, which must be in rising
+// order, as fields without an entry. The walk builds no path where no field can
+// be; the paths of these few are found in a second one.
+func (d *Document) wander(offsets []int, yield func(*Field) bool) {
+	s := scanner{b: d.data, yield: yield, path: make([]byte, 0, 128), only: offsets}
+	all := &node{zone: &Entry{}}
+	all.star, all.elem = all, all
+	s.i = space(s.b, 0)
+	s.value(all)
+}

@@ -1,0 +1,167 @@
+package walker
+
+import (
+	"bytes"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+)
+
+// Scheme tells where a reference points.
+type Scheme uint8
+
+// The schemes of references.
+const (
+	NoScheme Scheme = iota
+	Env             // env.NAME: a variable of the environment
+	Vault           // vault.path or vault.path#key: a secret of the vault_store
+)
+
+// Reference is a reference, taken apart. A reference is no secret.
+type Reference struct {
+	Scheme   Scheme
+	Name     string // the variable, or the secret's path
+	Key      string // the fragment: what follows the first #
+	Fragment bool   // there is a fragment
+}
+
+// IsZero reports whether r is no reference at all.
+func (r Reference) IsZero() bool { return r.Scheme == NoScheme }
+
+// String spells the reference as it stands in a document.
+func (r Reference) String() string {
+	switch {
+	case r.Scheme == Env:
+		return "env." + r.Name
+	case r.Scheme == Vault && r.Fragment:
+		return "vault." + r.Name + "#" + r.Key
+	case r.Scheme == Vault:
+		return "vault." + r.Name
+	}
+	return ""
+}
+
+// ParseReference takes a decoded text apart. It gives the zero Reference for a
+// text that does not begin `env.` or `vault.`, and a *ReferenceError for one
+// that does but cannot be a reference. What a backend allows as a name is not
+// looked at here: see [CheckName].
+func ParseReference(text string) (Reference, error) {
+	scheme, rest := NoScheme, ""
+	switch {
+	case strings.HasPrefix(text, "vault."):
+		scheme, rest = Vault, text[len("vault."):]
+	case strings.HasPrefix(text, "env."):
+		scheme, rest = Env, text[len("env."):]
+	default:
+		return Reference{}, nil
+	}
+	if err := checkText(scheme, rest); err != nil {
+		return Reference{}, err
+	}
+	if scheme == Env {
+		return Reference{Scheme: Env, Name: rest}, nil
+	}
+	path, key, fragment := strings.Cut(rest, "#")
+	const hint = "write vault.path for a whole secret, vault.path#key for one key of it"
+	switch {
+	case path == "":
+		return Reference{}, reasonf(hint, "the reference has an empty path")
+	case fragment && key == "":
+		return Reference{}, reasonf(hint, "the reference has an empty key after #")
+	case strings.TrimSpace(path) != path || strings.TrimSpace(key) != key:
+		return Reference{}, reasonf("remove the space", "the reference has space around its path or key")
+	}
+	return Reference{Scheme: Vault, Name: path, Key: key, Fragment: fragment}, nil
+}
+
+func checkText(scheme Scheme, rest string) *ReferenceError {
+	for _, r := range rest {
+		if unicode.IsControl(r) {
+			return reasonf("check how the value was pasted", "the reference has a control character in it")
+		}
+	}
+	if strings.TrimSpace(rest) != rest {
+		return reasonf("remove the space", "the reference has space at its ends")
+	}
+	if scheme != Env {
+		return nil
+	}
+	if rest == "" {
+		return reasonf("write env.NAME", "the reference names no variable")
+	}
+	if strings.ContainsAny(rest, "= ") {
+		return reasonf("write env.NAME", "the reference names a variable that no environment can have")
+	}
+	return nil
+}
+
+// looksLikeReference reports whether a JSON string, given with its quotes,
+// begins like a reference once it is decoded.
+func looksLikeReference(raw []byte) bool {
+	inner := raw[1 : len(raw)-1]
+	if bytes.IndexByte(inner[:min(len(inner), 6*len("vault."))], '\\') >= 0 {
+		inner = []byte(unescape(inner))
+	}
+	return bytes.HasPrefix(inner, []byte("vault.")) || bytes.HasPrefix(inner, []byte("env."))
+}
+
+// unescape decodes the inside of a JSON string that is known to be valid, lone
+// surrogates excluded.
+func unescape(s []byte) string {
+	i := bytes.IndexByte(s, '\\')
+	if i < 0 {
+		return string(s)
+	}
+	out := make([]byte, i, len(s))
+	copy(out, s)
+	for i < len(s) {
+		c := s[i]
+		i++
+		if c != '\\' {
+			out = append(out, c)
+			continue
+		}
+		c = s[i]
+		i++
+		switch c {
+		case 'b':
+			c = '\b'
+		case 'f':
+			c = '\f'
+		case 'n':
+			c = '\n'
+		case 'r':
+			c = '\r'
+		case 't':
+			c = '\t'
+		case 'u':
+			r := hex4(s[i:])
+			i += 4
+			if r >= 0xd800 && r < 0xdc00 {
+				r = 0x10000 + (r-0xd800)<<10 + (hex4(s[i+2:]) - 0xdc00)
+				i += 6
+			}
+			out = utf8.AppendRune(out, r)
+			continue
+		}
+		out = append(out, c)
+	}
+	return string(out)
+}
+
+// hex4 reads four hexadecimal digits.
+func hex4(s []byte) rune {
+	var r rune
+	for _, c := range s[:4] {
+		switch {
+		case c <= '9':
+			c -= '0'
+		case c <= 'F':
+			c -= 'A' - 10
+		default:
+			c -= 'a' - 10
+		}
+		r = r<<4 | rune(c)
+	}
+	return r
+}

@@ -1,0 +1,177 @@
+package walker
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"unicode/utf8"
+
+	"github.com/tidwall/gjson"
+)
+
+// check makes sure that the document is one JSON object that the rest of the
+// package can walk without looking right or left. gjson validates fast but
+// recursively, and a stack that overflows cannot be recovered, so the depth is
+// looked at first; what gjson lets through is looked at after it.
+func (d *Document) check() error {
+	if len(bytes.TrimLeft(d.data, " \t\r\n")) == 0 {
+		return &DocumentError{Name: d.Name, Reason: "the document is empty", Hint: "an empty config is written {}"}
+	}
+	if at := tooDeep(d.data); at >= 0 {
+		return d.failAt(at, fmt.Sprintf("nested more than %d levels deep", MaxDepth), "is this a Bifrost config.json?")
+	}
+	if !gjson.ValidBytes(d.data) {
+		return d.syntaxError()
+	}
+	if !utf8.Valid(d.data) {
+		return d.failAt(invalidUTF8(d.data), "not valid UTF-8", "save the file as UTF-8")
+	}
+	if at := loneSurrogate(d.data); at >= 0 {
+		return d.failAt(at, `a \u escape for one half of a surrogate pair`, "write the whole character, or both halves")
+	}
+	if start := space(d.data, 0); d.data[start] != '{' {
+		return d.failAt(start, "the document is not a JSON object", "a config.json begins with {")
+	}
+	return nil
+}
+
+// tooDeep gives the place where data, which may be anything, is nested too
+// deeply, and -1 where it is not.
+func tooDeep(data []byte) int {
+	depth := 0
+	for i := 0; i < len(data); i++ {
+		if !marks[data[i]] {
+			continue
+		}
+		switch data[i] {
+		case '"':
+			for {
+				n := bytes.IndexByte(data[i+1:], '"')
+				if n < 0 {
+					return -1
+				}
+				i += 1 + n
+				if data[i-1] != '\\' || !escaped(data, i) {
+					break
+				}
+			}
+		case '{', '[':
+			if depth++; depth > MaxDepth {
+				return i
+			}
+		default:
+			depth--
+		}
+	}
+	return -1
+}
+
+func invalidUTF8(data []byte) int {
+	for i := 0; i < len(data); {
+		r, n := utf8.DecodeRune(data[i:])
+		if r == utf8.RuneError && n == 1 {
+			return i
+		}
+		i += n
+	}
+	return -1
+}
+
+// loneSurrogate gives the place of the first escape in valid JSON that is one
+// half of a surrogate pair without its other half, and -1 where there is none.
+func loneSurrogate(data []byte) int {
+	if !bytes.Contains(data, []byte(`\ud`)) && !bytes.Contains(data, []byte(`\uD`)) {
+		return -1
+	}
+	for i := 0; i < len(data); i++ {
+		if data[i] != '\\' {
+			continue
+		}
+		i++
+		if data[i] != 'u' {
+			continue
+		}
+		r := hex4(data[i+1:])
+		if r < 0xd800 || r > 0xdfff {
+			continue
+		}
+		if r >= 0xdc00 || data[i+5] != '\\' || data[i+6] != 'u' {
+			return i - 1
+		}
+		if low := hex4(data[i+7:]); low < 0xdc00 || low > 0xdfff {
+			return i - 1
+		}
+		i += 10
+	}
+	return -1
+}
+
+// syntaxError finds where and why the document is not valid JSON. It names no
+// character of the document, since that may be one of a secret.
+func (d *Document) syntaxError() error {
+	var syntax *json.SyntaxError
+	if !errors.As(json.Unmarshal(d.data, new(json.RawMessage)), &syntax) {
+		return d.failAt(0, "not valid JSON", "")
+	}
+	at := int(syntax.Offset) - 1
+	if syntax.Error() == "unexpected end of JSON input" {
+		open, what := unclosed(d.data)
+		pos := d.Position(open)
+		return d.failAt(len(d.data), "the document ends too early", fmt.Sprintf("the %s that begins at %d:%d is not closed", what, pos.Line, pos.Column))
+	}
+	before := bytes.TrimRight(d.data[:at], " \t\r\n")
+	_, what := unclosed(d.data[:at])
+	c := d.data[at]
+	switch {
+	case c == 0:
+		return d.failAt(at, "a NUL byte", "is the file text, in UTF-8?")
+	case what == "string" && c < ' ':
+		return d.failAt(at, "a line break or control character inside a string", `write it as an escape such as \n`)
+	case what == "string":
+		return d.failAt(at, "an escape that JSON does not have", `write a backslash itself as \\`)
+	case c == '/' || c == '#':
+		return d.failAt(at, "a comment, which JSON does not have", "remove it")
+	case (c == '}' || c == ']') && bytes.HasSuffix(before, []byte(",")):
+		return d.failAt(len(before)-1, "a comma after the last element", "remove it")
+	case what == "":
+		return d.failAt(at, "something follows the end of the document", "remove it")
+	case c == '\'':
+		return d.failAt(at, "a single quote where a value or a name should be", "JSON strings stand in double quotes")
+	}
+	return d.failAt(at, "not valid JSON: unexpected character", "")
+}
+
+// unclosed gives the place and the kind of the innermost thing that is still
+// open at the end of data; an empty kind where nothing is.
+func unclosed(data []byte) (at int, what string) {
+	var open []int
+	for i := 0; i < len(data); i++ {
+		switch data[i] {
+		case '{', '[':
+			open = append(open, i)
+		case '}', ']':
+			if len(open) > 0 {
+				open = open[:len(open)-1]
+			}
+		case '"':
+			start := i
+			for i++; i < len(data) && data[i] != '"'; i++ {
+				if data[i] == '\\' {
+					i++
+				}
+			}
+			if i >= len(data) {
+				return start, "string"
+			}
+		}
+	}
+	if len(open) == 0 {
+		return 0, ""
+	}
+	at = open[len(open)-1]
+	if data[at] == '[' {
+		return at, "array"
+	}
+	return at, "object"
+}
