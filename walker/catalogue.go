@@ -140,6 +140,9 @@ func parseEntry(col []string) (Entry, error) {
 			return Entry{}, fmt.Errorf("column %d: unknown word %q", i+2, col[i+1])
 		}
 	}
+	if e.Pattern == "" || strings.Contains(e.Pattern, "..") || strings.HasSuffix(e.Pattern, ".") || e.Pattern[0] == '.' {
+		return Entry{}, fmt.Errorf("%q: an empty member name", e.Pattern)
+	}
 	if strings.HasSuffix(e.Pattern, ".**") != (e.Form == ZoneForm) {
 		return Entry{}, fmt.Errorf("%s: a pattern ends in .** where, and only where, the form is zone", e.Pattern)
 	}

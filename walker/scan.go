@@ -1,6 +1,10 @@
 package walker
 
-import "bytes"
+import (
+	"bytes"
+	"encoding/binary"
+	"math/bits"
+)
 
 // Walk calls yield for every field of the document, in the order in which they
 // stand there, until yield returns false. The Field is the same memory at each
@@ -33,10 +37,6 @@ type scanner struct {
 
 // value walks the value at s.i, for which n stands, and leaves s.i behind it.
 func (s *scanner) value(n *node) {
-	if n == nil {
-		s.skip()
-		return
-	}
 	start := s.i
 	switch s.b[start] {
 	case '{':
@@ -58,13 +58,11 @@ func (s *scanner) value(n *node) {
 		default:
 			s.stray(start)
 		}
-		return
 	default:
 		s.i = skipScalar(s.b, start)
 		if n.entry != nil {
 			s.found(n.entry, start)
 		}
-		return
 	}
 }
 
@@ -80,12 +78,13 @@ func (s *scanner) object(n *node) {
 		s.i = skipString(s.b, start)
 		key := s.b[start+1 : s.i-1]
 		s.i = space(s.b, space(s.b, s.i)+1)
-		child := n.child(key)
-		if child != nil {
+		if child := n.child(key); child != nil {
 			s.path = appendKey(s.path, key)
+			s.value(child)
+			s.path = s.path[:length]
+		} else {
+			s.skip()
 		}
-		s.value(child)
-		s.path = s.path[:length]
 		s.comma()
 	}
 	s.i++
@@ -97,9 +96,11 @@ func (s *scanner) array(n *node) {
 	for index := 0; s.b[s.i] != ']' && !s.stopped; index++ {
 		if n.elem != nil {
 			s.path = appendIndex(s.path, index)
+			s.value(n.elem)
+			s.path = s.path[:length]
+		} else {
+			s.skip()
 		}
-		s.value(n.elem)
-		s.path = s.path[:length]
 		s.comma()
 	}
 	s.i++
@@ -193,13 +194,28 @@ func space(b []byte, i int) int {
 
 func skipString(b []byte, i int) int {
 	for {
-		i++
-		n := bytes.IndexByte(b[i:], '"')
-		i += n
+		i = quote(b, i+1)
 		if b[i-1] != '\\' || !escaped(b, i) {
 			return i + 1
 		}
 	}
+}
+
+// quote gives the place of the first '"' at or after i, and len(b) where there
+// is none. Most strings of a config are short, so eight bytes at a time are
+// looked at before the call to bytes.IndexByte pays for itself.
+func quote(b []byte, i int) int {
+	const ones, tops = 0x0101010101010101, 0x8080808080808080
+	for end := i + 32; i < end && i+8 <= len(b); i += 8 {
+		x := binary.LittleEndian.Uint64(b[i:]) ^ ones*'"'
+		if zero := (x - ones) & ^x & tops; zero != 0 { // the lowest set bit marks the first zero byte
+			return i + bits.TrailingZeros64(zero)/8
+		}
+	}
+	if n := bytes.IndexByte(b[i:], '"'); n >= 0 {
+		return i + n
+	}
+	return len(b)
 }
 
 // escaped reports whether an odd number of backslashes stands before b[i].

@@ -47,11 +47,9 @@ func tooDeep(data []byte) int {
 		switch data[i] {
 		case '"':
 			for {
-				n := bytes.IndexByte(data[i+1:], '"')
-				if n < 0 {
+				if i = quote(data, i+1); i == len(data) {
 					return -1
 				}
-				i += 1 + n
 				if data[i-1] != '\\' || !escaped(data, i) {
 					break
 				}
@@ -81,14 +79,12 @@ func invalidUTF8(data []byte) int {
 // loneSurrogate gives the place of the first escape in valid JSON that is one
 // half of a surrogate pair without its other half, and -1 where there is none.
 func loneSurrogate(data []byte) int {
-	if !bytes.Contains(data, []byte(`\ud`)) && !bytes.Contains(data, []byte(`\uD`)) {
-		return -1
-	}
-	for i := 0; i < len(data); i++ {
-		if data[i] != '\\' {
-			continue
+	for i := 0; ; i++ {
+		n := bytes.IndexByte(data[i:], '\\')
+		if n < 0 {
+			return -1
 		}
-		i++
+		i += n + 1
 		if data[i] != 'u' {
 			continue
 		}
@@ -104,7 +100,6 @@ func loneSurrogate(data []byte) int {
 		}
 		i += 10
 	}
-	return -1
 }
 
 // syntaxError finds where and why the document is not valid JSON. It names no

@@ -185,7 +185,7 @@ func (n *node) fill(lines []line, zone *Entry) error {
 func (n *node) child(key []byte) *node {
 	if len(key) < len(n.byLen) {
 		for _, m := range n.byLen[len(key)] {
-			if m.name == string(key) {
+			if m.name[0] == key[0] && m.name == string(key) {
 				return m.next
 			}
 		}

@@ -59,7 +59,10 @@ func Check(path string, inputs []fs.FileInfo, o Options) (*Target, error) {
 	if t.dirInfo, err = os.Stat(t.dir); err != nil {
 		return nil, t.refuse("cannot look at the directory "+t.dir, "", err)
 	}
-	return t, t.checkAccess(info)
+	if err := t.checkAccess(info); err != nil {
+		return nil, err
+	}
+	return t, nil
 }
 
 // checkFile judges what stands at the target now.
@@ -99,10 +102,7 @@ func (t *Target) at(dir, base string) {
 	t.dir, t.base, t.Path = dir, base, filepath.Join(dir, base)
 }
 
+// refuse makes an error of Check's.
 func (t *Target) refuse(message, hint string, err error) *Error {
 	return t.fail("check", message, hint, err)
-}
-
-func (t *Target) noDirectory(dir string, err error) *Error {
-	return t.refuse(fmt.Sprintf("the directory %s does not exist", dir), "make it first: mkdir -p -m 700 "+dir, err)
 }

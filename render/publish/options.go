@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"math"
 	"os/user"
 	"strconv"
 	"strings"
@@ -79,7 +80,7 @@ func number(kind, s string, lookup func(string) (string, error)) (int, error) {
 		}
 	}
 	n, err := strconv.ParseUint(id, 10, 32)
-	if err != nil || n == 1<<32-1 { // which is -1, chown's "leave as it is"
+	if err != nil || n == math.MaxUint32 || int(n) < 0 { // the largest is chown's "leave as it is"
 		return 0, &Error{Op: "parse", Message: fmt.Sprintf("%s %q is no possible number", kind, s), Hint: "numbers go from 0 to 4294967294", Err: err}
 	}
 	return int(n), nil
@@ -151,16 +152,13 @@ func (e *Error) Error() string {
 // Unwrap gives the cause.
 func (e *Error) Unwrap() error { return e.Err }
 
-// fail makes an error of the system's. An empty hint means the one that err
-// itself calls for.
+// fail makes an error of the system's. hint is what to do about a plain refusal;
+// where err tells of something else, such as a full disk, that has its own.
 func (t *Target) fail(op, what, hint string, err error) *Error {
 	if err != nil {
 		what += ": " + reason(err)
 	}
-	if hint == "" {
-		hint = hintFor(err, t.dir)
-	}
-	return &Error{Op: op, Path: t.given, Message: what, Hint: hint, Err: err}
+	return &Error{Op: op, Path: t.given, Message: what, Hint: hintFor(err, t.dir, hint), Err: err}
 }
 
 // reason is what the system said, without the call and the paths that package
@@ -178,10 +176,8 @@ const (
 	hintFile  = "give a regular file: publishing replaces the file by a rename, so that no reader sees half of it"
 )
 
-func hintFor(err error, dir string) string {
+func hintFor(err error, dir, refused string) string {
 	switch {
-	case err == nil:
-		return ""
 	case errors.Is(err, syscall.ENOSPC):
 		return "free some space, or inodes, on the filesystem of " + dir
 	case errors.Is(err, syscall.EDQUOT):
@@ -190,6 +186,8 @@ func hintFor(err error, dir string) string {
 		return "the filesystem is read-only: publish to a writable volume, such as a tmpfs"
 	case errors.Is(err, syscall.EIO):
 		return "the disk or the network filesystem failed: see the system's log"
+	case refused != "":
+		return refused
 	case errors.Is(err, fs.ErrPermission):
 		return "give this process's user the right to read, write and search " + dir + ", or publish elsewhere"
 	}

@@ -28,7 +28,7 @@ func (t *Target) locate(path string) (fs.FileInfo, error) {
 	}
 	t.at(filepath.Dir(path), filepath.Base(path))
 	if _, err := os.Stat(t.dir); errors.Is(err, fs.ErrNotExist) {
-		return nil, t.noDirectory(t.dir, err)
+		return nil, t.refuse("the directory "+t.dir+" does not exist", "make it first", nil)
 	}
 	info, err := os.Lstat(path)
 	if errors.Is(err, fs.ErrNotExist) {

@@ -60,7 +60,7 @@ func (t *Target) locate(path string) (fs.FileInfo, error) {
 			t.at(at, name)
 			return nil, nil
 		case errors.Is(err, fs.ErrNotExist):
-			return nil, t.noDirectory(here, err)
+			return nil, t.refuse("the directory "+here+" does not exist", "make it first: mkdir -p -m 700 "+filepath.Dir(path), nil)
 		case err != nil:
 			return nil, t.refuse("cannot look at "+here, "", err)
 		case info.Mode()&fs.ModeSymlink != 0:

@@ -176,7 +176,7 @@ func (s *Staged) Commit() (changed bool, err error) {
 		case errors.Is(err, syscall.EBUSY), errors.Is(err, syscall.EXDEV):
 			hint = hintMount
 		case errors.Is(err, fs.ErrPermission):
-			hint = "see whether the file that is there is immutable (lsattr), or of another owner in a sticky directory"
+			hint = "see whether the file that is there is immutable (lsattr), or belongs to somebody else in a sticky directory"
 		}
 		return false, t.fail("commit", "cannot put the new file in place", hint, err)
 	}

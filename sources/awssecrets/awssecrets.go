@@ -32,9 +32,9 @@ import (
 //   - role_arn: a role to assume with the credentials found.
 //   - kms_key_id: for writing; reading takes no notice of it.
 var Backend = sources.Backend{
-	Type:  "aws-secrets-manager",
+	Type:  backendType,
 	Block: "aws",
-	Keys:  []string{"access_key_id", "kms_key_id", "region", "role_arn", "secret_access_key", "session_token"},
+	Keys:  keys,
 	Open: func(_ context.Context, set sources.Settings, opts sources.Options) (sources.Source, error) {
 		s, err := newSource(set, opts)
 		if err != nil {
@@ -43,6 +43,10 @@ var Backend = sources.Backend{
 		return s, nil
 	},
 }
+
+const backendType = "aws-secrets-manager"
+
+var keys = []string{"access_key_id", "kms_key_id", "region", "role_arn", "secret_access_key", "session_token"}
 
 const (
 	callTimeout = 10 * time.Second // of one attempt, where the options name none
@@ -86,14 +90,14 @@ type source struct {
 func newSource(set sources.Settings, opts sources.Options) (*source, error) {
 	var unknown []string
 	for key := range set {
-		if !slices.Contains(Backend.Keys, key) {
+		if !slices.Contains(keys, key) {
 			unknown = append(unknown, key)
 		}
 	}
 	if len(unknown) > 0 {
 		slices.Sort(unknown)
 		return nil, badSettings("the aws block has settings that are not known: "+strings.Join(unknown, ", "),
-			"the settings known are "+strings.Join(Backend.Keys, ", "))
+			"the settings known are "+strings.Join(keys, ", "))
 	}
 	s := &source{
 		region: set.Text("region"), role: set.Text("role_arn"), kmsKeyID: set.Text("kms_key_id"),
@@ -162,9 +166,9 @@ func (s *source) Ping(ctx context.Context, name string) error {
 // Describe names the backend and, where it is known, the region.
 func (s *source) Describe() string {
 	if region := s.knownRegion(); region != "" {
-		return fmt.Sprintf("%s in %s", Backend.Type, region)
+		return fmt.Sprintf("%s in %s", backendType, region)
 	}
-	return Backend.Type
+	return backendType
 }
 
 // Close ends the idle connections. The source stays usable.

@@ -137,7 +137,7 @@ func (s *source) load(ctx context.Context, region string) (aws.Config, error) {
 	with := []func(*config.LoadOptions) error{
 		config.WithRegion(region),
 		config.WithHTTPClient(client),
-		config.WithEndpointCredentialProviderOptions(func(o *endpointcreds.Options) { o.HTTPClient = client }),
+		config.WithEndpointCredentialOptions(func(o *endpointcreds.Options) { o.HTTPClient = client }),
 		config.WithCredentialsCacheOptions(renewEarly),
 		config.WithRetryMode(aws.RetryModeStandard),
 		// The mode "auto" of the environment would ask the instance metadata.

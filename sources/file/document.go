@@ -22,7 +22,7 @@ import (
 const maxDocument = 64 << 20
 
 // document is one JSON object of names to values.
-type document struct{ base }
+type document struct{ *base }
 
 // Plan counts one read for all names.
 func (d *document) Plan(names []string) sources.Calls {
@@ -141,14 +141,14 @@ func parse(data []byte) (values map[string]gjson.Result, fault string) {
 		return nil, "is empty"
 	case !utf8.Valid(data):
 		return nil, "is not UTF-8 text at " + position(data, invalidUTF8(data))
-	case !json.Valid(data):
+	case !json.Valid(data): // which also bounds the nesting
 		// Only the offset is taken: the message quotes the content.
 		var syntax *json.SyntaxError
 		var raw json.RawMessage
 		if errors.As(json.Unmarshal(data, &raw), &syntax) {
-			return nil, "is not JSON at " + position(data, int(syntax.Offset)-1)
+			return nil, "cannot be read as JSON at " + position(data, int(syntax.Offset)-1)
 		}
-		return nil, "is not JSON"
+		return nil, "cannot be read as JSON"
 	case trimmed[0] != '{':
 		return nil, "holds JSON that is not an object"
 	}

@@ -48,7 +48,7 @@ func Open(_ context.Context, settings sources.Settings, opts sources.Options) (s
 	if err := check(settings); err != nil {
 		return nil, err
 	}
-	b := base{
+	b := &base{
 		path:     under(opts.Dir, settings.Text("path")),
 		identity: settings["identity"],
 		dir:      opts.Dir,

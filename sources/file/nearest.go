@@ -20,8 +20,11 @@ func holds(where, name string, names []string) string {
 	slices.Sort(names)
 	names = names[:min(len(names), maxCandidates)]
 	count := fmt.Sprintf("%s holds %d names", where, len(names))
-	if len(names) == maxCandidates {
-		count = fmt.Sprintf("%s holds %d names or more", where, len(names))
+	switch len(names) {
+	case 1:
+		count = where + " holds one name"
+	case maxCandidates:
+		count += " or more"
 	}
 	if suggestion := didYouMean(name, names); suggestion != "" {
 		return suggestion + count

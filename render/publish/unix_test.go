@@ -1,0 +1,478 @@
+//go:build unix
+
+package publish
+
+import (
+	"fmt"
+	"io/fs"
+	"math/rand/v2"
+	"os"
+	"os/exec"
+	"os/user"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// child runs the test binary as one of children.
+func child(t testing.TB, name string, args ...string) *exec.Cmd {
+	t.Helper()
+	self, err := os.Executable()
+	must(t, err)
+	cmd := exec.CommandContext(t.Context(), self, args...)
+	cmd.Env = append(os.Environ(), childEnv+"="+name)
+	return cmd
+}
+
+// rootOnly is for what only root can set up: files of other users.
+func rootOnly(t *testing.T) {
+	t.Helper()
+	if os.Geteuid() != 0 {
+		t.Skip("needs root, to make files of other users")
+	}
+}
+
+const nobody = 65534
+
+func init() {
+	// publish PATH OWNER: one publishing by a user without rights.
+	children["publish"] = func(args []string) {
+		if os.Geteuid() == 0 {
+			for _, err := range []error{syscall.Setgroups(nil), syscall.Setgid(nobody), syscall.Setuid(nobody)} {
+				if err != nil {
+					fmt.Println(err)
+					os.Exit(3)
+				}
+			}
+		}
+		var o Options
+		if args[1] != "" {
+			owner, err := ParseOwner(args[1])
+			if err != nil {
+				fmt.Println(err)
+				os.Exit(3)
+			}
+			o.Owner = &owner
+		}
+		target, err := Check(args[0], nil, o)
+		if err == nil {
+			_, err = target.Write([]byte("new"))
+		}
+		if e, ok := err.(*Error); ok {
+			fmt.Printf("%s: %s; %s\n", e.Op, e, e.Hint)
+			os.Exit(1)
+		}
+	}
+	// race PATH LETTER: one of several that publish at once.
+	children["race"] = func(args []string) {
+		for range 40 {
+			target, err := Check(args[0], nil, Options{})
+			if err == nil {
+				_, err = target.Write(letters(args[1]))
+			}
+			if err != nil {
+				fmt.Println(err)
+				os.Exit(1)
+			}
+		}
+	}
+}
+
+func letters(s string) []byte { return []byte(strings.Repeat(s, 300_000)) }
+
+func TestMode(t *testing.T) {
+	dir := folder(t)
+	path := filepath.Join(dir, "config.json")
+	for _, umask := range []int{0, 0o022, 0o077, 0o277, 0o777} {
+		for _, c := range []struct{ before, ask, want fs.FileMode }{
+			{0, 0, 0o600},         // absent
+			{0o644, 0, 0o600},     // looser, though the bytes are the same
+			{0o400, 0, 0o600},     // tighter
+			{0o600, 0o640, 0o640}, // loosened on purpose
+			{0o600, 0o400, 0o400},
+			{0o600 | fs.ModeSetuid, 0o600, 0o600},
+		} {
+			must(t, os.RemoveAll(path))
+			if c.before != 0 {
+				put(t, path, "same", c.before)
+			}
+			old := syscall.Umask(umask)
+			changed := write(t, check(t, path, Options{Mode: c.ask}), "same")
+			syscall.Umask(old)
+			if !changed {
+				t.Errorf("%v to %v: not reported as a change", c.before, c.ask)
+			}
+			wantMode(t, path, c.want)
+			wantContent(t, path, "same")
+			wantNames(t, dir, "config.json")
+		}
+	}
+	for _, mode := range []fs.FileMode{0o606, 0o200, 0o600 | fs.ModeSetuid, 0o1600} {
+		if _, err := Check(path, nil, Options{Mode: mode}); err == nil {
+			t.Errorf("mode %o is taken", mode)
+		}
+	}
+}
+
+func TestOwner(t *testing.T) {
+	rootOnly(t)
+	dir := folder(t)
+	path := filepath.Join(dir, "config.json")
+	for _, c := range []struct {
+		owner    *Owner
+		uid, gid int
+	}{
+		{&Owner{1234, -1}, 1234, 0},
+		{&Owner{1234, 567}, 1234, 567},
+		{&Owner{-1, 567}, 0, 567},
+		{nil, 0, 0}, // back to ours, though the bytes are the same
+	} {
+		for _, want := range []bool{true, false} {
+			target := check(t, path, Options{Mode: 0o640, Owner: c.owner})
+			// A group that is left as it is says nothing about an old file's.
+			if changed := write(t, target, "S3CRET"); changed != want {
+				t.Errorf("%v: changed is %v", c.owner, changed)
+			}
+			info, err := os.Stat(path)
+			must(t, err)
+			if uid, gid := ids(info); uid != c.uid || gid != c.gid {
+				t.Errorf("%v: file belongs to %d:%d", c.owner, uid, gid)
+			}
+			wantMode(t, path, 0o640)
+		}
+	}
+}
+
+func TestParseOwner(t *testing.T) {
+	me, err := user.Current()
+	must(t, err)
+	uid, err := strconv.Atoi(me.Uid)
+	must(t, err)
+	for s, want := range map[string]Owner{
+		"1000":             {1000, -1},
+		"1000:2000":        {1000, 2000},
+		":0":               {-1, 0},
+		"4294967294":       {4294967294, -1},
+		me.Username:        {uid, -1},
+		me.Username + ":7": {uid, 7},
+	} {
+		got, err := ParseOwner(s)
+		if got != want || err != nil {
+			t.Errorf("%s: got %v, %v", s, got, err)
+		}
+		if again, err := ParseOwner(got.String()); again != got || err != nil {
+			t.Errorf("%s: written as %q and read as %v, %v", s, got, again, err)
+		}
+	}
+	for s, why := range map[string]string{
+		"":                     "is incomplete",
+		":":                    "is incomplete",
+		"1000:":                "is incomplete",
+		"no-such-user-here":    `user "no-such-user-here" is not known here`,
+		"0:no-such-group-here": `group "no-such-group-here" is not known here`,
+		"4294967295":           "is no possible number",
+		"99999999999":          "is no possible number",
+		"-1":                   `user "-1" is not known here`,
+		"1:2:3":                `group "2:3" is not known here`,
+	} {
+		_, err := ParseOwner(s)
+		wantError(t, err, "parse", why, "number")
+	}
+}
+
+// What an unprivileged process may not do is said before anything is fetched.
+func TestWithoutRights(t *testing.T) {
+	for _, c := range []struct {
+		name, owner string
+		setup       func(t *testing.T, dir string)
+		want        string // empty: it works
+		root        bool
+	}{
+		{name: "own directory", setup: func(*testing.T, string) {}},
+		{name: "own numbers", owner: "self", setup: func(*testing.T, string) {}},
+		{name: "read-only directory", setup: func(t *testing.T, dir string) {
+			must(t, os.Chmod(dir, 0o555))
+		}, want: "check: PATH: cannot write in the directory DIR as uid UID: permission denied; give this process's user the right to read, write and search DIR, or publish elsewhere"},
+		{name: "directory that cannot be searched", setup: func(t *testing.T, dir string) {
+			must(t, os.Chmod(dir, 0o600))
+		}, want: "check: PATH: cannot look at PATH: permission denied; give this"},
+		{name: "drop box", setup: func(t *testing.T, dir string) {
+			must(t, os.Chmod(dir, 0o300))
+		}, want: "check: PATH: cannot write in the directory DIR"},
+		{name: "give away", owner: "1234:5", setup: func(*testing.T, string) {},
+			want: "check: PATH: cannot give the file to 1234:5: this process is uid UID and lacks CAP_CHOWN; run as root"},
+		{name: "foreign group", owner: ":1234", setup: func(*testing.T, string) {},
+			want: "check: PATH: cannot give the file to :1234: this process"},
+		{name: "file of another", root: true, setup: func(t *testing.T, dir string) {
+			put(t, filepath.Join(dir, "config.json"), "old", 0o600)
+		}},
+		{name: "file of another in a sticky directory", root: true, setup: func(t *testing.T, dir string) {
+			put(t, filepath.Join(dir, "config.json"), "old", 0o600)
+			must(t, os.Chown(dir, 0, -1))
+			must(t, os.Chmod(dir, 0o777|fs.ModeSticky))
+		}, want: "check: PATH: belongs to uid 0, and in the sticky directory DIR only its owner may replace it; remove it"},
+		{name: "link of another", root: true, setup: func(t *testing.T, dir string) {
+			must(t, os.Symlink("x", filepath.Join(dir, "config.json")))
+			must(t, os.Lchown(filepath.Join(dir, "config.json"), 1234, -1))
+		}, want: "check: PATH: the link PATH is not followed: it belongs to uid 1234, so others than us (uid UID) and root may decide"},
+		{name: "link in a directory of another", root: true, setup: func(t *testing.T, dir string) {
+			must(t, os.Symlink("x", filepath.Join(dir, "config.json")))
+			must(t, os.Chown(dir, 1234, -1))
+			must(t, os.Chmod(dir, 0o755))
+		}, want: "check: PATH: the link PATH is not followed: its directory belongs to uid 1234, so"},
+		{name: "link of root", root: true, setup: func(t *testing.T, dir string) {
+			must(t, os.Symlink("x", filepath.Join(dir, "config.json")))
+		}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			if c.root {
+				rootOnly(t)
+			}
+			top := folder(t)
+			for d := top; d != filepath.Dir(d) && strings.Contains(d, "TestWithoutRights"); d = filepath.Dir(d) {
+				must(t, os.Chmod(d, 0o755))
+			}
+			dir := filepath.Join(top, "d")
+			must(t, os.Mkdir(dir, 0o700))
+			uid := os.Geteuid()
+			if uid == 0 {
+				uid = nobody
+				must(t, os.Chown(dir, nobody, nobody))
+			}
+			t.Cleanup(func() { _ = os.Chmod(dir, 0o700) })
+			c.setup(t, dir)
+			path := filepath.Join(dir, "config.json")
+			owner := c.owner
+			if owner == "self" {
+				owner = strconv.Itoa(uid)
+			}
+			out, err := child(t, "publish", path, owner).CombinedOutput()
+			want := strings.NewReplacer("PATH", path, "DIR", dir, "UID", strconv.Itoa(uid)).Replace(c.want)
+			if (err == nil) != (want == "") || !strings.HasPrefix(string(out), want) {
+				t.Fatalf("got %v: %s\nwant %s", err, out, want)
+			}
+			if want == "" {
+				wantContent(t, path, "new")
+			}
+		})
+	}
+}
+
+// sweepable is a leftover's name as create makes it.
+func sweepable(base string) string { return "." + base + "." + strings.Repeat("A2", 13) + tempSuffix }
+
+func TestSweep(t *testing.T) {
+	dir := folder(t)
+	path := filepath.Join(dir, "config.json")
+	target := check(t, path, Options{})
+	write(t, target, "S3CRET")
+	stale := filepath.Join(dir, sweepable("config.json"))
+	for _, mode := range []fs.FileMode{0o600, 0o400} {
+		put(t, stale, "S3CRET half", mode)
+		if write(t, target, "S3CRET") { // also when there is nothing to write
+			t.Error("reported as changed")
+		}
+		wantNames(t, dir, "config.json")
+	}
+
+	// None of these is a leftover of ours.
+	strangers := []string{
+		sweepable("other.json"),
+		sweepable("config.json") + "x",
+		strings.ToLower(sweepable("config.json")),
+		".config.json.AAAA.tmp",
+		".config.json..tmp",
+		".config.json.tmp",
+		".config.json.swp",
+		".config.json." + strings.Repeat("1", tempRandom) + ".tmp",
+		"config.json.tmp",
+	}
+	for _, name := range strangers {
+		put(t, filepath.Join(dir, name), "keep", 0o600)
+	}
+	must(t, os.Mkdir(stale, 0o700))
+	link := filepath.Join(dir, "."+"config.json."+strings.Repeat("B", tempRandom)+".tmp")
+	must(t, os.Symlink(strangers[0], link))
+	fifo := filepath.Join(dir, "."+"config.json."+strings.Repeat("C", tempRandom)+".tmp")
+	must(t, unix.Mkfifo(fifo, 0o600))
+	write(t, target, "S3CRET 2")
+	for _, name := range append(strangers, filepath.Base(stale), filepath.Base(link), filepath.Base(fifo)) {
+		if _, err := os.Lstat(filepath.Join(dir, name)); err != nil {
+			t.Errorf("%s was swept away", name)
+		}
+	}
+}
+
+func TestSweepAsksForOwner(t *testing.T) {
+	rootOnly(t)
+	dir := folder(t)
+	path := filepath.Join(dir, "config.json")
+	stale := filepath.Join(dir, sweepable("config.json"))
+	put(t, stale, "S3CRET", 0o600)
+	must(t, os.Chown(stale, 1234, -1))
+	write(t, check(t, path, Options{}), "S3CRET")
+	wantNames(t, dir, sweepable("config.json"), "config.json")
+	write(t, check(t, path, Options{Owner: &Owner{1234, -1}}), "S3CRET")
+	wantNames(t, dir, "config.json")
+}
+
+// A living process keeps its temporary file, also before it has its lock.
+func TestSweepSparesTheLiving(t *testing.T) {
+	dir := folder(t)
+	path := filepath.Join(dir, "config.json")
+	target, other := check(t, path, Options{}), check(t, path, Options{})
+
+	staged, err := target.Stage([]byte("first"))
+	must(t, err)
+	defer staged.Discard()
+	write(t, other, "second")
+	if changed, err := staged.Commit(); !changed || err != nil {
+		t.Fatalf("commit gives %v, %v", changed, err)
+	}
+	wantContent(t, path, "first")
+
+	faulty, creations := system, 0
+	faulty.create = func(dir *os.Root, name string) (*os.File, error) {
+		f, err := system.create(dir, name)
+		if creations++; creations < 3 {
+			other.sweep(dir) // between create and lock
+		}
+		return f, err
+	}
+	target.sys = &faulty
+	write(t, target, "third")
+	wantContent(t, path, "third")
+	wantNames(t, dir, "config.json")
+	if creations != 3 {
+		t.Errorf("%d files were created, want 3", creations)
+	}
+
+	creations = -1000
+	_, err = target.Write([]byte("S3CRET"))
+	wantError(t, err, "stage", "other processes keep removing our temporary file", "one process at a time")
+	wantNames(t, dir, "config.json")
+}
+
+func TestConcurrent(t *testing.T) {
+	dir := folder(t)
+	path := filepath.Join(dir, "config.json")
+	write(t, check(t, path, Options{}), string(letters("A")))
+	var wg sync.WaitGroup
+	for _, letter := range []string{"A", "B"} {
+		wg.Go(func() {
+			if out, err := child(t, "race", path, letter).CombinedOutput(); err != nil {
+				t.Errorf("%v: %s", err, out)
+			}
+		})
+	}
+	for _, letter := range []string{"C", "D"} {
+		wg.Go(func() {
+			for range 40 {
+				target, err := Check(path, nil, Options{})
+				if err == nil {
+					_, err = target.Write(letters(letter))
+				}
+				if err != nil {
+					t.Error(err)
+				}
+			}
+		})
+	}
+	done := make(chan struct{})
+	go func() { wg.Wait(); close(done) }()
+	for reads := 0; ; reads++ {
+		select {
+		case <-done:
+			t.Logf("%d reads meanwhile", reads)
+			wantNames(t, dir, "config.json")
+			return
+		default:
+			wantWhole(t, path, "A", "B", "C", "D")
+		}
+	}
+}
+
+// wantWhole sees that the file is the letters of one of the publishings.
+func wantWhole(t testing.TB, path string, of ...string) {
+	t.Helper()
+	got, err := os.ReadFile(path)
+	must(t, err)
+	for _, letter := range of {
+		if string(got) == string(letters(letter)) {
+			return
+		}
+	}
+	t.Fatalf("%s is none of %v: %d bytes", path, of, len(got))
+}
+
+func init() {
+	// loop PATH: publish for ever; a byte on standard output says it began.
+	children["loop"] = func(args []string) {
+		both := [][]byte{letters("A"), letters("B")}
+		for i := 0; ; i++ {
+			target, err := Check(args[0], nil, Options{})
+			if err == nil {
+				_, err = target.Write(both[i%2])
+			}
+			if err != nil {
+				fmt.Println(err)
+				os.Exit(1)
+			}
+			if i == 0 {
+				fmt.Print("b")
+			}
+		}
+	}
+}
+
+// Two hundred processes are killed at moments nobody chose.
+func TestKilledAtRandom(t *testing.T) {
+	for lane := range 2 {
+		t.Run(fmt.Sprint(lane), func(t *testing.T) {
+			t.Parallel()
+			dir := folder(t)
+			path := filepath.Join(dir, "config.json")
+			rng := rand.New(rand.NewPCG(1, uint64(lane)))
+			kills, leftovers := 0, 0
+			for ; kills < 100; kills++ {
+				cmd := child(t, "loop", path)
+				out, err := cmd.StdoutPipe()
+				must(t, err)
+				must(t, cmd.Start())
+				var began [1]byte
+				if _, err := out.Read(began[:]); err != nil || began[0] != 'b' {
+					t.Fatalf("the child did not begin: %v", err)
+				}
+				<-time.After(time.Duration(rng.IntN(8000)) * time.Microsecond)
+				must(t, cmd.Process.Kill())
+				if err := cmd.Wait(); err == nil || !strings.Contains(err.Error(), "killed") {
+					t.Fatalf("the child was not killed: %v", err)
+				}
+				wantWhole(t, path, "A", "B")
+				wantMode(t, path, 0o600)
+				entries, err := os.ReadDir(dir)
+				must(t, err)
+				for _, e := range entries {
+					info, err := e.Info()
+					must(t, err)
+					if info.Mode()&^0o600 != 0 {
+						t.Errorf("%s has mode %v", e.Name(), info.Mode())
+					}
+				}
+				if len(entries) > 2 {
+					t.Errorf("leftovers gather: %d entries", len(entries))
+				}
+				leftovers += len(entries) - 1
+			}
+			t.Logf("%d of %d kills left a temporary file", leftovers, kills)
+			write(t, check(t, path, Options{}), "S3CRET")
+			wantNames(t, dir, "config.json")
+		})
+	}
+}

@@ -1,0 +1,37 @@
+package awssecrets
+
+import (
+	"context"
+	"log/slog"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/service/secretsmanager"
+)
+
+// call makes one request, when one of the slots is free, and logs it. n is the
+// number of secrets that it asks for.
+func (f *regional) call(action string, n int, do func(context.Context, *secretsmanager.Client) error) error {
+	select {
+	case f.slots <- struct{}{}:
+		defer func() { <-f.slots }()
+	case <-f.ctx.Done():
+		return f.ctx.Err()
+	}
+	ctx, attempts := countAttempts(f.ctx)
+	began := time.Now()
+	err := do(ctx, f.session.client(f.region))
+	attrs := []slog.Attr{
+		slog.String("action", action),
+		slog.String("region", f.region),
+		slog.Int("secrets", n),
+		slog.Int("retries", max(0, int(attempts.Load())-1)),
+		slog.Duration("took", time.Since(began).Round(time.Millisecond)),
+	}
+	if err != nil {
+		// Not the error itself, which may hold a part of the answer.
+		fault := f.fault(id{}, err)
+		attrs = append(attrs, slog.String("failed", string(fault.Kind)), slog.String("code", fault.Code))
+	}
+	f.log.LogAttrs(f.ctx, slog.LevelDebug, "aws request", attrs...)
+	return err
+}

@@ -1,0 +1,276 @@
+package awssecrets
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"net/http"
+	"regexp"
+	"strings"
+
+	"github.com/aws/aws-sdk-go-v2/aws/retry"
+	"github.com/aws/smithy-go"
+
+	"bifrost-secrets/sources"
+)
+
+// The text of the SDK's errors is never shown: it may quote the body of an
+// answer, and so a value. Messages are made of the error code and words of ours.
+
+// kinds tells what the error codes of Secrets Manager and STS mean. Throttling
+// has a list of its own in the SDK.
+var kinds = map[string]sources.Kind{
+	"ResourceNotFoundException": sources.NotFound,
+	"AccessDeniedException":     sources.Denied,
+	"AccessDenied":              sources.Denied,
+	"UnauthorizedOperation":     sources.Denied,
+	"InvalidRequestException":   sources.Disabled,
+
+	"ExpiredTokenException":                sources.NoLogin,
+	"ExpiredToken":                         sources.NoLogin,
+	"RequestExpired":                       sources.NoLogin,
+	"UnrecognizedClientException":          sources.NoLogin,
+	"InvalidClientTokenId":                 sources.NoLogin,
+	"InvalidAccessKeyId":                   sources.NoLogin,
+	"MissingAuthenticationToken":           sources.NoLogin,
+	"MissingAuthenticationTokenException":  sources.NoLogin,
+	"InvalidSignatureException":            sources.NoLogin,
+	"SignatureDoesNotMatch":                sources.NoLogin,
+	"IncompleteSignature":                  sources.NoLogin,
+	"IncompleteSignatureException":         sources.NoLogin,
+	"RequestTimeTooSkewed":                 sources.NoLogin,
+	"AuthFailure":                          sources.NoLogin,
+	"OptInRequired":                        sources.NoLogin,
+	"InternalServiceError":                 sources.Unreachable,
+	"InternalServiceErrorException":        sources.Unreachable,
+	"InternalServerError":                  sources.Unreachable,
+	"InternalFailure":                      sources.Unreachable,
+	"ServiceUnavailable":                   sources.Unreachable,
+	"ServiceUnavailableException":          sources.Unreachable,
+	"RequestTimeout":                       sources.Unreachable,
+	"RequestTimeoutException":              sources.Unreachable,
+	"TooManyRequests":                      sources.Throttled,
+	"ValidationException":                  sources.BadName,
+	"ValidationError":                      sources.BadName,
+	"InvalidParameterException":            sources.BadName,
+	"InvalidParameterValue":                sources.BadName,
+	"DecryptionFailure":                    sources.Denied,
+	"DecryptionFailureException":           sources.Denied,
+	"KMSAccessDeniedException":             sources.Denied,
+	"KMSDisabledException":                 sources.Denied,
+	"KMSInvalidStateException":             sources.Denied,
+	"KMSNotFoundException":                 sources.Denied,
+	"PublicPolicyException":                sources.Disabled,
+	"PreconditionNotMetException":          sources.Disabled,
+	"ResourcePolicyUnsatisfiableException": sources.Denied,
+}
+
+// noSuchAction holds the codes of a backend, or a proxy before it, that does
+// not know an action.
+var noSuchAction = map[string]bool{
+	"UnknownOperationException": true, "UnknownOperation": true, "InvalidAction": true,
+	"UnsupportedOperation": true, "UnsupportedOperationException": true, "NotImplemented": true,
+}
+
+var (
+	codeForm      = regexp.MustCompile(`^[A-Za-z][A-Za-z0-9.]{0,79}$`)
+	principalForm = regexp.MustCompile(`^User: (arn:[A-Za-z0-9:/_+=,.@-]{1,400}) is not authorized`)
+	// A user or a secret may have kms in its name; these do not come of one.
+	kmsForm = regexp.MustCompile(`Access to KMS|KMS key|perform: kms:`)
+)
+
+// reply gives what an answer said, if there was one: the code of the error ("",
+// where it named none), its text, and the HTTP status (0, where none came).
+func reply(err error) (code, text string, status int) {
+	var answer interface{ HTTPStatusCode() int }
+	if errors.As(err, &answer) {
+		status = answer.HTTPStatusCode()
+	}
+	var api smithy.APIError
+	if errors.As(err, &api) && api.ErrorCode() != "UnknownError" { // the SDK's word for none
+		code, text = api.ErrorCode(), api.ErrorMessage()
+	}
+	return code, text, status
+}
+
+// kindOf says what a code means, and a status only where there is no code.
+func kindOf(code string, status int) sources.Kind {
+	_, throttled := retry.DefaultThrottleErrorCodes[code]
+	switch k := kinds[code]; {
+	case k != "":
+		return k
+	case throttled || code == "" && status == http.StatusTooManyRequests:
+		return sources.Throttled
+	case status >= 500:
+		return sources.Unreachable
+	case code != "":
+		return sources.Disabled
+	case status == http.StatusForbidden:
+		return sources.Denied
+	case status == http.StatusUnauthorized:
+		return sources.NoLogin
+	}
+	return sources.Unreachable
+}
+
+// judge says what the failure of a batch means for batches.
+func (f *regional) judge(err error) verdict {
+	code, text, status := reply(err)
+	var signIn *loginError
+	if errors.As(err, &signIn) || f.ctx.Err() != nil {
+		return failed
+	}
+	if noSuchAction[code] || code == "" && (status == http.StatusNotFound || status == http.StatusNotImplemented) {
+		return refused
+	}
+	switch kindOf(code, status) {
+	case sources.Denied:
+		if code == "" || code == "AccessDeniedException" && !kmsForm.MatchString(text) {
+			return refused
+		}
+		return unclear
+	case sources.NoLogin, sources.Unreachable:
+		return failed // asking singly would only double the load
+	}
+	return unclear
+}
+
+// fault makes the error for i of a request that failed.
+func (f *regional) fault(i id, err error) *sources.Error {
+	var signIn *loginError
+	if errors.As(err, &signIn) {
+		e := f.loginFault(f.ctx, f.began, signIn.err)
+		e.Name = i.text
+		return e
+	}
+	code, text, status := reply(err)
+	switch {
+	case code != "" || status >= 300:
+		e := f.apiFault(i, code, text, status)
+		if n := attempts(err); n > 1 {
+			e.Message += fmt.Sprintf(", after %d attempts", n)
+		}
+		return e
+	case f.ctx.Err() != nil:
+		e := late(f.ctx, f.began)
+		e.Name = i.text
+		return e
+	}
+	e := unreachable(cmp.Or(hostOf(err), f.host()), cause(err, f.timeout), err)
+	e.Name = i.text
+	return e
+}
+
+func attempts(err error) int {
+	var spent *retry.MaxAttemptsError
+	if errors.As(err, &spent) {
+		return spent.Attempt
+	}
+	return 1
+}
+
+func (f *regional) host() string { return "secrets manager in " + f.region }
+
+// subject is what a message is about.
+func (f *regional) subject(i id) string {
+	switch {
+	case i.text == "":
+		return "the list of secrets in " + f.region
+	case i.isARN():
+		return fmt.Sprintf("secret %q", i.text) // it names the region itself
+	}
+	return fmt.Sprintf("secret %q in %s", i.text, f.region)
+}
+
+// apiFault makes the error for i of what the backend answered.
+func (f *regional) apiFault(i id, code, text string, status int) *sources.Error {
+	e := &sources.Error{Kind: kindOf(code, status), Name: i.text}
+	if codeForm.MatchString(code) {
+		e.Code = code
+	} else if code == "" && status > 0 {
+		e.Code = fmt.Sprintf("http status %d", status)
+	}
+	switch what := f.subject(i); e.Kind {
+	case sources.NotFound:
+		if strings.Contains(text, "staging label") {
+			return f.noValue(i, e.Code)
+		}
+		e.Message = what + " does not exist"
+		e.Hint = f.lookedIn(i)
+	case sources.Denied:
+		f.denied(e, i, code, text)
+	case sources.Disabled:
+		e.Message = what + " cannot be read in its present state"
+		if strings.Contains(text, "for deletion") { // "marked for" or "scheduled for"
+			e.Message = what + " is scheduled for deletion"
+			e.Hint = fmt.Sprintf("restore it: aws secretsmanager restore-secret --secret-id %s --region %s", i.text, f.region)
+		}
+	case sources.NoLogin:
+		e.Message = "the credentials were not accepted by secrets manager in " + f.region
+		e.Hint = rejected(code)
+	case sources.Throttled:
+		e.Message = what + " was not given: too many requests"
+		e.Hint = "wait; all callers of the account in the region share its request quota"
+	case sources.BadName:
+		e.Message = what + ": the name was not accepted"
+	default:
+		e.Message = what + " was not given: the service failed"
+		e.Hint = "if it goes on, see the AWS health dashboard and AWS_ENDPOINT_URL"
+	}
+	return e
+}
+
+func (f *regional) noValue(i id, code string) *sources.Error {
+	return &sources.Error{
+		Kind: sources.Disabled, Name: i.text, Code: code,
+		Message: f.subject(i) + " has no value",
+		Hint:    fmt.Sprintf("give it one: aws secretsmanager put-secret-value --secret-id %s --region %s", i.text, f.region),
+	}
+}
+
+// lookedIn says where a secret was looked for, as far as that is known.
+func (f *regional) lookedIn(i id) string {
+	account := i.account
+	if account == "" {
+		f.mu.Lock()
+		account = f.account
+		f.mu.Unlock()
+	}
+	if account == "" {
+		return fmt.Sprintf("it was looked for in %s, in the account of the credentials: check the name, vault_store.aws.region and the account", f.region)
+	}
+	return fmt.Sprintf("it was looked for in %s, in account %s: check the name, vault_store.aws.region and the account", f.region, account)
+}
+
+func (f *regional) denied(e *sources.Error, i id, code, text string) {
+	if strings.HasPrefix(code, "KMS") || strings.HasPrefix(code, "Decryption") || kmsForm.MatchString(text) {
+		e.Message = f.subject(i) + " cannot be decrypted with its kms key"
+		e.Hint = "allow kms:Decrypt on that key, in the policy of the role and in that of the key, and see that the key is enabled"
+		return
+	}
+	e.Message = f.subject(i) + " may not be read"
+	if m := principalForm.FindStringSubmatch(text); m != nil {
+		e.Message += " by " + m[1]
+	}
+	f.mu.Lock()
+	account := f.account
+	f.mu.Unlock()
+	e.Hint = "allow secretsmanager:GetSecretValue on " + i.resource(f.region, account)
+	if i.text == "" {
+		e.Hint = "allow secretsmanager:ListSecrets on *, or name a secret to read instead"
+	}
+	if strings.Contains(text, "explicit deny") {
+		e.Hint = "a policy denies it explicitly, which no permission outweighs; otherwise " + e.Hint
+	}
+}
+
+// rejected says what to do about credentials that were not accepted.
+func rejected(code string) string {
+	switch code {
+	case "ExpiredTokenException", "ExpiredToken", "RequestExpired":
+		return "the session has expired: get new credentials; a session_token in vault_store.aws does not renew itself"
+	case "InvalidSignatureException", "SignatureDoesNotMatch", "IncompleteSignature", "IncompleteSignatureException", "RequestTimeTooSkewed":
+		return "check the secret access key, and that the clock of this machine is right"
+	}
+	return "check that the access key exists, is active and belongs to this partition, and that a session token goes with it"
+}

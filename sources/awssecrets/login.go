@@ -1,0 +1,181 @@
+package awssecrets
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"strings"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/config"
+	"github.com/aws/aws-sdk-go-v2/credentials/processcreds"
+	"github.com/aws/aws-sdk-go-v2/credentials/ssocreds"
+	"github.com/aws/smithy-go"
+	smithyhttp "github.com/aws/smithy-go/transport/http"
+
+	"bifrost-secrets/sources"
+)
+
+func badSettings(message, hint string) *sources.Error {
+	return &sources.Error{Kind: sources.BadSettings, Message: message, Hint: hint}
+}
+
+// isGarbled reports whether an answer came that the SDK could not read.
+func isGarbled(err error) bool {
+	var garbled *smithy.DeserializationError
+	return errors.As(err, &garbled)
+}
+
+// isSilent reports whether err is of a request that no usable answer came to.
+func isSilent(err error) bool {
+	var unsent *smithyhttp.RequestSendError
+	return errors.As(err, &unsent) || isGarbled(err)
+}
+
+// operation gives the service and the action of the innermost request in err:
+// a request for a secret may have had to sign in first.
+func operation(err error) (service, action string) {
+	var op *smithy.OperationError
+	for errors.As(err, &op) {
+		service, action, err = op.ServiceID, op.OperationName, op.Err
+	}
+	return service, action
+}
+
+// configFault makes the error for environment or shared config that the SDK
+// cannot use. The SDK's text is not shown: it may quote a line with a key.
+func configFault(ctx context.Context, began time.Time, err error) *sources.Error {
+	if ctx.Err() != nil {
+		return late(ctx, began)
+	}
+	e := &sources.Error{
+		Kind:    sources.NoLogin,
+		Message: "the aws settings of the environment and the shared config files cannot be used",
+		Hint:    "check the AWS_ variables, and the files with `aws configure list`",
+	}
+	var profile config.SharedConfigProfileNotExistError
+	var file config.SharedConfigLoadError
+	var role config.SharedConfigAssumeRoleError
+	var path *fs.PathError
+	switch {
+	case errors.As(err, &profile):
+		e.Message = fmt.Sprintf("aws profile %q is in none of the shared config files", profile.Profile)
+		e.Hint = "check AWS_PROFILE, AWS_CONFIG_FILE and AWS_SHARED_CREDENTIALS_FILE"
+	case errors.As(err, &path):
+		e.Message = fmt.Sprintf("file %s, which the aws settings name, cannot be read", path.Path)
+	case errors.As(err, &file):
+		e.Message = fmt.Sprintf("shared config file %s cannot be used", file.Filename)
+	case errors.As(err, &role):
+		e.Message = fmt.Sprintf("aws profile %q names a role that cannot be used", role.Profile)
+	}
+	return e
+}
+
+// loginFault makes the error for credentials that could not be had.
+func (s *source) loginFault(ctx context.Context, began time.Time, err error) *sources.Error {
+	service, action := operation(err)
+	code, _, status := reply(err)
+	answered := service == "STS" && (code != "" || status >= 300)
+	if ctx.Err() != nil && !answered {
+		return late(ctx, began)
+	}
+	var sso *ssocreds.InvalidTokenError
+	var process *processcreds.ProviderError
+	switch {
+	case answered:
+		return s.roleFault(action, code, status)
+	case service == "STS" && isSilent(err):
+		e := unreachable(cmp.Or(hostOf(err), "sts"), cause(err, s.timeout), err)
+		e.Hint = "credentials are to come from sts: check the network, the proxy settings and AWS_ENDPOINT_URL_STS"
+		return e
+	case errors.As(err, &sso) || strings.HasPrefix(service, "SSO"):
+		return &sources.Error{
+			Kind: sources.NoLogin, Message: fmt.Sprintf("the sso session of aws profile %q is not valid", s.profile()),
+			Hint: "run: aws sso login --profile " + s.profile(),
+		}
+	case errors.As(err, &process):
+		return &sources.Error{
+			Kind: sources.NoLogin, Message: fmt.Sprintf("the credential_process of aws profile %q failed", s.profile()),
+			Hint: "run the command by hand and see what it says",
+		}
+	}
+	return &sources.Error{
+		Kind: sources.NoLogin, Message: "no aws credentials were found",
+		Hint: "give the process a role, or set access_key_id and secret_access_key; tried " + s.tried(err),
+	}
+}
+
+// roleFault makes the error for a role that STS did not give.
+func (s *source) roleFault(action, code string, status int) *sources.Error {
+	e := &sources.Error{Kind: sources.NoLogin, Hint: rejected(code)}
+	if codeForm.MatchString(code) {
+		e.Code = code
+	}
+	kind := kindOf(code, status)
+	role, _ := s.getenv("AWS_ROLE_ARN")
+	if action == "AssumeRole" {
+		role = cmp.Or(s.role, fmt.Sprintf("of aws profile %q", s.profile()))
+	}
+	e.Message = fmt.Sprintf("role %s cannot be assumed", role)
+	switch {
+	case kind == sources.Throttled || kind == sources.Unreachable:
+		e.Kind = kind
+		e.Message = fmt.Sprintf("role %s was not given: sts failed or had too many requests", role)
+		e.Hint = "wait and try again"
+	case action == "AssumeRoleWithWebIdentity":
+		e.Hint = "check that the trust policy of the role names the identity provider and the service account, and that the token file is current"
+	case kind == sources.Denied:
+		e.Hint = "allow sts:AssumeRole on it, and let its trust policy name who asks"
+	}
+	return e
+}
+
+// tried lists the links of the SDK's chain of credentials with what is known of
+// each. err is why the last of them gave none.
+func (s *source) tried(err error) string {
+	set := func(name string) bool { v, _ := s.getenv(name); return v != "" }
+	state := func(used bool, why string) string {
+		var path *fs.PathError
+		switch {
+		case !used:
+			return why
+		case errors.As(err, &path):
+			return fmt.Sprintf("file %s cannot be read", path.Path)
+		case isSilent(err):
+			return cause(err, s.timeout)
+		}
+		return "gave none"
+	}
+	env, container := "AWS_ACCESS_KEY_ID is not set", false
+	if set("AWS_ACCESS_KEY_ID") {
+		env = "AWS_SECRET_ACCESS_KEY is not set"
+	}
+	web := set("AWS_WEB_IDENTITY_TOKEN_FILE")
+	for _, name := range []string{"AWS_CONTAINER_CREDENTIALS_RELATIVE_URI", "AWS_CONTAINER_CREDENTIALS_FULL_URI"} {
+		container = container || set(name)
+	}
+	return strings.Join([]string{
+		"the environment (" + env + ")",
+		"web identity (" + state(web, "AWS_WEB_IDENTITY_TOKEN_FILE is not set") + ")",
+		fmt.Sprintf("the shared config files (nothing for profile %q)", s.profile()),
+		"the container (" + state(container && !web, "AWS_CONTAINER_CREDENTIALS_FULL_URI is not set") + ")",
+		"the instance metadata (" + s.metadata(state(!container && !web, "not asked")) + ")",
+	}, ", ")
+}
+
+// metadata says how the instance metadata stands: switched off, or as given.
+func (s *source) metadata(state string) string {
+	if v, _ := s.getenv("AWS_EC2_METADATA_DISABLED"); strings.EqualFold(v, "true") {
+		return "disabled by AWS_EC2_METADATA_DISABLED"
+	}
+	return state
+}
+
+// noRegion is the error for names without a region.
+func (s *source) noRegion() *sources.Error {
+	return badSettings("no region is set for aws-secrets-manager",
+		fmt.Sprintf("set vault_store.aws.region or AWS_REGION; tried also AWS_DEFAULT_REGION, the shared config files (profile %q) and the instance metadata (%s)",
+			s.profile(), s.metadata("no answer")))
+}
