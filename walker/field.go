@@ -16,7 +16,7 @@ const (
 	Broken              // meant as a reference, but not a valid one: see Field.Err
 	Null                // null
 	Masked              // a placeholder that Bifrost shows in place of a secret, as in an exported config
-	Other               // a number, a boolean, or a container where a string should be
+	Other               // a number, true or false
 )
 
 // String gives the word that `explain` uses.
@@ -73,6 +73,14 @@ func (f *Field) Kind() Kind {
 
 // Format implements [fmt.Formatter]: it shows the path, whatever the verb.
 func (f Field) Format(w fmt.State, _ rune) { _, _ = io.WriteString(w, f.Path) }
+
+// NewField reads the JSON text raw, which must be valid, as the value of a field
+// of e's form at path. It serves values that stand in no Document.
+func NewField(e *Entry, path string, raw []byte) Field {
+	f := Field{Entry: e, Path: path, End: len(raw)}
+	f.read(raw)
+	return f
+}
 
 // read finds out what stands in the field, whose JSON text is raw.
 func (f *Field) read(raw []byte) {

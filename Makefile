@@ -1,0 +1,55 @@
+# The two commands to know are `make demo` and `make test`. Both do all their
+# own set-up: Go's modules come by themselves, and moto (the emulator of AWS
+# that the tests talk to) goes into .cache where it is not installed.
+
+GO ?= go
+export GOFLAGS ?= -buildvcs=false
+VERSION ?=
+LDFLAGS = -s -w $(if $(VERSION),-X main.version=$(VERSION))
+STATICCHECK = honnef.co/go/tools/cmd/staticcheck@v0.8.2
+GOVULNCHECK = golang.org/x/vuln/cmd/govulncheck@v1.9.0
+FUZZTIME ?= 60s
+
+.PHONY: demo build test check bench fuzz setup clean
+
+demo: build
+	@mkdir -p demo && chmod -R go-rwx testdata/demo/secrets
+	@echo '$$ bifrost-secrets explain --config testdata/demo/config.json'
+	@bin/bifrost-secrets explain --quiet --config testdata/demo/config.json
+	@echo
+	@echo '$$ bifrost-secrets render --config testdata/demo/config.json --out demo/config.json'
+	@bin/bifrost-secrets render --config testdata/demo/config.json --out demo/config.json
+	@echo
+	@echo 'The config that Bifrost would start with: demo/config.json. To see what was changed:'
+	@echo '$$ diff testdata/demo/config.json demo/config.json'
+
+build:
+	@mkdir -p bin
+	@CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/bifrost-secrets ./cmd/bifrost-secrets
+
+# What the tests need beside Go.
+setup:
+	@./testdata/setup.sh
+
+test: setup
+	BIFROST_SECRETS_REQUIRE_BACKENDS=1 $(GO) test -race -timeout 8m ./...
+
+check:
+	@test -z "$$(gofmt -l .)" || { gofmt -l .; echo 'run gofmt on these files'; exit 1; }
+	$(GO) vet ./...
+	$(GO) run $(STATICCHECK) ./...
+	$(GO) run $(GOVULNCHECK) ./...
+	GOOS=darwin $(GO) vet ./... && GOOS=windows $(GO) vet ./walker/... ./render/... ./sources/... ./cmd/...
+
+bench: build setup
+	$(GO) test -tags bench -run 'TestBench' -v -timeout 30m ./cmd/bifrost-secrets | grep -v '^\(=== RUN\|--- PASS\|PASS\|ok\)'
+
+fuzz:
+	@set -e; for target in $$(grep -rhoE '^func Fuzz[A-Za-z]+' --include='*_test.go' . | sed 's/func //' | sort -u); do \
+		package=$$(dirname $$(grep -rlE "^func $$target\(" --include='*_test.go' . | head -n 1)); \
+		echo "== $$target in $$package"; \
+		$(GO) test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) $$package; \
+	done
+
+clean:
+	rm -rf bin demo .cache

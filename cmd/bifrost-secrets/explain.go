@@ -1,0 +1,168 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"text/tabwriter"
+
+	"bifrost-secrets/render"
+	"bifrost-secrets/sources"
+	"bifrost-secrets/walker"
+
+	"github.com/spf13/cobra"
+)
+
+type explainJob struct {
+	job
+	fetch     bool
+	json      bool
+	catalogue bool
+	policy    bool
+}
+
+func (p *program) explainCommand() *cobra.Command {
+	j := &explainJob{job: job{p: p}}
+	cmd := &cobra.Command{
+		Use:   "explain",
+		Short: "Show what would be fetched, and where each value goes",
+		Long: `Explain shows every reference of a config.json with its field, what becomes of it, and the calls
+that fetching will take. It fetches nothing, unless --fetch asks for it, and it never shows a value.`,
+		Example: `  bifrost-secrets explain --config config.json
+  bifrost-secrets explain --config config.json --fetch --json
+  bifrost-secrets explain --config config.json --iam-policy > policy.json
+  bifrost-secrets explain --catalogue`,
+		Args: noArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error { return j.run(cmd) },
+	}
+	j.flags(cmd)
+	f := cmd.Flags()
+	f.BoolVar(&j.fetch, "fetch", false, "fetch the secrets too: shows their versions, and finds what does not resolve")
+	f.BoolVar(&j.json, "json", false, "print JSON")
+	f.BoolVar(&j.catalogue, "catalogue", false, "print every field that is known, as tab-separated lines, and stop")
+	f.BoolVar(&j.policy, "iam-policy", false, "print the least AWS policy for exactly these secrets; with --aws-batch off, without the batch action")
+	return cmd
+}
+
+// explanation is what explain prints as JSON.
+type explanation struct {
+	Config   string           `json:"config"`
+	Source   string           `json:"source,omitempty"`
+	Mode     string           `json:"mode"`
+	Secrets  []string         `json:"secrets"`
+	Calls    calls            `json:"calls"`
+	Uses     []render.Use     `json:"uses"`
+	Notes    []render.Problem `json:"notes"`
+	Problems []render.Problem `json:"problems"`
+}
+
+type calls struct {
+	Total     int `json:"total"`
+	Batch     int `json:"batch"`
+	Single    int `json:"single"`
+	IfRefused int `json:"single_if_batch_is_refused"`
+}
+
+func (j *explainJob) run(cmd *cobra.Command) error {
+	if j.catalogue {
+		_, err := io.WriteString(j.p.stdout, walker.CatalogueText())
+		return err
+	}
+	failed := j.prepare()
+	var problems *render.Problems
+	if failed != nil && (j.plan == nil || !errors.As(failed, &problems)) {
+		return failed
+	}
+	source, err := j.open(cmd.Context())
+	if err != nil {
+		return err
+	}
+	if source != nil {
+		defer source.Close()
+	}
+	if j.policy {
+		if failed != nil {
+			return failed
+		}
+		return j.printPolicy(source)
+	}
+	e := explanation{Config: j.doc.Name, Mode: j.mode, Secrets: j.plan.Secrets, Notes: j.plan.Notes}
+	if source != nil {
+		c := source.Plan(j.plan.Secrets)
+		e.Source, e.Calls = source.Describe(), calls{Total: c.Total(), Batch: c.Batch, Single: c.Single, IfRefused: c.IfRefused}
+	}
+	var versions map[string]string
+	if j.fetch && failed == nil {
+		var r *render.Rendering
+		if r, failed = j.resolve(cmd.Context(), source); r != nil {
+			versions, e.Notes = r.Versions, r.Notes
+		}
+		errors.As(failed, &problems)
+	}
+	e.Uses = j.plan.Uses(versions)
+	if problems != nil {
+		e.Problems = problems.List
+	}
+	if j.json {
+		if err := writeJSON(j.p.stdout, &e); err != nil {
+			return err
+		}
+		return failed
+	}
+	j.notes(e.Notes)
+	if err := e.print(j.p.stdout, j.fetch); err != nil {
+		return err
+	}
+	return failed
+}
+
+func (e *explanation) print(w io.Writer, versions bool) error {
+	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	head := "FIELD\tREFERENCE\tVALUE GOES"
+	if versions {
+		head += "\tVERSION"
+	}
+	fmt.Fprintln(t, head)
+	for _, u := range e.Uses {
+		goes := map[render.How]string{render.ValueInFile: "into the file", render.ValueInEnv: "into " + u.Variable, render.LeftToBifrost: "left for Bifrost"}[u.How]
+		fmt.Fprintf(t, "%s\t%s\t%s", clean(u.Path), clean(u.Reference), goes)
+		if versions {
+			fmt.Fprintf(t, "\t%s", clean(u.Version))
+		}
+		fmt.Fprintln(t)
+	}
+	if err := t.Flush(); err != nil {
+		return err
+	}
+	if e.Source == "" {
+		_, err := fmt.Fprintf(w, "\n%s, %s\n", count(len(e.Uses), "reference"), count(len(e.Secrets), "secret"))
+		return err
+	}
+	_, err := fmt.Fprintf(w, "\n%s, %s from %s, %s", count(len(e.Uses), "reference"), count(len(e.Secrets), "secret"), clean(e.Source), count(e.Calls.Total, "call"))
+	if err == nil && e.Calls.IfRefused > 0 {
+		_, err = fmt.Fprintf(w, " (%d if batches are refused)", e.Calls.Single+e.Calls.IfRefused)
+	}
+	if err == nil {
+		_, err = fmt.Fprintln(w)
+	}
+	return err
+}
+
+// policied is a source that can say which permissions it needs.
+type policied interface {
+	// Policy gives the least policy for reading names, as JSON for people to
+	// paste, with or without the permission for batches.
+	Policy(names []string, batch bool) []byte
+}
+
+func (j *explainJob) printPolicy(source sources.Source) error {
+	s, ok := source.(policied)
+	switch {
+	case !ok:
+		return usageError("--iam-policy is for aws-secrets-manager alone", "the document takes its secrets from elsewhere")
+	case len(j.plan.Secrets) == 0:
+		return usageError("the document refers to no secret, so it needs no policy", "")
+	}
+	_, err := j.p.stdout.Write(s.Policy(j.plan.Secrets, j.awsBatch == "auto"))
+	return err
+}

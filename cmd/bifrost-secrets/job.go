@@ -1,0 +1,181 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"bifrost-secrets/render"
+	"bifrost-secrets/sources"
+	"bifrost-secrets/walker"
+
+	"github.com/spf13/cobra"
+)
+
+// job is what render, explain and ping have in common: a document, where its
+// secrets come from, and how to fetch them.
+type job struct {
+	p *program
+
+	config     string
+	vaultStore string
+	vaultType  string
+	vaultSet   []string
+	literal    []string
+	mode       string
+	timeout    time.Duration
+	awsBatch   string
+
+	doc   *walker.Document
+	store *render.VaultStore
+	plan  *render.Plan
+}
+
+func (j *job) flags(cmd *cobra.Command) {
+	f := cmd.Flags()
+	f.StringVarP(&j.config, "config", "c", "config.json", "the config.json to read; - is the standard input")
+	f.StringVar(&j.vaultStore, "vault-store", "", "`file` with a vault_store block, in place of the config's own")
+	f.StringVar(&j.vaultType, "vault-type", "", "vault_store `type`, in place of a block: file, aws-secrets-manager")
+	f.StringArrayVar(&j.vaultSet, "vault-set", nil, "a setting for --vault-type, as `key=value`; credentials as key=env.NAME; repeatable")
+	f.StringArrayVar(&j.literal, "literal", nil, "JSON `path` of a string that only looks like a reference; repeatable")
+	f.StringVar(&j.mode, "mode", string(render.Inline), "inline: values in the file; env: env.NAME in the file, values in the environment")
+	f.DurationVar(&j.timeout, "timeout", 30*time.Second, "how long fetching may take in all")
+	f.StringVar(&j.awsBatch, "aws-batch", "auto", "auto: BatchGetSecretValue where it is allowed; off: one GetSecretValue a secret")
+	complete := func(words ...string) cobra.CompletionFunc {
+		return cobra.FixedCompletions(words, cobra.ShellCompDirectiveNoFileComp)
+	}
+	var types []string
+	for _, b := range backends {
+		types = append(types, b.Type)
+	}
+	for name, words := range map[string][]string{"mode": {"inline", "env"}, "aws-batch": {"auto", "off"}, "vault-type": types} {
+		_ = cmd.RegisterFlagCompletionFunc(name, complete(words...)) // fails for unknown flags alone
+	}
+}
+
+// prepare reads the document and makes the plan.
+func (j *job) prepare() error {
+	if err := j.checkFlags(); err != nil {
+		return err
+	}
+	var err error
+	if j.config == "-" {
+		j.doc, err = walker.Read("-", j.p.stdin)
+	} else {
+		j.doc, err = walker.ReadFile(j.config)
+	}
+	if err != nil {
+		return err
+	}
+	switch {
+	case j.vaultStore != "":
+		j.store, err = render.StoreFromFile(j.vaultStore)
+	case j.vaultType != "":
+		j.store, err = render.StoreFromFlags(j.vaultType, j.vaultSet, backends)
+	default:
+		j.store, err = render.StoreFromDocument(j.doc)
+	}
+	if err != nil {
+		return err
+	}
+	j.plan, err = render.NewPlan(j.doc, j.store, render.Options{Mode: render.Mode(j.mode), Literal: j.literal, Getenv: j.p.getenv})
+	return err
+}
+
+func (j *job) checkFlags() error {
+	switch {
+	case j.mode != string(render.Inline) && j.mode != string(render.EnvMode):
+		return usageError("unknown --mode "+quote(j.mode), "write inline or env")
+	case j.awsBatch != "auto" && j.awsBatch != "off":
+		return usageError("unknown --aws-batch "+quote(j.awsBatch), "write auto or off")
+	case j.timeout <= 0:
+		return usageError("--timeout must be more than nothing", "write 30s or 2m")
+	case j.vaultStore != "" && j.vaultType != "":
+		return usageError("--vault-store and --vault-type exclude each other", "name one of them")
+	case len(j.vaultSet) > 0 && j.vaultType == "":
+		return usageError("--vault-set needs --vault-type", "write --vault-type file --vault-set path=/run/secrets")
+	case j.config == "":
+		return usageError("--config names no file", "write --config config.json, or - for the standard input")
+	}
+	return nil
+}
+
+// open makes the source, or gives nil where the plan needs none.
+func (j *job) open(ctx context.Context) (sources.Source, error) {
+	if j.store == nil || !j.store.Enabled {
+		return nil, nil
+	}
+	// Paths in the block start from the file that they stand in.
+	dir := ""
+	switch {
+	case j.vaultStore != "":
+		dir = filepath.Dir(j.vaultStore)
+	case j.vaultType == "" && j.config != "-":
+		dir = filepath.Dir(j.config)
+	}
+	return j.store.Open(ctx, backends, sources.Options{
+		Getenv:   j.p.getenv,
+		Warn:     func(text string) { j.p.note(text, "") },
+		Log:      j.p.log(),
+		BatchOff: j.awsBatch == "off",
+		Dir:      dir,
+	})
+}
+
+// resolve fetches and checks every value. The deadline is on the whole of it.
+func (j *job) resolve(ctx context.Context, source sources.Source) (*render.Rendering, error) {
+	ctx, cancel := context.WithTimeoutCause(ctx, j.timeout, fmt.Errorf("no answer within %s (--timeout)", j.timeout))
+	defer cancel()
+	if source != nil && len(j.plan.Secrets) > 0 {
+		defer j.p.screen.waiting("fetching " + count(len(j.plan.Secrets), "secret") + " from " + source.Describe())()
+	}
+	rendering, err := j.plan.Resolve(ctx, source)
+	if err != nil && errors.Is(context.Cause(ctx), context.Canceled) {
+		return nil, &failure{reason: "interrupted; nothing was written", code: exitUnresolved}
+	}
+	return rendering, err
+}
+
+// note tells people something that does not stop the work.
+func (p *program) note(text, hint string) {
+	if !p.quiet {
+		p.screen.note(text, hint)
+	}
+}
+
+// notesShown is how many remarks are printed without --verbose.
+const notesShown = 10
+
+func (j *job) notes(all []render.Problem) {
+	lines := render.Problems{Document: j.doc.Name}
+	for i := range all {
+		if i == notesShown && !j.p.verbose {
+			j.p.note(fmt.Sprintf("%d more notes; --verbose shows them", len(all)-i), "")
+			return
+		}
+		j.p.note(lines.Line(&all[i]), all[i].Hint)
+	}
+	if len(j.plan.Left) > 0 {
+		j.p.note(fmt.Sprintf("%s left for Bifrost to resolve from its own environment: %s", count(len(j.plan.Left), "variable"), listed(j.plan.Left)), "")
+	}
+}
+
+// count gives a number and its noun.
+func count(n int, noun string) string {
+	if n == 1 {
+		return "1 " + noun
+	}
+	return fmt.Sprintf("%d %ss", n, noun)
+}
+
+// listed joins names, and shortens a long list.
+func listed(names []string) string {
+	const shown = 8
+	if len(names) <= shown {
+		return strings.Join(names, ", ")
+	}
+	return strings.Join(names[:shown], ", ") + fmt.Sprintf(" and %d more", len(names)-shown)
+}

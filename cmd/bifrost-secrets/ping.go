@@ -1,0 +1,76 @@
+package main
+
+import (
+	"context"
+
+	"bifrost-secrets/render"
+	"bifrost-secrets/sources"
+
+	"github.com/spf13/cobra"
+)
+
+func (p *program) pingCommand() *cobra.Command {
+	j := &job{p: p}
+	var asJSON bool
+	cmd := &cobra.Command{
+		Use:   "ping",
+		Short: "Check that the backend can be reached and read",
+		Long: `Ping reads one of the secrets that the config refers to, so that the permission to read them is
+enough. Where the config refers to none, it lists one instead.`,
+		Example: "  bifrost-secrets ping --config config.json",
+		Args:    noArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			source, err := j.ping(cmd.Context())
+			if asJSON {
+				result := map[string]any{"ok": err == nil, "source": source}
+				if err != nil {
+					result["error"] = clean(err.Error())
+				}
+				if werr := writeJSON(p.stdout, result); werr != nil {
+					return werr
+				}
+			}
+			return err
+		},
+	}
+	j.flags(cmd)
+	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
+	return cmd
+}
+
+func (j *job) ping(ctx context.Context) (described string, err error) {
+	if err := j.prepare(); err != nil {
+		return "", err
+	}
+	source, err := j.open(ctx)
+	if err != nil {
+		return "", err
+	}
+	if source == nil {
+		return "", &failure{
+			reason: render.NotEnabled, hint: `give config_store a vault_store block with "enabled": true, or name one with --vault-store or --vault-type`,
+			code: exitUnresolved,
+		}
+	}
+	defer source.Close()
+	name := ""
+	if len(j.plan.Secrets) > 0 {
+		name = j.plan.Secrets[0]
+	}
+	ctx, cancel := context.WithTimeout(ctx, j.timeout)
+	defer cancel()
+	done := j.p.screen.waiting("asking " + source.Describe())
+	err = source.Ping(ctx, name)
+	done()
+	if err != nil {
+		reason := "vault: ping failed: "
+		if name != "" {
+			reason += "vault." + name + ": "
+		}
+		return source.Describe(), &failure{reason: reason + err.Error(), hint: sources.HintOf(err), code: exitUnreachable}
+	}
+	if !j.p.quiet {
+		j.p.screen.line("%s answers", clean(source.Describe()))
+	}
+	return source.Describe(), nil
+}

@@ -1,0 +1,165 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"io"
+	"io/fs"
+	"log/slog"
+	"os"
+	"os/signal"
+	"strings"
+	"syscall"
+
+	"bifrost-secrets/render"
+	"bifrost-secrets/render/publish"
+	"bifrost-secrets/sources"
+	"bifrost-secrets/sources/awssecrets"
+	"bifrost-secrets/sources/file"
+	"bifrost-secrets/walker"
+
+	"github.com/spf13/cobra"
+)
+
+// The exit codes, which are a promise.
+const (
+	exitDone        = 0
+	exitUnresolved  = 1 // a reference does not resolve, or a file cannot be written
+	exitUsage       = 2 // wrong usage, or an invalid document
+	exitUnreachable = 3 // the backend cannot be reached
+)
+
+// backends are the sources that this program is built with.
+var backends = []sources.Backend{file.Backend, awssecrets.Backend}
+
+// program is one run: where it reads and writes, and what every command takes.
+type program struct {
+	stdin  io.Reader
+	stdout io.Writer
+	screen *screen
+	env    map[string]string
+
+	verbose bool
+	quiet   bool
+}
+
+// run is the program as a function: tests call it as the shell would. env is
+// the environment as NAME=value; the AWS SDK reads the process's own beside it.
+func run(args []string, stdin io.Reader, stdout, stderr io.Writer, env []string) int {
+	harden()
+	p := &program{stdin: stdin, stdout: stdout, env: map[string]string{}}
+	for _, one := range env {
+		name, value, _ := strings.Cut(one, "=")
+		p.env[name] = value
+	}
+	p.screen = newScreen(stderr, p.env)
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	root := p.root()
+	root.SetArgs(args)
+	root.SetIn(stdin)
+	root.SetOut(stdout)
+	root.SetErr(stderr)
+	if args == nil {
+		root.SetArgs([]string{}) // cobra would fall back to the process's own
+	}
+	err := root.ExecuteContext(ctx)
+	if err != nil {
+		p.report(err)
+	}
+	return exitCode(err)
+}
+
+func (p *program) root() *cobra.Command {
+	root := &cobra.Command{
+		Use:   "bifrost-secrets",
+		Short: "Secret management for every Bifrost",
+		Long: `bifrost-secrets finds every field of a Bifrost config.json that bears a secret, fetches
+each distinct secret once (AWS Secrets Manager, files) and writes the config with the values in place.`,
+		Example: `  bifrost-secrets render --config config.json --out /app/data/config.json
+  bifrost-secrets explain --config config.json`,
+		SilenceErrors: true,
+		SilenceUsage:  true,
+		Args:          noArgs,
+	}
+	root.PersistentFlags().BoolVarP(&p.verbose, "verbose", "v", false, "say more about what is done")
+	root.PersistentFlags().BoolVarP(&p.quiet, "quiet", "q", false, "say nothing but errors")
+	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
+		return usageError(err.Error(), "see bifrost-secrets "+strings.TrimPrefix(cmd.CommandPath(), "bifrost-secrets ")+" --help")
+	})
+	root.RunE = func(cmd *cobra.Command, _ []string) error { return cmd.Help() }
+	root.AddCommand(p.renderCommand(), p.explainCommand(), p.pingCommand(), p.versionCommand())
+	return root
+}
+
+// noArgs refuses arguments in words that help.
+func noArgs(cmd *cobra.Command, args []string) error {
+	if len(args) == 0 {
+		return nil
+	}
+	if cmd.HasParent() {
+		return usageError("unexpected argument "+quote(args[0]), "files are named by flags: see "+cmd.CommandPath()+" --help")
+	}
+	hint := "see bifrost-secrets --help"
+	if near := cmd.SuggestionsFor(args[0]); len(near) > 0 {
+		hint = "did you mean " + strings.Join(near, " or ") + "?"
+	}
+	return usageError("unknown command "+quote(args[0]), hint)
+}
+
+// failure is an error of this program's own.
+type failure struct {
+	reason string
+	hint   string
+	code   int
+}
+
+func (f *failure) Error() string { return f.reason }
+
+func usageError(reason, hint string) error {
+	return &failure{reason: reason, hint: hint, code: exitUsage}
+}
+
+// exitCode gives the exit code for an error, by DESIGN's list.
+func exitCode(err error) int {
+	var own *failure
+	var problems *render.Problems
+	var document *walker.DocumentError
+	var written *publish.Error
+	switch {
+	case err == nil:
+		return exitDone
+	case errors.As(err, &own):
+		return own.code
+	case errors.As(err, &document):
+		return exitUsage
+	case errors.As(err, &problems) && problems.Invalid():
+		return exitUsage
+	case errors.As(err, &problems) && problems.Down():
+		return exitUnreachable
+	case errors.As(err, &problems):
+		return exitUnresolved
+	case errors.As(err, &written) && written.Op == "check":
+		return exitUsage
+	case sources.KindOf(err).Down():
+		return exitUnreachable
+	}
+	return exitUnresolved
+}
+
+// getenv looks a variable up.
+func (p *program) getenv(name string) (string, bool) {
+	value, ok := p.env[name]
+	return value, ok
+}
+
+// log gives the logger for detail, which --verbose shows.
+func (p *program) log() *slog.Logger {
+	if !p.verbose {
+		return slog.New(slog.DiscardHandler)
+	}
+	return slog.New(slog.NewTextHandler(p.screen, &slog.HandlerOptions{Level: slog.LevelDebug}))
+}
+
+// isMissing reports whether err says that a file is not there.
+func isMissing(err error) bool { return errors.Is(err, fs.ErrNotExist) }

@@ -1,0 +1,175 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"bifrost-secrets/render"
+	"bifrost-secrets/render/publish"
+	"bifrost-secrets/sources"
+	"bifrost-secrets/walker"
+
+	"golang.org/x/term"
+)
+
+const prefix = "bifrost-secrets: "
+
+// screen is the standard error, for people. It is safe for concurrent use.
+type screen struct {
+	mu       sync.Mutex
+	w        io.Writer
+	terminal bool
+	colour   bool
+	progress bool // a progress line stands on the terminal
+}
+
+func newScreen(w io.Writer, env map[string]string) *screen {
+	s := &screen{w: w}
+	if f, ok := w.(*os.File); ok {
+		s.terminal = term.IsTerminal(int(f.Fd()))
+	}
+	s.colour = s.terminal && env["NO_COLOR"] == "" && env["TERM"] != "dumb"
+	return s
+}
+
+// Write lets a log handler write whole lines.
+func (s *screen) Write(b []byte) (int, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.clear()
+	return s.w.Write(b)
+}
+
+// clear takes a progress line away. The lock is held.
+func (s *screen) clear() {
+	if s.progress {
+		_, _ = io.WriteString(s.w, "\r\x1b[K")
+		s.progress = false
+	}
+}
+
+func (s *screen) paint(code, text string) string {
+	if !s.colour {
+		return text
+	}
+	return "\x1b[" + code + "m" + text + "\x1b[0m"
+}
+
+func (s *screen) line(format string, args ...any) {
+	_, _ = s.Write([]byte(prefix + fmt.Sprintf(format, args...) + "\n"))
+}
+
+func (s *screen) problem(text, hint string) {
+	s.line("%s", s.paint("31", clean(text)))
+	s.hint(hint)
+}
+
+func (s *screen) note(text, hint string) {
+	s.line("%s %s", s.paint("33", "note:"), clean(text))
+	s.hint(hint)
+}
+
+func (s *screen) hint(hint string) {
+	if hint != "" {
+		s.line("%s %s", s.paint("36", "hint:"), clean(hint))
+	}
+}
+
+// clean keeps what comes from outside from moving the cursor or beginning a
+// line of its own.
+func clean(text string) string {
+	return strings.Map(func(r rune) rune {
+		if !strconv.IsPrint(r) && r != '\n' {
+			return '\ufffd'
+		}
+		return r
+	}, text)
+}
+
+func quote(text string) string { return strconv.Quote(text) }
+
+// waiting shows what the program waits for, once that has taken more than a
+// second. The function that it gives ends the wait.
+func (s *screen) waiting(what string) (done func()) {
+	start := time.Now()
+	stop := make(chan struct{})
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		tick := time.NewTicker(time.Second)
+		defer tick.Stop()
+		for {
+			select {
+			case <-stop:
+				return
+			case <-tick.C:
+				s.showProgress(fmt.Sprintf("%s (%d s)", what, int(time.Since(start).Seconds())))
+			}
+			if !s.terminal {
+				return // one line is enough where lines cannot be taken back
+			}
+		}
+	}()
+	return func() {
+		close(stop)
+		<-ended
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		s.clear()
+	}
+}
+
+func (s *screen) showProgress(text string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.clear()
+	if s.terminal {
+		_, _ = io.WriteString(s.w, prefix+text)
+		s.progress = true
+		return
+	}
+	_, _ = io.WriteString(s.w, prefix+text+"\n")
+}
+
+// report prints an error with all that it knows: what, where, why and what to
+// do about it.
+func (p *program) report(err error) {
+	var problems *render.Problems
+	var own *failure
+	var document *walker.DocumentError
+	var written *publish.Error
+	s := p.screen
+	switch {
+	case errors.As(err, &problems):
+		reportAll(s, problems)
+	case errors.As(err, &own):
+		s.problem(own.reason, own.hint)
+	case errors.As(err, &document):
+		s.problem(document.Error(), document.Hint)
+	case errors.As(err, &written):
+		s.problem(written.Error(), written.Hint)
+	default:
+		s.problem(err.Error(), sources.HintOf(err))
+	}
+}
+
+// reportAll prints every problem. Problems with the same hint share it.
+func reportAll(s *screen, problems *render.Problems) {
+	for i := range problems.List {
+		one := &problems.List[i]
+		hint := one.Hint
+		if i+1 < len(problems.List) && problems.List[i+1].Hint == hint {
+			hint = "" // the last of them says it
+		}
+		s.problem(problems.Line(one), hint)
+	}
+	if n := len(problems.List); n > 1 {
+		s.line("%d problems; nothing was written", n)
+	}
+}

@@ -1,0 +1,94 @@
+package render
+
+import (
+	"bytes"
+	"strings"
+
+	"bifrost-secrets/walker"
+)
+
+// KeepsKey reports, as *Problems, that the rendering would change the
+// encryption_key of the file that is in place, whose bytes are old: Bifrost
+// could not read its database any more, and the start that fails has already
+// damaged it. In env mode the key is in the env file; oldEnv and newEnv are its
+// bytes before and after. out is what messages call the file.
+//
+// Where the two cannot be compared (no key before, another mode) there is
+// nothing to report.
+func (r *Rendering) KeepsKey(out string, old, oldEnv, newEnv []byte) error {
+	after, ok := r.encryptionKey()
+	if !ok || len(old) == 0 {
+		return nil
+	}
+	doc, err := walker.Parse(out, old)
+	if err != nil {
+		return nil
+	}
+	before, ok := lastText(doc, "encryption_key")
+	if !ok || before == "" {
+		return nil
+	}
+	if name, byEnv := strings.CutPrefix(after, "env."+EnvPrefix); byEnv {
+		if before != after {
+			return nil
+		}
+		before, after = lineOf(oldEnv, EnvPrefix+name), lineOf(newEnv, EnvPrefix+name)
+		if before == "" {
+			return nil
+		}
+	} else if strings.HasPrefix(before, "env."+EnvPrefix) {
+		return nil
+	}
+	if before == after {
+		return nil
+	}
+	one := Problem{
+		Reason: "the key is another than in the file that is in place; a changed key makes Bifrost's database unreadable",
+		Hint:   "restore the old key; or, for a new and empty database, remove " + out + " first",
+	}
+	if found, _ := r.Plan.Document.Members("encryption_key"); len(found) > 0 {
+		one.Places = []Place{placeOf(r.Plan.Document, "encryption_key", found[len(found)-1].Value.Start)}
+	}
+	return &Problems{Document: r.Plan.Document.Name, List: []Problem{one}}
+}
+
+// encryptionKey gives the text that the rendered document has for the key.
+func (r *Rendering) encryptionKey() (string, bool) {
+	for i := len(r.Plan.edits) - 1; i >= 0; i-- {
+		e := &r.Plan.edits[i]
+		if e.entry.Pattern != "encryption_key" {
+			continue
+		}
+		f := walker.NewField(e.entry, e.path, r.text(e))
+		return f.Text(), true
+	}
+	return lastText(r.Plan.Document, "encryption_key")
+}
+
+// lastText gives the text of the last member of that name at the top.
+func lastText(doc *walker.Document, name string) (string, bool) {
+	found, _ := doc.Members(name)
+	if len(found) == 0 {
+		return "", false
+	}
+	f := walker.NewField(&secretVar, name, doc.Text(found[len(found)-1].Value))
+	return f.Text(), f.What != walker.Null
+}
+
+// lineOf gives the line of an env file that sets name; a value over several
+// lines is known by its first, which is enough for a key.
+func lineOf(file []byte, name string) string {
+	for line := range bytes.Lines(file) {
+		if bytes.HasPrefix(bytes.TrimPrefix(line, []byte("export ")), []byte(name+"=")) {
+			return string(bytes.TrimRight(line, "\n"))
+		}
+	}
+	return ""
+}
+
+// HasKey reports whether the document has an encryption_key, so that a caller
+// need not read the old file where it has none.
+func (r *Rendering) HasKey() bool {
+	_, ok := r.encryptionKey()
+	return ok
+}

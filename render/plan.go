@@ -1,0 +1,278 @@
+package render
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"sort"
+	"strings"
+
+	"bifrost-secrets/sources"
+	"bifrost-secrets/walker"
+)
+
+// Mode is a way to hand the values over.
+type Mode string
+
+// The modes.
+const (
+	Inline  Mode = "inline" // the value takes the reference's place in the document
+	EnvMode Mode = "env"    // env.BIFROST_SECRET_… takes it, and the value goes into the environment
+)
+
+// Options say how to plan.
+type Options struct {
+	Mode    Mode
+	Literal []string // paths of strings that only look like references
+	Getenv  func(string) (string, bool)
+}
+
+// Plan is what has to be done to render a document: each distinct secret once,
+// with the fields that want it. It holds no value of a secret of the backend.
+type Plan struct {
+	Document *walker.Document
+	Mode     Mode
+	Secrets  []string  // the distinct secrets, in the order of their first use
+	Left     []string  // the variables whose env. references are left for Bifrost, sorted
+	Fields   int       // the fields of the catalogue that stand in the document
+	Notes    []Problem // remarks: nothing that stops the work
+
+	getenv func(string) (string, bool)
+	wants  []want
+	edits  []edit
+	left   []edit // the fields whose env. references are left for Bifrost; text is the variable
+	cuts   []walker.Span
+}
+
+// want is one distinct reference that is resolved here.
+type want struct {
+	ref    walker.Reference
+	secret int // index in Secrets; -1 for a variable of the environment
+}
+
+// edit is one value of the document that is written anew.
+type edit struct {
+	start, end int
+	want       int    // index in wants; -1: text takes the place
+	text       string // JSON; may hold a secret that stood in the document
+	path       string
+	entry      *walker.Entry
+	byEnv      bool // env mode, and Bifrost resolves env. in this field
+}
+
+// NewPlan finds out what a document needs. store is nil where there is none.
+// Every fault of the document is reported at once, as *Problems.
+func NewPlan(doc *walker.Document, store *VaultStore, opts Options) (*Plan, error) {
+	p := &planner{
+		Plan:      &Plan{Document: doc, Mode: opts.Mode, getenv: opts.Getenv, cuts: doc.Without("config_store", "vault_store")},
+		problems:  Problems{Document: doc.Name},
+		store:     store,
+		literal:   map[string]bool{},
+		leftNames: map[string]bool{},
+		wantOf:    map[walker.Reference]int{},
+		secretOf:  map[string]int{},
+	}
+	for _, path := range opts.Literal {
+		p.literal[path] = false
+	}
+	for _, note := range doc.Notes {
+		p.Notes = append(p.Notes, Problem{Reason: note})
+	}
+	doc.Walk(p.field)
+	p.finish(opts)
+	return p.Plan, p.problems.orNil()
+}
+
+// Resolved counts the fields whose references are resolved here.
+func (p *Plan) Resolved() int {
+	n := 0
+	for i := range p.edits {
+		if p.edits[i].want >= 0 {
+			n++
+		}
+	}
+	return n
+}
+
+type planner struct {
+	*Plan
+	problems  Problems
+	store     *VaultStore
+	literal   map[string]bool // the exempted paths, and whether each was met
+	leftNames map[string]bool
+	wantOf    map[walker.Reference]int
+	secretOf  map[string]int
+	disabled  []Place // the fields that want a vault although none is enabled
+}
+
+func (p *planner) note(f *walker.Field, hint, reason string) {
+	p.Notes = append(p.Notes, Problem{Reason: reason, Hint: hint, Places: []Place{placeOf(p.Document, f.Path, f.Start)}})
+}
+
+func (p *planner) problem(f *walker.Field, invalid bool, hint, reason string) {
+	one := Problem{Reason: reason, Hint: hint, Invalid: invalid, Places: []Place{placeOf(p.Document, f.Path, f.Start)}}
+	if f.What == walker.Ref {
+		one.Reference = f.Ref.String()
+	}
+	p.problems.add(one)
+}
+
+func (p *planner) field(f *walker.Field) bool {
+	if p.insideStore(f) {
+		return true
+	}
+	if f.Entry != nil {
+		p.Fields++
+	}
+	if _, exempt := p.literal[f.Path]; exempt {
+		p.literal[f.Path] = true
+		return true
+	}
+	switch {
+	case f.Entry == nil:
+		p.note(f, "move it, or tell us about the field", "looks like a reference, but no field that takes one is known here; it is left as it is")
+	case f.What == walker.Broken:
+		hint := hintOf(f.Err)
+		if f.Entry.Form == walker.ZoneForm {
+			hint = exemptHint(hint, f.Path)
+		}
+		p.problem(f, false, hint, f.Err.Error())
+	case f.What == walker.Ref && f.Ref.Scheme == walker.Vault:
+		p.vault(f)
+	case f.What == walker.Ref:
+		p.env(f)
+	case f.Disputed && refersAgain(f):
+		p.note(f, "write the text without an object if it may be a reference", "a literal that looks like a reference; versions of Bifrost read it in different ways; it is left as it is")
+	case f.Disputed:
+		p.rewrite(f, f.Text())
+		p.note(f, "", "an object that versions of Bifrost read in different ways is written as a string")
+	case f.Misread && f.What != walker.Masked:
+		p.rewrite(f, f.Text())
+		p.note(f, "", "the string has escapes that Bifrost misreads; it is written without them")
+	}
+	return true
+}
+
+func exemptHint(hint, path string) string {
+	if hint != "" {
+		hint += "; "
+	}
+	return hint + fmt.Sprintf("if it is no reference, exempt it with --literal '%s'", path)
+}
+
+func hintOf(err error) string {
+	if e, ok := err.(*walker.ReferenceError); ok {
+		return e.Hint
+	}
+	return ""
+}
+
+// refersAgain reports whether the text of a literal would be taken for a
+// reference if it stood as a plain string.
+func refersAgain(f *walker.Field) bool {
+	return strings.HasPrefix(f.Text(), "env.") || strings.HasPrefix(f.Text(), "vault.")
+}
+
+// insideStore looks after the fields of the vault_store block, which is cut out.
+func (p *planner) insideStore(f *walker.Field) bool {
+	for _, cut := range p.cuts {
+		if f.Start < cut.Start || f.End > cut.End {
+			continue
+		}
+		if f.What == walker.Ref && f.Ref.Scheme == walker.Vault {
+			p.problem(f, true, "write env.NAME, or the setting itself", "a vault. reference inside vault_store: the vault cannot open itself")
+		}
+		return true
+	}
+	return false
+}
+
+func (p *planner) vault(f *walker.Field) {
+	place := placeOf(p.Document, f.Path, f.Start)
+	if p.store == nil || !p.store.Enabled {
+		p.disabled = append(p.disabled, place)
+		return
+	}
+	if err := walker.CheckName(p.store.Type, f.Ref.Name); err != nil {
+		hint := hintOf(err)
+		if f.Entry.Form == walker.ZoneForm {
+			hint = exemptHint(hint, f.Path)
+		}
+		p.problem(f, false, hint, err.Error())
+		return
+	}
+	secret, ok := p.secretOf[f.Ref.Name]
+	if !ok {
+		secret = len(p.Secrets)
+		p.secretOf[f.Ref.Name] = secret
+		p.Secrets = append(p.Secrets, f.Ref.Name)
+	}
+	p.use(f, want{ref: f.Ref, secret: secret}, p.Mode == EnvMode && f.Entry.Env == walker.Supported)
+}
+
+// env looks after an env. reference: Bifrost resolves it where it can, and it
+// is resolved here where it cannot.
+func (p *planner) env(f *walker.Field) {
+	if f.Entry.Env != walker.Unsupported {
+		p.leftNames[f.Ref.Name] = true
+		p.left = append(p.left, edit{start: f.Start, text: f.Ref.Name, path: f.Path, entry: f.Entry})
+		if f.Disputed {
+			p.rewrite(f, f.Ref.String())
+		}
+		return
+	}
+	if _, ok := p.getenv(f.Ref.Name); !ok {
+		p.problem(f, false, exemptHint("set it here, since Bifrost does not resolve env. in this field", f.Path), "the variable is not set")
+		return
+	}
+	p.use(f, want{ref: f.Ref, secret: -1}, false)
+}
+
+func (p *planner) use(f *walker.Field, w want, byEnv bool) {
+	i, ok := p.wantOf[w.ref]
+	if !ok {
+		i = len(p.wants)
+		p.wantOf[w.ref] = i
+		p.wants = append(p.wants, w)
+	}
+	p.edits = append(p.edits, edit{start: f.Start, end: f.End, want: i, path: f.Path, entry: f.Entry, byEnv: byEnv})
+}
+
+// rewrite puts text in the field's place, as a string that every version of
+// Bifrost reads alike.
+func (p *planner) rewrite(f *walker.Field, text string) {
+	p.edits = append(p.edits, edit{start: f.Start, end: f.End, want: -1, text: string(quoted(text)), path: f.Path, entry: f.Entry})
+}
+
+func (p *planner) finish(opts Options) {
+	if len(p.disabled) > 0 {
+		hint := `give config_store a vault_store block with "enabled": true, or name one with --vault-store or --vault-type`
+		if p.store != nil {
+			hint = `set "enabled": true in ` + storePath
+		}
+		p.problems.add(Problem{Reason: NotEnabled, Hint: hint, Kind: sources.BadSettings, Places: p.disabled})
+	}
+	for _, path := range opts.Literal {
+		if !p.literal[path] {
+			p.problems.add(Problem{Reason: "--literal names no field of the document", Hint: "copy the path from the output of explain", Invalid: true, Places: []Place{{Path: path}}})
+			p.literal[path] = true
+		}
+	}
+	for name := range p.leftNames {
+		p.Left = append(p.Left, name)
+	}
+	sort.Strings(p.Left)
+}
+
+// quoted gives text as a JSON string in the way that Bifrost, which decodes with
+// strconv.Unquote, reads right: no `\/` and no pairs of surrogates. text must be
+// valid UTF-8.
+func quoted(text string) []byte {
+	var b bytes.Buffer
+	enc := json.NewEncoder(&b)
+	enc.SetEscapeHTML(false)
+	if err := enc.Encode(text); err != nil {
+		panic(err) // a string always encodes, and a buffer always takes it
+	}
+	return bytes.TrimSuffix(b.Bytes(), []byte("\n"))
+}

@@ -1,0 +1,117 @@
+// Package render turns a document with references into one with values: it
+// plans what to fetch, fetches each secret once, checks the values and puts them
+// in their places.
+package render
+
+import (
+	"fmt"
+	"strings"
+
+	"bifrost-secrets/sources"
+	"bifrost-secrets/walker"
+)
+
+// Place is where a field stands.
+type Place struct {
+	Path   string `json:"path"`
+	Line   int    `json:"line"`
+	Column int    `json:"column"`
+}
+
+// Problem is one reason why a document cannot be rendered, or one remark about
+// it. It never holds a value of a secret.
+type Problem struct {
+	Reference string       `json:"reference,omitempty"` // as it stands in the document
+	Reason    string       `json:"reason"`              // lower case, no full stop
+	Hint      string       `json:"hint,omitempty"`
+	Code      string       `json:"code,omitempty"` // the backend's error code
+	Kind      sources.Kind `json:"kind,omitempty"` // the kind of the source's failure
+	Places    []Place      `json:"places,omitempty"`
+	Invalid   bool         `json:"-"` // the document or the settings are wrong, not a reference
+}
+
+// Problems are all the reasons at once. As an error it prints one a line.
+type Problems struct {
+	Document string // what messages call the document
+	List     []Problem
+}
+
+// placesShown is how many of the fields that want one secret a message names.
+const placesShown = 5
+
+// Error gives every problem on a line of its own, without hints.
+func (p *Problems) Error() string {
+	lines := make([]string, len(p.List))
+	for i := range p.List {
+		lines[i] = p.Line(&p.List[i])
+	}
+	return strings.Join(lines, "\n")
+}
+
+// Line gives a problem as one line: where, what and why.
+func (p *Problems) Line(one *Problem) string {
+	var b strings.Builder
+	b.WriteString(p.Document)
+	if len(one.Places) > 0 {
+		first := one.Places[0]
+		if first.Line > 0 {
+			fmt.Fprintf(&b, ":%d:%d", first.Line, first.Column)
+		}
+		b.WriteString(": " + first.Path)
+	}
+	if one.Reference != "" {
+		b.WriteString(": " + one.Reference)
+	}
+	b.WriteString(": " + one.Reason)
+	if len(one.Places) > 1 {
+		b.WriteString("; also wanted by ")
+		for i, place := range one.Places[1:min(len(one.Places), placesShown)] {
+			if i > 0 {
+				b.WriteString(", ")
+			}
+			b.WriteString(place.Path)
+		}
+		if more := len(one.Places) - placesShown; more > 0 {
+			fmt.Fprintf(&b, " and %d more", more)
+		}
+	}
+	return b.String()
+}
+
+// Down reports whether all problems are that the backend cannot be used, so
+// that trying again later may help.
+func (p *Problems) Down() bool {
+	for i := range p.List {
+		if !p.List[i].Kind.Down() {
+			return false
+		}
+	}
+	return len(p.List) > 0
+}
+
+// Invalid reports whether one of the problems is a fault of the document or of
+// the settings themselves.
+func (p *Problems) Invalid() bool {
+	for i := range p.List {
+		if p.List[i].Invalid {
+			return true
+		}
+	}
+	return false
+}
+
+// orNil gives the problems as an error, and nil where there are none.
+func (p *Problems) orNil() error {
+	if len(p.List) == 0 {
+		return nil
+	}
+	return p
+}
+
+func (p *Problems) add(one Problem) { p.List = append(p.List, one) }
+
+// placeOf gives the place of a field in the document.
+func placeOf(doc *walker.Document, path string, offset int) Place {
+	pos := doc.Position(offset)
+	return Place{Path: path, Line: pos.Line, Column: pos.Column}
+}

@@ -1,0 +1,155 @@
+package render
+
+import (
+	"context"
+	"errors"
+
+	"bifrost-secrets/sources"
+)
+
+// value is what a want was resolved to.
+type value struct {
+	text   []byte
+	traits trait
+	json   []byte // text as a JSON string; made when it is first needed
+}
+
+// Rendering is a plan with its values. It is what can be written: complete, or
+// not there at all.
+type Rendering struct {
+	Plan     *Plan
+	Versions map[string]string // the version of each secret, where the backend has one
+	Notes    []Problem         // the plan's and those about the values
+
+	values []value
+}
+
+// Resolve fetches every secret of the plan in one Fetch and checks every value
+// against every field that it goes to. source may be nil where the plan has no
+// secrets. Everything that fails is reported together, as *Problems, and then
+// there is no Rendering.
+func (p *Plan) Resolve(ctx context.Context, source sources.Source) (*Rendering, error) {
+	r := &Rendering{Plan: p, Versions: map[string]string{}, Notes: p.Notes, values: make([]value, len(p.wants))}
+	var results map[string]sources.Result
+	if len(p.Secrets) > 0 {
+		results = source.Fetch(ctx, p.Secrets)
+	}
+	for name, res := range results {
+		if res.Version != "" {
+			r.Versions[name] = res.Version
+		}
+	}
+	c := collector{plan: p, faults: make([]*sources.Error, len(p.wants))}
+	parsed := map[int]*fragments{}
+	for i, w := range p.wants {
+		text, err := p.value(w, results, parsed)
+		if err != nil {
+			c.faults[i] = err
+			continue
+		}
+		r.values[i] = value{text: text, traits: traitsOf(text)}
+	}
+	clear(parsed) // the documents are not needed any more, their parts are copies
+	c.collect(r)
+	return r, c.problems(p.Document.Name).orNil()
+}
+
+// value finds the text that a reference stands for.
+func (p *Plan) value(w want, results map[string]sources.Result, parsed map[int]*fragments) ([]byte, *sources.Error) {
+	if w.secret < 0 {
+		text, ok := p.getenv(w.ref.Name)
+		if !ok { // it was set when the plan was made
+			return nil, &sources.Error{Kind: sources.NotFound, Message: "the variable is not set"}
+		}
+		return whole([]byte(text))
+	}
+	res, ok := results[p.Secrets[w.secret]]
+	if !ok {
+		return nil, &sources.Error{Kind: sources.Unreachable, Message: "the source gave no answer"}
+	}
+	if res.Err != nil {
+		return nil, asError(res.Err)
+	}
+	if !w.ref.Fragment {
+		return whole(res.Value.Reveal())
+	}
+	f := parsed[w.secret]
+	if f == nil {
+		f = parseFragments(res.Value.Reveal())
+		parsed[w.secret] = f
+	}
+	return f.get(w.ref.Key)
+}
+
+// asError gives err as the Error that every source promises.
+func asError(err error) *sources.Error {
+	var e *sources.Error
+	if errors.As(err, &e) {
+		return e
+	}
+	return &sources.Error{Kind: sources.Unreachable, Message: "the source failed in a way that it does not explain", Err: err}
+}
+
+// collector gathers what is wrong, one problem for each cause with all the
+// fields that it leaves without a value.
+type collector struct {
+	plan   *Plan
+	faults []*sources.Error // by want
+	list   []Problem
+	byKey  map[faultKey]int // index in list
+}
+
+// faultKey tells causes apart: a secret that failed, a reference that failed,
+// or a value that broke a rule.
+type faultKey struct {
+	secret int
+	want   int
+	rule   *rule
+}
+
+func (c *collector) collect(r *Rendering) {
+	p := c.plan
+	c.byKey = map[faultKey]int{}
+	notes := collector{plan: p, byKey: map[faultKey]int{}}
+	for i := range p.edits {
+		e := &p.edits[i]
+		if e.want < 0 {
+			continue
+		}
+		w := p.wants[e.want]
+		if err := c.faults[e.want]; err != nil {
+			one := Problem{Reference: w.ref.String(), Reason: err.Message, Hint: err.Hint, Code: err.Code, Kind: err.Kind}
+			key := faultKey{secret: -1, want: e.want}
+			if err.Kind != sources.Unusable && w.secret >= 0 {
+				// The secret itself is not to be had, whatever was wanted of it.
+				key = faultKey{secret: w.secret, want: -1}
+				one.Reference = "vault." + w.ref.Name
+			}
+			c.add(key, one, e)
+			continue
+		}
+		judge(r.values[e.want].traits, e.entry, func(broken *rule) {
+			c.add(faultKey{want: e.want, rule: broken}, Problem{Reference: w.ref.String(), Reason: broken.reason, Hint: broken.hint, Kind: sources.Unusable}, e)
+		}, func(remark *rule) {
+			notes.add(faultKey{want: e.want, rule: remark}, Problem{Reference: w.ref.String(), Reason: remark.reason, Hint: remark.hint}, e)
+		})
+	}
+	r.Notes = append(r.Notes[:len(r.Notes):len(r.Notes)], notes.list...)
+}
+
+func (c *collector) add(key faultKey, one Problem, e *edit) {
+	i, ok := c.byKey[key]
+	if !ok {
+		i = len(c.list)
+		c.byKey[key] = i
+		if one.Code != "" {
+			one.Reason += " (" + one.Code + ")"
+		}
+		c.list = append(c.list, one)
+	}
+	c.list[i].Places = append(c.list[i].Places, placeOf(c.plan.Document, e.path, e.start))
+}
+
+func (c *collector) problems(document string) *Problems {
+	return &Problems{Document: document, List: c.list}
+}

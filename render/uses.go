@@ -1,0 +1,63 @@
+package render
+
+import (
+	"sort"
+
+	"bifrost-secrets/walker"
+)
+
+// How tells what becomes of a reference.
+type How string
+
+// The things that become of references.
+const (
+	ValueInFile   How = "inline" // the value takes its place
+	ValueInEnv    How = "env"    // a variable takes its place, and carries the value
+	LeftToBifrost How = "left"   // Bifrost resolves it
+)
+
+// Use is one reference of a document and what becomes of it.
+type Use struct {
+	Place
+	Reference string `json:"reference"`
+	Secret    string `json:"secret,omitempty"` // the secret's name; empty for a variable
+	Kind      string `json:"kind"`             // secret or setting
+	How       How    `json:"how"`
+	Variable  string `json:"variable,omitempty"` // in env mode, the one that carries the value
+	Version   string `json:"version,omitempty"`
+	offset    int
+}
+
+// Uses gives every reference of the document, in its order. versions, which may
+// be nil, are those of a Rendering.
+func (p *Plan) Uses(versions map[string]string) []Use {
+	uses := make([]Use, 0, len(p.edits)+len(p.left))
+	add := func(e *edit, u Use) {
+		u.offset, u.Path, u.Kind = e.start, e.path, e.entry.Kind.String()
+		uses = append(uses, u)
+	}
+	for i := range p.edits {
+		e := &p.edits[i]
+		if e.want < 0 {
+			continue
+		}
+		w := p.wants[e.want]
+		u := Use{Reference: w.ref.String(), How: ValueInFile}
+		if w.secret >= 0 {
+			u.Secret = p.Secrets[w.secret]
+			u.Version = versions[u.Secret]
+		}
+		if e.byEnv {
+			u.How, u.Variable = ValueInEnv, EnvName(w.ref)
+		}
+		add(e, u)
+	}
+	for i := range p.left {
+		add(&p.left[i], Use{Reference: walker.Reference{Scheme: walker.Env, Name: p.left[i].text}.String(), How: LeftToBifrost})
+	}
+	sort.SliceStable(uses, func(i, j int) bool { return uses[i].offset < uses[j].offset })
+	for i := range uses {
+		uses[i].Place = placeOf(p.Document, uses[i].Path, uses[i].offset)
+	}
+	return uses
+}

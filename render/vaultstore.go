@@ -1,0 +1,274 @@
+package render
+
+import (
+	"context"
+	"fmt"
+	"sort"
+	"strings"
+
+	"bifrost-secrets/sources"
+	"bifrost-secrets/walker"
+
+	"github.com/tidwall/gjson"
+)
+
+// storePath is where a document holds its block.
+const storePath = "config_store.vault_store"
+
+// NotEnabled is what people who know Enterprise search for.
+const NotEnabled = "vault: not enabled"
+
+// VaultStore is a vault_store block: it says which backend holds the secrets
+// and how to reach it.
+type VaultStore struct {
+	Type       string // `aws-secrets-manager`
+	Prefix     string
+	AccessMode string
+	Enabled    bool
+
+	from   string // what messages call the place that the block came from
+	blocks map[string]gjson.Result
+	flags  map[string]string // settings given as flags, in place of blocks
+}
+
+// storeError makes the Problems for a fault of the block.
+func storeError(document, path, hint, format string, args ...any) error {
+	one := Problem{Reason: fmt.Sprintf(format, args...), Hint: hint, Kind: sources.BadSettings, Invalid: true}
+	if path != "" {
+		one.Places = []Place{{Path: path}}
+	}
+	return &Problems{Document: document, List: []Problem{one}}
+}
+
+// StoreFromDocument reads the block of a config.json. It gives nil where there
+// is none. Where the member is repeated, the last one counts, as it does for
+// Bifrost.
+func StoreFromDocument(doc *walker.Document) (*VaultStore, error) {
+	found, _ := doc.Members("config_store", "vault_store")
+	if len(found) == 0 {
+		return nil, nil
+	}
+	raw := doc.Text(found[len(found)-1].Value)
+	return parseStore(doc.Name, storePath, raw, false)
+}
+
+// StoreFromFile reads a file that holds the block alone, or a config.json that
+// has one. Naming the file switches the store on, unless the block itself says
+// `"enabled": false`.
+func StoreFromFile(path string) (*VaultStore, error) {
+	doc, err := walker.ReadFile(path)
+	if err != nil {
+		return nil, err
+	}
+	raw := doc.Bytes()
+	if found, _ := doc.Members("config_store", "vault_store"); len(found) > 0 {
+		raw = doc.Text(found[len(found)-1].Value)
+	}
+	return parseStore(path, "", raw, true)
+}
+
+// StoreFromFlags makes a block of a type and settings of the form key=value.
+// A credential may be given as env.NAME alone: a command line can be read by
+// everybody on the machine.
+func StoreFromFlags(kind string, set []string, backends []sources.Backend) (*VaultStore, error) {
+	s := &VaultStore{Type: kind, Enabled: true, from: "--vault-set", flags: map[string]string{}}
+	backend, err := s.backend(backends)
+	if err != nil {
+		return nil, err
+	}
+	for _, one := range set {
+		key, value, ok := strings.Cut(one, "=")
+		if !ok {
+			return nil, storeError(s.from, "", "write --vault-set region=eu-west-1", "a setting is written key=value")
+		}
+		if secretSetting(backend.Block, key, value) {
+			return nil, storeError(s.from, "", fmt.Sprintf("put it into a variable and write --vault-set %s=env.NAME", key), "%s: a credential on the command line can be read by others", key)
+		}
+		s.flags[key] = value
+	}
+	return s, nil
+}
+
+// secretSetting reports whether value is a credential in the clear.
+func secretSetting(block, key, value string) bool {
+	if strings.HasPrefix(value, "env.") {
+		return false
+	}
+	if block == "file" && key == "identity" {
+		return strings.HasPrefix(strings.ToUpper(value), "AGE-SECRET-KEY-") // else the path of a file
+	}
+	for _, e := range walker.Catalogue() {
+		if e.Pattern == storePath+"."+block+"."+key {
+			return e.Kind == walker.SecretKind
+		}
+	}
+	return false
+}
+
+// parseStore reads a block. Names are compared without regard to case, as
+// encoding/json does it for Enterprise.
+func parseStore(document, path string, raw []byte, enabled bool) (*VaultStore, error) {
+	s := &VaultStore{Enabled: enabled, from: document, blocks: map[string]gjson.Result{}}
+	block := gjson.ParseBytes(raw)
+	if block.Type == gjson.Null {
+		return nil, nil
+	}
+	if !block.IsObject() {
+		return nil, storeError(document, path, "", "the vault_store block is not an object")
+	}
+	var err error
+	text := func(key, value gjson.Result, into *string) {
+		if value.Type != gjson.String {
+			err = storeError(document, join(path, key.String()), "", "not a string")
+		}
+		*into = value.String()
+	}
+	block.ForEach(func(key, value gjson.Result) bool {
+		switch name := strings.ToLower(key.String()); name {
+		case "enabled":
+			s.Enabled = value.Bool()
+			if !value.IsBool() {
+				err = storeError(document, join(path, name), "write true or false", "not a boolean")
+			}
+		case "type":
+			text(key, value, &s.Type)
+		case "prefix":
+			text(key, value, &s.Prefix)
+		case "access_mode":
+			text(key, value, &s.AccessMode)
+		default:
+			s.blocks[name] = value
+		}
+		return err == nil
+	})
+	return s, err
+}
+
+func join(path, name string) string {
+	if path == "" {
+		return name
+	}
+	return path + "." + name
+}
+
+// backend finds the backend of the block's type.
+func (s *VaultStore) backend(backends []sources.Backend) (sources.Backend, error) {
+	var known []string
+	for _, b := range backends {
+		if b.Type == s.Type {
+			return b, nil
+		}
+		known = append(known, b.Type)
+	}
+	sort.Strings(known)
+	hint := "known are " + strings.Join(known, ", ")
+	if s.Type == "" {
+		return sources.Backend{}, storeError(s.from, s.path("type"), hint, "vault_store has no type")
+	}
+	return sources.Backend{}, storeError(s.from, s.path("type"), hint, "unknown vault_store type %q", s.Type)
+}
+
+// path names a member of the block for messages.
+func (s *VaultStore) path(name string) string {
+	if s.flags != nil {
+		return ""
+	}
+	return join(storePath, name)
+}
+
+// Open makes the source that the block describes. `env.` references in it are
+// resolved; `vault.` ones would need the source that they help to open. Errors
+// are *Problems.
+func (s *VaultStore) Open(ctx context.Context, backends []sources.Backend, opts sources.Options) (sources.Source, error) {
+	backend, err := s.backend(backends)
+	if err != nil {
+		return nil, err
+	}
+	for name := range s.blocks {
+		if !knownBlock(backends, name) {
+			opts.Warn(fmt.Sprintf("%s: %s is not a part of vault_store that is known; it is ignored", s.from, s.path(name)))
+		}
+	}
+	settings, err := s.settings(backend, opts.Getenv)
+	if err != nil {
+		return nil, err
+	}
+	source, err := backend.Open(ctx, settings, opts)
+	if err != nil {
+		e := storeError(s.from, s.path(backend.Block), sources.HintOf(err), "%s", err.Error())
+		return nil, e
+	}
+	return source, nil
+}
+
+// otherBlocks are the blocks of types that Enterprise knows.
+var otherBlocks = map[string]bool{"aws": true, "gcp": true, "hashicorp": true, "azure": true}
+
+func knownBlock(backends []sources.Backend, name string) bool {
+	for _, b := range backends {
+		if b.Block == name {
+			return true
+		}
+	}
+	return otherBlocks[name]
+}
+
+func (s *VaultStore) settings(backend sources.Backend, getenv func(string) (string, bool)) (sources.Settings, error) {
+	out := sources.Settings{}
+	var err error
+	set := func(key string, f walker.Field) {
+		path := s.path(backend.Block + "." + key)
+		text, problem := settingText(f, getenv)
+		switch {
+		case err != nil:
+		case problem != nil:
+			problem.Places = []Place{{Path: path}}
+			err = &Problems{Document: s.from, List: []Problem{*problem}}
+		case f.What != walker.Null:
+			out[key] = sources.NewSecret([]byte(text))
+		}
+	}
+	for key, value := range s.flags {
+		quoted := gjson.AppendJSONString(nil, value)
+		set(key, walker.NewField(&secretVar, key, quoted))
+	}
+	block, ok := s.blocks[backend.Block]
+	if ok && !block.IsObject() {
+		return nil, storeError(s.from, s.path(backend.Block), "", "not an object")
+	}
+	block.ForEach(func(key, value gjson.Result) bool {
+		set(key.String(), walker.NewField(&secretVar, key.String(), []byte(value.Raw)))
+		return true
+	})
+	return out, err
+}
+
+// secretVar is the form of every setting of a block.
+var secretVar = walker.Entry{Form: walker.SecretVarForm, Kind: walker.SecretKind}
+
+func settingText(f walker.Field, getenv func(string) (string, bool)) (string, *Problem) {
+	bad := func(hint, reason string) (string, *Problem) {
+		return "", &Problem{Reason: reason, Hint: hint, Kind: sources.BadSettings, Invalid: true}
+	}
+	switch f.What {
+	case walker.Null:
+		return "", nil
+	case walker.Broken:
+		return bad("", f.Err.Error())
+	case walker.Masked:
+		return bad("write the setting itself, or env.NAME", "a masked value, as Bifrost shows it in place of a secret")
+	case walker.Ref:
+		if f.Ref.Scheme == walker.Vault {
+			return bad("write env.NAME, or the setting itself", "a vault. reference inside vault_store: the vault cannot open itself")
+		}
+		value, ok := getenv(f.Ref.Name)
+		if !ok {
+			return bad("set it, or write the setting itself", "env."+f.Ref.Name+" is not set")
+		}
+		return value, nil
+	}
+	if f.What == walker.Other && strings.HasPrefix(f.Text(), "[") {
+		return bad("", "neither a string, a number nor a boolean")
+	}
+	return f.Text(), nil
+}
