@@ -39,11 +39,7 @@ type fragments struct {
 func parseFragments(value []byte) *fragments {
 	doc, err := walker.Parse("", value)
 	if err != nil {
-		reason := "the secret is not a JSON object, so it has no keys"
-		if e, ok := err.(*walker.DocumentError); ok {
-			reason += " (" + e.Reason + ")"
-		}
-		return &fragments{err: unusable(reason, "write the reference without #key for the whole value")}
+		return &fragments{err: unusable("the secret is not a JSON object, so it has no keys", "write the reference without #key for the whole value")}
 	}
 	f := &fragments{top: gjson.ParseBytes(doc.Bytes())}
 	f.err = duplicate(f.top)

@@ -23,7 +23,7 @@ const maxName = 255
 // belong to one of the two, and neither group nor others may write there. The
 // link stays; what it leads to is replaced.
 func Check(path string, inputs []fs.FileInfo, o Options) (*Target, error) {
-	t := &Target{given: path, mode: o.Mode, owner: ours, sys: &system}
+	t := &Target{asked: path, mode: o.Mode, owner: ours, sys: &system}
 	if t.mode == 0 {
 		t.mode = 0o600
 	}
@@ -68,7 +68,7 @@ func Check(path string, inputs []fs.FileInfo, o Options) (*Target, error) {
 // checkFile judges what stands at the target now.
 func (t *Target) checkFile(info fs.FileInfo, inputs []fs.FileInfo) error {
 	if info.IsDir() {
-		return t.refuse("is a directory", "give the name of a file in it: "+filepath.Join(t.given, "config.json"), nil)
+		return t.isDirectory()
 	}
 	if !info.Mode().IsRegular() {
 		return t.refuse("is a "+kind(info.Mode())+", not a file", hintFile, nil)
@@ -83,6 +83,10 @@ func (t *Target) checkFile(info fs.FileInfo, inputs []fs.FileInfo) error {
 		return t.refuse("is a mount point, which a rename cannot replace", hintMount, nil)
 	}
 	return nil
+}
+
+func (t *Target) isDirectory() *Error {
+	return t.refuse("is a directory", "give the name of a file in it: "+filepath.Join(t.asked, "config.json"), nil)
 }
 
 func kind(mode fs.FileMode) string {

@@ -158,7 +158,7 @@ func (t *Target) fail(op, what, hint string, err error) *Error {
 	if err != nil {
 		what += ": " + reason(err)
 	}
-	return &Error{Op: op, Path: t.given, Message: what, Hint: hintFor(err, t.dir, hint), Err: err}
+	return &Error{Op: op, Path: t.asked, Message: what, Hint: hintFor(err, t.dir, hint), Err: err}
 }
 
 // reason is what the system said, without the call and the paths that package

@@ -60,7 +60,11 @@ func (t *Target) locate(path string) (fs.FileInfo, error) {
 			t.at(at, name)
 			return nil, nil
 		case errors.Is(err, fs.ErrNotExist):
-			return nil, t.refuse("the directory "+here+" does not exist", "make it first: mkdir -p -m 700 "+filepath.Dir(path), nil)
+			dir := here
+			if links == 0 {
+				dir = filepath.Dir(path) // in the caller's words, and whole
+			}
+			return nil, t.refuse("the directory "+here+" does not exist", "make it first: mkdir -p -m 700 "+dir, nil)
 		case err != nil:
 			return nil, t.refuse("cannot look at "+here, "", err)
 		case info.Mode()&fs.ModeSymlink != 0:
@@ -89,8 +93,7 @@ func (t *Target) locate(path string) (fs.FileInfo, error) {
 		}
 	}
 	// The path ended in a dot, or a link in a slash.
-	t.at(filepath.Dir(at), filepath.Base(at))
-	return os.Lstat(at)
+	return nil, t.isDirectory()
 }
 
 // checkLink refuses a link in dir that somebody else made or could remake.
@@ -124,12 +127,16 @@ func (t *Target) warn(path string, dir fs.FileInfo) {
 	case dir.Mode()&fs.ModeSticky != 0:
 		return
 	}
-	if by != "" {
-		t.Warnings = append(t.Warnings, fmt.Sprintf("%s: others could replace this file: the directory %s is writable by %s", t.given, path, by))
+	if by == "" {
+		return
+	}
+	warning := fmt.Sprintf("%s: others could replace this file: the directory %s is writable by %s", t.asked, path, by)
+	if !slices.Contains(t.Warnings, warning) { // links lead through it twice
+		t.Warnings = append(t.Warnings, warning)
 	}
 }
 
-// trusted reports whether a user could do as much without any link of ours.
+// trusted reports whether a user is us, or root, who needs no tricks.
 func trusted(uid int) bool { return uid == 0 || uid == os.Geteuid() }
 
 // writers says who besides a directory's owner may make links and files in it.
@@ -153,7 +160,7 @@ func (t *Target) checkOwner() error {
 	if (uid < 0 || uid == os.Geteuid()) && (gid < 0 || gid == os.Getegid() || slices.Contains(groups, gid)) {
 		return nil
 	}
-	return t.refuse(fmt.Sprintf("cannot give the file to %s: this process is uid %d and lacks CAP_CHOWN", t.owner, os.Geteuid()), hintOwner, syscall.EPERM)
+	return t.refuse(fmt.Sprintf("cannot give the file to %s: this process is uid %d and lacks CAP_CHOWN", t.owner, os.Geteuid()), hintOwner, nil)
 }
 
 // mayChown reports whether we may give files away: on Linux by the capability,
@@ -185,7 +192,7 @@ func (t *Target) checkAccess(file fs.FileInfo) error {
 	dirUID, _ := ids(t.dirInfo)
 	if uid, _ := ids(file); uid != os.Geteuid() && dirUID != os.Geteuid() {
 		return t.refuse(fmt.Sprintf("belongs to uid %d, and in the sticky directory %s only its owner may replace it", uid, t.dir),
-			"remove it, or publish to a directory of your own", syscall.EPERM)
+			"remove it, or publish to a directory of your own", nil)
 	}
 	return nil
 }
@@ -218,14 +225,26 @@ func ids(info fs.FileInfo) (uid, gid int) {
 	return int(st.Uid), int(st.Gid)
 }
 
-// ownedAs reports whether a file has the owner. Where the group is left as it
-// is, any will do: directories hand theirs down.
-func ownedAs(info fs.FileInfo, o Owner) bool {
+// given reports whether a file shows the owner that it was given.
+func (t *Target) given(info fs.FileInfo) bool {
 	uid, gid := ids(info)
-	if o.UID < 0 {
-		o.UID = os.Geteuid()
-	}
-	return uid == o.UID && (o.GID < 0 || gid == o.GID)
+	return (t.owner.UID < 0 || uid == t.owner.UID) && (t.owner.GID < 0 || gid == t.owner.GID)
+}
+
+// owned reports whether a file shows the owner that a file published now would
+// have. What is not given is ours then; some directories hand their group down.
+func (t *Target) owned(info fs.FileInfo) bool {
+	uid, gid := ids(info)
+	_, dirGID := ids(t.dirInfo)
+	return t.given(info) && (t.owner.UID >= 0 || uid == os.Geteuid()) &&
+		(t.owner.GID >= 0 || gid == os.Getegid() || gid == dirGID)
+}
+
+// mayBeOurs reports whether a process like this one could have left the file.
+// It may have been killed before or after it gave the file away.
+func (t *Target) mayBeOurs(info fs.FileInfo) bool {
+	uid, _ := ids(info)
+	return uid == os.Geteuid() || uid == t.owner.UID
 }
 
 // lock waits for the lock of a file that is to be ours; only a sweep could hold

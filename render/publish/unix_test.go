@@ -5,17 +5,14 @@ package publish
 import (
 	"fmt"
 	"io/fs"
-	"math/rand/v2"
 	"os"
 	"os/exec"
 	"os/user"
 	"path/filepath"
 	"strconv"
 	"strings"
-	"sync"
 	"syscall"
 	"testing"
-	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -26,7 +23,8 @@ func child(t testing.TB, name string, args ...string) *exec.Cmd {
 	self, err := os.Executable()
 	must(t, err)
 	cmd := exec.CommandContext(t.Context(), self, args...)
-	cmd.Env = append(os.Environ(), childEnv+"="+name)
+	// The race detector would have each child linger a second at its end.
+	cmd.Env = append(os.Environ(), childEnv+"="+name, "GORACE=atexit_sleep_ms=0")
 	return cmd
 }
 
@@ -69,22 +67,7 @@ func init() {
 			os.Exit(1)
 		}
 	}
-	// race PATH LETTER: one of several that publish at once.
-	children["race"] = func(args []string) {
-		for range 40 {
-			target, err := Check(args[0], nil, Options{})
-			if err == nil {
-				_, err = target.Write(letters(args[1]))
-			}
-			if err != nil {
-				fmt.Println(err)
-				os.Exit(1)
-			}
-		}
-	}
 }
-
-func letters(s string) []byte { return []byte(strings.Repeat(s, 300_000)) }
 
 func TestMode(t *testing.T) {
 	dir := folder(t)
@@ -357,122 +340,4 @@ func TestSweepSparesTheLiving(t *testing.T) {
 	_, err = target.Write([]byte("S3CRET"))
 	wantError(t, err, "stage", "other processes keep removing our temporary file", "one process at a time")
 	wantNames(t, dir, "config.json")
-}
-
-func TestConcurrent(t *testing.T) {
-	dir := folder(t)
-	path := filepath.Join(dir, "config.json")
-	write(t, check(t, path, Options{}), string(letters("A")))
-	var wg sync.WaitGroup
-	for _, letter := range []string{"A", "B"} {
-		wg.Go(func() {
-			if out, err := child(t, "race", path, letter).CombinedOutput(); err != nil {
-				t.Errorf("%v: %s", err, out)
-			}
-		})
-	}
-	for _, letter := range []string{"C", "D"} {
-		wg.Go(func() {
-			for range 40 {
-				target, err := Check(path, nil, Options{})
-				if err == nil {
-					_, err = target.Write(letters(letter))
-				}
-				if err != nil {
-					t.Error(err)
-				}
-			}
-		})
-	}
-	done := make(chan struct{})
-	go func() { wg.Wait(); close(done) }()
-	for reads := 0; ; reads++ {
-		select {
-		case <-done:
-			t.Logf("%d reads meanwhile", reads)
-			wantNames(t, dir, "config.json")
-			return
-		default:
-			wantWhole(t, path, "A", "B", "C", "D")
-		}
-	}
-}
-
-// wantWhole sees that the file is the letters of one of the publishings.
-func wantWhole(t testing.TB, path string, of ...string) {
-	t.Helper()
-	got, err := os.ReadFile(path)
-	must(t, err)
-	for _, letter := range of {
-		if string(got) == string(letters(letter)) {
-			return
-		}
-	}
-	t.Fatalf("%s is none of %v: %d bytes", path, of, len(got))
-}
-
-func init() {
-	// loop PATH: publish for ever; a byte on standard output says it began.
-	children["loop"] = func(args []string) {
-		both := [][]byte{letters("A"), letters("B")}
-		for i := 0; ; i++ {
-			target, err := Check(args[0], nil, Options{})
-			if err == nil {
-				_, err = target.Write(both[i%2])
-			}
-			if err != nil {
-				fmt.Println(err)
-				os.Exit(1)
-			}
-			if i == 0 {
-				fmt.Print("b")
-			}
-		}
-	}
-}
-
-// Two hundred processes are killed at moments nobody chose.
-func TestKilledAtRandom(t *testing.T) {
-	for lane := range 2 {
-		t.Run(fmt.Sprint(lane), func(t *testing.T) {
-			t.Parallel()
-			dir := folder(t)
-			path := filepath.Join(dir, "config.json")
-			rng := rand.New(rand.NewPCG(1, uint64(lane)))
-			kills, leftovers := 0, 0
-			for ; kills < 100; kills++ {
-				cmd := child(t, "loop", path)
-				out, err := cmd.StdoutPipe()
-				must(t, err)
-				must(t, cmd.Start())
-				var began [1]byte
-				if _, err := out.Read(began[:]); err != nil || began[0] != 'b' {
-					t.Fatalf("the child did not begin: %v", err)
-				}
-				<-time.After(time.Duration(rng.IntN(8000)) * time.Microsecond)
-				must(t, cmd.Process.Kill())
-				if err := cmd.Wait(); err == nil || !strings.Contains(err.Error(), "killed") {
-					t.Fatalf("the child was not killed: %v", err)
-				}
-				wantWhole(t, path, "A", "B")
-				wantMode(t, path, 0o600)
-				entries, err := os.ReadDir(dir)
-				must(t, err)
-				for _, e := range entries {
-					info, err := e.Info()
-					must(t, err)
-					if info.Mode()&^0o600 != 0 {
-						t.Errorf("%s has mode %v", e.Name(), info.Mode())
-					}
-				}
-				if len(entries) > 2 {
-					t.Errorf("leftovers gather: %d entries", len(entries))
-				}
-				leftovers += len(entries) - 1
-			}
-			t.Logf("%d of %d kills left a temporary file", leftovers, kills)
-			write(t, check(t, path, Options{}), "S3CRET")
-			wantNames(t, dir, "config.json")
-		})
-	}
 }
