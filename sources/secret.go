@@ -13,25 +13,23 @@ const masked = "[secret]"
 // encoding/json, encoding.TextMarshaler, log/slog, a panic), it shows
 // "[secret]"; the value is had only by asking for it with [Secret.Reveal].
 //
-// The value sits behind a pointer, so that a printer which walks a struct by
-// reflection (a panic's %v of unexported fields, %#v) finds an address and no
-// bytes.
+// The value sits in a closure, since a printer that walks a struct by reflection
+// (which fmt does with unexported fields, without asking their methods) can
+// follow a pointer, but not a function.
 type Secret struct {
-	p *hidden
+	reveal func() []byte
 }
 
-type hidden struct{ b []byte }
-
 // NewSecret takes ownership of b: the caller must not change it afterwards.
-func NewSecret(b []byte) Secret { return Secret{p: &hidden{b: b}} }
+func NewSecret(b []byte) Secret { return Secret{reveal: func() []byte { return b }} }
 
 // Reveal gives the value itself. The result must not be changed, logged or put
 // into an error. The zero Secret reveals nil.
 func (s Secret) Reveal() []byte {
-	if s.p == nil {
+	if s.reveal == nil {
 		return nil
 	}
-	return s.p.b
+	return s.reveal()
 }
 
 // Len gives the length of the value in bytes.

@@ -31,6 +31,11 @@ import (
 //   - session_token: only with the two above.
 //   - role_arn: a role to assume with the credentials found.
 //   - kms_key_id: for writing; reading takes no notice of it.
+//
+// The variables and files of the SDK are in force, AWS_ENDPOINT_URL,
+// AWS_CA_BUNDLE and AWS_MAX_ATTEMPTS among them; AWS_RETRY_MODE is not. Where
+// STS is asked for the sake of a web identity or a profile, the SDK looks at
+// AWS_ENDPOINT_URL_STS only.
 var Backend = sources.Backend{
 	Type:  backendType,
 	Block: "aws",
@@ -133,7 +138,9 @@ func newSource(set sources.Settings, opts sources.Options) (*source, error) {
 }
 
 // Plan foretells the requests of a Fetch. It is exact but for what only answers
-// show: a batch that is throttled, or one that leaves out a name.
+// show: a batch that is throttled or that leaves out a name, and, before the
+// first fetch, whether the region that the instance metadata will name is that
+// of an ARN.
 func (s *source) Plan(names []string) sources.Calls {
 	var c sources.Calls
 	groups, _ := group(names, s.plannedRegion(names))

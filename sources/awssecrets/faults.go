@@ -113,6 +113,11 @@ func kindOf(code string, status int) sources.Kind {
 	return sources.Unreachable
 }
 
+// isKMS reports whether an access denial is about the key of a secret.
+func isKMS(code, text string) bool {
+	return strings.HasPrefix(code, "KMS") || strings.HasPrefix(code, "Decryption") || kmsForm.MatchString(text)
+}
+
 // judge says what the failure of a batch means for batches.
 func (f *regional) judge(err error) verdict {
 	code, text, status := reply(err)
@@ -125,10 +130,10 @@ func (f *regional) judge(err error) verdict {
 	}
 	switch kindOf(code, status) {
 	case sources.Denied:
-		if code == "" || code == "AccessDeniedException" && !kmsForm.MatchString(text) {
-			return refused
+		if isKMS(code, text) {
+			return unclear // one secret's key
 		}
-		return unclear
+		return refused
 	case sources.NoLogin, sources.Unreachable:
 		return failed // asking singly would only double the load
 	}
@@ -144,7 +149,12 @@ func (f *regional) fault(i id, err error) *sources.Error {
 		return e
 	}
 	code, text, status := reply(err)
+	host := cmp.Or(hostOf(err), f.host())
 	switch {
+	case code == "" && status >= 300 && status < 500 && kindOf(code, status) == sources.Unreachable:
+		e := unreachable(host, fmt.Sprintf("http status %d without an error code of aws", status), nil)
+		e.Name = i.text
+		return e
 	case code != "" || status >= 300:
 		e := f.apiFault(i, code, text, status)
 		if n := attempts(err); n > 1 {
@@ -156,7 +166,7 @@ func (f *regional) fault(i id, err error) *sources.Error {
 		e.Name = i.text
 		return e
 	}
-	e := unreachable(cmp.Or(hostOf(err), f.host()), cause(err, f.timeout), err)
+	e := unreachable(host, cause(err, f.timeout), err)
 	e.Name = i.text
 	return e
 }
@@ -201,7 +211,8 @@ func (f *regional) apiFault(i id, code, text string, status int) *sources.Error 
 		f.denied(e, i, code, text)
 	case sources.Disabled:
 		e.Message = what + " cannot be read in its present state"
-		if strings.Contains(text, "for deletion") { // "marked for" or "scheduled for"
+		// "marked for deletion", "scheduled for deletion", "marked deleted"
+		if code == "InvalidRequestException" && strings.Contains(text, "delet") {
 			e.Message = what + " is scheduled for deletion"
 			e.Hint = fmt.Sprintf("restore it: aws secretsmanager restore-secret --secret-id %s --region %s", i.text, f.region)
 		}
@@ -243,7 +254,7 @@ func (f *regional) lookedIn(i id) string {
 }
 
 func (f *regional) denied(e *sources.Error, i id, code, text string) {
-	if strings.HasPrefix(code, "KMS") || strings.HasPrefix(code, "Decryption") || kmsForm.MatchString(text) {
+	if isKMS(code, text) {
 		e.Message = f.subject(i) + " cannot be decrypted with its kms key"
 		e.Hint = "allow kms:Decrypt on that key, in the policy of the role and in that of the key, and see that the key is enabled"
 		return

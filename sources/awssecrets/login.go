@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"os"
 	"strings"
 	"time"
 
@@ -135,34 +136,42 @@ func (s *source) roleFault(action, code string, status int) *sources.Error {
 // tried lists the links of the SDK's chain of credentials with what is known of
 // each. err is why the last of them gave none.
 func (s *source) tried(err error) string {
-	set := func(name string) bool { v, _ := s.getenv(name); return v != "" }
-	state := func(used bool, why string) string {
-		var path *fs.PathError
+	text := func(name string) string { v, _ := s.getenv(name); return v }
+	// state says how a link stands: not in use, or in use and without result.
+	state := func(used bool, unused, tokenFile string) string {
 		switch {
 		case !used:
-			return why
-		case errors.As(err, &path):
-			return fmt.Sprintf("file %s cannot be read", path.Path)
+			return unused
+		case tokenFile != "" && !readable(tokenFile): // the SDK tells it as text only
+			return fmt.Sprintf("file %s cannot be read", tokenFile)
 		case isSilent(err):
 			return cause(err, s.timeout)
 		}
 		return "gave none"
 	}
-	env, container := "AWS_ACCESS_KEY_ID is not set", false
-	if set("AWS_ACCESS_KEY_ID") {
+	env := "AWS_ACCESS_KEY_ID is not set"
+	if text("AWS_ACCESS_KEY_ID") != "" {
 		env = "AWS_SECRET_ACCESS_KEY is not set"
 	}
-	web := set("AWS_WEB_IDENTITY_TOKEN_FILE")
-	for _, name := range []string{"AWS_CONTAINER_CREDENTIALS_RELATIVE_URI", "AWS_CONTAINER_CREDENTIALS_FULL_URI"} {
-		container = container || set(name)
-	}
+	token := text("AWS_WEB_IDENTITY_TOKEN_FILE")
+	web := token != ""
+	container := !web && text("AWS_CONTAINER_CREDENTIALS_RELATIVE_URI")+text("AWS_CONTAINER_CREDENTIALS_FULL_URI") != ""
 	return strings.Join([]string{
 		"the environment (" + env + ")",
-		"web identity (" + state(web, "AWS_WEB_IDENTITY_TOKEN_FILE is not set") + ")",
+		"web identity (" + state(web, "AWS_WEB_IDENTITY_TOKEN_FILE is not set", token) + ")",
 		fmt.Sprintf("the shared config files (nothing for profile %q)", s.profile()),
-		"the container (" + state(container && !web, "AWS_CONTAINER_CREDENTIALS_FULL_URI is not set") + ")",
-		"the instance metadata (" + s.metadata(state(!container && !web, "not asked")) + ")",
+		"the container (" + state(container, "AWS_CONTAINER_CREDENTIALS_FULL_URI is not set", text("AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE")) + ")",
+		"the instance metadata (" + s.metadata(state(!container && !web, "not asked", "")) + ")",
 	}, ", ")
+}
+
+func readable(path string) bool {
+	f, err := os.Open(path)
+	if err != nil {
+		return false
+	}
+	_ = f.Close()
+	return true
 }
 
 // metadata says how the instance metadata stands: switched off, or as given.

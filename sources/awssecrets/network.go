@@ -93,7 +93,7 @@ func cause(err error, timeout time.Duration) string {
 		return "tls: the certificate is for another host"
 	case errors.As(err, &certificate):
 		return "tls: the certificate is not valid now or for this use"
-	case errors.As(err, &record):
+	case errors.As(err, &record) || errors.Is(err, http.ErrSchemeMismatch):
 		return "tls: the answer is not tls"
 	case errors.As(err, &alert):
 		return alert.Error()

@@ -3,6 +3,7 @@ package awssecrets
 import (
 	"cmp"
 	"context"
+	"log/slog"
 	"strings"
 	"sync"
 	"time"
@@ -22,7 +23,7 @@ import (
 
 const (
 	sessionName = "bifrost-secrets" // of an assumed role, as CloudTrail shows it
-	// renewBefore keeps credentials from expiring in the middle of a fetch.
+	// renewBefore keeps those of a role from expiring in the middle of a fetch.
 	renewBefore = time.Minute
 )
 
@@ -62,22 +63,32 @@ func (s *source) signIn(ctx context.Context, plain bool, arnRegion string) (*ses
 	case <-ctx.Done():
 		return nil, late(ctx, began)
 	}
-	sess := s.current()
-	if sess == nil || plain && sess.region == "" {
-		var err *sources.Error
-		if sess, err = s.newSession(ctx, plain, arnRegion); err != nil {
-			return nil, err
-		}
+	if sess := s.current(); sess != nil && (sess.region != "" || !plain) {
+		return sess, s.renew(ctx, began, sess)
+	}
+	sess, err := s.newSession(ctx, plain, arnRegion)
+	if err == nil {
 		s.mu.Lock()
 		s.session = sess
 		s.mu.Unlock()
+		err = s.renew(ctx, began, sess)
 	}
-	// The credentials are cached; asking for them here makes a failure to sign
-	// in one failure, and not one for each batch with retries.
+	attrs := []slog.Attr{slog.Duration("took", time.Since(began).Round(time.Millisecond))}
+	if err != nil {
+		attrs = append(attrs, slog.String("failed", string(err.Kind)), slog.String("code", err.Code))
+	}
+	s.log.LogAttrs(ctx, slog.LevelDebug, "aws sign-in", attrs...)
+	return sess, err
+}
+
+// renew sees to it that there are credentials. They are cached; asking for them
+// before the requests makes a failure to sign in one failure, and not one for
+// each batch with its retries.
+func (s *source) renew(ctx context.Context, began time.Time, sess *session) *sources.Error {
 	if _, err := sess.cfg.Credentials.Retrieve(ctx); err != nil {
-		return nil, s.loginFault(ctx, began, err)
+		return s.loginFault(ctx, began, err)
 	}
-	return sess, nil
+	return nil
 }
 
 func (s *source) current() *session {
@@ -117,7 +128,7 @@ func (s *source) newSession(ctx context.Context, plain bool, arnRegion string) (
 		assume := stscreds.NewAssumeRoleProvider(sts.NewFromConfig(cfg), s.role, func(o *stscreds.AssumeRoleOptions) {
 			o.RoleSessionName = sessionName
 		})
-		cfg.Credentials = aws.NewCredentialsCache(assume, renewEarly)
+		cfg.Credentials = aws.NewCredentialsCache(assume, func(o *aws.CredentialsCacheOptions) { o.ExpiryWindow = renewBefore })
 	}
 	cfg.Credentials = login{cfg.Credentials}
 	s.mu.Lock()
@@ -129,8 +140,6 @@ func (s *source) newSession(ctx context.Context, plain bool, arnRegion string) (
 	return sess, nil
 }
 
-func renewEarly(o *aws.CredentialsCacheOptions) { o.ExpiryWindow = renewBefore }
-
 // load reads the environment and the shared config files. It makes no request.
 func (s *source) load(ctx context.Context, region string) (aws.Config, error) {
 	client := loginClient(s.timeout)
@@ -138,7 +147,6 @@ func (s *source) load(ctx context.Context, region string) (aws.Config, error) {
 		config.WithRegion(region),
 		config.WithHTTPClient(client),
 		config.WithEndpointCredentialOptions(func(o *endpointcreds.Options) { o.HTTPClient = client }),
-		config.WithCredentialsCacheOptions(renewEarly),
 		config.WithRetryMode(aws.RetryModeStandard),
 		// The mode "auto" of the environment would ask the instance metadata.
 		config.WithDefaultsMode(aws.DefaultsModeStandard),

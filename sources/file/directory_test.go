@@ -92,6 +92,7 @@ func TestDirectoryRefuses(t *testing.T) {
 		{"re\xffal", sources.BadName, nil},
 		{"..data/x", sources.BadName, []string{"begins with a dot"}},
 		{".hidden", sources.BadName, nil},
+		{"sub/.hidden", sources.BadName, nil},
 		{strings.Repeat("n", 300), sources.BadName, []string{"too long"}},
 		{"sub", sources.Unusable, []string{`"sub" in ` + dir + " is a directory"}},
 		{"large", sources.Unusable, []string{"larger than the limit of 1048576 bytes"}},

@@ -37,9 +37,7 @@ const block = "vault_store.file"
 var keys = []string{"identity", "path"}
 
 // Backend is the entry for a program's list of backends.
-func Backend() sources.Backend {
-	return sources.Backend{Type: "file", Block: "file", Keys: slices.Clone(keys), Open: Open}
-}
+var Backend = sources.Backend{Type: "file", Block: "file", Keys: keys, Open: Open}
 
 // Open makes a source of the directory or the JSON file that the setting `path`
 // names, whichever it is at this moment. It reads neither that nor the identity.

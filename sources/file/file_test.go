@@ -58,7 +58,7 @@ func openWith(texts map[string]string, dir string) (*opened, error) {
 		settings[key] = sources.NewSecret([]byte(text))
 	}
 	o := &opened{}
-	source, err := Backend().Open(context.Background(), settings, sources.Options{
+	source, err := Backend.Open(context.Background(), settings, sources.Options{
 		Getenv: os.LookupEnv,
 		Warn:   func(line string) { o.warnings = append(o.warnings, line) },
 		Log:    slog.New(slog.DiscardHandler),
