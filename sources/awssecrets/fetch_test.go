@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 
 	"bifrost-secrets/sources"
 	"bifrost-secrets/sources/awssecrets/awstest"
@@ -66,6 +67,7 @@ func TestRefusedBatchesAreRemembered(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			f := awstest.StartFake(t)
 			names := numbered(f, 200)
+			faults.Latency = 2 * time.Millisecond // so that requests come together
 			f.Set(faults)
 			s := open(t, f.Env(), settings())
 			s.check(t, f, names, 3, 200)
