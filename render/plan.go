@@ -146,7 +146,9 @@ func (p *planner) field(f *walker.Field) bool {
 	case f.Disputed:
 		p.rewrite(f, f.Text())
 		p.note(f, "", "an object that versions of Bifrost read in different ways is written as a string")
-	case f.Misread && f.What != walker.Masked:
+	case f.What == walker.Masked && f.Kind() == walker.SecretKind:
+		p.note(f, "write the secret, or a reference to it", "a mask stands here, as Bifrost shows it in place of a secret; it is left as it is")
+	case f.Misread:
 		p.rewrite(f, f.Text())
 		p.note(f, "", "the string has escapes that Bifrost misreads; it is written without them")
 	}
@@ -175,16 +177,14 @@ func refersAgain(f *walker.Field) bool {
 
 // insideStore looks after the fields of the vault_store block, which is cut out.
 func (p *planner) insideStore(f *walker.Field) bool {
-	for _, cut := range p.cuts {
-		if f.Start < cut.Start || f.End > cut.End {
-			continue
-		}
-		if f.What == walker.Ref && f.Ref.Scheme == walker.Vault {
-			p.problem(f, true, "write env.NAME, or the setting itself", "a vault. reference inside vault_store: the vault cannot open itself")
-		}
-		return true
+	i := sort.Search(len(p.cuts), func(i int) bool { return p.cuts[i].End >= f.End })
+	if i == len(p.cuts) || f.Start < p.cuts[i].Start {
+		return false
 	}
-	return false
+	if f.What == walker.Ref && f.Ref.Scheme == walker.Vault {
+		p.problem(f, true, "write env.NAME, or the setting itself", "a vault. reference inside vault_store: the vault cannot open itself")
+	}
+	return true
 }
 
 func (p *planner) vault(f *walker.Field) {
