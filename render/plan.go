@@ -1,8 +1,6 @@
 package render
 
 import (
-	"bytes"
-	"encoding/json"
 	"fmt"
 	"sort"
 	"strings"
@@ -241,7 +239,7 @@ func (p *planner) use(f *walker.Field, w want, byEnv bool) {
 // rewrite puts text in the field's place, as a string that every version of
 // Bifrost reads alike.
 func (p *planner) rewrite(f *walker.Field, text string) {
-	p.edits = append(p.edits, edit{start: f.Start, end: f.End, want: -1, text: string(quoted(text)), path: f.Path, entry: f.Entry})
+	p.edits = append(p.edits, edit{start: f.Start, end: f.End, want: -1, text: walker.Quote(text), path: f.Path, entry: f.Entry})
 }
 
 func (p *planner) finish(opts Options) {
@@ -262,17 +260,4 @@ func (p *planner) finish(opts Options) {
 		p.Left = append(p.Left, name)
 	}
 	sort.Strings(p.Left)
-}
-
-// quoted gives text as a JSON string in the way that Bifrost, which decodes with
-// strconv.Unquote, reads right: no `\/` and no pairs of surrogates. text must be
-// valid UTF-8.
-func quoted(text string) []byte {
-	var b bytes.Buffer
-	enc := json.NewEncoder(&b)
-	enc.SetEscapeHTML(false)
-	if err := enc.Encode(text); err != nil {
-		panic(err) // a string always encodes, and a buffer always takes it
-	}
-	return bytes.TrimSuffix(b.Bytes(), []byte("\n"))
 }

@@ -70,7 +70,7 @@ func (r *Rendering) text(e *edit) []byte {
 	}
 	v := &r.values[e.want]
 	if v.json == nil {
-		v.json = quoted(string(v.text))
+		v.json = []byte(walker.Quote(string(v.text)))
 	}
 	return v.json
 }

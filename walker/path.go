@@ -1,7 +1,9 @@
 package walker
 
 import (
+	"encoding/json"
 	"strconv"
+	"strings"
 	"unicode/utf8"
 )
 
@@ -78,4 +80,17 @@ func (d *Document) wander(offsets []int, yield func(*Field) bool) {
 	all.star, all.elem = all, all
 	s.i = space(s.b, 0)
 	s.value(all)
+}
+
+// Quote gives text, which must be valid UTF-8, as a JSON string in the way that
+// Bifrost reads right: it decodes with Go's strconv.Unquote, which knows neither
+// `\/` nor pairs of surrogates.
+func Quote(text string) string {
+	var b strings.Builder
+	enc := json.NewEncoder(&b)
+	enc.SetEscapeHTML(false)
+	if err := enc.Encode(text); err != nil {
+		panic(err) // a string always encodes, and a builder always takes it
+	}
+	return strings.TrimSuffix(b.String(), "\n")
 }

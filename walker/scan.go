@@ -13,10 +13,12 @@ import (
 // A string outside of every field that looks like a reference is yielded too,
 // after the fields, with a nil Entry: nothing resolves it, but whoever wrote it
 // will have hoped so.
-func (d *Document) Walk(yield func(*Field) bool) {
+func (d *Document) Walk(yield func(*Field) bool) { d.walk(compiled().root, yield) }
+
+func (d *Document) walk(root *node, yield func(*Field) bool) {
 	s := scanner{b: d.data, yield: yield, path: make([]byte, 0, 128)}
 	s.i = space(s.b, 0)
-	s.value(compiled().root)
+	s.value(root)
 	if len(s.strays) > 0 && !s.stopped {
 		d.wander(s.strays, yield)
 	}

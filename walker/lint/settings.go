@@ -1,0 +1,174 @@
+package lint
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"strings"
+
+	"bifrost-secrets/walker"
+)
+
+// Settings are what a user wants otherwise than by default.
+type Settings struct {
+	severity map[string]Severity
+	ignore   []ignore
+	prefix   string
+	matcher  *walker.Matcher
+}
+
+type ignore struct {
+	rule    string // empty: every rule
+	pattern string
+}
+
+// settingsFile is .bifrost-secrets-lint.json.
+type settingsFile struct {
+	// Rules maps a rule to off, note, warning or error.
+	Rules map[string]string `json:"rules"`
+	// Ignore names places whose findings are not wanted.
+	Ignore []struct {
+		Rule string `json:"rule"`
+		Path string `json:"path"`
+	} `json:"ignore"`
+	// Prefix is what the path of every secret must begin with, for the rule
+	// prefix, which it switches on.
+	Prefix string `json:"prefix"`
+	// OwnFields are fields of custom plugins, by the pattern below config.
+	OwnFields []struct {
+		Plugin string `json:"plugin"`
+		Path   string `json:"path"`
+		Kind   string `json:"kind"`
+	} `json:"own_fields"`
+}
+
+var defaultSettings = func() *Settings {
+	s, err := ParseSettings([]byte("{}"))
+	if err != nil {
+		panic(err) // the embedded catalogue is sound: the tests of walker say so
+	}
+	return s
+}()
+
+// ParseSettings reads the text of a .bifrost-secrets-lint.json. What it does not
+// know is an error that names what there is.
+func ParseSettings(text []byte) (*Settings, error) {
+	var file settingsFile
+	dec := json.NewDecoder(bytes.NewReader(text))
+	dec.DisallowUnknownFields()
+	if err := dec.Decode(&file); err != nil {
+		return nil, fmt.Errorf("not a settings file of lint: %w", err)
+	}
+	s := &Settings{severity: map[string]Severity{}, prefix: file.Prefix}
+	if file.Prefix != "" {
+		s.severity[prefix.ID] = prefix.Severity
+	}
+	for id, word := range file.Rules {
+		sev, ok := ParseSeverity(word)
+		if !ok {
+			return nil, fmt.Errorf("rules: %s is %q; write off, note, warning or error", id, word)
+		}
+		if err := known(id); err != nil {
+			return nil, fmt.Errorf("rules: %w", err)
+		}
+		s.severity[id] = sev
+	}
+	for _, one := range file.Ignore {
+		if one.Path == "" {
+			return nil, fmt.Errorf("ignore: an entry has no path")
+		}
+		if one.Rule != "" {
+			if err := known(one.Rule); err != nil {
+				return nil, fmt.Errorf("ignore: %w", err)
+			}
+		}
+		s.ignore = append(s.ignore, ignore{one.Rule, one.Path})
+	}
+	var own []walker.Entry
+	for _, one := range file.OwnFields {
+		if one.Plugin == "" || one.Path == "" || one.Kind != "secret" && one.Kind != "setting" {
+			return nil, fmt.Errorf(`own_fields: an entry wants plugin, path and kind ("secret" or "setting")`)
+		}
+		e := walker.Entry{Pattern: "plugins[].config." + one.Path, Selector: "plugins[].name=" + one.Plugin, Since: "own"}
+		if one.Kind == "secret" {
+			e.Kind = walker.SecretKind
+		}
+		own = append(own, e)
+	}
+	var err error
+	if s.matcher, err = walker.NewMatcher(own); err != nil {
+		return nil, fmt.Errorf("own_fields: %w", err)
+	}
+	return s, nil
+}
+
+func known(id string) error {
+	var ids []string
+	for i := range rules {
+		if rules[i].ID == id {
+			return nil
+		}
+		ids = append(ids, rules[i].ID)
+	}
+	return fmt.Errorf("no rule is called %q; there are %s", id, strings.Join(ids, ", "))
+}
+
+func (s *Settings) on(r *Rule) bool {
+	if sev, ok := s.severity[r.ID]; ok {
+		return sev > 0
+	}
+	return !r.Off
+}
+
+// apply gives the findings their severities and takes the ignored ones away.
+func (s *Settings) apply(all []Finding) []Finding {
+	if len(s.severity) == 0 && len(s.ignore) == 0 {
+		return all
+	}
+	kept := all[:0]
+	for _, f := range all {
+		if s.ignores(&f) {
+			continue
+		}
+		if sev, ok := s.severity[f.Rule]; ok {
+			f.Severity = sev
+		}
+		kept = append(kept, f)
+	}
+	return kept
+}
+
+// ignores reports whether the user does not want a finding. In a pattern, *
+// stands for any part of a path.
+func (s *Settings) ignores(f *Finding) bool {
+	for _, one := range s.ignore {
+		if one.rule != "" && one.rule != f.Rule {
+			continue
+		}
+		if matches(one.pattern, f.Path) {
+			return true
+		}
+	}
+	return false
+}
+
+func matches(pattern, path string) bool {
+	head, rest, star := strings.Cut(pattern, "*")
+	if !strings.HasPrefix(path, head) {
+		return false
+	}
+	path = path[len(head):]
+	for star {
+		var part string
+		part, rest, star = strings.Cut(rest, "*")
+		if !star {
+			return strings.HasSuffix(path, part)
+		}
+		i := strings.Index(path, part)
+		if i < 0 {
+			return false
+		}
+		path = path[i+len(part):]
+	}
+	return path == ""
+}
