@@ -1,0 +1,343 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"io"
+	"io/fs"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+)
+
+const (
+	// Some versions of Bifrost wait up to 15 seconds for each provider that
+	// does not answer before they are healthy; ours does, so this is for slow
+	// machines.
+	bifrostStarts = 60 * time.Second
+	bifrostStops  = 30 * time.Second
+)
+
+// bifrostClient takes no proxy of the environment and keeps no connection.
+var bifrostClient = &http.Client{Timeout: 30 * time.Second, Transport: &http.Transport{DisableKeepAlives: true}}
+
+// site is one installation: a config with references and its secrets, the
+// folder that is all of Bifrost's world, and the provider that it calls.
+type site struct {
+	t        *testing.T
+	bin      string
+	config   string // with the references
+	secrets  string
+	home     string // of Bifrost: the rendered config.json, its databases, what it prints, its HOME and TMPDIR
+	envFile  string // outside of home
+	provider *stubProvider
+}
+
+func newSite(t *testing.T) *site {
+	t.Helper()
+	bin, err := exec.LookPath(os.Getenv("BIFROST_BIN"))
+	if err != nil {
+		t.Fatalf("BIFROST_BIN names no program: %v", err)
+	}
+	if !filepath.IsAbs(bin) { // it is started in another folder than it was named in
+		t.Fatalf("BIFROST_BIN has to be an absolute path, and is %s", bin)
+	}
+	root := t.TempDir()
+	s := &site{
+		t: t, bin: bin,
+		config:   filepath.Join(root, "source", "config.json"),
+		secrets:  filepath.Join(root, "source", "secrets"),
+		home:     filepath.Join(root, "bifrost"),
+		envFile:  filepath.Join(root, "bifrost.env"),
+		provider: newStubProvider(t),
+	}
+	// Bifrost loads its schema from the internet unless it finds one where it
+	// runs. It starts on a file that is against the schema all the same, so the
+	// real one would prove nothing.
+	s.put(filepath.Join(s.home, "config.schema.json"), `{}`)
+	return s
+}
+
+func (s *site) put(path, content string) {
+	s.t.Helper()
+	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+		s.t.Fatal(err)
+	}
+	if err := os.WriteFile(path, []byte(content), 0o600); err != nil {
+		s.t.Fatal(err)
+	}
+}
+
+func (s *site) secret(name, value string) {
+	s.t.Helper()
+	s.put(filepath.Join(s.secrets, filepath.FromSlash(name)), value)
+}
+
+// read gives a file of Bifrost's folder.
+func (s *site) read(name string) []byte {
+	s.t.Helper()
+	data, err := os.ReadFile(filepath.Join(s.home, name))
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return data
+}
+
+// copyConfig gives Bifrost the config as it is.
+func (s *site) copyConfig() {
+	s.t.Helper()
+	data, err := os.ReadFile(s.config)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	s.put(filepath.Join(s.home, "config.json"), string(data))
+}
+
+func (s *site) render(flags ...string) {
+	s.t.Helper()
+	args := append([]string{"render", "--config", s.config, "--out", filepath.Join(s.home, "config.json")}, flags...)
+	var out, errs bytes.Buffer
+	if code := run(args, strings.NewReader(""), &out, &errs, nil); code != exitDone {
+		s.t.Fatalf("render ended with %d:\n%s%s", code, &out, &errs)
+	}
+}
+
+func (s *site) renderEnv(format string) {
+	s.t.Helper()
+	s.render("--mode", "env", "--env-file", s.envFile, "--env-format", format)
+}
+
+// dockerEnv reads the env file as docker does: a line is a variable as it is.
+func (s *site) dockerEnv() []string {
+	s.t.Helper()
+	data, err := os.ReadFile(s.envFile)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return strings.Split(strings.TrimSuffix(string(data), "\n"), "\n")
+}
+
+// holders gives the files of Bifrost's folder that have the text in them.
+func (s *site) holders(text string) []string {
+	s.t.Helper()
+	var held []string
+	err := filepath.WalkDir(s.home, func(path string, entry fs.DirEntry, err error) error {
+		if err != nil || !entry.Type().IsRegular() {
+			return ignoreGone(err)
+		}
+		data, err := os.ReadFile(path)
+		if bytes.Contains(data, []byte(text)) {
+			name, _ := filepath.Rel(s.home, path)
+			held = append(held, name)
+		}
+		return ignoreGone(err)
+	})
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return held
+}
+
+// ignoreGone is for files of a running Bifrost, which come and go.
+func ignoreGone(err error) error {
+	if isMissing(err) {
+		return nil
+	}
+	return err
+}
+
+// bifrost is a running one.
+type bifrost struct {
+	site   *site
+	url    string
+	header http.Header // of the chats
+	cmd    *exec.Cmd
+	ended  chan struct{} // closed when it has ended
+	failed error         // how, once it has
+}
+
+// start starts Bifrost with an environment of env and no more, and waits until
+// it is healthy. before is a command that starts it in its own place.
+func (s *site) start(env []string, before ...string) *bifrost {
+	s.t.Helper()
+	port := freePort(s.t)
+	args := append(slices.Clone(before), s.bin, "-app-dir", s.home, "-host", "127.0.0.1", "-port", port, "-log-level", "debug", "-log-style", "json")
+	printed, err := os.OpenFile(filepath.Join(s.home, "printed"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	defer func() { _ = printed.Close() }() // Bifrost has its own handle of it
+	b := &bifrost{site: s, url: "http://127.0.0.1:" + port, cmd: exec.Command(args[0], args[1:]...), ended: make(chan struct{})}
+	b.cmd.Dir = s.home
+	b.cmd.Env = append([]string{"HOME=" + s.home, "TMPDIR=" + s.home}, env...)
+	b.cmd.Stdout, b.cmd.Stderr = printed, printed
+	if err := b.cmd.Start(); err != nil {
+		s.t.Fatal(err)
+	}
+	go func() {
+		b.failed = b.cmd.Wait()
+		close(b.ended)
+	}()
+	s.t.Cleanup(b.kill)
+	b.awaitHealth()
+	return b
+}
+
+func freePort(t *testing.T) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = l.Close() }()
+	_, port, err := net.SplitHostPort(l.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return port
+}
+
+func (b *bifrost) awaitHealth() {
+	b.site.t.Helper()
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	deadline := time.After(bifrostStarts)
+	for {
+		select {
+		case <-b.ended:
+			b.fatal("Bifrost ended while it started: %v", b.failed)
+		case <-deadline:
+			b.fatal("Bifrost is not healthy after %s", bifrostStarts)
+		case <-tick.C:
+		}
+		resp, err := bifrostClient.Get(b.url + "/health")
+		if err != nil {
+			continue
+		}
+		_ = resp.Body.Close()
+		if resp.StatusCode == http.StatusOK {
+			return
+		}
+	}
+}
+
+// stop ends Bifrost as an operator would.
+func (b *bifrost) stop() {
+	b.site.t.Helper()
+	if err := b.cmd.Process.Signal(syscall.SIGTERM); err != nil {
+		b.fatal("Bifrost cannot be told to stop: %v", err)
+	}
+	select {
+	case <-b.ended:
+	case <-time.After(bifrostStops):
+		b.fatal("Bifrost runs on %s after it was told to stop", bifrostStops)
+	}
+	if b.failed != nil {
+		b.fatal("Bifrost ended with %v when it was told to stop", b.failed)
+	}
+}
+
+// kill is for tests that failed before they could stop it.
+func (b *bifrost) kill() {
+	select {
+	case <-b.ended:
+	default:
+		_ = b.cmd.Process.Kill()
+		<-b.ended
+	}
+}
+
+// fatal ends the test with the last of what Bifrost printed. The keys in there
+// are no one's.
+func (b *bifrost) fatal(format string, args ...any) {
+	b.site.t.Helper()
+	printed := b.site.read("printed")
+	b.site.t.Fatalf("%s\nBifrost's last words:\n%s", fmt.Sprintf(format, args...), printed[max(0, len(printed)-4<<10):])
+}
+
+// stubProvider answers as OpenAI does and remembers the keys it was shown.
+type stubProvider struct {
+	url string
+
+	mu    sync.Mutex
+	keys  []string // every Authorization header
+	chats []string // those of chats
+}
+
+func newStubProvider(t *testing.T) *stubProvider {
+	p := &stubProvider{}
+	mux := http.NewServeMux()
+	mux.HandleFunc("POST /v1/chat/completions", func(w http.ResponseWriter, r *http.Request) {
+		p.note(r, true)
+		var ask struct {
+			Model string `json:"model"`
+		}
+		_ = json.NewDecoder(r.Body).Decode(&ask)
+		reply(w, fmt.Sprintf(`{"id":"c1","object":"chat.completion","created":1,"model":%q,
+			"choices":[{"index":0,"message":{"role":"assistant","content":"pong"},"finish_reason":"stop"}],
+			"usage":{"prompt_tokens":1,"completion_tokens":1,"total_tokens":2}}`, ask.Model))
+	})
+	// From 1.5 on, Bifrost asks for the models with every key when it starts.
+	mux.HandleFunc("GET /v1/models", func(w http.ResponseWriter, r *http.Request) {
+		p.note(r, false)
+		reply(w, `{"object":"list","data":[{"id":"model-0","object":"model","created":1,"owned_by":"openai"}]}`)
+	})
+	// The price list that Bifrost would fetch from its maker at every start.
+	mux.HandleFunc("GET /datasheet", func(w http.ResponseWriter, _ *http.Request) {
+		reply(w, `{"model-0":{"provider":"openai","mode":"chat","input_cost_per_token":0.000001,"output_cost_per_token":0.000002}}`)
+	})
+	server := httptest.NewServer(mux)
+	t.Cleanup(server.Close)
+	p.url = server.URL
+	return p
+}
+
+func reply(w http.ResponseWriter, body string) {
+	w.Header().Set("Content-Type", "application/json")
+	_, _ = io.WriteString(w, body)
+}
+
+func (p *stubProvider) note(r *http.Request, chat bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	key := r.Header.Get("Authorization")
+	p.keys = append(p.keys, key)
+	if chat {
+		p.chats = append(p.chats, key)
+	}
+}
+
+// seen gives every distinct Authorization header, sorted.
+func (p *stubProvider) seen() []string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	all := slices.Clone(p.keys)
+	slices.Sort(all)
+	return slices.Compact(all)
+}
+
+// lastChat gives the Authorization header of the last chat.
+func (p *stubProvider) lastChat() string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if len(p.chats) == 0 {
+		return "no chat at all"
+	}
+	return p.chats[len(p.chats)-1]
+}
+
+func (p *stubProvider) forget() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.keys, p.chats = nil, nil
+}
