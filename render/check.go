@@ -35,7 +35,7 @@ func traitsOf(value []byte) trait {
 	set(bytes.IndexByte(value, 0) >= 0, hasNUL)
 	set(bytes.ContainsAny(value, "\r\n"), hasLineBreak)
 	set(bytes.HasPrefix(value, []byte("env.")) || bytes.HasPrefix(value, []byte("vault.")), refers)
-	set(len(value) > 1 && value[0] == '"' && value[len(value)-1] == '"', inQuotes)
+	set(len(value) > 0 && (value[0] == '"' || value[len(value)-1] == '"'), inQuotes)
 	set(walker.IsMasked(string(value)), masked)
 	set(bytes.HasPrefix(value, []byte("sk-bf-")), virtualKey)
 	set(len(bytes.TrimSpace(value)) != len(value), outerSpace)
@@ -73,7 +73,7 @@ func singleValue(e *walker.Entry) bool {
 var rules = []rule{
 	{hasNUL, true, anyField, "the value has a NUL byte in it", "store it as text"},
 	{refers, true, anyField, "the value itself begins with env. or vault., so Bifrost would take it for a reference", "store the value that is meant, not a reference to it"},
-	{inQuotes, true, anyField, "the value stands in double quotes, which Bifrost strips", "store it without the quotes"},
+	{inQuotes, true, anyField, "the value begins or ends with a double quote, which Bifrost strips when it reads its database", "store it without"},
 	{masked, true, anyField, "the value looks like a mask, which Bifrost takes for no change", "store the value itself, not what Bifrost shows of it"},
 	{empty, true, secretField, "the value is empty", "store a value"},
 	{hasLineBreak, true, header, "the value has a line break in it, which a header cannot carry", "store it without"},

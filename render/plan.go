@@ -1,6 +1,7 @@
 package render
 
 import (
+	"bytes"
 	"fmt"
 	"sort"
 	"strings"
@@ -70,6 +71,8 @@ func NewPlan(doc *walker.Document, store *VaultStore, opts Options) (*Plan, erro
 		wantOf:    map[walker.Reference]int{},
 		secretOf:  map[string]int{},
 	}
+	// Room for every reference, so that a large list is not copied as it grows.
+	p.edits = make([]edit, 0, bytes.Count(doc.Bytes(), []byte(`"vault.`)))
 	for _, path := range opts.Literal {
 		p.literal[path] = false
 	}
@@ -100,6 +103,7 @@ type planner struct {
 	leftNames map[string]bool
 	wantOf    map[walker.Reference]int
 	secretOf  map[string]int
+	noted     bool    // virtual keys in env mode have been remarked on
 	disabled  []Place // the fields that want a vault although none is enabled
 }
 
@@ -186,21 +190,20 @@ func (p *planner) insideStore(f *walker.Field) bool {
 }
 
 func (p *planner) vault(f *walker.Field) {
-	place := placeOf(p.Document, f.Path, f.Start)
 	if p.store == nil || !p.store.Enabled {
-		p.disabled = append(p.disabled, place)
-		return
-	}
-	if err := walker.CheckName(p.store.Type, f.Ref.Name); err != nil {
-		hint := hintOf(err)
-		if f.Entry.Form == walker.ZoneForm {
-			hint = exemptHint(hint, f.Path)
-		}
-		p.problem(f, false, hint, err.Error())
+		p.disabled = append(p.disabled, placeOf(p.Document, f.Path, f.Start))
 		return
 	}
 	secret, ok := p.secretOf[f.Ref.Name]
 	if !ok {
+		if err := walker.CheckName(p.store.Type, f.Ref.Name); err != nil {
+			hint := hintOf(err)
+			if f.Entry.Form == walker.ZoneForm {
+				hint = exemptHint(hint, f.Path)
+			}
+			p.problem(f, false, hint, err.Error())
+			return
+		}
 		secret = len(p.Secrets)
 		p.secretOf[f.Ref.Name] = secret
 		p.Secrets = append(p.Secrets, f.Ref.Name)
@@ -227,6 +230,12 @@ func (p *planner) env(f *walker.Field) {
 }
 
 func (p *planner) use(f *walker.Field, w want, byEnv bool) {
+	if byEnv && isVirtualKey(f.Entry) && !p.noted {
+		if _, encrypted := lastText(p.Document, "encryption_key"); !encrypted {
+			p.noted = true
+			p.note(f, "set encryption_key, or BIFROST_ENCRYPTION_KEY in Bifrost's environment", "env mode keeps this out of the file, but Bifrost writes the values of virtual keys into its database, in clear without an encryption key")
+		}
+	}
 	i, ok := p.wantOf[w.ref]
 	if !ok {
 		i = len(p.wants)

@@ -136,7 +136,8 @@ func TestProblems(t *testing.T) {
 		{"empty", key("vault.empty"), "config.json:1:19: encryption_key: vault.empty: the value is empty"},
 		{"NUL", key("vault.nul"), "config.json:1:19: encryption_key: vault.nul: the value has a NUL byte in it"},
 		{"value that is a reference", key("vault.ref"), "config.json:1:19: encryption_key: vault.ref: the value itself begins with env. or vault., so Bifrost would take it for a reference"},
-		{"value in quotes", key("vault.quoted"), "config.json:1:19: encryption_key: vault.quoted: the value stands in double quotes, which Bifrost strips"},
+		{"value in quotes", key("vault.quoted"), "config.json:1:19: encryption_key: vault.quoted: the value begins or ends with a double quote, which Bifrost strips when it reads its database"},
+		{"value with a quote at its start", key("vault.lead"), "config.json:1:19: encryption_key: vault.lead: the value begins or ends with a double quote, which Bifrost strips when it reads its database"},
 		{"value that looks masked", key("vault.mask"), "config.json:1:19: encryption_key: vault.mask: the value looks like a mask, which Bifrost takes for no change"},
 		{"virtual key", `{"governance":{"virtual_keys":[{"value":"vault.a#k"}]}}`, "config.json:1:41: governance.virtual_keys[0].value: vault.a#k: the value does not begin sk-bf-, so Bifrost would make a key of its own in its place"},
 		{"line break in a header", `{"mcp":{"client_configs":[{"headers":{"X":"vault.lines"}}]}}`, "config.json:1:43: mcp.client_configs[0].headers.X: vault.lines: the value has a line break in it, which a header cannot carry"},
@@ -153,7 +154,7 @@ func TestProblems(t *testing.T) {
 	}
 	values := map[string]string{
 		"a": `{"k":"value-k","null":null,"list":[1]}`, "text": "CANARY text", "dup": `{"k":"CANARY","k":"CANARY"}`, "dup2": `{"k":{"x":"CANARY","x":1}}`,
-		"binary": "CANARY\xff", "empty": "\n", "nul": "CANARY\x00", "ref": "vault.CANARY", "quoted": `"CANARY"`, "mask": "CANA" + strings.Repeat("*", 24) + "NARY", "lines": "CANARY\nCANARY",
+		"binary": "CANARY\xff", "empty": "\n", "nul": "CANARY\x00", "ref": "vault.CANARY", "quoted": `"CANARY"`, "lead": `"CANARY`, "mask": "CANA" + strings.Repeat("*", 24) + "NARY", "lines": "CANARY\nCANARY",
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -227,6 +228,17 @@ func TestLiteral(t *testing.T) {
 	_, _, err = renderText(t, doc, nil, Options{Literal: []string{"plugins[0].config.host", "plugins[1].x"}})
 	if err == nil || err.Error() != "config.json: plugins[1].x: --literal names no field of the document" {
 		t.Error(err)
+	}
+}
+
+// Bifrost itself puts virtual keys into its database: env mode has to say so.
+func TestVirtualKeysInEnvMode(t *testing.T) {
+	const keys = `"governance":{"virtual_keys":[{"value":"vault.vk"},{"value":"vault.vk"}]}`
+	for doc, want := range map[string]int{`{` + keys + `}`: 1, `{"encryption_key":"env.K",` + keys + `}`: 0} {
+		_, notes, err := renderText(t, doc, map[string]string{"vk": "sk-bf-x"}, Options{Mode: EnvMode})
+		if err != nil || len(notes) != want {
+			t.Errorf("%s: %d notes, %v", doc, len(notes), err)
+		}
 	}
 }
 

@@ -41,13 +41,22 @@ func (d *Document) Members(names ...string) (found []Member, parents [][]Member)
 	return found, parents
 }
 
+// members gives the members of the object at i.
 func (d *Document) members(i int) []Member {
 	var out []Member
 	b := d.data
+	var sections []Span
+	if i == space(b, 0) {
+		sections = d.sections
+	}
 	for i = space(b, i+1); b[i] != '}'; {
 		m := Member{Name: Span{i, skipString(b, i)}}
 		i = space(b, space(b, m.Name.End)+1)
-		m.Value = Span{i, skipValue(b, i)}
+		if len(sections) > 0 && sections[0].Start == i {
+			m.Value, sections = sections[0], sections[1:]
+		} else {
+			m.Value = Span{i, skipValue(b, i)}
+		}
 		out = append(out, m)
 		if i = space(b, m.Value.End); b[i] == ',' {
 			i = space(b, i+1)

@@ -29,7 +29,8 @@ type Document struct {
 	// Notes are remarks about what was accepted all the same.
 	Notes []string
 
-	data []byte
+	data     []byte
+	sections []Span // the objects and arrays that are members of the top
 
 	mu   sync.Mutex
 	last mark // the place that Position was last asked for

@@ -1,6 +1,7 @@
 package walker
 
 import (
+	"bytes"
 	"fmt"
 	"io"
 	"strings"
@@ -99,14 +100,7 @@ func (f *Field) read(raw []byte) {
 }
 
 func (f *Field) readString(inner []byte) {
-	escapes := false
-	for _, c := range inner {
-		if c == '\\' {
-			escapes = true
-			break
-		}
-	}
-	if escapes {
+	if bytes.IndexByte(inner, '\\') >= 0 {
 		f.Misread = f.Entry != nil && f.Entry.Form == SecretVarForm && misread(inner)
 	} else if len(inner) > 0 && inner[0] != 'v' && inner[0] != 'e' && !maybeMasked(inner) {
 		f.What = Literal // by far the most common case, decided without a copy

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/binary"
 	"math/bits"
+	"strings"
 )
 
 // Walk calls yield for every field of the document, in the order in which they
@@ -30,6 +31,7 @@ type scanner struct {
 	b       []byte
 	i       int // the next byte
 	path    []byte
+	paths   strings.Builder // the chunk that paths are packed into
 	field   Field
 	yield   func(*Field) bool
 	stopped bool
@@ -126,9 +128,21 @@ func (s *scanner) found(e *Entry, start int) {
 		}
 		e, s.only = nil, s.only[1:]
 	}
-	s.field = Field{Entry: e, Path: string(s.path), Start: start, End: s.i}
+	s.field = Field{Entry: e, Path: s.keptPath(), Start: start, End: s.i}
 	s.field.read(s.b[start:s.i])
 	s.stopped = !s.yield(&s.field) || s.only != nil && len(s.only) == 0
+}
+
+// keptPath gives the path as a string. Paths are packed into chunks, since one
+// allocation a field would cost as much as finding the field.
+func (s *scanner) keptPath() string {
+	if s.paths.Cap()-s.paths.Len() < len(s.path) {
+		s.paths = strings.Builder{}
+		s.paths.Grow(max(4<<10, len(s.path)))
+	}
+	start := s.paths.Len()
+	s.paths.Write(s.path)
+	return s.paths.String()[start:]
 }
 
 // skip goes past a value that no field stands in.

@@ -18,7 +18,8 @@ func (d *Document) check() error {
 	if len(bytes.TrimLeft(d.data, " \t\r\n")) == 0 {
 		return &DocumentError{Name: d.Name, Reason: "the document is empty", Hint: "an empty config is written {}"}
 	}
-	if at := tooDeep(d.data); at >= 0 {
+	at := -1
+	if at, d.sections = tooDeep(d.data); at >= 0 {
 		return d.failAt(at, fmt.Sprintf("nested more than %d levels deep", MaxDepth), "is this a Bifrost config.json?")
 	}
 	if !gjson.ValidBytes(d.data) {
@@ -27,7 +28,7 @@ func (d *Document) check() error {
 	if !utf8.Valid(d.data) {
 		return d.failAt(invalidUTF8(d.data), "not valid UTF-8", "save the file as UTF-8")
 	}
-	if at := loneSurrogate(d.data); at >= 0 {
+	if at = loneSurrogate(d.data); at >= 0 {
 		return d.failAt(at, `a \u escape for one half of a surrogate pair`, "write the whole character, or both halves")
 	}
 	if start := space(d.data, 0); d.data[start] != '{' {
@@ -37,8 +38,10 @@ func (d *Document) check() error {
 }
 
 // tooDeep gives the place where data, which may be anything, is nested too
-// deeply, and -1 where it is not.
-func tooDeep(data []byte) int {
+// deeply, and -1 where it is not. Since it goes over everything, it also gives
+// the spans of the objects and arrays that stand right under the top: with them
+// the members of the document are found without going over it again.
+func tooDeep(data []byte) (at int, sections []Span) {
 	depth := 0
 	for i := 0; i < len(data); i++ {
 		if !marks[data[i]] {
@@ -48,7 +51,7 @@ func tooDeep(data []byte) int {
 		case '"':
 			for {
 				if i = quote(data, i+1); i == len(data) {
-					return -1
+					return -1, sections
 				}
 				if data[i-1] != '\\' || !escaped(data, i) {
 					break
@@ -56,13 +59,18 @@ func tooDeep(data []byte) int {
 			}
 		case '{', '[':
 			if depth++; depth > MaxDepth {
-				return i
+				return i, nil
+			}
+			if depth == 2 {
+				sections = append(sections, Span{Start: i})
 			}
 		default:
-			depth--
+			if depth--; depth == 1 && len(sections) > 0 {
+				sections[len(sections)-1].End = i + 1
+			}
 		}
 	}
-	return -1
+	return -1, sections
 }
 
 func invalidUTF8(data []byte) int {

@@ -194,12 +194,21 @@ func (n *node) child(key []byte) *node {
 		return n.childFolded(key)
 	}
 	for _, c := range key {
-		if c == '\\' || c >= 0x80 || 'A' <= c && c <= 'Z' {
+		if folds[c] {
 			return n.childFolded(key)
 		}
 	}
 	return n.star
 }
+
+// folds marks the bytes without which a name is just what its bytes are: it has
+// no escape, and no other case.
+var folds = func() (t [256]bool) {
+	for c := range t {
+		t[c] = c == '\\' || c >= 0x80 || 'A' <= c && c <= 'Z'
+	}
+	return t
+}()
 
 func (n *node) childFolded(key []byte) *node {
 	name := foldName(unescape(key))

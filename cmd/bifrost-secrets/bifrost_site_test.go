@@ -127,16 +127,24 @@ func (s *site) dockerEnv() []string {
 	return strings.Split(strings.TrimSuffix(string(data), "\n"), "\n")
 }
 
-// holders gives the files of Bifrost's folder that have the text in them.
+// holders gives the files of Bifrost's folder that have the text in them, as it
+// is or as render spells it in JSON.
 func (s *site) holders(text string) []string {
 	s.t.Helper()
+	var spelled bytes.Buffer
+	enc := json.NewEncoder(&spelled)
+	enc.SetEscapeHTML(false) // as render does
+	if err := enc.Encode(text); err != nil {
+		s.t.Fatal(err)
+	}
+	inner := bytes.Trim(spelled.Bytes(), "\"\n")
 	var held []string
 	err := filepath.WalkDir(s.home, func(path string, entry fs.DirEntry, err error) error {
 		if err != nil || !entry.Type().IsRegular() {
 			return ignoreGone(err)
 		}
 		data, err := os.ReadFile(path)
-		if bytes.Contains(data, []byte(text)) {
+		if bytes.Contains(data, []byte(text)) || bytes.Contains(data, inner) {
 			name, _ := filepath.Rel(s.home, path)
 			held = append(held, name)
 		}
