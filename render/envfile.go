@@ -85,7 +85,7 @@ func (r *Rendering) cannotCarry(name, reason string) Problem {
 		e := &r.Plan.edits[i]
 		if e.byEnv && EnvName(r.Plan.wants[e.want].ref) == name {
 			one.Reference = r.Plan.wants[e.want].ref.String()
-			one.Places = append(one.Places, placeOf(r.Plan.Document, e.path, e.start))
+			one.Places = append(one.Places, placeOf(r.Plan.Document, e.path, e.start, e.end))
 		}
 	}
 	return one

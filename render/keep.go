@@ -47,7 +47,7 @@ func (r *Rendering) KeepsKey(out string, old, oldEnv, newEnv []byte) error {
 		Hint:   "restore the old key; or, for a new and empty database, remove " + out + " first",
 	}
 	if found, _ := r.Plan.Document.Members("encryption_key"); len(found) > 0 {
-		one.Places = []Place{placeOf(r.Plan.Document, "encryption_key", found[len(found)-1].Value.Start)}
+		one.Places = []Place{placeOf(r.Plan.Document, "encryption_key", found[len(found)-1].Value.Start, found[len(found)-1].Value.End)}
 	}
 	return &Problems{Document: r.Plan.Document.Name, List: []Problem{one}}
 }

@@ -108,11 +108,11 @@ type planner struct {
 }
 
 func (p *planner) note(f *walker.Field, hint, reason string) {
-	p.Notes = append(p.Notes, Problem{Reason: reason, Hint: hint, Places: []Place{placeOf(p.Document, f.Path, f.Start)}})
+	p.Notes = append(p.Notes, Problem{Reason: reason, Hint: hint, Places: []Place{placeOf(p.Document, f.Path, f.Start, f.End)}})
 }
 
 func (p *planner) problem(f *walker.Field, invalid bool, hint, reason string) {
-	one := Problem{Reason: reason, Hint: hint, Invalid: invalid, Places: []Place{placeOf(p.Document, f.Path, f.Start)}}
+	one := Problem{Reason: reason, Hint: hint, Invalid: invalid, Places: []Place{placeOf(p.Document, f.Path, f.Start, f.End)}}
 	if f.What == walker.Ref {
 		one.Reference = f.Ref.String()
 	}
@@ -191,7 +191,7 @@ func (p *planner) insideStore(f *walker.Field) bool {
 
 func (p *planner) vault(f *walker.Field) {
 	if p.store == nil || !p.store.Enabled {
-		p.disabled = append(p.disabled, placeOf(p.Document, f.Path, f.Start))
+		p.disabled = append(p.disabled, placeOf(p.Document, f.Path, f.Start, f.End))
 		return
 	}
 	secret, ok := p.secretOf[f.Ref.Name]
@@ -216,7 +216,7 @@ func (p *planner) vault(f *walker.Field) {
 func (p *planner) env(f *walker.Field) {
 	if f.Entry.Env != walker.Unsupported {
 		p.leftNames[f.Ref.Name] = true
-		p.left = append(p.left, edit{start: f.Start, text: f.Ref.Name, path: f.Path, entry: f.Entry})
+		p.left = append(p.left, edit{start: f.Start, end: f.End, text: f.Ref.Name, path: f.Path, entry: f.Entry})
 		if f.Disputed {
 			p.rewrite(f, f.Ref.String())
 		}

@@ -16,6 +16,8 @@ type Place struct {
 	Path   string `json:"path"`
 	Line   int    `json:"line"`
 	Column int    `json:"column"`
+
+	Span walker.Span `json:"-"` // of the value; empty where the place is none of the document's
 }
 
 // Problem is one reason why a document cannot be rendered, or one remark about
@@ -111,7 +113,7 @@ func (p *Problems) orNil() error {
 func (p *Problems) add(one Problem) { p.List = append(p.List, one) }
 
 // placeOf gives the place of a field in the document.
-func placeOf(doc *walker.Document, path string, offset int) Place {
-	pos := doc.Position(offset)
-	return Place{Path: path, Line: pos.Line, Column: pos.Column}
+func placeOf(doc *walker.Document, path string, start, end int) Place {
+	pos := doc.Position(start)
+	return Place{Path: path, Line: pos.Line, Column: pos.Column, Span: walker.Span{Start: start, End: end}}
 }

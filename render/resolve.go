@@ -147,7 +147,7 @@ func (c *collector) add(key faultKey, one Problem, e *edit) {
 		}
 		c.list = append(c.list, one)
 	}
-	c.list[i].Places = append(c.list[i].Places, placeOf(c.plan.Document, e.path, e.start))
+	c.list[i].Places = append(c.list[i].Places, placeOf(c.plan.Document, e.path, e.start, e.end))
 }
 
 func (c *collector) problems(document string) *Problems {

@@ -25,7 +25,6 @@ type Use struct {
 	How       How    `json:"how"`
 	Variable  string `json:"variable,omitempty"` // in env mode, the one that carries the value
 	Version   string `json:"version,omitempty"`
-	offset    int
 }
 
 // Uses gives every reference of the document, in its order. versions, which may
@@ -33,7 +32,7 @@ type Use struct {
 func (p *Plan) Uses(versions map[string]string) []Use {
 	uses := make([]Use, 0, len(p.edits)+len(p.left))
 	add := func(e *edit, u Use) {
-		u.offset, u.Path, u.Kind = e.start, e.path, e.entry.Kind.String()
+		u.Span, u.Path, u.Kind = walker.Span{Start: e.start, End: e.end}, e.path, e.entry.Kind.String()
 		uses = append(uses, u)
 	}
 	for i := range p.edits {
@@ -55,9 +54,9 @@ func (p *Plan) Uses(versions map[string]string) []Use {
 	for i := range p.left {
 		add(&p.left[i], Use{Reference: walker.Reference{Scheme: walker.Env, Name: p.left[i].text}.String(), How: LeftToBifrost})
 	}
-	sort.SliceStable(uses, func(i, j int) bool { return uses[i].offset < uses[j].offset })
+	sort.SliceStable(uses, func(i, j int) bool { return uses[i].Span.Start < uses[j].Span.Start })
 	for i := range uses {
-		uses[i].Place = placeOf(p.Document, uses[i].Path, uses[i].offset)
+		uses[i].Place = placeOf(p.Document, uses[i].Path, uses[i].Span.Start, uses[i].Span.End)
 	}
 	return uses
 }

@@ -72,6 +72,7 @@ type account struct {
 }
 
 func (j *renderJob) run(cmd *cobra.Command) error {
+	j.p.writes = true
 	var a account
 	err := j.render(cmd, &a)
 	if !j.json {

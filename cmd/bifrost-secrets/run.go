@@ -41,6 +41,7 @@ type program struct {
 
 	verbose bool
 	quiet   bool
+	writes  bool // the command writes files, so its errors say that it did not
 }
 
 // run is the program as a function: tests call it as the shell would. env is

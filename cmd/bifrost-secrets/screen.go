@@ -148,6 +148,9 @@ func (p *program) report(err error) {
 	switch {
 	case errors.As(err, &problems):
 		reportAll(s, problems)
+		if n := len(problems.List); n > 1 && p.writes {
+			s.line("%d problems; nothing was written", n)
+		}
 	case errors.As(err, &own):
 		s.problem(own.reason, own.hint)
 	case errors.As(err, &document):
@@ -168,8 +171,5 @@ func reportAll(s *screen, problems *render.Problems) {
 			hint = "" // the last of them says it
 		}
 		s.problem(problems.Line(one), hint)
-	}
-	if n := len(problems.List); n > 1 {
-		s.line("%d problems; nothing was written", n)
 	}
 }
