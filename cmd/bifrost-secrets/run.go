@@ -80,8 +80,10 @@ each distinct secret once (AWS Secrets Manager, files) and writes the config wit
 		Example: `  bifrost-secrets render --config config.json --out /app/data/config.json
   bifrost-secrets explain --config config.json`,
 		SilenceErrors: true,
-		SilenceUsage:  true,
-		Args:          noArgs,
+		// The default of cobra is only set on a path that we do not take.
+		SuggestionsMinimumDistance: 2,
+		SilenceUsage:               true,
+		Args:                       noArgs,
 	}
 	root.PersistentFlags().BoolVarP(&p.verbose, "verbose", "v", false, "say more about what is done")
 	root.PersistentFlags().BoolVarP(&p.quiet, "quiet", "q", false, "say nothing but errors")

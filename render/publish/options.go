@@ -189,6 +189,9 @@ func hintFor(err error, dir, refused string) string {
 	case refused != "":
 		return refused
 	case errors.Is(err, fs.ErrPermission):
+		if dir == "" {
+			dir = "the directories on the way to it"
+		}
 		return "give this process's user the right to read, write and search " + dir + ", or publish elsewhere"
 	}
 	return ""
