@@ -29,14 +29,16 @@ func (r *Rendering) KeepsKey(out string, old, oldEnv, newEnv []byte) error {
 		return nil
 	}
 	if name, byEnv := strings.CutPrefix(after, "env."+EnvPrefix); byEnv {
-		if before != after {
+		switch after = variableIn(newEnv, EnvPrefix+name); {
+		case before == "env."+EnvPrefix+name:
+			before = variableIn(oldEnv, EnvPrefix+name)
+		case strings.HasPrefix(before, "env."):
 			return nil
 		}
-		before, after = lineOf(oldEnv, EnvPrefix+name), lineOf(newEnv, EnvPrefix+name)
 		if before == "" {
 			return nil
 		}
-	} else if strings.HasPrefix(before, "env."+EnvPrefix) {
+	} else if strings.HasPrefix(before, "env.") || strings.HasPrefix(after, "env.") {
 		return nil
 	}
 	if before == after {
@@ -75,15 +77,30 @@ func lastText(doc *walker.Document, name string) (string, bool) {
 	return f.Text(), f.What != walker.Null
 }
 
-// lineOf gives the line of an env file that sets name; a value over several
-// lines is known by its first, which is enough for a key.
-func lineOf(file []byte, name string) string {
-	for line := range bytes.Lines(file) {
-		if bytes.HasPrefix(bytes.TrimPrefix(line, []byte("export ")), []byte(name+"=")) {
-			return string(bytes.TrimRight(line, "\n"))
-		}
+// variableIn gives the value of a variable in an env file of any of our formats,
+// since the format may have changed meanwhile; empty where it is not there.
+func variableIn(file []byte, name string) string {
+	_, rest, ok := bytes.Cut(append([]byte("\n"), file...), []byte("\nexport "+name+"='"))
+	if ok {
+		end := bytes.Index(rest, []byte("'\n"))
+		return strings.ReplaceAll(string(rest[:max(end, 0)]), `'\''`, "'")
 	}
-	return ""
+	_, rest, ok = bytes.Cut(append([]byte("\n"), file...), []byte("\n"+name+"="))
+	if !ok {
+		return ""
+	}
+	if len(rest) == 0 || rest[0] != '"' {
+		line, _, _ := bytes.Cut(rest, []byte("\n"))
+		return string(line)
+	}
+	var value strings.Builder
+	for i := 1; i < len(rest) && rest[i] != '"'; i++ {
+		if rest[i] == '\\' && i+1 < len(rest) {
+			i++
+		}
+		value.WriteByte(rest[i])
+	}
+	return value.String()
 }
 
 // HasKey reports whether the document has an encryption_key, so that a caller

@@ -1,0 +1,78 @@
+package render
+
+import (
+	"testing"
+
+	"bifrost-secrets/walker"
+)
+
+// A key that changes is refused, in each mode and over a change of format; the
+// same key is not, however it is written.
+func TestKeepsKey(t *testing.T) {
+	const doc = `{"encryption_key":"vault.k","providers":{}}`
+	key := "it's a \"key\" $\\`"
+	build := func(mode Mode, value string) *Rendering {
+		d, err := walker.Parse("config.json", []byte(doc))
+		if err != nil {
+			t.Fatal(err)
+		}
+		p, err := NewPlan(d, awsStore, Options{Mode: mode, Getenv: none})
+		if err != nil {
+			t.Fatal(err)
+		}
+		r, err := p.Resolve(t.Context(), &memory{values: map[string]string{"k": value}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return r
+	}
+	const refused = "config.json:1:19: encryption_key: the key is another than in the file that is in place; a changed key makes Bifrost's database unreadable"
+	before := build(Inline, key).Document()
+	for value, want := range map[string]string{key: "", key + "x": refused} {
+		if err := build(Inline, value).KeepsKey("out.json", before, nil, nil); errText(err) != want {
+			t.Errorf("inline: %v", err)
+		}
+		for _, was := range EnvFormats {
+			for _, is := range EnvFormats {
+				old, now := build(EnvMode, key), build(EnvMode, value)
+				oldEnv, err := old.EnvFile(was)
+				if err != nil {
+					t.Fatal(err)
+				}
+				newEnv, err := now.EnvFile(is)
+				if err != nil {
+					t.Fatal(err)
+				}
+				if err := now.KeepsKey("out.json", old.Document(), oldEnv, newEnv); errText(err) != want {
+					t.Errorf("%s after %s: %v", is, was, err)
+				}
+			}
+		}
+	}
+	// From inline to env mode.
+	r := build(EnvMode, key)
+	env, err := r.EnvFile(ShellEnv)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := r.KeepsKey("out.json", before, nil, env); err != nil {
+		t.Error(err)
+	}
+	if err := r.KeepsKey("out.json", build(Inline, "other").Document(), nil, env); errText(err) != refused {
+		t.Errorf("from inline to env: %v", err)
+	}
+	// Nothing to compare with is no reason to stop.
+	r = build(Inline, key)
+	for name, old := range map[string]string{"none": "", "broken": "{", "no key": "{}", "empty": `{"encryption_key":""}`, "env mode": `{"encryption_key":"env.BIFROST_SECRET_0"}`} {
+		if err := r.KeepsKey("out.json", []byte(old), nil, nil); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+func errText(err error) string {
+	if err == nil {
+		return ""
+	}
+	return err.Error()
+}
