@@ -104,6 +104,7 @@ func (j *explainJob) run(cmd *cobra.Command) error {
 		e.Problems = problems.List
 	}
 	if j.json {
+		e.Secrets, e.Notes, e.Problems = listOf(e.Secrets), listOf(e.Notes), listOf(e.Problems)
 		if err := writeJSON(j.p.stdout, &e); err != nil {
 			return err
 		}

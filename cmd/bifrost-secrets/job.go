@@ -73,6 +73,10 @@ func (j *job) prepare() error {
 	switch {
 	case j.vaultStore != "":
 		j.store, err = render.StoreFromFile(j.vaultStore)
+		var missing *walker.DocumentError
+		if errors.As(err, &missing) && isMissing(err) {
+			missing.Hint = "name a file that holds a vault_store block with --vault-store"
+		}
 	case j.vaultType != "":
 		j.store, err = render.StoreFromFlags(j.vaultType, j.vaultSet, backends)
 	default:
@@ -130,11 +134,15 @@ func (j *job) resolve(ctx context.Context, source sources.Source) (*render.Rende
 	ctx, cancel := context.WithTimeoutCause(ctx, j.timeout, fmt.Errorf("no answer within %s (--timeout)", j.timeout))
 	defer cancel()
 	if source != nil && len(j.plan.Secrets) > 0 {
-		defer j.p.screen.waiting("fetching " + count(len(j.plan.Secrets), "secret") + " from " + source.Describe())()
+		defer j.p.waiting("fetching " + count(len(j.plan.Secrets), "secret") + " from " + source.Describe())()
 	}
 	rendering, err := j.plan.Resolve(ctx, source)
 	if err != nil && errors.Is(context.Cause(ctx), context.Canceled) {
-		return nil, &failure{reason: "interrupted; nothing was written", code: exitUnresolved}
+		reason := "interrupted"
+		if j.p.writes {
+			reason += "; nothing was written"
+		}
+		return nil, &failure{reason: reason, code: exitUnresolved}
 	}
 	return rendering, err
 }
@@ -144,6 +152,14 @@ func (p *program) note(text, hint string) {
 	if !p.quiet {
 		p.screen.note(text, hint)
 	}
+}
+
+// waiting shows what is waited for, until the function that it gives is called.
+func (p *program) waiting(what string) (done func()) {
+	if p.quiet {
+		return func() {}
+	}
+	return p.screen.waiting(clean(what))
 }
 
 // notesShown is how many remarks are printed without --verbose.

@@ -24,7 +24,7 @@ enough. Where the config refers to none, it lists one instead.`,
 			if asJSON {
 				result := map[string]any{"ok": err == nil, "source": source}
 				if err != nil {
-					result["error"] = clean(err.Error())
+					result["error"] = cleanLines(err.Error())
 				}
 				if werr := writeJSON(p.stdout, result); werr != nil {
 					return werr
@@ -59,7 +59,7 @@ func (j *job) ping(ctx context.Context) (described string, err error) {
 	}
 	ctx, cancel := context.WithTimeout(ctx, j.timeout)
 	defer cancel()
-	done := j.p.screen.waiting("asking " + source.Describe())
+	done := j.p.waiting("asking " + source.Describe())
 	err = source.Ping(ctx, name)
 	done()
 	if err != nil {

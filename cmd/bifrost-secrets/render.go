@@ -3,7 +3,6 @@ package main
 import (
 	"encoding/json"
 	"errors"
-	"fmt"
 	"io/fs"
 	"os"
 
@@ -83,7 +82,11 @@ func (j *renderJob) run(cmd *cobra.Command) error {
 		a.Problems = problems.List
 	}
 	if err != nil {
-		a.Error = clean(err.Error())
+		a.Error = cleanLines(err.Error())
+	}
+	a.Left, a.Notes, a.Problems = listOf(a.Left), listOf(a.Notes), listOf(a.Problems)
+	if a.Versions == nil {
+		a.Versions = map[string]string{}
 	}
 	if werr := writeJSON(j.p.stdout, &a); werr != nil && err == nil {
 		err = werr
@@ -254,15 +257,25 @@ func (j *renderJob) say(a *account, source sources.Source) {
 	default:
 		s.line("%s to %s resolved from %s with %s", count(a.Resolved, "reference"), count(a.Secrets, "secret"), clean(source.Describe()), count(a.Calls, "call"))
 	}
-	what := j.out
-	if j.envFile != "" {
-		what = fmt.Sprintf("%s, and %s to %s", j.out, count(a.Variables, "variable"), j.envFile)
+	switch {
+	case !a.Changed && j.envFile == "":
+		s.line("nothing changed: %s stays as it is", clean(j.out))
+	case !a.Changed:
+		s.line("nothing changed: %s and %s stay as they are", clean(j.out), clean(j.envFile))
+	case j.envFile == "":
+		s.line("wrote %s", clean(j.out))
+	default:
+		s.line("wrote %s, and %s to %s", clean(j.out), count(a.Variables, "variable"), clean(j.envFile))
 	}
-	if !a.Changed {
-		s.line("nothing changed: %s stays as it is", what)
-		return
+}
+
+// listOf makes an empty list of none: a program that reads JSON goes over a
+// list, and stumbles over a null.
+func listOf[T any](list []T) []T {
+	if list == nil {
+		return []T{}
 	}
-	s.line("wrote %s", what)
+	return list
 }
 
 // writeJSON prints a result for machines.

@@ -88,11 +88,36 @@ each distinct secret once (AWS Secrets Manager, files) and writes the config wit
 	root.PersistentFlags().BoolVarP(&p.verbose, "verbose", "v", false, "say more about what is done")
 	root.PersistentFlags().BoolVarP(&p.quiet, "quiet", "q", false, "say nothing but errors")
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
-		return usageError(err.Error(), "see bifrost-secrets "+strings.TrimPrefix(cmd.CommandPath(), "bifrost-secrets ")+" --help")
+		// The flags of a misspelt command are unknown only since it is.
+		if words := cmd.Flags().Args(); cmd == root && len(words) > 0 {
+			return noArgs(cmd, words)
+		}
+		return usageError(err.Error(), "see "+cmd.CommandPath()+" --help")
 	})
 	root.RunE = func(cmd *cobra.Command, _ []string) error { return cmd.Help() }
-	root.AddCommand(p.renderCommand(), p.explainCommand(), p.pingCommand(), p.versionCommand())
+	root.AddCommand(p.renderCommand(), p.explainCommand(), p.lintCommand(), p.pingCommand(), p.versionCommand())
+	strictHelp(root)
 	return root
+}
+
+// strictHelp makes `help nope` a failure, for which cobra would print the help
+// of the program.
+func strictHelp(root *cobra.Command) {
+	root.InitDefaultHelpCmd()
+	for _, cmd := range root.Commands() {
+		if cmd.Name() != "help" {
+			continue
+		}
+		show := cmd.Run
+		cmd.Run = nil
+		cmd.RunE = func(cmd *cobra.Command, args []string) error {
+			if found, rest, err := root.Find(args); err == nil && len(rest) > 0 {
+				return noArgs(found, rest)
+			}
+			show(cmd, args)
+			return nil
+		}
+	}
 }
 
 // noArgs refuses arguments in words that help.

@@ -85,11 +85,20 @@ func (s *screen) hint(hint string) {
 // line of its own.
 func clean(text string) string {
 	return strings.Map(func(r rune) rune {
-		if !strconv.IsPrint(r) && r != '\n' {
+		if !strconv.IsPrint(r) {
 			return '\ufffd'
 		}
 		return r
 	}, text)
+}
+
+// cleanLines is clean for a text of several lines.
+func cleanLines(text string) string {
+	lines := strings.Split(text, "\n")
+	for i := range lines {
+		lines[i] = clean(lines[i])
+	}
+	return strings.Join(lines, "\n")
 }
 
 func quote(text string) string { return strconv.Quote(text) }
@@ -151,6 +160,7 @@ func (p *program) report(err error) {
 		if n := len(problems.List); n > 1 && p.writes {
 			s.line("%d problems; nothing was written", n)
 		}
+	case errors.As(err, &own) && own.reason == "": // the command has said all
 	case errors.As(err, &own):
 		s.problem(own.reason, own.hint)
 	case errors.As(err, &document):

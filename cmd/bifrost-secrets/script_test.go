@@ -1,0 +1,243 @@
+package main
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/rogpeppe/go-internal/testscript"
+	"go.uber.org/goleak"
+)
+
+// TestMain makes programs of the test binary: the scripts and the tests run
+// bifrost-secrets as a process of its own, as people do, with whatever the
+// tests were built with (the race detector, coverage).
+func TestMain(m *testing.M) {
+	testscript.Main(leakChecked{m}, map[string]func(){
+		"bifrost-secrets":          main,
+		"bifrost-secrets-crashing": crashing,
+		"unprivileged":             unprivileged,
+		"show-environment":         showEnvironment,
+	})
+}
+
+// leakChecked runs the tests and then looks for goroutines that they left.
+type leakChecked struct{ *testing.M }
+
+func (m leakChecked) Run() int {
+	// A program that was built with the race detector sleeps a second before
+	// it ends, unless it is told not to; some hundred are run here.
+	if err := os.Setenv("GORACE", "atexit_sleep_ms=0 "+os.Getenv("GORACE")); err != nil {
+		panic(err)
+	}
+	code := m.M.Run()
+	if code == 0 {
+		if err := goleak.Find(); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			code = 1
+		}
+	}
+	return code
+}
+
+// TestScript runs the scripts of testdata/script. With UPDATE_SCRIPTS set, what
+// `cmp` compares is written into them, to be reviewed.
+func TestScript(t *testing.T) {
+	testscript.Run(t, scripts("testdata/script", func(env *testscript.Env) error { return nil }))
+}
+
+// scripts are the parameters for running the scripts of a folder.
+func scripts(dir string, setup func(*testscript.Env) error) testscript.Params {
+	return testscript.Params{
+		Dir: dir,
+		Setup: func(env *testscript.Env) error {
+			module, err := filepath.Abs("../..")
+			if err != nil {
+				return err
+			}
+			env.Setenv("MODULE", module)
+			env.Setenv("UNPRIVILEGED", strconv.Itoa(unprivilegedUser()))
+			env.Values[storyKey{}] = &story{kept: map[string]looked{}}
+			// The umask is not a part of the story.
+			if err := private(env.WorkDir); err != nil {
+				return err
+			}
+			return setup(env)
+		},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){
+			"exits": doExits, "keep": doKeep, "kept": doKept,
+			"raw": doRaw, "nested": doNested, "long": doLong, "sparse": doSparse, "expand": doExpand, "fifo": doFifo, "hardlink": doHardlink,
+			"touch": doTouch, "is": doIs,
+			"age-key": doAgeKey, "age-encrypt": doAgeEncrypt,
+			"fake": doFake, "secret": doSecret, "fault": doFault, "mark": doMark, "requests": doRequests, "called": doCalled, "terminate": doTerminate,
+			"moto-secret": doMotoSecret, "count": doCount, "counted": doCounted,
+		},
+		Condition: func(cond string) (bool, error) {
+			if cond == "root" {
+				return os.Geteuid() == 0, nil
+			}
+			return false, fmt.Errorf("unknown condition %q", cond)
+		},
+		UpdateScripts:      os.Getenv("UPDATE_SCRIPTS") != "",
+		RequireUniqueNames: true,
+	}
+}
+
+func private(dir string) error {
+	return filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		mode := fs.FileMode(0o600)
+		if d.IsDir() {
+			mode = 0o700
+		}
+		return os.Chmod(path, mode)
+	})
+}
+
+// story is what the commands of one script remember.
+type story struct {
+	kept  map[string]looked // by path
+	age   *ageIdentity
+	fake  *fakeAWS
+	moto  *motoAWS
+	began int // moto's requests at `count`
+}
+
+type storyKey struct{}
+
+func of(ts *testscript.TestScript) *story { return ts.Value(storyKey{}).(*story) }
+
+// doExits runs a program and checks the code that it ends with:
+//
+//	exits 2 bifrost-secrets render --nope
+//
+// Whatever the program is told to do, its words must be those of the house, no
+// secret (each of which has the word CANARY in it) may be among them, and after
+// a failure all that was marked with `keep` must be untouched.
+func doExits(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) < 2 {
+		ts.Fatalf("usage: exits code program [argument...]")
+	}
+	want, err := strconv.Atoi(args[0])
+	ts.Check(err)
+	code := 0
+	err = ts.Exec(args[1], args[2:]...)
+	var exit *exec.ExitError
+	if errors.As(err, &exit) {
+		code = exit.ExitCode()
+	} else {
+		ts.Check(err)
+	}
+	if code != want {
+		ts.Fatalf("%s ended with %d, want %d", args[1], code, want)
+	}
+	stdout, stderr := ts.ReadFile("stdout"), ts.ReadFile("stderr")
+	if fault := misspoken(stdout, stderr); fault != "" {
+		ts.Fatalf("%s", fault)
+	}
+	if found := marked("CANARY").in([]byte(stdout + stderr)); found != "" {
+		ts.Fatalf("a secret was printed, as %q", found)
+	}
+	if code != 0 {
+		if stderr == "" {
+			ts.Fatalf("it failed without a word")
+		}
+		doKept(ts, false, nil)
+	}
+}
+
+// misspoken says what is wrong with the form of what a program printed.
+func misspoken(stdout, stderr string) string {
+	if strings.Contains(stdout+stderr, "\x1b") {
+		return "there is an escape sequence in what is no terminal"
+	}
+	for line := range strings.Lines(stderr) {
+		line = strings.TrimSuffix(line, "\n")
+		if strings.HasPrefix(line, "time=") { // a line of --verbose
+			continue
+		}
+		text, ok := strings.CutPrefix(line, prefix)
+		switch {
+		case !ok:
+			return fmt.Sprintf("the line %q does not say who speaks", line)
+		case strings.HasSuffix(text, ".") && !strings.HasSuffix(text, "...") && !strings.HasSuffix(text, " ."):
+			return fmt.Sprintf("the line %q ends in a full stop", line)
+		}
+	}
+	return ""
+}
+
+// looked is all of a file that a failed run must leave alone.
+type looked struct {
+	content []byte
+	info    fs.FileInfo
+	left    []string // temporary files beside it
+}
+
+func lookAt(path string) (f looked, err error) {
+	if f.info, err = os.Lstat(path); err != nil {
+		return f, err
+	}
+	if f.content, err = os.ReadFile(path); err != nil {
+		return f, err
+	}
+	entries, err := os.ReadDir(filepath.Dir(path))
+	for _, e := range entries {
+		if strings.HasPrefix(e.Name(), "."+filepath.Base(path)+".") {
+			f.left = append(f.left, e.Name())
+		}
+	}
+	return f, err
+}
+
+// doKeep marks a file: from now on no run that fails may touch it. Its mode and
+// its time become ones that no file gets by chance: keep out.json, or keep
+// out.json 600.
+func doKeep(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) == 0 || len(args) > 2 {
+		ts.Fatalf("usage: keep file [mode]")
+	}
+	path, mode := ts.MkAbs(args[0]), uint64(0o640)
+	if len(args) == 2 {
+		var err error
+		mode, err = strconv.ParseUint(args[1], 8, 16)
+		ts.Check(err)
+	}
+	ts.Check(os.Chmod(path, fs.FileMode(mode)))
+	long := time.Date(2001, 2, 3, 4, 5, 6, 789, time.UTC)
+	ts.Check(os.Chtimes(path, long, long))
+	f, err := lookAt(path)
+	ts.Check(err)
+	of(ts).kept[path] = f
+}
+
+// doKept checks that the files marked with `keep` are what they were: bytes, time,
+// mode, owner, and the very same file; and that no temporary one stands beside.
+func doKept(ts *testscript.TestScript, neg bool, _ []string) {
+	for path, before := range of(ts).kept {
+		now, err := lookAt(path)
+		ts.Check(err)
+		switch {
+		case !bytes.Equal(before.content, now.content):
+			ts.Fatalf("%s was changed", path)
+		case before.info.Mode() != now.info.Mode():
+			ts.Fatalf("%s has mode %v, and had %v", path, now.info.Mode(), before.info.Mode())
+		case !before.info.ModTime().Equal(now.info.ModTime()):
+			ts.Fatalf("%s was written at %v", path, now.info.ModTime())
+		case !os.SameFile(before.info, now.info):
+			ts.Fatalf("%s was replaced", path)
+		case len(now.left) > 0:
+			ts.Fatalf("%s: temporary files were left: %s", path, now.left)
+		}
+	}
+}

@@ -1,0 +1,235 @@
+// Package command is the linter as a command, for every program that has it: its
+// flags, what it reads, what it writes and how it ends.
+//
+// The exit codes are a promise: 0 nothing at or above --fail-on; 1 findings; 2
+// wrong usage, or a document that cannot be read or is not valid.
+package command
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"runtime"
+	"slices"
+	"strconv"
+	"strings"
+	"text/tabwriter"
+
+	"bifrost-secrets/walker"
+	"bifrost-secrets/walker/lint"
+	"bifrost-secrets/walker/lint/report"
+
+	"github.com/spf13/cobra"
+	"golang.org/x/term"
+)
+
+// The exit codes.
+const (
+	exitFindings = 1
+	exitUsage    = 2
+)
+
+// Program is what the command needs to know of the program that has it.
+type Program struct {
+	Name    string // the command as it is typed: `bifrost-secrets lint`
+	Version string // of the program; empty where it is not known
+
+	Stdin  io.Reader
+	Stdout io.Writer
+	Stderr io.Writer
+	// Getenv looks up a variable of the environment.
+	Getenv func(string) (string, bool)
+	// Quiet reports whether nothing but errors is to be said beside the report.
+	// Where it is nil, the command gets a --quiet of its own.
+	Quiet func() bool
+
+	// Online looks every reference of a document up, for --online. It may be
+	// called for several documents at once. Where it is nil, there is no such
+	// flag.
+	Online func(context.Context, *walker.Document) ([]lint.Finding, error)
+	// OnlineRules describe what Online may find.
+	OnlineRules []lint.Rule
+}
+
+// Failure is why the command ends with an exit code other than 0.
+type Failure struct {
+	Code   int
+	Reason string // empty where all has been said
+	Hint   string
+}
+
+// Error gives the reason.
+func (f *Failure) Error() string { return f.Reason }
+
+func usage(hint, format string, args ...any) error {
+	return &Failure{Code: exitUsage, Reason: fmt.Sprintf(format, args...), Hint: hint}
+}
+
+// options are the flags.
+type options struct {
+	format    string
+	json      bool
+	failOn    string
+	mode      string
+	settings  string
+	stdinName string
+	fix       bool
+	diff      bool
+	online    bool
+	listRules bool
+	quiet     bool
+	jobs      int
+}
+
+// New makes the command. Its errors are of type *Failure, but for what cobra
+// says of flags and what Online gives.
+func New(p Program) *cobra.Command {
+	var o options
+	cmd := &cobra.Command{
+		Use:   "lint [FILE | DIRECTORY | -]...",
+		Short: "Find what is wrong with the secrets of a config",
+		Long: `Lint looks at Bifrost configs without asking anybody: secrets in plain text, references that are
+misspelt or that Bifrost would not resolve, and what Bifrost would misread. It never shows a value.
+
+It reads files, every config below a directory (a *.json with a section of Bifrost's, hidden folders
+and node_modules left out), or the standard input (-); without an argument, the config.json here.
+Settings come from the first ` + settingsName + ` on the way from the first file's folder up to the
+root of the repository; outside of a repository, up to the working directory.`,
+		Example: strings.ReplaceAll(`  @ config.json
+  @ --format sarif deploy > lint.sarif
+  @ --diff config.json
+  @ --fix config.json`, "@", p.Name),
+		Args: cobra.ArbitraryArgs,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			r := &run{Program: p, options: o}
+			return r.do(cmd.Context(), args, cmd.Flags().Changed("format"))
+		},
+	}
+	f := cmd.Flags()
+	f.StringVar(&o.format, "format", string(report.Text), "how to write the findings: text, json, sarif or github")
+	f.BoolVar(&o.json, "json", false, "the same as --format json")
+	f.StringVar(&o.failOn, "fail-on", lint.Warning.String(), "the least severity that makes the exit code 1: note, warning, error or never")
+	f.StringVar(&o.mode, "mode", "inline", "how the config will be rendered: inline or env")
+	f.StringVar(&o.settings, "settings", "", "the settings `file`, in place of the one that is found")
+	f.StringVar(&o.stdinName, "stdin-filename", "", "the `name` of what the standard input gives")
+	f.BoolVar(&o.fix, "fix", false, "make the repairs that are safe, in the files themselves")
+	f.BoolVar(&o.diff, "diff", false, "show the repairs that --fix makes in place of the findings, values masked")
+	f.BoolVar(&o.listRules, "list-rules", false, "print every rule and stop")
+	f.IntVar(&o.jobs, "jobs", 0, "how many files to look at side by side (0: as many as there are processors)")
+	if p.Online != nil {
+		f.BoolVar(&o.online, "online", false, "look every reference up too: is it there, may it be read; no value is shown")
+	}
+	if p.Quiet == nil {
+		f.BoolVarP(&o.quiet, "quiet", "q", false, "say nothing but the report and errors")
+	}
+	for name, words := range map[string][]string{"format": formats(), "fail-on": severities, "mode": modes} {
+		_ = cmd.RegisterFlagCompletionFunc(name, cobra.FixedCompletions(words, cobra.ShellCompDirectiveNoFileComp)) // fails for unknown flags alone
+	}
+	return cmd
+}
+
+var (
+	severities = []string{"note", "warning", "error", "never"}
+	modes      = []string{"inline", "env"}
+)
+
+func formats() []string {
+	var words []string
+	for _, f := range report.Formats {
+		words = append(words, string(f))
+	}
+	return words
+}
+
+// check makes sure that the flags go together. formatted says that --format was
+// given.
+func (o *options) check(formatted bool) error {
+	if o.json {
+		if formatted && o.format != string(report.JSON) {
+			return usage("name one of them", "--json and --format %s exclude each other", o.format)
+		}
+		o.format = string(report.JSON)
+	}
+	for _, one := range []struct {
+		flag, word string
+		allowed    []string
+	}{{"format", o.format, formats()}, {"fail-on", o.failOn, severities}, {"mode", o.mode, modes}} {
+		if !slices.Contains(one.allowed, one.word) {
+			last := len(one.allowed) - 1
+			return usage("write "+strings.Join(one.allowed[:last], ", ")+" or "+one.allowed[last], "unknown --%s %s", one.flag, strconv.Quote(one.word))
+		}
+	}
+	switch {
+	case o.diff && o.format != string(report.Text):
+		return usage("leave one of them out", "--diff shows no findings, so it goes with no --format")
+	case o.jobs < 0:
+		return usage("write 0 for as many as there are processors", "--jobs %d is less than nothing", o.jobs)
+	case o.jobs == 0:
+		o.jobs = runtime.GOMAXPROCS(0)
+	}
+	return nil
+}
+
+// run is one run of the command.
+type run struct {
+	Program
+	options
+	settled *lint.Settings
+	out     report.Options
+}
+
+func (r *run) do(ctx context.Context, args []string, formatted bool) error {
+	if err := r.check(formatted); err != nil {
+		return err
+	}
+	if r.listRules {
+		return r.printRules()
+	}
+	inputs, err := r.inputs(args)
+	if err != nil {
+		return err
+	}
+	if r.settled, err = r.readSettings(inputs.first); err != nil {
+		return err
+	}
+	r.out = report.Options{
+		Format: report.Format(r.format), Colour: colour(r.Stdout, r.Getenv),
+		Rules: append(lint.Rules(), r.OnlineRules...), Version: r.Version,
+	}
+	return r.all(ctx, inputs)
+}
+
+// silent reports whether only errors are to be said.
+func (r *run) silent() bool { return r.quiet || r.Quiet != nil && r.Quiet() }
+
+func (r *run) printRules() error {
+	t := tabwriter.NewWriter(r.Stdout, 0, 0, 2, ' ', 0)
+	for _, rule := range append(lint.Rules(), r.OnlineRules...) {
+		off := ""
+		if rule.Off {
+			off = " (off unless it is switched on)"
+		}
+		fmt.Fprintf(t, "%s\t%s\t%s%s\n", rule.ID, rule.Severity, rule.Summary, off)
+	}
+	return written(t.Flush())
+}
+
+// written makes a failure of an error of the standard output.
+func written(err error) error {
+	if err == nil {
+		return nil
+	}
+	return &Failure{Code: exitUsage, Reason: "cannot write the report: " + err.Error()}
+}
+
+// colour reports whether w is a terminal that wants colour.
+func colour(w io.Writer, getenv func(string) (string, bool)) bool {
+	f, ok := w.(*os.File)
+	if !ok || !term.IsTerminal(int(f.Fd())) {
+		return false
+	}
+	no, _ := getenv("NO_COLOR")
+	kind, _ := getenv("TERM")
+	return no == "" && kind != "dumb"
+}

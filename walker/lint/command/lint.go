@@ -1,0 +1,292 @@
+package command
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"strings"
+
+	"bifrost-secrets/walker"
+	"bifrost-secrets/walker/lint"
+	"bifrost-secrets/walker/lint/fix"
+	"bifrost-secrets/walker/lint/report"
+
+	"golang.org/x/sync/errgroup"
+)
+
+// result is what one document gave.
+type result struct {
+	skipped  bool // it is no config
+	fragment report.Fragment
+	diff     []byte
+	counts   [lint.Error + 1]int // of findings, by severity
+	fixable  int
+	repaired int
+	notes    []string
+	invalid  *walker.DocumentError // it cannot be looked at
+	failed   error                 // it could not be written back, or not be looked up
+}
+
+// totals are what all documents gave.
+type totals struct {
+	files    int // that were looked at
+	invalid  int // that could not be
+	counts   [lint.Error + 1]int
+	fixable  int
+	repaired int
+	changed  int   // files that were written
+	failed   error // the first
+}
+
+// all looks at the documents side by side and reports on them one after another.
+func (r *run) all(ctx context.Context, in *inputs) error {
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
+	// Each result has a place of its own, so that no worker waits for the report.
+	results := make([]chan result, len(in.all))
+	for i := range results {
+		results[i] = make(chan result, 1)
+	}
+	var workers errgroup.Group
+	workers.SetLimit(r.jobs)
+	go func() {
+		for i, one := range in.all {
+			workers.Go(func() error {
+				results[i] <- r.one(ctx, one)
+				return nil
+			})
+		}
+	}()
+	out := bufio.NewWriterSize(r.Stdout, 64<<10)
+	w := report.NewWriter(out, &r.out)
+	var t totals
+	for i := range results {
+		select {
+		case one := <-results[i]:
+			if err := r.tell(out, w, &t, &one, in.all[i].name); err != nil {
+				return written(err)
+			}
+		case <-ctx.Done():
+			if r.fix { // let what is being written come to its end; the rest is not begun
+				for _, rest := range results[i:] {
+					<-rest
+				}
+			}
+			return &Failure{Code: exitUsage, Reason: "interrupted"}
+		}
+	}
+	if !r.diff {
+		if err := w.Close(t.invalid > 0 || t.failed != nil); err != nil {
+			return written(err)
+		}
+	}
+	if err := out.Flush(); err != nil {
+		return written(err)
+	}
+	return r.end(in, &t)
+}
+
+// one looks at one document.
+func (r *run) one(ctx context.Context, in input) (res result) {
+	if ctx.Err() != nil {
+		return result{failed: ctx.Err()}
+	}
+	doc, err := r.read(in)
+	if err != nil {
+		// Where the system said no, nobody knows what the file is.
+		res.skipped = in.found && err.Err == nil && !mayBeConfig(in.name)
+		res.invalid = err
+		return res
+	}
+	if in.found && !isConfig(doc) {
+		return result{skipped: true}
+	}
+	res.notes = doc.Notes
+	opts := lint.Options{Env: r.mode == "env", Settings: r.settled, Getenv: r.Getenv}
+	var findings []lint.Finding
+	if r.fix || r.diff {
+		repair := fix.Repair(doc, opts)
+		if r.diff {
+			res.diff = report.Diff(doc, repair.Document, repair.Changes, r.out.Colour)
+		}
+		if r.fix {
+			if len(repair.Changes) > 0 {
+				if res.failed = writeBack(in.name, doc.Bytes(), repair.Document.Bytes()); res.failed != nil {
+					return res
+				}
+			}
+			res.repaired = repair.Repaired
+			doc, findings = repair.Document, repair.Findings
+		}
+	}
+	if !r.fix {
+		findings = lint.Check(doc, opts)
+	}
+	if r.online {
+		more, err := r.Online(ctx, doc)
+		findings, res.failed = append(findings, more...), err
+	}
+	for i := range findings {
+		res.counts[min(findings[i].Severity, lint.Error)]++
+		if findings[i].Fix != nil {
+			res.fixable++
+		}
+	}
+	if !r.diff {
+		res.fragment = r.out.Render(doc, findings)
+	}
+	return res
+}
+
+func (r *run) read(in input) (*walker.Document, *walker.DocumentError) {
+	if in.failed != nil {
+		return nil, in.failed
+	}
+	var doc *walker.Document
+	var err error
+	if in.stdin {
+		doc, err = walker.Read(in.name, r.Stdin)
+	} else {
+		doc, err = walker.ReadFile(in.name)
+	}
+	var invalid *walker.DocumentError
+	if err == nil {
+		return doc, nil
+	}
+	if !errors.As(err, &invalid) {
+		invalid = &walker.DocumentError{Name: in.name, Reason: err.Error(), Err: err}
+	}
+	if errors.Is(err, fs.ErrNotExist) {
+		invalid.Hint = "name a file, a directory, or - for the standard input"
+	}
+	return nil, invalid
+}
+
+// tell reports one result. Its errors are those of the standard output.
+func (r *run) tell(out *bufio.Writer, w *report.Writer, t *totals, one *result, name string) error {
+	if one.skipped {
+		return nil
+	}
+	if one.invalid == nil {
+		t.files++
+	}
+	for s, n := range one.counts {
+		t.counts[s] += n
+	}
+	t.fixable += one.fixable
+	t.repaired += one.repaired
+	if one.repaired > 0 {
+		t.changed++
+	}
+	if one.failed != nil && t.failed == nil {
+		t.failed = one.failed
+	}
+	fragment := one.fragment
+	if one.invalid != nil {
+		t.invalid++
+		fragment = r.out.Failure(one.invalid)
+	}
+	if err := w.Add(fragment); err != nil {
+		return err
+	}
+	if _, err := out.Write(one.diff); err != nil {
+		return err
+	}
+	if one.invalid == nil && len(one.notes) == 0 {
+		return nil
+	}
+	// What is said beside the report should not overtake it.
+	if err := out.Flush(); err != nil {
+		return err
+	}
+	if one.invalid != nil {
+		r.sayInvalid(one.invalid)
+	}
+	for _, note := range one.notes {
+		r.say("note: %s: %s", name, note)
+	}
+	return nil
+}
+
+// end says what there was, in all, and how the program ends.
+func (r *run) end(in *inputs, t *totals) error {
+	if t.files == 0 && t.invalid == 0 {
+		return usage("name the file itself, if it is one", "no Bifrost config below %s", strings.Join(in.dirs, ", "))
+	}
+	if t.repaired > 0 {
+		r.say("repaired %s in %s", count(t.repaired, "finding"), count(t.changed, "file"))
+	}
+	r.say("%s", t.summary())
+	if t.fixable > 0 && !r.fix && !r.diff {
+		r.say("hint: %d of them can be repaired by --fix; --diff shows how", t.fixable)
+	}
+	switch {
+	case t.failed != nil:
+		return t.failed
+	case t.invalid > 0:
+		return &Failure{Code: exitUsage}
+	}
+	least, _ := lint.ParseSeverity(r.failOn) // never is none
+	if least > 0 {
+		for _, n := range t.counts[least:] {
+			if n > 0 {
+				return &Failure{Code: exitFindings}
+			}
+		}
+	}
+	return nil
+}
+
+// summary counts the findings in words.
+func (t *totals) summary() string {
+	unseen := count(t.invalid, "file") + " could not be looked at"
+	if t.files == 0 {
+		return unseen
+	}
+	var parts []string
+	for s := lint.Error; s >= lint.Note; s-- {
+		if n := t.counts[s]; n > 0 {
+			parts = append(parts, count(n, s.String()))
+		}
+	}
+	if parts == nil {
+		parts = []string{"no findings"}
+	}
+	text := strings.Join(parts, ", ") + " in " + count(t.files, "file")
+	if t.invalid > 0 {
+		text += "; " + unseen
+	}
+	return text
+}
+
+func count(n int, what string) string {
+	if n == 1 {
+		return "1 " + what
+	}
+	return fmt.Sprintf("%d %ss", n, what)
+}
+
+// say tells people what they may want to know beside the report.
+func (r *run) say(format string, args ...any) {
+	if !r.silent() {
+		fmt.Fprintf(r.Stderr, "bifrost-secrets: %s\n", report.Clean(fmt.Sprintf(format, args...)))
+	}
+}
+
+// sayInvalid says why a document cannot be looked at, in the form of a finding,
+// since editors and people look for that.
+func (r *run) sayInvalid(err *walker.DocumentError) {
+	var text bytes.Buffer
+	place := ""
+	if err.Position != (walker.Position{}) {
+		place = fmt.Sprintf(":%d:%d", err.Position.Line, err.Position.Column)
+	}
+	fmt.Fprintf(&text, "%s%s: error: %s\n", report.Clean(err.Name), place, report.Clean(err.Reason))
+	if err.Hint != "" {
+		fmt.Fprintf(&text, "      = hint: %s\n", report.Clean(err.Hint))
+	}
+	_, _ = r.Stderr.Write(text.Bytes())
+}

@@ -1,0 +1,92 @@
+package command
+
+import (
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"bifrost-secrets/walker/lint"
+)
+
+// settingsName is what a settings file is called.
+const settingsName = ".bifrost-secrets-lint.json"
+
+// readSettings gives the settings for a run whose first file is first.
+func (r *run) readSettings(first string) (*lint.Settings, error) {
+	name := r.settings
+	if name == "" {
+		if name = findSettings(first); name == "" {
+			return nil, nil
+		}
+	}
+	text, err := os.ReadFile(name)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return nil, usage("name the file with --settings", "%s: no such file", name)
+	case err != nil:
+		return nil, usage("", "%s: cannot be read: %s", name, cause(err))
+	}
+	s, err := lint.ParseSettings(text)
+	if err != nil {
+		return nil, usage("docs/lint.md says what a settings file may hold", "%s: %s", name, err)
+	}
+	return s, nil
+}
+
+// findSettings looks for a settings file in the folder of first and those above
+// it, up to the root of the repository. Outside of a repository it goes no
+// higher than the working directory: what lies about in a home or in /tmp should
+// not decide what is found. The result is empty where there is none.
+func findSettings(first string) string {
+	dir, err := filepath.Abs(first)
+	if err != nil {
+		return ""
+	}
+	if info, err := os.Stat(dir); err != nil || !info.IsDir() {
+		dir = filepath.Dir(dir)
+	}
+	top := limit(dir)
+	for {
+		name := filepath.Join(dir, settingsName)
+		if _, err := os.Stat(name); err == nil {
+			return name
+		}
+		if dir == top || dir == filepath.Dir(dir) {
+			return ""
+		}
+		dir = filepath.Dir(dir)
+	}
+}
+
+// limit gives the highest folder to look in for dir.
+func limit(dir string) string {
+	for d := dir; ; d = filepath.Dir(d) {
+		if _, err := os.Stat(filepath.Join(d, ".git")); err == nil {
+			return d
+		}
+		if d == filepath.Dir(d) {
+			break
+		}
+	}
+	if here, err := os.Getwd(); err == nil {
+		if rel, err := filepath.Rel(here, dir); err == nil && rel != ".." && !strings.HasPrefix(rel, ".."+string(filepath.Separator)) {
+			return here
+		}
+	}
+	return dir
+}
+
+// cause gives what the system said, without the path that the message names.
+func cause(err error) string {
+	var path *fs.PathError
+	var link *os.LinkError
+	switch {
+	case errors.As(err, &path):
+		err = path.Err
+	case errors.As(err, &link):
+		err = link.Err
+	}
+	return err.Error()
+}

@@ -1,0 +1,102 @@
+// Package fix applies the repairs that findings carry. It changes what they
+// name and keeps every other byte.
+package fix
+
+import (
+	"cmp"
+	"slices"
+
+	"bifrost-secrets/walker"
+	"bifrost-secrets/walker/lint"
+)
+
+// Fix gives the document with the repairs of the findings made. Of repairs that
+// overlap only the first is made: look at the result again for the others. The
+// document itself stays as it is.
+func Fix(doc *walker.Document, findings []lint.Finding) []byte {
+	return splice(doc.Bytes(), choose(len(doc.Bytes()), findings))
+}
+
+// Change is a repair: Text takes the place of a span of the document as it was.
+type Change struct {
+	walker.Span
+	Text  string
+	Rules []string // whose findings it repairs, each once, sorted
+}
+
+// choose gives the repairs that can be made together, in the order of their
+// places.
+func choose(size int, findings []lint.Finding) []Change {
+	var all []Change
+	for i := range findings {
+		f := &findings[i]
+		if f.Fix != nil && 0 <= f.Fix.Start && f.Fix.Start <= f.Fix.End && f.Fix.End <= size {
+			all = append(all, Change{f.Fix.Span, f.Fix.Text, []string{f.Rule}})
+		}
+	}
+	slices.SortStableFunc(all, func(a, b Change) int {
+		return cmp.Or(cmp.Compare(a.Start, b.Start), cmp.Compare(a.End, b.End))
+	})
+	kept := all[:0]
+	for _, c := range all {
+		if n := len(kept); n > 0 {
+			last := &kept[n-1]
+			if c.Start < last.End || c.Span == last.Span {
+				if c.Span == last.Span && c.Text == last.Text {
+					last.Rules = append(last.Rules, c.Rules...)
+				}
+				continue
+			}
+		}
+		kept = append(kept, c)
+	}
+	return kept
+}
+
+func splice(text []byte, changes []Change) []byte {
+	var out []byte
+	at := 0
+	for _, c := range changes {
+		out = append(out, text[at:c.Start]...)
+		out = append(out, c.Text...)
+		at = c.End
+	}
+	return append(out, text[at:]...)
+}
+
+// rounds is how often a document is looked at again after a repair. One repair
+// may uncover another, but no chain of rules is longer than this.
+const rounds = 5
+
+// Result is a repaired document.
+type Result struct {
+	Document *walker.Document // the same as before if there are no Changes
+	Changes  []Change         // of the document as it was, in the order of their places
+	Findings []lint.Finding   // what is left to be said of Document
+	Repaired int              // findings that were repaired
+}
+
+// Repair lints a document and makes all repairs, until there are none to make.
+// It never gives a document that is not valid: a repair that would break it is
+// not made, and neither are those of the same round.
+func Repair(doc *walker.Document, opts lint.Options) Result {
+	r := Result{Document: doc, Findings: lint.Check(doc, opts)}
+	text := pieces{{from: walker.Span{End: len(doc.Bytes())}}}
+	for range rounds {
+		changes := choose(len(r.Document.Bytes()), r.Findings)
+		if len(changes) == 0 {
+			break
+		}
+		next, err := walker.Parse(doc.Name, splice(r.Document.Bytes(), changes))
+		if err != nil {
+			break
+		}
+		for _, c := range changes {
+			r.Repaired += len(c.Rules)
+		}
+		text = text.replace(changes)
+		r.Document, r.Findings = next, lint.Check(next, opts)
+	}
+	r.Changes = text.changes(len(doc.Bytes()))
+	return r
+}

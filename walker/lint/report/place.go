@@ -1,0 +1,51 @@
+package report
+
+import (
+	"bytes"
+	"cmp"
+	"slices"
+	"unicode/utf8"
+
+	"bifrost-secrets/walker"
+	"bifrost-secrets/walker/lint"
+)
+
+// located is a finding with its places as people count them. The end is the
+// place behind the last character.
+type located struct {
+	*lint.Finding
+	file       string
+	start, end walker.Position
+}
+
+// locate finds the places of all findings in one pass over the document, however
+// many findings there are and however long its lines.
+func locate(doc *walker.Document, findings []lint.Finding) []located {
+	type mark struct {
+		offset int
+		at     *walker.Position
+	}
+	found := make([]located, len(findings))
+	marks := make([]mark, 0, 2*len(findings))
+	for i := range findings {
+		f := &found[i]
+		f.Finding, f.file = &findings[i], doc.Name
+		marks = append(marks, mark{f.Span.Start, &f.start}, mark{f.Span.End, &f.end})
+	}
+	slices.SortFunc(marks, func(a, b mark) int { return cmp.Compare(a.offset, b.offset) })
+	b, i, pos := doc.Bytes(), 0, walker.Position{Line: 1, Column: 1}
+	for _, m := range marks {
+		for {
+			n := bytes.IndexByte(b[i:m.offset], '\n')
+			if n < 0 {
+				break
+			}
+			i += n + 1
+			pos = walker.Position{Line: pos.Line + 1, Column: 1}
+		}
+		pos.Column += utf8.RuneCount(b[i:m.offset])
+		i = m.offset
+		*m.at = pos
+	}
+	return found
+}

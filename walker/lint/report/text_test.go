@@ -1,0 +1,161 @@
+package report
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+
+	"bifrost-secrets/walker"
+	"bifrost-secrets/walker/lint"
+)
+
+func parse(t testing.TB, text string) *walker.Document {
+	t.Helper()
+	d, err := walker.Parse("config.json", []byte(text))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return d
+}
+
+// finding makes a finding at the first place where part stands.
+func finding(t testing.TB, doc *walker.Document, part string) lint.Finding {
+	t.Helper()
+	i := strings.Index(string(doc.Bytes()), part)
+	if i < 0 {
+		t.Fatalf("%q is not in the document", part)
+	}
+	return lint.Finding{Rule: "rule", Severity: lint.Error, Message: "message", Span: walker.Span{Start: i, End: i + len(part)}}
+}
+
+func render(o Options, doc *walker.Document, findings ...lint.Finding) string {
+	var b strings.Builder
+	w := NewWriter(&b, &o)
+	if err := w.Add(o.Render(doc, findings)); err != nil {
+		panic(err)
+	}
+	if err := w.Close(false); err != nil {
+		panic(err)
+	}
+	return b.String()
+}
+
+func TestText(t *testing.T) {
+	doc := parse(t, `{
+  "providers": {
+    "openai": {"keys": [
+      {
+        "name": "a",
+          "value": "sk-proj-0123456789abcdefghijABCDEFGHIJ0123456789wxyz"
+      }
+    ]}
+  }
+}
+`)
+	f := finding(t, doc, `"sk-proj-0123456789abcdefghijABCDEFGHIJ0123456789wxyz"`)
+	f.Rule, f.Message = "plaintext-secret", "a secret in plain text (an OpenAI key, 52 characters)"
+	f.Path, f.Hint = "providers.openai.keys[0].value", `store it, and write "vault.path#key" or "env.NAME" here`
+	got := render(Options{Format: Text}, doc, f)
+	want := `config.json:6:20: error: a secret in plain text (an OpenAI key, 52 characters) [plaintext-secret]
+    6 |           "value": "…"
+      |                    ^~~
+      = providers.openai.keys[0].value
+      = hint: store it, and write "vault.path#key" or "env.NAME" here
+`
+	if got != want {
+		t.Errorf("got\n%s\nwant\n%s", got, want)
+	}
+	if got := render(Options{Format: Text}, doc); got != "" {
+		t.Errorf("no findings, but %q", got)
+	}
+}
+
+func TestColour(t *testing.T) {
+	doc := parse(t, `{"encryption_key": "x"}`)
+	f := finding(t, doc, `"x"`)
+	f.Hint = "hint"
+	plain, coloured := render(Options{Format: Text}, doc, f), render(Options{Format: Text, Colour: true}, doc, f)
+	if strings.Contains(plain, "\x1b") {
+		t.Errorf("colour that was not asked for: %q", plain)
+	}
+	if !strings.Contains(coloured, "\x1b[31merror:\x1b[0m") || !strings.Contains(coloured, "\x1b[32m                   ^~~\x1b[0m") {
+		t.Errorf("got %q", coloured)
+	}
+	for _, format := range []Format{JSON, SARIF, GitHub} {
+		if got := render(Options{Format: format, Colour: true}, doc, f); strings.Contains(got, "\x1b") {
+			t.Errorf("%s has colour: %q", format, got)
+		}
+	}
+}
+
+// Each case is a document, the part of it that is found, and the two lines of
+// the snippet.
+func TestSnippet(t *testing.T) {
+	long := strings.Repeat("x", 500)
+	for _, tt := range []struct{ name, doc, part, line, caret string }{
+		{"a member's name", `{"encryption_key": "hunter2"}`, `"encryption_key"`, `{"encryption_key": "…"}`, ` ^~~~~~~~~~~~~~~~`},
+		{"a whole object", `{"encryption_key": {"value": "hunter2"}}`, `{"value": "hunter2"}`, `{"encryption_key": {"value": "…"}}`, `                   ^~~~~~~~~~~~~~`},
+		{"the first byte", `{"encryption_key": 1234567}`, `{`, `{"encryption_key": …}`, `^`},
+		{"a number", `{"encryption_key": -1234.5e6, "x": true}`, `-1234.5e6`, `{"encryption_key": …, "x": true}`, `                   ^`},
+		{"null stays", `{"encryption_key": null}`, `null`, `{"encryption_key": null}`, `                   ^~~~`},
+		{"an empty string stays", `{"encryption_key": ""}`, `""`, `{"encryption_key": ""}`, `                   ^~`},
+		{"a reference stays", `{"encryption_key": "vault.kv/app#key"}`, `"vault.kv/app#key"`, `{"encryption_key": "vault.kv/app#key"}`, `                   ^~~~~~~~~~~~~~~~~~`},
+		{"a reference behind a secret", `{"a": "hunter2", "encryption_key": "env.KEY"}`, `"env.KEY"`, `{"a": "…", "encryption_key": "env.KEY"}`, `                             ^~~~~~~~~`},
+		{"the reference of an object form", `{"encryption_key": {"value": "hunter2", "ref": "env.KEY", "type": "env"}}`, `{"value": "hunter2", "ref": "env.KEY", "type": "env"}`,
+			`{"encryption_key": {"value": "…", "ref": "env.KEY", "type": "…"}}`, `                   ^~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~`},
+		{"a literal that looks like a reference", `{"encryption_key": {"value": "vault.hunter2"}}`, `"vault.hunter2"`, `{"encryption_key": {"value": "…"}}`, `                             ^~~`},
+		{"a broken reference", `{"encryption_key": "env. hunter2"}`, `"env. hunter2"`, `{"encryption_key": "…"}`, `                   ^~~`},
+		{"tabs", "{\n\t\t\"encryption_key\":\t\"hunter2\"}", `"hunter2"`, "\t\t\"encryption_key\":\t\"…\"}", "\t\t                 \t^~~"},
+		{"tabs inside", "{\"encryption_key\":\t{\"value\":\t\"hunter2\"}}", "{\"value\":\t\"hunter2\"}", "{\"encryption_key\":\t{\"value\":\t\"…\"}}", "                  \t^~~~~~~~~\t~~~~"},
+		{"wide characters", `{"鍵と値": {"encryption_key": "hunter2"}}`, `"hunter2"`, `{"鍵と値": {"encryption_key": "…"}}`, `                              ^~~`},
+		{"characters without a width", "{\"e\u0301e\u0301\": {\"encryption_key\": \"hunter2\"}}", `"hunter2"`, "{\"e\u0301e\u0301\": {\"encryption_key\": \"…\"}}", `                          ^~~`},
+		{"CRLF", "{\r\n  \"encryption_key\": \"hunter2\"\r\n}\r\n", `"hunter2"`, `  "encryption_key": "…"`, `                    ^~~`},
+		{"over lines", "{\"encryption_key\": {\n\"value\": \"hunter2\"\n}}", "{\n\"value\": \"hunter2\"\n}", `{"encryption_key": {`, `                   ^`},
+		{"what a terminal would obey", "{\"\u009b2J\u202ekey\": {\"encryption_key\": \"hunter2\"}}", `"hunter2"`, "{\"\ufffd2J\ufffdkey\": {\"encryption_key\": \"…\"}}", `                               ^~~`},
+		{"several secrets", `{"a": "hunter1", "encryption_key": "hunter2", "b": "hunter3"}`, `"hunter2"`, `{"a": "…", "encryption_key": "…", "b": "…"}`, `                             ^~~`},
+		{"a long name", `{"` + long + `": "hunter2"}`, `"hunter2"`, `{"` + long[:48] + `…": "…"}`, strings.Repeat(" ", 54) + `^~~`},
+		{"a long line", `{"a": [` + strings.Repeat(`"hunter1",`, 300) + `"hunter2"` + strings.Repeat(`,"hunter3"`, 300) + `]}`, `"hunter2"`,
+			`…` + strings.Repeat(`"…",`, 12) + `"…"` + strings.Repeat(`,"…"`, 12) + `,…`, ` ` + strings.Repeat(` `, 48) + `^~~`},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			doc := parse(t, tt.doc)
+			lines := strings.Split(render(Options{Format: Text}, doc, finding(t, doc, tt.part)), "\n")
+			if len(lines) != 4 {
+				t.Fatalf("got %q", lines)
+			}
+			if _, line, _ := strings.Cut(lines[1], "| "); line != tt.line {
+				t.Errorf("got the line  %q\nwant          %q", line, tt.line)
+			}
+			if _, caret, _ := strings.Cut(lines[2], "| "); caret != tt.caret {
+				t.Errorf("got the caret %q\nwant          %q", caret, tt.caret)
+			}
+		})
+	}
+}
+
+// Places are counted by characters, also where many findings lie on one line, or
+// several at the same place.
+func TestPlaces(t *testing.T) {
+	doc := parse(t, "{\"äöü\": [\n 1,22,\"日本\"]}")
+	all := []lint.Finding{
+		finding(t, doc, `"日本"`), finding(t, doc, `22`), finding(t, doc, "[\n 1,22"), finding(t, doc, `22`), {Rule: "top", Severity: lint.Note},
+		{Rule: "end", Severity: lint.Note, Span: walker.Span{Start: 1 << 40, End: -5}}, {Rule: "before", Span: walker.Span{Start: -7, End: -9}},
+	}
+	var got []string
+	size := len(doc.Bytes())
+	for i := range all {
+		s := &all[i].Span
+		s.Start = min(max(s.Start, 0), size)
+		s.End = min(max(s.End, s.Start), size)
+	}
+	for _, f := range locate(doc, all) {
+		got = append(got, fmt.Sprintf("%d:%d-%d:%d", f.start.Line, f.start.Column, f.end.Line, f.end.Column))
+	}
+	want := "2:7-2:11 2:4-2:6 1:9-2:6 2:4-2:6 1:1-1:1 2:13-2:13 1:1-1:1"
+	if strings.Join(got, " ") != want {
+		t.Errorf("got  %s\nwant %s", strings.Join(got, " "), want)
+	}
+	if text := render(Options{Format: Text}, doc, all...); !strings.HasPrefix(text, "config.json:1:1: error:") {
+		t.Errorf("not sorted: %s", text)
+	}
+}
