@@ -200,6 +200,12 @@ func becomeNobody() error {
 	if err != nil {
 		return err
 	}
+	// Where coverage is written is root's; what is run as nobody goes uncounted.
+	if os.Getenv("GOCOVERDIR") != "" {
+		if err := os.Setenv("GOCOVERDIR", work); err != nil {
+			return err
+		}
+	}
 	// The folders that testscript made are root's alone, and a umask may be strict.
 	program, err := os.Executable()
 	if err != nil {
