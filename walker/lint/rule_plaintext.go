@@ -17,8 +17,8 @@ var plaintextSecret = Rule{
 			return
 		}
 		text := f.Text()
-		if text == "" {
-			return
+		if text == "" || f.What == walker.Literal && foreignForm(f, text) != nil {
+			return // nothing, or meant as a reference: reference-syntax says so
 		}
 		switch p := f.Entry.Pattern; {
 		case strings.HasSuffix(p, "headers.*"):

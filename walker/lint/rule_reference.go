@@ -22,27 +22,32 @@ var referenceSyntax = Rule{
 		if f.What != walker.Literal {
 			return
 		}
-		text := f.Text()
-		if !mayBeForeign(text) {
-			return
-		}
-		for i := range foreign {
-			form := &foreign[i]
-			if f.Entry.Form == walker.ZoneForm && !form.inZones || !form.text.MatchString(text) {
-				continue
-			}
+		if form := foreignForm(f, f.Text()); form != nil {
 			found := c.at(f, form.hint, "%s; Bifrost would take it for the value itself", form.what)
 			if form.repair != nil {
-				found.replace(form.repair(text))
+				found.replace(form.repair(f.Text()))
 			}
-			return
 		}
 	},
 }
 
-// foreignForm is a way to write a reference that people try and that Bifrost
+// foreignForm gives the form in which a literal is meant as a reference, or nil.
+func foreignForm(f *walker.Field, text string) *foreign {
+	if f.Object || !mayBeForeign(text) {
+		return nil
+	}
+	for i := range foreigners {
+		form := &foreigners[i]
+		if (f.Entry.Form != walker.ZoneForm || form.inZones) && form.text.MatchString(text) {
+			return form
+		}
+	}
+	return nil
+}
+
+// foreign is a way to write a reference that people try and that Bifrost
 // does not know.
-type foreignForm struct {
+type foreign struct {
 	text    *regexp.Regexp
 	what    string
 	hint    string
@@ -50,7 +55,7 @@ type foreignForm struct {
 	repair  func(string) string // nil where the meaning is not certain
 }
 
-var foreign = []foreignForm{
+var foreigners = []foreign{
 	{regexp.MustCompile(`^\s*(?i:env|vault)\.\S+\s*$`), "a reference with space around it or in the wrong case", "write env.NAME or vault.path#key, in lower case and without space", true, lowerScheme},
 	{regexp.MustCompile(`^\$\{[A-Za-z_][A-Za-z0-9_]*\}$`), "a variable in the way of a shell, ${NAME}", "write env.NAME", false, func(s string) string { return "env." + s[2:len(s)-1] }},
 	{regexp.MustCompile(`^\$[A-Z_][A-Z0-9_]*$`), "a variable in the way of a shell, $NAME", "write env.NAME", false, func(s string) string { return "env." + s[1:] }},
