@@ -50,6 +50,7 @@ func (l *lines) last() token { return l.tokens[len(l.tokens)-1] }
 // more adds a token. The line must not have ended.
 func (l *lines) more() {
 	t := lex(l.doc.Bytes(), l.next)
+	l.buf, t.width = l.appendShown(l.buf[:0], t)
 	l.tokens, l.next = append(l.tokens, t), t.End
 }
 
@@ -75,7 +76,7 @@ func (l *lines) around(offset int) (from, focus, to int, cutLeft, cutRight bool)
 		if from == 0 {
 			return false
 		}
-		w := l.width(l.tokens[from-1])
+		w := l.tokens[from-1].width
 		if total+w > limit {
 			return false
 		}
@@ -89,20 +90,13 @@ func (l *lines) around(offset int) (from, focus, to int, cutLeft, cutRight bool)
 		if !ok {
 			break
 		}
-		w := l.width(t)
-		if to > focus && total+w > window {
+		if to > focus && total+t.width > window {
 			cutRight = true
 			break
 		}
-		to, total = to+1, total+w
+		to, total = to+1, total+t.width
 	}
 	for grow(window) {
 	}
 	return from, focus, to, from > 0 || !l.whole, cutRight
-}
-
-func (l *lines) width(t token) int {
-	var w int
-	l.buf, w = l.appendShown(l.buf[:0], t)
-	return w
 }

@@ -23,7 +23,8 @@ const (
 
 type token struct {
 	walker.Span
-	kind kind
+	kind  kind
+	width int // columns that it takes when it is shown
 }
 
 // shown are the references of a document, the only values that may be shown, in
@@ -69,9 +70,9 @@ func (s *shown) has(t token) bool {
 // lex gives the token at i, which is the start of one.
 func lex(b []byte, i int) token {
 	if i >= len(b) {
-		return token{walker.Span{Start: len(b), End: len(b)}, end}
+		return token{Span: walker.Span{Start: len(b), End: len(b)}, kind: end}
 	}
-	at := func(k kind, stop int) token { return token{walker.Span{Start: i, End: stop}, k} }
+	at := func(k kind, stop int) token { return token{Span: walker.Span{Start: i, End: stop}, kind: k} }
 	switch c := b[i]; c {
 	case '\n':
 		return at(end, i+1)

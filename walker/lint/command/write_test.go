@@ -1,0 +1,78 @@
+//go:build unix
+
+package command
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+)
+
+func TestWriteBack(t *testing.T) {
+	const old, text = `{"a": 1}`, `{"a": 2}`
+	for _, tt := range []struct{ name, before, after, fails string }{
+		{"plain", old, text, ""},
+		{"a byte order mark", "\ufeff" + old, "\ufeff" + text, ""},
+		{"changed in the meantime", `{"a": 3}`, "", "it was changed in the meantime"},
+		{"grown in the meantime", "junk" + old, "", "it was changed in the meantime"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			dir := t.TempDir()
+			name := write(t, filepath.Join(dir, "c.json"), tt.before)
+			if err := os.Chmod(name, 0o604); err != nil {
+				t.Fatal(err)
+			}
+			if os.Geteuid() == 0 {
+				if err := os.Chown(name, 65534, 65533); err != nil {
+					t.Fatal(err)
+				}
+			}
+			err := writeBack(name, []byte(old), []byte(text))
+			want := tt.after
+			if tt.fails != "" {
+				want = tt.before
+				if err == nil || !strings.Contains(err.Error(), tt.fails) {
+					t.Errorf("got %v, want %s", err, tt.fails)
+				}
+			} else if err != nil {
+				t.Fatal(err)
+			}
+			if now, err := os.ReadFile(name); err != nil || string(now) != want {
+				t.Errorf("%v: got %q, want %q", err, now, want)
+			}
+			info, err := os.Stat(name)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if info.Mode() != 0o604 {
+				t.Errorf("mode %v", info.Mode())
+			}
+			if s := info.Sys().(*syscall.Stat_t); os.Geteuid() == 0 && (s.Uid != 65534 || s.Gid != 65533) {
+				t.Errorf("owner %d:%d", s.Uid, s.Gid)
+			}
+			if entries, err := os.ReadDir(dir); err != nil || len(entries) != 1 {
+				t.Errorf("%v: something is left behind: %v", err, entries)
+			}
+		})
+	}
+}
+
+// What is no regular file is not replaced by one.
+func TestWriteBackRefuses(t *testing.T) {
+	dir := t.TempDir()
+	pipe := filepath.Join(dir, "pipe")
+	if err := syscall.Mkfifo(pipe, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for name, reason := range map[string]string{pipe: "it is not a regular file", dir: "it is not a regular file", dir + "/nowhere": "no such file"} {
+		err := writeBack(name, nil, []byte("{}"))
+		if err == nil || !strings.Contains(err.Error(), reason) {
+			t.Errorf("%s: got %v, want %s", name, err, reason)
+		}
+	}
+	if info, err := os.Lstat(pipe); err != nil || info.Mode().IsRegular() {
+		t.Errorf("%v: %v", err, info)
+	}
+}
