@@ -105,7 +105,8 @@ func (b *bench) requests() {
 			shown = append(shown, text)
 			if total-refused != way.single(n) || refused > way.others {
 				exact = false
-				b.Errorf("%s: %d secrets take %d requests and %d refused ones", way.what, n, total-refused, refused)
+				b.Errorf("%s: %d secrets take %d batches and %d single requests, %d in all",
+					way.what, n, f.Calls("BatchGetSecretValue"), f.Calls("GetSecretValue"), total)
 			}
 		}
 		b.row(exact, fmt.Sprintf("requests to AWS, %s: %s secrets", way.what, strings.Trim(strings.Join(strings.Fields(fmt.Sprint(numbers)), ", "), "[]")),

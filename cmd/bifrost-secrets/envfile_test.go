@@ -214,7 +214,7 @@ func dockerReads(t *testing.T, path string) map[string]string {
 func shellReads(t *testing.T, path string) map[string]string {
 	t.Helper()
 	cmd := exec.Command("sh", "-euc", `. "$0"; exec show-environment`, path)
-	cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "HOME=/nowhere", "GORACE=" + os.Getenv("GORACE")}
+	cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "HOME=/nowhere", "GORACE=" + os.Getenv("GORACE"), "GOCOVERDIR=" + os.Getenv("GOCOVERDIR")}
 	cmd.Dir = t.TempDir()
 	var errs bytes.Buffer
 	cmd.Stderr = &errs

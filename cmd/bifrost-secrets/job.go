@@ -167,12 +167,19 @@ const notesShown = 10
 
 func (j *job) notes(all []render.Problem) {
 	lines := render.Problems{Document: j.doc.Name}
-	for i := range all {
-		if i == notesShown && !j.p.verbose {
-			j.p.note(fmt.Sprintf("%d more notes; --verbose shows them", len(all)-i), "")
-			return
+	shown := len(all)
+	if shown > notesShown+1 && !j.p.verbose {
+		shown = notesShown
+	}
+	for i := range shown {
+		hint := all[i].Hint
+		if i+1 < shown && all[i+1].Hint == hint {
+			hint = "" // the last of them says it
 		}
-		j.p.note(lines.Line(&all[i]), all[i].Hint)
+		j.p.note(lines.Line(&all[i]), hint)
+	}
+	if shown < len(all) {
+		j.p.note(fmt.Sprintf("%d more notes; --verbose shows them", len(all)-shown), "")
 	}
 	if len(j.plan.Left) > 0 {
 		j.p.note(fmt.Sprintf("%s left for Bifrost to resolve from its own environment: %s", count(len(j.plan.Left), "variable"), listed(j.plan.Left)), "")

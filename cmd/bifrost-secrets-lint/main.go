@@ -1,0 +1,74 @@
+// Command bifrost-secrets-lint finds what is wrong with the secrets of a Bifrost
+// config. It is `bifrost-secrets lint` alone, small and quick to build, for
+// pre-commit and the like.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"runtime/debug"
+	"strings"
+	"syscall"
+
+	"bifrost-secrets/walker/lint/command"
+	"bifrost-secrets/walker/lint/report"
+)
+
+// version is set by the linker for a release.
+var version = ""
+
+func main() {
+	os.Exit(run(os.Args[1:], os.Stdin, os.Stdout, os.Stderr, os.Environ()))
+}
+
+// run is the program as a function: tests call it as the shell would.
+func run(args []string, stdin io.Reader, stdout, stderr io.Writer, env []string) int {
+	cmd := command.New(command.Program{
+		Name: "bifrost-secrets-lint", Version: versionName(),
+		Stdin: stdin, Stdout: stdout, Stderr: stderr,
+		Getenv: func(name string) (string, bool) {
+			for i := len(env) - 1; i >= 0; i-- {
+				if value, ok := strings.CutPrefix(env[i], name+"="); ok {
+					return value, true
+				}
+			}
+			return "", false
+		},
+	})
+	cmd.Use = strings.Replace(cmd.Use, "lint", "bifrost-secrets-lint", 1)
+	cmd.Version = versionName()
+	cmd.SilenceErrors, cmd.SilenceUsage = true, true
+	cmd.SetArgs(append([]string{}, args...)) // cobra takes nil for the process's own
+	cmd.SetIn(stdin)
+	cmd.SetOut(stdout)
+	cmd.SetErr(stderr)
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	err := cmd.ExecuteContext(ctx)
+	if err == nil {
+		return 0
+	}
+	failure := &command.Failure{Code: 2, Reason: err.Error(), Hint: "see bifrost-secrets-lint --help"}
+	_ = errors.As(err, &failure) // else it is cobra's, about a flag
+	for _, line := range []struct{ label, text string }{{"", failure.Reason}, {"hint: ", failure.Hint}} {
+		if line.text != "" {
+			fmt.Fprintf(stderr, "bifrost-secrets: %s%s\n", line.label, report.Clean(line.text))
+		}
+	}
+	return failure.Code
+}
+
+// versionName gives the version of a release, or that which Go knows.
+func versionName() string {
+	if version != "" {
+		return version
+	}
+	if info, ok := debug.ReadBuildInfo(); ok && info.Main.Version != "" && info.Main.Version != "(devel)" {
+		return info.Main.Version
+	}
+	return "development"
+}

@@ -1,0 +1,62 @@
+package main
+
+import (
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// The small program is small: it has what the linter needs and nothing that
+// could reach a network for a secret.
+func TestDependencies(t *testing.T) {
+	out, err := exec.Command("go", "list", "-deps", ".").Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range strings.Fields(string(out)) {
+		switch {
+		case strings.HasPrefix(name, "bifrost-secrets/walker"), strings.HasPrefix(name, "bifrost-secrets/cmd/bifrost-secrets-lint"):
+		case strings.HasPrefix(name, "bifrost-secrets/"):
+			t.Errorf("links %s, which is no part of the linter", name)
+		case name == "net/http", name == "crypto/tls", strings.Contains(name, "aws"), strings.Contains(name, "cloud.google.com"), strings.Contains(name, "hashicorp"), strings.Contains(name, "azure"):
+			t.Errorf("links %s", name)
+		}
+	}
+}
+
+func TestSize(t *testing.T) {
+	const limit = 6 << 20
+	bin := filepath.Join(t.TempDir(), "bifrost-secrets-lint")
+	build := exec.Command("go", "build", "-trimpath", "-ldflags", "-s -w", "-o", bin, ".")
+	build.Env = append(os.Environ(), "CGO_ENABLED=0", "GOFLAGS=-buildvcs=false")
+	if out, err := build.CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	info, err := os.Stat(bin)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if info.Size() > limit {
+		t.Errorf("%d bytes, want at most %d", info.Size(), limit)
+	}
+}
+
+func BenchmarkStart(b *testing.B) {
+	bin := filepath.Join(b.TempDir(), "bifrost-secrets-lint")
+	build := exec.Command("go", "build", "-trimpath", "-ldflags", "-s -w", "-o", bin, ".")
+	build.Env = append(os.Environ(), "CGO_ENABLED=0", "GOFLAGS=-buildvcs=false")
+	if out, err := build.CombinedOutput(); err != nil {
+		b.Fatalf("%v\n%s", err, out)
+	}
+	config := filepath.Join(b.TempDir(), "config.json")
+	if err := os.WriteFile(config, []byte("{}"), 0o600); err != nil {
+		b.Fatal(err)
+	}
+	for b.Loop() {
+		if err := exec.Command(bin, "-q", config).Run(); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
