@@ -139,14 +139,15 @@ func (u *duplicates) object(i int) int {
 		} else {
 			if index == nil {
 				index = make(map[string]Member, 64)
-				for _, k := range own {
-					index[string(b[k.Name.Start+1:k.Name.End-1])] = k
+				for i := len(own) - 1; i >= 0; i-- { // the first of a name stays
+					index[string(b[own[i].Name.Start+1:own[i].Name.End-1])] = own[i]
 				}
 			}
 			if first, ok := index[string(name)]; ok {
 				u.yield(first, m)
+			} else {
+				index[string(name)] = m
 			}
-			index[string(name)] = m
 		}
 		u.keys = append(u.keys, m)
 		if i = space(b, m.Value.End); b[i] == ',' {

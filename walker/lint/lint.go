@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"slices"
 	"sort"
+	"strings"
 
 	"bifrost-secrets/walker"
 )
@@ -99,6 +100,7 @@ type checker struct {
 	uses     map[string]*use // of each secret, for rules that look at all references
 	secrets  bool            // the document holds or refers to a secret outside of vault_store
 	vault    bool            // it has a vault. reference
+	plugins  map[string]bool // the paths of plugins that hold or refer to a secret
 }
 
 // use is how a secret is referred to.
@@ -117,7 +119,7 @@ func Check(doc *walker.Document, opts Options) []Finding {
 	if opts.Settings == nil {
 		opts.Settings = defaultSettings
 	}
-	c := &checker{doc: doc, opts: opts, uses: map[string]*use{}}
+	c := &checker{doc: doc, opts: opts, uses: map[string]*use{}, plugins: map[string]bool{}}
 	c.store = readStore(doc)
 	var onField, onDocument []*Rule
 	for i := range rules {
@@ -159,6 +161,9 @@ func (c *checker) remember(f *walker.Field) {
 		return
 	}
 	vault := f.What == walker.Ref && f.Ref.Scheme == walker.Vault
+	if (vault || f.Entry.Kind == walker.SecretKind) && strings.HasPrefix(f.Entry.Pattern, "plugins[].") {
+		c.plugins[f.Path[:strings.IndexByte(f.Path, ']')+1]] = true
+	}
 	if vault || f.Entry.Kind == walker.SecretKind && f.What == walker.Literal {
 		c.secrets = true
 	}

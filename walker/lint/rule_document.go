@@ -1,7 +1,6 @@
 package lint
 
 import (
-	"fmt"
 	"strconv"
 
 	"bifrost-secrets/walker"
@@ -11,10 +10,9 @@ var duplicateKey = Rule{
 	ID: "duplicate-key", Severity: Warning,
 	Summary: "the same member twice in one object",
 	document: func(c *checker) {
-		c.doc.Duplicates(func(first, again walker.Member) {
-			pos := c.doc.Position(first.Name.Start)
+		c.doc.Duplicates(func(_, again walker.Member) {
 			name := c.doc.String(again.Name)
-			c.report(name, again.Name, "remove one of the two", "%s stands twice in one object; Bifrost uses the last, and the first is at %d:%d", strconv.Quote(name), pos.Line, pos.Column)
+			c.report(name, again.Name, "remove one of the two", "%s stands twice in one object; Bifrost uses the last", strconv.Quote(name))
 		})
 	},
 }
@@ -48,9 +46,8 @@ var pluginVersion = Rule{
 	ID: "plugin-version", Severity: Warning,
 	Summary: `a plugin with secrets that lacks "version": 2`,
 	document: func(c *checker) {
-		bearing := c.pluginsWithSecrets()
 		c.doc.Each("plugins[]", func(o walker.Object) {
-			if !bearing[o.Path] {
+			if !c.plugins[o.Path] {
 				return
 			}
 			m, ok := c.doc.Find(o, "version")
@@ -77,24 +74,6 @@ func (c *checker) nameOf(m walker.Member) string {
 		return ""
 	}
 	return c.doc.String(m.Value)
-}
-
-// pluginsWithSecrets gives the paths of the plugins that hold or refer to a
-// secret.
-func (c *checker) pluginsWithSecrets() map[string]bool {
-	out := map[string]bool{}
-	c.doc.WalkWith(c.opts.Settings.matcher, func(f *walker.Field) bool {
-		vault := f.What == walker.Ref && f.Ref.Scheme == walker.Vault
-		if f.Entry == nil || !vault && f.Entry.Kind != walker.SecretKind {
-			return true
-		}
-		var index int
-		if n, _ := fmt.Sscanf(f.Path, "plugins[%d]", &index); n == 1 {
-			out[fmt.Sprintf("plugins[%d]", index)] = true
-		}
-		return true
-	})
-	return out
 }
 
 var encryptionKey = Rule{

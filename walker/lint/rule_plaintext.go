@@ -82,7 +82,9 @@ func (c *checker) header(f *walker.Field, text string) {
 	c.plainSetting(f, text)
 }
 
-var assignment = regexp.MustCompile(`^-{0,2}([A-Za-z_][A-Za-z0-9_.-]*)[= ](.+)$`)
+// assignment is NAME=value, or a flag with its value. What stands before the
+// sign is printed, so it must have the form of a name: base64 ends in = as well.
+var assignment = regexp.MustCompile(`^([A-Z][A-Z0-9_]{0,63}|--?[a-z][a-z0-9_.-]{0,63})[= ](.*[^=].*)$`)
 
 func (c *checker) commandLine(f *walker.Field, text string) {
 	if m := assignment.FindStringSubmatch(text); m != nil && sensitive.MatchString(m[1]) {

@@ -54,8 +54,10 @@ var objectForm = Rule{
 		case strings.HasPrefix(f.Text(), "env.") || strings.HasPrefix(f.Text(), "vault."):
 			c.at(f, "store the text in a secret, and refer to that", "a literal that looks like a reference; versions of Bifrost read it in different ways, and none does from its database")
 		default:
-			found := c.at(f, "write the text as a plain string", "versions of Bifrost read this object in different ways; some would lose the value, some would use the object's text")
-			found.replace(f.Text())
+			found := c.at(f, "write what is meant as a plain string", "versions of Bifrost read this object in different ways; some would lose the value, some would use the object's text")
+			if f.What == walker.Literal && f.Text() != "{}" {
+				found.replace(f.Text())
+			}
 		}
 	},
 }

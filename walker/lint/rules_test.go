@@ -33,6 +33,7 @@ func TestShapes(t *testing.T) {
 		{key(`"` + anthropic + `"`), "error providers.openai.keys[0].value"},
 		{key(`{"value":"` + openAI + `","env_var":""}`), "error providers.openai.keys[0].value"},
 		{`{"mcp":{"client_configs":[{"stdio_config":{"command":"npx","args":["--api-key=` + openAI + `","-y"]}}]}}`, "error mcp.client_configs[0].stdio_config.args[0]"},
+		{`{"mcp":{"client_configs":[{"stdio_config":{"args":["abcdefghpwdQ0FOQVJZMTIzNDU2Nzg5MA==","--token=="]}}]}}`, ""},
 		{`{"plugins":[{"config":{"a":"` + awsKey + `"}}]}`, "error plugins[0].config.a"},
 		{`{"plugins":[{"config":{"a":"` + pem + `"}}]}`, "error plugins[0].config.a"},
 	} {
@@ -162,7 +163,7 @@ func TestSettings(t *testing.T) {
 			t.Errorf("%s:\ngot\n%s\nwant\n%s", text, g, w)
 		}
 	}
-	for _, text := range []string{`{`, `[]`, `{"x":1}`, `{"rules":{"nope":"off"}}`, `{"rules":{"prefix":"loud"}}`, `{"ignore":[{"rule":"prefix"}]}`, `{"ignore":[{"rule":"nope","path":"a"}]}`, `{"own_fields":[{"plugin":"x"}]}`} {
+	for _, text := range []string{`{`, `[]`, `{"x":1}`, `{"rules":{"nope":"off"}}`, `{"rules":{"prefix":"loud"}}`, `{"ignore":[{"rule":"prefix"}]}`, `{"ignore":[{"rule":"nope","path":"a"}]}`, `{"own_fields":[{"plugin":"x"}]}`, `{} {}`} {
 		if _, err := ParseSettings([]byte(text)); err == nil {
 			t.Errorf("%s is accepted", text)
 		}

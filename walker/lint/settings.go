@@ -59,6 +59,9 @@ func ParseSettings(text []byte) (*Settings, error) {
 	if err := dec.Decode(&file); err != nil {
 		return nil, fmt.Errorf("not a settings file of lint: %w", err)
 	}
+	if dec.More() {
+		return nil, fmt.Errorf("not a settings file of lint: something follows the object")
+	}
 	s := &Settings{severity: map[string]Severity{}, prefix: file.Prefix}
 	if file.Prefix != "" {
 		s.severity[prefix.ID] = prefix.Severity

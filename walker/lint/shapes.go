@@ -1,8 +1,10 @@
 package lint
 
 import (
+	"maps"
 	"net/url"
 	"regexp"
+	"slices"
 	"strings"
 )
 
@@ -78,10 +80,18 @@ func inURL(text string) string {
 	if password, ok := u.User.Password(); ok && password != "" && !looksFake(password) {
 		return "a password"
 	}
-	for name, values := range u.Query() {
-		if sensitive.MatchString(name) && len(values) > 0 && !looksFake(values[0]) {
-			return "the parameter " + strings.ToValidUTF8(name, "")
+	query := u.Query()
+	for _, name := range slices.Sorted(maps.Keys(query)) {
+		if !sensitive.MatchString(name) || looksFake(query.Get(name)) {
+			continue
 		}
+		if parameter.MatchString(name) {
+			return "the parameter " + name
+		}
+		return "a parameter"
 	}
 	return ""
 }
+
+// parameter is the form of a name that is printed.
+var parameter = regexp.MustCompile(`^[a-z][a-z_-]{0,31}$`)
