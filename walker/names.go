@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"regexp"
 	"strings"
+	"sync"
 )
 
 // nameRule says what names a backend allows.
@@ -14,21 +15,23 @@ type nameRule struct {
 
 // nameRules are the rules by vault_store.type. The facts are each backend's own
 // documentation.
-var nameRules = map[string]nameRule{
-	"aws-secrets-manager": {
-		regexp.MustCompile(`^(?:[A-Za-z0-9/_+=.@-]{1,512}|arn:aws[a-z-]*:secretsmanager:[a-z0-9-]+:[0-9]{12}:secret:[A-Za-z0-9/_+=.@-]{1,519})$`),
-		"1 to 512 of A-Z a-z 0-9 / _ + = . @ -, or the ARN of a secret",
-	},
-	"file": {
-		regexp.MustCompile(`^[^\x00]+$`),
-		"a file below the directory, or a member of the JSON file",
-	},
-}
+var nameRules = sync.OnceValue(func() map[string]nameRule {
+	return map[string]nameRule{
+		"aws-secrets-manager": {
+			regexp.MustCompile(`^(?:[A-Za-z0-9/_+=.@-]{1,512}|arn:aws[a-z-]*:secretsmanager:[a-z0-9-]+:[0-9]{12}:secret:[A-Za-z0-9/_+=.@-]{1,519})$`),
+			"1 to 512 of A-Z a-z 0-9 / _ + = . @ -, or the ARN of a secret",
+		},
+		"file": {
+			regexp.MustCompile(`^[^\x00]+$`),
+			"a file below the directory, or a member of the JSON file",
+		},
+	}
+})
 
 // CheckName reports, as a *ReferenceError, why a backend cannot have a secret of
 // that name. backend is a vault_store.type; a type without a rule allows any.
 func CheckName(backend, name string) error {
-	rule, ok := nameRules[backend]
+	rule, ok := nameRules()[backend]
 	if !ok || rule.allowed.MatchString(name) {
 		return nil
 	}

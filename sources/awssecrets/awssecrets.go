@@ -64,7 +64,9 @@ const (
 
 var (
 	regionForm = regexp.MustCompile(`^[a-z0-9-]{1,64}$`)
-	roleForm   = regexp.MustCompile(`^arn:aws[a-z-]*:iam::([0-9]{12}):role/[A-Za-z0-9/_+=.,@-]{1,512}$`)
+	roleForm   = sync.OnceValue(func() *regexp.Regexp {
+		return regexp.MustCompile(`^arn:aws[a-z-]*:iam::([0-9]{12}):role/[A-Za-z0-9/_+=.,@-]{1,512}$`)
+	})
 )
 
 // source implements sources.Source.
@@ -124,7 +126,7 @@ func newSource(set sources.Settings, opts sources.Options) (*source, error) {
 	case s.region != "" && !regionForm.MatchString(s.region):
 		return nil, badSettings("region is not the code of a region", "a region looks like eu-west-1")
 	}
-	if m := roleForm.FindStringSubmatch(s.role); m != nil {
+	if m := roleForm().FindStringSubmatch(s.role); m != nil {
 		s.account = m[1]
 	} else if s.role != "" {
 		return nil, badSettings("role_arn is not the arn of a role", "it looks like arn:aws:iam::123456789012:role/NAME")

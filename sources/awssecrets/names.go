@@ -6,14 +6,18 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 
 	"bifrost-secrets/sources"
 )
 
 var (
-	nameForm = regexp.MustCompile(`^[A-Za-z0-9/_+=.@-]{1,512}$`)
+	// Compiled when first needed: {1,512} takes its time.
+	nameForm = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^[A-Za-z0-9/_+=.@-]{1,512}$`) })
 	// The name of an ARN may have the seven characters that AWS adds to it.
-	arnForm    = regexp.MustCompile(`^(arn:aws[a-z-]*:secretsmanager:([a-z0-9-]+):([0-9]{12}):secret:)([A-Za-z0-9/_+=.@-]{1,519})$`)
+	arnForm = sync.OnceValue(func() *regexp.Regexp {
+		return regexp.MustCompile(`^(arn:aws[a-z-]*:secretsmanager:([a-z0-9-]+):([0-9]{12}):secret:)([A-Za-z0-9/_+=.@-]{1,519})$`)
+	})
 	suffixForm = regexp.MustCompile(`-[A-Za-z0-9]{6}$`)
 )
 
@@ -28,10 +32,10 @@ type id struct {
 }
 
 func parseID(text string) (id, *sources.Error) {
-	if m := arnForm.FindStringSubmatch(text); m != nil {
+	if m := arnForm().FindStringSubmatch(text); m != nil {
 		return id{text: text, prefix: m[1], region: m[2], account: m[3], name: m[4]}, nil
 	}
-	if nameForm.MatchString(text) {
+	if nameForm().MatchString(text) {
 		return id{text: text, name: text}, nil
 	}
 	e := &sources.Error{
@@ -92,7 +96,7 @@ func partition(region string) string {
 
 // accountOf gives the account of an ARN, and "" for anything else.
 func accountOf(arn string) string {
-	if m := arnForm.FindStringSubmatch(arn); m != nil {
+	if m := arnForm().FindStringSubmatch(arn); m != nil {
 		return m[3]
 	}
 	return ""

@@ -1,7 +1,9 @@
 package awssecrets
 
 import (
+	"bytes"
 	"context"
+	"io"
 	"net"
 	"net/http"
 	"sync/atomic"
@@ -62,6 +64,19 @@ func countAttempts(ctx context.Context) (context.Context, *atomic.Int32) {
 func (c *caller) Do(req *http.Request) (*http.Response, error) {
 	if n, ok := req.Context().Value(attemptsKey{}).(*atomic.Int32); ok {
 		n.Add(1)
+	}
+	// The SDK closes the body of a request as soon as an answer begins, and its
+	// reader then fails where it should end. Where net/http has not yet looked
+	// for that end, it takes this for a request that could not be written and
+	// closes the connection in the middle of the answer: one request too many.
+	// A copy of its own keeps net/http out of it.
+	if req.Body != nil {
+		body, err := io.ReadAll(req.Body)
+		if err != nil {
+			return nil, err
+		}
+		req = req.WithContext(req.Context())
+		req.Body = io.NopCloser(bytes.NewReader(body))
 	}
 	resp, err := c.client.Do(req)
 	if err != nil {

@@ -117,7 +117,7 @@ type place struct {
 // the order of their places.
 func Check(doc *walker.Document, opts Options) []Finding {
 	if opts.Settings == nil {
-		opts.Settings = defaultSettings
+		opts.Settings = defaultSettings()
 	}
 	c := &checker{doc: doc, opts: opts, uses: map[string]*use{}, plugins: map[string]bool{}}
 	c.store = readStore(doc)

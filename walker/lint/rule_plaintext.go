@@ -2,7 +2,6 @@ package lint
 
 import (
 	"fmt"
-	"regexp"
 	"strings"
 	"unicode/utf8"
 
@@ -50,7 +49,7 @@ func (c *checker) plaintext(f *walker.Field, text string) {
 	c.graded(c.at(f, storeIt, "a secret in plain text (%s)", describe(text)), text)
 }
 
-var bcrypt = regexp.MustCompile(`^\$2[aby]\$[0-9]{2}\$[./A-Za-z0-9]{53}$`)
+var bcrypt = lazy(`^\$2[aby]\$[0-9]{2}\$[./A-Za-z0-9]{53}$`)
 
 // graded raises the severity for what is surely a key, and lowers it for what
 // is surely none.
@@ -84,7 +83,7 @@ func (c *checker) header(f *walker.Field, text string) {
 
 // assignment is NAME=value, or a flag with its value. What stands before the
 // sign is printed, so it must have the form of a name: base64 ends in = as well.
-var assignment = regexp.MustCompile(`^([A-Z][A-Z0-9_]{0,63}|--?[a-z][a-z0-9_.-]{0,63})[= ](.*[^=].*)$`)
+var assignment = lazy(`^([A-Z][A-Z0-9_]{0,63}|--?[a-z][a-z0-9_.-]{0,63})[= ](.*[^=].*)$`)
 
 func (c *checker) commandLine(f *walker.Field, text string) {
 	if m := assignment.FindStringSubmatch(text); m != nil && sensitive.MatchString(m[1]) {

@@ -1,7 +1,6 @@
 package lint
 
 import (
-	"regexp"
 	"strings"
 
 	"bifrost-secrets/walker"
@@ -48,7 +47,7 @@ func foreignForm(f *walker.Field, text string) *foreign {
 // foreign is a way to write a reference that people try and that Bifrost
 // does not know.
 type foreign struct {
-	text    *regexp.Regexp
+	text    pattern
 	what    string
 	hint    string
 	inZones bool                // also wrong in a free-form place, where other tools may have a say
@@ -56,15 +55,15 @@ type foreign struct {
 }
 
 var foreigners = []foreign{
-	{regexp.MustCompile(`^\s*(?i:env|vault)\.\S+\s*$`), "a reference with space around it or in the wrong case", "write env.NAME or vault.path#key, in lower case and without space", true, lowerScheme},
-	{regexp.MustCompile(`^\$\{[A-Za-z_][A-Za-z0-9_]*\}$`), "a variable in the way of a shell, ${NAME}", "write env.NAME", false, func(s string) string { return "env." + s[2:len(s)-1] }},
-	{regexp.MustCompile(`^\$[A-Z_][A-Z0-9_]*$`), "a variable in the way of a shell, $NAME", "write env.NAME", false, func(s string) string { return "env." + s[1:] }},
-	{regexp.MustCompile(`^\{\{.*\}\}$`), "a template, {{…}}", "write env.NAME or vault.path#key", false, nil},
-	{regexp.MustCompile(`^vault[:/]`), "a reference in the way of another tool, vault: or vault/", "write vault.path#key", true, nil},
-	{regexp.MustCompile(`^ref\+[a-z0-9]+://`), "a reference in the way of vals, ref+…://", "write vault.path#key", true, nil},
-	{regexp.MustCompile(`^(?:op|awssm|awssecretsmanager|gcpsm|secretmanager|keyvault|azurekeyvault|akv)://`), "a reference in the way of another tool", "write vault.path#key", true, nil},
-	{regexp.MustCompile(`^arn:aws[a-z-]*:secretsmanager:`), "the ARN of a secret without vault. before it", "write vault.arn:aws:secretsmanager:…", true, func(s string) string { return "vault." + s }},
-	{regexp.MustCompile(`^[A-Za-z]+ (?:env|vault)\.\S+$`), "a reference after another word; only a whole value can be one", "put the word into the secret too, and refer to the whole", true, nil},
+	{lazy(`^\s*(?i:env|vault)\.\S+\s*$`), "a reference with space around it or in the wrong case", "write env.NAME or vault.path#key, in lower case and without space", true, lowerScheme},
+	{lazy(`^\$\{[A-Za-z_][A-Za-z0-9_]*\}$`), "a variable in the way of a shell, ${NAME}", "write env.NAME", false, func(s string) string { return "env." + s[2:len(s)-1] }},
+	{lazy(`^\$[A-Z_][A-Z0-9_]*$`), "a variable in the way of a shell, $NAME", "write env.NAME", false, func(s string) string { return "env." + s[1:] }},
+	{lazy(`^\{\{.*\}\}$`), "a template, {{…}}", "write env.NAME or vault.path#key", false, nil},
+	{lazy(`^vault[:/]`), "a reference in the way of another tool, vault: or vault/", "write vault.path#key", true, nil},
+	{lazy(`^ref\+[a-z0-9]+://`), "a reference in the way of vals, ref+…://", "write vault.path#key", true, nil},
+	{lazy(`^(?:op|awssm|awssecretsmanager|gcpsm|secretmanager|keyvault|azurekeyvault|akv)://`), "a reference in the way of another tool", "write vault.path#key", true, nil},
+	{lazy(`^arn:aws[a-z-]*:secretsmanager:`), "the ARN of a secret without vault. before it", "write vault.arn:aws:secretsmanager:…", true, func(s string) string { return "vault." + s }},
+	{lazy(`^[A-Za-z]+ (?:env|vault)\.\S+$`), "a reference after another word; only a whole value can be one", "put the word into the secret too, and refer to the whole", true, nil},
 }
 
 // mayBeForeign is a quick test that every foreign form passes.

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"strings"
+	"sync"
 
 	"bifrost-secrets/walker"
 )
@@ -42,13 +43,13 @@ type settingsFile struct {
 	} `json:"own_fields"`
 }
 
-var defaultSettings = func() *Settings {
+var defaultSettings = sync.OnceValue(func() *Settings {
 	s, err := ParseSettings([]byte("{}"))
 	if err != nil {
 		panic(err) // the embedded catalogue is sound: the tests of walker say so
 	}
 	return s
-}()
+})
 
 // ParseSettings reads the text of a .bifrost-secrets-lint.json. What it does not
 // know is an error that names what there is.

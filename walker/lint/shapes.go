@@ -3,7 +3,6 @@ package lint
 import (
 	"maps"
 	"net/url"
-	"regexp"
 	"slices"
 	"strings"
 )
@@ -11,30 +10,30 @@ import (
 // shape is a way that keys of some issuer look. Matching is on the whole value.
 type shape struct {
 	name string
-	text *regexp.Regexp
+	text pattern
 }
 
 // shapes are tried in order; the first that fits names the value. The forms are
 // those that the issuers document, or that secret scanners agree on.
 var shapes = []shape{
-	{"a PEM private key", regexp.MustCompile(`-----BEGIN [A-Z ]*PRIVATE KEY-----`)},
-	{"a Google service account with its private key", regexp.MustCompile(`"private_key"\s*:\s*"`)},
-	{"an Anthropic key", regexp.MustCompile(`^sk-ant-[A-Za-z0-9_-]{16,}$`)},
-	{"a Bifrost virtual key", regexp.MustCompile(`^sk-bf-[A-Za-z0-9_-]{16,}$`)},
-	{"an OpenRouter key", regexp.MustCompile(`^sk-or-[A-Za-z0-9_-]{16,}$`)},
-	{"an OpenAI key", regexp.MustCompile(`^sk-(?:proj-|svcacct-|admin-)?[A-Za-z0-9_-]{20,}$`)},
-	{"an AWS access key id", regexp.MustCompile(`^(?:AKIA|ASIA)[A-Z0-9]{16}$`)},
-	{"a Google API key", regexp.MustCompile(`^AIza[A-Za-z0-9_-]{30,}$`)},
-	{"a Slack token", regexp.MustCompile(`^xox[abeoprs]-[A-Za-z0-9-]{10,}$`)},
-	{"a Slack webhook", regexp.MustCompile(`^https://hooks\.slack\.com/services/\S+`)},
-	{"a GitHub token", regexp.MustCompile(`^(?:gh[opsur]_[A-Za-z0-9]{30,}|github_pat_[A-Za-z0-9_]{30,})$`)},
-	{"a GitLab token", regexp.MustCompile(`^glpat-[A-Za-z0-9_-]{16,}$`)},
-	{"a Hugging Face token", regexp.MustCompile(`^hf_[A-Za-z0-9]{20,}$`)},
-	{"a Groq key", regexp.MustCompile(`^gsk_[A-Za-z0-9]{20,}$`)},
-	{"a Perplexity key", regexp.MustCompile(`^pplx-[A-Za-z0-9]{20,}$`)},
-	{"an xAI key", regexp.MustCompile(`^xai-[A-Za-z0-9]{20,}$`)},
-	{"a webhook signing secret", regexp.MustCompile(`^whsec_[A-Za-z0-9+/=_-]{16,}$`)},
-	{"a JWT", regexp.MustCompile(`^(?:Bearer )?eyJ[A-Za-z0-9_-]{8,}\.eyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]*$`)},
+	{"a PEM private key", lazy(`-----BEGIN [A-Z ]*PRIVATE KEY-----`)},
+	{"a Google service account with its private key", lazy(`"private_key"\s*:\s*"`)},
+	{"an Anthropic key", lazy(`^sk-ant-[A-Za-z0-9_-]{16,}$`)},
+	{"a Bifrost virtual key", lazy(`^sk-bf-[A-Za-z0-9_-]{16,}$`)},
+	{"an OpenRouter key", lazy(`^sk-or-[A-Za-z0-9_-]{16,}$`)},
+	{"an OpenAI key", lazy(`^sk-(?:proj-|svcacct-|admin-)?[A-Za-z0-9_-]{20,}$`)},
+	{"an AWS access key id", lazy(`^(?:AKIA|ASIA)[A-Z0-9]{16}$`)},
+	{"a Google API key", lazy(`^AIza[A-Za-z0-9_-]{30,}$`)},
+	{"a Slack token", lazy(`^xox[abeoprs]-[A-Za-z0-9-]{10,}$`)},
+	{"a Slack webhook", lazy(`^https://hooks\.slack\.com/services/\S+`)},
+	{"a GitHub token", lazy(`^(?:gh[opsur]_[A-Za-z0-9]{30,}|github_pat_[A-Za-z0-9_]{30,})$`)},
+	{"a GitLab token", lazy(`^glpat-[A-Za-z0-9_-]{16,}$`)},
+	{"a Hugging Face token", lazy(`^hf_[A-Za-z0-9]{20,}$`)},
+	{"a Groq key", lazy(`^gsk_[A-Za-z0-9]{20,}$`)},
+	{"a Perplexity key", lazy(`^pplx-[A-Za-z0-9]{20,}$`)},
+	{"an xAI key", lazy(`^xai-[A-Za-z0-9]{20,}$`)},
+	{"a webhook signing secret", lazy(`^whsec_[A-Za-z0-9+/=_-]{16,}$`)},
+	{"a JWT", lazy(`^(?:Bearer )?eyJ[A-Za-z0-9_-]{8,}\.eyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]*$`)},
 }
 
 // shapeOf names what a value looks like; empty where it is nothing known.
@@ -49,7 +48,7 @@ func shapeOf(text string) string {
 	return ""
 }
 
-var fakeWords = regexp.MustCompile(`(?i)example|dummy|fake|placeholder|change[-_ ]?me|replace[-_ ]?me|your[-_ ]|not[-_ ]?(?:a[-_ ])?real|xxxx|\.\.\.|^<.*>$|^todo$|^test$|^secret$|^password$`)
+var fakeWords = lazy(`(?i)example|dummy|fake|placeholder|change[-_ ]?me|replace[-_ ]?me|your[-_ ]|not[-_ ]?(?:a[-_ ])?real|xxxx|\.\.\.|^<.*>$|^todo$|^test$|^secret$|^password$`)
 
 // looksFake reports whether a value is plainly no real one: a placeholder as
 // documentation has it, or too short and plain to be a key.
@@ -65,7 +64,7 @@ func looksFake(text string) bool {
 }
 
 // sensitive are the parts of names whose values are credentials.
-var sensitive = regexp.MustCompile(`(?i)auth|token|secret|passw|pwd|api[-_]?key|apikey|access[-_]?key|credential|cookie|private[-_]?key|signature|^key$|[-_]key$`)
+var sensitive = lazy(`(?i)auth|token|secret|passw|pwd|api[-_]?key|apikey|access[-_]?key|credential|cookie|private[-_]?key|signature|^key$|[-_]key$`)
 
 // inURL gives the part of a URL that is a credential: the password before its
 // host, or a parameter of a telling name.
@@ -94,4 +93,4 @@ func inURL(text string) string {
 }
 
 // parameter is the form of a name that is printed.
-var parameter = regexp.MustCompile(`^[a-z][a-z_-]{0,31}$`)
+var parameter = lazy(`^[a-z][a-z_-]{0,31}$`)
