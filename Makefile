@@ -25,7 +25,7 @@ demo: build
 
 build:
 	@mkdir -p bin
-	@CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/bifrost-secrets ./cmd/bifrost-secrets
+	@CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/ ./cmd/bifrost-secrets ./cmd/bifrost-secrets-lint
 
 # What the tests need beside Go.
 setup:
@@ -38,7 +38,7 @@ check:
 	@test -z "$$(gofmt -l .)" || { gofmt -l .; echo 'run gofmt on these files'; exit 1; }
 	$(GO) vet ./...
 	GOOS=darwin $(GO) vet ./...
-	GOOS=windows $(GO) build -o /dev/null ./cmd/bifrost-secrets
+	GOOS=windows $(GO) build -o /dev/null ./cmd/bifrost-secrets && GOOS=windows $(GO) build -o /dev/null ./cmd/bifrost-secrets-lint
 	$(GO) run $(STATICCHECK) ./...
 	$(GO) run $(GOVULNCHECK) ./... # asks vuln.go.dev
 

@@ -72,7 +72,7 @@ type account struct {
 
 func (j *renderJob) run(cmd *cobra.Command) error {
 	j.p.writes = true
-	var a account
+	a := account{Mode: j.mode, Out: j.out, EnvFile: j.envFile}
 	err := j.render(cmd, &a)
 	if !j.json {
 		return err
@@ -109,7 +109,7 @@ func (j *renderJob) render(cmd *cobra.Command, a *account) error {
 	if err != nil {
 		return err
 	}
-	*a = account{Mode: j.mode, Out: j.out, EnvFile: j.envFile, Fields: j.plan.Fields, Secrets: len(j.plan.Secrets), Left: j.plan.Left, Resolved: j.plan.Resolved()}
+	a.Fields, a.Secrets, a.Left = j.plan.Fields, len(j.plan.Secrets), j.plan.Left
 	if source != nil {
 		defer source.Close()
 		a.Source, a.Calls = source.Describe(), source.Plan(j.plan.Secrets).Total()
@@ -123,6 +123,7 @@ func (j *renderJob) render(cmd *cobra.Command, a *account) error {
 	if err := j.publish(rendering, config, envFile, a); err != nil {
 		return err
 	}
+	a.Resolved = j.plan.Resolved()
 	j.say(a, source)
 	return nil
 }
@@ -157,12 +158,7 @@ func (j *renderJob) targets() (config, envFile *publish.Target, err error) {
 		}
 		opts.Owner = &owner
 	}
-	var inputs []fs.FileInfo
-	for _, name := range []string{j.config, j.vaultStore} {
-		if info, err := os.Stat(name); err == nil && info.Mode().IsRegular() {
-			inputs = append(inputs, info)
-		}
-	}
+	inputs := j.inputs()
 	if config, err = publish.Check(j.out, inputs, opts); err != nil {
 		return nil, nil, err
 	}
@@ -182,6 +178,23 @@ func (j *renderJob) targets() (config, envFile *publish.Target, err error) {
 		}
 	}
 	return config, envFile, nil
+}
+
+// inputs are the files that are read, which none of the targets may be.
+func (j *renderJob) inputs() []fs.FileInfo {
+	var inputs []fs.FileInfo
+	add := func(info fs.FileInfo, err error) {
+		if err == nil && info.Mode().IsRegular() {
+			inputs = append(inputs, info)
+		}
+	}
+	for _, name := range []string{j.config, j.vaultStore} {
+		add(os.Stat(name))
+	}
+	if stdin, ok := j.p.stdin.(*os.File); ok && j.config == "-" {
+		add(stdin.Stat()) // a shell may have opened a file for it
+	}
+	return inputs
 }
 
 // usageFrom makes a fault of a flag's value one of usage.

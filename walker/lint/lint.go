@@ -100,6 +100,8 @@ type checker struct {
 	uses     map[string]*use // of each secret, for rules that look at all references
 	secrets  bool            // the document holds or refers to a secret outside of vault_store
 	vault    bool            // it has a vault. reference
+	text     string          // of the field that is looked at, once a rule has asked
+	textAt   int             // where that field starts, plus one
 	plugins  map[string]bool // the paths of plugins that hold or refer to a secret
 }
 
@@ -183,6 +185,14 @@ func (c *checker) remember(f *walker.Field) {
 	if *p == nil {
 		*p = &place{f.Path, span(f)}
 	}
+}
+
+// textOf gives the text of a field; several rules want the same.
+func (c *checker) textOf(f *walker.Field) string {
+	if c.textAt != f.Start+1 {
+		c.text, c.textAt = f.Text(), f.Start+1
+	}
+	return c.text
 }
 
 func span(f *walker.Field) walker.Span { return walker.Span{Start: f.Start, End: f.End} }

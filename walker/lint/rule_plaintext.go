@@ -15,7 +15,7 @@ var plaintextSecret = Rule{
 		if f.Entry == nil || f.What != walker.Literal && f.What != walker.Other || c.store.holds(f.Start) {
 			return
 		}
-		text := f.Text()
+		text := c.textOf(f)
 		if text == "" || f.What == walker.Literal && foreignForm(f, text) != nil {
 			return // nothing, or meant as a reference: reference-syntax says so
 		}

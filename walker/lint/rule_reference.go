@@ -21,10 +21,10 @@ var referenceSyntax = Rule{
 		if f.What != walker.Literal {
 			return
 		}
-		if form := foreignForm(f, f.Text()); form != nil {
+		if form := foreignForm(f, c.textOf(f)); form != nil {
 			found := c.at(f, form.hint, "%s; Bifrost would take it for the value itself", form.what)
 			if form.repair != nil {
-				found.replace(form.repair(f.Text()))
+				found.replace(form.repair(c.textOf(f)))
 			}
 		}
 	},

@@ -11,13 +11,13 @@ var vaultStore = Rule{
 	ID: "vault-store", Severity: Error,
 	Summary: "a vault_store block that cannot work, or that holds credentials",
 	field: func(c *checker, f *walker.Field) {
-		if f.Entry == nil || !c.store.holds(f.Start) || f.What != walker.Literal || f.Entry.Kind != walker.SecretKind || f.Text() == "" {
+		if f.Entry == nil || !c.store.holds(f.Start) || f.What != walker.Literal || f.Entry.Kind != walker.SecretKind || c.textOf(f) == "" {
 			return
 		}
-		if strings.HasSuffix(f.Path, ".identity") && !strings.HasPrefix(strings.ToUpper(f.Text()), "AGE-SECRET-KEY-") {
+		if strings.HasSuffix(f.Path, ".identity") && !strings.HasPrefix(strings.ToUpper(c.textOf(f)), "AGE-SECRET-KEY-") {
 			return // the path of a file
 		}
-		c.at(f, "write env.NAME, or let the platform give the process a role", "a credential of the vault in plain text (%s)", describe(f.Text()))
+		c.at(f, "write env.NAME, or let the platform give the process a role", "a credential of the vault in plain text (%s)", describe(c.textOf(f)))
 	},
 	document: func(c *checker) {
 		if !c.store.present {

@@ -33,7 +33,7 @@ var jsonEscape = Rule{
 	field: func(c *checker, f *walker.Field) {
 		if f.Misread {
 			found := c.at(f, `write / and not \/, and characters themselves in place of two \u escapes`, `an escape that Bifrost cannot decode (\/ or a pair of surrogates); it would take the raw text, with quotes and backslashes, for the value`)
-			found.replace(f.Text())
+			found.replace(c.textOf(f))
 		}
 	},
 }
@@ -51,12 +51,12 @@ var objectForm = Rule{
 		case f.What == walker.Ref:
 			found := c.at(f, `write the string "`+f.Ref.String()+`"`, "versions of Bifrost read this object in different ways; some would use its text as the value")
 			found.replace(f.Ref.String())
-		case strings.HasPrefix(f.Text(), "env.") || strings.HasPrefix(f.Text(), "vault."):
+		case strings.HasPrefix(c.textOf(f), "env.") || strings.HasPrefix(c.textOf(f), "vault."):
 			c.at(f, "store the text in a secret, and refer to that", "a literal that looks like a reference; versions of Bifrost read it in different ways, and none does from its database")
 		default:
 			found := c.at(f, "write what is meant as a plain string", "versions of Bifrost read this object in different ways; some would lose the value, some would use the object's text")
-			if f.What == walker.Literal && f.Text() != "{}" {
-				found.replace(f.Text())
+			if f.What == walker.Literal && c.textOf(f) != "{}" {
+				found.replace(c.textOf(f))
 			}
 		}
 	},
@@ -66,7 +66,7 @@ var virtualKeyPrefix = Rule{
 	ID: "virtual-key-prefix", Severity: Error,
 	Summary: "a virtual key that does not begin sk-bf-",
 	field: func(c *checker, f *walker.Field) {
-		if f.Entry != nil && f.Entry.Pattern == "governance.virtual_keys[].value" && f.What == walker.Literal && f.Text() != "" && !strings.HasPrefix(f.Text(), "sk-bf-") {
+		if f.Entry != nil && f.Entry.Pattern == "governance.virtual_keys[].value" && f.What == walker.Literal && c.textOf(f) != "" && !strings.HasPrefix(c.textOf(f), "sk-bf-") {
 			c.at(f, "virtual keys begin sk-bf-", "the virtual key does not begin sk-bf-; Bifrost would make a key of its own in its place")
 		}
 	},
@@ -77,7 +77,7 @@ var postgresPassword = Rule{
 	Summary: "a Postgres password that Bifrost below 1.5 passes on unquoted",
 	field: func(c *checker, f *walker.Field) {
 		if f.Entry != nil && f.What == walker.Literal && strings.HasSuffix(f.Entry.Selector, "=postgres") &&
-			strings.HasSuffix(f.Entry.Pattern, ".password") && strings.ContainsAny(f.Text(), ` '\`) {
+			strings.HasSuffix(f.Entry.Pattern, ".password") && strings.ContainsAny(c.textOf(f), ` '\`) {
 			c.at(f, "use Bifrost 1.5 or later, or another password", "the password has a space, a quote or a backslash in it, which Bifrost below 1.5 passes on unquoted")
 		}
 	},

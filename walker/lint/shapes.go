@@ -9,58 +9,82 @@ import (
 
 // shape is a way that keys of some issuer look. Matching is on the whole value.
 type shape struct {
-	name string
-	text pattern
+	name  string
+	start string // what every such value begins with, looked at before the expression; empty: see text
+	text  pattern
 }
 
 // shapes are tried in order; the first that fits names the value. The forms are
 // those that the issuers document, or that secret scanners agree on.
 var shapes = []shape{
-	{"a PEM private key", lazy(`-----BEGIN [A-Z ]*PRIVATE KEY-----`)},
-	{"a Google service account with its private key", lazy(`"private_key"\s*:\s*"`)},
-	{"an Anthropic key", lazy(`^sk-ant-[A-Za-z0-9_-]{16,}$`)},
-	{"a Bifrost virtual key", lazy(`^sk-bf-[A-Za-z0-9_-]{16,}$`)},
-	{"an OpenRouter key", lazy(`^sk-or-[A-Za-z0-9_-]{16,}$`)},
-	{"an OpenAI key", lazy(`^sk-(?:proj-|svcacct-|admin-)?[A-Za-z0-9_-]{20,}$`)},
-	{"an AWS access key id", lazy(`^(?:AKIA|ASIA)[A-Z0-9]{16}$`)},
-	{"a Google API key", lazy(`^AIza[A-Za-z0-9_-]{30,}$`)},
-	{"a Slack token", lazy(`^xox[abeoprs]-[A-Za-z0-9-]{10,}$`)},
-	{"a Slack webhook", lazy(`^https://hooks\.slack\.com/services/\S+`)},
-	{"a GitHub token", lazy(`^(?:gh[opsur]_[A-Za-z0-9]{30,}|github_pat_[A-Za-z0-9_]{30,})$`)},
-	{"a GitLab token", lazy(`^glpat-[A-Za-z0-9_-]{16,}$`)},
-	{"a Hugging Face token", lazy(`^hf_[A-Za-z0-9]{20,}$`)},
-	{"a Groq key", lazy(`^gsk_[A-Za-z0-9]{20,}$`)},
-	{"a Perplexity key", lazy(`^pplx-[A-Za-z0-9]{20,}$`)},
-	{"an xAI key", lazy(`^xai-[A-Za-z0-9]{20,}$`)},
-	{"a webhook signing secret", lazy(`^whsec_[A-Za-z0-9+/=_-]{16,}$`)},
-	{"a JWT", lazy(`^(?:Bearer )?eyJ[A-Za-z0-9_-]{8,}\.eyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]*$`)},
+	{"a PEM private key", "", lazy(`-----BEGIN [A-Z ]*PRIVATE KEY-----`)},
+	{"a Google service account with its private key", "", lazy(`"private_key"\s*:\s*"`)},
+	{"an Anthropic key", "sk-ant-", lazy(`^sk-ant-[A-Za-z0-9_-]{16,}$`)},
+	{"a Bifrost virtual key", "sk-bf-", lazy(`^sk-bf-[A-Za-z0-9_-]{16,}$`)},
+	{"an OpenRouter key", "sk-or-", lazy(`^sk-or-[A-Za-z0-9_-]{16,}$`)},
+	{"an OpenAI key", "sk-", lazy(`^sk-(?:proj-|svcacct-|admin-)?[A-Za-z0-9_-]{20,}$`)},
+	{"an AWS access key id", "A", lazy(`^(?:AKIA|ASIA)[A-Z0-9]{16}$`)},
+	{"a Google API key", "AIza", lazy(`^AIza[A-Za-z0-9_-]{30,}$`)},
+	{"a Slack token", "xox", lazy(`^xox[abeoprs]-[A-Za-z0-9-]{10,}$`)},
+	{"a Slack webhook", "https://hooks", lazy(`^https://hooks\.slack\.com/services/\S+`)},
+	{"a GitHub token", "g", lazy(`^(?:gh[opsur]_[A-Za-z0-9]{30,}|github_pat_[A-Za-z0-9_]{30,})$`)},
+	{"a GitLab token", "glpat-", lazy(`^glpat-[A-Za-z0-9_-]{16,}$`)},
+	{"a Hugging Face token", "hf_", lazy(`^hf_[A-Za-z0-9]{20,}$`)},
+	{"a Groq key", "gsk_", lazy(`^gsk_[A-Za-z0-9]{20,}$`)},
+	{"a Perplexity key", "pplx-", lazy(`^pplx-[A-Za-z0-9]{20,}$`)},
+	{"an xAI key", "xai-", lazy(`^xai-[A-Za-z0-9]{20,}$`)},
+	{"a webhook signing secret", "whsec_", lazy(`^whsec_[A-Za-z0-9+/=_-]{16,}$`)},
+	{"a JWT", "eyJ", lazy(`^eyJ[A-Za-z0-9_-]{8,}\.eyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]*$`)},
 }
 
 // shapeOf names what a value looks like; empty where it is nothing known.
 func shapeOf(text string) string {
-	text = strings.TrimSpace(text)
-	bare := strings.TrimPrefix(text, "Bearer ")
-	for _, s := range shapes {
-		if s.text.MatchString(text) || s.text.MatchString(bare) {
+	text = strings.TrimPrefix(strings.TrimSpace(text), "Bearer ")
+	for i := range shapes {
+		s := &shapes[i]
+		if s.start == "" && !strings.Contains(text, "PRIVATE KEY") && !strings.Contains(text, `"private_key"`) {
+			continue
+		}
+		if strings.HasPrefix(text, s.start) && s.text.MatchString(text) {
 			return s.name
 		}
 	}
 	return ""
 }
 
-var fakeWords = lazy(`(?i)example|dummy|fake|placeholder|change[-_ ]?me|replace[-_ ]?me|your[-_ ]|not[-_ ]?(?:a[-_ ])?real|xxxx|\.\.\.|^<.*>$|^todo$|^test$|^secret$|^password$`)
+// fakeWords are parts of values that documentation has in place of real ones,
+// without the signs between their words.
+var fakeWords = []string{"example", "dummy", "fake", "placeholder", "changeme", "replaceme", "notreal", "notareal", "xxxx", "..."}
+
+var wordSigns = strings.NewReplacer("-", "", "_", "", " ", "")
 
 // looksFake reports whether a value is plainly no real one: a placeholder as
 // documentation has it, or too short and plain to be a key.
 func looksFake(text string) bool {
-	if fakeWords.MatchString(text) {
+	if len(text) < 8 || text[0] == '<' && text[len(text)-1] == '>' {
 		return true
 	}
-	kinds := map[rune]bool{}
-	for _, r := range strings.ToLower(text) {
-		kinds[r] = true
+	lower := strings.ToLower(text)
+	for _, start := range []string{"your-", "your_", "your "} {
+		if strings.Contains(lower, start) {
+			return true
+		}
 	}
-	return len(text) < 8 || len(kinds) <= 3
+	joined := wordSigns.Replace(lower)
+	for _, word := range fakeWords {
+		if strings.Contains(joined, word) {
+			return true
+		}
+	}
+	kinds := 0
+	var seen [256]bool
+	for i := range len(lower) {
+		if !seen[lower[i]] {
+			seen[lower[i]] = true
+			kinds++
+		}
+	}
+	return kinds <= 3 || lower == "password"
 }
 
 // sensitive are the parts of names whose values are credentials.
