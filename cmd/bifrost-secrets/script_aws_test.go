@@ -40,8 +40,8 @@ func setEnv(ts *testscript.TestScript, env map[string]string) {
 	ts.Setenv("HOST", u.Host)
 }
 
-// doSecret stores a value: secret name text, or secret name @file, or secret
-// name base64:binary.
+// doSecret stores a value: secret name text, or the content of a file: secret
+// name @file, or bytes with Go's escapes: secret name binary:a\xff.
 func doSecret(ts *testscript.TestScript, neg bool, args []string) {
 	arguments(ts, neg, args, "secret name text")
 	f, name, text := of(ts).fake, args[0], args[1]
