@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io/fs"
 	"os"
+	"path/filepath"
 
 	"bifrost-secrets/render"
 	"bifrost-secrets/render/publish"
@@ -109,6 +110,9 @@ func (j *renderJob) render(cmd *cobra.Command, a *account) error {
 	if err != nil {
 		return err
 	}
+	if err := notOver(source, config, envFile); err != nil {
+		return err
+	}
 	a.Fields, a.Secrets, a.Left = j.plan.Fields, len(j.plan.Secrets), j.plan.Left
 	if source != nil {
 		defer source.Close()
@@ -195,6 +199,32 @@ func (j *renderJob) inputs() []fs.FileInfo {
 		add(stdin.Stat()) // a shell may have opened a file for it
 	}
 	return inputs
+}
+
+// notOver refuses targets that are, or lie in, what the source itself reads.
+func notOver(source sources.Source, targets ...*publish.Target) error {
+	reader, ok := source.(interface{ Inputs() []string })
+	if !ok {
+		return nil
+	}
+	for _, input := range reader.Inputs() {
+		path, err := filepath.Abs(input)
+		if err != nil {
+			continue
+		}
+		if real, err := filepath.EvalSymlinks(path); err == nil {
+			path = real
+		}
+		for _, t := range targets {
+			if t == nil {
+				continue
+			}
+			if rel, err := filepath.Rel(path, t.Path); err == nil && (rel == "." || filepath.IsLocal(rel)) {
+				return usageError(t.Path+" is, or lies in, what the secrets are read from", "publish elsewhere")
+			}
+		}
+	}
+	return nil
 }
 
 // usageFrom makes a fault of a flag's value one of usage.

@@ -52,6 +52,9 @@ func Open(_ context.Context, settings sources.Settings, opts sources.Options) (s
 		dir:      opts.Dir,
 		exposed:  exposure{warn: opts.Warn},
 	}
+	if strings.HasPrefix(strings.ToUpper(strings.TrimSpace(settings.Text("path"))), "AGE-SECRET-KEY-") {
+		return nil, &sources.Error{Kind: sources.BadSettings, Message: block + ".path holds an age identity, and not a path", Hint: "set " + block + ".identity to it"}
+	}
 	info, err := os.Stat(b.path)
 	switch {
 	case err != nil:
@@ -125,4 +128,14 @@ func stopped(ctx context.Context, subject string) error {
 		Message: fmt.Sprintf("%s was not read: %v", subject, ctx.Err()),
 		Err:     context.Cause(ctx),
 	}
+}
+
+// Inputs gives the paths that the source reads: a file, or a directory with all
+// that is in it. Nothing may be published over them.
+func (b *base) Inputs() []string {
+	paths := []string{b.path}
+	if text := string(b.identity.Reveal()); text != "" && !strings.HasPrefix(strings.ToUpper(strings.TrimSpace(text)), "AGE-SECRET-KEY-") {
+		paths = append(paths, under(b.dir, text))
+	}
+	return paths
 }
