@@ -6,9 +6,7 @@
 package lint
 
 import (
-	"fmt"
 	"slices"
-	"sort"
 	"strings"
 
 	"bifrost-secrets/walker"
@@ -54,7 +52,9 @@ type Finding struct {
 	Hint     string // what to do; may be empty
 	Path     string // of the field or object
 	Span     walker.Span
-	Fix      *Edit // nil where there is no safe repair
+	// Fix is nil where there is no safe repair. Of the findings of one Check, no
+	// two fixes overlap, but some may be the very same: then it is made once.
+	Fix *Edit
 }
 
 // Rule is one thing that is looked for.
@@ -78,7 +78,7 @@ var rules = sorted([]Rule{
 })
 
 func sorted(all []Rule) []Rule {
-	sort.Slice(all, func(i, j int) bool { return all[i].ID < all[j].ID })
+	slices.SortFunc(all, func(a, b Rule) int { return strings.Compare(a.ID, b.ID) })
 	return all
 }
 
@@ -94,25 +94,15 @@ type Options struct {
 type checker struct {
 	doc      *walker.Document
 	opts     Options
+	outline  *outline
 	store    store
 	rule     *Rule
-	findings []Finding
-	uses     map[string]*use // of each secret, for rules that look at all references
-	secrets  bool            // the document holds or refers to a secret outside of vault_store
-	vault    bool            // it has a vault. reference
-	text     string          // of the field that is looked at, once a rule has asked
-	textAt   int             // where that field starts, plus one
-	plugins  map[string]bool // the paths of plugins that hold or refer to a secret
-}
-
-// use is how a secret is referred to.
-type use struct {
-	whole, fragment *place
-}
-
-type place struct {
-	path string
-	span walker.Span
+	kinds    map[*walker.Entry]*kindOf
+	look     look // at the field that is being checked
+	line     line // of the arguments that came last
+	facts    facts
+	findings []Finding   // the last of them
+	before   [][]Finding // those that came before, in parts: there may be very many
 }
 
 // Check looks for everything that is wrong with a document. The findings are in
@@ -121,8 +111,8 @@ func Check(doc *walker.Document, opts Options) []Finding {
 	if opts.Settings == nil {
 		opts.Settings = defaultSettings()
 	}
-	c := &checker{doc: doc, opts: opts, uses: map[string]*use{}, plugins: map[string]bool{}}
-	c.store = readStore(doc)
+	c := &checker{doc: doc, opts: opts, outline: outlineOf(doc), kinds: map[*walker.Entry]*kindOf{}}
+	c.store = readStore(c.outline)
 	var onField, onDocument []*Rule
 	for i := range rules {
 		r := &rules[i]
@@ -137,78 +127,106 @@ func Check(doc *walker.Document, opts Options) []Finding {
 		}
 	}
 	doc.WalkWith(opts.Settings.matcher, func(f *walker.Field) bool {
+		c.lookAt(f)
 		c.remember(f)
 		for _, c.rule = range onField {
 			c.rule.field(c, f)
 		}
 		return true
 	})
+	onFields := c.take()
 	for _, c.rule = range onDocument {
 		c.rule.document(c)
 	}
-	c.findings = opts.Settings.apply(c.findings)
-	sort.SliceStable(c.findings, func(i, j int) bool {
-		a, b := &c.findings[i], &c.findings[j]
-		if a.Span.Start != b.Span.Start {
-			return a.Span.Start < b.Span.Start
+	all := merged(onFields, c.take())
+	shareFixes(all)
+	return all
+}
+
+// take gives the findings since the last call, in the order of their places and
+// as the settings want them.
+func (c *checker) take() []Finding {
+	total := len(c.findings)
+	for _, part := range c.before {
+		total += len(part)
+	}
+	const more = 64 // room for those about the document as a whole
+	all := make([]Finding, 0, total+more)
+	for _, part := range c.before {
+		all = append(all, part...)
+	}
+	all = c.opts.Settings.apply(append(all, c.findings...))
+	c.before, c.findings = nil, nil
+	for i := 1; i < len(all); i++ {
+		if inOrder(&all[i-1], &all[i]) > 0 {
+			slices.SortStableFunc(all, func(a, b Finding) int { return inOrder(&a, &b) })
+			break
 		}
-		return a.Rule < b.Rule
-	})
-	return c.findings
+	}
+	return all
 }
 
-// remember gathers what the rules for the whole document want to know.
-func (c *checker) remember(f *walker.Field) {
-	if f.Entry == nil || c.store.holds(f.Start) {
-		return
+func inOrder(a, b *Finding) int {
+	if a.Span.Start != b.Span.Start {
+		return a.Span.Start - b.Span.Start
 	}
-	vault := f.What == walker.Ref && f.Ref.Scheme == walker.Vault
-	if (vault || f.Entry.Kind == walker.SecretKind) && strings.HasPrefix(f.Entry.Pattern, "plugins[].") {
-		c.plugins[f.Path[:strings.IndexByte(f.Path, ']')+1]] = true
+	return strings.Compare(a.Rule, b.Rule)
+}
+
+// merged puts the findings of b, which are few, among those of a.
+func merged(a, b []Finding) []Finding {
+	at := len(a)
+	out := append(a, b...)
+	for i := len(b) - 1; i >= 0; i-- {
+		for ; at > 0 && inOrder(&out[at-1], &b[i]) > 0; at-- {
+			out[at+i] = out[at-1]
+		}
+		out[at+i] = b[i]
 	}
-	if vault || f.Entry.Kind == walker.SecretKind && f.What == walker.Literal {
-		c.secrets = true
-	}
-	if !vault {
-		return
-	}
-	c.vault = true
-	u := c.uses[f.Ref.Name]
-	if u == nil {
-		u = &use{}
-		c.uses[f.Ref.Name] = u
-	}
-	p := &u.whole
-	if f.Ref.Fragment {
-		p = &u.fragment
-	}
-	if *p == nil {
-		*p = &place{f.Path, span(f)}
+	return out
+}
+
+// shareFixes gives the findings about one value one fix. It is that of the last:
+// the rules come in the order of their ids, and the repair of a reference's
+// spelling also writes it without an object and without bad escapes.
+func shareFixes(all []Finding) {
+	var last *Edit
+	for i := len(all) - 1; i >= 0; i-- {
+		f := &all[i]
+		if f.Fix == nil {
+			continue
+		}
+		if last != nil && last.Span == f.Fix.Span {
+			f.Fix = last
+		}
+		last = f.Fix
 	}
 }
 
-// textOf gives the text of a field; several rules want the same.
-func (c *checker) textOf(f *walker.Field) string {
-	if c.textAt != f.Start+1 {
-		c.text, c.textAt = f.Text(), f.Start+1
-	}
-	return c.text
-}
-
-func span(f *walker.Field) walker.Span { return walker.Span{Start: f.Start, End: f.End} }
+func spanOf(f *walker.Field) walker.Span { return walker.Span{Start: f.Start, End: f.End} }
 
 // at reports a finding of the current rule at a field. The finding is given, so
 // that a rule may add to it.
-func (c *checker) at(f *walker.Field, hint, format string, args ...any) *Finding {
-	return c.report(f.Path, span(f), hint, format, args...)
+func (c *checker) at(f *walker.Field, hint, message string) *Finding {
+	return c.report(f.Path, spanOf(f), hint, message)
 }
 
-func (c *checker) report(path string, span walker.Span, hint, format string, args ...any) *Finding {
+func (c *checker) report(path string, span walker.Span, hint, message string) *Finding {
+	if len(c.findings) == cap(c.findings) {
+		if len(c.findings) > 0 {
+			c.before = append(c.before, c.findings)
+		}
+		c.findings = make([]Finding, 0, min(8+2*len(c.findings), 1024))
+	}
 	c.findings = append(c.findings, Finding{
-		Rule: c.rule.ID, Severity: c.rule.Severity, Message: fmt.Sprintf(format, args...), Hint: hint, Path: path, Span: span,
+		Rule: c.rule.ID, Severity: c.rule.Severity, Message: message, Hint: hint, Path: path, Span: span,
 	})
 	return &c.findings[len(c.findings)-1]
 }
+
+// opening gives the span of an object's brace, where findings about the whole
+// object are put.
+func opening(o walker.Object) walker.Span { return walker.Span{Start: o.Start, End: o.Start + 1} }
 
 // replace makes the repair that writes text as a plain string in the finding's
 // place.

@@ -23,7 +23,7 @@ var (
 	openAI    = "sk-" + strings.Repeat("aB3d", 8)
 	anthropic = "sk-ant-" + strings.Repeat("aB3d", 8)
 	awsKey    = "AKIA" + strings.Repeat("ABC7", 4)
-	pem       = "-----BEGIN " + "PRIVATE KEY-----\\nabcdefgh\\n-----END " + "PRIVATE KEY-----"
+	pem       = "-----BEGIN " + "PRIVATE KEY-----\\n" + strings.Repeat("aB3d", 20) + "\\n-----END " + "PRIVATE KEY-----"
 )
 
 // TestShapes has what the goldens cannot hold, keys that look real.
@@ -137,7 +137,7 @@ func FuzzCheck(f *testing.F) {
 }
 
 func TestSettings(t *testing.T) {
-	doc, err := walker.Parse("config.json", []byte(`{"plugins":[{"name":"mine","version":2,"config":{"pass":"hunter2hunter3","deep":[{"key":"hunter2hunter3"}]}}],"encryption_key":"hunter2hunter3","a":"env.X"}`))
+	doc, err := walker.Parse("config.json", []byte(`{"plugins":[{"name":"mine","version":2,"config":{"word":"hunter2hunter3","deep":[{"key":"hunter2hunter3"}]}}],"encryption_key":"hunter2hunter3","a":"env.X"}`))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -146,7 +146,7 @@ func TestSettings(t *testing.T) {
 		`{"rules":{"unknown-place":"off","plaintext-secret":"error"}}`:                                                                                           "plaintext-secret error encryption_key",
 		`{"ignore":[{"path":"encryption*"},{"rule":"unknown-place","path":"a"}]}`:                                                                                "",
 		`{"ignore":[{"rule":"masked-value","path":"*"},{"path":"*_key"}]}`:                                                                                       "unknown-place warning a",
-		`{"own_fields":[{"plugin":"mine","path":"pass","kind":"secret"},{"plugin":"mine","path":"deep[].key","kind":"secret"}],"rules":{"unknown-place":"off"}}`: "plaintext-secret warning encryption_key\nplaintext-secret warning plugins[0].config.deep[0].key\nplaintext-secret warning plugins[0].config.pass",
+		`{"own_fields":[{"plugin":"mine","path":"word","kind":"secret"},{"plugin":"mine","path":"deep[].key","kind":"secret"}],"rules":{"unknown-place":"off"}}`: "plaintext-secret warning encryption_key\nplaintext-secret warning plugins[0].config.deep[0].key\nplaintext-secret warning plugins[0].config.word",
 	} {
 		s, err := ParseSettings([]byte(text))
 		if err != nil {

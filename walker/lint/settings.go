@@ -3,7 +3,11 @@ package lint
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"io"
+	"maps"
+	"slices"
 	"strings"
 	"sync"
 
@@ -43,6 +47,8 @@ type settingsFile struct {
 	} `json:"own_fields"`
 }
 
+// defaultSettings are those of nobody who wants anything. They are made when
+// they are first needed: a program that only prints its version does not.
 var defaultSettings = sync.OnceValue(func() *Settings {
 	s, err := ParseSettings([]byte("{}"))
 	if err != nil {
@@ -58,16 +64,17 @@ func ParseSettings(text []byte) (*Settings, error) {
 	dec := json.NewDecoder(bytes.NewReader(text))
 	dec.DisallowUnknownFields()
 	if err := dec.Decode(&file); err != nil {
-		return nil, fmt.Errorf("not a settings file of lint: %w", err)
+		return nil, fmt.Errorf("not a settings file of lint, which may have rules, ignore, prefix and own_fields: %w", err)
 	}
-	if dec.More() {
-		return nil, fmt.Errorf("not a settings file of lint: something follows the object")
+	if _, err := dec.Token(); err != io.EOF {
+		return nil, errors.New("not a settings file of lint: something follows the end of its object")
 	}
 	s := &Settings{severity: map[string]Severity{}, prefix: file.Prefix}
 	if file.Prefix != "" {
 		s.severity[prefix.ID] = prefix.Severity
 	}
-	for id, word := range file.Rules {
+	for _, id := range slices.Sorted(maps.Keys(file.Rules)) { // the error is always the same
+		word := file.Rules[id]
 		sev, ok := ParseSeverity(word)
 		if !ok {
 			return nil, fmt.Errorf("rules: %s is %q; write off, note, warning or error", id, word)
@@ -93,6 +100,9 @@ func ParseSettings(text []byte) (*Settings, error) {
 		if one.Plugin == "" || one.Path == "" || one.Kind != "secret" && one.Kind != "setting" {
 			return nil, fmt.Errorf(`own_fields: an entry wants plugin, path and kind ("secret" or "setting")`)
 		}
+		if !isPattern(one.Path) {
+			return nil, fmt.Errorf("own_fields: %q is no path of members; * stands for any name, and [] for any element", one.Path)
+		}
 		e := walker.Entry{Pattern: "plugins[].config." + one.Path, Selector: "plugins[].name=" + one.Plugin, Since: "own"}
 		if one.Kind == "secret" {
 			e.Kind = walker.SecretKind
@@ -104,6 +114,16 @@ func ParseSettings(text []byte) (*Settings, error) {
 		return nil, fmt.Errorf("own_fields: %w", err)
 	}
 	return s, nil
+}
+
+// isPattern reports whether a path of own_fields is made of names, * and [].
+func isPattern(path string) bool {
+	for _, part := range strings.Split(path, ".") {
+		if name := strings.TrimSuffix(part, "[]"); name == "" || strings.Contains(name, "**") || strings.ContainsAny(name, "[]") {
+			return false
+		}
+	}
+	return true
 }
 
 func known(id string) error {

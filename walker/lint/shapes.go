@@ -1,120 +1,149 @@
 package lint
 
 import (
-	"maps"
-	"net/url"
-	"slices"
+	"bytes"
+	"encoding/base64"
 	"strings"
 )
 
-// shape is a way that keys of some issuer look. Matching is on the whole value.
+// shape is a way that the keys of an issuer look.
 type shape struct {
-	name  string
-	start string // what every such value begins with, looked at before the expression; empty: see text
-	text  pattern
+	name   string
+	prefix string
+	least  int    // characters behind the prefix, at least
+	more   string // characters that may stand there beside letters and digits
 }
 
 // shapes are tried in order; the first that fits names the value. The forms are
 // those that the issuers document, or that secret scanners agree on.
 var shapes = []shape{
-	{"a PEM private key", "", lazy(`-----BEGIN [A-Z ]*PRIVATE KEY-----`)},
-	{"a Google service account with its private key", "", lazy(`"private_key"\s*:\s*"`)},
-	{"an Anthropic key", "sk-ant-", lazy(`^sk-ant-[A-Za-z0-9_-]{16,}$`)},
-	{"a Bifrost virtual key", "sk-bf-", lazy(`^sk-bf-[A-Za-z0-9_-]{16,}$`)},
-	{"an OpenRouter key", "sk-or-", lazy(`^sk-or-[A-Za-z0-9_-]{16,}$`)},
-	{"an OpenAI key", "sk-", lazy(`^sk-(?:proj-|svcacct-|admin-)?[A-Za-z0-9_-]{20,}$`)},
-	{"an AWS access key id", "A", lazy(`^(?:AKIA|ASIA)[A-Z0-9]{16}$`)},
-	{"a Google API key", "AIza", lazy(`^AIza[A-Za-z0-9_-]{30,}$`)},
-	{"a Slack token", "xox", lazy(`^xox[abeoprs]-[A-Za-z0-9-]{10,}$`)},
-	{"a Slack webhook", "https://hooks", lazy(`^https://hooks\.slack\.com/services/\S+`)},
-	{"a GitHub token", "g", lazy(`^(?:gh[opsur]_[A-Za-z0-9]{30,}|github_pat_[A-Za-z0-9_]{30,})$`)},
-	{"a GitLab token", "glpat-", lazy(`^glpat-[A-Za-z0-9_-]{16,}$`)},
-	{"a Hugging Face token", "hf_", lazy(`^hf_[A-Za-z0-9]{20,}$`)},
-	{"a Groq key", "gsk_", lazy(`^gsk_[A-Za-z0-9]{20,}$`)},
-	{"a Perplexity key", "pplx-", lazy(`^pplx-[A-Za-z0-9]{20,}$`)},
-	{"an xAI key", "xai-", lazy(`^xai-[A-Za-z0-9]{20,}$`)},
-	{"a webhook signing secret", "whsec_", lazy(`^whsec_[A-Za-z0-9+/=_-]{16,}$`)},
-	{"a JWT", "eyJ", lazy(`^eyJ[A-Za-z0-9_-]{8,}\.eyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]*$`)},
+	{"an Anthropic key", "sk-ant-", 16, "_-"},
+	{"a Bifrost virtual key", "sk-bf-", 16, "_-"},
+	{"an OpenRouter key", "sk-or-", 16, "_-"},
+	{"a Langfuse key", "sk-lf-", 16, "_-"},
+	{"an OpenAI key", "sk-proj-", 16, "_-"},
+	{"an OpenAI key", "sk-svcacct-", 16, "_-"},
+	{"an OpenAI key", "sk-admin-", 16, "_-"},
+	{"an OpenAI key", "sk-", 20, "_-"},
+	{"an AWS access key id", "AKIA", 16, ""},
+	{"an AWS access key id", "ASIA", 16, ""},
+	{"a Bedrock API key", "ABSK", 40, "+/="},
+	{"a Google API key", "AIza", 30, "_-"},
+	{"a Slack token", "xoxa-", 10, "-"},
+	{"a Slack token", "xoxb-", 10, "-"},
+	{"a Slack token", "xoxe-", 10, "-"},
+	{"a Slack token", "xoxp-", 10, "-"},
+	{"a Slack token", "xoxr-", 10, "-"},
+	{"a Slack token", "xoxs-", 10, "-"},
+	{"a Slack token", "xapp-", 12, "-"},
+	{"a GitHub token", "github_pat_", 30, "_"},
+	{"a GitHub token", "ghp_", 30, ""},
+	{"a GitHub token", "gho_", 30, ""},
+	{"a GitHub token", "ghs_", 30, ""},
+	{"a GitHub token", "ghu_", 30, ""},
+	{"a GitHub token", "ghr_", 30, ""},
+	{"a GitLab token", "glpat-", 16, "_-."},
+	{"a Hugging Face token", "hf_", 20, ""},
+	{"a Groq key", "gsk_", 20, ""},
+	{"a Perplexity key", "pplx-", 20, ""},
+	{"an xAI key", "xai-", 20, ""},
+	{"a Fireworks key", "fw_", 20, ""},
+	{"a Cerebras key", "csk-", 20, ""},
+	{"an NVIDIA key", "nvapi-", 20, "_-"},
+	{"a Replicate token", "r8_", 20, ""},
+	{"a Pinecone key", "pcsk_", 20, "_"},
+	{"a Tavily key", "tvly-", 16, "_-"},
+	{"a Notion token", "ntn_", 20, ""},
+	{"a Linear key", "lin_api_", 20, ""},
+	{"a Stripe key", "sk_live_", 16, ""},
+	{"a Stripe key", "rk_live_", 16, ""},
+	{"a token of HashiCorp Vault", "hvs.", 20, "_-"},
+	{"a webhook signing secret", "whsec_", 16, "+/=_-"},
+	{"an age identity", "AGE-SECRET-KEY-", 20, ""},
+	{"a Slack webhook", "https://hooks.slack.com/services/", 8, "/"},
+	{"a Slack webhook", "https://hooks.slack.com/workflows/", 8, "/"},
+	{"a Discord webhook", "https://discord.com/api/webhooks/", 8, "/_-"},
 }
+
+// shapesBy are the shapes by the first byte of the prefix.
+var shapesBy = func() (by [256][]*shape) {
+	for i := range shapes {
+		c := shapes[i].prefix[0]
+		by[c] = append(by[c], &shapes[i])
+	}
+	return by
+}()
 
 // shapeOf names what a value looks like; empty where it is nothing known.
 func shapeOf(text string) string {
-	text = strings.TrimPrefix(strings.TrimSpace(text), "Bearer ")
-	for i := range shapes {
-		s := &shapes[i]
-		if s.start == "" && !strings.Contains(text, "PRIVATE KEY") && !strings.Contains(text, `"private_key"`) {
-			continue
-		}
-		if strings.HasPrefix(text, s.start) && s.text.MatchString(text) {
+	text = strings.TrimSpace(text)
+	bare := strings.TrimPrefix(text, "Bearer ")
+	if bare == "" {
+		return ""
+	}
+	for _, s := range shapesBy[bare[0]] {
+		if rest, ok := strings.CutPrefix(bare, s.prefix); ok && len(rest) >= s.least && madeOf(rest, s.more) {
 			return s.name
 		}
 	}
-	return ""
-}
-
-// fakeWords are parts of values that documentation has in place of real ones,
-// without the signs between their words.
-var fakeWords = []string{"example", "dummy", "fake", "placeholder", "changeme", "replaceme", "notreal", "notareal", "xxxx", "..."}
-
-var wordSigns = strings.NewReplacer("-", "", "_", "", " ", "")
-
-// looksFake reports whether a value is plainly no real one: a placeholder as
-// documentation has it, or too short and plain to be a key.
-func looksFake(text string) bool {
-	if len(text) < 8 || text[0] == '<' && text[len(text)-1] == '>' {
-		return true
+	if isJWT(bare) {
+		return "a JWT"
 	}
-	lower := strings.ToLower(text)
-	for _, start := range []string{"your-", "your_", "your "} {
-		if strings.Contains(lower, start) {
-			return true
+	if encoded, ok := strings.CutPrefix(text, "Basic "); ok {
+		if pair, err := base64.StdEncoding.DecodeString(encoded); err == nil && bytes.IndexByte(pair, ':') > 0 {
+			return "HTTP basic credentials"
 		}
 	}
-	joined := wordSigns.Replace(lower)
-	for _, word := range fakeWords {
-		if strings.Contains(joined, word) {
-			return true
+	if _, pem := privateKey(text); pem {
+		if strings.Contains(text, `"private_key"`) {
+			return "a Google service account with its private key"
 		}
+		return "a PEM private key"
 	}
-	kinds := 0
-	var seen [256]bool
-	for i := range len(lower) {
-		if !seen[lower[i]] {
-			seen[lower[i]] = true
-			kinds++
-		}
-	}
-	return kinds <= 3 || lower == "password"
-}
-
-// sensitive are the parts of names whose values are credentials.
-var sensitive = lazy(`(?i)auth|token|secret|passw|pwd|api[-_]?key|apikey|access[-_]?key|credential|cookie|private[-_]?key|signature|^key$|[-_]key$`)
-
-// inURL gives the part of a URL that is a credential: the password before its
-// host, or a parameter of a telling name.
-func inURL(text string) string {
-	if !strings.Contains(text, "://") {
-		return ""
-	}
-	u, err := url.Parse(text)
-	if err != nil {
-		return ""
-	}
-	if password, ok := u.User.Password(); ok && password != "" && !looksFake(password) {
-		return "a password"
-	}
-	query := u.Query()
-	for _, name := range slices.Sorted(maps.Keys(query)) {
-		if !sensitive.MatchString(name) || looksFake(query.Get(name)) {
-			continue
-		}
-		if parameter.MatchString(name) {
-			return "the parameter " + name
-		}
-		return "a parameter"
+	if host, _, _ := strings.Cut(strings.TrimPrefix(text, "https://"), "/"); len(host) < len(text) && strings.HasSuffix(host, ".webhook.office.com") {
+		return "a Microsoft Teams webhook"
 	}
 	return ""
 }
 
-// parameter is the form of a name that is printed.
-var parameter = lazy(`^[a-z][a-z_-]{0,31}$`)
+func madeOf(s, more string) bool {
+	for _, c := range []byte(s) {
+		if !('a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9' || strings.IndexByte(more, c) >= 0) {
+			return false
+		}
+	}
+	return true
+}
+
+// isJWT reports whether a text is a JSON Web Token: three parts, the first two
+// of which are JSON objects in base64.
+func isJWT(text string) bool {
+	if !strings.HasPrefix(text, "eyJ") || strings.Count(text, ".") != 2 {
+		return false
+	}
+	parts := strings.Split(text, ".")
+	for i, part := range parts {
+		if !madeOf(part, "_-") || i < 2 && (len(part) < 10 || !strings.HasPrefix(part, "eyJ")) {
+			return false
+		}
+	}
+	return true
+}
+
+// privateKey gives what stands between the lines of a PEM private key in a text,
+// which may be a JSON document that holds it.
+func privateKey(text string) (body string, ok bool) {
+	for {
+		if _, text, ok = strings.Cut(text, "-----BEGIN "); !ok {
+			return "", false
+		}
+		var kind string
+		if kind, text, ok = strings.Cut(text, "-----"); !ok {
+			return "", false
+		}
+		if strings.HasSuffix(kind, "PRIVATE KEY") {
+			body, _, _ = strings.Cut(text, "-----END")
+			return body, true
+		}
+	}
+}

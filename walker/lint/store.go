@@ -1,6 +1,8 @@
 package lint
 
 import (
+	"strings"
+
 	"bifrost-secrets/walker"
 )
 
@@ -9,21 +11,32 @@ type store struct {
 	present bool
 	span    walker.Span
 	kind    string // its type
+	prefix  string // with a slash at its end; empty where the block has none
 	object  walker.Object
 }
 
 const storePath = "config_store.vault_store"
 
-func readStore(doc *walker.Document) (s store) {
-	doc.Each(storePath, func(o walker.Object) {
-		s = store{present: true, span: walker.Span{Start: o.Start, End: o.Start}, object: o}
-		if n := len(o.Members); n > 0 {
-			s.span.End = o.Members[n-1].Value.End
+// readStore reads the block. Where the document has more than one, the last one
+// counts, as it does for the renderer.
+func readStore(o *outline) (s store) {
+	found := o.objects[atVaultStore]
+	if len(found) == 0 {
+		return s
+	}
+	s = store{present: true, object: found[len(found)-1]}
+	s.span = walker.Span{Start: s.object.Start, End: s.object.Start}
+	if n := len(s.object.Members); n > 0 {
+		s.span.End = s.object.Members[n-1].Value.End
+	}
+	if m, ok := find(o.doc, s.object, "type"); ok {
+		s.kind = o.doc.String(m.Value)
+	}
+	if m, ok := find(o.doc, s.object, "prefix"); ok {
+		if text := strings.Trim(o.doc.String(m.Value), "/"); text != "" {
+			s.prefix = text + "/"
 		}
-		if m, ok := doc.Find(o, "type"); ok {
-			s.kind = doc.String(m.Value)
-		}
-	})
+	}
 	return s
 }
 

@@ -1,0 +1,147 @@
+package lint
+
+import (
+	"strconv"
+	"strings"
+	"unicode/utf8"
+
+	"bifrost-secrets/walker"
+)
+
+// leak is a secret that stands in the document in plain text.
+type leak struct {
+	text   string // the secret itself, never to be shown
+	what   string // what the message says it is
+	of     string // which part of the value it is; empty for all of it
+	hint   string
+	fake   bool // plainly a placeholder
+	hashed bool // cannot be read from what stands there, but guessed
+}
+
+func (l *leak) found() bool { return l.text != "" }
+
+const (
+	inPlainText = "a secret in plain text"
+	placeholder = "a placeholder where a secret belongs"
+	storeIt     = `store it, and write "vault.path#key" or "env.NAME" here`
+)
+
+// message says what was found: never any of it, but its kind and its length.
+func (l *leak) message(kind string) string {
+	what := l.what
+	if l.fake {
+		what = placeholder
+		if l.what != inPlainText {
+			what = strings.Replace(l.what, inPlainText, placeholder, 1)
+		}
+	}
+	size := strconv.Itoa(utf8.RuneCountInString(l.text)) + " characters)"
+	switch {
+	case l.of != "" && kind != "":
+		return what + " (" + l.of + ", " + kind + ", " + size
+	case l.of != "":
+		return what + " (" + l.of + ", " + size
+	case kind != "":
+		return what + " (" + kind + ", " + size
+	}
+	return what + " (" + size
+}
+
+// leakIn looks for a secret in the literal that the checker looks at.
+func (c *checker) leakIn(f *walker.Field) leak {
+	l := &c.look
+	whole := leak{text: l.text, what: inPlainText, hint: storeIt}
+	switch l.place {
+	case secretPlace, pathPlace:
+		switch {
+		case l.raw && !l.document && shapeOf(l.text) == "":
+			return leak{} // the rule object-form says what is wrong
+		case f.Object && refers(l.text):
+			return leak{} // so it does here
+		case l.place == pathPlace && isPath(l.text), keyless(l.text):
+			return leak{}
+		}
+		whole.hashed = strings.HasSuffix(f.Entry.Pattern, "admin_password") && isBcrypt(l.text)
+		whole.fake = looksFake(l.text, l.password)
+		return whole
+	case headerPlace:
+		if telling(lastName(f.Path)) {
+			whole.fake = looksFake(l.text, false)
+			return whole
+		}
+	case linePlace:
+		if found := c.line.leak(f, l.text); found.found() {
+			return found
+		}
+	case zonePlace:
+		// Where a name alone says that it is a secret, and that of a pair is often
+		// called key, a placeholder is not worth a word.
+		name := lastName(f.Path)
+		if len(name) > len("key") && telling(name) && plausible(l.text, name) && !looksFake(l.text, isPassword(name)) {
+			return whole
+		}
+	}
+	return openLeak(l.text)
+}
+
+// openLeak finds a secret in a text that may be anything.
+func openLeak(text string) leak {
+	if name, part := inURL(text); part != "" {
+		return leak{
+			text: part, what: "the URL carries " + inPlainText, of: name, fake: looksFake(part, name == "a password"),
+			hint: "store the whole URL and refer to it, or take the secret out of it",
+		}
+	}
+	if shapeOf(text) != "" && !looksFake(text, false) {
+		return leak{text: text, what: inPlainText, hint: storeIt}
+	}
+	return leak{}
+}
+
+// plausible reports whether a text may be a credential where only a name says
+// that it is one.
+func plausible(text, name string) bool {
+	switch {
+	case strings.Contains(text, "://"), isPath(text), numeric(text), text == "true", text == "false":
+		return false
+	case isPassword(name):
+		return true
+	}
+	// A word such as basic or client_credentials says which way is taken.
+	for _, c := range text {
+		if !('a' <= c && c <= 'z' || c == '_' || c == '-') {
+			return strings.IndexByte(text, ' ') < 0 || shapeOf(text) != ""
+		}
+	}
+	return len(text) > 24
+}
+
+func isPassword(name string) bool { return strings.Contains(strings.ToLower(name), "pass") }
+
+// isPath reports whether a text is the path of a file.
+func isPath(text string) bool {
+	for _, start := range []string{"/", "./", "../", "~/"} {
+		if strings.HasPrefix(text, start) {
+			return !strings.ContainsAny(text, "\n{=")
+		}
+	}
+	return !strings.ContainsAny(text, "\n{\"") && (strings.HasSuffix(text, ".json") || strings.HasSuffix(text, ".txt") || strings.HasSuffix(text, ".key"))
+}
+
+// keyless reports whether a text is one of Google's documents that holds no key,
+// but says where to get one.
+func keyless(text string) bool {
+	if text[0] != '{' && !strings.HasPrefix(strings.TrimSpace(text), "{") || strings.Contains(text, `"private_key"`) {
+		return false
+	}
+	return strings.Contains(text, `"external_account"`) || strings.Contains(text, `"impersonated_service_account"`) && !strings.Contains(text, "refresh_token")
+}
+
+func isBcrypt(text string) bool {
+	for _, start := range []string{"$2a$", "$2b$", "$2y$"} {
+		if strings.HasPrefix(text, start) {
+			return len(text) == 60
+		}
+	}
+	return false
+}

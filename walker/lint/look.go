@@ -1,0 +1,141 @@
+package lint
+
+import (
+	"encoding/json"
+	"strings"
+
+	"bifrost-secrets/walker"
+)
+
+// place is what a field is, as far as the rules tell fields apart.
+type place uint8
+
+const (
+	settingPlace place = iota // its value is no secret, but may hold one
+	secretPlace               // its every value is a secret
+	pathPlace                 // a secret, or the path of the file that holds it
+	headerPlace               // whether it is a secret depends on its name
+	linePlace                 // a part of a command line, or of an environment
+	zonePlace                 // a string of a free-form config
+)
+
+// kindOf is what is known of a field by its line of the catalogue.
+type kindOf struct {
+	place    place
+	password bool
+	document bool // the field holds a JSON document, written as one string
+	stored   bool // Bifrost copies it into its config store as it stands
+	plugin   bool // it stands in a plugin
+}
+
+func kindOfEntry(e *walker.Entry) *kindOf {
+	if e == nil {
+		return &kindOf{}
+	}
+	p := e.Pattern
+	return &kindOf{
+		place:    placeOf(e),
+		password: strings.HasSuffix(strings.ToLower(p), "password"),
+		document: strings.Contains(e.Note, "JSON document"),
+		stored:   inConfigStore(p),
+		plugin:   strings.HasPrefix(p, "plugins[]"),
+	}
+}
+
+// inConfigStore reports whether Bifrost copies a field into its config store as
+// it stands, as far as is known: the stores' own settings are what opens them,
+// and of the admin's password a hash is kept.
+func inConfigStore(pattern string) bool {
+	for _, section := range []string{"encryption_key", "config_store.", "logs_store.", "auth_config.", "governance.auth_config."} {
+		if strings.HasPrefix(pattern, section) {
+			return false
+		}
+	}
+	return true
+}
+
+func placeOf(e *walker.Entry) place {
+	p := e.Pattern
+	switch {
+	case e.Form == walker.ZoneForm:
+		return zonePlace
+	case strings.HasSuffix(p, "headers.*"):
+		return headerPlace
+	case strings.HasSuffix(p, ".envs[]"), strings.HasSuffix(p, ".args[]"), strings.HasSuffix(p, ".command"):
+		return linePlace
+	case e.Kind != walker.SecretKind, strings.HasSuffix(p, "url") && !strings.HasSuffix(p, "webhook_url"):
+		return settingPlace
+	case strings.HasSuffix(p, ".credentials_json"), strings.HasSuffix(p, ".credentials"), strings.HasSuffix(p, ".identity"):
+		return pathPlace
+	}
+	return secretPlace
+}
+
+// look is what the rules see in one field. It is taken once, since several rules
+// go by it, and one cause is to give one finding.
+type look struct {
+	*kindOf
+	literal bool   // a text of the document's own stands here
+	text    string // that text
+	raw     bool   // it is the JSON text of an object that is no object form
+	foreign foreign
+	leak    leak
+}
+
+func (c *checker) lookAt(f *walker.Field) {
+	l := &c.look
+	*l = look{kindOf: c.kinds[f.Entry]}
+	if l.kindOf == nil {
+		l.kindOf = kindOfEntry(f.Entry)
+		c.kinds[f.Entry] = l.kindOf
+	}
+	if f.Entry == nil {
+		return
+	}
+	if l.place == linePlace {
+		defer c.line.next(f)
+	}
+	switch f.What {
+	case walker.Literal, walker.Other:
+		l.literal, l.text = true, f.Text()
+		l.raw = f.Object && l.text == string(c.doc.Text(spanOf(f)))
+	case walker.Ref:
+		if f.Object && f.Entry.Kind == walker.SecretKind {
+			l.leak = besideReference(decodeObject(c.doc.Text(spanOf(f))))
+		}
+		return
+	}
+	if !l.literal || l.text == "" {
+		return
+	}
+	if !l.raw && !(f.Object && refers(l.text)) { // of which the rule object-form has more to say
+		l.foreign = foreignIn(l.text, l.place, f.Entry.Kind)
+	}
+	if !l.foreign.found() && !c.store.holds(f.Start) {
+		l.leak = c.leakIn(f)
+	}
+}
+
+// besideReference finds a secret in the value of an object that refers to
+// another one, as an API may give it.
+func besideReference(o object, ok bool) leak {
+	if !ok || o.Value == "" || refers(o.Value) || walker.IsMasked(o.Value) || o.Value == o.EnvVar || o.Value == o.Ref {
+		return leak{}
+	}
+	return leak{text: o.Value, what: "a secret in plain text beside the reference", fake: looksFake(o.Value, false), hint: `write the reference alone, as a string`}
+}
+
+// object is the object form of a value.
+type object struct {
+	Value   string `json:"value"`
+	Ref     string `json:"ref"`
+	Type    string `json:"type"`
+	EnvVar  string `json:"env_var"`
+	FromEnv bool   `json:"from_env"`
+}
+
+// decodeObject reads an object form as Bifrost does; it gives false where Bifrost
+// cannot, since a member is of the wrong type.
+func decodeObject(raw []byte) (o object, ok bool) {
+	return o, json.Unmarshal(raw, &o) == nil
+}

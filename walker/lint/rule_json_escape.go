@@ -1,0 +1,28 @@
+package lint
+
+import "bifrost-secrets/walker"
+
+var jsonEscape = Rule{
+	ID: "json-escape", Severity: Error,
+	Summary: "an escape that Bifrost cannot decode",
+	field: func(c *checker, f *walker.Field) {
+		if !f.Misread {
+			return
+		}
+		sees := "the raw text, with quotes and backslashes"
+		if raw := string(c.doc.Text(spanOf(f))); f.What == walker.Ref && isASCII(raw) {
+			sees = raw + ", with quotes and backslashes"
+		}
+		c.at(f, `write / and not \/, and the character itself in place of a pair of \u escapes`,
+			`an escape that Bifrost cannot decode (\/ or a pair of surrogates); it would take `+sees+`, for the value`).replace(f.Text())
+	},
+}
+
+func isASCII(s string) bool {
+	for _, c := range []byte(s) {
+		if c < ' ' || c > '~' {
+			return false
+		}
+	}
+	return true
+}

@@ -1,0 +1,121 @@
+package lint
+
+import (
+	"cmp"
+	"strings"
+
+	"bifrost-secrets/walker"
+)
+
+var objectForm = Rule{
+	ID: "object-form", Severity: Warning,
+	Summary: "an object that versions of Bifrost read in different ways, or take for empty",
+	field: func(c *checker, f *walker.Field) {
+		if f.Entry == nil || !f.Object || f.What == walker.Masked {
+			return
+		}
+		o, ok := decodeObject(c.doc.Text(spanOf(f)))
+		switch {
+		case !ok:
+			c.at(f, "write a plain string", "a member of the object has the wrong type; Bifrost takes the object's JSON text for the value").Severity = Error
+		case f.What == walker.Broken:
+			c.brokenObject(f, o)
+		case f.What == walker.Ref:
+			c.referringObject(f, o)
+		case c.look.raw:
+			c.documentObject(f)
+		default:
+			c.literalObject(f, o)
+		}
+	},
+}
+
+// brokenObject reports an object that names no reference although one is meant.
+func (c *checker) brokenObject(f *walker.Field, o object) {
+	r := f.Err.(*walker.ReferenceError)
+	message := r.Reason
+	if !strings.HasSuffix(message, "for empty") {
+		message += "; Bifrost would take it for empty"
+	}
+	found := c.at(f, r.Hint, message)
+	found.Severity = Error
+	if ref := o.meant(); ref != "" {
+		found.Hint = "write the string " + quoted(ref)
+		found.replace(ref)
+	}
+}
+
+// meant gives the reference that an object can only mean, if there is just one.
+func (o *object) meant() string {
+	text := ""
+	for _, one := range []string{o.Ref, o.Value, o.EnvVar} {
+		if text != "" && one != "" && one != text {
+			return ""
+		}
+		text = cmp.Or(text, one)
+	}
+	if text == o.Value && !refers(text) || shapeOf(text) != "" {
+		return "" // this may be the secret itself
+	}
+	kind := strings.ToLower(o.Type)
+	if kind == "" && o.EnvVar != "" {
+		kind = "env"
+	}
+	if kind != "" && !strings.HasPrefix(text, kind+".") {
+		text = kind + "." + text
+	}
+	if !sound(text) || kind != "" && !strings.HasPrefix(text, kind+".") {
+		return ""
+	}
+	return text
+}
+
+// referringObject reports an object that is a reference, if not to every version.
+func (c *checker) referringObject(f *walker.Field, o object) {
+	if !f.Disputed {
+		return
+	}
+	found := c.at(f, "write the string "+quoted(f.Ref.String()), "versions of Bifrost read this object in different ways; some would use its text as the value")
+	if o.Type != "" && o.Ref != "" {
+		// The form that newer versions write themselves.
+		found.Severity = Note
+		found.Message = "Bifrost up to 1.5 does not know this object as a reference, and would use its text as the value"
+	}
+	found.replace(f.Ref.String())
+}
+
+// documentObject reports an object that stands where its text should.
+func (c *checker) documentObject(f *walker.Field) {
+	found := c.at(f, "write the text as a plain string", "a JSON object where a string should stand; some versions of Bifrost lose it, others use its text")
+	found.Severity = Error
+	if c.look.document && strings.Contains(c.look.text, ":") {
+		found.Hint = "write the document as one string, with its quotes escaped, or better a reference"
+		found.replace(c.look.text)
+	}
+}
+
+// literalObject reports an object whose value is taken as it stands, where that
+// was not meant, or is not so for every version.
+func (c *checker) literalObject(f *walker.Field, o object) {
+	switch text := c.look.text; {
+	case o.Type != "" && o.Type != "env" && o.Type != "vault" && o.Type != "plain_text":
+		found := c.at(f, "known types are env, vault and plain_text", "the object has a type that Bifrost does not know; it takes the value as it stands")
+		if o.Ref != "" {
+			found.Severity = Error
+			found.Message += ", and not the reference"
+		}
+		if ref := o.meant(); ref != "" && (strings.EqualFold(o.Type, "env") || strings.EqualFold(o.Type, "vault")) {
+			found.Hint = "write the string " + quoted(ref)
+			found.replace(ref)
+		}
+	case o.Ref != "":
+		c.at(f, "keep either the value or the reference, and write it as a string", "the object has a value and a reference, and Bifrost takes the value").Severity = Error
+	case refers(text) && o.Type != "plain_text":
+		c.at(f, "write the string "+quoted(text)+" if a reference is meant", "Bifrost takes the value of this object for a text, and not for a reference").Severity = Error
+	case refers(text):
+		c.at(f, "store the text in a secret, and refer to that", "a text that looks like a reference; Bifrost takes it for one as soon as it reads it from its database")
+	case f.Disputed:
+		found := c.at(f, "write the text as a plain string", "versions of Bifrost read this object in different ways; some would use its text as the value")
+		found.replace(text)
+	}
+}

@@ -1,0 +1,61 @@
+package lint
+
+import (
+	"bytes"
+	"slices"
+	"strconv"
+
+	"bifrost-secrets/walker"
+)
+
+var pluginVersion = Rule{
+	ID: "plugin-version", Severity: Warning,
+	Summary: `a plugin with secrets that lacks "version": 2`,
+	document: func(c *checker) {
+		if len(c.facts.plugins) == 0 || c.storeOff() {
+			return
+		}
+		objects := c.outline.objects[atPlugin]
+		paths := pathsOfObjects(c.doc, objects)
+		for _, o := range objects {
+			if !c.facts.inPlugin(o) {
+				continue
+			}
+			path := paths[o.Start]
+			m, ok := find(c.doc, o, "version")
+			if !ok {
+				c.report(path, opening(o), `add "version": 2`,
+					"the plugin "+quoted(c.nameOf(o))+` has no "version": 2; Bifrost ignores its config after the first start, and so every rotated secret`).Fix = c.insertVersion(o)
+				continue
+			}
+			if n, err := strconv.Atoi(string(c.doc.Text(m.Value))); err == nil && n < 2 {
+				c.report(path, m.Value, "write 2 or more", "version "+strconv.Itoa(n)+" is not above 1; Bifrost ignores the plugin's config after the first start, and so every rotated secret").
+					Fix = &Edit{m.Value, "2"}
+			}
+		}
+	},
+}
+
+func (c *checker) nameOf(o walker.Object) string {
+	if m, ok := find(c.doc, o, "name"); ok {
+		return c.doc.String(m.Value)
+	}
+	return ""
+}
+
+// inPlugin reports whether a field that changes with a secret stands in the
+// plugin.
+func (a *facts) inPlugin(o walker.Object) bool {
+	i, _ := slices.BinarySearch(a.plugins, o.Start)
+	return i < len(a.plugins) && len(o.Members) > 0 && a.plugins[i] < o.Members[len(o.Members)-1].Value.End
+}
+
+// insertVersion puts the member before the others, spaced as the first of them.
+func (c *checker) insertVersion(o walker.Object) *Edit {
+	at := o.Members[0].Name.Start
+	space := c.doc.Text(walker.Span{Start: o.Start + 1, End: at})
+	if !bytes.ContainsAny(space, "\r\n") {
+		space = []byte(" ")
+	}
+	return &Edit{walker.Span{Start: at, End: at}, `"version": 2,` + string(space)}
+}

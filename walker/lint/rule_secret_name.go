@@ -1,0 +1,26 @@
+package lint
+
+import "bifrost-secrets/walker"
+
+var secretName = Rule{
+	ID: "secret-name", Severity: Error,
+	Summary: "a path that the backend cannot have",
+	field: func(c *checker, f *walker.Field) {
+		if f.Entry == nil || f.What != walker.Ref || f.Ref.Scheme != walker.Vault || c.store.kind == "" || c.store.holds(f.Start) {
+			return
+		}
+		if templated(f.Ref) {
+			return // the rule reference-syntax says what is wrong
+		}
+		loose := c.look.place == zonePlace
+		if loose && hostLike(f.Ref.String()) {
+			return // so it does here
+		}
+		if err := walker.CheckName(c.store.kind, f.Ref.Name); err != nil {
+			found := c.at(f, err.(*walker.ReferenceError).Hint, err.Error())
+			if loose {
+				found.Hint += unlessLiteral
+			}
+		}
+	},
+}

@@ -1,0 +1,23 @@
+package lint
+
+import (
+	"strings"
+
+	"bifrost-secrets/walker"
+)
+
+var unknownPlace = Rule{
+	ID: "unknown-place", Severity: Warning,
+	Summary: "what looks like a reference stands outside of every field that takes one",
+	field: func(c *checker, f *walker.Field) {
+		// What cannot be a reference, or has space in it, is prose that happens to
+		// begin so.
+		if f.Entry != nil || f.What != walker.Ref || c.store.holds(f.Start) || strings.ContainsAny(f.Ref.String(), " \t") {
+			return
+		}
+		found := c.at(f, "check the spelling of the members above it, or move it", "looks like a reference, but no field that takes one is known here; nothing resolves it")
+		if hostLike(f.Ref.String()) {
+			found.Severity = Note
+		}
+	},
+}

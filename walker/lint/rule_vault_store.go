@@ -1,0 +1,177 @@
+package lint
+
+import (
+	"slices"
+	"strings"
+
+	"bifrost-secrets/walker"
+)
+
+var vaultStore = Rule{
+	ID: "vault-store", Severity: Error,
+	Summary: "a vault_store block that cannot work, or that holds credentials",
+	field: func(c *checker, f *walker.Field) {
+		l := &c.look
+		if f.Entry == nil || !c.store.holds(f.Start) || !l.literal || l.text == "" || l.foreign.found() {
+			return
+		}
+		const hint = "write env.NAME, or let the platform give the process a role"
+		if f.Entry.Kind == walker.SecretKind {
+			if l.place == pathPlace && (isPath(l.text) || keyless(l.text) || strings.HasSuffix(f.Entry.Pattern, ".identity") && shapeOf(l.text) == "") {
+				return // the path of a file
+			}
+			found := leak{text: l.text, what: vaultCredential}
+			c.at(f, hint, found.message(shapeOf(l.text)))
+			return
+		}
+		if found := openLeak(l.text); found.found() {
+			found.what = strings.Replace(found.what, inPlainText, vaultCredential, 1)
+			c.at(f, hint, found.message(shapeOf(found.text)))
+		}
+	},
+	document: func(c *checker) {
+		if c.store.present {
+			c.storeMembers()
+			c.storeBlock()
+		}
+	},
+}
+
+const vaultCredential = "a credential of the vault in plain text"
+
+// storeTypes are the types that are known, with the names of their blocks; the
+// settings of each are the lines of the catalogue.
+var storeTypes = map[string]string{
+	"aws-secrets-manager": "aws", "gcp-secret-manager": "gcp", "hashicorp-vault": "hashicorp", "file": "file",
+}
+
+var (
+	storeKinds   = sortedKeys(storeTypes)
+	storeMembers = func() []string {
+		all := []string{"access_mode", "enabled", "prefix", "type"}
+		for _, block := range storeTypes {
+			all = append(all, block)
+		}
+		slices.Sort(all)
+		return all
+	}()
+)
+
+func sortedKeys(m map[string]string) []string {
+	var all []string
+	for key := range m {
+		all = append(all, key)
+	}
+	slices.Sort(all)
+	return all
+}
+
+// settingsOf gives the settings that a block may have.
+func settingsOf(block string) []string {
+	var all []string
+	for _, e := range walker.Catalogue() {
+		if key, ok := strings.CutPrefix(e.Pattern, storePath+"."+block+"."); ok {
+			all = append(all, key)
+		}
+	}
+	slices.Sort(all)
+	return all
+}
+
+// storeMembers looks at the block's own members.
+func (c *checker) storeMembers() {
+	o := c.store.object
+	for _, m := range o.Members {
+		if name := c.doc.String(m.Name); !slices.Contains(storeMembers, strings.ToLower(name)) {
+			c.report(storePath+"."+name, m.Name, "known are "+strings.Join(storeMembers, ", "), "vault_store has no member "+quoted(name)).Severity = Warning
+		}
+	}
+	known := "known are " + strings.Join(storeKinds, ", ")
+	if m, ok := find(c.doc, o, "type"); !ok {
+		c.report(storePath+".type", opening(o), known, "vault_store has no type")
+	} else if _, ok := storeTypes[c.store.kind]; !ok {
+		c.report(storePath+".type", m.Value, known, "unknown vault_store type "+quoted(c.store.kind))
+	}
+	enabled, hasEnabled := find(c.doc, o, "enabled")
+	on := hasEnabled && string(c.doc.Text(enabled.Value)) == "true"
+	if !on && c.facts.vault {
+		span := opening(o)
+		if hasEnabled {
+			span = enabled.Value
+		}
+		c.report(storePath+".enabled", span, `write "enabled": true`, "vault_store is not enabled, but there are vault. references")
+	}
+	c.accessMode(o, on)
+}
+
+// accessMode looks at what read_and_write needs: a store that is on, and one
+// whose backend takes new secrets.
+func (c *checker) accessMode(o walker.Object, on bool) {
+	m, ok := find(c.doc, o, "access_mode")
+	if !ok {
+		return
+	}
+	const path = storePath + ".access_mode"
+	switch mode := c.doc.String(m.Value); {
+	case mode == "read_only", mode == "":
+	case mode != "read_and_write":
+		c.report(path, m.Value, "write read_only or read_and_write", "unknown access_mode "+quoted(mode))
+	case !on:
+		c.report(path, m.Value, `write "enabled": true`, "read_and_write without a vault_store that is enabled: nothing is ever written").Severity = Warning
+	case c.text("config_store", "type") == "sqlite":
+		c.report(path, m.Value, "use a postgres config store, or read_only", "read_and_write wants a postgres config store: the references to what is written are kept there").Severity = Warning
+	}
+}
+
+// storeBlock looks at the block of the type that is chosen.
+func (c *checker) storeBlock() {
+	block := storeTypes[c.store.kind]
+	if block == "" {
+		return
+	}
+	path, here := storePath+"."+block, opening(c.store.object)
+	known := settingsOf(block)
+	has := map[string]walker.Member{}
+	for _, o := range c.outline.objects[atVaultBlock] {
+		if m, ok := find(c.doc, c.store.object, block); !ok || m.Value.Start != o.Start {
+			continue
+		}
+		here = opening(o)
+		for _, m := range o.Members {
+			name := c.doc.String(m.Name)
+			if !slices.Contains(known, strings.ToLower(name)) {
+				c.report(path+"."+name, m.Name, "known are "+strings.Join(known, ", "), block+" has no setting "+quoted(name)).Severity = Warning
+			}
+			if text := string(c.doc.Text(m.Value)); text != `""` && text != "null" {
+				has[strings.ToLower(name)] = m
+			}
+		}
+	}
+	wants := func(one, other, hint string) {
+		m, ok := has[one]
+		if _, both := has[other]; ok && !both {
+			c.report(path+"."+one, m.Name, hint, one+" without "+other)
+		}
+	}
+	const both = "set both, or neither"
+	switch block {
+	case "aws":
+		wants("access_key_id", "secret_access_key", both)
+		wants("secret_access_key", "access_key_id", both)
+		wants("session_token", "access_key_id", "set access_key_id and secret_access_key too")
+		if _, ok := has["region"]; !ok && !c.anySet("AWS_REGION", "AWS_DEFAULT_REGION") {
+			c.report(path, here, "set region, or AWS_REGION where it runs", "no region is set; it must come from the environment, a profile or the instance").Severity = Note
+		}
+	case "hashicorp":
+		wants("role_id", "secret_id", both)
+		wants("secret_id", "role_id", both)
+	case "gcp":
+		if _, ok := has["project_id"]; !ok {
+			c.report(path, here, "set project_id", "gcp has no project_id")
+		}
+	case "file":
+		if _, ok := has["path"]; !ok {
+			c.report(path, here, "set path to a directory or a JSON file", "file has no path")
+		}
+	}
+}
