@@ -30,6 +30,7 @@ type Problem struct {
 	Kind      sources.Kind `json:"kind,omitempty"` // the kind of the source's failure
 	Places    []Place      `json:"places,omitempty"`
 	Invalid   bool         `json:"-"` // the document or the settings are wrong, not a reference
+	Secret    string       `json:"-"` // the secret of which another value would mend it; empty where none would
 }
 
 // Problems are all the reasons at once. As an error it prints one a line.

@@ -24,17 +24,36 @@ type Rendering struct {
 	values []value
 }
 
+// Values are the answers of a source, by the name of the secret.
+type Values map[string]sources.Result
+
 // Resolve fetches every secret of the plan in one Fetch and checks every value
 // against every field that it goes to. source may be nil where the plan has no
 // secrets. Everything that fails is reported together, as *Problems, and then
-// there is no Rendering.
+// the Rendering has its Versions and nothing that could be written.
 func (p *Plan) Resolve(ctx context.Context, source sources.Source) (*Rendering, error) {
-	r := &Rendering{Plan: p, Versions: map[string]string{}, Notes: p.Notes, values: make([]value, len(p.wants))}
-	var results map[string]sources.Result
-	if len(p.Secrets) > 0 {
-		results = source.Fetch(ctx, p.Secrets)
+	r, problems := p.Render(p.Fetch(ctx, source))
+	if problems != nil {
+		return r, problems
 	}
-	for name, res := range results {
+	return r, nil
+}
+
+// Fetch asks for every secret of the plan in one Fetch of the source, which may
+// be nil where the plan has no secrets.
+func (p *Plan) Fetch(ctx context.Context, source sources.Source) Values {
+	if len(p.Secrets) == 0 {
+		return nil
+	}
+	return source.Fetch(ctx, p.Secrets)
+}
+
+// Render puts values in their places and checks each against every field that
+// it goes to. Where anything fails the Rendering has its Versions alone, and
+// every Problem that another value of a secret would mend names that secret.
+func (p *Plan) Render(values Values) (*Rendering, *Problems) {
+	r := &Rendering{Plan: p, Versions: map[string]string{}, Notes: p.Notes, values: make([]value, len(p.wants))}
+	for name, res := range values {
 		if res.Version != "" {
 			r.Versions[name] = res.Version
 		}
@@ -42,7 +61,7 @@ func (p *Plan) Resolve(ctx context.Context, source sources.Source) (*Rendering, 
 	c := collector{plan: p, faults: make([]*sources.Error, len(p.wants))}
 	parsed := map[int]*fragments{}
 	for i, w := range p.wants {
-		text, err := p.value(w, results, parsed)
+		text, err := p.value(w, values, parsed)
 		if err != nil {
 			c.faults[i] = err
 			continue
@@ -51,11 +70,14 @@ func (p *Plan) Resolve(ctx context.Context, source sources.Source) (*Rendering, 
 	}
 	clear(parsed) // the documents are not needed any more, their parts are copies
 	c.collect(r)
-	return r, c.problems(p.Document.Name).orNil()
+	if len(c.list) > 0 {
+		return &Rendering{Plan: p, Versions: r.Versions}, c.problems(p.Document.Name)
+	}
+	return r, nil
 }
 
 // value finds the text that a reference stands for.
-func (p *Plan) value(w want, results map[string]sources.Result, parsed map[int]*fragments) ([]byte, *sources.Error) {
+func (p *Plan) value(w want, results Values, parsed map[int]*fragments) ([]byte, *sources.Error) {
 	if w.secret < 0 {
 		text, ok := p.getenv(w.ref.Name)
 		if !ok { // it was set when the plan was made
@@ -142,6 +164,9 @@ func (c *collector) add(key faultKey, one Problem, e *edit) {
 	if !ok {
 		i = len(c.list)
 		c.byKey[key] = i
+		if w := c.plan.wants[e.want]; w.secret >= 0 {
+			one.Secret = c.plan.Secrets[w.secret]
+		}
 		if one.Code != "" {
 			one.Reason += " (" + one.Code + ")"
 		}
