@@ -1,0 +1,70 @@
+// Package watch keeps what was rendered fresh: it refreshes on a tick, a flush
+// or a changed file, keeps the last good result when a refresh fails, and hands
+// what changed to whatever makes a running Bifrost use it.
+package watch
+
+import (
+	"context"
+
+	"bifrost-secrets/render"
+)
+
+// Trigger says why a refresh was made.
+type Trigger string
+
+// The triggers.
+const (
+	Start     Trigger = "start"     // the first render
+	Tick      Trigger = "tick"      // the interval has passed
+	Flush     Trigger = "flush"     // somebody asked over HTTP
+	Signal    Trigger = "signal"    // SIGHUP
+	File      Trigger = "file"      // the config or a file source has changed
+	Notify    Trigger = "notify"    // another member of the cluster was flushed
+	Retry     Trigger = "retry"     // the refresh before has failed
+	Restarted Trigger = "restarted" // Bifrost was started anew
+)
+
+// State says what became of a value on its way to a running Bifrost.
+type State string
+
+// The states of a value.
+const (
+	Verified        State = "verified"         // Bifrost has it: read back, as far as it shows it
+	Unverifiable    State = "unverifiable"     // Bifrost was given it, and shows too little of it to tell
+	InForce         State = "in force"         // Bifrost was started with it
+	Handed          State = "handed over"      // the command was run, or the file written for others to take
+	RestartRequired State = "restart required" // no way to hand it over but a restart that we may not make
+	Refused         State = "refused"          // it must not change: an encryption key
+	Failed          State = "failed"           // to be tried again
+)
+
+// Update is what a refresh has brought.
+type Update struct {
+	Trigger   Trigger
+	Rendering *render.Rendering
+	Before    *render.Rendering // what was in force; nil at the first
+	// Changed are the fields to hand over. After a restart of Bifrost they are
+	// all the fields that are resolved here: its database may hold older values.
+	Changed []render.Change
+	// Edited reports that the document itself is another one, beside the values
+	// of its references.
+	Edited bool
+}
+
+// Outcome is what became of one field. It holds no value.
+type Outcome struct {
+	Path   string
+	State  State
+	Reason string // why it is not in force; lower case, no full stop; empty where it is
+	Hint   string
+}
+
+// Applier makes a running Bifrost use what was rendered and published.
+type Applier interface {
+	// Kind is the word for logs and metrics: api, restart, command, none.
+	Kind() string
+	// Apply hands an update over and tells of each changed field what became of
+	// it. What Failed is handed over again with the next update, or by itself
+	// after a while. It returns when ctx ends, with Failed for the rest.
+	Apply(ctx context.Context, u Update) []Outcome
+}

@@ -1,0 +1,55 @@
+package watch
+
+import "time"
+
+// Status is what may be seen of a watcher from outside. It holds no value of a
+// secret.
+type Status struct {
+	Version    string            `json:"version"` // of this program
+	Source     string            `json:"source,omitempty"`
+	Config     string            `json:"config"`
+	Out        string            `json:"out"`
+	Mode       string            `json:"mode"`
+	Apply      string            `json:"apply"`
+	Ready      bool              `json:"ready"`
+	NotReady   string            `json:"not_ready,omitempty"` // why it is not
+	Last       *Attempt          `json:"last_refresh,omitempty"`
+	Success    time.Time         `json:"last_success"`
+	Next       time.Time         `json:"next_refresh"`
+	References []ReferenceStatus `json:"references"`
+	Problems   []string          `json:"problems"` // of the last refresh, a line each
+	Bifrost    *BifrostStatus    `json:"bifrost,omitempty"`
+}
+
+// Attempt is one refresh.
+type Attempt struct {
+	Trigger Trigger       `json:"trigger"`
+	At      time.Time     `json:"at"`
+	Took    time.Duration `json:"took_ns"`
+	Result  string        `json:"result"` // unchanged, changed, partly failed, failed
+	Calls   int           `json:"calls"`
+}
+
+// ReferenceStatus is what is known of one reference.
+type ReferenceStatus struct {
+	Path        string    `json:"path"`
+	Reference   string    `json:"reference"`
+	Secret      string    `json:"secret,omitempty"`
+	Version     string    `json:"version,omitempty"`
+	Fetched     time.Time `json:"fetched_at"` // when the value in force last came from the source
+	Age         int64     `json:"age_seconds"`
+	Fresh       bool      `json:"fresh"` // the last refresh has brought it
+	State       State     `json:"state"`
+	Reason      string    `json:"reason,omitempty"`
+	Fingerprint string    `json:"fingerprint"` // keyed, with a key of this process: equal values have equal ones
+}
+
+// BifrostStatus is what is known of the supervised process or of the Bifrost
+// that is spoken to.
+type BifrostStatus struct {
+	PID      int       `json:"pid,omitempty"`
+	Started  time.Time `json:"started,omitzero"`
+	Restarts int       `json:"restarts"`
+	API      string    `json:"api,omitempty"`     // its address
+	Version  string    `json:"version,omitempty"` // as its API tells
+}
