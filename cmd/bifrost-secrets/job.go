@@ -28,36 +28,63 @@ type job struct {
 	mode       string
 	timeout    time.Duration
 	awsBatch   string
+	accessMode string
 
 	doc   *walker.Document
 	store *render.VaultStore
 	plan  *render.Plan
 }
 
+// flags are those of the commands that render, or say what rendering would do.
 func (j *job) flags(cmd *cobra.Command) {
+	j.storeFlags(cmd)
+	cmd.Flags().StringVar(&j.mode, "mode", string(render.Inline), "inline: values in the file; env: env.NAME in the file, values in the environment")
+	complete(cmd, "mode", "inline", "env")
+}
+
+// complete names the words that a flag takes to the completion of shells.
+func complete(cmd *cobra.Command, flag string, words ...string) {
+	_ = cmd.RegisterFlagCompletionFunc(flag, cobra.FixedCompletions(words, cobra.ShellCompDirectiveNoFileComp)) // fails for unknown flags alone
+}
+
+// storeFlags are those of every command that asks a backend.
+func (j *job) storeFlags(cmd *cobra.Command) {
+	j.mode = string(render.Inline)
 	f := cmd.Flags()
 	f.StringVarP(&j.config, "config", "c", "config.json", "the config.json to read; - is the standard input")
 	f.StringVar(&j.vaultStore, "vault-store", "", "`file` with a vault_store block, in place of the config's own")
 	f.StringVar(&j.vaultType, "vault-type", "", "vault_store `type`, in place of a block: file, aws-secrets-manager")
 	f.StringArrayVar(&j.vaultSet, "vault-set", nil, "a setting for --vault-type, as `key=value`; credentials as key=env.NAME; repeatable")
 	f.StringArrayVar(&j.literal, "literal", nil, "JSON `path` of a string that only looks like a reference; repeatable")
-	f.StringVar(&j.mode, "mode", string(render.Inline), "inline: values in the file; env: env.NAME in the file, values in the environment")
 	f.DurationVar(&j.timeout, "timeout", 30*time.Second, "how long fetching may take in all")
 	f.StringVar(&j.awsBatch, "aws-batch", "auto", "auto: BatchGetSecretValue where it is allowed; off: one GetSecretValue a secret")
-	complete := func(words ...string) cobra.CompletionFunc {
-		return cobra.FixedCompletions(words, cobra.ShellCompDirectiveNoFileComp)
-	}
 	var types []string
 	for _, b := range backends {
 		types = append(types, b.Type)
 	}
-	for name, words := range map[string][]string{"mode": {"inline", "env"}, "aws-batch": {"auto", "off"}, "vault-type": types} {
-		_ = cmd.RegisterFlagCompletionFunc(name, complete(words...)) // fails for unknown flags alone
-	}
+	complete(cmd, "vault-type", types...)
+	complete(cmd, "aws-batch", "auto", "off")
+}
+
+// writeFlags are those of the commands that write to a store.
+func (j *job) writeFlags(cmd *cobra.Command) {
+	j.storeFlags(cmd)
+	cmd.Flags().StringVar(&j.accessMode, "access-mode", "", "in place of the block's own: read_only or read_and_write")
+	complete(cmd, "access-mode", render.ReadOnly, render.ReadAndWrite)
 }
 
 // prepare reads the document and makes the plan.
 func (j *job) prepare() error {
+	err := j.read()
+	if err != nil {
+		return err
+	}
+	j.plan, err = render.NewPlan(j.doc, j.store, render.Options{Mode: render.Mode(j.mode), Literal: j.literal, Getenv: j.p.getenv})
+	return err
+}
+
+// read reads the document, and finds the block that says where its secrets are.
+func (j *job) read() error {
 	if err := j.checkFlags(); err != nil {
 		return err
 	}
@@ -82,10 +109,9 @@ func (j *job) prepare() error {
 	default:
 		j.store, err = render.StoreFromDocument(j.doc)
 	}
-	if err != nil {
-		return err
+	if err == nil && j.store != nil && j.accessMode != "" {
+		j.store.AccessMode = j.accessMode
 	}
-	j.plan, err = render.NewPlan(j.doc, j.store, render.Options{Mode: render.Mode(j.mode), Literal: j.literal, Getenv: j.p.getenv})
 	return err
 }
 
@@ -112,6 +138,25 @@ func (j *job) open(ctx context.Context) (sources.Source, error) {
 	if j.store == nil || !j.store.Enabled {
 		return nil, nil
 	}
+	return j.store.Open(ctx, backends, j.sourceOptions())
+}
+
+// openStore makes the source of a command that writes to it.
+func (j *job) openStore(ctx context.Context) (sources.Store, error) {
+	if j.store == nil || !j.store.Enabled {
+		return nil, notEnabled(exitUsage)
+	}
+	return j.store.OpenStore(ctx, backends, j.sourceOptions())
+}
+
+func notEnabled(code int) error {
+	return &failure{
+		reason: render.NotEnabled, hint: `give config_store a vault_store block with "enabled": true, or name one with --vault-store or --vault-type`,
+		code: code,
+	}
+}
+
+func (j *job) sourceOptions() sources.Options {
 	// Paths in the block start from the file that they stand in.
 	dir := ""
 	switch {
@@ -120,13 +165,13 @@ func (j *job) open(ctx context.Context) (sources.Source, error) {
 	case j.vaultType == "" && j.config != "-":
 		dir = filepath.Dir(j.config)
 	}
-	return j.store.Open(ctx, backends, sources.Options{
+	return sources.Options{
 		Getenv:   j.p.getenv,
 		Warn:     func(text string) { j.p.note(text, "") },
 		Log:      j.p.log(),
 		BatchOff: j.awsBatch == "off",
 		Dir:      dir,
-	})
+	}
 }
 
 // resolve fetches and checks every value. The deadline is on the whole of it.
