@@ -90,7 +90,7 @@ func (d *document) load(ctx context.Context) (map[string]gjson.Result, string, e
 // value gives the text of the value of name.
 func (d *document) value(values map[string]gjson.Result, name string) (string, error) {
 	if name == "" {
-		return "", &sources.Error{Kind: sources.BadName, Message: "the name of a secret cannot be empty"}
+		return "", &sources.Error{Kind: sources.BadName, Message: "the name of a secret cannot be empty", Hint: "a name is a key of the JSON object"}
 	}
 	v, ok := values[name]
 	if !ok {
