@@ -1,12 +1,17 @@
 package file
 
 import (
+	"bytes"
 	"encoding/json"
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 	"time"
+
+	"filippo.io/age"
+	"filippo.io/age/armor"
 
 	"bifrost-secrets/sources"
 	"bifrost-secrets/sources/sourcetest"
@@ -16,9 +21,12 @@ import (
 func lacks(more map[sourcetest.Ability]string) map[sourcetest.Ability]string {
 	const local = "there is no server: a file is there or it is not"
 	all := map[sourcetest.Ability]string{
-		sourcetest.Writing:    "only reading is tested here",
 		sourcetest.Throttling: local, sourcetest.Hanging: local, sourcetest.Breaking: local, sourcetest.Counting: local,
-		sourcetest.Expiring: "an age identity does not expire",
+		sourcetest.Expiring:     "an age identity does not expire",
+		sourcetest.Rotation:     "a file is not rotated by anybody whom we could ask",
+		sourcetest.VersionCount: "a file has one version",
+		sourcetest.Recovery:     "what is deleted is gone",
+		sourcetest.WriteDenial:  "file modes do not stop root: see TestWriteDenied",
 	}
 	for ability, reason := range more {
 		all[ability] = reason
@@ -40,7 +48,23 @@ func startAt(t *testing.T, settings map[string]string, o sources.Options, seed f
 		}
 		return s
 	}
-	return &sourcetest.Backend{Source: again(), Again: again, Seed: seed}
+	return &sourcetest.Backend{Source: again(), Again: again, Seed: seed, Metadata: func() string {
+		dir := settings["path"]
+		prefix := ""
+		if info, err := os.Stat(dir); err == nil && !info.IsDir() {
+			prefix = "." + filepath.Base(dir)
+			dir = filepath.Dir(dir)
+		}
+		all := ""
+		for _, name := range []string{prefix + indexSuffix, prefix + lockSuffix} {
+			b, err := os.ReadFile(filepath.Join(dir, name))
+			if err != nil {
+				t.Error(err)
+			}
+			all += string(b)
+		}
+		return all
+	}}
 }
 
 func TestDirectoryConformance(t *testing.T) {
@@ -83,22 +107,27 @@ func TestDirectoryConformance(t *testing.T) {
 func TestDocumentConformance(t *testing.T) {
 	start := func(t *testing.T, o sources.Options, settings map[string]string, encrypt func(string) string) *sourcetest.Backend {
 		settings["path"] = filepath.Join(t.TempDir(), "secrets.json")
-		all := map[string]json.RawMessage{}
-		save := func() {
+		save := func(all map[string]json.RawMessage) {
 			b, err := json.MarshalIndent(all, "", "  ")
 			if err != nil {
 				t.Fatal(err)
 			}
 			replace(t, settings["path"], encrypt(string(b)))
 		}
-		save()
+		save(map[string]json.RawMessage{})
 		return startAt(t, settings, o, func(name, text string) {
-			b, err := json.Marshal(text)
+			raw, err := os.ReadFile(settings["path"])
 			if err != nil {
 				t.Fatal(err)
 			}
-			all[name] = b
-			save()
+			var all map[string]json.RawMessage
+			if err := json.Unmarshal(decrypted(t, raw, settings["identity"]), &all); err != nil {
+				t.Fatal(err)
+			}
+			if all[name], err = json.Marshal(text); err != nil {
+				t.Fatal(err)
+			}
+			save(all)
 		})
 	}
 	setup := sourcetest.Setup{
@@ -124,6 +153,27 @@ func TestDocumentConformance(t *testing.T) {
 		}
 		sourcetest.Run(t, s)
 	})
+}
+
+// decrypted gives what an armored file holds, and any other as it is.
+func decrypted(t *testing.T, raw []byte, key string) []byte {
+	t.Helper()
+	if key == "" {
+		return raw
+	}
+	identity, err := age.ParseX25519Identity(key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	out, err := age.Decrypt(armor.NewReader(bytes.NewReader(raw)), identity)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b, err := io.ReadAll(out)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b
 }
 
 // replace puts a file in place as people should: by a rename.
