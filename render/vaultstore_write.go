@@ -25,6 +25,7 @@ func (s *VaultStore) OpenStore(ctx context.Context, backends []sources.Backend, 
 	default:
 		return nil, storeError(s.from, s.path("access_mode"), "write read_only or read_and_write", "unknown access_mode %q", s.AccessMode)
 	}
+	opts.Write = true
 	source, err := s.Open(ctx, backends, opts)
 	if err != nil {
 		return nil, err

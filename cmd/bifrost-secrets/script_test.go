@@ -75,7 +75,7 @@ func scripts(dir string, setup func(*testscript.Env) error) testscript.Params {
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"exits": doExits, "keep": doKeep, "kept": doKept,
 			"raw": doRaw, "nested": doNested, "long": doLong, "sparse": doSparse, "expand": doExpand, "fifo": doFifo, "hardlink": doHardlink,
-			"touch": doTouch, "is": doIs,
+			"touch": doTouch, "is": doIs, "locked": doLocked,
 			"age-key": doAgeKey, "age-encrypt": doAgeEncrypt,
 			"fake": doFake, "secret": doSecret, "fault": doFault, "mark": doMark, "requests": doRequests, "called": doCalled, "terminate": doTerminate,
 			"moto-secret": doMotoSecret, "count": doCount, "counted": doCounted,

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -95,7 +96,7 @@ type storing struct {
 
 func (j *storeJob) run(ctx context.Context) error {
 	report := storing{Config: j.config, Owner: j.owner, Items: []autostore.Item{}}
-	err := j.store(ctx, &report)
+	err := j.do(ctx, &report)
 	if j.json {
 		if err != nil {
 			report.Error = cleanLines(err.Error())
@@ -107,7 +108,7 @@ func (j *storeJob) run(ctx context.Context) error {
 	return err
 }
 
-func (j *storeJob) store(ctx context.Context, report *storing) error {
+func (j *storeJob) do(ctx context.Context, report *storing) error {
 	if err := checkOwner(j.owner); err != nil {
 		return err
 	}
@@ -139,7 +140,7 @@ func (j *storeJob) store(ctx context.Context, report *storing) error {
 	report.Source = store.Describe()
 	done := j.p.waiting("asking " + store.Describe())
 	plan, err := autostore.NewPlan(ctx, j.doc, store, autostore.Options{
-		Store: j.job.store, Prefix: j.prefix, Owner: j.owner, Settings: j.settings,
+		Store: j.store, Prefix: j.prefix, Owner: j.owner, Settings: j.settings,
 		Wanted: j.wanted(), Literal: j.literal, Getenv: j.p.getenv,
 	})
 	done()
@@ -198,7 +199,7 @@ func (j *storeJob) execute(ctx context.Context, plan *autostore.Plan, target *pu
 		s.line("%s in %s: %d new, %d changed, %d unchanged", count(len(plan.Items), "secret"), clean(report.Source), report.New, report.Changed, report.Unchanged)
 	}
 	if changed {
-		s.line("wrote %s", clean(target.Path))
+		s.line("wrote %s", clean(cmp.Or(j.out, j.config)))
 	}
 	return nil
 }
