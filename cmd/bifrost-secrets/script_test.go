@@ -21,12 +21,14 @@ import (
 // bifrost-secrets as a process of its own, as people do, with whatever the
 // tests were built with (the race detector, coverage).
 func TestMain(m *testing.M) {
-	testscript.Main(leakChecked{m}, map[string]func(){
-		"bifrost-secrets":          main,
-		"bifrost-secrets-crashing": crashing,
-		"unprivileged":             unprivileged,
-		"show-environment":         showEnvironment,
-	})
+	testscript.Main(leakChecked{m}, programs)
+}
+
+var programs = map[string]func(){
+	"bifrost-secrets":          main,
+	"bifrost-secrets-crashing": crashing,
+	"unprivileged":             unprivileged,
+	"show-environment":         showEnvironment,
 }
 
 // leakChecked runs the tests and then looks for goroutines that they left.
