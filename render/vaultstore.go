@@ -202,7 +202,7 @@ func (s *VaultStore) Open(ctx context.Context, backends []sources.Backend, opts 
 // way to a store. Errors are *Problems.
 func (s *VaultStore) OpenStore(ctx context.Context, backends []sources.Backend, opts sources.Options) (sources.Store, error) {
 	if s.AccessMode != ReadAndWrite {
-		mode, hint := "read_only, the default", `set "access_mode": "`+ReadAndWrite+`" in config_store.vault_store`
+		mode, hint := "read_only, the default", `set "access_mode": "`+ReadAndWrite+`" in the vault_store block`
 		if s.AccessMode != "" && s.AccessMode != "read_only" {
 			mode = fmt.Sprintf("%q, which is not known", s.AccessMode)
 		} else if s.AccessMode != "" {
