@@ -28,7 +28,6 @@ type job struct {
 	mode       string
 	timeout    time.Duration
 	awsBatch   string
-	accessMode string
 
 	doc   *walker.Document
 	store *render.VaultStore
@@ -37,40 +36,39 @@ type job struct {
 
 // flags are those of the commands that render, or say what rendering would do.
 func (j *job) flags(cmd *cobra.Command) {
-	j.storeFlags(cmd)
+	j.planFlags(cmd)
 	cmd.Flags().StringVar(&j.mode, "mode", string(render.Inline), "inline: values in the file; env: env.NAME in the file, values in the environment")
 	complete(cmd, "mode", "inline", "env")
 }
 
-// complete names the words that a flag takes to the completion of shells.
-func complete(cmd *cobra.Command, flag string, words ...string) {
-	_ = cmd.RegisterFlagCompletionFunc(flag, cobra.FixedCompletions(words, cobra.ShellCompDirectiveNoFileComp)) // fails for unknown flags alone
+// planFlags are those of the commands that look at all references of a document.
+func (j *job) planFlags(cmd *cobra.Command) {
+	j.storeFlags(cmd)
+	j.mode = string(render.Inline)
+	f := cmd.Flags()
+	f.StringArrayVar(&j.literal, "literal", nil, "JSON `path` of a string that only looks like a reference; repeatable")
+	f.StringVar(&j.awsBatch, "aws-batch", "auto", "auto: BatchGetSecretValue where it is allowed; off: one GetSecretValue a secret")
+	complete(cmd, "aws-batch", "auto", "off")
 }
 
-// storeFlags are those of every command that asks a backend.
+// storeFlags are the flags that say which backend, and how to ask it.
 func (j *job) storeFlags(cmd *cobra.Command) {
-	j.mode = string(render.Inline)
 	f := cmd.Flags()
 	f.StringVarP(&j.config, "config", "c", "config.json", "the config.json to read; - is the standard input")
 	f.StringVar(&j.vaultStore, "vault-store", "", "`file` with a vault_store block, in place of the config's own")
 	f.StringVar(&j.vaultType, "vault-type", "", "vault_store `type`, in place of a block: file, aws-secrets-manager")
 	f.StringArrayVar(&j.vaultSet, "vault-set", nil, "a setting for --vault-type, as `key=value`; credentials as key=env.NAME; repeatable")
-	f.StringArrayVar(&j.literal, "literal", nil, "JSON `path` of a string that only looks like a reference; repeatable")
-	f.DurationVar(&j.timeout, "timeout", 30*time.Second, "how long fetching may take in all")
-	f.StringVar(&j.awsBatch, "aws-batch", "auto", "auto: BatchGetSecretValue where it is allowed; off: one GetSecretValue a secret")
+	f.DurationVar(&j.timeout, "timeout", 30*time.Second, "how long the backend may take in all")
 	var types []string
 	for _, b := range backends {
 		types = append(types, b.Type)
 	}
 	complete(cmd, "vault-type", types...)
-	complete(cmd, "aws-batch", "auto", "off")
 }
 
-// writeFlags are those of the commands that write to a store.
-func (j *job) writeFlags(cmd *cobra.Command) {
-	j.storeFlags(cmd)
-	cmd.Flags().StringVar(&j.accessMode, "access-mode", "", "in place of the block's own: read_only or read_and_write")
-	complete(cmd, "access-mode", render.ReadOnly, render.ReadAndWrite)
+// complete has the shell complete the words of a flag.
+func complete(cmd *cobra.Command, flag string, words ...string) {
+	_ = cmd.RegisterFlagCompletionFunc(flag, cobra.FixedCompletions(words, cobra.ShellCompDirectiveNoFileComp)) // fails for unknown flags alone
 }
 
 // prepare reads the document and makes the plan.
@@ -88,15 +86,24 @@ func (j *job) read() error {
 	if err := j.checkFlags(); err != nil {
 		return err
 	}
-	var err error
+	if err := j.readDocument(); err != nil {
+		return err
+	}
+	return j.findStore()
+}
+
+func (j *job) readDocument() (err error) {
 	if j.config == "-" {
 		j.doc, err = walker.Read("-", j.p.stdin)
 	} else {
 		j.doc, err = walker.ReadFile(j.config)
 	}
-	if err != nil {
-		return err
-	}
+	return err
+}
+
+// findStore finds the vault_store block: a file's, that of the flags, or the
+// document's own.
+func (j *job) findStore() (err error) {
 	switch {
 	case j.vaultStore != "":
 		j.store, err = render.StoreFromFile(j.vaultStore)
@@ -109,9 +116,6 @@ func (j *job) read() error {
 	default:
 		j.store, err = render.StoreFromDocument(j.doc)
 	}
-	if err == nil && j.store != nil && j.accessMode != "" {
-		j.store.AccessMode = j.accessMode
-	}
 	return err
 }
 
@@ -121,6 +125,12 @@ func (j *job) checkFlags() error {
 		return usageError("unknown --mode "+quote(j.mode), "write inline or env")
 	case j.awsBatch != "auto" && j.awsBatch != "off":
 		return usageError("unknown --aws-batch "+quote(j.awsBatch), "write auto or off")
+	}
+	return j.checkStoreFlags()
+}
+
+func (j *job) checkStoreFlags() error {
+	switch {
 	case j.timeout <= 0:
 		return usageError("--timeout must be more than nothing", "write 30s or 2m")
 	case j.vaultStore != "" && j.vaultType != "":
@@ -138,25 +148,23 @@ func (j *job) open(ctx context.Context) (sources.Source, error) {
 	if j.store == nil || !j.store.Enabled {
 		return nil, nil
 	}
-	return j.store.Open(ctx, backends, j.sourceOptions())
+	return j.store.Open(ctx, backends, j.options())
 }
 
-// openStore makes the source of a command that writes to it.
+// openStore makes the source for a command that writes to it.
 func (j *job) openStore(ctx context.Context) (sources.Store, error) {
 	if j.store == nil || !j.store.Enabled {
-		return nil, notEnabled(exitUsage)
+		return nil, notEnabled()
 	}
-	return j.store.OpenStore(ctx, backends, j.sourceOptions())
+	return j.store.OpenStore(ctx, backends, j.options())
 }
 
-func notEnabled(code int) error {
-	return &failure{
-		reason: render.NotEnabled, hint: `give config_store a vault_store block with "enabled": true, or name one with --vault-store or --vault-type`,
-		code: code,
-	}
+// within bounds all that a command asks of the backend.
+func (j *job) within(ctx context.Context) (context.Context, context.CancelFunc) {
+	return context.WithTimeoutCause(ctx, j.timeout, fmt.Errorf("no answer within %s (--timeout)", j.timeout))
 }
 
-func (j *job) sourceOptions() sources.Options {
+func (j *job) options() sources.Options {
 	// Paths in the block start from the file that they stand in.
 	dir := ""
 	switch {
@@ -176,7 +184,7 @@ func (j *job) sourceOptions() sources.Options {
 
 // resolve fetches and checks every value. The deadline is on the whole of it.
 func (j *job) resolve(ctx context.Context, source sources.Source) (*render.Rendering, error) {
-	ctx, cancel := context.WithTimeoutCause(ctx, j.timeout, fmt.Errorf("no answer within %s (--timeout)", j.timeout))
+	ctx, cancel := j.within(ctx)
 	defer cancel()
 	if source != nil && len(j.plan.Secrets) > 0 {
 		defer j.p.waiting("fetching " + count(len(j.plan.Secrets), "secret") + " from " + source.Describe())()

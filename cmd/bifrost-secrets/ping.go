@@ -46,7 +46,7 @@ func (j *job) ping(ctx context.Context) (described string, err error) {
 		return "", err
 	}
 	if source == nil {
-		return "", notEnabled(exitUnresolved)
+		return "", notEnabled()
 	}
 	defer source.Close()
 	name := ""

@@ -41,7 +41,7 @@ mark or none, nor one that was not stored from a field.`,
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return j.run(cmd.Context()) },
 	}
-	j.writeFlags(cmd)
+	j.planFlags(cmd)
 	j.ownerFlags(cmd, &j.owner, &j.prefix)
 	f := cmd.Flags()
 	f.BoolVar(&j.yes, "yes", false, "do it")
@@ -105,7 +105,7 @@ func (j *pruneJob) prune(ctx context.Context, report *pruning) error {
 	if _, err := j.resolve(ctx, store); err != nil {
 		return j.unresolved(err)
 	}
-	ctx, cancel := context.WithTimeoutCause(ctx, j.timeout, fmt.Errorf("no answer within %s (--timeout)", j.timeout))
+	ctx, cancel := j.within(ctx)
 	defer cancel()
 	done := j.p.waiting("listing the secrets in " + store.Describe())
 	found, err := autostore.FindUnused(ctx, j.doc, store, autostore.Options{Store: j.store, Prefix: j.prefix, Owner: j.owner}, nil)

@@ -96,7 +96,7 @@ each distinct secret once (AWS Secrets Manager, files) and writes the config wit
 	})
 	root.RunE = func(cmd *cobra.Command, _ []string) error { return cmd.Help() }
 	root.AddCommand(p.renderCommand(), p.explainCommand(), p.lintCommand(), p.pingCommand(),
-		p.storeCommand(), p.pruneCommand(), p.versionCommand())
+		p.storeCommand(), p.pruneCommand(), p.secretCommand(), p.versionCommand())
 	strictHelp(root)
 	return root
 }

@@ -48,7 +48,7 @@ the file works as it is, and running it again finishes the work. It needs "acces
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return j.run(cmd.Context()) },
 	}
-	j.writeFlags(cmd)
+	j.planFlags(cmd)
 	j.ownerFlags(cmd, &j.owner, &j.prefix)
 	f := cmd.Flags()
 	f.StringArrayVar(&j.only, "only", nil, "JSON `path` of the fields to store, * standing for any part of one; repeatable")
@@ -63,7 +63,7 @@ the file works as it is, and running it again finishes the work. It needs "acces
 // ownerFlags are those that say which secrets are ours.
 func (j *job) ownerFlags(cmd *cobra.Command, owner, prefix *string) {
 	cmd.Flags().StringVar(owner, "owner", "", "whose the secrets are: a `name` for this gateway, the same at every run")
-	cmd.Flags().StringVar(prefix, "prefix", "", "what the names begin with (default: that of the vault_store block, else "+autostore.DefaultPrefix+")")
+	cmd.Flags().StringVar(prefix, "prefix", "", "what the names begin with (default: that of the vault_store block, else "+render.DefaultPrefix+")")
 }
 
 var ownerName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9_.@-]{0,62}$`)
@@ -135,7 +135,7 @@ func (j *storeJob) do(ctx context.Context, report *storing) error {
 	if err := notOver(store, target); err != nil {
 		return err
 	}
-	ctx, cancel := context.WithTimeoutCause(ctx, j.timeout, fmt.Errorf("no answer within %s (--timeout)", j.timeout))
+	ctx, cancel := j.within(ctx)
 	defer cancel()
 	report.Source = store.Describe()
 	done := j.p.waiting("asking " + store.Describe())

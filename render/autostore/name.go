@@ -11,9 +11,6 @@ import (
 	"bifrost-secrets/walker"
 )
 
-// DefaultPrefix begins the names of stored secrets, as it does in Enterprise.
-const DefaultPrefix = "bifrost"
-
 //go:embed names.tsv
 var namesText string
 

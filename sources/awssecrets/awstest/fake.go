@@ -32,8 +32,10 @@ type Faults struct {
 
 	Expire int // ExpiredTokenException for every request after so many of them
 
-	Reject string // every request is answered with this error code
-	Status int    // every request is answered with this http status and an html page
+	Reject      string   // every request is answered with this error code
+	DenyActions []string // AccessDeniedException for these
+
+	Status int // every request is answered with this http status and an html page
 
 	DenyBatch     bool   // AccessDeniedException for BatchGetSecretValue
 	NoBatch       bool   // UnknownOperationException for BatchGetSecretValue
