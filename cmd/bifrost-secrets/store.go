@@ -63,7 +63,7 @@ the file works as it is, and running it again finishes the work. It needs "acces
 // ownerFlags are those that say which secrets are ours.
 func (j *job) ownerFlags(cmd *cobra.Command, owner, prefix *string) {
 	cmd.Flags().StringVar(owner, "owner", "", "whose the secrets are: a `name` for this gateway, the same at every run")
-	cmd.Flags().StringVar(prefix, "prefix", "", "what the names begin with (default: that of the vault_store block, else "+render.DefaultPrefix+")")
+	cmd.Flags().StringVar(prefix, "prefix", "", "what the names begin with (default: that of the vault_store block, else "+autostore.DefaultPrefix+")")
 }
 
 var ownerName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9_.@-]{0,62}$`)

@@ -11,6 +11,10 @@ import (
 	"bifrost-secrets/walker"
 )
 
+// DefaultPrefix begins the names of stored secrets where the block has no prefix,
+// as it does in Enterprise.
+const DefaultPrefix = "bifrost"
+
 //go:embed names.tsv
 var namesText string
 

@@ -15,7 +15,7 @@ import (
 // Options say what is stored, and how it is called.
 type Options struct {
 	Store    *render.VaultStore // of the document; it says which names are possible
-	Prefix   string             // begins every name; empty means the block's own, or [render.DefaultPrefix]
+	Prefix   string             // begins every name; empty means the block's own, or [DefaultPrefix]
 	Owner    string             // whose the secrets are; two gateways may share a prefix
 	Settings bool               // store settings too, not secrets alone
 	// Wanted reports whether the field at a path is to be stored; nil wants all.
@@ -30,7 +30,7 @@ func (o *Options) prefix() string {
 			return p
 		}
 	}
-	return render.DefaultPrefix
+	return DefaultPrefix
 }
 
 // Action tells what storing does for one field.
