@@ -46,7 +46,7 @@ mark or none, nor one that was not stored from a field.`,
 	f := cmd.Flags()
 	f.BoolVar(&j.yes, "yes", false, "do it")
 	f.IntVar(&j.days, "recovery-days", 30, "how long a deleted secret can be restored, where the backend offers that (AWS: 7 to 30)")
-	f.BoolVar(&j.now, "no-recovery", false, "with --yes: delete at once, for good")
+	f.BoolVar(&j.now, "now", false, "with --yes: delete at once, for good")
 	f.IntVar(&j.most, "max-delete", 10, "refuse to delete more than so many at once")
 	f.BoolVar(&j.ignoreStore, "ignore-config-store", false, "go on although a PostgreSQL config store may hold references that are not looked at")
 	f.BoolVar(&j.json, "json", false, "print JSON")
@@ -144,7 +144,7 @@ func (j *pruneJob) checkPruneFlags() error {
 	case j.days < 1 || j.days > 365:
 		return usageError("--recovery-days must be from 1 to 365", "AWS takes 7 to 30")
 	case j.now && !j.yes:
-		return usageError("--no-recovery needs --yes", "see first what would be deleted")
+		return usageError("--now needs --yes", "see first what would be deleted")
 	case j.most < 0:
 		return usageError("--max-delete must not be negative", "")
 	}

@@ -3,6 +3,7 @@ package autostore
 import (
 	"context"
 	"errors"
+	"os"
 	"strings"
 	"testing"
 
@@ -101,13 +102,22 @@ webhooks[1].secret = bifrost/webhooks/1/secret
 	}
 }
 
-// The table is made of patterns that the catalogue has, and each is reached.
+// The table is made of patterns that the catalogue has, each is reached, and the
+// page for people has it too.
 func TestTemplates(t *testing.T) {
+	page, err := os.ReadFile("../../docs/migrate.md")
+	if err != nil {
+		t.Fatal(err)
+	}
 	met := map[string]bool{}
 	for _, e := range walker.Catalogue() {
 		met[templateOf(e.Pattern).pattern] = true
 	}
 	for _, one := range Templates() {
+		row := "| `" + one[0] + "` | `" + strings.ReplaceAll(one[1], "|", `\|`) + "` |"
+		if !strings.Contains(string(page), "\n"+row+"\n") {
+			t.Errorf("docs/migrate.md has no row %s", row)
+		}
 		if !met[one[0]] {
 			t.Errorf("no field has its name by the line %s", one[0])
 		}
