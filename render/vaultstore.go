@@ -18,11 +18,15 @@ const storePath = "config_store.vault_store"
 // NotEnabled is what people who know Enterprise search for.
 const NotEnabled = "vault: not enabled"
 
+// DefaultPrefix is where secrets are stored whose block has no prefix, as
+// Enterprise does it.
+const DefaultPrefix = "bifrost"
+
 // VaultStore is a vault_store block: it says which backend holds the secrets
 // and how to reach it.
 type VaultStore struct {
 	Type       string // `aws-secrets-manager`
-	Prefix     string
+	Prefix     string // of what is stored; empty means [DefaultPrefix]
 	AccessMode string
 	Enabled    bool
 
