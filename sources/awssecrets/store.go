@@ -84,11 +84,15 @@ func (f *regional) create(i id, w sources.Write, tags []types.Tag) (string, erro
 	if f.kmsKeyID != "" {
 		in.KmsKeyId = &f.kmsKeyID
 	}
-	err := f.call("CreateSecret", 1, func(ctx context.Context, c *secretsmanager.Client) error {
-		_, err := c.CreateSecret(ctx, in)
+	var out *secretsmanager.CreateSecretOutput
+	err := f.call("CreateSecret", 1, func(ctx context.Context, c *secretsmanager.Client) (err error) {
+		out, err = c.CreateSecret(ctx, in)
 		return err
 	})
-	if err == nil {
+	switch {
+	case err == nil && out.ARN == nil: // a body of no bytes
+		return "", unreachable(f.host(), "an answer without a secret", nil)
+	case err == nil:
 		return w.Token, nil
 	}
 	code, text, _ := reply(err)
@@ -206,11 +210,15 @@ func (s *store) Delete(ctx context.Context, name, owner string, o sources.Delete
 	case !d.deleted.IsZero() && !o.Now:
 		return nil
 	}
-	err = f.call("DeleteSecret", 1, func(ctx context.Context, c *secretsmanager.Client) error {
-		_, err := c.DeleteSecret(ctx, in)
+	var out *secretsmanager.DeleteSecretOutput
+	err = f.call("DeleteSecret", 1, func(ctx context.Context, c *secretsmanager.Client) (err error) {
+		out, err = c.DeleteSecret(ctx, in)
 		return err
 	})
-	if err == nil {
+	switch {
+	case err == nil && out.ARN == nil: // a body of no bytes
+		return unreachable(f.host(), "an answer without a secret", nil)
+	case err == nil:
 		return nil
 	}
 	if code, text, _ := reply(err); code == "ResourceNotFoundException" || code == "InvalidRequestException" && strings.Contains(text, "marked deleted") {
