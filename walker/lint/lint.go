@@ -134,6 +134,7 @@ func Check(doc *walker.Document, opts Options) []Finding {
 		}
 		return true
 	})
+	c.facts.strays = append(c.facts.strays, c.outline.suspect...) // behind the last field
 	onFields := c.take()
 	for _, c.rule = range onDocument {
 		c.rule.document(c)

@@ -30,6 +30,11 @@ var vaultStore = Rule{
 		}
 	},
 	document: func(c *checker) {
+		for _, m := range c.top().Members {
+			if named(c.doc, m, "vault_store") || named(c.doc, m, "vault") {
+				c.report(c.doc.String(m.Name), m.Name, "write it as config_store.vault_store", "nothing reads a vault's settings here").Severity = Warning
+			}
+		}
 		if c.store.present {
 			c.storeMembers()
 			c.storeBlock()
