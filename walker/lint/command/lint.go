@@ -38,8 +38,8 @@ type totals struct {
 	counts   [lint.Error + 1]int
 	fixable  int
 	repaired int
-	changed  int   // files that were written
-	unasked  int   // files that were not looked up
+	changed  int // files that were written
+	unasked  int // files that were not looked up
 	failed   []error
 }
 
