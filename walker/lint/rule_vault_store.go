@@ -116,6 +116,7 @@ func (c *checker) accessMode(o walker.Object, on bool) {
 	if !ok {
 		return
 	}
+	_, sqlite := c.sqliteStore()
 	const path = storePath + ".access_mode"
 	switch mode := c.doc.String(m.Value); {
 	case mode == "read_only", mode == "":
@@ -123,7 +124,7 @@ func (c *checker) accessMode(o walker.Object, on bool) {
 		c.report(path, m.Value, "write read_only or read_and_write", "unknown access_mode "+quoted(mode))
 	case !on:
 		c.report(path, m.Value, `write "enabled": true`, "read_and_write without a vault_store that is enabled: nothing is ever written").Severity = Warning
-	case c.text("config_store", "type") == "sqlite":
+	case sqlite:
 		c.report(path, m.Value, "use a postgres config store, or read_only", "read_and_write wants a postgres config store: the references to what is written are kept there").Severity = Warning
 	}
 }
