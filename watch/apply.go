@@ -49,6 +49,12 @@ type Update struct {
 	// Edited reports that the document itself is another one, beside the values
 	// of its references.
 	Edited bool
+	// Wrote reports that the published file has changed, and Replaced that there
+	// was one before.
+	Wrote, Replaced bool
+	// Undo says that Bifrost ended soon after it was started with what is being
+	// taken back here.
+	Undo bool
 }
 
 // Outcome is what became of one field. It holds no value.
