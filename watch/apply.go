@@ -63,7 +63,11 @@ type Outcome struct {
 	State  State
 	Reason string // why it is not in force; lower case, no full stop; empty where it is
 	Hint   string
+	By     string // the Kind of who handed it over, where that is not the Applier's own
 }
+
+// WholeDocument is the Path of the outcome for an edited document.
+const WholeDocument = "(document)"
 
 // Applier makes a running Bifrost use what was rendered and published.
 type Applier interface {

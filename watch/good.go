@@ -7,11 +7,12 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
-	"strings"
+	"fmt"
 	"time"
 
 	"bifrost-secrets/render"
 	"bifrost-secrets/sources"
+	"bifrost-secrets/walker"
 )
 
 // good is what is in force: the newest complete result.
@@ -24,26 +25,11 @@ type good struct {
 
 func equal(a, b sources.Secret) bool { return bytes.Equal(a.Reveal(), b.Reveal()) }
 
-// fault says why the newest value of a secret, or the newest document, is not
-// in force.
+// fault says why the newest value of a secret is not in force.
 type fault struct {
-	line  string // for people: where, what and why
-	hint  string
-	kind  sources.Kind
-	final bool  // trying again is of no use before it changes
-	state State // what the fields are to be told of; empty: their last one holds
-}
-
-func faultOf(all *render.Problems, one *render.Problem) fault {
-	return fault{line: all.Line(one), hint: one.Hint, kind: one.Kind}
-}
-
-// problems gives the fault as the reason that a job cannot be rendered.
-func (f *fault) problems(j *Job) *render.Problems {
-	return &render.Problems{
-		Document: j.Plan.Document.Name,
-		List:     []render.Problem{{Reason: strings.TrimPrefix(f.line, keyField+": "), Hint: f.hint, Kind: f.kind, Invalid: true, Places: []render.Place{{Path: keyField}}}},
-	}
+	problem render.Problem
+	final   bool  // trying again is of no use before it changes
+	state   State // what the fields are to be told of; empty: their last one holds
 }
 
 // keyField is the field that never changes.
@@ -56,22 +42,25 @@ func (l *Loop) keepsKey(r *render.Rendering) (f *fault, secret string) {
 	if !ok {
 		return nil, ""
 	}
+	refuse := func(reason, hint string) *fault {
+		return &fault{final: true, state: Refused, problem: render.Problem{
+			Reason: reason, Hint: hint, Kind: sources.Unusable, Invalid: true, Secret: secret, Places: []render.Place{{Path: keyField}},
+		}}
+	}
 	if l.good.rendering != nil {
 		if old, _, had := l.good.rendering.EncryptionKey(l.o.Getenv); had {
 			if equal(old, key) {
 				return nil, ""
 			}
-			return &fault{
-				line: keyField + ": the key has changed and is refused, since another one makes Bifrost's database unreadable; the old one stays in force",
-				hint: "restore the old value in its store", kind: sources.Unusable, final: true, state: Refused,
-			}, secret
+			return refuse("the key has changed and is refused, since another one makes Bifrost's database unreadable; the old one stays in force",
+				"restore the old value"), secret
 		}
 	}
 	if l.o.Keeper == nil {
 		return nil, ""
 	}
 	if err := l.o.Keeper.Check(key); err != nil {
-		return &fault{line: keyField + ": " + err.Error(), hint: sources.HintOf(err), kind: sources.Unusable, final: true, state: Refused}, secret
+		return refuse(err.Error(), sources.HintOf(err)), secret
 	}
 	return nil, ""
 }
@@ -162,23 +151,21 @@ func (r *refusals) document(j *Job) bool {
 	return r.why != nil && sha256.Sum256(j.Plan.Document.Bytes()) == r.sum
 }
 
-// Failure is what a refresh could not bring, a line each.
-type Failure struct{ Problems []string }
-
-// Error gives the lines.
-func (f *Failure) Error() string { return strings.Join(f.Problems, "\n") }
-
-// linesOf gives an error as lines for people, one problem each.
-func linesOf(err error) []string {
+// problemsOf gives an error as problems of the document.
+func problemsOf(err error) []render.Problem {
 	var problems *render.Problems
-	if !errors.As(err, &problems) {
-		return []string{err.Error()}
+	var document *walker.DocumentError
+	switch {
+	case errors.As(err, &problems):
+		return problems.List
+	case errors.As(err, &document):
+		one := render.Problem{Reason: document.Reason, Hint: document.Hint, Invalid: true}
+		if at := document.Position; at.Line > 0 {
+			one.Reason = fmt.Sprintf("line %d, column %d: %s", at.Line, at.Column, one.Reason)
+		}
+		return []render.Problem{one}
 	}
-	lines := make([]string, len(problems.List))
-	for i := range problems.List {
-		lines[i] = problems.Line(&problems.List[i])
-	}
-	return lines
+	return []render.Problem{{Reason: err.Error(), Hint: sources.HintOf(err), Kind: sources.KindOf(err)}}
 }
 
 // fingerprints tell values apart in the status. The key is of this process and

@@ -12,21 +12,21 @@ import (
 	"time"
 
 	"bifrost-secrets/render"
+	"bifrost-secrets/sources"
 )
 
 // pathsShown is how many JSON paths a line of the log names.
 const pathsShown = 20
 
-// apply hands an update over and notes what became of it. The error is a
-// *[Failure] of what is to be tried again.
+// apply hands an update over and notes what became of it. The error, which is
+// *[render.Problems], is what is to be tried again.
 func (l *Loop) apply(ctx context.Context, u Update) error {
 	u.Changed = l.withFailed(u)
 	began := time.Now()
+	l.handed = u.Rendering
 	outcomes := l.o.Applier.Apply(ctx, u)
-	if l.o.Observer != nil {
-		l.o.Observer.Applied(l.o.Applier.Kind(), outcomes)
-	}
-	var failed []string
+	l.observe(outcomes)
+	failed := render.Problems{Document: u.Rendering.Plan.Document.Name}
 	keep := false // what it replaces may be needed
 	l.mu.Lock()
 	if u.Trigger == Restarted || u.Undo || l.seen.outcomes == nil {
@@ -36,7 +36,7 @@ func (l *Loop) apply(ctx context.Context, u Update) error {
 		l.seen.outcomes[o.Path] = o
 		switch o.State {
 		case Failed:
-			failed = append(failed, strings.TrimPrefix(o.Path+": "+o.Reason, ": "))
+			failed.List = append(failed.List, render.Problem{Reason: o.Reason, Hint: o.Hint, Places: []render.Place{{Path: o.Path}}})
 		case InForce, RestartRequired:
 			keep = true
 		}
@@ -49,16 +49,34 @@ func (l *Loop) apply(ctx context.Context, u Update) error {
 		}
 	}
 	l.reapply = time.Time{}
-	if len(failed) == 0 {
+	if len(failed.List) == 0 {
 		l.applies.Reset()
 	} else {
 		l.reapply = time.Now().Add(l.applies.Next())
 	}
 	l.told.applied(l.o.Log, l.o.Applier.Kind(), u, outcomes, time.Since(began))
-	if len(failed) > 0 {
-		return &Failure{Problems: failed}
+	if len(failed.List) > 0 {
+		return &failed
 	}
 	return nil
+}
+
+// observe tells the metrics, each way of handing over apart.
+func (l *Loop) observe(outcomes []Outcome) {
+	if l.o.Observer == nil {
+		return
+	}
+	by := map[string][]Outcome{}
+	for _, o := range outcomes {
+		kind := o.By
+		if kind == "" {
+			kind = l.o.Applier.Kind()
+		}
+		by[kind] = append(by[kind], o)
+	}
+	for kind, some := range by {
+		l.o.Observer.Applied(kind, some)
+	}
 }
 
 // withFailed gives what changed, and what failed to be handed over before.
@@ -100,8 +118,7 @@ func (l *Loop) handOver(ctx context.Context, t Trigger) {
 	if t == Restarted {
 		u.Changed = l.good.rendering.Values()
 	} else {
-		_, u.Edited = l.seen.outcomes[""]
-		u.Edited = u.Edited && l.seen.outcomes[""].State == Failed
+		u.Edited = l.seen.outcomes[WholeDocument].State == Failed
 	}
 	_ = l.apply(ctx, u) // what failed is tried again
 }
@@ -132,18 +149,18 @@ func (l *Loop) takeBack(ctx context.Context, r *rejection) {
 	}
 	for name := range back.secrets {
 		res := bad.results[name]
-		f := fault{
-			line: fmt.Sprintf("vault.%s: %s; the last good value is in force, and this one is not tried again", name, r.reason), state: Refused, final: true,
-			hint: "store a value that Bifrost accepts",
-		}
+		f := fault{final: true, state: Refused, problem: render.Problem{
+			Reference: "vault." + name, Secret: name, Kind: sources.Unusable, Hint: "store a value that Bifrost accepts",
+			Reason: r.reason + "; the last good value is in force, and this one is not tried again",
+		}}
 		if res.Version != "" {
-			f.line = fmt.Sprintf("vault.%s, version %s: %s; the last good value is in force, and this one is not tried again", name, res.Version, r.reason)
+			f.problem.Reference += " (version " + res.Version + ")"
 		}
 		l.refused.values[name] = refusal{version: res.Version, sum: sha256.Sum256(res.Value.Reveal()), fault: f}
 	}
 	if bad.job != back.good.job {
 		l.refused.sum = sha256.Sum256(bad.job.Plan.Document.Bytes())
-		l.refused.why = errors.New(bad.job.Plan.Document.Name + ": " + r.reason + "; the document before it is in force, and this one is not tried again")
+		l.refused.why = errors.New(r.reason + "; the document before it is in force, and this one is not tried again")
 	}
 	l.mu.Lock()
 	l.good = back.good

@@ -90,6 +90,7 @@ type Loop struct {
 	undo    *undo
 	refused refusals
 	told    told
+	handed  *render.Rendering // the newest that was applied
 
 	mu   sync.Mutex // guards what follows against Status and Ready
 	good good
@@ -145,8 +146,8 @@ func (l *Loop) FileChanged() {
 }
 
 // Flush asks for a refresh that begins after the call, and waits for its end.
-// All that wait share one. It returns what the refresh could not bring, as a
-// *[Failure], or why ctx ended.
+// All that wait share one. It returns what the refresh could not bring, as
+// *[render.Problems], or why ctx ended.
 func (l *Loop) Flush(ctx context.Context) error {
 	done := make(chan error, 1)
 	l.ask(func(a *asked) {
@@ -160,6 +161,9 @@ func (l *Loop) Flush(ctx context.Context) error {
 		return context.Cause(ctx)
 	}
 }
+
+// FlushAsync asks for a refresh and does not wait for it.
+func (l *Loop) FlushAsync() { l.Trigger(Flush) }
 
 // Restarted tells that Bifrost was started anew, with what is published: all
 // values are handed over again, since its database may hold older ones.
@@ -258,7 +262,7 @@ func (l *Loop) release() {
 	l.asking.Lock()
 	defer l.asking.Unlock()
 	for _, w := range l.asked.waiters {
-		w <- &Failure{Problems: []string{"the program is about to end"}}
+		w <- context.Canceled
 	}
 	l.asked.waiters = nil
 }
@@ -274,7 +278,7 @@ func (l *Loop) due() (at time.Time, act func(context.Context)) {
 	defer l.asking.Unlock()
 	a := &l.asked
 	if a.accepted != nil {
-		if a.accepted == l.good.rendering {
+		if a.accepted == l.handed {
 			l.undo = nil
 		} // else something newer is not known to run yet
 		a.accepted = nil

@@ -32,8 +32,8 @@ type visit struct {
 }
 
 // refresh makes one refresh, of all that is asked for at its beginning. The
-// error is what it could not bring: nil, a *[Failure], or, where nothing is in
-// force yet, why not.
+// error is what it could not bring: nil, *[render.Problems], or, where nothing is
+// in force yet, whatever Load or Publish said.
 func (l *Loop) refresh(outer context.Context, t Trigger) error {
 	ctx, waiters := l.begin(outer)
 	v := &visit{trigger: t, began: time.Now(), fetches: map[sources.Source]render.Values{}}
@@ -179,14 +179,14 @@ func (l *Loop) compose(ctx context.Context, v *visit, j *Job) (*draft, *render.P
 				return d, nil
 			}
 			if !hold(secret, *f) {
-				return nil, f.problems(j)
+				return nil, &render.Problems{Document: j.Plan.Document.Name, List: []render.Problem{f.problem}}
 			}
 			continue
 		}
 		held := map[string]bool{}
 		for i := range problems.List {
 			one := &problems.List[i]
-			if !held[one.Secret] && !hold(one.Secret, faultOf(problems, one)) {
+			if !held[one.Secret] && !hold(one.Secret, fault{problem: *one}) {
 				return nil, problems
 			}
 			held[one.Secret] = true

@@ -40,39 +40,39 @@ func (l *Loop) settle(v *visit) error {
 	a := &Attempt{Trigger: v.trigger, At: v.began, Took: time.Since(v.began), Calls: v.calls}
 	held := map[string]fault{}
 	failures := map[sources.Kind]int{}
-	var problems []string
+	problems := &render.Problems{Document: l.o.About.Config}
 	again := v.publish != nil
 	if v.document != nil {
-		problems = linesOf(v.document)
+		problems.List = append(problems.List, problemsOf(v.document)...)
 		var p *render.Problems
 		again = again || v.document != l.refused.why && errors.As(v.document, &p) && !p.Invalid()
-		if p != nil {
-			countKinds(failures, p)
-		} else {
+		if p == nil {
 			failures[sources.BadSettings]++
 		}
 	}
 	if v.failed != nil {
-		problems = append(problems, linesOf(v.failed)...)
-		countKinds(failures, v.failed)
+		problems.List = append(problems.List, v.failed.List...)
 		again = true
 	}
 	if v.draft != nil {
 		held = v.draft.held
 		for _, name := range slices.Sorted(maps.Keys(held)) {
-			f := held[name]
-			problems = append(problems, f.line)
-			failures[f.kind]++
-			again = again || !f.final
+			problems.List = append(problems.List, held[name].problem)
+			again = again || !held[name].final
 		}
 	}
 	if v.publish != nil {
-		problems = append(problems, v.publish.Error())
+		problems.List = append(problems.List, problemsOf(v.publish)...)
+	}
+	lines := make([]string, len(problems.List))
+	for i := range problems.List {
+		lines[i] = problems.Line(&problems.List[i])
+		failures[problems.List[i].Kind]++
 	}
 	switch {
 	case v.draft == nil || v.publish != nil || len(held) > 0 && len(held) == len(v.draft.results):
 		a.Result = AllFailed
-	case len(problems) > 0:
+	case len(lines) > 0:
 		a.Result = PartlyFailed
 	case v.took():
 		a.Result = Changed
@@ -86,8 +86,8 @@ func (l *Loop) settle(v *visit) error {
 		l.retries.Reset()
 	}
 	l.mu.Lock()
-	l.seen.last, l.seen.held, l.seen.document, l.seen.problems = a, held, v.document, problems
-	if len(problems) == 0 {
+	l.seen.last, l.seen.held, l.seen.document, l.seen.problems = a, held, v.document, lines
+	if len(lines) == 0 {
 		l.seen.success = time.Now()
 	}
 	oldest := l.oldest()
@@ -97,24 +97,18 @@ func (l *Loop) settle(v *visit) error {
 	if l.o.Observer != nil {
 		l.o.Observer.Refreshed(*a, failures, v.asked, v.source)
 	}
-	l.told.refreshed(l.o.Log, a, v, held, problems, oldest)
+	l.told.refreshed(l.o.Log, a, v, held, lines, oldest)
 	switch {
-	case len(problems) == 0:
+	case len(lines) == 0:
 		return nil
 	case l.good.job != nil:
-		return &Failure{Problems: problems}
+		return problems
 	case v.failed != nil:
 		return v.failed
 	case v.publish != nil:
 		return v.publish
 	}
 	return v.document
-}
-
-func countKinds(failures map[sources.Kind]int, p *render.Problems) {
-	for i := range p.List {
-		failures[p.List[i].Kind]++
-	}
 }
 
 // plan notes when the next refresh is due.
@@ -176,7 +170,7 @@ func (t *told) signature(v *visit, held map[string]fault) string {
 		kinds(v.failed)
 	}
 	for _, name := range slices.Sorted(maps.Keys(held)) {
-		fmt.Fprintf(&b, "%s %s\n", name, held[name].kind)
+		fmt.Fprintf(&b, "%s %s\n", name, held[name].problem.Kind)
 	}
 	if v.publish != nil {
 		b.WriteString("publish\n")
@@ -199,6 +193,14 @@ func (l *Loop) Ready() error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.ready()
+}
+
+// Enabled reports whether secrets are had from a vault_store. It is taken to be
+// so until it is known.
+func (l *Loop) Enabled() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.good.job == nil || l.good.job.Source != nil
 }
 
 func (l *Loop) ready() error {
@@ -240,7 +242,7 @@ func (l *Loop) Status() Status {
 			r.State, r.Reason = o.State, o.Reason
 		}
 		if f, held := l.seen.held[c.Secret]; held && c.Secret != "" {
-			r.Fresh, r.Reason = false, f.line
+			r.Fresh, r.Reason = false, f.problem.Reason
 			if f.state != "" {
 				r.State = f.state
 			}
