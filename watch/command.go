@@ -34,8 +34,11 @@ func (*Command) Kind() string { return "command" }
 
 // Apply implements [Applier].
 func (c *Command) Apply(ctx context.Context, u Update) []Outcome {
-	if u.Trigger == Start && !u.Wrote {
-		return each(u.Changed, Handed, "", "") // the command was run when the file was written
+	switch {
+	case u.Trigger == Start && !u.Wrote: // the command was run when the file was written
+		return each(u.Changed, Handed, "", "")
+	case u.Trigger == Restarted && !u.Undo: // Bifrost has read the file
+		return each(u.Changed, InForce, "", "")
 	}
 	state, reason := Handed, ""
 	if err := c.run(ctx, u); err != nil {

@@ -18,6 +18,8 @@ type Job struct {
 	// Source is nil where there is no vault_store. Two jobs with one Source
 	// share their last good values.
 	Source sources.Source
+	// Store tells one vault_store from another, for Load.
+	Store string
 	// Files are the files and directories that a change of is a change of what
 	// is read: the document, the file of the vault_store, what the source reads.
 	Files []string
@@ -164,6 +166,13 @@ func (l *Loop) Flush(ctx context.Context) error {
 
 // FlushAsync asks for a refresh and does not wait for it.
 func (l *Loop) FlushAsync() { l.Trigger(Flush) }
+
+// Rendering is what is in force, and nil before the first.
+func (l *Loop) Rendering() *render.Rendering {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.good.rendering
+}
 
 // Restarted tells that Bifrost was started anew, with what is published: all
 // values are handed over again, since its database may hold older ones.
