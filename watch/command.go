@@ -3,7 +3,7 @@ package watch
 import (
 	"context"
 	"fmt"
-	"os"
+	"io"
 	"os/exec"
 	"strconv"
 	"strings"
@@ -23,7 +23,7 @@ type Command struct {
 	Out     string
 	Env     []string // NAME=value; it should hold none of this program's own credentials
 	Timeout time.Duration
-	Output  *os.File // where its output goes
+	Output  io.Writer // where its output goes
 }
 
 // pathsBytes bounds BIFROST_SECRETS_CHANGED: Linux passes on 128 KiB a variable.

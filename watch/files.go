@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/fsnotify/fsnotify"
@@ -26,10 +27,9 @@ type Files struct {
 	changed func()
 	log     *slog.Logger
 	poll    time.Duration
-	set     chan []string // of capacity 1: the newest paths
+	events  *fsnotify.Watcher // nil where the system has no events to give
 
-	// These are of the goroutine that runs Run.
-	events *fsnotify.Watcher // nil where the system has no events to give
+	mu     sync.Mutex // guards what follows
 	paths  []string
 	places places
 	state  string
@@ -39,75 +39,76 @@ type Files struct {
 // every one.
 type places map[string]map[string]bool
 
-// NewFiles makes a Files that watches nothing yet. changed is called for every
-// change and must not block.
+// NewFiles makes a Files that watches nothing yet, and that must be run. changed
+// is called for every change and must not block.
 func NewFiles(changed func(), log *slog.Logger) *Files {
-	return &Files{changed: changed, log: log, poll: pollEvery, set: make(chan []string, 1)}
+	f := &Files{changed: changed, log: log, poll: pollEvery}
+	var err error
+	if f.events, err = fsnotify.NewWatcher(); err != nil { // there is the poll
+		log.Warn("file events are not to be had, files are looked at now and then", "error", err.Error(), "every", f.poll.String())
+	}
+	return f
 }
 
-// Watch says which files and directories to look at. It does not block.
+// Watch says which files and directories to look at. Every change after it has
+// returned is told of.
 func (f *Files) Watch(paths []string) {
-	select {
-	case <-f.set:
-	default:
-	}
-	f.set <- paths
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.paths = paths
+	f.look()
+	f.state = f.fingerprint()
 }
 
 // Run watches until ctx ends.
 func (f *Files) Run(ctx context.Context) {
-	events := f.open()
-	if f.events != nil {
-		defer func() { _ = f.events.Close() }()
-	}
 	tick := time.NewTicker(f.poll)
 	defer tick.Stop()
 	var seen chan fsnotify.Event
 	var failed chan error
-	if events != nil {
-		seen, failed = events.Events, events.Errors
+	if f.events != nil {
+		seen, failed = f.events.Events, f.events.Errors
+		defer func() { _ = f.events.Close() }()
 	}
 	for {
+		tell := false
 		select {
 		case <-ctx.Done():
 			return
-		case f.paths = <-f.set:
-			f.look()
-			f.state = f.fingerprint()
-		case e, ok := <-seen:
-			if !ok {
-				seen = nil
-			} else if f.counts(e) {
-				f.changed()
-				f.look() // a link may lead elsewhere now
-			}
-		case err, ok := <-failed:
-			if !ok {
-				failed = nil
-				continue
-			}
+		case e := <-seen:
+			tell = f.saw(e)
+		case err := <-failed:
 			// Events were lost: anything may have changed.
 			f.log.Debug("file events were lost", "error", err.Error())
-			f.changed()
+			tell = true
 		case <-tick.C:
-			f.look()
-			if state := f.fingerprint(); state != f.state {
-				f.state = state
-				f.changed()
-			}
+			tell = f.differs()
+		}
+		if tell {
+			f.changed()
 		}
 	}
 }
 
-// open makes the watcher. Without one there is the poll.
-func (f *Files) open() *fsnotify.Watcher {
-	events, err := fsnotify.NewWatcher()
-	if err != nil {
-		f.log.Warn("file events are not to be had, files are looked at now and then", "error", err.Error(), "every", f.poll)
-		return nil
+// saw reports whether an event counts.
+func (f *Files) saw(e fsnotify.Event) bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if !f.counts(e) {
+		return false
 	}
-	f.events = events
-	return events
+	f.look() // a link may lead elsewhere now
+	return true
+}
+
+// differs reports whether the files are others than when it was last asked.
+func (f *Files) differs() bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.look()
+	before := f.state
+	f.state = f.fingerprint()
+	return f.state != before
 }
 
 // dataLink is the link that Kubernetes swaps.

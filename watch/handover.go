@@ -226,10 +226,10 @@ func (t *told) applied(log *slog.Logger, kind string, u Update, outcomes []Outco
 	for _, s := range slices.Sorted(maps.Keys(count)) {
 		attrs = append(attrs, strings.ReplaceAll(string(s), " ", "_"), count[s])
 	}
-	attrs = append(attrs, "took", took.Round(time.Millisecond))
+	attrs = append(attrs, "took", took.Round(time.Millisecond).String())
 	level := slog.LevelInfo
 	switch {
-	case len(outcomes) == 0 || same && u.Trigger == Retry:
+	case len(outcomes) == 0 || same && (u.Trigger == Retry || u.Trigger == Restarted):
 		level = slog.LevelDebug
 	case count[Failed]+count[Refused]+count[RestartRequired] > 0:
 		level = slog.LevelWarn

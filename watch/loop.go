@@ -46,7 +46,7 @@ type Options struct {
 
 	Observer Observer                    // may be nil
 	Keeper   Keeper                      // may be nil
-	Watch    func(files []string)        // told of the files in force; may be nil
+	Watch    func(files []string)        // has FileChanged called for every later change of them; may be nil
 	Getenv   func(string) (string, bool) // Bifrost's environment, where it is known
 	Log      *slog.Logger
 

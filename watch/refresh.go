@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"slices"
 	"time"
 
 	"bifrost-secrets/render"
@@ -73,7 +74,7 @@ func (v *visit) took() bool { return v.draft != nil && !v.draft.same && v.publis
 
 // draw finds out what should be in force.
 func (l *Loop) draw(ctx context.Context, v *visit) {
-	next, err := l.o.Load(l.good.job)
+	next, err := l.load()
 	if err != nil {
 		v.document, next = err, l.good.job
 	}
@@ -93,6 +94,34 @@ func (l *Loop) draw(ctx context.Context, v *visit) {
 	}
 	if v.draft, v.failed = draft, problems; problems != nil && next != l.good.job {
 		l.drop(next)
+	}
+}
+
+// load reads the document and has its files watched. It reads it again once they
+// are, since a change just before would not be told of.
+func (l *Loop) load() (*Job, error) {
+	before := l.good.job
+	next, err := l.o.Load(before)
+	if err != nil || l.o.Watch == nil {
+		return next, err
+	}
+	for {
+		files := next.Files
+		if before != nil && next != before {
+			files = append(slices.Clip(files), before.Files...)
+		}
+		l.o.Watch(files)
+		again, err := l.o.Load(next)
+		if again == next {
+			return next, nil
+		}
+		if err != nil || again.Source != next.Source {
+			l.drop(next)
+		}
+		if err != nil {
+			return nil, err
+		}
+		next = again
 	}
 }
 
@@ -251,8 +280,5 @@ func (l *Loop) adopt(v *visit) (edited bool) {
 		d.results = before.results // the same values: they are held once
 	}
 	l.good = good{job: d.job, rendering: d.rendering, results: d.results, fetched: fetched}
-	if l.o.Watch != nil {
-		l.o.Watch(d.job.Files)
-	}
 	return edited
 }

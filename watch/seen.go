@@ -125,7 +125,7 @@ func (l *Loop) plan() {
 // refreshed writes a line about a refresh. A failure is told of when what fails
 // changes, and not at every try.
 func (t *told) refreshed(log *slog.Logger, a *Attempt, v *visit, held map[string]fault, problems []string, oldest time.Duration) {
-	attrs := []any{"trigger", string(a.Trigger), "result", a.Result, "secrets", v.asked, "calls", a.Calls, "took", a.Took.Round(time.Millisecond)}
+	attrs := []any{"trigger", string(a.Trigger), "result", a.Result, "secrets", v.asked, "calls", a.Calls, "took", a.Took.Round(time.Millisecond).String()}
 	if v.took() {
 		var paths []string
 		for i := range v.changed {
@@ -138,7 +138,7 @@ func (t *told) refreshed(log *slog.Logger, a *Attempt, v *visit, held map[string
 	switch {
 	case failing != "" && failing != t.failing:
 		level, message = slog.LevelWarn, "refresh failed"
-		attrs = append(attrs, "problems", shorten(problems), "oldest_value", oldest.Round(time.Second))
+		attrs = append(attrs, "problems", shorten(problems), "oldest_value", oldest.Round(time.Second).String())
 	case failing != "" && !v.took():
 		level, message = slog.LevelDebug, "refresh failed"
 	case failing == "" && t.failing != "":

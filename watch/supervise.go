@@ -243,7 +243,7 @@ func (s *Supervisor) restart(ctx context.Context, rotation bool) {
 	if s.Observer != nil {
 		s.Observer.Restarted()
 	}
-	s.Log.Info("restarted Bifrost", "pid", s.child.PID(), "took", time.Since(began).Round(time.Millisecond))
+	s.Log.Info("restarted Bifrost", "pid", s.child.PID(), "took", time.Since(began).Round(time.Millisecond).String())
 	s.Loop.Restarted()
 }
 
@@ -290,11 +290,11 @@ func (s *Supervisor) ended(ctx context.Context) (over bool, code int) {
 		return false, 0
 	case s.OnFailure && code != 0:
 		wait := s.failures.Next()
-		s.Log.Error("Bifrost ended and is started again", "status", code, "in", wait.Round(time.Millisecond))
+		s.Log.Error("Bifrost ended and is started again", "status", code, "in", wait.Round(time.Millisecond).String())
 		s.pending = time.Now().Add(wait)
 		return false, 0
 	}
-	s.Log.Info("Bifrost ended", "status", code, "after", after.Round(time.Millisecond))
+	s.Log.Info("Bifrost ended", "status", code, "after", after.Round(time.Millisecond).String())
 	return true, code
 }
 

@@ -16,6 +16,7 @@ import (
 // serviceManager is told how it goes where systemd, or another that speaks
 // sd_notify(3), has started this program. It implements [watch.Observer].
 type serviceManager struct {
+	others
 	socket    string // empty where there is none
 	reloading atomic.Bool
 }
@@ -50,9 +51,3 @@ func (m *serviceManager) Refreshed(watch.Attempt, map[sources.Kind]int, int, str
 		m.ready()
 	}
 }
-
-// Applied implements [watch.Observer].
-func (*serviceManager) Applied(string, []watch.Outcome) {}
-
-// Restarted implements [watch.Observer].
-func (*serviceManager) Restarted() {}
