@@ -84,7 +84,7 @@ func (s *Split) push(ctx context.Context, u Update, live []render.Change) []Outc
 	if len(live) == 0 {
 		return nil
 	}
-	u.Changed = live
+	u.Changed, u.Edited = live, false
 	return by("api", s.API.Apply(ctx, u))
 }
 
