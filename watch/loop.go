@@ -245,6 +245,7 @@ func (l *Loop) sleep(ctx context.Context, wait time.Duration) bool {
 func (l *Loop) Run(ctx context.Context) {
 	l.drawTick(rand.N(l.o.Splay + 1))
 	if l.good.job == nil {
+		l.retries = Backoff{First: startWaits.First, Most: retryWaits.Most}
 		l.retry = time.Now().Add(l.retries.Next())
 	}
 	timer := time.NewTimer(0)

@@ -83,7 +83,7 @@ func (l *Loop) settle(v *visit) error {
 	if again || l.good.job == nil {
 		l.retry = time.Now().Add(l.retries.Next())
 	} else {
-		l.retries.Reset()
+		l.retries = retryWaits
 	}
 	l.mu.Lock()
 	l.seen.last, l.seen.held, l.seen.document, l.seen.problems = a, held, v.document, lines
