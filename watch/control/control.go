@@ -153,7 +153,7 @@ func Open(w Watcher, opts Options) (*Server, error) {
 		return nil, err
 	}
 	if err := s.listen(); err != nil {
-		s.close()
+		s.Close()
 		return nil, err
 	}
 	return s, nil
@@ -225,6 +225,9 @@ func (s *Server) Serve(ctx context.Context) error {
 	var running sync.WaitGroup
 	for _, f := range s.faces {
 		s.log.Info("listening", "address", f.address)
+		if f.kind == overTCP && s.tokens == nil {
+			s.log.Info("no token is configured, so there is neither flush nor status here", "address", f.address)
+		}
 		running.Go(func() {
 			var err error
 			if f.http.TLSConfig != nil {
@@ -260,11 +263,12 @@ func (s *Server) shutdown() {
 		})
 	}
 	ending.Wait()
-	s.close()
+	s.Close()
 }
 
-// close ends whatever is still there.
-func (s *Server) close() {
+// Close ends everything at once. It is for a server that is not served after
+// all: Serve closes by itself.
+func (s *Server) Close() {
 	s.end()
 	s.mu.Lock()
 	s.ended = true

@@ -1,28 +1,22 @@
 package control
 
 import (
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
 	"crypto/tls"
 	"crypto/x509"
-	"crypto/x509/pkix"
 	"encoding/json"
-	"encoding/pem"
 	"errors"
 	"fmt"
 	"io"
-	"math/big"
 	"net"
 	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 
 	"bifrost-secrets/sources"
 	"bifrost-secrets/watch"
+	"bifrost-secrets/watch/control/controltest"
 )
 
 // A web page whose name was made to mean 127.0.0.1 gets nothing at all.
@@ -158,7 +152,7 @@ func TestRefusedSettings(t *testing.T) {
 		c.change(&opts)
 		s, err := Open(idle(), opts)
 		if err == nil {
-			s.close()
+			s.Close()
 			t.Errorf("%s: it listens on %v", name, s.Addresses())
 			continue
 		}
@@ -195,24 +189,12 @@ func newPair(t *testing.T, name string) (certFile, keyFile string) {
 
 func writePair(t *testing.T, name, certFile, keyFile string) {
 	t.Helper()
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	cert, key, err := controltest.Certificate(name)
 	if err != nil {
 		t.Fatal(err)
 	}
-	cert := &x509.Certificate{
-		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: name}, IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)},
-		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour), IsCA: true, BasicConstraintsValid: true,
-	}
-	der, err := x509.CreateCertificate(rand.Reader, cert, cert, &key.PublicKey, key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	keyDER, err := x509.MarshalPKCS8PrivateKey(key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	write(t, certFile, string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})))
-	write(t, keyFile, string(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: keyDER})))
+	write(t, certFile, string(cert))
+	write(t, keyFile, string(key))
 }
 
 // seen gives the name in the certificate that is shown.

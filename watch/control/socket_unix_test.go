@@ -40,7 +40,7 @@ func TestSocketIsPrivate(t *testing.T) {
 	if err != nil || len(entries) != 1 {
 		t.Errorf("beside it there are %v (%v)", entries, err)
 	}
-	s.close()
+	s.Close()
 	if _, err := os.Lstat(path); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("afterwards: %v", err)
 	}
@@ -90,11 +90,11 @@ func TestSuccessorIsLeftAlone(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	first.close()
+	first.Close()
 	if _, err := os.Lstat(path); err != nil {
 		t.Errorf("the successor's socket: %v", err)
 	}
-	second.close()
+	second.Close()
 }
 
 // Of many that start at once, one has the socket and the others say why not.
@@ -125,7 +125,7 @@ func TestSocketRace(t *testing.T) {
 		t.Fatal(err)
 	}
 	_ = conn.Close()
-	have[0].close()
+	have[0].Close()
 }
 
 func TestNoSocket(t *testing.T) {
