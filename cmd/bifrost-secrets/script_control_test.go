@@ -163,9 +163,14 @@ func (c *controlled) says(mood string) {
 func doOther(ts *testscript.TestScript, neg bool, args []string) {
 	arguments(ts, neg, args, "other way")
 	silent := args[0] == "silent"
-	done := make(chan struct{})
+	done, asked := make(chan struct{}), make(chan struct{}, 1)
+	of(ts).asked = asked
 	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if silent {
+			select {
+			case asked <- struct{}{}:
+			default:
+			}
 			select {
 			case <-done:
 			case <-r.Context().Done():
@@ -188,4 +193,10 @@ func doCertificate(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Check(err)
 	put(ts, args[0], string(cert))
 	put(ts, args[1], string(key))
+}
+
+// doAsked waits until the server of `other silent` has had a request.
+func doAsked(ts *testscript.TestScript, neg bool, args []string) {
+	arguments(ts, neg, args, "asked")
+	<-of(ts).asked
 }

@@ -58,7 +58,9 @@ type Options struct {
 	// /metrics only, over plain http. It may be empty.
 	ProbeListen string
 	// TokenFile has the bearer tokens, one a line; it is read at each request,
-	// so that a change counts at once. It may be empty.
+	// so that a change counts at once; to take a token back, write the file anew
+	// without it. A file that is gone, or that others can read, leaves the tokens
+	// before in force and an error in the log. It may be empty.
 	TokenFile string
 	// Token holds more tokens, as the file does. It may be the zero Secret.
 	Token sources.Secret
@@ -195,7 +197,7 @@ func (s *Server) Addresses() []string {
 func (s *Server) add(ln net.Listener, address string, kind faceKind, loopback bool) {
 	f := &face{Listener: ln, address: address, kind: kind, loopback: loopback}
 	f.http = &http.Server{
-		Handler:           s.routes(f),
+		Handler:           s.recovering(s.routes(f)),
 		ReadHeaderTimeout: s.limits.header,
 		ReadTimeout:       s.limits.read,
 		WriteTimeout:      s.limits.write,

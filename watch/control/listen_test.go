@@ -107,6 +107,23 @@ func TestStatus(t *testing.T) {
 	}
 }
 
+// faulty is a loop that panics with a secret in hand.
+type faulty struct{ Watcher }
+
+func (faulty) Status() watch.Status { panic("CANARY") }
+
+func TestPanic(t *testing.T) {
+	r := start(t, faulty{idle()}, nil)
+	for range 2 {
+		if code, _, body := r.ask(t, http.MethodGet, r.url(0, StatusPath), token); code != 500 || errorOf(t, body).Hint != "" {
+			t.Errorf("%d %s", code, body)
+		}
+	}
+	if log := r.log.String(); strings.Count(log, "a fault of this program") != 2 || !strings.Contains(log, "faulty.Status") {
+		t.Errorf("the log does not say where:\n%s", log)
+	}
+}
+
 // What cannot be listened on, is unsafe or contradicts itself is refused before
 // anything is bound.
 func TestRefusedSettings(t *testing.T) {

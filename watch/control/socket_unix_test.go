@@ -142,6 +142,7 @@ func TestNoSocket(t *testing.T) {
 		filepath.Join(dir, "none", "s"): "there is no folder " + filepath.Join(dir, "none"),
 		filepath.Join(plain, "s"):       "there is no folder",
 		"":                              "names no file",
+		"@control":                      "abstract",
 		filepath.Join(dir, strings.Repeat("x", 200)): "too long",
 		filepath.Join(dir, strings.Repeat("x", 300)): "too long",
 	} {
