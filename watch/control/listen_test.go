@@ -245,6 +245,9 @@ func TestTLS(t *testing.T) {
 	if code, _, body := ask(t, secure, http.MethodPost, r.url(0, FlushPath), token); code != 200 {
 		t.Errorf("%d %s", code, body)
 	}
+	if code, _, body := r.ask(t, http.MethodGet, r.url(2, HealthPath), ""); code != 200 {
+		t.Errorf("the probe listener, without TLS: %d %s", code, body)
+	}
 	// In clear there is nothing but the answer of net/http.
 	if code, _, _ := r.ask(t, http.MethodPost, strings.Replace(r.url(0, FlushPath), "https:", "http:", 1), token); code != 400 {
 		t.Errorf("in clear: %d", code)
