@@ -113,7 +113,7 @@ func (s *lodge) start(args ...string) *running {
 // restarted at once, and nothing listens.
 func (s *lodge) exec(options []string, command ...string) *running {
 	s.t.Helper()
-	args := append([]string{"exec", "--app-dir", s.app, "--listen", "", "--wait", "10ms", "--apply", "restart", "--min-restart-interval", "0s", "--stop-timeout", "10s"}, options...)
+	args := append([]string{"exec", "--app-dir", s.app, "--listen", "none", "--wait", "10ms", "--apply", "restart", "--min-restart-interval", "0s", "--stop-timeout", "10s"}, options...)
 	return s.start(append(append(args, "--"), command...)...)
 }
 
@@ -519,7 +519,7 @@ func TestWatch(t *testing.T) {
 func TestWatchReports(t *testing.T) {
 	t.Parallel()
 	s := newLodge(t)
-	r := s.start("watch", "--config", filepath.Join(s.app, "config.source.json"), "--out", filepath.Join(s.app, "config.json"), "--listen", "", "--wait", "10ms")
+	r := s.start("watch", "--config", filepath.Join(s.app, "config.source.json"), "--out", filepath.Join(s.app, "config.json"), "--listen", "none", "--wait", "10ms")
 	r.logs("applied")
 	s.put("vk", "sk-bf-CANARY-2")
 	line := r.logs("restart_required_fields")
@@ -534,7 +534,7 @@ func TestWatchReports(t *testing.T) {
 func TestWatchOutage(t *testing.T) {
 	t.Parallel()
 	s, f := awsSite(t)
-	r := s.start("watch", "--config", filepath.Join(s.app, "config.source.json"), "--out", filepath.Join(s.app, "config.json"), "--listen", "", "--interval", "1s", "--apply", "none")
+	r := s.start("watch", "--config", filepath.Join(s.app, "config.source.json"), "--out", filepath.Join(s.app, "config.json"), "--listen", "none", "--interval", "1s", "--apply", "none")
 	r.logs("applied")
 	before, err := os.Stat(filepath.Join(s.app, "config.json"))
 	if err != nil {

@@ -79,6 +79,7 @@ func scripts(dir string, setup func(*testscript.Env) error) testscript.Params {
 			"age-key": doAgeKey, "age-encrypt": doAgeEncrypt,
 			"fake": doFake, "secret": doSecret, "fault": doFault, "mark": doMark, "requests": doRequests, "called": doCalled, "terminate": doTerminate,
 			"moto-secret": doMotoSecret, "count": doCount, "counted": doCounted,
+			"control": doControl, "loop": doLoop, "other": doOther, "asked": doAsked, "certificate": doCertificate,
 		},
 		Condition: func(cond string) (bool, error) {
 			if cond == "root" {
@@ -111,6 +112,9 @@ type story struct {
 	fake  *fakeAWS
 	moto  *motoAWS
 	began int // moto's requests at `count`
+
+	control *controlled
+	asked   chan struct{} // of `other silent`
 }
 
 type storyKey struct{}
