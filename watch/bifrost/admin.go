@@ -112,11 +112,12 @@ func (j *job) settleAdmin(ctx context.Context, places []place) {
 		j.fail(places, f)
 		return
 	}
+	r := j.configRecord()
+	var now any
 	if state != Verified && j.mode != verify {
-		r := j.configRecord()
-		before, _, f := r.read(ctx)
-		if f == nil {
-			f = j.write(ctx, r, before, places)
+		var before any
+		if before, _, f = r.read(ctx); f == nil {
+			now, f = j.write(ctx, r, before, places)
 		}
 		if f != nil && f.state == RestartRequired {
 			j.fail(places, f)
@@ -152,6 +153,12 @@ func (j *job) settleAdmin(ctx context.Context, places []place) {
 			j.auth = j.admin.auth()
 		}
 		j.mu.Unlock()
+	}
+	if now == nil {
+		return
+	}
+	if after, _, f := r.read(ctx); f == nil {
+		j.note(r, now, after, places)
 	}
 }
 

@@ -1,6 +1,7 @@
 package bifrost
 
 import (
+	"slices"
 	"strings"
 
 	"bifrost-secrets/walker"
@@ -153,7 +154,7 @@ func telling(value string) bool {
 // such an object back would put a mask in the place of a value.
 func hidesOthers(v any, at []step, changed [][]step) bool {
 	for _, c := range changed {
-		if equalSteps(at, c) {
+		if slices.Equal(at, c) {
 			return false
 		}
 	}
@@ -174,16 +175,4 @@ func hidesOthers(v any, at []step, changed [][]step) bool {
 		}
 	}
 	return false
-}
-
-func equalSteps(a, b []step) bool {
-	if len(a) != len(b) {
-		return false
-	}
-	for i := range a {
-		if a[i] != b[i] {
-			return false
-		}
-	}
-	return true
 }

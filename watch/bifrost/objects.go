@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
+	"strconv"
 
 	"github.com/tidwall/gjson"
 
@@ -200,6 +201,45 @@ func pick(tree any, raw []byte, in, what, inner, name, id string) (any, []byte, 
 	return found, []byte(text.Raw), nil
 }
 
+// durations are the members of an MCP client that are read in nanoseconds and
+// written in another unit: sent back as they are, they would become another
+// time. Below a version the unit is known; later versions count in seconds in
+// their database, and how their API does is not known.
+var durations = []struct {
+	member       string
+	major, minor int // the unit holds below this version; zero for none
+	unit         int64
+}{
+	{"tool_sync_interval", 1, 6, 60e9},
+	{"tool_execution_timeout", 0, 0, 0},
+}
+
+func (j *job) durations(what string, tree any) ([]change, *fault) {
+	o, _ := object(what, tree)
+	major, minor, known := parseVersion(j.of)
+	var changes []change
+	for _, d := range durations {
+		if o[d.member] == nil {
+			continue
+		}
+		n, isNumber := o[d.member].(json.Number)
+		if !isNumber {
+			return nil, unknownShape(what, "has a "+d.member+" that is no number")
+		}
+		nano, err := n.Int64()
+		switch {
+		case err == nil && nano > -1e9 && nano < 1e9:
+			// A time of less than a second is not meant: it is read in the unit that it
+			// is written in.
+		case err != nil || d.unit == 0 || !known || major > d.major || major == d.major && minor >= d.minor || nano%d.unit != 0:
+			return nil, unknownShape(what, "has a "+d.member+" of an unknown unit")
+		default:
+			changes = append(changes, change{steps: []step{{kind: member, name: d.member}}, json: strconv.FormatInt(nano/d.unit, 10)})
+		}
+	}
+	return changes, nil
+}
+
 // mcpRecord is an MCP client. Its open connection goes on with the headers that
 // it began with, so that it has to be told to connect again.
 func (j *job) mcpRecord(name string) record {
@@ -223,6 +263,7 @@ func (j *job) mcpRecord(name string) record {
 			}
 			return nil
 		},
+		adapt: func(tree any) ([]change, *fault) { return j.durations(what, tree) },
 		write: func(ctx context.Context, tree any, raw []byte) *fault {
 			id, _ := tree.(map[string]any)["client_id"].(string)
 			path := "/api/mcp/client/" + url.PathEscape(id)
@@ -243,7 +284,8 @@ func (j *job) pluginRecord(name string) record {
 	what := quoted("plugin %s", name)
 	path := "/api/plugins/" + url.PathEscape(name)
 	return record{
-		what: what,
+		what:    what,
+		counted: map[string]bool{"id": true, "version": true, "created_at": true, "updated_at": true},
 		read: func(ctx context.Context) (any, []byte, *fault) {
 			tree, raw, f := j.get(ctx, path)
 			if f != nil {

@@ -2,6 +2,7 @@ package bifrost
 
 import (
 	"context"
+	"strings"
 
 	"golang.org/x/sync/errgroup"
 
@@ -27,6 +28,9 @@ type Outcome struct {
 	State  State
 	Reason string // lower case, no full stop; empty where the value is in force
 	Hint   string
+	// Note says what else Bifrost has changed with the write, if anything: by the
+	// names of members, never their values.
+	Note string
 }
 
 // mode is what to do with a value that Bifrost may have already.
@@ -65,6 +69,7 @@ func (c *Client) Verify(ctx context.Context, doc *walker.Document, targets []Tar
 type job struct {
 	*session
 	mode     mode
+	of       string // the version of Bifrost; empty where it is not known
 	outcomes []Outcome
 
 	// pluginConfigs are the configs of the document by the plugin's name, as they
@@ -86,6 +91,7 @@ func (c *Client) run(ctx context.Context, doc *walker.Document, targets []Target
 		}
 		return j.outcomes
 	}
+	j.of = version
 	var order []owner
 	groups := map[owner][]place{}
 	known := names(doc)
@@ -152,9 +158,14 @@ type record struct {
 	read func(ctx context.Context) (tree any, raw []byte, f *fault)
 	// check looks at the object before anything is written; nil for no check.
 	check func(tree any, places []place) *fault
+	// adapt gives what has to be written in another way than it is read; nil for
+	// nothing.
+	adapt func(tree any) ([]change, *fault)
 	// write writes it; tree is what raw was before the change.
-	write   func(ctx context.Context, tree any, raw []byte) *fault
-	passing map[string]bool // members that change by themselves
+	write func(ctx context.Context, tree any, raw []byte) *fault
+	// passing are members that change by themselves, counted members that every
+	// write changes.
+	passing, counted map[string]bool
 }
 
 func (j *job) fail(places []place, f *fault) {
@@ -188,7 +199,8 @@ func (j *job) settle(ctx context.Context, r record, places []place) {
 	if len(wanted) == 0 {
 		return
 	}
-	if f := j.write(ctx, r, before, wanted); f != nil {
+	now, f := j.write(ctx, r, before, wanted)
+	if f != nil {
 		j.fail(wanted, f)
 		return
 	}
@@ -205,45 +217,70 @@ func (j *job) settle(ctx context.Context, r record, places []place) {
 		}
 		j.outcomes[p.index] = written(p, had[p.index], like)
 	}
+	j.note(r, now, after, wanted)
 }
 
-// write makes the change, unless the object is another than it was before.
-func (j *job) write(ctx context.Context, r record, before any, places []place) *fault {
+// note adds to the outcomes what else the write has changed.
+func (j *job) note(r record, now, after any, places []place) {
+	var touched [][]step
+	for _, p := range places {
+		if _, steps, f := find(r.what, now, p.steps); f == nil {
+			touched = append(touched, steps)
+		}
+	}
+	changed := lost(now, after, nil, touched, func(name string) bool { return r.passing[name] || r.counted[name] })
+	if len(changed) == 0 {
+		return
+	}
+	for _, p := range places {
+		j.outcomes[p.index].Note = "bifrost has changed " + strings.Join(changed, ", ") + " of " + r.what + " as well"
+	}
+}
+
+// write makes the change, unless the object is another than it was before. It
+// gives the object as it was right before the change.
+func (j *job) write(ctx context.Context, r record, before any, places []place) (now any, f *fault) {
 	now, raw, f := r.read(ctx)
 	if f != nil {
-		return f
+		return nil, f
 	}
 	if !same(before, now, r.passing) {
-		return changedMeanwhile(r.what)
+		return nil, changedMeanwhile(r.what)
 	}
 	if r.check != nil {
 		if f := r.check(now, places); f != nil {
-			return f
+			return nil, f
 		}
 	}
-	changes := make([]change, len(places))
-	for i, p := range places {
+	var changes []change
+	if r.adapt != nil {
+		if changes, f = r.adapt(now); f != nil {
+			return nil, f
+		}
+	}
+	for _, p := range places {
 		v, steps, f := find(r.what, now, p.steps)
 		if f != nil {
-			return f
+			return nil, f
 		}
 		l, f := readLeaf(r.what, v)
 		if f != nil {
-			return f
+			return nil, f
 		}
-		changes[i] = change{steps: steps, json: l.literal(p.value)}
+		changes = append(changes, change{steps: steps, json: l.literal(p.value)})
 	}
 	body, f := set(r.what, raw, changes)
 	if f != nil {
-		return f
+		return nil, f
 	}
-	if f := r.write(ctx, now, body); f != nil {
-		return f
-	}
+	// From here on Bifrost may have it, whatever comes back.
 	for _, p := range places {
 		j.remember(p)
 	}
-	return nil
+	if f := r.write(ctx, now, body); f != nil {
+		return nil, f
+	}
+	return now, nil
 }
 
 func changedMeanwhile(what string) *fault {

@@ -5,7 +5,9 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"maps"
 	"reflect"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -282,4 +284,57 @@ func same(a, b any, passing map[string]bool) bool {
 		return true
 	}
 	return reflect.DeepEqual(a, b)
+}
+
+// lost gives the members of before that after does not have or has otherwise,
+// beside the places that were touched. What was added is no loss.
+func lost(before, after any, at []step, touched [][]step, passes func(string) bool) []string {
+	for _, t := range touched {
+		if slices.Equal(at, t) {
+			return nil
+		}
+	}
+	var all []string
+	switch x := before.(type) {
+	case map[string]any:
+		y, ok := after.(map[string]any)
+		if !ok {
+			return []string{spell(at)}
+		}
+		for _, name := range slices.Sorted(maps.Keys(x)) {
+			if !passes(name) {
+				all = append(all, lost(x[name], y[name], append(at[:len(at):len(at)], step{kind: member, name: name}), touched, passes)...)
+			}
+		}
+		return all
+	case []any:
+		y, ok := after.([]any)
+		if !ok || len(x) != len(y) {
+			return []string{spell(at)}
+		}
+		for n := range x {
+			all = append(all, lost(x[n], y[n], append(at[:len(at):len(at)], step{kind: element, n: n}), touched, passes)...)
+		}
+		return all
+	}
+	if !reflect.DeepEqual(before, after) {
+		return []string{spell(at)}
+	}
+	return nil
+}
+
+// spell writes a place for people.
+func spell(steps []step) string {
+	var b strings.Builder
+	for i, s := range steps {
+		switch {
+		case s.kind == element:
+			fmt.Fprintf(&b, "[%d]", s.n)
+		case i == 0:
+			b.WriteString(strconv.QuoteToASCII(s.name))
+		default:
+			b.WriteString("." + strconv.QuoteToASCII(s.name))
+		}
+	}
+	return strings.ReplaceAll(b.String(), `"`, "")
 }

@@ -53,7 +53,9 @@ func (v values) render(t testing.TB, u *bifrosttest.Upstream) *walker.Document {
       {"name": "main", "value": %[3]q, "models": ["model-0"], "weight": 1},
       {"name": "other", "value": %[8]q, "models": ["model-1"], "weight": 1}
     ],
-    "network_config": {"base_url": %[2]q, "extra_headers": {"X-Team": %[4]q, "x.dotted": "stays"}}
+    "network_config": {"base_url": %[2]q, "extra_headers": {"X-Team": %[4]q, "x.dotted": "stays"}, "max_retries": 2,
+      "retry_backoff_initial": 700, "retry_backoff_max": 7000, "default_request_timeout_in_seconds": 45},
+    "concurrency_and_buffer_size": {"concurrency": 20, "buffer_size": 100}, "send_back_raw_response": false
   }},
   "mcp": {"client_configs": [{
     "name": "stub", "connection_type": "http", "connection_string": "%[2]s/mcp", "auth_type": "headers",
@@ -321,6 +323,9 @@ func wantStates(t *testing.T, got []bifrost.Outcome, want ...bifrost.State) {
 		w := want[min(i, len(want)-1)]
 		if o.State != w {
 			t.Errorf("%s is %s, want %s: %s (hint: %s)", o.Path, o.State, w, o.Reason, o.Hint)
+		}
+		if o.Note != "" {
+			t.Errorf("%s: %s", o.Path, o.Note)
 		}
 		wantNoValue(t, o)
 	}

@@ -254,6 +254,7 @@ type client struct {
 	Tools       []string
 	CodeMode    bool
 	AutoExecute []string
+	SyncMinutes int64
 	hash        string
 }
 

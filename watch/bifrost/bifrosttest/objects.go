@@ -4,6 +4,7 @@ import (
 	"maps"
 	"net/http"
 	"slices"
+	"time"
 )
 
 func (s *Server) viewClient(c *client) map[string]any {
@@ -17,6 +18,9 @@ func (s *Server) viewClient(c *client) map[string]any {
 	}
 	if len(c.AutoExecute) > 0 {
 		config["tools_to_auto_execute"] = c.AutoExecute
+	}
+	if c.SyncMinutes != 0 && !s.secretVars() {
+		config["tool_sync_interval"] = c.SyncMinutes * int64(time.Minute) // it may overflow, as there
 	}
 	state := "connected"
 	if s.open[c.ID] == nil {
@@ -52,6 +56,7 @@ func (s *Server) putClient(w http.ResponseWriter, r *http.Request) {
 		Tools       []string          `json:"tools_to_execute"`
 		CodeMode    bool              `json:"is_code_mode_client"`
 		AutoExecute []string          `json:"tools_to_auto_execute"`
+		SyncMinutes int64             `json:"tool_sync_interval"` // shown in nanoseconds, taken in minutes
 	}
 	if !body(w, r, &in) {
 		return
@@ -68,6 +73,9 @@ func (s *Server) putClient(w http.ResponseWriter, r *http.Request) {
 	}
 	for name, v := range in.Headers {
 		in.Headers[name] = kept(v, c.Headers[name])
+	}
+	if c.SyncMinutes = in.SyncMinutes; c.SyncMinutes == 0 {
+		c.SyncMinutes = 10
 	}
 	// The open connection goes on with the headers that it has.
 	c.Name, c.Headers, c.Tools, c.CodeMode, c.AutoExecute = in.Name, in.Headers, in.Tools, in.CodeMode, in.AutoExecute
