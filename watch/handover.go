@@ -120,7 +120,9 @@ func (l *Loop) handOver(ctx context.Context, t Trigger) {
 	} else {
 		u.Edited = l.seen.outcomes[WholeDocument].State == Failed
 	}
+	ctx = l.cancelable(ctx)
 	_ = l.apply(ctx, u) // what failed is tried again
+	l.end(nil, nil)
 }
 
 // rejection is what Bifrost ended over.

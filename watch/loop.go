@@ -368,6 +368,14 @@ func (l *Loop) begin(ctx context.Context) (context.Context, []chan error) {
 	return ctx, waiters
 }
 
+// cancelable gives a context that ends early where Bifrost needs help.
+func (l *Loop) cancelable(ctx context.Context) context.Context {
+	l.asking.Lock()
+	defer l.asking.Unlock()
+	ctx, l.cancel = context.WithCancel(ctx)
+	return ctx
+}
+
 // end lets those go who waited for the refresh.
 func (l *Loop) end(waiters []chan error, err error) {
 	l.asking.Lock()

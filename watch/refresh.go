@@ -61,7 +61,8 @@ func (l *Loop) refresh(outer context.Context, t Trigger) error {
 	default:
 		u := Update{Trigger: t, Rendering: l.good.rendering, Before: before, Changed: v.changed, Edited: edited, Wrote: v.wrote, Replaced: v.replaced}
 		u.Edited = u.Edited || l.o.Supervised && before == nil
-		if applied := l.apply(ctx, u); err == nil {
+		// A start has gone well once the file is there: Bifrost may come later.
+		if applied := l.apply(ctx, u); err == nil && t != Start {
 			err = applied
 		}
 	}

@@ -36,6 +36,7 @@ type daemon struct {
 	applyTimeout time.Duration
 
 	listening listenFlags
+	bifrost   apiFlags
 
 	log     *slog.Logger
 	manager *serviceManager
@@ -59,6 +60,7 @@ func (d *daemon) loopFlags(cmd *cobra.Command) {
 	f.BoolVar(&d.newKey, "accept-new-encryption-key", false, "take another encryption_key than before, once Bifrost's database was cleaned")
 	f.StringVar(&d.command, "command", "", "with --apply command: the `command` to run after a change; it gets the JSON paths, and no value")
 	f.DurationVar(&d.applyTimeout, "apply-timeout", time.Minute, "how long handing new values over may take")
+	d.bifrost.flags(cmd)
 	d.listening.flags(cmd)
 }
 

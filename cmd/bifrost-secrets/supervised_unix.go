@@ -146,22 +146,20 @@ func (b *bifrostProcess) Stop(ctx context.Context) {
 // Code implements [watch.Child].
 func (b *bifrostProcess) Code() int { return b.Status().Code }
 
-func (s *supervised) applier() watch.Applier {
+// applier gives what hands new values over.
+func (s *supervised) applier() (watch.Applier, error) {
 	j := s.job
-	split := &watch.Split{Word: j.apply}
 	switch j.apply {
 	case "none":
-		return watch.None{}
+		return watch.None{}, nil
 	case "command":
-		return j.commandApplier(j.ownless(nil))
+		return j.commandApplier(j.ownless(nil)), nil
 	}
-	if j.apply != "api" {
+	split, _, err := j.split(s.args)
+	if err == nil && j.apply != "api" {
 		split.Restart = s.Supervisor
 	}
-	if j.apply != "restart" && j.mode == string(render.Inline) {
-		split.API = j.api()
-	}
-	return split
+	return split, err
 }
 
 // Status implements control.Watcher.
