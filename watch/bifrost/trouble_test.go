@@ -192,7 +192,8 @@ func TestEditedMeanwhile(t *testing.T) {
 			if e.holds == nil {
 				return
 			}
-			wantStates(t, c.Push(t.Context(), doc, target), bifrost.Verified)
+			c.Push(t.Context(), doc, target)
+			wantStates(t, c.Verify(t.Context(), doc, target), bifrost.Verified)
 			if !e.holds(dashboard(t, s, http.MethodGet, e.read, nil)) {
 				t.Error("the edit is lost")
 			}
