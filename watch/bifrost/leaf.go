@@ -96,27 +96,39 @@ const (
 // compare holds what is shown against a value.
 func (l leaf) compare(value string) likeness {
 	switch {
-	case !walker.IsMasked(l.shown):
-		if l.shown == value {
-			return exact
-		}
-	case strings.Trim(l.shown, "*") == "":
+	case slices.Contains(masks(value), l.shown):
+		return alike
+	case l.shown == value && !masked(value):
+		return exact
+	case l.shown != "" && strings.Trim(l.shown, "*") == "":
 		// Up to eight characters are shown as that many asterisks.
 		if n := len(l.shown); n == len(value) || n == len([]rune(value)) {
 			return blind
 		}
-	case !strings.Contains(l.shown, "*"): // <redacted>
+	case masked(l.shown) && !strings.Contains(l.shown, "*"): // <redacted>
 		if value != "" {
 			return blind
 		}
-	default:
-		for _, m := range masks(value) {
-			if m == l.shown {
-				return alike
-			}
-		}
 	}
 	return differs
+}
+
+// hidden is the middle of a mask.
+const hidden = "************************"
+
+// masked reports whether a text stands for another one.
+func masked(text string) bool { return walker.IsMasked(text) || strings.Contains(text, hidden) }
+
+// veiled is masked for values that the API shows in clear: there a * or ** is
+// what was meant.
+func veiled(text string) bool {
+	return masked(text) && (len(text) > 3 || strings.Trim(text, "*") != "")
+}
+
+// lossy reports whether a mask shows a part of a character, or may not be known
+// again as a mask: Bifrost would take it for a value.
+func lossy(text string) bool {
+	return strings.Contains(text, hidden) && strings.ContainsFunc(text, func(r rune) bool { return r > 0x7f })
 }
 
 // masks gives how Bifrost may show a value of more than eight characters. It
@@ -126,7 +138,6 @@ func masks(value string) []string {
 	if len(value) <= 8 {
 		return nil
 	}
-	const hidden = "************************"
 	bytes := value[:4] + hidden + value[len(value)-4:]
 	all := []string{string([]rune(bytes))}
 	if r := []rune(value); len(r) > 8 && len(r) != len(value) {
@@ -149,10 +160,10 @@ func telling(value string) bool {
 	return true
 }
 
-// hidesOthers reports whether a value below v is masked, those at the places
-// left aside. Where Bifrost does not take its own masks for "no change", writing
-// such an object back would put a mask in the place of a value.
-func hidesOthers(v any, at []step, changed [][]step) bool {
+// hasOther reports whether is holds for a text below v, those at the places that
+// are changed left aside. It finds masks that Bifrost would not take for "no
+// change": writing them back would put a mask in the place of a value.
+func hasOther(is func(string) bool, v any, at []step, changed [][]step) bool {
 	for _, c := range changed {
 		if slices.Equal(at, c) {
 			return false
@@ -160,16 +171,16 @@ func hidesOthers(v any, at []step, changed [][]step) bool {
 	}
 	switch t := v.(type) {
 	case string:
-		return walker.IsMasked(t)
+		return is(t)
 	case map[string]any:
 		for name, inner := range t {
-			if hidesOthers(inner, append(at[:len(at):len(at)], step{kind: member, name: name}), changed) {
+			if hasOther(is, inner, append(at[:len(at):len(at)], step{kind: member, name: name}), changed) {
 				return true
 			}
 		}
 	case []any:
 		for n, inner := range t {
-			if hidesOthers(inner, append(at[:len(at):len(at)], step{kind: element, n: n}), changed) {
+			if hasOther(is, inner, append(at[:len(at):len(at)], step{kind: element, n: n}), changed) {
 				return true
 			}
 		}

@@ -128,7 +128,7 @@ func checkProvider(tree any, places []place) *fault {
 	// The one map of values that Bifrost takes as they are, masks included.
 	headers := []step{{kind: member, name: "network_config"}, {kind: member, name: "extra_headers"}}
 	network, _ := o["network_config"].(map[string]any)
-	if hidesOthers(network["extra_headers"], headers, stepsOf(places)) {
+	if hasOther(veiled, network["extra_headers"], headers, stepsOf(places)) {
 		return unknownShape(what, "masks its extra_headers")
 	}
 	return nil
@@ -311,7 +311,7 @@ func (j *job) pluginRecord(name string) record {
 			if _, ok := o["config"].(map[string]any); !ok {
 				return unknownShape(what, "has no config")
 			}
-			if hidesOthers(o["config"], []step{{kind: member, name: "config"}}, stepsOf(places)) {
+			if hasOther(veiled, o["config"], []step{{kind: member, name: "config"}}, stepsOf(places)) {
 				return unknownShape(what, "masks values of its config")
 			}
 			for _, p := range places {

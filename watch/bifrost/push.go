@@ -269,6 +269,13 @@ func (j *job) write(ctx context.Context, r record, before any, places []place) (
 		}
 		changes = append(changes, change{steps: steps, json: l.literal(p.value)})
 	}
+	touched := make([][]step, len(changes))
+	for i, c := range changes {
+		touched[i] = c.steps
+	}
+	if hasOther(lossy, now, nil, touched) {
+		return nil, unknownShape(r.what, "masks another value in a way that cannot be written back")
+	}
 	body, f := set(r.what, raw, changes)
 	if f != nil {
 		return nil, f

@@ -287,12 +287,16 @@ func same(a, b any, passing map[string]bool) bool {
 }
 
 // lost gives the members of before that after does not have or has otherwise,
-// beside the places that were touched. What was added is no loss.
+// beside the places that were touched. What was added is no loss, nor is a default
+// in the place of nothing.
 func lost(before, after any, at []step, touched [][]step, passes func(string) bool) []string {
 	for _, t := range touched {
 		if slices.Equal(at, t) {
 			return nil
 		}
+	}
+	if isEmpty(before) {
+		return nil
 	}
 	var all []string
 	switch x := before.(type) {
@@ -321,6 +325,23 @@ func lost(before, after any, at []step, touched [][]step, passes func(string) bo
 		return []string{spell(at)}
 	}
 	return nil
+}
+
+// isEmpty reports whether v is what Bifrost writes for "not set".
+func isEmpty(v any) bool {
+	switch t := v.(type) {
+	case nil:
+		return true
+	case string:
+		return t == ""
+	case json.Number:
+		return t == "0"
+	case []any:
+		return len(t) == 0
+	case map[string]any:
+		return len(t) == 0
+	}
+	return false
 }
 
 // spell writes a place for people.

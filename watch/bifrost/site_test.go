@@ -46,7 +46,7 @@ func (v values) render(t testing.TB, u *bifrosttest.Upstream) *walker.Document {
 	text := fmt.Sprintf(`{
   "$schema": "https://www.getbifrost.ai/schema",
   "framework": {"pricing": {"pricing_url": %[1]q}},
-  "client": {"log_retention_days": 30, "initial_pool_size": 50, "max_request_body_size_mb": 10},
+  "client": {"log_retention_days": 30, "initial_pool_size": 50, "mcp_tool_sync_interval": 7, "async_job_result_ttl": 1800, "mcp_tool_execution_timeout": 25, "max_request_body_size_mb": 10},
   "auth_config": {"admin_username": "admin", "admin_password": %[7]q, "is_enabled": true, "disable_auth_on_inference": true},
   "providers": {"openai": {
     "keys": [

@@ -19,7 +19,7 @@ type database struct {
 
 func (d *database) newID() string {
 	d.next++
-	return fmt.Sprintf("00000000-0000-4000-8000-%012d", d.next)
+	return fmt.Sprintf("5a1f6c3e-0b7d-4e2a-9c48-7d31%08x", 0xabc50+d.next)
 }
 
 // value is an EnvVar or SecretVar.
