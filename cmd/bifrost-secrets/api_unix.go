@@ -8,6 +8,7 @@ import (
 	"net/http/httptrace"
 	"os"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"bifrost-secrets/render"
@@ -89,7 +90,8 @@ func (a *apiFlags) auth() (management.Auth, error) {
 type api struct {
 	client  *management.Client
 	timeout time.Duration
-	waits   bool // Bifrost was started by us, so it comes up
+	waits   bool        // Bifrost was started by us, so it comes up
+	reached atomic.Bool // it was healthy when it was last looked at
 }
 
 // newAPI makes the applier. args are those of Bifrost's command, if it is ours.
@@ -131,7 +133,9 @@ func (a *api) Apply(ctx context.Context, u watch.Update) []watch.Outcome {
 		if a.waits || u.Trigger == watch.Restarted {
 			ready = a.client.Wait
 		}
-		if err := ready(ctx); err != nil {
+		err := ready(ctx)
+		a.reached.Store(err == nil)
+		if err != nil {
 			var e *management.Error
 			if errors.As(err, &e) {
 				return a.failed(u, "bifrost is not healthy yet: "+e.Reason, e.Hint)
@@ -190,24 +194,28 @@ const lookoutEvery = 3 * time.Second
 
 // lookout tells of restarts of a Bifrost that something else starts, until ctx
 // ends: the connection that was kept to the one before is gone then.
-func (a *api) lookout(ctx context.Context, restarted func()) {
+func (d *daemon) lookout(ctx context.Context, a *api) {
+	// It has its own connection, which nobody else uses up.
+	client, err := management.New(management.Options{URL: d.bifrost.address(d.p.env, nil), Timeout: lookoutEvery})
+	if err != nil {
+		return // a.client has the same address
+	}
+	defer client.Close()
 	tick := time.NewTicker(lookoutEvery)
 	defer tick.Stop()
-	known := a.client.Ping(ctx) == nil // it was spoken to at the start
+	up, first := a.reached.Load(), true
 	for {
+		anew := false
+		traced := httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{GotConn: func(got httptrace.GotConnInfo) { anew = !got.Reused }})
+		was := up
+		if up = client.Ping(traced) == nil; up && (!was || anew && !first) {
+			d.loop.Restarted()
+		}
+		first = first && !up
 		select {
 		case <-ctx.Done():
 			return
 		case <-tick.C:
-		}
-		anew := false
-		traced := httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{GotConn: func(got httptrace.GotConnInfo) { anew = !got.Reused }})
-		switch up := a.client.Ping(traced) == nil; {
-		case up && (anew || !known):
-			known = true
-			restarted()
-		case !up:
-			known = false
 		}
 	}
 }

@@ -86,7 +86,7 @@ func (j *watchJob) run(outer context.Context) error {
 	var beside sync.WaitGroup
 	if client != nil {
 		defer client.client.Close()
-		beside.Go(func() { client.lookout(ctx, j.loop.Restarted) })
+		beside.Go(func() { j.lookout(ctx, client) })
 	}
 	j.loop.Run(ctx)
 	j.manager.stopping()

@@ -28,6 +28,7 @@ type Server struct {
 	version      string
 	major, minor int
 	http         *http.Client
+	server       *httptest.Server
 
 	hookMu sync.Mutex
 	hook   func(r *http.Request) int
@@ -47,9 +48,9 @@ func New(t testing.TB, version string) *Server {
 	if n, _ := fmt.Sscanf(version, "%d.%d", &s.major, &s.minor); n != 2 {
 		t.Fatalf("%q is no version", version)
 	}
-	server := httptest.NewServer(s)
-	t.Cleanup(server.Close)
-	s.URL = server.URL
+	s.server = httptest.NewServer(s)
+	t.Cleanup(s.server.Close)
+	s.URL = s.server.URL
 	return s
 }
 
@@ -68,11 +69,12 @@ func (s *Server) OnCall(hook func(r *http.Request) int) {
 	s.hook = hook
 }
 
-// Stop makes it go away. Its database stays.
+// Stop makes it go away, and its connections with it. Its database stays.
 func (s *Server) Stop() {
 	s.mu.Lock()
-	defer s.mu.Unlock()
 	s.up = false
+	s.mu.Unlock()
+	s.server.CloseClientConnections()
 }
 
 // Called gives every call of the API since the last time, as METHOD path.
