@@ -102,7 +102,13 @@ func (r *rotated) rotate(n int) {
 	}
 	req.Header.Set("Authorization", "Bearer CANARY-token-of-this-test")
 	began := time.Now()
-	if code, body := r.do(req); code != 200 {
+	switch code, body := r.do(req); code {
+	case 200:
+	case 502:
+		// Bifrost 1.5 refuses an update of an MCP client while it is busy with the
+		// one before. It is made again, without being asked.
+		r.run.logs(`"trigger":"retry"`)
+	default:
 		r.t.Fatalf("the flush is answered with %d %s", code, body)
 	}
 	r.t.Logf("the flush took %v, Bifrost's own calls included", time.Since(began).Round(time.Millisecond))
