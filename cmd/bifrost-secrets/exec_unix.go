@@ -142,6 +142,7 @@ func (j *execJob) run(outer context.Context, args []string) error {
 	}
 	opts := j.options(applier, s.check)
 	opts.Supervised, opts.Getenv = true, s.lookup
+	opts.Refuses = j.apply == "auto" || j.apply == "restart"
 	if j.lastGood > 0 {
 		opts.Observer = append(opts.Observer.(observers), &confirmer{d: &j.daemon})
 	}

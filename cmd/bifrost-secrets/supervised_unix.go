@@ -25,6 +25,7 @@ type supervised struct {
 	job     *execJob
 	args    []string
 	forward *child.Forwarder
+	api     *api // nil where it is not used
 
 	began  atomic.Bool  // the child was started
 	signal atomic.Int32 // what ended us before that
@@ -155,7 +156,8 @@ func (s *supervised) applier() (watch.Applier, error) {
 	case "command":
 		return j.commandApplier(j.ownless(nil)), nil
 	}
-	split, _, err := j.split(s.args)
+	split, client, err := j.split(s.args)
+	s.api = client
 	if err == nil && j.apply != "api" {
 		split.Restart = s.Supervisor
 	}
@@ -166,6 +168,7 @@ func (s *supervised) applier() (watch.Applier, error) {
 func (s *supervised) Status() watch.Status {
 	st := s.Loop.Status()
 	child := s.Supervisor.Status()
+	child.API = s.api.where()
 	st.Bifrost = &child
 	if err := s.Ready(); err != nil {
 		st.Ready, st.NotReady = false, err.Error()
