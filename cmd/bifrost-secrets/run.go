@@ -17,6 +17,7 @@ import (
 	"bifrost-secrets/sources/awssecrets"
 	"bifrost-secrets/sources/file"
 	"bifrost-secrets/walker"
+	"bifrost-secrets/watch/control"
 
 	"github.com/spf13/cobra"
 )
@@ -27,10 +28,16 @@ const (
 	exitUnresolved  = 1 // a reference does not resolve, or a file cannot be written
 	exitUsage       = 2 // wrong usage, or an invalid document
 	exitUnreachable = 3 // the backend cannot be reached
+
+	exitNotStarted = 125 // exec has failed before its child ran
 )
 
 // backends are the sources that this program is built with.
 var backends = []sources.Backend{file.Backend, awssecrets.Backend}
+
+// ownSignals marks the commands that see to signals themselves: what is caught
+// once is not ignored by a child any more, nor left to it.
+const ownSignals = "signals"
 
 // program is one run: where it reads and writes, and what every command takes.
 type program struct {
@@ -54,9 +61,17 @@ func run(args []string, stdin io.Reader, stdout, stderr io.Writer, env []string)
 		p.env[name] = value
 	}
 	p.screen = newScreen(stderr, p.env)
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
 	root := p.root()
+	stop := func() {}
+	root.PersistentPreRun = func(cmd *cobra.Command, _ []string) {
+		if cmd.Annotations[ownSignals] != "" {
+			return
+		}
+		var ctx context.Context
+		ctx, stop = signal.NotifyContext(cmd.Context(), os.Interrupt, syscall.SIGTERM)
+		cmd.SetContext(ctx)
+	}
+	defer func() { stop() }()
 	root.SetArgs(args)
 	root.SetIn(stdin)
 	root.SetOut(stdout)
@@ -64,7 +79,7 @@ func run(args []string, stdin io.Reader, stdout, stderr io.Writer, env []string)
 	if args == nil {
 		root.SetArgs([]string{}) // cobra would fall back to the process's own
 	}
-	err := root.ExecuteContext(ctx)
+	err := root.ExecuteContext(context.Background())
 	if err != nil {
 		p.report(err)
 	}
@@ -95,8 +110,9 @@ each distinct secret once (AWS Secrets Manager, files) and writes the config wit
 		return usageError(err.Error(), "see "+cmd.CommandPath()+" --help")
 	})
 	root.RunE = func(cmd *cobra.Command, _ []string) error { return cmd.Help() }
-	root.AddCommand(p.renderCommand(), p.explainCommand(), p.lintCommand(), p.pingCommand(),
-		p.storeCommand(), p.pruneCommand(), p.secretCommand(), p.versionCommand())
+	root.AddCommand(p.renderCommand(), p.execCommand(), p.watchCommand(), p.explainCommand(), p.lintCommand(), p.pingCommand(),
+		p.storeCommand(), p.pruneCommand(), p.secretCommand(),
+		p.flushCommand(), p.statusCommand(), p.healthCommand(), p.versionCommand())
 	strictHelp(root)
 	return root
 }
@@ -149,18 +165,31 @@ func usageError(reason, hint string) error {
 	return &failure{reason: reason, hint: hint, code: exitUsage}
 }
 
+// notStarted is a failure of exec before its child ran.
+type notStarted struct {
+	err  error
+	code int
+}
+
+func (n *notStarted) Error() string { return n.err.Error() }
+func (n *notStarted) Unwrap() error { return n.err }
+
 // exitCode gives the exit code for an error, by DESIGN's list.
 func exitCode(err error) int {
 	var own *failure
 	var problems *render.Problems
 	var document *walker.DocumentError
 	var written *publish.Error
+	var notStarted *notStarted
+	var listening *control.Error
 	switch {
 	case err == nil:
 		return exitDone
+	case errors.As(err, &notStarted):
+		return notStarted.code
 	case errors.As(err, &own):
 		return own.code
-	case errors.As(err, &document):
+	case errors.As(err, &document), errors.As(err, &listening):
 		return exitUsage
 	case errors.As(err, &problems) && problems.Invalid():
 		return exitUsage

@@ -81,6 +81,7 @@ func scripts(dir string, setup func(*testscript.Env) error) testscript.Params {
 			"age-key": doAgeKey, "age-encrypt": doAgeEncrypt,
 			"fake": doFake, "secret": doSecret, "fault": doFault, "mark": doMark, "requests": doRequests, "called": doCalled, "terminate": doTerminate,
 			"moto-secret": doMotoSecret, "count": doCount, "counted": doCounted,
+			"control": doControl, "loop": doLoop, "other": doOther, "asked": doAsked, "certificate": doCertificate,
 		},
 		Condition: func(cond string) (bool, error) {
 			if cond == "root" {
@@ -113,6 +114,9 @@ type story struct {
 	fake  *fakeAWS
 	moto  *motoAWS
 	began int // moto's requests at `count`
+
+	control *controlled
+	asked   chan struct{} // of `other silent`
 }
 
 type storyKey struct{}
@@ -165,7 +169,7 @@ func misspoken(stdout, stderr string) string {
 	}
 	for line := range strings.Lines(stderr) {
 		line = strings.TrimSuffix(line, "\n")
-		if strings.HasPrefix(line, "time=") { // a line of --verbose
+		if strings.HasPrefix(line, "time=") || strings.HasPrefix(line, `{"time":`) { // a line of --verbose, or of a daemon
 			continue
 		}
 		text, ok := strings.CutPrefix(line, prefix)

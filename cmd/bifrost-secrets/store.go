@@ -132,7 +132,7 @@ func (j *storeJob) do(ctx context.Context, report *storing) error {
 		return err
 	}
 	defer store.Close()
-	if err := notOver(store, target); err != nil {
+	if err := notOver(store, targets{config: target}); err != nil {
 		return err
 	}
 	ctx, cancel := j.within(ctx)
