@@ -3,8 +3,6 @@ package autostore
 import (
 	"bytes"
 	"context"
-	"crypto/rand"
-	"encoding/hex"
 	"fmt"
 
 	"bifrost-secrets/sources"
@@ -105,7 +103,7 @@ func (p *Plan) write(ctx context.Context) error {
 				return nil
 			}
 			_, errs[i] = p.store.Put(ctx, sources.Write{
-				Name: it.Name, Value: it.value, Expect: it.expect, Token: newToken(),
+				Name: it.Name, Value: it.value, Expect: it.expect, Token: sources.NewToken(),
 				Mark: sources.Mark{Owner: p.Owner, Path: it.Path},
 			})
 			return nil
@@ -119,13 +117,4 @@ func (p *Plan) write(ctx context.Context) error {
 		}
 	}
 	return orNil(failed)
-}
-
-// newToken makes a random token of the form of a UUID.
-func newToken() string {
-	var b [16]byte
-	rand.Read(b[:]) // never fails
-	b[6], b[8] = b[6]&0x0f|0x40, b[8]&0x3f|0x80
-	h := hex.EncodeToString(b[:])
-	return h[:8] + "-" + h[8:12] + "-" + h[12:16] + "-" + h[16:20] + "-" + h[20:]
 }
