@@ -1,0 +1,203 @@
+package sealed
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strings"
+	"sync"
+	"syscall"
+
+	"filippo.io/age"
+
+	"bifrost-secrets/sources"
+)
+
+// Unsupported says which keys can be used.
+const Unsupported = "only native age keys (AGE-SECRET-KEY-1... and age1...) are supported: no passphrases, SSH keys or plugins"
+
+// maxKeys is how large, in bytes, a file of keys may be.
+const maxKeys = 1 << 20
+
+// Keys are what the settings `identity` and `recipients` of a block say. Both
+// may be the keys themselves or the path of a file that holds them. They are
+// read anew each time, so that a file may be replaced. A Keys is safe for
+// concurrent use.
+type Keys struct {
+	Block      string // vault_store.postgres
+	Dir        string // where a relative path starts
+	Identity   sources.Secret
+	Recipients string
+	Warn       func(string) // is told once that others may read the identity
+
+	warned sync.Once
+}
+
+// Identities gives the keys to open with. Its errors are of kind NoLogin, and
+// say neither the setting nor what age says of it: a key that was misspelt or
+// put in the wrong place looks like a path.
+func (k *Keys) Identities() ([]age.Identity, error) {
+	text := strings.TrimSpace(string(k.Identity.Reveal()))
+	if text == "" {
+		return nil, noLogin(k.Block+".identity is not set",
+			"set it to the path of an age identity file, or to env.NAME of a variable that holds the identity")
+	}
+	if !HoldsIdentity(text) {
+		data, mode, err := readKeys(k.under(text))
+		if err != nil {
+			return nil, noLogin("the file that "+k.Block+".identity names "+err.Error(), "it is to hold the lines that age-keygen prints")
+		}
+		if mode&0o044 != 0 && runtime.GOOS != "windows" {
+			k.warned.Do(func() {
+				k.Warn(fmt.Sprintf("the age identity file %s may be read by others (mode %04o)", k.under(text), mode))
+			})
+		}
+		text = string(data)
+	}
+	keys, err := age.ParseIdentities(strings.NewReader(text))
+	if err != nil {
+		return nil, noLogin(k.Block+".identity holds no usable key", Unsupported)
+	}
+	return keys, nil
+}
+
+// HoldsIdentity tells a key, also one of an unsupported kind, from a path.
+func HoldsIdentity(text string) bool {
+	upper := strings.ToUpper(strings.TrimSpace(text))
+	return strings.HasPrefix(upper, "AGE-SECRET-KEY-") || strings.HasPrefix(upper, "AGE-PLUGIN-") ||
+		strings.HasPrefix(upper, "-----BEGIN") || strings.Contains(upper, "\n")
+}
+
+// Readers gives the keys to seal for, and a fingerprint of them: 16 hexadecimal
+// digits that are the same for the same set, whatever its order. They are those
+// of the setting `recipients`, separated by commas or space, and, where it is
+// not set, those of the identity.
+func (k *Keys) Readers() (recipients []age.Recipient, fingerprint string, err error) {
+	var names []string
+	text := strings.TrimSpace(k.Recipients)
+	if text == "" {
+		names, err = k.ownRecipients()
+	} else {
+		names, err = k.listed(text)
+	}
+	if err != nil {
+		return nil, "", err
+	}
+	slices.Sort(names)
+	names = slices.Compact(names)
+	recipients, err = age.ParseRecipients(strings.NewReader(strings.Join(names, "\n")))
+	if err != nil {
+		return nil, "", bad(k.Block+".recipients holds no usable key", Unsupported)
+	}
+	// age refuses some sets, such as classic keys beside those that withstand a
+	// quantum computer.
+	if _, err := age.Encrypt(io.Discard, recipients...); err != nil {
+		return nil, "", bad("the recipients of "+k.Block+" cannot be used together", "do not mix keys that withstand a quantum computer (age1pq1...) with others")
+	}
+	sum := sha256.Sum256([]byte(strings.Join(names, "\n")))
+	return recipients, hex.EncodeToString(sum[:8]), nil
+}
+
+// ownRecipients gives what encrypts to the identity.
+func (k *Keys) ownRecipients() ([]string, error) {
+	if k.Identity.Len() == 0 {
+		return nil, bad(k.Block+" has neither recipients nor an identity: there is nobody to seal for", "set recipients to the age1... lines that age-keygen prints")
+	}
+	identities, err := k.Identities()
+	if err != nil {
+		return nil, err
+	}
+	var names []string
+	for _, identity := range identities {
+		switch i := identity.(type) {
+		case *age.X25519Identity:
+			names = append(names, i.Recipient().String())
+		case *age.HybridIdentity:
+			names = append(names, i.Recipient().String())
+		}
+	}
+	return names, nil
+}
+
+// listed gives the recipients of the setting, or of the file that it names.
+func (k *Keys) listed(text string) ([]string, error) {
+	if !strings.HasPrefix(text, "age1") && !strings.ContainsAny(text, "\n#") {
+		data, _, err := readKeys(k.under(text))
+		if err != nil {
+			return nil, bad("the file that "+k.Block+".recipients names "+err.Error(), "set recipients to age1... keys, separated by commas, or to a file with one a line")
+		}
+		text = string(data)
+	}
+	var names []string
+	for line := range strings.Lines(text) {
+		if line, _, _ = strings.Cut(line, "#"); line != "" {
+			names = append(names, strings.FieldsFunc(line, func(r rune) bool { return strings.ContainsRune(", \t\r\n", r) })...)
+		}
+	}
+	if len(names) == 0 {
+		return nil, bad(k.Block+".recipients holds no key", Unsupported)
+	}
+	return names, nil
+}
+
+// Files gives the paths of the files that the settings name: nothing may be
+// published over them.
+func (k *Keys) Files() []string {
+	var paths []string
+	if text := strings.TrimSpace(string(k.Identity.Reveal())); text != "" && !HoldsIdentity(text) {
+		paths = append(paths, k.under(text))
+	}
+	if text := strings.TrimSpace(k.Recipients); text != "" && !strings.HasPrefix(text, "age1") && !strings.ContainsAny(text, "\n#") {
+		paths = append(paths, k.under(text))
+	}
+	return paths
+}
+
+func (k *Keys) under(path string) string {
+	if filepath.IsAbs(path) {
+		return filepath.Clean(path)
+	}
+	return filepath.Join(k.Dir, path)
+}
+
+// readKeys reads a regular file. Its errors follow on the name of the file, and
+// do not show it.
+func readKeys(path string) ([]byte, fs.FileMode, error) {
+	info, err := os.Stat(path) // opening a pipe would wait
+	if err == nil && !info.Mode().IsRegular() {
+		return nil, 0, errors.New("is no regular file")
+	}
+	var data []byte
+	if err == nil && info.Size() <= maxKeys {
+		data, err = os.ReadFile(path)
+	}
+	var errno syscall.Errno
+	switch {
+	case errors.Is(err, fs.ErrNotExist), errors.Is(err, syscall.ENOTDIR), errors.Is(err, syscall.ENAMETOOLONG):
+		return nil, 0, errors.New("does not exist")
+	case errors.Is(err, fs.ErrPermission):
+		return nil, 0, errors.New("may not be read by this process")
+	case errors.As(err, &errno):
+		return nil, 0, fmt.Errorf("cannot be read: %w", errno)
+	case err != nil:
+		return nil, 0, errors.New("cannot be read")
+	case info.Size() > maxKeys:
+		return nil, 0, fmt.Errorf("is larger than the limit of %d bytes", maxKeys)
+	}
+	return data, info.Mode().Perm(), nil
+}
+
+func noLogin(message, hint string) error {
+	return &sources.Error{Kind: sources.NoLogin, Message: message, Hint: hint}
+}
+
+func bad(message, hint string) error {
+	return &sources.Error{Kind: sources.BadSettings, Message: message, Hint: hint}
+}
