@@ -20,7 +20,7 @@ const Schema = "bifrost_secrets"
 // bytes of "bifrost-secrets", as PostgreSQL's clients see it in pg_locks.
 const lockKey = 0x626966726f73742d
 
-var schemaForm = regexp.MustCompile(`^[a-z_][a-z0-9_]{0,62}$`)
+var schemaForm = regexp.MustCompile(`^[a-z_][a-z0-9_]{0,47}$`)
 
 // CheckSchema refuses a name that would need quotes.
 func CheckSchema(name string) error {
