@@ -81,6 +81,9 @@ type Options struct {
 	CallTimeout time.Duration
 	// BatchOff asks for one request a name even where the backend has batches.
 	BatchOff bool
+	// Write asks for a [Store]. A source that was opened without it has no
+	// method that writes.
+	Write bool
 	// Dir is the folder that relative paths in the settings start from: that
 	// of the document. Empty means the working directory.
 	Dir string
@@ -89,6 +92,7 @@ type Options struct {
 // Opener makes a source from a block. It makes no request and wants no
 // credentials: those are had at the first Fetch or Ping. Settings it does not
 // know, lacks or cannot use are an error of kind BadSettings that names them.
+// With opts.Write the source is a [Store], or the error says why there is none.
 type Opener func(ctx context.Context, settings Settings, opts Options) (Source, error)
 
 // Backend is one entry of the list of backends that a program knows.

@@ -32,6 +32,9 @@ func (d *directory) Ping(ctx context.Context, name string) error {
 	if name != "" {
 		return d.Fetch(ctx, []string{name})[name].Err
 	}
+	if ctx.Err() != nil {
+		return stopped(ctx, d.path)
+	}
 	root, err := d.root()
 	if err != nil {
 		return err

@@ -76,21 +76,26 @@ func (d *document) load(ctx context.Context) (map[string]gjson.Result, string, e
 	}
 	d.exposed.report("secret file", filepath.Dir(d.path), map[string]fs.FileMode{filepath.Base(d.path): c.exposed})
 
-	values, fault := parse(c.data)
-	if fault != "" {
-		return nil, "", &sources.Error{
-			Kind:    sources.Unusable,
-			Message: d.path + " " + fault,
-			Hint:    "it must hold one JSON object of names to values, each name once",
-		}
+	values, err := d.parsed(c.data)
+	return values, c.version, err
+}
+
+func (d *document) parsed(data []byte) (map[string]gjson.Result, error) {
+	values, fault := parse(data)
+	if fault == "" {
+		return values, nil
 	}
-	return values, c.version, nil
+	return nil, &sources.Error{
+		Kind:    sources.Unusable,
+		Message: d.path + " " + fault,
+		Hint:    "it must hold one JSON object of names to values, each name once",
+	}
 }
 
 // value gives the text of the value of name.
 func (d *document) value(values map[string]gjson.Result, name string) (string, error) {
 	if name == "" {
-		return "", &sources.Error{Kind: sources.BadName, Message: "the name of a secret cannot be empty"}
+		return "", &sources.Error{Kind: sources.BadName, Message: "the name of a secret cannot be empty", Hint: "a name is a key of the JSON object"}
 	}
 	v, ok := values[name]
 	if !ok {

@@ -15,6 +15,13 @@
 // identities, or is such an identity itself. Passphrases, SSH keys and plugins
 // are not supported.
 //
+// A store of either replaces files whole, by renaming, and keeps beside them,
+// under hidden names, whose each secret is (`.bifrost-secrets.json`; for a JSON
+// file `.NAME.bifrost-secrets.json`) and a lock. What it writes is encrypted as
+// the file was that it replaces; a new file in a directory is encrypted where
+// `identity` or `recipients` is set. The setting `recipients` lists the public
+// keys, or names the file that does; without it they are those of the identity.
+//
 // A value is read while others may write, so a file should be replaced by
 // renaming, never be rewritten in place. The values of one Fetch are of one
 // moment for a JSON file, and for a Kubernetes volume, which swaps its `..data`.
@@ -34,7 +41,7 @@ import (
 
 const block = "vault_store.file"
 
-var keys = []string{"identity", "path"}
+var keys = []string{"identity", "path", "recipients"}
 
 // Backend is the entry for a program's list of backends.
 var Backend = sources.Backend{Type: "file", Block: "file", Keys: keys, Open: Open}
@@ -49,6 +56,7 @@ func Open(_ context.Context, settings sources.Settings, opts sources.Options) (s
 	b := &base{
 		path:     under(opts.Dir, settings.Text("path")),
 		identity: settings["identity"],
+		readers:  settings["recipients"],
 		dir:      opts.Dir,
 		exposed:  exposure{warn: opts.Warn},
 	}
@@ -64,8 +72,16 @@ func Open(_ context.Context, settings sources.Settings, opts sources.Options) (s
 			e.Hint = "is the volume mounted? a relative " + block + ".path starts from the folder of the document"
 		}
 		return nil, e
+	case info.IsDir() && opts.Write:
+		return &directoryStore{&directory{b}, newKeeper(b.path, "")}, nil
 	case info.IsDir():
 		return &directory{b}, nil
+	case info.Mode().IsRegular() && opts.Write:
+		d, err := newDocumentStore(&document{b})
+		if err != nil {
+			return nil, err
+		}
+		return d, nil
 	case info.Mode().IsRegular():
 		return &document{b}, nil
 	}
@@ -81,7 +97,7 @@ func check(settings sources.Settings) error {
 	for _, key := range slices.Sorted(maps.Keys(settings)) {
 		if !slices.Contains(keys, key) {
 			return badSettings(fmt.Sprintf("%s has no setting %q", block, key), didYouMean(key, keys)+
-				"its settings are "+strings.Join(keys, " and "))
+				"its settings are "+strings.Join(keys, ", "))
 		}
 		if strings.TrimSpace(settings.Text(key)) == "" {
 			return badSettings(fmt.Sprintf("%s.%s is empty", block, key),
@@ -103,7 +119,8 @@ func badSettings(message, hint string) error {
 type base struct {
 	path     string
 	identity sources.Secret
-	dir      string // where a relative path of an identity file starts
+	readers  sources.Secret // the setting `recipients`: not secret, and not known to be public
+	dir      string         // where relative paths in the settings start
 	exposed  exposure
 }
 
@@ -134,8 +151,10 @@ func stopped(ctx context.Context, subject string) error {
 // that is in it. Nothing may be published over them.
 func (b *base) Inputs() []string {
 	paths := []string{b.path}
-	if text := string(b.identity.Reveal()); text != "" && !strings.HasPrefix(strings.ToUpper(strings.TrimSpace(text)), "AGE-SECRET-KEY-") {
-		paths = append(paths, under(b.dir, text))
+	for key, setting := range map[string]sources.Secret{"AGE-SECRET-KEY-": b.identity, "AGE1": b.readers} {
+		if text := string(setting.Reveal()); text != "" && !strings.HasPrefix(strings.ToUpper(strings.TrimSpace(text)), key) {
+			paths = append(paths, under(b.dir, text))
+		}
 	}
 	return paths
 }

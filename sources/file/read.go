@@ -8,7 +8,6 @@ import (
 	"runtime"
 	"strings"
 	"syscall"
-	"time"
 
 	"bifrost-secrets/sources"
 )
@@ -67,7 +66,7 @@ func readFile(from opener, name, subject string, limit int64, ids identities) (c
 	if err != nil {
 		return content{}, err
 	}
-	c := content{data: data, version: info.ModTime().UTC().Format(time.RFC3339Nano)}
+	c := content{data: data, version: versionOf(info)}
 	// Windows has access lists instead, and Go makes up a mode there.
 	if perm := info.Mode().Perm(); perm&0o044 != 0 && !encrypted && runtime.GOOS != "windows" {
 		c.exposed = perm

@@ -30,6 +30,8 @@ type Faults struct {
 	Garble   int  // the right answer with its braces taken away
 	Empty    int  // http status 200 and no body
 
+	Expire int // ExpiredTokenException for every request after so many of them
+
 	Reject string // every request is answered with this error code
 	Status int    // every request is answered with this http status and an html page
 
@@ -58,6 +60,7 @@ type Fake struct {
 
 	mu       sync.Mutex
 	faults   Faults
+	served   int           // requests since Set
 	release  chan struct{} // closed to end a Hang
 	secrets  map[string]*secret
 	held     map[string]<-chan struct{} // by id or action
@@ -124,7 +127,7 @@ func (f *Fake) Env() map[string]string { return env(f.URL) }
 func (f *Fake) Set(faults Faults) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.faults = faults
+	f.faults, f.served = faults, 0
 	close(f.release)
 	f.release = make(chan struct{})
 }
@@ -294,6 +297,8 @@ func (f *Fake) answer(action string, r *http.Request, body []byte) reply {
 		return fault(http.StatusInternalServerError, "InternalServiceError", "An error occurred on the server side.")
 	case due(&b.Throttle) || batch && due(&b.ThrottleBatch):
 		return fault(http.StatusBadRequest, "ThrottlingException", "Rate exceeded")
+	case b.Expire > 0 && f.served >= b.Expire:
+		return fault(http.StatusBadRequest, "ExpiredTokenException", "The security token included in the request is expired")
 	case b.Status != 0:
 		return page(b.Status)
 	case b.Reject != "":
@@ -307,6 +312,7 @@ func (f *Fake) answer(action string, r *http.Request, body []byte) reply {
 	case !strings.Contains(r.Header.Get("Authorization"), "/secretsmanager/aws4_request"):
 		return fault(http.StatusBadRequest, "MissingAuthenticationTokenException", "Missing Authentication Token")
 	}
+	f.served++
 	answer := f.secretsManager(action, signer(r), body)
 	switch b := &f.faults; {
 	case due(&b.Empty):

@@ -56,6 +56,9 @@ func (f *Fake) PutBinary(name string, b []byte) (arn string) {
 	return f.put(Account, Region, secret{Name: name, SecretBinary: b})
 }
 
+// ARN gives the ARN of a secret in the account and the region of an Env.
+func (f *Fake) ARN(name string) string { return prefix(Account, Region) + name + suffix(name) }
+
 // Mark changes the state of a secret that was put, by its ARN.
 func (f *Fake) Mark(arn string, state State) {
 	f.mu.Lock()

@@ -1,0 +1,93 @@
+package awssecrets
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/aws/retry"
+	"github.com/aws/aws-sdk-go-v2/service/secretsmanager"
+
+	"bifrost-secrets/sources"
+	"bifrost-secrets/sources/awssecrets/awstest"
+	"bifrost-secrets/sources/sourcetest"
+)
+
+// setup is what moto and the fake have in common.
+func setup() sourcetest.Setup {
+	return sourcetest.Setup{
+		Lacks:    map[sourcetest.Ability]string{sourcetest.Writing: "only reading is tested here"},
+		Names:    []string{"x", strings.Repeat("n", 512), "a/b/c", "AZaz09/_+=.@-", "-x", "a//b", "/a"},
+		BadNames: []string{"", "a b", "a#b", "a*", "é", "a:b", strings.Repeat("n", 513), "arn:aws:secretsmanager:us-east-1:1:secret:x", "!x"},
+		AtOnce:   atOnce,
+	}
+}
+
+// opener opens sources of env that do not wait between attempts.
+func opener(t *testing.T, env map[string]string, o sources.Options) func() sources.Source {
+	awstest.Setenv(t, env)
+	return func() sources.Source {
+		s, err := Backend.Open(t.Context(), settings(), o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		core(s).retryer = func() aws.Retryer {
+			return retry.NewStandard(func(o *retry.StandardOptions) {
+				o.Backoff = retry.BackoffDelayerFunc(func(int, error) (time.Duration, error) { return time.Millisecond, nil })
+			})
+		}
+		t.Cleanup(func() { _ = s.Close() })
+		return s
+	}
+}
+
+func core(s sources.Source) *source { return s.(*source) }
+
+func TestFakeConformance(t *testing.T) {
+	s := setup()
+	s.Start = func(t *testing.T, o sources.Options) *sourcetest.Backend {
+		f := awstest.StartFake(t)
+		again := opener(t, f.Env(), o)
+		return &sourcetest.Backend{
+			Source: again(), Again: again,
+			Seed:       func(name, text string) { f.Put(name, text) },
+			SeedBinary: func(name string, b []byte) { f.PutBinary(name, b) },
+			Deny:       func(name string) { f.Mark(f.ARN(name), awstest.Denied) },
+			Throttle:   func() { f.Set(awstest.Faults{Throttle: awstest.Always}) },
+			Hang:       func() { f.Set(awstest.Faults{Hang: true}) },
+			Break:      func() { f.Set(awstest.Faults{Garble: awstest.Always}) },
+			Expire:     func(after int) { f.Set(awstest.Faults{Expire: after}) },
+			Requests:   f.Total, MostAtOnce: f.MostAtOnce,
+		}
+	}
+	sourcetest.Run(t, s)
+}
+
+func TestMotoConformance(t *testing.T) {
+	m := awstest.Moto(t)
+	s := setup()
+	for _, ability := range []sourcetest.Ability{sourcetest.Denial, sourcetest.Throttling, sourcetest.Hanging, sourcetest.Breaking, sourcetest.Expiring} {
+		s.Lacks[ability] = "moto cannot be made to misbehave: see TestFakeConformance"
+	}
+	s.Lacks[sourcetest.Counting] = "moto does not tell how many requests are under way: see TestFakeConformance"
+	s.Start = func(t *testing.T, o sources.Options) *sourcetest.Backend {
+		m.Reset(t)
+		again := opener(t, m.Env(), o)
+		client := m.Client(awstest.Region, "")
+		seed := func(name string, text *string, b []byte) {
+			if _, err := client.CreateSecret(t.Context(), &secretsmanager.CreateSecretInput{Name: &name, SecretString: text, SecretBinary: b}); err == nil {
+				return
+			}
+			if _, err := client.PutSecretValue(t.Context(), &secretsmanager.PutSecretValueInput{SecretId: &name, SecretString: text, SecretBinary: b}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		return &sourcetest.Backend{
+			Source: again(), Again: again,
+			Seed:       func(name, text string) { seed(name, &text, nil) },
+			SeedBinary: func(name string, b []byte) { seed(name, nil, b) },
+		}
+	}
+	sourcetest.Run(t, s)
+}

@@ -1,0 +1,364 @@
+package file
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path"
+	"path/filepath"
+	"slices"
+	"strings"
+	"syscall"
+
+	"bifrost-secrets/sources"
+)
+
+// directoryStore is one file a secret, to be written.
+type directoryStore struct {
+	*directory
+	*keeper
+}
+
+// MaxValue is that of any source.
+func (*directoryStore) MaxValue() int { return sources.MaxValue }
+
+// found is the file of a secret, or the lack of one.
+type found struct {
+	file string      // below the root; empty where there is none
+	info fs.FileInfo // of the file itself, or of what a link leads to
+	link bool
+}
+
+// look finds the file of a secret, as Fetch does.
+func look(root *os.Root, local string) (found, error) {
+	for _, file := range []string{local, local + ".age"} {
+		info, err := root.Stat(file)
+		if errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ENOTDIR) {
+			continue
+		}
+		if err != nil {
+			return found{}, err
+		}
+		f := found{file: file, info: info}
+		if self, err := root.Lstat(file); err == nil {
+			f.link = self.Mode()&fs.ModeSymlink != 0
+		}
+		return f, nil
+	}
+	return found{}, nil
+}
+
+func (f found) version() string {
+	if f.info == nil {
+		return ""
+	}
+	return versionOf(f.info)
+}
+
+// Inspect looks at the file of each name, and reads none.
+func (d *directoryStore) Inspect(ctx context.Context, names []string) map[string]sources.Item {
+	items := make(map[string]sources.Item, len(names))
+	root, err := d.root()
+	if err == nil {
+		defer func() { _ = root.Close() }()
+	}
+	for _, name := range names {
+		item := sources.Item{Name: name}
+		if item.Err = err; err == nil {
+			item = d.inspect(ctx, root, name)
+		}
+		items[name] = item
+	}
+	if err != nil {
+		return items
+	}
+	// After the files: see the order in which they are written.
+	x, err := d.marks(root)
+	for name, item := range items {
+		switch {
+		case item.Err == nil && err != nil:
+			items[name] = sources.Item{Name: name, Err: err}
+		case item.Exists:
+			item.Mark = x.mark(name)
+			items[name] = item
+		}
+	}
+	return items
+}
+
+func (d *directoryStore) inspect(ctx context.Context, root *os.Root, name string) sources.Item {
+	item := sources.Item{Name: name}
+	local, err := localName(name)
+	subject := fmt.Sprintf("%q in %s", name, d.path)
+	if err == nil && ctx.Err() != nil {
+		err = stopped(ctx, subject)
+	}
+	if err != nil {
+		item.Err = err
+		return item
+	}
+	f, err := look(root, local)
+	switch {
+	case err != nil:
+		item.Err = failure(subject, err)
+	case f.info != nil && !f.info.Mode().IsRegular():
+		item.Err = notRegular(subject, f.info)
+	case f.info != nil:
+		item.Exists, item.Version = true, f.version()
+	}
+	return item
+}
+
+// List gives the secrets in the directory and the ones below it.
+func (d *directoryStore) List(ctx context.Context, prefix string) ([]sources.Item, error) {
+	root, err := d.root()
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = root.Close() }()
+	byName := map[string]sources.Item{}
+	from := path.Dir(prefix + "x") // no name outside of it begins so
+	if !fs.ValidPath(from) {
+		return nil, nil
+	}
+	err = fs.WalkDir(root.FS(), from, func(at string, entry fs.DirEntry, err error) error {
+		switch {
+		case ctx.Err() != nil:
+			return stopped(ctx, d.path)
+		case errors.Is(err, fs.ErrNotExist):
+			return nil
+		case err != nil:
+			return failure(filepath.Join(d.path, filepath.FromSlash(at)), err)
+		case at != "." && strings.HasPrefix(path.Base(at), "."):
+			if entry.IsDir() {
+				return fs.SkipDir
+			}
+			return nil
+		}
+		name := at
+		info, err := root.Stat(filepath.FromSlash(at)) // of what a link leads to
+		if err != nil || !info.Mode().IsRegular() {
+			return nil
+		}
+		if bare, ok := strings.CutSuffix(at, ".age"); ok {
+			if name = bare; byName[name].Exists {
+				return nil // a file without the suffix stands before it
+			}
+		}
+		if strings.HasPrefix(name, prefix) {
+			byName[name] = sources.Item{Name: name, Exists: true, Version: versionOf(info)}
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	x, err := d.marks(root)
+	if err != nil {
+		return nil, err
+	}
+	return sortedItems(byName, x), nil
+}
+
+// sortedItems gives items by their names, with their marks.
+func sortedItems(byName map[string]sources.Item, x *index) []sources.Item {
+	items := make([]sources.Item, 0, len(byName))
+	for name, item := range byName {
+		item.Mark = x.mark(name)
+		items = append(items, item)
+	}
+	slices.SortFunc(items, func(a, b sources.Item) int { return strings.Compare(a.Name, b.Name) })
+	return items
+}
+
+// Put writes the file of a secret. A new one has mode 0600 and is encrypted where
+// an identity or recipients are set; one that is there keeps its mode, its owner
+// and its encryption.
+func (d *directoryStore) Put(ctx context.Context, w sources.Write) (string, error) {
+	local, err := localName(w.Name)
+	if err != nil {
+		return "", err
+	}
+	if err := refuseAlways(w); err != nil {
+		return "", err
+	}
+	subject := fmt.Sprintf("%q in %s", w.Name, d.path)
+	if strings.HasSuffix(w.Name, ".age") {
+		return "", refused(w.Name, subject+" would be taken for the encrypted file of another secret", "take a name that does not end in .age")
+	}
+	version := ""
+	err = d.locked(ctx, func(root *os.Root) error {
+		x, err := d.tidyMarks(root)
+		if err != nil {
+			return err
+		}
+		f, err := d.writable(root, local, w.Name, subject)
+		if err != nil {
+			return err
+		}
+		version = f.version()
+		if done, err := x.admit(w, version, subject); done || err != nil {
+			return err
+		}
+		version, err = d.replace(root, x, f, local, w, subject)
+		return err
+	})
+	return version, writeFailure(subject, err)
+}
+
+// writable finds the file of a secret and what keeps it from being replaced.
+func (d *directoryStore) writable(root *os.Root, local, name, subject string) (found, error) {
+	for dir := filepath.Dir(local); dir != "."; dir = filepath.Dir(dir) {
+		info, err := root.Stat(dir)
+		switch {
+		case err == nil && !info.IsDir():
+			return found{}, refused(name, fmt.Sprintf("%s cannot be there: %q is a secret itself, and not a folder", subject, filepath.ToSlash(dir)), "take another name or prefix")
+		case errors.Is(err, syscall.ENOTDIR):
+			continue
+		}
+		if _, err := root.Lstat(filepath.Join(dir, "..data")); err == nil {
+			return found{}, kubernetes(filepath.Join(d.path, dir))
+		}
+	}
+	f, err := look(root, local)
+	switch {
+	case err != nil:
+		return found{}, writeFailure(subject, err)
+	case f.info == nil:
+		return f, nil
+	case f.link:
+		return found{}, refused(name, subject+" is a symbolic link", "write to what it leads to, or take the link away")
+	case f.info.IsDir():
+		return found{}, refused(name, subject+" is a folder of other secrets", "take another name or prefix")
+	case !f.info.Mode().IsRegular():
+		return found{}, notRegular(subject, f.info)
+	}
+	return f, nil
+}
+
+// replace puts the mark and then the file in place.
+func (d *directoryStore) replace(root *os.Root, x *index, f found, local string, w sources.Write, subject string) (string, error) {
+	as, to := envelope{encrypted: d.seals()}, local
+	if f.info == nil {
+		if as.encrypted {
+			to += ".age"
+		}
+		if err := makeFolders(root, filepath.Dir(local)); err != nil {
+			return "", err
+		}
+	} else {
+		raw, err := readRaw(root, f.file, sources.MaxValue)
+		if err != nil {
+			return "", err
+		}
+		as, to = envelopeOf(raw), f.file
+	}
+	content, err := d.seal(w.Value.Reveal(), as, subject)
+	if err != nil {
+		return "", err
+	}
+	s, err := d.stage(root, filepath.Dir(local), content, f.info)
+	if err != nil {
+		return "", err
+	}
+	x.Secrets[w.Name] = entry{Owner: w.Mark.Owner, Path: w.Mark.Path, Version: s.version, Token: w.Token}
+	if err := d.save(root, x); err != nil {
+		s.discard()
+		return "", err
+	}
+	return s.version, s.commit(to)
+}
+
+// makeFolders makes dir and those above it, and lasting.
+func makeFolders(root *os.Root, dir string) error {
+	if _, err := root.Stat(dir); err == nil {
+		return nil
+	}
+	if err := root.MkdirAll(dir, 0o700); err != nil {
+		return err
+	}
+	for ; dir != "."; dir = filepath.Dir(dir) {
+		if err := syncDir(root, filepath.Dir(dir)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// readRaw reads a file as it is on the disk; limit is that of its plain text.
+func readRaw(root *os.Root, name string, limit int64) ([]byte, error) {
+	f, err := root.OpenFile(name, os.O_RDONLY|syscall.O_NONBLOCK, 0)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = f.Close() }()
+	return io.ReadAll(io.LimitReader(f, 2*limit+headerRoom))
+}
+
+// tidyMarks gives the index, the first time without the marks of secrets that
+// are not there: a killed process left them, or somebody took the files away.
+// Whoever makes a secret of that name by hand is not to lose it.
+func (d *directoryStore) tidyMarks(root *os.Root) (*index, error) {
+	x, err := d.marks(root)
+	if err != nil || d.tidied {
+		return x, err
+	}
+	d.tidied = true
+	stale := false
+	for name := range x.Secrets {
+		local, err := localName(name)
+		if err == nil {
+			f, err := look(root, local)
+			if err != nil || f.info != nil {
+				continue
+			}
+		}
+		delete(x.Secrets, name)
+		stale = true
+	}
+	if !stale {
+		return x, nil
+	}
+	return x, d.save(root, x)
+}
+
+// Delete removes the file of a secret. There is no recovery.
+func (d *directoryStore) Delete(ctx context.Context, name, owner string, _ sources.DeleteOptions) error {
+	local, err := localName(name)
+	if err != nil {
+		return err
+	}
+	if owner == "" {
+		return nobody(name)
+	}
+	subject := fmt.Sprintf("%q in %s", name, d.path)
+	err = d.locked(ctx, func(root *os.Root) error {
+		x, err := d.tidyMarks(root)
+		if err != nil {
+			return err
+		}
+		f, err := look(root, local)
+		if err != nil || f.info == nil || f.info.IsDir() {
+			return err
+		}
+		if err := x.admitDelete(name, owner, subject); err != nil {
+			return err
+		}
+		if err := root.Remove(f.file); err != nil {
+			return err
+		}
+		if err := syncDir(root, filepath.Dir(f.file)); err != nil {
+			return err
+		}
+		delete(x.Secrets, name)
+		return d.save(root, x)
+	})
+	return writeFailure(subject, err)
+}
+
+func refused(name, message, hint string) error {
+	return &sources.Error{Kind: sources.Refused, Name: name, Message: message, Hint: hint}
+}

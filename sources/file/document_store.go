@@ -1,0 +1,236 @@
+package file
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/tidwall/gjson"
+
+	"bifrost-secrets/sources"
+)
+
+// documentStore is one JSON object, to be written. Every write replaces the file;
+// all bytes but those of the value stay.
+type documentStore struct {
+	*document
+	*keeper
+}
+
+// newDocumentStore finds where the file itself stands: a link stays a link.
+func newDocumentStore(d *document) (*documentStore, error) {
+	real, err := filepath.EvalSymlinks(d.path)
+	if err != nil {
+		return nil, failure(d.path, err)
+	}
+	dir, name := filepath.Split(real)
+	return &documentStore{d, newKeeper(filepath.Clean(dir+"."), "."+name)}, nil
+}
+
+// base gives the name of the file in its directory.
+func (d *documentStore) fileName() string { return strings.TrimPrefix(d.prefix, ".") }
+
+// MaxValue is that of any source.
+func (*documentStore) MaxValue() int { return sources.MaxValue }
+
+// current gives the version of one secret. The file has one time for all of its
+// secrets; the index knows which of them our last writes did not touch.
+func (x *index) current(name, document string) string {
+	if e, ok := x.Secrets[name]; ok && x.Document == document && e.Version != "" {
+		return e.Version
+	}
+	return document
+}
+
+// Inspect reads the file once and looks for each name in it.
+func (d *documentStore) Inspect(ctx context.Context, names []string) map[string]sources.Item {
+	items := make(map[string]sources.Item, len(names))
+	if len(names) == 0 {
+		return items
+	}
+	values, version, x, err := d.loadMarked(ctx)
+	for _, name := range names {
+		item := sources.Item{Name: name}
+		_, there := values[name]
+		switch {
+		case name == "":
+			_, item.Err = d.value(nil, "")
+		case err != nil:
+			item.Err = err
+		case there:
+			item.Exists, item.Version, item.Mark = true, x.current(name, version), x.mark(name)
+		}
+		items[name] = item
+	}
+	return items
+}
+
+// List gives the names in the file.
+func (d *documentStore) List(ctx context.Context, prefix string) ([]sources.Item, error) {
+	values, version, x, err := d.loadMarked(ctx)
+	if err != nil {
+		return nil, err
+	}
+	byName := map[string]sources.Item{}
+	for name := range values {
+		if strings.HasPrefix(name, prefix) && name != "" {
+			byName[name] = sources.Item{Name: name, Exists: true, Version: x.current(name, version)}
+		}
+	}
+	return sortedItems(byName, x), nil
+}
+
+// loadMarked reads the file and then the index: see the order in which they are
+// written.
+func (d *documentStore) loadMarked(ctx context.Context) (map[string]gjson.Result, string, *index, error) {
+	values, version, err := d.load(ctx)
+	if err != nil {
+		return nil, "", nil, err
+	}
+	root, err := os.OpenRoot(d.keeper.dir)
+	if err != nil {
+		return nil, "", nil, failure(d.keeper.dir, err)
+	}
+	defer func() { _ = root.Close() }()
+	x, err := d.marks(root)
+	return values, version, x, err
+}
+
+// Put writes one value into the file.
+func (d *documentStore) Put(ctx context.Context, w sources.Write) (string, error) {
+	if w.Name == "" {
+		_, err := d.value(nil, "")
+		return "", err
+	}
+	if err := refuseAlways(w); err != nil {
+		return "", err
+	}
+	subject := fmt.Sprintf("%q in %s", w.Name, d.path)
+	if !utf8.Valid(w.Value.Reveal()) || !utf8.ValidString(w.Name) {
+		return "", refused(w.Name, subject+" cannot be stored: it is not UTF-8 text, and JSON is", "store it as base64, or in a directory with one file a secret")
+	}
+	version := ""
+	err := d.edit(ctx, func(e *edited) error {
+		if _, there := e.values[w.Name]; there {
+			version = e.marks.current(w.Name, versionOf(e.info))
+		}
+		if done, err := e.marks.admit(w, version, subject); done || err != nil {
+			return err
+		}
+		s, err := e.save(setMember(e.data, w.Name, w.Value.Reveal()), func(version string) {
+			e.marks.Secrets[w.Name] = entry{Owner: w.Mark.Owner, Path: w.Mark.Path, Version: version, Token: w.Token}
+		})
+		version = s
+		return err
+	})
+	if err != nil {
+		return "", writeFailure(subject, err)
+	}
+	return version, nil
+}
+
+// Delete takes one key out of the file. There is no recovery.
+func (d *documentStore) Delete(ctx context.Context, name, owner string, _ sources.DeleteOptions) error {
+	if name == "" {
+		_, err := d.value(nil, "")
+		return err
+	}
+	if owner == "" {
+		return nobody(name)
+	}
+	subject := fmt.Sprintf("%q in %s", name, d.path)
+	return writeFailure(subject, d.edit(ctx, func(e *edited) error {
+		if _, there := e.values[name]; !there {
+			return nil
+		}
+		if err := e.marks.admitDelete(name, owner, subject); err != nil {
+			return err
+		}
+		// The mark goes with the next write, should this process be killed
+		// between the two files.
+		_, err := e.save(deleteMember(e.data, name), func(string) {})
+		if err != nil {
+			return err
+		}
+		delete(e.marks.Secrets, name)
+		return d.keeper.save(e.root, e.marks)
+	}))
+}
+
+// edited is the file while it is being written.
+type edited struct {
+	*documentStore
+	root   *os.Root
+	info   fs.FileInfo
+	as     envelope
+	data   []byte // the plain text
+	values map[string]gjson.Result
+	marks  *index
+}
+
+// edit reads the file under the lock, and lets change write it.
+func (d *documentStore) edit(ctx context.Context, change func(*edited) error) error {
+	return d.locked(ctx, func(root *os.Root) error {
+		e := &edited{documentStore: d, root: root}
+		var err error
+		if e.info, err = root.Stat(d.fileName()); err != nil {
+			return err
+		}
+		if !e.info.Mode().IsRegular() {
+			return notRegular(d.path, e.info)
+		}
+		raw, err := readRaw(root, d.fileName(), maxDocument)
+		if err != nil {
+			return err
+		}
+		e.as = envelopeOf(raw)
+		if e.data, _, err = plaintext(bytes.NewReader(raw), d.path, maxDocument, d.identities); err != nil {
+			return err
+		}
+		if e.values, err = d.parsed(e.data); err != nil {
+			return err
+		}
+		if e.marks, err = d.marks(root); err != nil {
+			return err
+		}
+		for name := range e.marks.Secrets {
+			if _, there := e.values[name]; !there {
+				delete(e.marks.Secrets, name)
+			}
+		}
+		return change(e)
+	})
+}
+
+// save puts the index and then the file in place. mark notes the version in the
+// index.
+func (e *edited) save(data []byte, mark func(version string)) (string, error) {
+	if len(data) > maxDocument {
+		return "", refused("", e.path+" would be larger than a file of secrets may be", "use a directory with one file a secret")
+	}
+	content, err := e.seal(data, e.as, e.path)
+	if err != nil {
+		return "", err
+	}
+	s, err := e.stage(e.root, ".", content, e.info)
+	if err != nil {
+		return "", err
+	}
+	before := versionOf(e.info)
+	for name, one := range e.marks.Secrets {
+		one.Version = e.marks.current(name, before)
+		e.marks.Secrets[name] = one
+	}
+	e.marks.Document = s.version
+	mark(s.version)
+	if err := e.keeper.save(e.root, e.marks); err != nil {
+		s.discard()
+		return "", err
+	}
+	return s.version, s.commit(e.fileName())
+}

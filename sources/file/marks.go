@@ -1,0 +1,264 @@
+package file
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"time"
+
+	"bifrost-secrets/sources"
+)
+
+// Beside the secrets stand two files, hidden so that no read takes them for a
+// secret: the index of whose each secret is, and the lock of those who write.
+const (
+	indexSuffix = ".bifrost-secrets.json"
+	lockSuffix  = ".bifrost-secrets.lock"
+)
+
+// maxIndex bounds the index, in bytes.
+const maxIndex = 64 << 20
+
+// index is what is kept of the secrets that are ours. It has nothing of a value.
+//
+// It is written before the secret that it tells of, and after the one that was
+// deleted: whoever is killed in between leaves a mark of a secret that is not
+// there, which counts for nothing, and never a secret of ours without a mark.
+type index struct {
+	// Document is the version of the JSON file after our last write: where the
+	// file has another, a person has changed it, and anything in it.
+	Document string           `json:"document,omitempty"`
+	Secrets  map[string]entry `json:"secrets"`
+}
+
+// entry is the mark of one secret.
+type entry struct {
+	Owner   string `json:"owner"`
+	Path    string `json:"path"`
+	Version string `json:"version"` // that our last write made
+	Token   string `json:"token"`   // of our last write
+}
+
+// mark gives the mark of a secret that exists, or nil.
+func (x *index) mark(name string) *sources.Mark {
+	e, ok := x.Secrets[name]
+	if !ok {
+		return nil
+	}
+	return &sources.Mark{Owner: e.Owner, Path: e.Path}
+}
+
+// keeper keeps the marks of one directory or JSON file, and those who write it
+// apart.
+type keeper struct {
+	dir    string // where index and lock stand
+	prefix string // of their names
+
+	mu     chan struct{} // held by the writer of this process
+	tidied bool          // the marks were held against the secrets
+	swept  map[string]bool
+}
+
+func newKeeper(dir, prefix string) *keeper {
+	return &keeper{dir: dir, prefix: prefix, mu: make(chan struct{}, 1), swept: map[string]bool{}}
+}
+
+// marks reads the index. Where there is none, nothing is ours.
+func (k *keeper) marks(root *os.Root) (*index, error) {
+	x := &index{}
+	name := k.prefix + indexSuffix
+	subject := filepath.Join(k.dir, name)
+	c, err := readFile(root, name, subject, maxIndex, nil)
+	if sources.KindOf(err) == sources.NotFound {
+		x.Secrets = map[string]entry{}
+		return x, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	decoder := json.NewDecoder(bytes.NewReader(c.data))
+	if err := decoder.Decode(x); err != nil || x.Secrets == nil {
+		return nil, &sources.Error{
+			Kind: sources.Unusable, Message: subject + " cannot be read: it says which secrets are ours",
+			Hint: "restore it from a copy; without it, every secret there counts as somebody else's",
+		}
+	}
+	return x, nil
+}
+
+// save stages the index, and puts it in place.
+func (k *keeper) save(root *os.Root, x *index) error {
+	b, err := json.MarshalIndent(x, "", "  ")
+	if err != nil {
+		panic(err) // strings always marshal
+	}
+	name := k.prefix + indexSuffix
+	old, _ := root.Lstat(name)
+	s, err := k.stage(root, ".", append(b, '\n'), old)
+	if err != nil {
+		return writeFailure(filepath.Join(k.dir, name), err)
+	}
+	return writeFailure(filepath.Join(k.dir, name), s.commit(name))
+}
+
+// lockPoll is how often a lock that is taken is tried again.
+const lockPoll = 10 * time.Millisecond
+
+// locked runs write while no other process and no other call writes.
+func (k *keeper) locked(ctx context.Context, write func(root *os.Root) error) error {
+	select {
+	case k.mu <- struct{}{}:
+		defer func() { <-k.mu }()
+	case <-ctx.Done():
+		return stopped(ctx, k.dir)
+	}
+	if ctx.Err() != nil {
+		return stopped(ctx, k.dir)
+	}
+	root, err := os.OpenRoot(k.dir)
+	if err != nil {
+		return writeFailure(k.dir, err)
+	}
+	defer func() { _ = root.Close() }()
+	if _, err := root.Lstat("..data"); err == nil {
+		return kubernetes(k.dir)
+	}
+	path := filepath.Join(k.dir, k.prefix+lockSuffix)
+	f, err := root.OpenFile(k.prefix+lockSuffix, os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
+		return writeFailure(path, err)
+	}
+	defer func() { _ = f.Close() }() // which gives the lock up
+	for {
+		taken, err := lock(f)
+		if err != nil {
+			return writeFailure(path, err)
+		}
+		if taken {
+			return write(root)
+		}
+		wait := time.NewTimer(lockPoll)
+		select {
+		case <-wait.C:
+		case <-ctx.Done():
+			wait.Stop()
+			return &sources.Error{
+				Kind: sources.Unreachable, Message: "another process has the lock " + path + " and did not give it up in time",
+				Err: context.Cause(ctx),
+			}
+		}
+	}
+}
+
+func kubernetes(dir string) error {
+	return &sources.Error{
+		Kind: sources.Refused, Message: dir + " is a volume of Kubernetes, which nobody else can write to",
+		Hint: "change the Secret that it is mounted from, or let vault_store.file.path name another directory",
+	}
+}
+
+// admit decides on a write to what is there in some version; version is empty
+// where nothing is. done says that this very write was made before.
+func (x *index) admit(w sources.Write, version, subject string) (done bool, err error) {
+	e, ours := x.Secrets[w.Name]
+	switch {
+	case version == "" && w.Expect != "":
+		return false, conflict(w.Name, subject+" is not there any more")
+	case version == "":
+		return false, nil
+	case !ours:
+		return false, foreign(w.Name, subject, "")
+	case e.Owner != w.Mark.Owner:
+		return false, foreign(w.Name, subject, e.Owner)
+	case version == w.Expect:
+		return false, nil
+	case e.Version == version && e.Token == w.Token && w.Token != "":
+		return true, nil
+	case w.Expect == "":
+		return false, conflict(w.Name, subject+" was made meanwhile")
+	}
+	return false, conflict(w.Name, subject+" was changed meanwhile")
+}
+
+// admitDelete decides on a deletion of what is there.
+func (x *index) admitDelete(name, owner, subject string) error {
+	e, ours := x.Secrets[name]
+	switch {
+	case !ours:
+		return foreign(name, subject, "")
+	case e.Owner != owner:
+		return foreign(name, subject, e.Owner)
+	}
+	return nil
+}
+
+// refuseAlways finds what no state of the backend could make right.
+func refuseAlways(w sources.Write) error {
+	switch {
+	case w.Mark.Owner == "":
+		return nobody(w.Name)
+	case w.Value.Len() > sources.MaxValue:
+		return &sources.Error{
+			Kind: sources.Refused, Name: w.Name,
+			Message: fmt.Sprintf("the value of %q has %d bytes, and %d are allowed", w.Name, w.Value.Len(), sources.MaxValue),
+			Hint:    "keep what is so large in a file of its own",
+		}
+	}
+	return nil
+}
+
+func nobody(name string) error {
+	return &sources.Error{Kind: sources.Refused, Name: name, Message: "no owner is named", Hint: "say whose secret it is: --owner NAME"}
+}
+
+func conflict(name, message string) error {
+	return &sources.Error{
+		Kind: sources.Conflict, Name: name, Message: message,
+		Hint: "somebody else writes there too: run again, which begins with what is there now",
+	}
+}
+
+func foreign(name, subject, owner string) error {
+	e := &sources.Error{Kind: sources.Refused, Name: name, Message: subject + " was not stored by bifrost-secrets"}
+	e.Hint = "store under another prefix, or take it away by hand if nobody needs it"
+	if owner != "" {
+		e.Message = fmt.Sprintf("%s belongs to the owner %q", subject, owner)
+		e.Hint = "give --owner as that owner does, or store under another prefix"
+	}
+	return e
+}
+
+// writeFailure puts an error of writing into words; nil stays nil.
+func writeFailure(subject string, err error) error {
+	var known *sources.Error
+	switch {
+	case err == nil:
+		return nil
+	case errors.As(err, &known):
+		return known
+	}
+	e := failure(subject, err)
+	switch {
+	case errors.Is(err, fs.ErrPermission):
+		e.Message = "no permission to write " + subject
+	case readOnly(err):
+		e.Kind, e.Message = sources.Denied, subject+" cannot be written: its file system is mounted read-only"
+		e.Hint = "mount it for writing, or let vault_store.file.path name another place"
+	case noSpace(err):
+		e.Kind, e.Message = sources.Unreachable, subject+" cannot be written: no space is left"
+		e.Hint = "free some space, inodes or quota on its file system"
+	case busy(err):
+		e.Kind, e.Message = sources.Refused, subject+" is mounted by itself, and cannot be replaced"
+		e.Hint = "mount the directory that holds it"
+	case e.Kind == sources.BadName:
+		e.Hint = "take a shorter name"
+	case e.Kind == sources.Unreachable:
+		e.Message = subject + " cannot be written: " + reason(err)
+	}
+	return e
+}

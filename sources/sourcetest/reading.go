@@ -1,0 +1,264 @@
+package sourcetest
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"time"
+
+	"bifrost-secrets/sources"
+)
+
+// deadline is for a backend that will not answer.
+const deadline = 300 * time.Millisecond
+
+// many is how many secrets a large document refers to.
+const many = 500
+
+var reading = []test{
+	{"read", "", testRead},
+	{"missing", "", testMissing},
+	{"not utf-8", Binary, testBinary},
+	{"denied", Denial, testDenied},
+	{"partial failure", Denial, testPartial},
+	{"throttled", Throttling, func(r *run) { r.Throttle(); r.down(r.ctx, sources.Throttled) }},
+	{"broken", Breaking, func(r *run) { r.Break(); r.down(r.ctx, sources.Unreachable) }},
+	{"hanging", Hanging, testHanging},
+	{"stopped", "", testStopped},
+	{"credentials expire", Expiring, testExpired},
+	{"versions", "", testVersions},
+	{"ping", "", testPing},
+	{"names at the limits", "", testNames},
+	{"impossible names", "", testBadNames},
+	{"many secrets", "", testMany},
+	{"no names", "", func(r *run) { r.watch.fetch(r.ctx) }},
+}
+
+func testRead(r *run) {
+	texts := map[string]string{
+		"plain": value("plain"), "json": `{"a.b": "` + value("json") + `", "n": 1.50}`,
+		"lines": value("line 1") + "\r\n\tline 2\n\n", "quotes": `"` + value(`\u0041 "x" 'y' $z <&>`) + `"`,
+		"unicode": value("\u00e9\u4e16\U0001f511\u2028"), "long": value(strings.Repeat("x", 60_000)),
+	}
+	var names []string
+	for name, text := range texts {
+		r.Seed(name, text)
+		names = append(names, name)
+	}
+	for name, result := range r.watch.fetch(r.ctx, names...) {
+		r.watch.same(name, result, texts[name])
+	}
+	r.watch.want(r.ctx, "plain", texts["plain"])
+}
+
+func testMissing(r *run) {
+	r.Seed("there", value("there"))
+	r.watch.fails(r.watch.fetch(r.ctx, "none")["none"].Err, sources.NotFound)
+	got := r.watch.fetch(r.ctx, "none", "there", "nothing")
+	r.watch.fails(got["none"].Err, sources.NotFound)
+	r.watch.fails(got["nothing"].Err, sources.NotFound)
+	r.watch.same("there", got["there"], value("there"))
+}
+
+func testBinary(r *run) {
+	// A source gives the bytes as they are or refuses them; it does not mend them.
+	bytes := "\xff\xfe\x00" + Canary
+	r.SeedBinary("image", []byte(bytes))
+	r.Seed("text", value("text"))
+	got := r.watch.fetch(r.ctx, "image", "text")
+	r.watch.same("text", got["text"], value("text"))
+	if got["image"].Err != nil {
+		r.watch.fails(got["image"].Err, sources.Unusable)
+		return
+	}
+	r.watch.same("image", got["image"], bytes)
+}
+
+func testDenied(r *run) {
+	r.Seed("closed", value("closed"))
+	r.Deny("closed")
+	r.watch.fails(r.watch.fetch(r.ctx, "closed")["closed"].Err, sources.Denied)
+}
+
+func testPartial(r *run) {
+	var names []string
+	for i := range 45 {
+		names = append(names, fmt.Sprintf("key-%d", i))
+		r.Seed(names[i], value(names[i]))
+	}
+	r.Deny(names[7])
+	got := r.watch.fetch(r.ctx, append(names, "none")...)
+	for i, name := range names {
+		if i != 7 {
+			r.watch.same(name, got[name], value(name))
+		}
+	}
+	r.watch.fails(got[names[7]].Err, sources.Denied)
+	r.watch.fails(got["none"].Err, sources.NotFound)
+}
+
+// down checks that no request, of whatever sort, has success or another kind.
+func (r *run) down(ctx context.Context, kind sources.Kind) {
+	r.Helper()
+	for _, result := range r.watch.fetch(ctx, "a", "b", "c") {
+		r.watch.fails(result.Err, kind)
+	}
+	r.watch.fails(r.watch.fetch(ctx, "a")["a"].Err, kind)
+	r.watch.fails(r.Source.Ping(ctx, ""), kind)
+	if _, ok := r.Source.(sources.Store); !ok {
+		return
+	}
+	for _, item := range r.watch.inspect(ctx, "a", "b") {
+		r.watch.fails(item.Err, kind)
+		if item.Exists || item.Version != "" || item.Mark != nil {
+			r.Errorf("an item that could not be looked at says more than that: %+v", item)
+		}
+	}
+	_, err := r.watch.store().List(ctx, "a")
+	r.watch.fails(err, kind)
+	_, err = r.watch.put(ctx, write("a", "never", ""))
+	r.watch.fails(err, kind)
+	r.watch.fails(r.watch.store().Delete(ctx, "a", owner, sources.DeleteOptions{}), kind)
+}
+
+func testHanging(r *run) {
+	r.Seed("a", value("a"))
+	r.Hang()
+	each := func(do func(context.Context)) {
+		ctx, cancel := context.WithTimeout(r.ctx, deadline)
+		defer cancel()
+		do(ctx)
+	}
+	each(func(ctx context.Context) {
+		for _, result := range r.watch.fetch(ctx, "a", "b", "c") {
+			r.watch.fails(result.Err, sources.Unreachable)
+		}
+	})
+	each(func(ctx context.Context) { r.watch.fails(r.Source.Ping(ctx, "a"), sources.Unreachable) })
+	if _, ok := r.Source.(sources.Store); !ok {
+		return
+	}
+	each(func(ctx context.Context) {
+		for _, item := range r.watch.inspect(ctx, "a", "b") {
+			r.watch.fails(item.Err, sources.Unreachable)
+		}
+	})
+	each(func(ctx context.Context) {
+		_, err := r.watch.put(ctx, write("c", "never", ""))
+		r.watch.fails(err, sources.Unreachable)
+	})
+	each(func(ctx context.Context) {
+		r.watch.fails(r.watch.store().Delete(ctx, "c", owner, sources.DeleteOptions{}), sources.Unreachable)
+	})
+}
+
+func testStopped(r *run) {
+	r.Seed("a", value("a"))
+	ctx, cancel := context.WithCancel(r.ctx)
+	cancel()
+	before := r.requests()
+	r.down(ctx, sources.Unreachable)
+	if n := r.requests() - before; n > 0 {
+		r.Errorf("%d requests were made for nobody", n)
+	}
+	r.watch.want(r.ctx, "a", value("a")) // it works again with another context
+}
+
+// requests counts where the backend can count.
+func (r *run) requests() int {
+	if r.Requests == nil {
+		return 0
+	}
+	return r.Requests()
+}
+
+func testExpired(r *run) {
+	var names []string
+	for i := range 100 {
+		names = append(names, fmt.Sprintf("key-%d", i))
+		r.Seed(names[i], value(names[i]))
+	}
+	r.Expire(2)
+	for name, result := range r.watch.fetch(r.ctx, names...) {
+		if result.Err != nil && !r.Renews {
+			r.watch.fails(result.Err, sources.NoLogin)
+			continue
+		}
+		r.watch.same(name, result, value(name))
+	}
+	last := r.watch.fetch(r.ctx, names[0])[names[0]]
+	if r.Renews {
+		r.watch.same(names[0], last, value(names[0]))
+	} else {
+		r.watch.fails(last.Err, sources.NoLogin)
+	}
+}
+
+func testVersions(r *run) {
+	r.Seed("key", value("first"))
+	first := r.watch.want(r.ctx, "key", value("first"))
+	if again := r.watch.want(r.ctx, "key", value("first")); again != first {
+		r.Errorf("the version changed from %s to %s without a new value", first, again)
+	}
+	r.Seed("key", value("second"))
+	if second := r.watch.want(r.ctx, "key", value("second")); second == first {
+		r.Errorf("a new value has the version of the old one, %s", first)
+	}
+}
+
+func testPing(r *run) {
+	r.Seed("key", value("key"))
+	for _, name := range []string{"", "key"} {
+		if err := r.Source.Ping(r.ctx, name); err != nil {
+			r.Errorf("ping %q: %v", name, err)
+		}
+	}
+	r.watch.fails(r.Source.Ping(r.ctx, "none"), sources.NotFound)
+}
+
+func testNames(r *run) {
+	for _, name := range r.Names {
+		r.Seed(name, value(name[:min(len(name), 20)]))
+	}
+	for name, result := range r.watch.fetch(r.ctx, r.Names...) {
+		r.watch.same(name, result, value(name[:min(len(name), 20)]))
+	}
+}
+
+func testBadNames(r *run) {
+	r.Seed("good", value("good"))
+	before := r.requests()
+	for name, result := range r.watch.fetch(r.ctx, r.BadNames...) {
+		r.watch.fails(result.Err, sources.BadName)
+		if len(name) > 200 && strings.Contains(result.Err.Error(), name) {
+			r.Errorf("a message repeats a name of %d bytes", len(name))
+		}
+	}
+	if n := r.requests() - before; n > 0 {
+		r.Errorf("%d requests for names that cannot be", n)
+	}
+	got := r.watch.fetch(r.ctx, r.BadNames[0], "good")
+	r.watch.fails(got[r.BadNames[0]].Err, sources.BadName)
+	r.watch.same("good", got["good"], value("good"))
+}
+
+func testMany(r *run) {
+	names := make([]string, many)
+	for i := range names {
+		names[i] = fmt.Sprintf("app/key-%03d", i)
+		r.Seed(names[i], value(names[i]))
+	}
+	plan, before := r.Source.Plan(names), r.requests()
+	for name, result := range r.watch.fetch(r.ctx, names...) {
+		r.watch.same(name, result, value(name))
+	}
+	if r.Requests == nil {
+		return
+	}
+	if n := r.requests() - before; n != plan.Total() {
+		r.Errorf("%d requests, and %d were planned", n, plan.Total())
+	}
+	if n := r.MostAtOnce(); n > r.AtOnce {
+		r.Errorf("%d requests were under way together, want %d at most", n, r.AtOnce)
+	}
+}

@@ -1,0 +1,149 @@
+// Package sourcetest is what every backend must pass, through its real client
+// library: the promises of [sources.Source] and [sources.Store] as tests.
+//
+// A backend describes itself with a [Setup]. What it cannot do, it names with
+// the reason, so that nothing is left out unseen.
+package sourcetest
+
+import (
+	"fmt"
+	"log/slog"
+	"maps"
+	"os"
+	"slices"
+	"sync"
+	"testing"
+
+	"bifrost-secrets/sources"
+)
+
+// Canary stands in every value of the suite, and may stand in nothing that is
+// said of one.
+const Canary = "CANARY-7c1e"
+
+// Ability is what a backend may lack for a good reason.
+type Ability string
+
+// The abilities. The hook of a [Backend] that goes with each is named here;
+// those without one are lacked by a word in [Setup].Lacks alone.
+const (
+	Binary        Ability = "binary"          // SeedBinary
+	Denial        Ability = "denial"          // Deny
+	Throttling    Ability = "throttling"      // Throttle
+	Hanging       Ability = "hanging"         // Hang
+	Breaking      Ability = "breaking"        // Break
+	Expiring      Ability = "expiring"        // Expire
+	Counting      Ability = "counting"        // Requests and MostAtOnce
+	Writing       Ability = "writing"         // Backend.Source is a Store
+	WriteDenial   Ability = "write denial"    // DenyWrites
+	Rotation      Ability = "rotation"        // Rotate
+	Metadata      Ability = "metadata"        // Metadata
+	VersionCount  Ability = "version count"   // Versions
+	Recovery      Ability = "recovery"        // a deleted secret can be brought back
+	CompareAndSet Ability = "compare and set" // the backend itself refuses a write over an unexpected version
+)
+
+// Setup is a backend as the suite sees it.
+type Setup struct {
+	// Start gives a backend without any secret, and a source of it. Each test
+	// starts its own; a server may serve several as long as nothing is left of
+	// the one before. o is to be handed to the Opener, with Write as it is: what
+	// the source logs and warns of is looked through for values. The source
+	// should not wait long between attempts.
+	Start func(t *testing.T, o sources.Options) *Backend
+	// Lacks says of each ability that the backend does not have why that is so.
+	Lacks map[Ability]string
+	// Names are allowed, and at the limits of what is: the longest one, one of
+	// each kind of character, one that another layer might take for a path.
+	Names []string
+	// BadNames are refused with the kind BadName, and without a request.
+	BadNames []string
+	// AtOnce is the most requests that a source has under way.
+	AtOnce int
+	// Renews says that a source signs in anew when its credentials have
+	// expired. One that does not fails with the kind NoLogin.
+	Renews bool
+}
+
+// Backend is one started backend. A hook that is nil is an ability that is
+// lacking.
+type Backend struct {
+	// Source is what is tested: a [sources.Store], unless Writing is lacking.
+	Source sources.Source
+	// Again gives another source of the same backend, as another process has it.
+	Again func() sources.Source
+
+	// Seed stores a text, as a person would who does not know of us: without a
+	// mark where there is no secret yet, else as a new value.
+	Seed func(name, text string)
+	// SeedBinary does the same for bytes that are not UTF-8 text.
+	SeedBinary func(name string, b []byte)
+
+	Deny       func(name string) // this secret may not be read; it was seeded
+	DenyWrites func()            // nothing may be created, changed or deleted; reading and looking are allowed
+	Throttle   func()            // every request is one too many
+	Hang       func()            // no request gets an answer
+	Break      func()            // no request gets a usable answer
+	Expire     func(after int)   // the present credentials are refused once so many requests were answered
+	Rotate     func(name string) // the backend is to rotate this secret by itself; it is ours
+
+	Requests   func() int            // requests so far, without those for signing in
+	MostAtOnce func() int            // the most that were under way together
+	Versions   func(name string) int // how many versions of a secret the backend has
+	Metadata   func() string         // all that is kept beside the values: tags, labels, descriptions, indexes
+}
+
+// has gives the hooks that b has, by ability.
+func (b *Backend) has() map[Ability]bool {
+	_, store := b.Source.(sources.Store)
+	return map[Ability]bool{
+		Binary: b.SeedBinary != nil, Denial: b.Deny != nil, Throttling: b.Throttle != nil, Hanging: b.Hang != nil,
+		Breaking: b.Break != nil, Expiring: b.Expire != nil, Counting: b.Requests != nil && b.MostAtOnce != nil,
+		Writing: store, WriteDenial: b.DenyWrites != nil, Rotation: b.Rotate != nil, Metadata: b.Metadata != nil,
+		VersionCount: b.Versions != nil,
+	}
+}
+
+// check finds what is neither there nor explained, and what is both.
+func (s Setup) check(b *Backend) error {
+	has := b.has()
+	for _, ability := range slices.Sorted(maps.Keys(has)) {
+		reason, lacked := s.Lacks[ability]
+		switch writes := ability == WriteDenial || ability == Rotation || ability == Metadata || ability == VersionCount; {
+		case writes && s.Lacks[Writing] != "":
+		case has[ability] && lacked:
+			return fmt.Errorf("the backend has %q, and yet says that it lacks it: %s", ability, reason)
+		case !has[ability] && reason == "":
+			return fmt.Errorf("the backend lacks %q and gives no reason", ability)
+		}
+	}
+	return nil
+}
+
+// trace collects what a source says, to be looked through at the end.
+type trace struct {
+	mu   sync.Mutex
+	text []byte
+}
+
+func (l *trace) Write(b []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.text = append(l.text, b...)
+	return len(b), nil
+}
+
+func (l *trace) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return string(l.text)
+}
+
+func (l *trace) options(write bool) sources.Options {
+	return sources.Options{
+		Getenv: os.LookupEnv,
+		Warn:   func(line string) { fmt.Fprintln(l, line) },
+		Log:    slog.New(slog.NewTextHandler(l, &slog.HandlerOptions{Level: slog.LevelDebug})),
+		Write:  write,
+	}
+}
