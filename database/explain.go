@@ -25,7 +25,7 @@ func (t *Target) Explain(err error) error {
 	if err == nil || errors.As(err, &own) {
 		return err
 	}
-	where := "PostgreSQL at " + t.Address()
+	where := "the PostgreSQL at " + t.Address()
 	down := func(cause error, message, hint string) error {
 		return &sources.Error{Kind: sources.Unreachable, Message: message, Hint: hint, Err: cause}
 	}

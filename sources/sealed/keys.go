@@ -5,7 +5,6 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -78,7 +77,8 @@ func HoldsIdentity(text string) bool {
 // Readers gives the keys to seal for, and a fingerprint of them: 16 hexadecimal
 // digits that are the same for the same set, whatever its order. They are those
 // of the setting `recipients`, separated by commas or space, and, where it is
-// not set, those of the identity.
+// not set, those of the identity. An identity that could not open what is sealed
+// for them is an error.
 func (k *Keys) Readers() (recipients []age.Recipient, fingerprint string, err error) {
 	var names []string
 	text := strings.TrimSpace(k.Recipients)
@@ -98,8 +98,19 @@ func (k *Keys) Readers() (recipients []age.Recipient, fingerprint string, err er
 	}
 	// age refuses some sets, such as classic keys beside those that withstand a
 	// quantum computer.
-	if _, err := age.Encrypt(io.Discard, recipients...); err != nil {
+	probe, err := Seal(Label{}, sources.Secret{}, recipients)
+	if err != nil {
 		return nil, "", bad("the recipients of "+k.Block+" cannot be used together", "do not mix keys that withstand a quantum computer (age1pq1...) with others")
+	}
+	if text != "" && k.Identity.Len() > 0 {
+		identities, err := k.Identities()
+		if err != nil {
+			return nil, "", err
+		}
+		if _, err := Open(probe, Label{}, "", identities); err != nil {
+			return nil, "", bad(k.Block+".recipients has no key of "+k.Block+".identity: what is stored could not be read back",
+				"add the recipient that `age-keygen -y` prints for the identity, or, to write without reading, leave identity out")
+		}
 	}
 	sum := sha256.Sum256([]byte(strings.Join(names, "\n")))
 	return recipients, hex.EncodeToString(sum[:8]), nil

@@ -168,6 +168,7 @@ func TestKeys(t *testing.T) {
 		"order":      {keys("", rb+"\n"+ra+" "+rb), 2},
 		"file":       {keys("", write("to", "# both\n"+ra+" # a\n\n"+rb+"\r\n", 0o644)), 2},
 		"comment":    {keys("", "# a\n"+ra), 1},
+		"both":       {keys(a.String(), ra+","+rb), 2},
 	} {
 		got, print, err := test.keys.Readers()
 		if err != nil || len(got) != test.want || len(print) != 16 {
@@ -211,6 +212,7 @@ func TestKeys(t *testing.T) {
 		"a secret":    {keys("", "age1x,"+a.String()), sources.BadSettings, []string{"holds no usable key"}},
 		"no file":     {keys("", "nowhere/"+canary), sources.BadSettings, []string{"recipients names does not exist"}},
 		"no keys":     {keys("", write("none", "# none\n", 0o600)), sources.BadSettings, []string{"holds no key"}},
+		"others":      {keys(a.String(), rb), sources.BadSettings, []string{"could not be read back"}},
 		"mixed":       {keys("", ra+","+hybrid.Recipient().String()), sources.BadSettings, []string{"cannot be used together"}},
 		"mixed ident": {keys(a.String()+"\n"+hybrid.String(), ""), sources.BadSettings, []string{"cannot be used together"}},
 	} {
