@@ -38,7 +38,7 @@ func (j *job) flags(cmd *cobra.Command) {
 	f := cmd.Flags()
 	f.StringVarP(&j.config, "config", "c", "config.json", "the config.json to read; - is the standard input")
 	f.StringVar(&j.vaultStore, "vault-store", "", "`file` with a vault_store block, in place of the config's own")
-	f.StringVar(&j.vaultType, "vault-type", "", "vault_store `type`, in place of a block: file, aws-secrets-manager")
+	f.StringVar(&j.vaultType, "vault-type", "", "vault_store `type`, in place of a block: file, aws-secrets-manager, postgres")
 	f.StringArrayVar(&j.vaultSet, "vault-set", nil, "a setting for --vault-type, as `key=value`; credentials as key=env.NAME; repeatable")
 	f.StringArrayVar(&j.literal, "literal", nil, "JSON `path` of a string that only looks like a reference; repeatable")
 	f.StringVar(&j.mode, "mode", string(render.Inline), "inline: values in the file; env: env.NAME in the file, values in the environment")
