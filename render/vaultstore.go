@@ -19,11 +19,15 @@ const storePath = "config_store.vault_store"
 // NotEnabled is what people who know Enterprise search for.
 const NotEnabled = "vault: not enabled"
 
+// DefaultPrefix is where secrets are stored whose block has no prefix, as
+// Enterprise does it.
+const DefaultPrefix = "bifrost"
+
 // VaultStore is a vault_store block: it says which backend holds the secrets
 // and how to reach it.
 type VaultStore struct {
 	Type       string // `aws-secrets-manager`
-	Prefix     string
+	Prefix     string // of what is stored; empty means [DefaultPrefix]
 	AccessMode string
 	Enabled    bool
 
@@ -68,7 +72,8 @@ func StoreFromFile(path string) (*VaultStore, error) {
 	return parseStore(path, "", raw, true)
 }
 
-// StoreFromFlags makes a block of a type and settings of the form key=value.
+// StoreFromFlags makes a block of a type and settings of the form key=value:
+// those of the type, and access_mode and prefix.
 // A credential may be given as env.NAME alone: a command line can be read by
 // everybody on the machine.
 func StoreFromFlags(kind string, set []string, backends []sources.Backend) (*VaultStore, error) {
@@ -79,8 +84,15 @@ func StoreFromFlags(kind string, set []string, backends []sources.Backend) (*Vau
 	}
 	for _, one := range set {
 		key, value, ok := strings.Cut(one, "=")
-		if !ok {
+		switch {
+		case !ok:
 			return nil, storeError(s.from, "", "write --vault-set region=eu-west-1", "a setting is written key=value")
+		case key == "access_mode":
+			s.AccessMode = value
+			continue
+		case key == "prefix":
+			s.Prefix = value
+			continue
 		}
 		if secretSetting(backend.Block, key, value) {
 			return nil, storeError(s.from, "", fmt.Sprintf("put it into a variable and write --vault-set %s=env.NAME", key), "%s: a credential on the command line can be read by others", key)
@@ -183,10 +195,49 @@ func (s *VaultStore) path(name string) string {
 	return join(storePath, name)
 }
 
-// Open makes the source that the block describes. `env.` references in it are
+// ReadAndWrite is the access mode that allows writing. The other one, read_only,
+// is the default.
+const ReadAndWrite = "read_and_write"
+
+// Open makes the source that the block describes, for reading alone: whatever
+// the access mode, it is no [sources.Store]. `env.` references in the block are
 // resolved; `vault.` ones would need the source that they help to open. Errors
 // are *Problems.
 func (s *VaultStore) Open(ctx context.Context, backends []sources.Backend, opts sources.Options) (sources.Source, error) {
+	opts.Write = false
+	return s.open(ctx, backends, opts)
+}
+
+// OpenStore makes the store that the block describes. Unless the access mode is
+// [ReadAndWrite] it refuses, before anything is opened or asked. This is the one
+// way to a store. Errors are *Problems.
+func (s *VaultStore) OpenStore(ctx context.Context, backends []sources.Backend, opts sources.Options) (sources.Store, error) {
+	if s.AccessMode != ReadAndWrite {
+		mode, hint := "read_only, the default", `set "access_mode": "`+ReadAndWrite+`" in the vault_store block`
+		if s.AccessMode != "" && s.AccessMode != "read_only" {
+			mode = fmt.Sprintf("%q, which is not known", s.AccessMode)
+		} else if s.AccessMode != "" {
+			mode = "read_only"
+		}
+		if s.flags != nil {
+			hint = "add --vault-set access_mode=" + ReadAndWrite
+		}
+		return nil, storeError(s.from, s.path("access_mode"), hint, "nothing is written to the backend: its access mode is %s", mode)
+	}
+	opts.Write = true
+	source, err := s.open(ctx, backends, opts)
+	if err != nil {
+		return nil, err
+	}
+	store, ok := source.(sources.Store)
+	if !ok {
+		_ = source.Close()
+		return nil, storeError(s.from, s.path("type"), "use another type for what is to be written", "%s can only be read", s.Type)
+	}
+	return store, nil
+}
+
+func (s *VaultStore) open(ctx context.Context, backends []sources.Backend, opts sources.Options) (sources.Source, error) {
 	backend, err := s.backend(backends)
 	if err != nil {
 		return nil, err

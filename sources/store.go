@@ -2,6 +2,8 @@ package sources
 
 import (
 	"context"
+	"crypto/rand"
+	"fmt"
 	"time"
 )
 
@@ -15,15 +17,15 @@ const (
 // labels, custom metadata), readable by everybody who may list secrets, so it
 // holds nothing that would tell anything of a value.
 type Mark struct {
-	Owner string // the gateway that it was stored for: --owner
-	Path  string // the JSON path of the field that it was stored from
+	Owner string // the gateway that it was stored for: --owner; never empty
+	Path  string // the JSON path of the field that it was stored from; empty where a person stored it
 }
 
 // Item is what is known of a secret without reading its value.
 type Item struct {
 	Name    string
 	Exists  bool
-	Version string    // of the current value; empty where there is none
+	Version string    // of the current value, for [Write].Expect; empty where there is none
 	Mark    *Mark     // nil where the secret is not ours
 	Gone    time.Time // scheduled for deletion at, or deleted at and still recoverable; zero where it is not
 	Rotated bool      // the backend rotates it by itself
@@ -38,9 +40,18 @@ type Write struct {
 	// Expect is the version that must be the current one, as an [Item] gave it;
 	// empty means that the secret must not exist yet.
 	Expect string
-	// Token makes the write the same write when it is repeated: random, 36
-	// characters of [0-9a-f-], new for each write. It is nothing of the value.
+	// Token makes the write the same write when it is repeated: what [NewToken]
+	// gives, new for each write.
 	Token string
+}
+
+// NewToken makes the Token of a [Write]: random, in the form of a UUID. It is
+// nothing of the value.
+func NewToken() string {
+	var b [16]byte
+	_, _ = rand.Read(b[:]) // never fails
+	b[6], b[8] = b[6]&0x0f|0x40, b[8]&0x3f|0x80
+	return fmt.Sprintf("%x-%x-%x-%x-%x", b[:4], b[4:6], b[6:8], b[8:10], b[10:])
 }
 
 // DeleteOptions say how a secret is removed.
@@ -52,9 +63,9 @@ type DeleteOptions struct {
 	Now bool
 }
 
-// Store is a source that can also be written. Every method asks for nothing
-// more than it promises: Inspect and List read no value.
-type Store interface {
+// Inspector is a source that can tell what there is without reading a value.
+// Looking is reading: it takes no access mode.
+type Inspector interface {
 	Source
 
 	// Inspect looks at each of names, which must be distinct, and answers for
@@ -62,19 +73,32 @@ type Store interface {
 	Inspect(ctx context.Context, names []string) map[string]Item
 
 	// List gives every secret whose name begins with prefix, sorted by name,
-	// those scheduled for deletion included where the backend can list them.
+	// those scheduled for deletion included where the backend can list them. A
+	// backend may leave out what was written in the last minutes; Inspect does
+	// not.
 	List(ctx context.Context, prefix string) ([]Item, error)
+}
+
+// Store is a source that can also be written. It is opened with
+// [Options].Write, and at no other time. sources/sourcetest has these promises
+// as tests.
+type Store interface {
+	Inspector
 
 	// Put stores a value and gives its version. It never overwrites what is not
 	// ours, and it never creates where something is: where the current version
-	// is not w.Expect the error is of kind Conflict; a foreign secret, one under
-	// rotation, one that is scheduled for deletion and a value that is larger
-	// than the backend allows are of kind Refused, with the remedy as its hint.
-	// It does not compare values: whoever calls has read the old one.
+	// is not w.Expect the error is of kind Conflict; a foreign secret (that of
+	// another owner is foreign), one under rotation, one that is scheduled for
+	// deletion and a value that the backend cannot hold are of kind Refused, with
+	// the remedy as its hint; what is too large, without a request. It does not
+	// compare values: whoever calls has read the old one. The mark becomes
+	// w.Mark. A write that was made before (the same Token, and its version is
+	// the current one) is not made again, and gives that version.
 	Put(ctx context.Context, w Write) (version string, err error)
 
 	// Delete removes a secret that bears a mark of owner, and no other: anything
-	// else is an error of kind Refused. One that is gone already is none.
+	// else is an error of kind Refused. One that is gone already, or scheduled to
+	// be, is none; o.Now also ends the latter.
 	Delete(ctx context.Context, name, owner string, o DeleteOptions) error
 
 	// MaxValue is the most bytes that a value may have.

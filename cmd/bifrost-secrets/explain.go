@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -19,6 +20,7 @@ type explainJob struct {
 	json      bool
 	catalogue bool
 	policy    bool
+	readWrite bool
 }
 
 func (p *program) explainCommand() *cobra.Command {
@@ -31,6 +33,7 @@ that fetching will take. It fetches nothing, unless --fetch asks for it, and it 
 		Example: `  bifrost-secrets explain --config config.json
   bifrost-secrets explain --config config.json --fetch --json
   bifrost-secrets explain --config config.json --iam-policy > policy.json
+  bifrost-secrets explain --config config.json --iam-policy --read-write > policy.json
   bifrost-secrets explain --catalogue`,
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return j.run(cmd) },
@@ -41,6 +44,7 @@ that fetching will take. It fetches nothing, unless --fetch asks for it, and it 
 	f.BoolVar(&j.json, "json", false, "print JSON")
 	f.BoolVar(&j.catalogue, "catalogue", false, "print every field that is known, as tab-separated lines, and stop")
 	f.BoolVar(&j.policy, "iam-policy", false, "print the least AWS policy for exactly these secrets; with --aws-batch off, without the batch action")
+	f.BoolVar(&j.readWrite, "read-write", false, "with --iam-policy: also for storing and deleting secrets under the prefix of vault_store")
 	return cmd
 }
 
@@ -64,6 +68,9 @@ type calls struct {
 }
 
 func (j *explainJob) run(cmd *cobra.Command) error {
+	if j.readWrite && !j.policy {
+		return usageError("--read-write needs --iam-policy", "write --iam-policy --read-write")
+	}
 	if j.catalogue {
 		_, err := io.WriteString(j.p.stdout, walker.CatalogueText())
 		return err
@@ -154,6 +161,10 @@ type policied interface {
 	// Policy gives the least policy for reading names, as JSON for people to
 	// paste, with or without the permission for batches.
 	Policy(names []string, batch bool) []byte
+
+	// WritePolicy gives the least policy for that and for storing and deleting
+	// under prefix.
+	WritePolicy(names []string, batch bool, prefix string) []byte
 }
 
 func (j *explainJob) printPolicy(source sources.Source) error {
@@ -161,6 +172,9 @@ func (j *explainJob) printPolicy(source sources.Source) error {
 	switch {
 	case !ok:
 		return usageError("--iam-policy is for aws-secrets-manager alone", "the document takes its secrets from elsewhere")
+	case j.readWrite:
+		_, err := j.p.stdout.Write(s.WritePolicy(j.plan.Secrets, j.awsBatch == "auto", cmp.Or(j.store.Prefix, render.DefaultPrefix)))
+		return err
 	case len(j.plan.Secrets) == 0:
 		return usageError("the document refers to no secret, so it needs no policy", "")
 	}

@@ -35,25 +35,33 @@ type job struct {
 }
 
 func (j *job) flags(cmd *cobra.Command) {
+	j.storeFlags(cmd)
+	f := cmd.Flags()
+	f.StringArrayVar(&j.literal, "literal", nil, "JSON `path` of a string that only looks like a reference; repeatable")
+	f.StringVar(&j.mode, "mode", string(render.Inline), "inline: values in the file; env: env.NAME in the file, values in the environment")
+	f.StringVar(&j.awsBatch, "aws-batch", "auto", "auto: BatchGetSecretValue where it is allowed; off: one GetSecretValue a secret")
+	complete(cmd, "mode", "inline", "env")
+	complete(cmd, "aws-batch", "auto", "off")
+}
+
+// storeFlags are the flags that say which backend, and how to ask it.
+func (j *job) storeFlags(cmd *cobra.Command) {
 	f := cmd.Flags()
 	f.StringVarP(&j.config, "config", "c", "config.json", "the config.json to read; - is the standard input")
 	f.StringVar(&j.vaultStore, "vault-store", "", "`file` with a vault_store block, in place of the config's own")
 	f.StringVar(&j.vaultType, "vault-type", "", "vault_store `type`, in place of a block: file, aws-secrets-manager, postgres")
 	f.StringArrayVar(&j.vaultSet, "vault-set", nil, "a setting for --vault-type, as `key=value`; credentials as key=env.NAME; repeatable")
-	f.StringArrayVar(&j.literal, "literal", nil, "JSON `path` of a string that only looks like a reference; repeatable")
-	f.StringVar(&j.mode, "mode", string(render.Inline), "inline: values in the file; env: env.NAME in the file, values in the environment")
-	f.DurationVar(&j.timeout, "timeout", 30*time.Second, "how long fetching may take in all")
-	f.StringVar(&j.awsBatch, "aws-batch", "auto", "auto: BatchGetSecretValue where it is allowed; off: one GetSecretValue a secret")
-	complete := func(words ...string) cobra.CompletionFunc {
-		return cobra.FixedCompletions(words, cobra.ShellCompDirectiveNoFileComp)
-	}
+	f.DurationVar(&j.timeout, "timeout", 30*time.Second, "how long the backend may take in all")
 	var types []string
 	for _, b := range backends {
 		types = append(types, b.Type)
 	}
-	for name, words := range map[string][]string{"mode": {"inline", "env"}, "aws-batch": {"auto", "off"}, "vault-type": types} {
-		_ = cmd.RegisterFlagCompletionFunc(name, complete(words...)) // fails for unknown flags alone
-	}
+	complete(cmd, "vault-type", types...)
+}
+
+// complete has the shell complete the words of a flag.
+func complete(cmd *cobra.Command, flag string, words ...string) {
+	_ = cmd.RegisterFlagCompletionFunc(flag, cobra.FixedCompletions(words, cobra.ShellCompDirectiveNoFileComp)) // fails for unknown flags alone
 }
 
 // prepare reads the document and makes the plan.
@@ -61,15 +69,29 @@ func (j *job) prepare() error {
 	if err := j.checkFlags(); err != nil {
 		return err
 	}
+	if err := j.readDocument(); err != nil {
+		return err
+	}
+	if err := j.findStore(); err != nil {
+		return err
+	}
 	var err error
+	j.plan, err = render.NewPlan(j.doc, j.store, render.Options{Mode: render.Mode(j.mode), Literal: j.literal, Getenv: j.p.getenv})
+	return err
+}
+
+func (j *job) readDocument() (err error) {
 	if j.config == "-" {
 		j.doc, err = walker.Read("-", j.p.stdin)
 	} else {
 		j.doc, err = walker.ReadFile(j.config)
 	}
-	if err != nil {
-		return err
-	}
+	return err
+}
+
+// findStore finds the vault_store block: a file's, that of the flags, or the
+// document's own.
+func (j *job) findStore() (err error) {
 	switch {
 	case j.vaultStore != "":
 		j.store, err = render.StoreFromFile(j.vaultStore)
@@ -82,10 +104,6 @@ func (j *job) prepare() error {
 	default:
 		j.store, err = render.StoreFromDocument(j.doc)
 	}
-	if err != nil {
-		return err
-	}
-	j.plan, err = render.NewPlan(j.doc, j.store, render.Options{Mode: render.Mode(j.mode), Literal: j.literal, Getenv: j.p.getenv})
 	return err
 }
 
@@ -95,6 +113,12 @@ func (j *job) checkFlags() error {
 		return usageError("unknown --mode "+quote(j.mode), "write inline or env")
 	case j.awsBatch != "auto" && j.awsBatch != "off":
 		return usageError("unknown --aws-batch "+quote(j.awsBatch), "write auto or off")
+	}
+	return j.checkStoreFlags()
+}
+
+func (j *job) checkStoreFlags() error {
+	switch {
 	case j.timeout <= 0:
 		return usageError("--timeout must be more than nothing", "write 30s or 2m")
 	case j.vaultStore != "" && j.vaultType != "":
@@ -112,6 +136,10 @@ func (j *job) open(ctx context.Context) (sources.Source, error) {
 	if j.store == nil || !j.store.Enabled {
 		return nil, nil
 	}
+	return j.store.Open(ctx, backends, j.options())
+}
+
+func (j *job) options() sources.Options {
 	// Paths in the block start from the file that they stand in.
 	dir := ""
 	switch {
@@ -120,13 +148,13 @@ func (j *job) open(ctx context.Context) (sources.Source, error) {
 	case j.vaultType == "" && j.config != "-":
 		dir = filepath.Dir(j.config)
 	}
-	return j.store.Open(ctx, backends, sources.Options{
+	return sources.Options{
 		Getenv:   j.p.getenv,
 		Warn:     func(text string) { j.p.note(text, "") },
 		Log:      j.p.log(),
 		BatchOff: j.awsBatch == "off",
 		Dir:      dir,
-	})
+	}
 }
 
 // resolve fetches and checks every value. The deadline is on the whole of it.

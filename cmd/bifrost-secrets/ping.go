@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 
-	"bifrost-secrets/render"
 	"bifrost-secrets/sources"
 
 	"github.com/spf13/cobra"
@@ -47,10 +46,7 @@ func (j *job) ping(ctx context.Context) (described string, err error) {
 		return "", err
 	}
 	if source == nil {
-		return "", &failure{
-			reason: render.NotEnabled, hint: `give config_store a vault_store block with "enabled": true, or name one with --vault-store or --vault-type`,
-			code: exitUnresolved,
-		}
+		return "", notEnabled()
 	}
 	defer source.Close()
 	name := ""

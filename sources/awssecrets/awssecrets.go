@@ -30,7 +30,8 @@ import (
 //   - access_key_id, secret_access_key: both or neither; else the SDK's chain.
 //   - session_token: only with the two above.
 //   - role_arn: a role to assume with the credentials found.
-//   - kms_key_id: for writing; reading takes no notice of it.
+//   - kms_key_id: the key that new secrets are encrypted with, else that of the
+//     account; reading, and secrets that exist, take no notice of it.
 //
 // The variables and files of the SDK are in force, AWS_ENDPOINT_URL,
 // AWS_CA_BUNDLE and AWS_MAX_ATTEMPTS among them; AWS_RETRY_MODE is not. Where
@@ -44,6 +45,9 @@ var Backend = sources.Backend{
 		s, err := newSource(set, opts)
 		if err != nil {
 			return nil, err // not s: a nil *source is not a nil Source
+		}
+		if opts.Write {
+			return &store{s}, nil
 		}
 		return s, nil
 	},
@@ -73,7 +77,7 @@ var (
 type source struct {
 	region   string // from the settings or the environment; may be empty
 	role     string
-	kmsKeyID string // the key for new secrets, once there is writing
+	kmsKeyID string // the key for new secrets
 	keyID    sources.Secret
 	key      sources.Secret
 	token    sources.Secret

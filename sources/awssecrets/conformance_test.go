@@ -1,6 +1,7 @@
 package awssecrets
 
 import (
+	"encoding/json"
 	"strings"
 	"testing"
 	"time"
@@ -17,7 +18,7 @@ import (
 // setup is what moto and the fake have in common.
 func setup() sourcetest.Setup {
 	return sourcetest.Setup{
-		Lacks:    map[sourcetest.Ability]string{sourcetest.Writing: "only reading is tested here"},
+		Lacks:    map[sourcetest.Ability]string{sourcetest.CompareAndSet: "PutSecretValue has no condition"},
 		Names:    []string{"x", strings.Repeat("n", 512), "a/b/c", "AZaz09/_+=.@-", "-x", "a//b", "/a"},
 		BadNames: []string{"", "a b", "a#b", "a*", "é", "a:b", strings.Repeat("n", 513), "arn:aws:secretsmanager:us-east-1:1:secret:x", "!x"},
 		AtOnce:   atOnce,
@@ -42,7 +43,12 @@ func opener(t *testing.T, env map[string]string, o sources.Options) func() sourc
 	}
 }
 
-func core(s sources.Source) *source { return s.(*source) }
+func core(s sources.Source) *source {
+	if w, ok := s.(*store); ok {
+		return w.source
+	}
+	return s.(*source)
+}
 
 func TestFakeConformance(t *testing.T) {
 	s := setup()
@@ -58,7 +64,12 @@ func TestFakeConformance(t *testing.T) {
 			Hang:       func() { f.Set(awstest.Faults{Hang: true}) },
 			Break:      func() { f.Set(awstest.Faults{Garble: awstest.Always}) },
 			Expire:     func(after int) { f.Set(awstest.Faults{Expire: after}) },
-			Requests:   f.Total, MostAtOnce: f.MostAtOnce,
+			DenyWrites: func() {
+				f.Set(awstest.Faults{DenyActions: []string{"CreateSecret", "PutSecretValue", "DeleteSecret", "TagResource"}})
+			},
+			Rotate:   func(name string) { f.Mark(f.ARN(name), awstest.Rotated) },
+			Versions: f.Versions, Metadata: f.Metadata,
+			Requests: f.Total, MostAtOnce: f.MostAtOnce,
 		}
 	}
 	sourcetest.Run(t, s)
@@ -70,6 +81,8 @@ func TestMotoConformance(t *testing.T) {
 	for _, ability := range []sourcetest.Ability{sourcetest.Denial, sourcetest.Throttling, sourcetest.Hanging, sourcetest.Breaking, sourcetest.Expiring} {
 		s.Lacks[ability] = "moto cannot be made to misbehave: see TestFakeConformance"
 	}
+	s.Lacks[sourcetest.WriteDenial] = "the errors that moto gives of its policies are not those of AWS: see TestFakeConformance"
+	s.Lacks[sourcetest.Rotation] = "moto rotates with a function alone: see TestFakeConformance"
 	s.Lacks[sourcetest.Counting] = "moto does not tell how many requests are under way: see TestFakeConformance"
 	s.Start = func(t *testing.T, o sources.Options) *sourcetest.Backend {
 		m.Reset(t)
@@ -87,6 +100,24 @@ func TestMotoConformance(t *testing.T) {
 			Source: again(), Again: again,
 			Seed:       func(name, text string) { seed(name, &text, nil) },
 			SeedBinary: func(name string, b []byte) { seed(name, nil, b) },
+			Versions: func(name string) int {
+				out, err := client.ListSecretVersionIds(t.Context(), &secretsmanager.ListSecretVersionIdsInput{SecretId: &name, IncludeDeprecated: aws.Bool(true)})
+				if err != nil {
+					t.Fatal(err)
+				}
+				return len(out.Versions)
+			},
+			Metadata: func() string {
+				out, err := client.ListSecrets(t.Context(), &secretsmanager.ListSecretsInput{})
+				if err != nil {
+					t.Fatal(err)
+				}
+				b, err := json.Marshal(out.SecretList)
+				if err != nil {
+					t.Fatal(err)
+				}
+				return string(b)
+			},
 		}
 	}
 	sourcetest.Run(t, s)

@@ -54,6 +54,8 @@ var kinds = map[string]sources.Kind{
 	"ValidationError":                      sources.BadName,
 	"InvalidParameterException":            sources.BadName,
 	"InvalidParameterValue":                sources.BadName,
+	"LimitExceededException":               sources.Refused,
+	"EncryptionFailure":                    sources.Denied,
 	"DecryptionFailure":                    sources.Denied,
 	"DecryptionFailureException":           sources.Denied,
 	"KMSAccessDeniedException":             sources.Denied,
@@ -75,6 +77,7 @@ var noSuchAction = map[string]bool{
 var (
 	codeForm      = regexp.MustCompile(`^[A-Za-z][A-Za-z0-9.]{0,79}$`)
 	principalForm = regexp.MustCompile(`^User: (arn:[A-Za-z0-9:/_+=,.@-]{1,400}) is not authorized`)
+	actionForm    = regexp.MustCompile(`perform: (secretsmanager:[A-Za-z]{1,60})`)
 	// A user or a secret may have kms in its name; these do not come of one.
 	kmsForm = regexp.MustCompile(`Access to KMS|KMS key|perform: kms:`)
 )
@@ -115,7 +118,7 @@ func kindOf(code string, status int) sources.Kind {
 
 // isKMS reports whether an access denial is about the key of a secret.
 func isKMS(code, text string) bool {
-	return strings.HasPrefix(code, "KMS") || strings.HasPrefix(code, "Decryption") || kmsForm.MatchString(text)
+	return strings.HasPrefix(code, "KMS") || strings.HasPrefix(code, "Decryption") || strings.HasPrefix(code, "Encryption") || kmsForm.MatchString(text)
 }
 
 // judge says what the failure of a batch means for batches.
@@ -138,6 +141,30 @@ func (f *regional) judge(err error) verdict {
 		return failed // asking singly would only double the load
 	}
 	return unclear
+}
+
+// deed is what is done to a secret, in the words of its failure.
+type deed struct {
+	action string // of IAM
+	done   string // it may not be, and cannot be
+	given  string // it was not
+	writes bool
+}
+
+var (
+	reading  = deed{"GetSecretValue", "read", "given", false}
+	looking  = deed{"DescribeSecret", "looked at", "shown", false}
+	listing  = deed{"ListSecrets", "read", "given", false}
+	creating = deed{"CreateSecret", "created", "created", true}
+	changing = deed{"PutSecretValue", "changed", "changed", true}
+	deleting = deed{"DeleteSecret", "deleted", "deleted", true}
+)
+
+func (f *regional) doing() deed {
+	if f.deed.action == "" {
+		return reading
+	}
+	return f.deed
 }
 
 // fault makes the error for i of a request that failed.
@@ -210,7 +237,7 @@ func (f *regional) apiFault(i id, code, text string, status int) *sources.Error 
 	case sources.Denied:
 		f.denied(e, i, code, text)
 	case sources.Disabled:
-		e.Message = what + " cannot be read in its present state"
+		e.Message = fmt.Sprintf("%s cannot be %s in its present state", what, f.doing().done)
 		// "marked for deletion", "scheduled for deletion", "marked deleted"
 		if code == "InvalidRequestException" && strings.Contains(text, "delet") {
 			e.Message = what + " is scheduled for deletion"
@@ -220,12 +247,19 @@ func (f *regional) apiFault(i id, code, text string, status int) *sources.Error 
 		e.Message = "the credentials were not accepted by secrets manager in " + f.region
 		e.Hint = rejected(code)
 	case sources.Throttled:
-		e.Message = what + " was not given: too many requests"
+		e.Message = fmt.Sprintf("%s was not %s: too many requests", what, f.doing().given)
 		e.Hint = "wait; all callers of the account in the region share its request quota"
+	case sources.Refused:
+		e.Message = fmt.Sprintf("%s was not %s: the account has as many secrets or versions as aws allows it", what, f.doing().given)
+		e.Hint = "ask AWS for a larger quota, or delete what is not needed"
 	case sources.BadName:
 		e.Message = what + ": the name was not accepted"
+		if f.doing().writes {
+			e.Kind, e.Message = sources.Refused, fmt.Sprintf("%s was not %s: aws does not accept the request", what, f.doing().given)
+			e.Hint = "check the name, vault_store.aws.kms_key_id and the owner"
+		}
 	default:
-		e.Message = what + " was not given: the service failed"
+		e.Message = fmt.Sprintf("%s was not %s: the service failed", what, f.doing().given)
 		e.Hint = "if it goes on, see the AWS health dashboard and AWS_ENDPOINT_URL"
 	}
 	return e
@@ -257,16 +291,24 @@ func (f *regional) denied(e *sources.Error, i id, code, text string) {
 	if isKMS(code, text) {
 		e.Message = f.subject(i) + " cannot be decrypted with its kms key"
 		e.Hint = "allow kms:Decrypt on that key, in the policy of the role and in that of the key, and see that the key is enabled"
+		if f.doing().writes {
+			e.Message = f.subject(i) + " cannot be encrypted with its kms key"
+			e.Hint = strings.Replace(e.Hint, "kms:Decrypt", "kms:GenerateDataKey and kms:Decrypt", 1) + "; a new secret takes vault_store.aws.kms_key_id"
+		}
 		return
 	}
-	e.Message = f.subject(i) + " may not be read"
+	e.Message = fmt.Sprintf("%s may not be %s", f.subject(i), f.doing().done)
 	if m := principalForm.FindStringSubmatch(text); m != nil {
 		e.Message += " by " + m[1]
 	}
 	f.mu.Lock()
 	account := f.account
 	f.mu.Unlock()
-	e.Hint = "allow secretsmanager:GetSecretValue on " + i.resource(f.region, account)
+	action := "secretsmanager:" + f.doing().action
+	if m := actionForm.FindStringSubmatch(text); m != nil {
+		action = m[1] // tags want a permission of their own
+	}
+	e.Hint = fmt.Sprintf("allow %s on %s", action, i.resource(f.region, account))
 	if i.text == "" {
 		e.Hint = "allow secretsmanager:ListSecrets on *, or name a secret to read instead"
 	}

@@ -95,6 +95,7 @@ type regional struct {
 	ctx     context.Context
 	began   time.Time
 	region  string
+	deed    deed // reading, where it is none
 }
 
 // verdict is what an answer says of batches in general.

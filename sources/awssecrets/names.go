@@ -21,6 +21,8 @@ var (
 	suffixForm = regexp.MustCompile(`-[A-Za-z0-9]{6}$`)
 )
 
+const nameHint = "a name has 1 to 512 of the characters A-Za-z0-9/_+=.@-"
+
 // id is what a reference calls a secret: a name or an ARN, which may lack the
 // random suffix that AWS adds.
 type id struct {
@@ -41,7 +43,7 @@ func parseID(text string) (id, *sources.Error) {
 	e := &sources.Error{
 		Kind: sources.BadName, Name: text,
 		Message: fmt.Sprintf("%q cannot be the name of a secret in aws", shorten(text)),
-		Hint:    "a name has 1 to 512 of the characters A-Za-z0-9/_+=.@-",
+		Hint:    nameHint,
 	}
 	if strings.HasPrefix(text, "arn:") {
 		e.Message = fmt.Sprintf("%q is not the arn of a secret in aws", shorten(text))

@@ -4,14 +4,16 @@ import (
 	"cmp"
 	"encoding/json"
 	"slices"
+	"strings"
 )
 
 // statement is one statement of an IAM policy.
 type statement struct {
-	Sid      string
-	Effect   string
-	Action   []string
-	Resource []string
+	Sid       string
+	Effect    string
+	Action    []string
+	Resource  []string
+	Condition map[string]map[string]string `json:",omitempty"`
 }
 
 // Policy gives the least IAM policy that lets names be read, as JSON for people
@@ -21,6 +23,32 @@ type statement struct {
 // key of one's own need kms:Decrypt on that key as well; which those are, only
 // AWS knows.
 func (s *source) Policy(names []string, batch bool) []byte {
+	return policy(s.readStatements(names, batch))
+}
+
+// WritePolicy gives the least IAM policy that lets names be read and secrets
+// whose name begins with prefix be stored, looked at and deleted. Where the
+// settings have a kms_key_id, it may be used for them. Listing is granted for
+// all resources or none.
+func (s *source) WritePolicy(names []string, batch bool, prefix string) []byte {
+	statements := s.readStatements(names, batch)
+	under := s.resourceUnder(prefix, cmp.Or(s.plannedRegion(names), "*"))
+	statements = append(statements,
+		statement{Sid: "StoreSecrets", Effect: "Allow", Resource: []string{under}, Action: []string{
+			"secretsmanager:CreateSecret", "secretsmanager:DescribeSecret", "secretsmanager:GetSecretValue",
+			"secretsmanager:PutSecretValue", "secretsmanager:TagResource",
+		}},
+		statement{Sid: "DeleteWhatWasStored", Effect: "Allow", Action: []string{"secretsmanager:DeleteSecret"}, Resource: []string{under},
+			Condition: map[string]map[string]string{"StringEquals": {"secretsmanager:ResourceTag/" + toolTag: tool}}},
+		statement{Sid: "ListSecrets", Effect: "Allow", Action: []string{"secretsmanager:ListSecrets"}, Resource: []string{"*"}},
+	)
+	if s.kmsKeyID != "" {
+		statements = append(statements, s.keyStatement())
+	}
+	return policy(statements)
+}
+
+func (s *source) readStatements(names []string, batch bool) []statement {
 	region := cmp.Or(s.plannedRegion(names), "*")
 	var resources []string
 	for _, name := range names {
@@ -29,15 +57,46 @@ func (s *source) Policy(names []string, batch bool) []byte {
 		}
 	}
 	slices.Sort(resources)
-	statements := []statement{{"ReadSecrets", "Allow", []string{"secretsmanager:GetSecretValue"}, slices.Compact(resources)}}
-	if batch {
-		statements = append(statements, statement{"ReadThemInBatches", "Allow", []string{"secretsmanager:BatchGetSecretValue"}, []string{"*"}})
+	var statements []statement
+	if len(resources) > 0 {
+		statements = append(statements, statement{Sid: "ReadSecrets", Effect: "Allow", Action: []string{"secretsmanager:GetSecretValue"}, Resource: slices.Compact(resources)})
 	}
-	policy := struct {
+	if batch && len(resources) > 0 {
+		statements = append(statements, statement{Sid: "ReadThemInBatches", Effect: "Allow", Action: []string{"secretsmanager:BatchGetSecretValue"}, Resource: []string{"*"}})
+	}
+	return statements
+}
+
+// resourceUnder gives the resource of every secret below a prefix.
+func (s *source) resourceUnder(prefix, region string) string {
+	return strings.TrimSuffix(id{name: strings.TrimSuffix(prefix, "/") + "/*"}.resource(region, s.account), "-??????")
+}
+
+// keyStatement allows the key of the settings, which may be the ARN, the id or
+// an alias of one.
+func (s *source) keyStatement() statement {
+	out := statement{Sid: "UseTheKey", Effect: "Allow", Action: []string{"kms:Decrypt", "kms:GenerateDataKey"}}
+	region, account := cmp.Or(s.knownRegion(), "*"), cmp.Or(s.account, "*")
+	_, alias, isAlias := strings.Cut(s.kmsKeyID, "alias/")
+	key := "arn:" + partition(region) + ":kms:" + region + ":" + account + ":key/"
+	switch {
+	case isAlias:
+		// An alias is no resource: AWS looks at the key behind it.
+		out.Resource = []string{key + "*"}
+		out.Condition = map[string]map[string]string{"ForAnyValue:StringEquals": {"kms:ResourceAliases": "alias/" + alias}}
+	case strings.HasPrefix(s.kmsKeyID, "arn:"):
+		out.Resource = []string{s.kmsKeyID}
+	default:
+		out.Resource = []string{key + s.kmsKeyID}
+	}
+	return out
+}
+
+func policy(statements []statement) []byte {
+	out, err := json.MarshalIndent(struct {
 		Version   string
 		Statement []statement
-	}{"2012-10-17", statements}
-	out, err := json.MarshalIndent(policy, "", "  ")
+	}{"2012-10-17", statements}, "", "  ")
 	if err != nil {
 		panic(err) // strings always marshal
 	}

@@ -68,6 +68,7 @@ func startAt(t *testing.T, settings map[string]string, o sources.Options, seed f
 }
 
 func TestDirectoryConformance(t *testing.T) {
+	t.Parallel()
 	start := func(t *testing.T, o sources.Options, settings map[string]string, encrypt func(string) string, suffix string) *sourcetest.Backend {
 		dir := t.TempDir()
 		settings["path"] = dir
@@ -83,6 +84,7 @@ func TestDirectoryConformance(t *testing.T) {
 		BadNames: []string{"", ".", "..", "../x", "/x", "a//b", "a/", "a/../b", ".hidden", "a/.hidden", "nul\x00"},
 	}
 	t.Run("plain", func(t *testing.T) {
+		t.Parallel()
 		s := setup
 		s.Lacks = lacks(map[sourcetest.Ability]string{sourcetest.Denial: "file modes do not stop root: see TestDenied"})
 		s.Start = func(t *testing.T, o sources.Options) *sourcetest.Backend {
@@ -91,6 +93,7 @@ func TestDirectoryConformance(t *testing.T) {
 		sourcetest.Run(t, s)
 	})
 	t.Run("encrypted", func(t *testing.T) {
+		t.Parallel()
 		s := setup
 		key, to := newIdentity(t)
 		_, toOthers := newIdentity(t)
@@ -105,6 +108,7 @@ func TestDirectoryConformance(t *testing.T) {
 }
 
 func TestDocumentConformance(t *testing.T) {
+	t.Parallel()
 	start := func(t *testing.T, o sources.Options, settings map[string]string, encrypt func(string) string) *sourcetest.Backend {
 		settings["path"] = filepath.Join(t.TempDir(), "secrets.json")
 		save := func(all map[string]json.RawMessage) {
@@ -139,6 +143,7 @@ func TestDocumentConformance(t *testing.T) {
 		BadNames: []string{""},
 	}
 	t.Run("plain", func(t *testing.T) {
+		t.Parallel()
 		s := setup
 		s.Start = func(t *testing.T, o sources.Options) *sourcetest.Backend {
 			return start(t, o, map[string]string{}, func(s string) string { return s })
@@ -146,6 +151,7 @@ func TestDocumentConformance(t *testing.T) {
 		sourcetest.Run(t, s)
 	})
 	t.Run("encrypted", func(t *testing.T) {
+		t.Parallel()
 		s := setup
 		key, to := newIdentity(t)
 		s.Start = func(t *testing.T, o sources.Options) *sourcetest.Backend {

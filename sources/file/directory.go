@@ -22,7 +22,10 @@ import (
 const maxPasses = 4
 
 // directory is one file a secret.
-type directory struct{ *base }
+type directory struct {
+	*base
+	*keeper
+}
 
 // Plan counts one read a name.
 func (d *directory) Plan(names []string) sources.Calls { return sources.Calls{Single: len(names)} }

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"path/filepath"
 	"strings"
 	"unicode/utf8"
 
@@ -22,84 +21,11 @@ type documentStore struct {
 	*keeper
 }
 
-// newDocumentStore finds where the file itself stands: a link stays a link.
-func newDocumentStore(d *document) (*documentStore, error) {
-	real, err := filepath.EvalSymlinks(d.path)
-	if err != nil {
-		return nil, failure(d.path, err)
-	}
-	dir, name := filepath.Split(real)
-	return &documentStore{d, newKeeper(filepath.Clean(dir+"."), "."+name)}, nil
-}
-
-// base gives the name of the file in its directory.
+// fileName gives the name of the file in its directory.
 func (d *documentStore) fileName() string { return strings.TrimPrefix(d.prefix, ".") }
 
 // MaxValue is that of any source.
 func (*documentStore) MaxValue() int { return sources.MaxValue }
-
-// current gives the version of one secret. The file has one time for all of its
-// secrets; the index knows which of them our last writes did not touch.
-func (x *index) current(name, document string) string {
-	if e, ok := x.Secrets[name]; ok && x.Document == document && e.Version != "" {
-		return e.Version
-	}
-	return document
-}
-
-// Inspect reads the file once and looks for each name in it.
-func (d *documentStore) Inspect(ctx context.Context, names []string) map[string]sources.Item {
-	items := make(map[string]sources.Item, len(names))
-	if len(names) == 0 {
-		return items
-	}
-	values, version, x, err := d.loadMarked(ctx)
-	for _, name := range names {
-		item := sources.Item{Name: name}
-		_, there := values[name]
-		switch {
-		case name == "":
-			_, item.Err = d.value(nil, "")
-		case err != nil:
-			item.Err = err
-		case there:
-			item.Exists, item.Version, item.Mark = true, x.current(name, version), x.mark(name)
-		}
-		items[name] = item
-	}
-	return items
-}
-
-// List gives the names in the file.
-func (d *documentStore) List(ctx context.Context, prefix string) ([]sources.Item, error) {
-	values, version, x, err := d.loadMarked(ctx)
-	if err != nil {
-		return nil, err
-	}
-	byName := map[string]sources.Item{}
-	for name := range values {
-		if strings.HasPrefix(name, prefix) && name != "" {
-			byName[name] = sources.Item{Name: name, Exists: true, Version: x.current(name, version)}
-		}
-	}
-	return sortedItems(byName, x), nil
-}
-
-// loadMarked reads the file and then the index: see the order in which they are
-// written.
-func (d *documentStore) loadMarked(ctx context.Context) (map[string]gjson.Result, string, *index, error) {
-	values, version, err := d.load(ctx)
-	if err != nil {
-		return nil, "", nil, err
-	}
-	root, err := os.OpenRoot(d.keeper.dir)
-	if err != nil {
-		return nil, "", nil, failure(d.keeper.dir, err)
-	}
-	defer func() { _ = root.Close() }()
-	x, err := d.marks(root)
-	return values, version, x, err
-}
 
 // Put writes one value into the file.
 func (d *documentStore) Put(ctx context.Context, w sources.Write) (string, error) {

@@ -72,18 +72,22 @@ func Open(_ context.Context, settings sources.Settings, opts sources.Options) (s
 			e.Hint = "is the volume mounted? a relative " + block + ".path starts from the folder of the document"
 		}
 		return nil, e
-	case info.IsDir() && opts.Write:
-		return &directoryStore{&directory{b}, newKeeper(b.path, "")}, nil
 	case info.IsDir():
-		return &directory{b}, nil
-	case info.Mode().IsRegular() && opts.Write:
-		d, err := newDocumentStore(&document{b})
-		if err != nil {
-			return nil, err
+		d := &directory{b, newKeeper(b.path, "")}
+		if opts.Write {
+			return &directoryStore{d}, nil
 		}
 		return d, nil
 	case info.Mode().IsRegular():
-		return &document{b}, nil
+		d := &document{b}
+		if !opts.Write {
+			return d, nil
+		}
+		k, err := d.beside()
+		if err != nil {
+			return nil, err
+		}
+		return &documentStore{d, k}, nil
 	}
 	return nil, &sources.Error{
 		Kind:    sources.BadSettings,

@@ -26,6 +26,7 @@ func Run(t *testing.T, s Setup) {
 	for _, one := range reading {
 		t.Run(one.name, func(t *testing.T) { s.run(t, one) })
 	}
+	t.Run("read only", func(t *testing.T) { s.readOnly(t) })
 	if reason := s.Lacks[Writing]; reason != "" {
 		t.Logf("writing is not here: %s", reason)
 		return
@@ -70,6 +71,21 @@ func (s Setup) run(t *testing.T, one test) {
 	}
 	if found := spelt(b.Source.Describe(), Canary); found != "" || b.Source.Describe() == "" {
 		t.Errorf("the source describes itself as %q", b.Source.Describe())
+	}
+}
+
+// readOnly checks that a source that was opened for reading has nothing to
+// write with.
+func (s Setup) readOnly(t *testing.T) {
+	source := s.Start(t, new(trace).options(false)).Source
+	_, puts := source.(interface {
+		Put(context.Context, sources.Write) (string, error)
+	})
+	_, deletes := source.(interface {
+		Delete(context.Context, string, string, sources.DeleteOptions) error
+	})
+	if puts || deletes {
+		t.Errorf("a source that was opened for reading is a %T, which writes", source)
 	}
 }
 

@@ -1,7 +1,6 @@
 package sourcetest
 
 import (
-	"crypto/rand"
 	"fmt"
 	"strings"
 
@@ -36,17 +35,10 @@ var writing = []test{
 	{"recover", Recovery, testRecovery},
 }
 
-// token makes a write's token.
-func token() string {
-	var b [16]byte
-	_, _ = rand.Read(b[:]) // never fails
-	return fmt.Sprintf("%x-%x-%x-%x-%x", b[:4], b[4:6], b[6:8], b[8:10], b[10:])
-}
-
 // write makes a write of a value with that label.
 func write(name, label, expect string) sources.Write {
 	return sources.Write{
-		Name: name, Value: sources.NewSecret([]byte(value(label))), Expect: expect, Token: token(),
+		Name: name, Value: sources.NewSecret([]byte(value(label))), Expect: expect, Token: sources.NewToken(),
 		Mark: sources.Mark{Owner: owner, Path: path},
 	}
 }
@@ -119,7 +111,7 @@ func (r *run) count(name string, want int) {
 
 func testConflict(r *run) {
 	// There is none, and one is expected.
-	_, err := r.watch.put(r.ctx, write("key", "0", token()))
+	_, err := r.watch.put(r.ctx, write("key", "0", sources.NewToken()))
 	r.watch.fails(err, sources.Conflict)
 	r.watch.fails(r.watch.fetch(r.ctx, "key")["key"].Err, sources.NotFound)
 	// There is one, and none is expected.
@@ -153,7 +145,7 @@ func testForeign(r *run) {
 	if !item.Exists || item.Mark != nil || item.Version == "" {
 		r.Errorf("a foreign secret is %+v, with the mark %+v", item, item.Mark)
 	}
-	for _, expect := range []string{item.Version, "", token()} {
+	for _, expect := range []string{item.Version, "", sources.NewToken()} {
 		_, err := r.watch.put(r.ctx, write("key", "ours", expect))
 		r.watch.fails(err, sources.Refused)
 	}
@@ -221,7 +213,7 @@ func testSizes(r *run) {
 	r.watch.want(r.ctx, "large", text)
 	before := r.requests()
 	for _, name := range []string{"large", "larger"} {
-		w.Name, w.Token, w.Value = name, token(), sources.NewSecret([]byte(text+"x"))
+		w.Name, w.Token, w.Value = name, sources.NewToken(), sources.NewSecret([]byte(text+"x"))
 		if w.Expect = version; name == "larger" {
 			w.Expect = ""
 		}

@@ -22,18 +22,21 @@ const Always = math.MaxInt
 type Faults struct {
 	Latency time.Duration // before any answer
 
-	Hang     bool // no answer, until Set or Close
-	Reset    int  // the connection is reset
-	Fail     int  // http status 500
-	Throttle int  // ThrottlingException
-	Truncate int  // the right answer, and the connection is closed in the middle of it
-	Garble   int  // the right answer with its braces taken away
-	Empty    int  // http status 200 and no body
+	Hang     bool   // no answer, until Set or Close
+	Only     string // the counts that follow are of this action alone
+	Reset    int    // the connection is reset
+	Fail     int    // http status 500
+	Throttle int    // ThrottlingException
+	Truncate int    // the right answer, and the connection is closed in the middle of it
+	Garble   int    // the right answer with its braces taken away
+	Empty    int    // http status 200 and no body
 
 	Expire int // ExpiredTokenException for every request after so many of them
 
-	Reject string // every request is answered with this error code
-	Status int    // every request is answered with this http status and an html page
+	Reject      string   // every request is answered with this error code
+	DenyActions []string // AccessDeniedException for these
+
+	Status int // every request is answered with this http status and an html page
 
 	DenyBatch     bool   // AccessDeniedException for BatchGetSecretValue
 	NoBatch       bool   // UnknownOperationException for BatchGetSecretValue
@@ -277,7 +280,7 @@ func (f *Fake) answer(action string, r *http.Request, body []byte) reply {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	due := func(n *int) bool {
-		if *n <= 0 {
+		if *n <= 0 || f.faults.Only != "" && f.faults.Only != action {
 			return false
 		}
 		if *n != Always {

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 )
 
 // State is what is the matter with a secret.
@@ -21,6 +22,7 @@ const (
 	Undecryptable       // DecryptionFailure
 	Deleted             // scheduled for deletion
 	NoValue             // it has no current version
+	Rotated             // readable, and rotated by itself
 )
 
 // secret is one secret. Its JSON form is that of the protocol.
@@ -31,6 +33,10 @@ type secret struct {
 	SecretBinary []byte  `json:",omitempty"`
 	VersionID    string  `json:"VersionId,omitempty"`
 	state        State
+	past         []string // the versions before, the oldest first
+	tags         map[string]string
+	kmsKey       string
+	deleted      time.Time // when it is to be gone; zero where it is not
 }
 
 // itemError is one entry of the Errors of a batch.
@@ -41,7 +47,7 @@ type itemError struct {
 }
 
 // Put stores text in the account and the region of an Env, under a new version,
-// and gives the ARN.
+// and gives the ARN. Tags of a secret that exists stay.
 func (f *Fake) Put(name, text string) (arn string) {
 	return f.PutIn(Account, Region, name, text)
 }
@@ -71,7 +77,16 @@ func (f *Fake) put(account, region string, s secret) string {
 	defer f.mu.Unlock()
 	f.versions++
 	s.VersionID = fmt.Sprintf("00000000-0000-0000-0000-%012d", f.versions)
+	return f.store(account, region, s)
+}
+
+// store puts s in place of what has its name. The lock is held.
+func (f *Fake) store(account, region string, s secret) string {
 	s.ARN = prefix(account, region) + s.Name + suffix(s.Name)
+	s.tags = map[string]string{}
+	if old := f.secrets[s.ARN]; old != nil {
+		s.tags, s.past, s.kmsKey = old.tags, append(old.past, old.VersionID), old.kmsKey
+	}
 	f.secrets[s.ARN] = &s
 	return s.ARN
 }
@@ -135,7 +150,7 @@ func (f *Fake) read(c caller, id string) (*secret, *itemError) {
 		return fail("AccessDeniedException", "Access to KMS is not allowed")
 	case s.state == Undecryptable:
 		return fail("DecryptionFailure", "Secrets Manager can't decrypt the protected secret text using the provided KMS key.")
-	case s.state == Deleted:
+	case s.state == Deleted || !s.deleted.IsZero():
 		return fail("InvalidRequestException", "You can't perform this operation on the secret because it was marked for deletion.")
 	case s.state == NoValue:
 		return fail("ResourceNotFoundException", "Secrets Manager can't find the specified secret value for staging label: AWSCURRENT")
@@ -173,8 +188,8 @@ func (f *Fake) secretsManager(action string, c caller, body []byte) message {
 		return f.get(c, body)
 	case "BatchGetSecretValue":
 		return f.batch(c, body)
-	case "ListSecrets":
-		return f.list(c)
+	case "ListSecrets", "CreateSecret", "DescribeSecret", "PutSecretValue", "TagResource", "DeleteSecret":
+		return f.write(action, c, body)
 	}
 	return wrong("UnknownOperationException", "")
 }
@@ -232,19 +247,6 @@ func (f *Fake) batch(c caller, body []byte) message {
 			out.Errors = append(out.Errors, fail)
 		case !slices.Contains(out.SecretValues, s): // a secret asked for twice is answered once
 			out.SecretValues = append(out.SecretValues, s)
-		}
-	}
-	return ok(out)
-}
-
-func (f *Fake) list(c caller) message {
-	var out struct {
-		SecretList []*secret
-	}
-	for arn, s := range f.secrets {
-		if strings.HasPrefix(arn, prefix(c.account, c.region)) {
-			out.SecretList = []*secret{{ARN: arn, Name: s.Name}}
-			break
 		}
 	}
 	return ok(out)

@@ -1,0 +1,136 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+
+	"bifrost-secrets/render"
+	"bifrost-secrets/sources"
+	"bifrost-secrets/walker"
+
+	"github.com/spf13/cobra"
+)
+
+// secretJob is what the commands for single secrets have in common: a backend,
+// without a document that is rendered.
+type secretJob struct {
+	job
+	owner string
+	json  bool
+}
+
+func (p *program) secretCommand() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "secret",
+		Short: "Put, get, list and delete single secrets",
+		Long: `Secret works on single secrets of the backend that --config, --vault-store or --vault-type names.
+
+Get and list read alone. Put and delete need "access_mode": "read_and_write", and touch only
+secrets that were stored by bifrost-secrets for the same --owner.`,
+		Example: `  bifrost-secrets secret put bifrost/openai --owner prod
+  bifrost-secrets secret get bifrost/openai --reveal
+  bifrost-secrets secret list bifrost/
+  bifrost-secrets secret delete bifrost/openai --owner prod --yes`,
+		Args: func(cmd *cobra.Command, args []string) error {
+			if len(args) == 0 {
+				return nil
+			}
+			hint := "see bifrost-secrets secret --help"
+			if near := cmd.SuggestionsFor(args[0]); len(near) > 0 {
+				hint = "did you mean secret " + strings.Join(near, " or ") + "?"
+			}
+			return usageError("unknown command "+quote("secret "+args[0]), hint)
+		},
+		SuggestionsMinimumDistance: 2,
+		RunE:                       func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+	}
+	cmd.AddCommand(p.secretPutCommand(), p.secretGetCommand(), p.secretListCommand(), p.secretDeleteCommand())
+	return cmd
+}
+
+// secretFlags are the flags of every such command.
+func (j *secretJob) secretFlags(cmd *cobra.Command) {
+	j.storeFlags(cmd)
+	cmd.Flags().BoolVar(&j.json, "json", false, "print JSON")
+}
+
+func (j *secretJob) ownerFlag(cmd *cobra.Command, usage string) {
+	cmd.Flags().StringVar(&j.owner, "owner", "", usage)
+}
+
+// oneName takes the name of a secret as the only argument.
+func oneName(cmd *cobra.Command, args []string) error {
+	switch len(args) {
+	case 0:
+		return usageError("no secret is named", "write "+cmd.CommandPath()+" NAME")
+	case 1:
+		return nil
+	}
+	// Not the argument itself: it may be the value.
+	return usageError("more than the name of a secret is given", "a value is never an argument, which others could see: it is read from the standard input")
+}
+
+// find reads the vault_store block that the flags lead to.
+func (j *secretJob) find() error {
+	if err := j.checkStoreFlags(); err != nil {
+		return err
+	}
+	if j.vaultStore == "" && j.vaultType == "" {
+		var missing *walker.DocumentError
+		if err := j.readDocument(); errors.As(err, &missing) && isMissing(err) {
+			missing.Hint = "name the config.json with --config, or the backend with --vault-store or --vault-type"
+			return err
+		} else if err != nil {
+			return err
+		}
+	}
+	if err := j.findStore(); err != nil {
+		return err
+	}
+	if j.store == nil || !j.store.Enabled {
+		return notEnabled()
+	}
+	return nil
+}
+
+func notEnabled() error {
+	return &failure{
+		reason: render.NotEnabled, hint: `give config_store a vault_store block with "enabled": true, or name one with --vault-store or --vault-type`,
+		code: exitUnresolved,
+	}
+}
+
+// source opens the backend for reading.
+func (j *secretJob) source(ctx context.Context) (sources.Source, error) {
+	if err := j.find(); err != nil {
+		return nil, err
+	}
+	return j.store.Open(ctx, backends, j.options())
+}
+
+// writable opens the backend for writing, for an owner.
+func (j *secretJob) writable(ctx context.Context) (sources.Store, error) {
+	if strings.TrimSpace(j.owner) == "" {
+		return nil, usageError("--owner is missing", "name the gateway that the secret is for: --owner prod; a secret of another owner is never touched")
+	}
+	if err := j.find(); err != nil {
+		return nil, err
+	}
+	return j.store.OpenStore(ctx, backends, j.options())
+}
+
+// within bounds all requests of a command.
+func (j *secretJob) within(ctx context.Context) (context.Context, context.CancelFunc) {
+	return context.WithTimeoutCause(ctx, j.timeout, fmt.Errorf("no answer within %s (--timeout)", j.timeout))
+}
+
+// failed turns a failure of the backend into one of the command: a name that
+// cannot be is wrong usage.
+func failed(err error) error {
+	if sources.KindOf(err) == sources.BadName {
+		return usageError(err.Error(), sources.HintOf(err))
+	}
+	return err
+}

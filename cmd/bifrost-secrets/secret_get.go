@@ -1,0 +1,188 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"text/tabwriter"
+	"time"
+	"unicode/utf8"
+
+	"bifrost-secrets/sources"
+
+	"github.com/spf13/cobra"
+	"golang.org/x/term"
+)
+
+func (p *program) secretGetCommand() *cobra.Command {
+	j := &secretJob{job: job{p: p}}
+	var reveal bool
+	cmd := &cobra.Command{
+		Use:   "get NAME",
+		Short: "Read one secret; its value is shown only with --reveal",
+		Long: `Get reads one secret and shows its version and length. With --reveal it prints the value and
+nothing else, byte for byte; on a terminal it ends the line.`,
+		Example: `  bifrost-secrets secret get bifrost/openai
+  bifrost-secrets secret get bifrost/openai --reveal | pbcopy`,
+		Args: oneName,
+		RunE: func(cmd *cobra.Command, args []string) error { return j.get(cmd.Context(), args[0], reveal) },
+	}
+	j.secretFlags(cmd)
+	cmd.Flags().BoolVar(&reveal, "reveal", false, "print the value")
+	return cmd
+}
+
+// got is what get prints as JSON.
+type got struct {
+	Name    string  `json:"name"`
+	Version string  `json:"version"`
+	Bytes   int     `json:"bytes"`
+	Value   *string `json:"value,omitempty"` // only with --reveal
+}
+
+func (j *secretJob) get(ctx context.Context, name string, reveal bool) error {
+	source, err := j.source(ctx)
+	if err != nil {
+		return err
+	}
+	defer source.Close()
+	ctx, cancel := j.within(ctx)
+	defer cancel()
+	done := j.p.waiting("reading from " + source.Describe())
+	result := source.Fetch(ctx, []string{name})[name]
+	done()
+	if result.Err != nil {
+		return failed(result.Err)
+	}
+	value := result.Value.Reveal()
+	switch {
+	case j.json:
+		out := got{Name: name, Version: result.Version, Bytes: len(value)}
+		if reveal {
+			if !utf8.Valid(value) {
+				return &failure{reason: quote(name) + " is not UTF-8 text, which JSON cannot hold", hint: "leave out --json", code: exitUnresolved}
+			}
+			text := string(value)
+			out.Value = &text
+		}
+		return writeJSON(j.p.stdout, out)
+	case reveal:
+		if _, err := j.p.stdout.Write(value); err != nil {
+			return err
+		}
+		if f, ok := j.p.stdout.(*os.File); ok && term.IsTerminal(int(f.Fd())) {
+			_, err = io.WriteString(j.p.stdout, "\n")
+		}
+		return err
+	}
+	_, err = fmt.Fprintf(j.p.stdout, "%s  version %s  %s\n", clean(name), clean(result.Version), count(len(value), "byte"))
+	return err
+}
+
+func (p *program) secretListCommand() *cobra.Command {
+	j := &secretJob{job: job{p: p}}
+	cmd := &cobra.Command{
+		Use:   "list [PREFIX]",
+		Short: "List secrets by their names",
+		Long: `List shows the secrets whose names begin with PREFIX, or all: with the owner and the field that they
+were stored for, where bifrost-secrets stored them. It reads no value. AWS may leave out what was stored in
+the last five minutes.`,
+		Example: `  bifrost-secrets secret list bifrost/
+  bifrost-secrets secret list --owner prod --json`,
+		Args: func(cmd *cobra.Command, args []string) error {
+			if len(args) > 1 {
+				return usageError("unexpected argument "+quote(args[1]), "write "+cmd.CommandPath()+" PREFIX")
+			}
+			return nil
+		},
+		RunE: func(cmd *cobra.Command, args []string) error {
+			prefix := ""
+			if len(args) > 0 {
+				prefix = args[0]
+			}
+			return j.list(cmd.Context(), prefix)
+		},
+	}
+	j.secretFlags(cmd)
+	j.ownerFlag(cmd, "list only what was stored for this `name`")
+	return cmd
+}
+
+// listedSecret is one line of list, for JSON.
+type listedSecret struct {
+	Name    string     `json:"name"`
+	Version string     `json:"version"`
+	Owner   string     `json:"owner,omitempty"` // empty where it is not ours
+	Field   string     `json:"field,omitempty"`
+	Rotated bool       `json:"rotated,omitempty"`
+	Gone    *time.Time `json:"gone,omitempty"`
+}
+
+func (j *secretJob) list(ctx context.Context, prefix string) error {
+	source, err := j.source(ctx)
+	if err != nil {
+		return err
+	}
+	defer source.Close()
+	lister, ok := source.(sources.Inspector)
+	if !ok {
+		return usageError(source.Describe()+" cannot list its secrets", "")
+	}
+	ctx, cancel := j.within(ctx)
+	defer cancel()
+	done := j.p.waiting("listing " + source.Describe())
+	items, err := lister.List(ctx, prefix)
+	done()
+	if err != nil {
+		return failed(err)
+	}
+	lines := []listedSecret{}
+	for _, item := range items {
+		line := listedSecret{Name: item.Name, Version: item.Version, Rotated: item.Rotated}
+		if item.Mark != nil {
+			line.Owner, line.Field = item.Mark.Owner, item.Mark.Path
+		}
+		if !item.Gone.IsZero() {
+			line.Gone = &item.Gone
+		}
+		if j.owner == "" || line.Owner == j.owner {
+			lines = append(lines, line)
+		}
+	}
+	if j.json {
+		return writeJSON(j.p.stdout, lines)
+	}
+	if !j.p.quiet {
+		defer j.p.screen.line("%s in %s", count(len(lines), "secret"), clean(source.Describe()))
+	}
+	if len(lines) == 0 {
+		return nil
+	}
+	w := tabwriter.NewWriter(j.p.stdout, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(w, "NAME\tVERSION\tOWNER\tFIELD\tSTATE")
+	for _, l := range lines {
+		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\n", clean(l.Name), dash(l.Version), dash(l.Owner), dash(l.Field), l.state())
+	}
+	return w.Flush()
+}
+
+func (l listedSecret) state() string {
+	switch {
+	case l.Gone != nil:
+		return "deleted, can be restored"
+	case l.Rotated:
+		return "rotated by the backend"
+	case l.Owner == "":
+		return "not ours"
+	}
+	return "-"
+}
+
+// dash stands for what is not known.
+func dash(text string) string {
+	if text == "" {
+		return "-"
+	}
+	return clean(text)
+}

@@ -1,0 +1,190 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+
+	"bifrost-secrets/sources"
+
+	"github.com/spf13/cobra"
+	"golang.org/x/term"
+)
+
+type secretPutJob struct {
+	secretJob
+	keepSpace, trimSpace bool
+}
+
+func (p *program) secretPutCommand() *cobra.Command {
+	j := &secretPutJob{secretJob: secretJob{job: job{p: p}}}
+	cmd := &cobra.Command{
+		Use:   "put NAME",
+		Short: "Store one secret",
+		Long: `Put stores the value that it reads from the standard input, or, on a terminal, asks for without
+showing it. A value is never an argument. A value that is there already is not written again.
+
+A value with white space at its beginning or end is refused, since a line break there is most often
+not meant: --trim-space takes it off, --keep-space keeps it.`,
+		Example: `  bifrost-secrets secret put bifrost/openai --owner prod
+  pass show openai | bifrost-secrets secret put bifrost/openai --owner prod --trim-space`,
+		Args: oneName,
+		RunE: func(cmd *cobra.Command, args []string) error { return j.run(cmd.Context(), args[0]) },
+	}
+	j.secretFlags(cmd)
+	j.ownerFlag(cmd, "`name` of the gateway that the secret is for")
+	cmd.Flags().BoolVar(&j.keepSpace, "keep-space", false, "store white space at the beginning and end of the value as it is")
+	cmd.Flags().BoolVar(&j.trimSpace, "trim-space", false, "take white space at the beginning and end of the value off")
+	return cmd
+}
+
+// stored is what put prints as JSON.
+type stored struct {
+	Name    string `json:"name"`
+	Version string `json:"version"`
+	Changed bool   `json:"changed"`
+	Bytes   int    `json:"bytes"`
+}
+
+func (j *secretPutJob) run(ctx context.Context, name string) error {
+	switch path, ok := strings.CutPrefix(name, "vault."); {
+	case ok:
+		return usageError(quote(name)+" is a reference, and not the name of a secret", "write "+path)
+	case strings.Contains(name, "#"):
+		return usageError(quote(name)+" has a #, at which a reference ends its path", "put a whole secret: the keys of a JSON object are its value")
+	case j.keepSpace && j.trimSpace:
+		return usageError("--keep-space and --trim-space exclude each other", "name one of them")
+	case j.config == "-" && j.vaultStore == "" && j.vaultType == "":
+		return usageError("--config - and the value cannot both come from the standard input", "name the file of the config")
+	}
+	store, err := j.writable(ctx)
+	if err != nil {
+		return err
+	}
+	defer store.Close()
+	value, err := j.value(ctx, name, store.MaxValue())
+	if err != nil {
+		return err
+	}
+	ctx, cancel := j.within(ctx)
+	defer cancel()
+	defer j.p.waiting("storing in " + store.Describe())()
+	version, changed, err := putOne(ctx, store, name, j.owner, value)
+	if err != nil {
+		return failed(err)
+	}
+	if !j.p.quiet && changed {
+		j.p.screen.line("stored %s in %s: version %s, %s", quote(name), clean(store.Describe()), clean(version), count(value.Len(), "byte"))
+	} else if !j.p.quiet {
+		j.p.screen.line("%s in %s has this value already: nothing was written", quote(name), clean(store.Describe()))
+	}
+	if j.json {
+		return writeJSON(j.p.stdout, stored{name, version, changed, value.Len()})
+	}
+	return nil
+}
+
+// putOne stores a value unless it is there, and reads it back.
+func putOne(ctx context.Context, store sources.Store, name, owner string, value sources.Secret) (version string, changed bool, err error) {
+	item := store.Inspect(ctx, []string{name})[name]
+	if item.Err != nil {
+		return "", false, item.Err
+	}
+	w := sources.Write{Name: name, Value: value, Mark: sources.Mark{Owner: owner}, Expect: item.Version, Token: sources.NewToken()}
+	if item.Mark != nil && item.Mark.Owner == owner {
+		w.Mark.Path = item.Mark.Path // it stays the secret of its field
+		if item.Gone.IsZero() {
+			now := store.Fetch(ctx, []string{name})[name]
+			if now.Err == nil && bytes.Equal(now.Value.Reveal(), value.Reveal()) {
+				return item.Version, false, nil
+			}
+		}
+	}
+	if version, err = store.Put(ctx, w); err != nil {
+		return "", false, err
+	}
+	back := store.Fetch(ctx, []string{name})[name]
+	switch {
+	case back.Err != nil:
+		return "", false, &failure{
+			reason: fmt.Sprintf("%s was stored, but cannot be read back: %v", quote(name), back.Err), hint: sources.HintOf(back.Err), code: exitUnresolved,
+		}
+	case !bytes.Equal(back.Value.Reveal(), value.Reveal()):
+		return "", false, &failure{
+			reason: quote(name) + " was stored, but reads back as another value", hint: "somebody else may have stored at the same moment: run again", code: exitUnresolved,
+		}
+	}
+	return version, true, nil
+}
+
+// value reads the value, and says what is wrong with it.
+func (j *secretPutJob) value(ctx context.Context, name string, most int) (sources.Secret, error) {
+	b, err := j.read(ctx, name)
+	if err != nil {
+		return sources.Secret{}, err
+	}
+	trimmed := bytes.TrimSpace(b)
+	if j.trimSpace {
+		b = trimmed
+	}
+	switch {
+	case len(trimmed) == 0:
+		return sources.Secret{}, usageError("the value is empty", "give it on the standard input, or type it when asked")
+	case len(b) != len(trimmed) && !j.keepSpace:
+		what := "white space at its beginning or end"
+		if n := len(b) - 1; len(trimmed) == n && b[n] == '\n' {
+			what = "a line break at its end"
+		}
+		return sources.Secret{}, usageError("the value has "+what, "--trim-space takes it off, --keep-space keeps it; printf %s writes no line break")
+	case len(b) > most:
+		return sources.Secret{}, usageError(fmt.Sprintf("the value has more than the %d bytes that the backend allows", most), "")
+	}
+	return sources.NewSecret(b), nil
+}
+
+// read reads the standard input, without showing it on a terminal.
+func (j *secretPutJob) read(ctx context.Context, name string) ([]byte, error) {
+	if f, ok := j.p.stdin.(*os.File); ok && term.IsTerminal(int(f.Fd())) {
+		return j.p.ask(ctx, f, "value of "+quote(name)+" (not shown): ")
+	}
+	b, err := io.ReadAll(io.LimitReader(j.p.stdin, sources.MaxValue+1))
+	if err != nil {
+		return nil, &failure{reason: "the standard input cannot be read: " + err.Error(), code: exitUsage}
+	}
+	return b, nil
+}
+
+// ask asks on a terminal for what it does not show.
+func (p *program) ask(ctx context.Context, terminal *os.File, question string) ([]byte, error) {
+	fd := int(terminal.Fd())
+	before, err := term.GetState(fd)
+	if err != nil {
+		return nil, &failure{reason: "the terminal cannot be asked: " + err.Error(), code: exitUsage}
+	}
+	type answer struct {
+		text []byte
+		err  error
+	}
+	_, _ = p.screen.Write([]byte(prefix + question))
+	answered := make(chan answer, 1)
+	go func() {
+		text, err := term.ReadPassword(fd)
+		answered <- answer{text, err}
+	}()
+	select {
+	case a := <-answered:
+		_, _ = p.screen.Write([]byte("\n"))
+		if a.err != nil {
+			return nil, &failure{reason: "no value was typed", hint: "type it and press enter; nothing was written", code: exitUsage}
+		}
+		return a.text, nil
+	case <-ctx.Done():
+		// The terminal is the shell's next, and must show what is typed there.
+		_ = term.Restore(fd, before)
+		_, _ = p.screen.Write([]byte("\n"))
+		return nil, &failure{reason: "interrupted; nothing was written", code: exitUnresolved}
+	}
+}

@@ -1,0 +1,115 @@
+package awssecrets
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/secretsmanager"
+	"github.com/aws/aws-sdk-go-v2/service/secretsmanager/types"
+	"golang.org/x/sync/errgroup"
+
+	"bifrost-secrets/sources"
+)
+
+// at signs in for what is done to one secret.
+func (s *source) at(ctx context.Context, i id, d deed) (*regional, error) {
+	f := &regional{source: s, ctx: ctx, began: time.Now(), region: i.region, deed: d}
+	sess, fault := s.signIn(ctx, !i.isARN(), i.region)
+	if fault == nil && !i.isARN() {
+		if f.region, fault = sess.region, nil; f.region == "" {
+			fault = sess.noRegion
+		}
+	}
+	if fault != nil {
+		own := *fault
+		own.Name = i.text
+		return nil, &own
+	}
+	f.session = sess
+	return f, nil
+}
+
+// Inspect asks for each name by itself, a bounded number at a time. The list of
+// secrets would cost fewer requests, but it may be five minutes old, and an
+// outdated version would refuse writes that are right.
+func (s *source) Inspect(ctx context.Context, names []string) map[string]sources.Item {
+	all := make([]sources.Item, len(names))
+	var group errgroup.Group
+	group.SetLimit(atOnce)
+	for n, name := range names {
+		group.Go(func() error {
+			d, err := s.inspect(ctx, name)
+			if all[n] = (sources.Item{Name: name, Err: err}); err == nil {
+				all[n] = d.item(name)
+			}
+			return nil
+		})
+	}
+	_ = group.Wait()
+	items := make(map[string]sources.Item, len(names))
+	for _, item := range all {
+		items[item.Name] = item
+	}
+	return items
+}
+
+func (s *source) inspect(ctx context.Context, name string) (*described, error) {
+	i, bad := parseID(name)
+	if bad != nil {
+		return nil, bad
+	}
+	f, err := s.at(ctx, i, looking)
+	if err != nil {
+		return nil, err
+	}
+	return f.describe(i)
+}
+
+// List asks for the list of secrets in the region of the settings, a hundred at
+// a time, those scheduled for deletion included. AWS may leave out what was
+// made in the last five minutes.
+func (s *source) List(ctx context.Context, prefix string) ([]sources.Item, error) {
+	if prefix != "" && !nameForm().MatchString(prefix) {
+		return nil, &sources.Error{
+			Kind: sources.BadName, Name: prefix,
+			Message: fmt.Sprintf("no name of a secret in aws begins with %q", shorten(prefix)), Hint: nameHint,
+		}
+	}
+	f, err := s.at(ctx, id{}, listing)
+	if err != nil {
+		return nil, err
+	}
+	in := &secretsmanager.ListSecretsInput{IncludePlannedDeletion: aws.Bool(true), MaxResults: aws.Int32(100)}
+	if prefix != "" {
+		in.Filters = []types.Filter{{Key: types.FilterNameStringTypeName, Values: []string{prefix}}}
+	}
+	var items []sources.Item
+	seen := map[string]bool{}
+	for {
+		var out *secretsmanager.ListSecretsOutput
+		err := f.call("ListSecrets", 0, func(ctx context.Context, c *secretsmanager.Client) (err error) {
+			out, err = c.ListSecrets(ctx, in)
+			return err
+		})
+		if err != nil {
+			return nil, f.fault(id{}, err)
+		}
+		for n := range out.SecretList {
+			if d := listed(&out.SecretList[n]); strings.HasPrefix(d.name, prefix) {
+				items = append(items, d.item(d.name))
+			}
+		}
+		// A token seen before would go round for ever.
+		token := aws.ToString(out.NextToken)
+		if token == "" || seen[token] {
+			break
+		}
+		seen[token], in.NextToken = true, out.NextToken
+	}
+	slices.SortFunc(items, func(a, b sources.Item) int { return strings.Compare(a.Name, b.Name) })
+	return items, nil
+}

@@ -1,0 +1,228 @@
+package awssecrets
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/secretsmanager"
+	"github.com/aws/aws-sdk-go-v2/service/secretsmanager/types"
+
+	"bifrost-secrets/sources"
+)
+
+// maxValue is the most bytes that a secret may have.
+const maxValue = 65_536
+
+// store is a source that can also be written.
+//
+// A new secret costs one request, CreateSecret, which AWS makes only once: no
+// other can come in between. A changed one costs three: DescribeSecret just
+// before PutSecretValue, which has no condition, and DescribeSecret after it,
+// which shows whether ours followed the version that was expected. Two who write
+// the same secret between the two looks so both store their value, and at most
+// one of them is told that all is well; the value that lost is AWSPREVIOUS.
+type store struct{ *source }
+
+// MaxValue is the limit of AWS.
+func (*store) MaxValue() int { return maxValue }
+
+// Put creates a secret, or gives one that is ours a new version. The version is
+// the token of the write.
+func (s *store) Put(ctx context.Context, w sources.Write) (string, error) {
+	i, bad := parseID(w.Name)
+	if bad != nil {
+		return "", bad
+	}
+	tags, bad := tagsOf(w.Mark)
+	if bad == nil {
+		bad = refuseAlways(w)
+	}
+	if bad != nil {
+		bad.Name = w.Name
+		return "", bad
+	}
+	d := changing
+	if w.Expect == "" {
+		d = creating
+	}
+	f, err := s.at(ctx, i, d)
+	if err != nil {
+		return "", err
+	}
+	if w.Expect == "" && !i.isARN() {
+		return f.create(i, w, tags)
+	}
+	return f.update(i, w, tags)
+}
+
+// refuseAlways finds what no state of the backend could make right.
+func refuseAlways(w sources.Write) *sources.Error {
+	value := w.Value.Reveal()
+	e := &sources.Error{Kind: sources.Refused}
+	switch {
+	case len(value) > maxValue:
+		e.Message = fmt.Sprintf("the value of %q has %d bytes, and aws allows %d", shorten(w.Name), len(value), maxValue)
+		e.Hint = "keep what is so large in a file, or split it over several secrets"
+	case len(value) == 0:
+		e.Message = fmt.Sprintf("the value of %q is empty, which aws does not allow", shorten(w.Name))
+		e.Hint = "an empty value needs no secret"
+	case !utf8.Valid(value):
+		e.Message = fmt.Sprintf("the value of %q is not utf-8 text", shorten(w.Name))
+		e.Hint = "store it as base64"
+	default:
+		return nil
+	}
+	return e
+}
+
+func (f *regional) create(i id, w sources.Write, tags []types.Tag) (string, error) {
+	value := string(w.Value.Reveal())
+	in := &secretsmanager.CreateSecretInput{Name: &i.text, SecretString: &value, ClientRequestToken: &w.Token, Tags: tags}
+	if f.kmsKeyID != "" {
+		in.KmsKeyId = &f.kmsKeyID
+	}
+	var out *secretsmanager.CreateSecretOutput
+	err := f.call("CreateSecret", 1, func(ctx context.Context, c *secretsmanager.Client) (err error) {
+		out, err = c.CreateSecret(ctx, in)
+		return err
+	})
+	switch {
+	case err == nil && out.ARN == nil: // a body of no bytes
+		return "", unreachable(f.host(), "an answer without a secret", nil)
+	case err == nil:
+		return w.Token, nil
+	}
+	code, text, _ := reply(err)
+	switch {
+	case code == "ResourceExistsException":
+		return f.update(i, w, tags)
+	case code == "InvalidRequestException" && strings.Contains(text, "delet"):
+		return "", f.gone(i)
+	}
+	return "", f.fault(i, err)
+}
+
+func (f *regional) update(i id, w sources.Write, tags []types.Tag) (string, error) {
+	d, err := f.describe(i)
+	if err != nil {
+		return "", err
+	}
+	if done, err := f.admit(i, d, w); done || err != nil {
+		return w.Token, err
+	}
+	if d.mark.Path != w.Mark.Path {
+		err := f.call("TagResource", 1, func(ctx context.Context, c *secretsmanager.Client) error {
+			_, err := c.TagResource(ctx, &secretsmanager.TagResourceInput{SecretId: &i.text, Tags: d.retag(tags)})
+			return err
+		})
+		if err != nil {
+			return "", f.fault(i, err)
+		}
+	}
+	value := string(w.Value.Reveal())
+	err = f.call("PutSecretValue", 1, func(ctx context.Context, c *secretsmanager.Client) error {
+		_, err := c.PutSecretValue(ctx, &secretsmanager.PutSecretValueInput{SecretId: &i.text, SecretString: &value, ClientRequestToken: &w.Token})
+		return err
+	})
+	if err != nil {
+		return "", f.fault(i, err)
+	}
+	after, err := f.describe(i)
+	if err != nil {
+		return "", err
+	}
+	switch {
+	case after.current != w.Token:
+		return "", f.conflict(i, fmt.Sprintf("was changed by somebody else right after us, to version %s", after.current))
+	case after.previous != d.current && d.current != "":
+		return "", f.conflict(i, fmt.Sprintf("was changed by somebody else at the same moment: theirs, version %s, is now AWSPREVIOUS", after.previous))
+	}
+	return w.Token, nil
+}
+
+// admit decides on a write to what is there. done says that this very write was
+// made before.
+func (f *regional) admit(i id, d *described, w sources.Write) (done bool, err error) {
+	switch {
+	case !d.exists && i.isARN() && w.Expect == "":
+		return false, f.refusal(i, "does not exist, and aws makes the arn of a new secret", "store it under a name")
+	case !d.exists:
+		return false, f.conflict(i, "is not there any more")
+	case !d.deleted.IsZero():
+		return false, f.gone(i)
+	case d.mark == nil:
+		return false, f.foreign(i, "")
+	case d.mark.Owner != w.Mark.Owner:
+		return false, f.foreign(i, d.mark.Owner)
+	case d.rotated:
+		return false, f.refusal(i, "is rotated by aws, which would undo what is stored",
+			fmt.Sprintf("let the document refer to it as vault.%s, or stop the rotation: aws secretsmanager cancel-rotate-secret --secret-id %s --region %s", i.text, i.text, f.region))
+	case d.primary != "" && d.primary != f.region:
+		return false, f.refusal(i, "is a replica", "store in its primary region: vault_store.aws.region "+d.primary)
+	case d.current == w.Token:
+		return true, nil
+	case d.current == w.Expect:
+		return false, nil
+	case w.Expect == "":
+		return false, f.conflict(i, "was made meanwhile")
+	}
+	return false, f.conflict(i, fmt.Sprintf("was changed meanwhile: it has version %s", d.current))
+}
+
+// Delete schedules a secret for deletion, in 30 days where o names no other
+// number from 7 to 30, or deletes it at once.
+func (s *store) Delete(ctx context.Context, name, owner string, o sources.DeleteOptions) error {
+	i, bad := parseID(name)
+	if bad != nil {
+		return bad
+	}
+	in := &secretsmanager.DeleteSecretInput{SecretId: &i.text}
+	switch days := int64(o.RecoveryDays); {
+	case owner == "":
+		return &sources.Error{Kind: sources.Refused, Name: name, Message: "no owner is named", Hint: ownerHint}
+	case o.Now:
+		in.ForceDeleteWithoutRecovery = aws.Bool(true)
+	case days != 0 && (days < 7 || days > 30):
+		return &sources.Error{
+			Kind: sources.Refused, Name: name, Message: fmt.Sprintf("aws cannot keep a deleted secret for %d days", days),
+			Hint: "say 7 to 30 days, or that it is to be deleted at once",
+		}
+	case days != 0:
+		in.RecoveryWindowInDays = &days
+	}
+	f, err := s.at(ctx, i, deleting)
+	if err != nil {
+		return err
+	}
+	d, err := f.describe(i)
+	switch {
+	case err != nil:
+		return err
+	case !d.exists:
+		return nil
+	case d.mark == nil:
+		return f.foreign(i, "")
+	case d.mark.Owner != owner:
+		return f.foreign(i, d.mark.Owner)
+	case !d.deleted.IsZero() && !o.Now:
+		return nil
+	}
+	var out *secretsmanager.DeleteSecretOutput
+	err = f.call("DeleteSecret", 1, func(ctx context.Context, c *secretsmanager.Client) (err error) {
+		out, err = c.DeleteSecret(ctx, in)
+		return err
+	})
+	switch {
+	case err == nil && out.ARN == nil: // a body of no bytes
+		return unreachable(f.host(), "an answer without a secret", nil)
+	case err == nil:
+		return nil
+	}
+	if code, text, _ := reply(err); code == "ResourceNotFoundException" || code == "InvalidRequestException" && strings.Contains(text, "marked deleted") {
+		return nil
+	}
+	return f.fault(i, err)
+}

@@ -1,0 +1,165 @@
+package file
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path"
+	"path/filepath"
+	"slices"
+	"strings"
+	"syscall"
+
+	"bifrost-secrets/sources"
+)
+
+// found is the file of a secret, or the lack of one.
+type found struct {
+	file string      // below the root; empty where there is none
+	info fs.FileInfo // of the file itself, or of what a link leads to
+	link bool
+}
+
+// look finds the file of a secret, as Fetch does.
+func look(root *os.Root, local string) (found, error) {
+	for _, file := range []string{local, local + ".age"} {
+		info, err := root.Stat(file)
+		if errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ENOTDIR) {
+			continue
+		}
+		if err != nil {
+			return found{}, err
+		}
+		f := found{file: file, info: info}
+		if self, err := root.Lstat(file); err == nil {
+			f.link = self.Mode()&fs.ModeSymlink != 0
+		}
+		return f, nil
+	}
+	return found{}, nil
+}
+
+func (f found) version() string {
+	if f.info == nil {
+		return ""
+	}
+	return versionOf(f.info)
+}
+
+// Inspect looks at the file of each name, and reads none.
+func (d *directory) Inspect(ctx context.Context, names []string) map[string]sources.Item {
+	items := make(map[string]sources.Item, len(names))
+	root, err := d.root()
+	if err == nil {
+		defer func() { _ = root.Close() }()
+	}
+	for _, name := range names {
+		item := sources.Item{Name: name}
+		if item.Err = err; err == nil {
+			item = d.inspect(ctx, root, name)
+		}
+		items[name] = item
+	}
+	if err != nil {
+		return items
+	}
+	// After the files: see the order in which they are written.
+	x, err := d.marks(root)
+	for name, item := range items {
+		switch {
+		case item.Err == nil && err != nil:
+			items[name] = sources.Item{Name: name, Err: err}
+		case item.Exists:
+			item.Mark = x.mark(name)
+			items[name] = item
+		}
+	}
+	return items
+}
+
+func (d *directory) inspect(ctx context.Context, root *os.Root, name string) sources.Item {
+	item := sources.Item{Name: name}
+	local, err := localName(name)
+	subject := fmt.Sprintf("%q in %s", name, d.path)
+	if err == nil && ctx.Err() != nil {
+		err = stopped(ctx, subject)
+	}
+	if err != nil {
+		item.Err = err
+		return item
+	}
+	f, err := look(root, local)
+	switch {
+	case err != nil:
+		item.Err = failure(subject, err)
+	case f.info != nil && !f.info.Mode().IsRegular():
+		item.Err = notRegular(subject, f.info)
+	case f.info != nil:
+		item.Exists, item.Version = true, f.version()
+	}
+	return item
+}
+
+// List gives the secrets in the directory and the ones below it.
+func (d *directory) List(ctx context.Context, prefix string) ([]sources.Item, error) {
+	root, err := d.root()
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = root.Close() }()
+	byName := map[string]sources.Item{}
+	from := path.Dir(prefix + "x") // no name outside of it begins so
+	if !fs.ValidPath(from) {
+		return nil, nil
+	}
+	err = fs.WalkDir(root.FS(), from, func(at string, entry fs.DirEntry, err error) error {
+		switch {
+		case ctx.Err() != nil:
+			return stopped(ctx, d.path)
+		case errors.Is(err, fs.ErrNotExist):
+			return nil
+		case err != nil:
+			return failure(filepath.Join(d.path, filepath.FromSlash(at)), err)
+		case at != "." && strings.HasPrefix(path.Base(at), "."):
+			if entry.IsDir() {
+				return fs.SkipDir
+			}
+			return nil
+		}
+		name := at
+		info, err := root.Stat(filepath.FromSlash(at)) // of what a link leads to
+		if err != nil || !info.Mode().IsRegular() {
+			return nil
+		}
+		if bare, ok := strings.CutSuffix(at, ".age"); ok {
+			if name = bare; byName[name].Exists {
+				return nil // a file without the suffix stands before it
+			}
+		}
+		if strings.HasPrefix(name, prefix) {
+			byName[name] = sources.Item{Name: name, Exists: true, Version: versionOf(info)}
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	x, err := d.marks(root)
+	if err != nil {
+		return nil, err
+	}
+	return sortedItems(byName, x), nil
+}
+
+// sortedItems gives items by their names, with their marks.
+func sortedItems(byName map[string]sources.Item, x *index) []sources.Item {
+	items := make([]sources.Item, 0, len(byName))
+	for name, item := range byName {
+		item.Mark = x.mark(name)
+		items = append(items, item)
+	}
+	slices.SortFunc(items, func(a, b sources.Item) int { return strings.Compare(a.Name, b.Name) })
+	return items
+}
