@@ -16,6 +16,7 @@ import (
 )
 
 func TestConformance(t *testing.T) {
+	t.Parallel()
 	identity := newIdentity(t)
 	d := pgtest.Shared(t).Database(t) // each test has a schema of its own
 	schemas := 0
@@ -50,16 +51,19 @@ func start(t *testing.T, d *pgtest.Database, schema string, o sources.Options, i
 		if err != nil {
 			t.Fatal(err)
 		}
-		s.(*store).target = s.(*store).target.Traced(count)
+		inner, ok := s.(*source)
+		if !ok {
+			inner = s.(*store).source
+		}
+		inner.target = inner.target.Traced(count)
 		t.Cleanup(func() { _ = s.Close() })
 		return s
 	}
-	first := again().(*store)
-	if err := first.migrate(t.Context()); err != nil {
+	if err := openStore(t, set).migrate(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	hand := d.Connect(t)
-	b := &sourcetest.Backend{Source: first, Again: again, Requests: count.requests, MostAtOnce: count.most, Hang: proxy.Hang, Break: proxy.Break}
+	b := &sourcetest.Backend{Source: again(), Again: again, Requests: count.requests, MostAtOnce: count.most, Hang: proxy.Hang, Break: proxy.Break}
 	b.SeedBinary = func(name string, value []byte) { byHand(t, hand, schema, name, value, identity.Recipient()) }
 	b.Seed = func(name, text string) { b.SeedBinary(name, []byte(text)) }
 	b.Deny = func(name string) { byHand(t, hand, schema, name, []byte("x"), newIdentity(t).Recipient()) }

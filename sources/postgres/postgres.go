@@ -70,7 +70,7 @@ var tables = func() database.Migrations {
 	return database.Migrations{Part: "secret", Files: sub}
 }()
 
-// source implements sources.Source.
+// source implements sources.Inspector.
 type source struct {
 	target  *database.Target
 	schema  string

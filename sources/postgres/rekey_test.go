@@ -10,6 +10,7 @@ import (
 )
 
 func TestRekey(t *testing.T) {
+	t.Parallel()
 	d := pgtest.Shared(t).Database(t)
 	old, next := newIdentity(t), newIdentity(t)
 	before := openStore(t, settings(d, "identity", old.String()))

@@ -81,6 +81,7 @@ func TestNamesAgree(t *testing.T) {
 }
 
 func TestVersionsAreKept(t *testing.T) {
+	t.Parallel()
 	d := pgtest.Shared(t).Database(t)
 	id := newIdentity(t)
 	s := openStore(t, settings(d, "identity", id.String(), "keep", "3"))
@@ -113,6 +114,7 @@ func TestVersionsAreKept(t *testing.T) {
 }
 
 func TestCopiedRows(t *testing.T) {
+	t.Parallel()
 	d := pgtest.Shared(t).Database(t)
 	s := openStore(t, settings(d, "identity", newIdentity(t).String()))
 	s.put(t, "admin", canary+" of the administrator")
@@ -139,6 +141,7 @@ func TestCopiedRows(t *testing.T) {
 // TestStolen looks for values, and for the key, in all that the server has: in a
 // dump, and in every file of its data directory, the log of writes included.
 func TestStolen(t *testing.T) {
+	t.Parallel()
 	server := pgtest.Start(t, pgtest.Options{Config: []string{"log_statement=all", "log_min_duration_statement=0", "log_parameter_max_length_on_error=-1"}})
 	d := server.Database(t)
 	id := newIdentity(t)
@@ -195,6 +198,7 @@ func TestStolen(t *testing.T) {
 }
 
 func TestRoundTrips(t *testing.T) {
+	t.Parallel()
 	d := pgtest.Shared(t).Database(t)
 	id := newIdentity(t)
 	s := openStore(t, settings(d, "identity", id.String()))
@@ -229,6 +233,7 @@ func TestRoundTrips(t *testing.T) {
 }
 
 func TestWriterWithoutIdentity(t *testing.T) {
+	t.Parallel()
 	d := pgtest.Shared(t).Database(t)
 	a, b := newIdentity(t), newIdentity(t)
 	both := a.Recipient().String() + ", " + b.Recipient().String()
@@ -247,6 +252,7 @@ func TestWriterWithoutIdentity(t *testing.T) {
 }
 
 func TestNothingStored(t *testing.T) {
+	t.Parallel()
 	d := pgtest.Shared(t).Database(t)
 	s := openStore(t, settings(d, "identity", newIdentity(t).String()))
 	wantError(t, s.Fetch(t.Context(), []string{"a"})["a"].Err, sources.NotFound, `no tables in the schema "bifrost_secrets"`, "secret put")
@@ -279,6 +285,7 @@ func TestNothingStored(t *testing.T) {
 // TestNotify: each write that changes something is told of once it is
 // committed, on the channel that the source names.
 func TestNotify(t *testing.T) {
+	t.Parallel()
 	d := pgtest.Shared(t).Database(t)
 	s := openStore(t, settings(d, "identity", newIdentity(t).String()))
 	target, channel := s.Changes()
@@ -322,6 +329,7 @@ func TestNotify(t *testing.T) {
 
 // TestRestart: the connections of before are no obstacle after it.
 func TestRestart(t *testing.T) {
+	t.Parallel()
 	server := pgtest.Start(t, pgtest.Options{NoTLS: true})
 	d := server.Database(t)
 	s := openStore(t, settings(d, "identity", newIdentity(t).String()))
