@@ -205,7 +205,18 @@ func (s *store) write(ctx context.Context, name string, do func(context.Context,
 	return nil
 }
 
-// migrate makes the tables, or brings them up to date, once.
+// Migrate implements [sources.Migrator].
+func (s *store) Migrate(ctx context.Context) (changed bool, err error) {
+	err = s.query(ctx, func(ctx context.Context, pool *pgxpool.Pool) error {
+		return pool.AcquireFunc(ctx, func(conn *pgxpool.Conn) (err error) {
+			changed, err = tables.Migrate(ctx, s.target, conn.Conn(), s.schema)
+			return err
+		})
+	})
+	return changed, err
+}
+
+// migrate does that before the first write.
 func (s *store) migrate(ctx context.Context) error {
 	var known bool
 	select {
@@ -217,12 +228,7 @@ func (s *store) migrate(ctx context.Context) error {
 	if known {
 		return nil
 	}
-	err := s.query(ctx, func(ctx context.Context, pool *pgxpool.Pool) error {
-		return pool.AcquireFunc(ctx, func(conn *pgxpool.Conn) error {
-			_, err := tables.Migrate(ctx, s.target, conn.Conn(), s.schema)
-			return err
-		})
-	})
+	_, err := s.Migrate(ctx)
 	known = err == nil
 	return err
 }

@@ -27,3 +27,13 @@ type Rekeyed struct {
 	Current  int     // for these recipients already
 	Failed   []error // a *Error each
 }
+
+// Migrator is a store that keeps its secrets in tables of its own.
+type Migrator interface {
+	Store
+
+	// Migrate makes the tables, or brings them to the newest version, and
+	// reports whether that took anything. The first write does the same; this is
+	// for where those who write may not.
+	Migrate(ctx context.Context) (changed bool, err error)
+}
