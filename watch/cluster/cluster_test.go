@@ -3,6 +3,8 @@ package cluster
 import (
 	"context"
 	"fmt"
+	"os"
+	"regexp"
 	"strings"
 	"sync"
 	"testing"
@@ -308,5 +310,24 @@ func TestPause(t *testing.T) {
 				t.Errorf("a pause of %s at try %d", p, tries)
 			}
 		}
+	}
+}
+
+// TestDocs does what docs/cluster.md says.
+func TestDocs(t *testing.T) {
+	t.Parallel()
+	page, err := os.ReadFile("../../docs/cluster.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	d := pgtest.Shared(t).Database(t)
+	w := join(t, at(target(t, d, d.Port)))
+	blocks := regexp.MustCompile("(?s)```sql\n(.*?)```").FindAllStringSubmatch(string(page), -1)
+	for _, block := range blocks {
+		d.Exec(t, block[1])
+		w.want(Flushed)
+	}
+	if len(blocks) == 0 || !strings.Contains(string(page), Channel) {
+		t.Error("the page does not say how to flush")
 	}
 }
