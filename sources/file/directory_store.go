@@ -91,6 +91,7 @@ func (d *directoryStore) replace(root *os.Root, x *index, f found, local string,
 		if as.encrypted {
 			to += ".age"
 		}
+		d.step()
 		if err := makeFolders(root, filepath.Dir(local)); err != nil {
 			return "", err
 		}
@@ -114,7 +115,7 @@ func (d *directoryStore) replace(root *os.Root, x *index, f found, local string,
 		s.discard()
 		return "", err
 	}
-	return s.version, s.commit(to)
+	return s.version, d.commit(s, to)
 }
 
 // makeFolders makes dir and those above it, and lasting.
@@ -192,9 +193,11 @@ func (d *directoryStore) Delete(ctx context.Context, name, owner string, _ sourc
 		if err := x.admitDelete(name, owner, subject); err != nil {
 			return err
 		}
+		d.step()
 		if err := root.Remove(f.file); err != nil {
 			return err
 		}
+		d.step()
 		if err := syncDir(root, filepath.Dir(f.file)); err != nil {
 			return err
 		}

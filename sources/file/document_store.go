@@ -158,5 +158,5 @@ func (e *edited) save(data []byte, mark func(version string)) (string, error) {
 		s.discard()
 		return "", err
 	}
-	return s.version, s.commit(e.fileName())
+	return s.version, e.commit(s, e.fileName())
 }
