@@ -188,7 +188,7 @@ func TestIdentityRefused(t *testing.T) {
 		{"other file", []string{in("other", canary)}, []string{notUsable}},
 		{"separator", []string{in("separator", "AGE-SECRET-KEY-1"+canary+"1QQQQQQQQ")}, []string{notUsable}},
 		{"encrypted file", []string{in("encrypted", to(key))}, []string{"cannot be encrypted itself"}},
-		{"large file", []string{in("large", strings.Repeat("#\n", maxIdentities))}, []string{"larger than"}},
+		{"large file", []string{in("large", strings.Repeat("#\n", 1<<20))}, []string{"larger than"}},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {

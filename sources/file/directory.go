@@ -66,7 +66,7 @@ func (d *directory) Fetch(ctx context.Context, names []string) map[string]source
 	// between the links of a path a file that seems not to exist.
 	var results map[string]sources.Result
 	var modes map[string]fs.FileMode
-	ids := sync.OnceValues(d.identities)
+	ids := sync.OnceValues(d.keys.Identities)
 	for range maxPasses {
 		before := generation(root, names)
 		results, modes = d.readAll(ctx, root, names, ids)
