@@ -21,6 +21,8 @@
 // the file was that it replaces; a new file in a directory is encrypted where
 // `identity` or `recipients` is set. The setting `recipients` lists the public
 // keys, or names the file that does; without it they are those of the identity.
+// In a directory, what it encrypts is labelled with the name of the secret (see
+// package sealed), so that a file that is copied over another one is refused.
 //
 // A value is read while others may write, so a file should be replaced by
 // renaming, never be rewritten in place. The values of one Fetch are of one
