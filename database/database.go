@@ -147,6 +147,11 @@ func (t *Target) Describe() string {
 	return fmt.Sprintf("%s on %s", t.config.Database, t.Address())
 }
 
+// Same reports whether both are one database, reached as the same role.
+func (t *Target) Same(other *Target) bool {
+	return t.Describe() == other.Describe() && t.User() == other.User()
+}
+
 // User gives the role that connections log in as.
 func (t *Target) User() string { return t.config.User }
 
