@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"filippo.io/age"
+	"github.com/spf13/cobra"
 
 	"bifrost-secrets/sources"
 	"bifrost-secrets/sources/postgres"
@@ -151,8 +152,14 @@ func TestClusterRefused(t *testing.T) {
 		t.Errorf("%v", err)
 	}
 	for _, good := range []string{"", "env.URL", "postgres://u@h:5432/d?sslmode=verify-full"} {
-		if err := (&clusterFlags{database: good}).check(); err != nil {
-			t.Error(err)
+		var c clusterFlags
+		cmd := &cobra.Command{}
+		c.flags(cmd)
+		if err := cmd.ParseFlags([]string{"--cluster", good, "--cluster-splay", "10s"}); err != nil {
+			t.Fatal(err)
+		}
+		if err := c.check(); err != nil || c.database != good || c.splay != 10*time.Second {
+			t.Errorf("%+v: %v", c, err)
 		}
 	}
 }

@@ -92,7 +92,3 @@ func undecryptable(subject string, err error) error {
 		Hint:    "encrypt it for the recipient that `age-keygen -y` prints for " + block + ".identity; " + sealed.Unsupported,
 	}
 }
-
-func noLogin(message, hint string) error {
-	return &sources.Error{Kind: sources.NoLogin, Message: message, Hint: hint}
-}
