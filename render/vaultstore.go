@@ -3,6 +3,7 @@ package render
 import (
 	"context"
 	"fmt"
+	"net/url"
 	"slices"
 	"sort"
 	"strings"
@@ -107,8 +108,14 @@ func secretSetting(block, key, value string) bool {
 	if strings.HasPrefix(value, "env.") {
 		return false
 	}
-	if block == "file" && key == "identity" {
+	switch key {
+	case "identity":
 		return strings.HasPrefix(strings.ToUpper(value), "AGE-SECRET-KEY-") // else the path of a file
+	case "url":
+		if u, err := url.Parse(value); err == nil && u.Host != "" && !u.Query().Has("password") {
+			_, has := u.User.Password()
+			return has
+		}
 	}
 	return secretKey(block, key)
 }

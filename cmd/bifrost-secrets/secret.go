@@ -45,7 +45,8 @@ secrets that were stored by bifrost-secrets for the same --owner.`,
 		SuggestionsMinimumDistance: 2,
 		RunE:                       func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	cmd.AddCommand(p.secretPutCommand(), p.secretGetCommand(), p.secretListCommand(), p.secretDeleteCommand())
+	cmd.AddCommand(p.secretPutCommand(), p.secretGetCommand(), p.secretListCommand(), p.secretDeleteCommand(),
+		p.secretRekeyCommand(), p.secretMigrateCommand())
 	return cmd
 }
 

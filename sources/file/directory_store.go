@@ -11,6 +11,7 @@ import (
 	"syscall"
 
 	"bifrost-secrets/sources"
+	"bifrost-secrets/sources/sealed"
 )
 
 // directoryStore is one file a secret, to be written.
@@ -102,7 +103,14 @@ func (d *directoryStore) replace(root *os.Root, x *index, f found, local string,
 		}
 		as, to = envelopeOf(raw), f.file
 	}
-	content, err := d.seal(w.Value.Reveal(), as, subject)
+	value := w.Value.Reveal()
+	if as.encrypted {
+		var err error
+		if value, err = sealed.Pack(sealed.Label{Name: w.Name}, value); err != nil {
+			return "", refused(w.Name, subject+" cannot be sealed: its name is not UTF-8 text", "take another name")
+		}
+	}
+	content, err := d.seal(value, as, subject)
 	if err != nil {
 		return "", err
 	}

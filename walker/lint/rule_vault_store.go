@@ -16,7 +16,7 @@ var vaultStore = Rule{
 			return
 		}
 		const hint = "write env.NAME, or let the platform give the process a role"
-		if f.Entry.Kind == walker.SecretKind {
+		if f.Entry.Kind == walker.SecretKind && l.place != settingPlace {
 			if l.place == pathPlace && (isPath(l.text) || keyless(l.text) || strings.HasSuffix(f.Entry.Pattern, ".identity") && shapeOf(l.text) == "") {
 				return // the path of a file
 			}
@@ -47,7 +47,7 @@ const vaultCredential = "a credential of the vault in plain text"
 // storeTypes are the types that are known, with the names of their blocks; the
 // settings of each are the lines of the catalogue.
 var storeTypes = map[string]string{
-	"aws-secrets-manager": "aws", "gcp-secret-manager": "gcp", "hashicorp-vault": "hashicorp", "file": "file",
+	"aws-secrets-manager": "aws", "gcp-secret-manager": "gcp", "hashicorp-vault": "hashicorp", "file": "file", "postgres": "postgres",
 }
 
 var (
@@ -174,6 +174,14 @@ func (c *checker) storeBlock() {
 	case "gcp":
 		if _, ok := has["project_id"]; !ok {
 			c.report(path, here, "set project_id", "gcp has no project_id")
+		}
+	case "postgres":
+		_, byURL := has["url"]
+		if _, ok := has["host"]; !ok && !byURL && !c.anySet("PGHOST", "PGSERVICE") {
+			c.report(path, here, "set url to postgres://user@host:5432/name, or host, user, password and db_name", "postgres has neither a url nor a host").Severity = Warning
+		}
+		if _, ok := has["identity"]; !ok {
+			c.report(path, here, "set identity to the path of an age identity file, or to env.NAME", "postgres has no identity: nothing that is stored there can be read")
 		}
 	case "file":
 		if _, ok := has["path"]; !ok {

@@ -1,0 +1,111 @@
+package main
+
+import (
+	"context"
+	"fmt"
+
+	"bifrost-secrets/sources"
+
+	"github.com/spf13/cobra"
+)
+
+type secretRekeyJob struct {
+	secretJob
+	yes     bool
+	bounded bool // --timeout was given
+}
+
+func (p *program) secretRekeyCommand() *cobra.Command {
+	j := &secretRekeyJob{secretJob: secretJob{job: job{p: p}}}
+	cmd := &cobra.Command{
+		Use:   "rekey",
+		Short: "Encrypt what is stored for other recipients",
+		Long: `Rekey encrypts every version of every secret that the backend keeps for the recipients that its block
+names now, where it is encrypted for others. The identity of the block must hold a key that opens what
+there is, and one of the new recipients. Without --yes it only counts. It may be broken off and run again.
+
+This does not rotate a value: who could read one, or has a copy of the database from before, still knows
+it. Where a key was stolen, change the values too.`,
+		Example: `  bifrost-secrets secret rekey --config config.json
+  bifrost-secrets secret rekey --config config.json --yes`,
+		Args: noArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			j.bounded = cmd.Flags().Changed("timeout")
+			return j.run(cmd.Context())
+		},
+	}
+	j.secretFlags(cmd)
+	cmd.Flags().BoolVar(&j.yes, "yes", false, "encrypt, and not only count")
+	return cmd
+}
+
+// rekeyed is what rekey prints as JSON.
+type rekeyed struct {
+	Done     bool     `json:"done"`
+	Versions int      `json:"versions"`
+	Current  int      `json:"current"`
+	Failed   []string `json:"failed"`
+}
+
+func (j *secretRekeyJob) run(ctx context.Context) error {
+	store, err := j.everybodys(ctx)
+	if err != nil {
+		return err
+	}
+	defer store.Close()
+	rekeyer, ok := store.(sources.Rekeyer)
+	if !ok {
+		return usageError(store.Describe()+" encrypts nothing for recipients of its own", "rekey is for the type postgres")
+	}
+	// It may take long, and each of its requests has a deadline of its own: only
+	// who asks for one gets one on the whole.
+	if j.bounded {
+		var cancel context.CancelFunc
+		ctx, cancel = j.within(ctx)
+		defer cancel()
+	}
+	report, err := rekeyer.Rekey(ctx, sources.RekeyOptions{DryRun: !j.yes})
+	if err != nil {
+		if report.Versions > 0 && j.yes {
+			j.p.note(fmt.Sprintf("%s were encrypted anew before that", count(report.Versions, "version")), "run it again: it goes on where it was")
+		}
+		return err
+	}
+	if j.json {
+		out := rekeyed{Done: j.yes, Versions: report.Versions, Current: report.Current, Failed: []string{}}
+		for _, one := range report.Failed {
+			out.Failed = append(out.Failed, cleanLines(one.Error()))
+		}
+		if err := writeJSON(j.p.stdout, out); err != nil {
+			return err
+		}
+	}
+	return j.tell(report)
+}
+
+func (j *secretRekeyJob) tell(report sources.Rekeyed) error {
+	for _, one := range report.Failed {
+		j.p.screen.problem(one.Error(), sources.HintOf(one))
+	}
+	if len(report.Failed) > 0 {
+		return &failure{reason: count(len(report.Failed), "version") + " could not be opened and " + were(len(report.Failed)) + " left alone; the others are done", code: exitUnresolved}
+	}
+	switch {
+	case j.p.quiet || j.json:
+	case report.Versions == 0:
+		j.p.screen.line("all is encrypted for these recipients: %s", count(report.Current, "version"))
+	case j.yes:
+		j.p.screen.line("%s encrypted anew, %d were so already", count(report.Versions, "version"), report.Current)
+	default:
+		j.p.screen.line("%s to be encrypted anew, %d are so already; nothing was changed", count(report.Versions, "version"), report.Current)
+		j.p.screen.hint("--yes encrypts")
+	}
+	return nil
+}
+
+func were(n int) string {
+	if n == 1 {
+		return "was"
+	}
+	return "were"
+}

@@ -1,0 +1,233 @@
+// Package database reaches a PostgreSQL: it makes connections of settings, puts
+// what goes wrong into words without the password, and keeps the tables that
+// are ours at the version that this program knows.
+//
+// Statements are sent unprepared and in one round trip each, so that a pooler in
+// transaction mode may stand in between. LISTEN is what does not pass such a
+// pooler.
+package database
+
+import (
+	"cmp"
+	"context"
+	"crypto/x509"
+	"fmt"
+	"net"
+	"net/url"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"bifrost-secrets/sources"
+)
+
+const (
+	// connectTimeout bounds one attempt to connect, where the address names none.
+	connectTimeout = 10 * time.Second
+	// idleTime is how long a connection is kept for the next use: those who
+	// refresh every hour should not hold one all the while.
+	idleTime = 30 * time.Second
+)
+
+// modes are the values of SSLMode, as libpq has them.
+var modes = []string{"disable", "allow", "prefer", "require", "verify-ca", "verify-full"}
+
+// Settings say which database, and as whom.
+type Settings struct {
+	// URL is an address (postgres://user:password@host:5432/name?sslmode=…) or
+	// libpq's keywords (host=… user=…). With it, of the other members only
+	// Password and PasswordCommand may be set.
+	URL sources.Secret
+
+	Host        string // a name, an address, or the directory of a socket
+	Port        string // else 5432
+	User        string
+	DBName      string
+	SSLMode     string // disable, allow, prefer (the default), require, verify-ca, verify-full
+	SSLRootCert string // the file of the authority's certificate
+
+	// Password is taken as it is: nothing in it needs a quote.
+	Password sources.Secret
+	// PasswordCommand, if it is not nil, gives the password at each new
+	// connection.
+	PasswordCommand func(context.Context) (sources.Secret, error)
+}
+
+// Target is a database that can be connected to. It is safe for concurrent use.
+type Target struct {
+	config  *pgx.ConnConfig // is copied before use
+	command func(context.Context) (sources.Secret, error)
+}
+
+// New checks the settings and makes no connection. What they lack may come from
+// libpq's variables and files (PGHOST, PGPASSWORD, ~/.pgpass and the like).
+// Errors are of kind BadSettings and show nothing of a URL.
+func New(s Settings) (*Target, error) {
+	text, err := s.address()
+	if err != nil {
+		return nil, err
+	}
+	config, err := pgx.ParseConfig(text)
+	if err != nil {
+		return nil, misread(s, err)
+	}
+	config.User = cmp.Or(s.User, config.User)
+	config.Database = cmp.Or(s.DBName, config.Database, config.User)
+	config.Password = cmp.Or(string(s.Password.Reveal()), config.Password)
+	if config.ConnectTimeout == 0 {
+		config.ConnectTimeout = connectTimeout
+	}
+	if config.RuntimeParams["application_name"] == "" {
+		config.RuntimeParams["application_name"] = "bifrost-secrets"
+	}
+	config.DefaultQueryExecMode = pgx.QueryExecModeExec
+	return &Target{config: config, command: s.PasswordCommand}, nil
+}
+
+// address gives what pgx is to parse: the URL, or one made of the other
+// settings without what may hold any character.
+func (s Settings) address() (string, error) {
+	others := s.Host + s.Port + s.User + s.DBName + s.SSLMode + s.SSLRootCert
+	switch {
+	case s.URL.Len() > 0 && others != "":
+		return "", bad("url is set beside host, port, user, db_name, ssl_mode or ssl_root_cert", "set url, or the others; only password may stand beside url")
+	case s.URL.Len() > 0:
+		text := string(s.URL.Reveal())
+		if scheme, _, ok := strings.Cut(text, "://"); ok && scheme != "postgres" && scheme != "postgresql" {
+			return "", bad("url is not an address of PostgreSQL", writeURL)
+		} else if !ok && !strings.Contains(text, "=") {
+			return "", bad("url is not an address of PostgreSQL", writeURL)
+		}
+		return text, nil
+	case s.SSLMode != "" && !slices.Contains(modes, s.SSLMode):
+		return "", bad("ssl_mode is none that is known", "known are "+strings.Join(modes, ", "))
+	}
+	if n, err := strconv.ParseUint(s.Port, 10, 16); s.Port != "" && (err != nil || n == 0) {
+		return "", bad("port is no number from 1 to 65535", "PostgreSQL listens on 5432 where nothing else was chosen")
+	}
+	if s.SSLRootCert != "" {
+		pem, err := os.ReadFile(s.SSLRootCert)
+		if err != nil {
+			return "", unreadable(err)
+		}
+		if !x509.NewCertPool().AppendCertsFromPEM(pem) { // which pgx does not look at
+			return "", bad("the file of ssl_root_cert holds no certificate", holdsPEM)
+		}
+	}
+	query := url.Values{}
+	for key, value := range map[string]string{"host": s.Host, "port": s.Port, "sslmode": s.SSLMode, "sslrootcert": s.SSLRootCert} {
+		if value != "" {
+			query.Set(key, value)
+		}
+	}
+	return "postgres:///?" + query.Encode(), nil
+}
+
+const writeURL = "write postgres://user@host:5432/name?sslmode=verify-full, special characters in the password percent-encoded, or set password apart"
+
+func bad(message, hint string) error {
+	return &sources.Error{Kind: sources.BadSettings, Message: message, Hint: hint}
+}
+
+// Address gives the host and the port, or the directory of the socket.
+func (t *Target) Address() string {
+	if strings.HasPrefix(t.config.Host, "/") {
+		return t.config.Host
+	}
+	return net.JoinHostPort(t.config.Host, strconv.Itoa(int(t.config.Port)))
+}
+
+// Describe gives the name of the database and where it is.
+func (t *Target) Describe() string {
+	return fmt.Sprintf("%s on %s", t.config.Database, t.Address())
+}
+
+// Same reports whether both are one database, reached as the same role.
+func (t *Target) Same(other *Target) bool {
+	return t.Describe() == other.Describe() && t.User() == other.User()
+}
+
+// User gives the role that connections log in as.
+func (t *Target) User() string { return t.config.User }
+
+// As gives the same target under another application_name, which is what
+// pg_stat_activity shows.
+func (t *Target) As(application string) *Target {
+	config := t.config.Copy()
+	config.RuntimeParams["application_name"] = application
+	return &Target{config: config, command: t.command}
+}
+
+// Traced gives the same target with a tracer of its statements.
+func (t *Target) Traced(tracer pgx.QueryTracer) *Target {
+	config := t.config.Copy()
+	config.Tracer = tracer
+	return &Target{config: config, command: t.command}
+}
+
+// Connect makes a connection. Errors are *sources.Error.
+func (t *Target) Connect(ctx context.Context) (*pgx.Conn, error) {
+	config := t.config.Copy()
+	if err := t.password(ctx, config); err != nil {
+		return nil, err
+	}
+	conn, err := pgx.ConnectConfig(ctx, config)
+	if err != nil {
+		return nil, t.Explain(err)
+	}
+	return conn, nil
+}
+
+// Pool makes a pool of at most size connections, none of which is made before
+// it is wanted. Its errors are for [Target.Explain].
+func (t *Target) Pool(ctx context.Context, size int32) (*pgxpool.Pool, error) {
+	config, err := pgxpool.ParseConfig("")
+	if err != nil {
+		return nil, misread(Settings{}, err) // libpq's variables
+	}
+	config.ConnConfig = t.config.Copy()
+	config.MaxConns, config.MinConns, config.MinIdleConns = size, 0, 0
+	config.MaxConnIdleTime, config.HealthCheckPeriod = idleTime, idleTime
+	config.BeforeConnect = t.password
+	pool, err := pgxpool.NewWithConfig(ctx, config)
+	if err != nil {
+		return nil, t.Explain(err)
+	}
+	return pool, nil
+}
+
+// password asks the command, if there is one.
+func (t *Target) password(ctx context.Context, config *pgx.ConnConfig) error {
+	if t.command == nil {
+		return nil
+	}
+	password, err := t.command(ctx)
+	if err != nil {
+		return err
+	}
+	config.Password = string(password.Reveal())
+	return nil
+}
+
+// Ping makes a connection and closes it.
+func (t *Target) Ping(ctx context.Context) error {
+	conn, err := t.Connect(ctx)
+	if err != nil {
+		return err
+	}
+	Close(conn)
+	return nil
+}
+
+// Close closes a connection and waits for it, but not for long: nothing is to
+// hang on a server that no longer answers.
+func Close(conn *pgx.Conn) {
+	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+	defer cancel()
+	_ = conn.Close(ctx)
+}

@@ -1,0 +1,168 @@
+package database
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net"
+	"os"
+	"strings"
+	"syscall"
+
+	"github.com/jackc/pgx/v5/pgconn"
+
+	"bifrost-secrets/sources"
+)
+
+// Explain puts an error of a connection or a statement into words, as a
+// *sources.Error whose cause is no error of pgx that could show a login. One
+// that is a *sources.Error already stays as it is.
+func (t *Target) Explain(err error) error {
+	var own *sources.Error
+	if err == nil || errors.As(err, &own) {
+		return err
+	}
+	where := "the PostgreSQL at " + t.Address()
+	down := func(cause error, message, hint string) error {
+		return &sources.Error{Kind: sources.Unreachable, Message: message, Hint: hint, Err: cause}
+	}
+	var answer *pgconn.PgError
+	if errors.As(err, &answer) {
+		return t.answered(where, answer)
+	}
+	if e := untrusted(where, err); e != nil {
+		return e
+	}
+	var dns *net.DNSError
+	var timeout net.Error
+	switch {
+	case errors.Is(err, context.Canceled):
+		return down(context.Canceled, where+" was not waited for any longer", "")
+	case errors.As(err, &dns) && !dns.IsTimeout:
+		return down(nil, fmt.Sprintf("the host %q of PostgreSQL is not known", dns.Name), "check host for a typing error, and that this machine can resolve it")
+	case errors.Is(err, context.DeadlineExceeded), errors.As(err, &timeout) && timeout.Timeout(), pgconn.Timeout(err):
+		return down(context.DeadlineExceeded, "no answer from "+where+" in time", "check host and port, and that a firewall does not swallow the packets")
+	case errors.Is(err, syscall.ECONNREFUSED):
+		return down(syscall.ECONNREFUSED, where+" refuses connections: nothing listens there", "check host and port, and that PostgreSQL is started and listens on that address")
+	case errors.Is(err, fs.ErrNotExist):
+		return down(fs.ErrNotExist, where+": there is no socket in that directory", "check host, and that PostgreSQL is started")
+	case errors.Is(err, fs.ErrPermission):
+		return down(fs.ErrPermission, where+" cannot be reached: no permission", "")
+	case strings.Contains(err.Error(), "server refused TLS connection"):
+		return down(nil, where+" knows no TLS", "switch ssl on there; ssl_mode disable is for a network that is trusted")
+	case errors.Is(err, pgconn.ErrConnClosed):
+		return down(pgconn.ErrConnClosed, "the connection to "+where+" was closed", "")
+	}
+	return down(nil, "the connection to "+where+" was lost, or what is there does not speak PostgreSQL's protocol", "")
+}
+
+// answered puts an answer of the server into words. Its messages speak of
+// objects and logins; the statements of this program carry no secret in the
+// clear, so they cannot hold one.
+func (t *Target) answered(where string, a *pgconn.PgError) error {
+	e := &sources.Error{Kind: sources.Unreachable, Code: a.Code, Err: a}
+	user, name := t.config.User, t.config.Database
+	switch a.Code {
+	case "28P01":
+		e.Kind = sources.NoLogin
+		e.Message = fmt.Sprintf("%s refuses the password of %q, or knows no such user", where, user)
+		e.Hint = "check user and password; in a url, special characters are percent-encoded"
+		if t.config.Password == "" && t.command == nil {
+			e.Message = fmt.Sprintf("%s wants a password of %q, and none is set", where, user)
+			e.Hint = "set password to env.NAME of a variable that holds it"
+		}
+	case "28000":
+		e.Kind = sources.NoLogin
+		e.Message = fmt.Sprintf("%s does not let %q in to %q from here: %s", where, user, name, oneLine(a.Message))
+		e.Hint = "see pg_hba.conf there; it may want TLS (ssl_mode require or better)"
+	case "3D000":
+		e.Message = fmt.Sprintf("%s has no database %q", where, name)
+		e.Hint = "check db_name, or create it: createdb " + name
+	case "53300":
+		e.Kind = sources.Throttled
+		e.Message = where + " has no connection left to give"
+		e.Hint = "raise max_connections there, or put a pooler in front"
+	case "57P03":
+		e.Message, e.Hint = where+" is starting, stopping or recovering", "try again in a moment"
+	case "57P01", "57P02", "57P05":
+		e.Message = where + " ended the connection"
+	case "42501":
+		e.Kind = sources.Denied
+		e.Message = fmt.Sprintf("%s does not let %q do this: %s", where, user, oneLine(a.Message))
+		e.Hint = "docs/postgres.md has the GRANTs that are needed"
+	case "25006":
+		e.Kind = sources.Denied
+		e.Message = fmt.Sprintf("the database %q at %s is read-only", name, t.Address())
+		e.Hint = "is it a standby? name the primary; or default_transaction_read_only is set for the role"
+	default:
+		e.Message = where + " answers: " + oneLine(a.Message)
+	}
+	return e
+}
+
+// untrusted puts an error of TLS into words, or gives nil for any other.
+func untrusted(where string, err error) error {
+	e := &sources.Error{Kind: sources.Unreachable}
+	var unknown x509.UnknownAuthorityError
+	var invalid x509.CertificateInvalidError
+	var name x509.HostnameError
+	var alert tls.AlertError
+	var record tls.RecordHeaderError
+	const fix = "name the file of the authority's certificate in ssl_root_cert (sslrootcert in a url)"
+	switch {
+	case errors.As(err, &unknown):
+		e.Message, e.Hint = "the certificate of "+where+" is signed by an authority that is not trusted here", fix
+	case errors.As(err, &invalid) && invalid.Reason == x509.Expired:
+		e.Message, e.Hint = "the certificate of "+where+" has expired, or is not valid yet", "renew it there, and check the clock here"
+	case errors.As(err, &invalid):
+		e.Message, e.Hint = "the certificate of "+where+" is not valid", fix
+	case errors.As(err, &name):
+		e.Message = "the certificate of " + where + " is for other names than that host"
+		e.Hint = "write host as the certificate has it; verify-ca does not look at the name"
+	case errors.As(err, &alert), errors.As(err, &record):
+		e.Message = "TLS with " + where + " failed"
+	default:
+		return nil
+	}
+	return e
+}
+
+// misread says what pgx could not parse; its own words show the address.
+func misread(s Settings, err error) error {
+	var file *fs.PathError
+	text := err.Error()
+	text = text[strings.LastIndex(text, "`: ")+1:] // without the address, which may hold any word
+	switch {
+	case errors.As(err, &file):
+		return unreadable(file)
+	case strings.Contains(text, "sslmode"):
+		return bad("sslmode is none that is known", "known are "+strings.Join(modes, ", "))
+	case strings.Contains(text, "port"):
+		return bad("the port is no number from 1 to 65535", writeURL)
+	case s.URL.Len() > 0:
+		return bad("url cannot be read as an address of PostgreSQL", writeURL)
+	}
+	return bad("the settings of PostgreSQL cannot be read", "check the variables PGHOST, PGSSLMODE and the like")
+}
+
+const holdsPEM = "it is to hold the authority's certificate as PEM"
+
+func unreadable(err error) error {
+	var file *fs.PathError
+	reason := "it cannot be read"
+	if errors.As(err, &file) {
+		reason = file.Err.Error()
+		if errors.Is(file, os.ErrNotExist) {
+			reason = "it does not exist"
+		}
+	}
+	return bad("the file of ssl_root_cert: "+reason, holdsPEM)
+}
+
+// oneLine makes a message of a server fit into ours.
+func oneLine(text string) string {
+	return strings.TrimSuffix(strings.Join(strings.Fields(text), " "), ".")
+}

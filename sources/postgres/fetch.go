@@ -1,0 +1,128 @@
+package postgres
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strconv"
+	"sync"
+
+	"filippo.io/age"
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"bifrost-secrets/sources"
+	"bifrost-secrets/sources/sealed"
+)
+
+// row is a secret as it was read.
+type row struct {
+	name    string
+	version int64
+	sealed  []byte // nil where the version is not there
+}
+
+// Fetch asks for a thousand names in one statement, and opens the values side by
+// side.
+func (s *source) Fetch(ctx context.Context, names []string) map[string]sources.Result {
+	results := make(map[string]sources.Result, len(names))
+	possible := make([]string, 0, len(names))
+	for _, name := range names {
+		if err := checkName(name); err != nil {
+			results[name] = sources.Result{Err: err}
+		} else {
+			possible = append(possible, name)
+		}
+	}
+	if len(possible) == 0 {
+		return results
+	}
+	identities, err := s.keys.Identities()
+	if err != nil {
+		for _, name := range possible {
+			results[name] = sources.Result{Err: of(name, err)}
+		}
+		return results
+	}
+	var mu sync.Mutex
+	answer := func(name string, r sources.Result) {
+		mu.Lock()
+		defer mu.Unlock()
+		results[name] = r
+	}
+	var all sync.WaitGroup
+	slots := make(chan struct{}, connections)
+	for chunk := range slices.Chunk(possible, s.batch) {
+		slots <- struct{}{}
+		all.Go(func() {
+			defer func() { <-slots }()
+			s.fetchChunk(ctx, chunk, identities, answer)
+		})
+	}
+	all.Wait()
+	return results
+}
+
+// fetchChunk answers for each of names, with one statement.
+func (s *source) fetchChunk(ctx context.Context, names []string, identities []age.Identity, answer func(string, sources.Result)) {
+	var rows []row
+	err := s.query(ctx, func(ctx context.Context, pool *pgxpool.Pool) error {
+		// The formats are asked for since the statement is not prepared: as text,
+		// bytes would have twice the length.
+		found, err := pool.Query(ctx, "SELECT s.name, s.version, v.sealed FROM "+s.table("secret")+" s LEFT JOIN "+s.table("secret_version")+
+			" v USING (name, version) WHERE s.name = ANY($1)", pgx.QueryResultFormats{pgx.BinaryFormatCode, pgx.BinaryFormatCode, pgx.BinaryFormatCode}, names)
+		if err != nil {
+			return err
+		}
+		rows, err = pgx.CollectRows(found, func(r pgx.CollectableRow) (one row, err error) {
+			return one, r.Scan(&one.name, &one.version, &one.sealed)
+		})
+		return err
+	})
+	if err != nil {
+		for _, name := range names {
+			answer(name, sources.Result{Err: of(name, err)})
+		}
+		return
+	}
+	s.log.Debug("read", "source", s.Describe(), "asked", len(names), "found", len(rows))
+	missing := make(map[string]bool, len(names))
+	for _, name := range names {
+		missing[name] = true
+	}
+	var all sync.WaitGroup
+	for _, one := range rows {
+		delete(missing, one.name)
+		s.opening <- struct{}{}
+		all.Go(func() {
+			defer func() { <-s.opening }()
+			answer(one.name, s.unseal(ctx, one, identities))
+		})
+	}
+	for name := range missing {
+		answer(name, sources.Result{Err: &sources.Error{
+			Kind: sources.NotFound, Name: name, Message: fmt.Sprintf("no secret %q in %s", name, s.Describe()),
+			Hint: "bifrost-secrets secret list shows the names that there are",
+		}})
+	}
+	all.Wait()
+}
+
+func (s *source) unseal(ctx context.Context, one row, identities []age.Identity) sources.Result {
+	if ctx.Err() != nil {
+		return sources.Result{Err: of(one.name, s.target.Explain(ctx.Err()))}
+	}
+	subject := fmt.Sprintf("%q in %s", one.name, s.Describe())
+	if one.sealed == nil {
+		return sources.Result{Err: &sources.Error{
+			Kind: sources.Disabled, Name: one.name, Message: fmt.Sprintf("%s has lost its version %d", subject, one.version),
+			Hint: "somebody else than this program changed the tables: put the value again",
+		}}
+	}
+	version := strconv.FormatInt(one.version, 10)
+	value, err := sealed.Open(one.sealed, sealed.Label{Name: one.name, Version: version}, subject, identities)
+	if err != nil {
+		return sources.Result{Err: of(one.name, err)}
+	}
+	return sources.Result{Value: value, Version: version}
+}

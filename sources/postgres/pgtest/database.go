@@ -1,0 +1,131 @@
+package pgtest
+
+import (
+	"context"
+	"crypto/rand"
+	"fmt"
+	"net/url"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+)
+
+// callLimit bounds each call that a test makes by way of this package.
+const callLimit = 30 * time.Second
+
+// Database is an empty database, made for one test.
+type Database struct {
+	*Server
+	Name string
+}
+
+// Database makes an empty database of a name of its own, which goes when the
+// test ends, with whoever is connected to it.
+func (s *Server) Database(tb testing.TB) *Database {
+	tb.Helper()
+	d := &Database{Server: s, Name: "test_" + strings.ToLower(rand.Text()[:10])}
+	s.admin(tb, "CREATE DATABASE "+d.Name)
+	tb.Cleanup(func() {
+		s.mu.Lock()
+		up := s.keeper != nil
+		s.mu.Unlock()
+		if up {
+			s.admin(tb, "DROP DATABASE IF EXISTS "+d.Name+" WITH (FORCE)")
+		}
+	})
+	return d
+}
+
+// admin runs a statement in the database that every server has.
+func (s *Server) admin(tb testing.TB, sql string) {
+	tb.Helper()
+	(&Database{Server: s, Name: "postgres"}).Exec(tb, sql)
+}
+
+// URL gives the address of the database with the login of [Superuser].
+func (d *Database) URL() string { return d.As(Superuser, d.Password) }
+
+// As gives the address of the database with a login. Of TLS it says nothing:
+// add a query.
+func (d *Database) As(name, password string) string {
+	u := url.URL{Scheme: "postgres", User: url.UserPassword(name, password), Host: fmt.Sprintf("%s:%d", d.Host, d.Port), Path: "/" + d.Name}
+	return u.String()
+}
+
+// Role makes a role that may log in with the password and do nothing else, and
+// gives its name. Every %s in grants is replaced by that name.
+func (d *Database) Role(tb testing.TB, password string, grants ...string) string {
+	tb.Helper()
+	name := "role_" + strings.ToLower(rand.Text()[:10])
+	d.Exec(tb, fmt.Sprintf("CREATE ROLE %s LOGIN PASSWORD '%s'", name, strings.ReplaceAll(password, "'", "''")))
+	tb.Cleanup(func() {
+		d.mu.Lock()
+		up := d.keeper != nil
+		d.mu.Unlock()
+		if up {
+			d.Exec(tb, "DROP OWNED BY "+name+" CASCADE; DROP ROLE "+name)
+		}
+	})
+	for _, grant := range grants {
+		d.Exec(tb, strings.ReplaceAll(grant, "%s", name))
+	}
+	return name
+}
+
+// Connect gives a connection as [Superuser] that is closed when the test ends.
+func (d *Database) Connect(tb testing.TB) *pgx.Conn {
+	tb.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), callLimit)
+	defer cancel()
+	conn, err := pgx.Connect(ctx, d.URL())
+	if err != nil {
+		tb.Fatal(err)
+	}
+	tb.Cleanup(func() { _ = conn.Close(context.Background()) })
+	return conn
+}
+
+// Exec runs statements, separated by semicolons, as [Superuser].
+func (d *Database) Exec(tb testing.TB, sql string) {
+	tb.Helper()
+	d.do(tb, func(ctx context.Context, conn *pgx.Conn) error {
+		_, err := conn.PgConn().Exec(ctx, sql).ReadAll()
+		return err
+	})
+}
+
+// Text gives the one value that a query answers, as text; NULL is "".
+func (d *Database) Text(tb testing.TB, sql string, args ...any) string {
+	tb.Helper()
+	var text *string
+	d.do(tb, func(ctx context.Context, conn *pgx.Conn) error {
+		return conn.QueryRow(ctx, "SELECT ("+sql+")::text", args...).Scan(&text)
+	})
+	if text == nil {
+		return ""
+	}
+	return *text
+}
+
+// Terminate ends every connection to the database whose application_name is
+// name, as an administrator would (57P01), and gives their number.
+func (d *Database) Terminate(tb testing.TB, name string) string {
+	tb.Helper()
+	return d.Text(tb, "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE datname = $1 AND application_name = $2", d.Name, name)
+}
+
+func (d *Database) do(tb testing.TB, f func(context.Context, *pgx.Conn) error) {
+	tb.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), callLimit)
+	defer cancel()
+	conn, err := pgx.Connect(ctx, d.URL())
+	if err != nil {
+		tb.Fatal(err)
+	}
+	defer conn.Close(context.Background())
+	if err := f(ctx, conn); err != nil {
+		tb.Fatal(err)
+	}
+}

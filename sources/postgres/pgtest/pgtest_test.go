@@ -1,0 +1,127 @@
+package pgtest
+
+import (
+	"context"
+	"errors"
+	"io/fs"
+	"net/url"
+	"os"
+	"os/exec"
+	"strings"
+	"syscall"
+	"testing"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+	"go.uber.org/goleak"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(M{m}) }
+
+func connect(t *testing.T, address string) error {
+	t.Helper()
+	conn, err := pgx.Connect(t.Context(), address)
+	if err == nil {
+		err = conn.Close(t.Context())
+	}
+	return err
+}
+
+func code(err error) string {
+	var refused *pgconn.PgError
+	if errors.As(err, &refused) {
+		return refused.Code
+	}
+	return ""
+}
+
+func TestShared(t *testing.T) {
+	s := Shared(t)
+	a, b := s.Database(t), s.Database(t)
+	a.Exec(t, "CREATE TABLE t (n int); INSERT INTO t VALUES (7)")
+	if got := a.Text(t, "SELECT n FROM t"); got != "7" {
+		t.Errorf("got %q", got)
+	}
+	if got := b.Text(t, "SELECT count(*) FROM pg_tables WHERE tablename = 't'"); got != "0" {
+		t.Error("two tests have one database")
+	}
+	const password = `with space, 'quote', "quotes" and back\slash`
+	role := a.Role(t, password, "GRANT tls_only TO %s")
+	if err := connect(t, a.As(role, password)+"?sslmode=verify-full&sslrootcert="+url.QueryEscape(s.CAFile)); err != nil {
+		t.Error(err)
+	}
+	if err := connect(t, a.As(role, password)+"?sslmode=disable"); code(err) != "28000" {
+		t.Errorf("without TLS: %v", err)
+	}
+	if err := connect(t, a.As(role, "other")); code(err) != "28P01" {
+		t.Errorf("with another password: %v", err)
+	}
+	if err := connect(t, a.URL()+"?sslmode=verify-full&sslrootcert="+url.QueryEscape(OtherCA(t))); err == nil {
+		t.Error("an authority that has signed nothing is believed")
+	}
+}
+
+func TestRestart(t *testing.T) {
+	s := Start(t, Options{NoTLS: true, Config: []string{"max_connections=17"}})
+	d := s.Database(t)
+	d.Exec(t, "CREATE TABLE t ()")
+	if got := d.Text(t, "SELECT current_setting('max_connections')"); got != "17" {
+		t.Errorf("max_connections is %s", got)
+	}
+	conn := d.Connect(t)
+	s.Stop(t)
+	if _, err := conn.Exec(t.Context(), "SELECT 1"); code(err) != "57P01" {
+		t.Errorf("over a stop: %v", err)
+	}
+	if err := connect(t, d.URL()); !errors.Is(err, syscall.ECONNREFUSED) {
+		t.Errorf("while it is down: %v", err)
+	}
+	s.Restart(t)
+	if got := d.Text(t, "SELECT count(*) FROM t"); got != "0" {
+		t.Errorf("the data is gone: %s", got)
+	}
+}
+
+func TestTerminate(t *testing.T) {
+	d := Shared(t).Database(t)
+	config, err := pgx.ParseConfig(d.URL())
+	if err != nil {
+		t.Fatal(err)
+	}
+	config.RuntimeParams["application_name"] = "victim"
+	conn, err := pgx.ConnectConfig(t.Context(), config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close(context.Background())
+	if n := d.Terminate(t, "victim"); n != "1" {
+		t.Errorf("%s were ended", n)
+	}
+	if _, err := conn.WaitForNotification(t.Context()); code(err) != "57P01" {
+		t.Errorf("%v", err)
+	}
+}
+
+// TestKilled kills the keeper's input the way that the end of a test binary
+// does.
+func TestKilled(t *testing.T) {
+	s := Start(t, Options{NoTLS: true})
+	pid, err := os.ReadFile(s.DataDir + "/postmaster.pid")
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.mu.Lock()
+	keeper, in := s.keeper, s.stdin
+	s.keeper = nil
+	s.mu.Unlock()
+	_ = in.Close()
+	<-s.ended
+	_ = keeper.Wait()
+	if _, err := os.Stat(s.dir); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("the directory is still there: %v", err)
+	}
+	first, _, _ := strings.Cut(string(pid), "\n")
+	if err := exec.Command("kill", "-0", first).Run(); err == nil {
+		t.Error("the server still runs")
+	}
+}

@@ -1,0 +1,327 @@
+// Package cluster makes a flush of one watcher a flush of all: each listens on a
+// channel of a PostgreSQL that all of them reach, and the one that is flushed
+// notifies the others. No value of a secret goes this way, nor anything of one.
+//
+// It is a help, and nothing waits for it: while the database is down, everybody
+// goes on refreshing at their ticks, and is asked to refresh once when it is
+// back.
+package cluster
+
+import (
+	"context"
+	"crypto/rand"
+	"log/slog"
+	mathrand "math/rand/v2"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"bifrost-secrets/database"
+	"bifrost-secrets/sources"
+)
+
+// Channel is where a flush is told of. Its name is a promise: whoever notifies
+// it, psql too, flushes every watcher. The payload is the sender's mark and
+// means nothing else.
+const Channel = "bifrost_secrets_flush"
+
+// Reason says why a refresh is asked for.
+type Reason string
+
+// The reasons.
+const (
+	Flushed Reason = "flushed"   // another watcher was flushed
+	Changed Reason = "changed"   // a secret was written to a store in the database
+	Missed  Reason = "reconnect" // what was told of while the database was not reached is not known
+)
+
+const (
+	firstPause = 200 * time.Millisecond // before the first try to reconnect
+	mostPause  = 30 * time.Second
+	startLimit = 5 * time.Second  // of the first try, which the caller waits for
+	tryLimit   = 15 * time.Second // of each later one
+	// idleLimit is how long nothing may be heard before the server is asked
+	// whether it is still there: a connection can die without a word.
+	idleLimit = time.Minute
+)
+
+// Config says where and to what to listen.
+type Config struct {
+	Target *database.Target
+	// Flushes is whether to listen on [Channel].
+	Flushes bool
+	// Stores are channels that stores in the same database notify when they are
+	// written to.
+	Stores []string
+	// Splay spreads the refreshes of many watchers: each waits a random time
+	// below it. Zero means no wait.
+	Splay time.Duration
+	// OnFlush asks for a refresh. It is called on a goroutine of its own, never
+	// twice at a time; what is told of while it runs makes one more call.
+	OnFlush func(Reason)
+	// Log takes what happens to the connection. It may be nil.
+	Log *slog.Logger
+
+	pause func(tries int) time.Duration // nil for the one with jitter
+	idle  time.Duration                 // zero for idleLimit
+}
+
+// Status is what is known of the connection.
+type Status struct {
+	Up     bool      // it listens
+	Since  time.Time // since when it does, or does not
+	Reason string    // why it does not; nothing secret
+	Heard  int       // notifications so far, without those of our own
+}
+
+// Member is one listener. It is safe for concurrent use.
+type Member struct {
+	config Config
+	id     string
+	stop   context.CancelFunc
+	all    sync.WaitGroup
+	asked  chan Reason // of capacity 1: more than one reason to refresh is one
+
+	mu     sync.Mutex
+	status Status
+}
+
+// Listen begins to listen and returns once that was tried: after five seconds
+// at most. Where the database cannot be reached it goes on trying, and the error
+// is nil, since nothing depends on it; see [Member.Status]. An error is of kind
+// BadSettings: something stands in front of the database that swallows
+// notifications, a pooler in transaction mode. Close, or the end of ctx, ends
+// it.
+func Listen(ctx context.Context, config Config) (*Member, error) {
+	if config.Log == nil {
+		config.Log = slog.New(slog.DiscardHandler)
+	}
+	if config.idle == 0 {
+		config.idle = idleLimit
+	}
+	if config.pause == nil {
+		config.pause = pause
+	}
+	ctx, stop := context.WithCancel(ctx)
+	m := &Member{config: config, id: rand.Text(), stop: stop, asked: make(chan Reason, 1), status: Status{Since: time.Now()}}
+	first, cancel := context.WithTimeout(ctx, startLimit)
+	defer cancel()
+	conn, err := m.connect(first)
+	if sources.KindOf(err) == sources.BadSettings {
+		stop()
+		return nil, err
+	}
+	if err == nil {
+		m.is(Status{Up: true})
+	} else {
+		m.is(Status{Reason: err.Error()})
+	}
+	m.all.Go(func() { m.deliver(ctx) })
+	m.all.Go(func() { m.keep(ctx, conn, err) })
+	return m, nil
+}
+
+// Close ends listening and waits for it, and for a call of OnFlush.
+func (m *Member) Close() {
+	m.stop()
+	m.all.Wait()
+}
+
+// Status tells of the connection.
+func (m *Member) Status() Status {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.status
+}
+
+// Notify flushes all other members. It makes a connection of its own, so that
+// it works through any pooler. Errors are *sources.Error.
+func (m *Member) Notify(ctx context.Context) error { return notify(ctx, m.config.Target, m.id) }
+
+// Notify flushes all members, for a program that does not listen itself.
+func Notify(ctx context.Context, target *database.Target) error {
+	return notify(ctx, target, rand.Text())
+}
+
+func notify(ctx context.Context, target *database.Target, id string) error {
+	// Something random makes each payload another, so that one is never taken
+	// for the other: PostgreSQL may deliver equal ones once.
+	return tell(ctx, target, Channel, id+" "+rand.Text()[:8])
+}
+
+func tell(ctx context.Context, target *database.Target, channel, payload string) error {
+	conn, err := target.Connect(ctx)
+	if err != nil {
+		return err
+	}
+	defer database.Close(conn)
+	_, err = conn.Exec(ctx, "SELECT pg_notify($1, $2)", channel, payload)
+	return target.Explain(err)
+}
+
+// channels are those to listen on.
+func (m *Member) channels() []string {
+	if m.config.Flushes {
+		return append([]string{Channel}, m.config.Stores...)
+	}
+	return m.config.Stores
+}
+
+// keep listens until ctx ends, over one connection after the other. It begins
+// with conn, or with the error that there is in place of one.
+func (m *Member) keep(ctx context.Context, conn *pgx.Conn, err error) {
+	for tries := 0; ; tries++ {
+		if err == nil {
+			m.is(Status{Up: true})
+			if tries > 0 {
+				m.ask(Missed)
+			}
+			tries = 0
+			err = m.hear(ctx, conn)
+			database.Close(conn)
+		}
+		if ctx.Err() != nil {
+			return
+		}
+		m.is(Status{Reason: err.Error()})
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(m.config.pause(tries)):
+		}
+		attempt, cancel := context.WithTimeout(ctx, tryLimit)
+		conn, err = m.connect(attempt)
+		cancel()
+	}
+}
+
+// pause doubles with each try, and has a random part so that a fleet that lost
+// the database together does not come back together.
+func pause(tries int) time.Duration {
+	longest := mostPause
+	if tries < 8 {
+		longest = min(firstPause<<tries, mostPause)
+	}
+	return longest/2 + mathrand.N(longest/2)
+}
+
+// is says how the connection is, if that is new.
+func (m *Member) is(now Status) {
+	m.mu.Lock()
+	before := m.status
+	now.Heard, now.Since = before.Heard, time.Now()
+	if now.Up == before.Up && (before.Up || before.Reason != "") {
+		now.Since = before.Since
+	}
+	m.status = now
+	m.mu.Unlock()
+	switch {
+	case now.Up && !before.Up:
+		m.config.Log.Info("listening for flushes of the cluster", "database", m.config.Target.Describe())
+	case !now.Up && now.Reason != before.Reason:
+		m.config.Log.Warn("not listening for flushes of the cluster; secrets are still refreshed at their interval", "reason", now.Reason)
+	}
+}
+
+// connect makes a connection that listens, and shows that it does.
+func (m *Member) connect(ctx context.Context) (*pgx.Conn, error) {
+	target := m.config.Target.As("bifrost-secrets cluster")
+	conn, err := target.Connect(ctx)
+	if err != nil {
+		return nil, err
+	}
+	for _, channel := range m.channels() {
+		if _, err = conn.Exec(ctx, "LISTEN "+pgx.Identifier{channel}.Sanitize()); err != nil {
+			break
+		}
+	}
+	if err == nil {
+		err = m.prove(ctx, conn)
+	}
+	if err != nil {
+		database.Close(conn)
+		return nil, target.Explain(err)
+	}
+	return conn, nil
+}
+
+// hear listens until the connection is lost.
+func (m *Member) hear(ctx context.Context, conn *pgx.Conn) error {
+	for {
+		quiet, cancel := context.WithTimeout(ctx, m.config.idle)
+		heard, err := conn.WaitForNotification(quiet)
+		cancel()
+		switch {
+		case err == nil:
+			m.heard(heard.Channel, heard.Payload)
+		case ctx.Err() != nil:
+			return ctx.Err()
+		case quiet.Err() != nil && !conn.IsClosed():
+			if err := m.alive(ctx, conn); err != nil {
+				return m.config.Target.Explain(err)
+			}
+		default:
+			return m.config.Target.Explain(err)
+		}
+	}
+}
+
+// alive asks the server for an answer.
+func (m *Member) alive(ctx context.Context, conn *pgx.Conn) error {
+	ctx, cancel := context.WithTimeout(ctx, min(tryLimit, m.config.idle))
+	defer cancel()
+	_, err := conn.Exec(ctx, "SELECT 1")
+	return err
+}
+
+func (m *Member) heard(channel, payload string) {
+	sender, _, _ := strings.Cut(payload, " ")
+	flush := channel == Channel
+	if flush && sender == m.id || !slices.Contains(m.channels(), channel) {
+		return
+	}
+	m.mu.Lock()
+	m.status.Heard++
+	m.mu.Unlock()
+	if flush {
+		m.ask(Flushed)
+	} else {
+		m.ask(Changed)
+	}
+}
+
+// ask has OnFlush called, unless it is about to be.
+func (m *Member) ask(why Reason) {
+	select {
+	case m.asked <- why:
+	default:
+	}
+}
+
+// deliver calls OnFlush.
+func (m *Member) deliver(ctx context.Context) {
+	for {
+		var why Reason
+		select {
+		case <-ctx.Done():
+			return
+		case why = <-m.asked:
+		}
+		if m.config.Splay > 0 {
+			select {
+			case <-ctx.Done():
+				return
+			case <-time.After(mathrand.N(m.config.Splay)):
+			}
+			// What was told of during the wait is served by the same refresh.
+			select {
+			case <-m.asked:
+			default:
+			}
+		}
+		m.config.OnFlush(why)
+	}
+}
