@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -220,6 +221,13 @@ func (r *real) stop(t *testing.T) {
 		t.Fatal("Bifrost runs on after it was told to stop")
 	}
 	r.cmd = nil
+}
+
+// serve serves until the test ends.
+func serve(t testing.TB, h http.Handler) (url string) {
+	server := httptest.NewServer(h)
+	t.Cleanup(server.Close)
+	return server.URL
 }
 
 // client makes a client that closes with the test.
