@@ -189,8 +189,9 @@ func (j *job) settle(ctx context.Context, r record, places []place) {
 			j.outcomes[p.index] = f.outcome(p.path)
 			continue
 		}
-		had[p.index] = like
-		if j.wants(p, like) {
+		wants, earlier := j.wants(p, like)
+		had[p.index] = earlier
+		if wants {
 			wanted = append(wanted, p)
 			continue
 		}
@@ -199,7 +200,7 @@ func (j *job) settle(ctx context.Context, r record, places []place) {
 	if len(wanted) == 0 {
 		return
 	}
-	now, f := j.write(ctx, r, before, wanted)
+	now, f := j.write(ctx, r, before, wanted, had)
 	if f != nil {
 		j.fail(wanted, f)
 		return
@@ -239,7 +240,7 @@ func (j *job) note(r record, now, after any, places []place) {
 
 // write makes the change, unless the object is another than it was before. It
 // gives the object as it was right before the change.
-func (j *job) write(ctx context.Context, r record, before any, places []place) (now any, f *fault) {
+func (j *job) write(ctx context.Context, r record, before any, places []place, had map[int]likeness) (now any, f *fault) {
 	now, raw, f := r.read(ctx)
 	if f != nil {
 		return nil, f
@@ -280,13 +281,11 @@ func (j *job) write(ctx context.Context, r record, before any, places []place) (
 	if f != nil {
 		return nil, f
 	}
-	// From here on Bifrost may have it, whatever comes back.
-	for _, p := range places {
-		j.remember(p)
-	}
+	j.began(places, had) // Bifrost may have it, whatever comes back
 	if f := r.write(ctx, now, body); f != nil {
 		return nil, f
 	}
+	j.ended(places)
 	return now, nil
 }
 
@@ -308,24 +307,44 @@ func look(what string, tree any, p place) (likeness, leaf, *fault) {
 }
 
 // wants reports whether to write a value, given how Bifrost shows what it has.
-func (j *job) wants(p place, like likeness) bool {
+// had is how it showed what it had before the value was first written.
+func (j *job) wants(p place, like likeness) (wants bool, had likeness) {
+	j.mu.Lock()
+	last, pushed := j.pushed[p.path]
+	earlier, unfinished := j.unfinished[p.path]
+	j.mu.Unlock()
+	known := pushed && string(last.Reveal()) == p.value
 	switch {
-	case j.mode == verify || like == exact:
-		return false
+	case j.mode == verify:
+		return false, like
+	case unfinished && known:
+		return true, earlier
+	case like == exact:
+		return false, like
 	case j.mode == push || like != alike:
-		return true
+		return true, like
 	}
 	// What it shows is right. That may be an earlier value all the same.
-	j.mu.Lock()
-	last, ok := j.pushed[p.path]
-	j.mu.Unlock()
-	return !telling(p.value) || ok && string(last.Reveal()) != p.value
+	return !telling(p.value) || pushed && !known, like
 }
 
-func (j *job) remember(p place) {
+// began notes that Bifrost is about to be given values, and ended that it has
+// taken them.
+func (j *job) began(places []place, had map[int]likeness) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	j.pushed[p.path] = sources.NewSecret([]byte(p.value))
+	for _, p := range places {
+		j.pushed[p.path] = sources.NewSecret([]byte(p.value))
+		j.unfinished[p.path] = had[p.index]
+	}
+}
+
+func (j *job) ended(places []place) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	for _, p := range places {
+		delete(j.unfinished, p.path)
+	}
 }
 
 // found is the outcome of a value that was not written.

@@ -400,3 +400,38 @@ func TestSideBySide(t *testing.T) {
 		t.Errorf("%d writes at a time, want %d", most.Load(), limit)
 	}
 }
+
+// TestReconnectFails has an MCP server that cannot be connected to with the new
+// header at first: Bifrost has it then, and its connection does not.
+func TestReconnectFails(t *testing.T) {
+	for _, again := range []string{"push", "converge"} {
+		t.Run(again, func(t *testing.T) {
+			s, u := started(t, "1.4.19", func(u *bifrosttest.Upstream) *walker.Document { return first.render(t, u) })
+			s.OnCall(func(r *http.Request) int {
+				if r.Method == http.MethodPost {
+					return http.StatusInternalServerError
+				}
+				return 0
+			})
+			doc := second.render(t, u)
+			target := targets(t, doc, mcpPath)
+			c := client(t, s.URL, func(o *bifrost.Options) { o.Auth = basic(first.password) })
+			for range 2 {
+				got := c.Push(t.Context(), doc, target)
+				wantStates(t, got, bifrost.Failed)
+				if !strings.Contains(got[0].Reason, "could not connect") || !strings.Contains(got[0].Hint, "tried again") {
+					t.Errorf("it says %q, hint %q", got[0].Reason, got[0].Hint)
+				}
+			}
+			s.OnCall(nil)
+			if again == "push" {
+				wantStates(t, c.Push(t.Context(), doc, target), bifrost.Verified)
+			} else {
+				wantStates(t, c.Converge(t.Context(), doc, target), bifrost.Verified)
+			}
+			if got, _ := u.Last(bifrosttest.MCP, "Authorization"); got != second.mcp {
+				t.Errorf("the connection has %q", got)
+			}
+		})
+	}
+}
