@@ -181,10 +181,15 @@ func (j *job) settle(ctx context.Context, r record, places []place) {
 		j.fail(places, f)
 		return
 	}
+	j.settleFrom(ctx, r, before, places)
+}
+
+// settleFrom does so from a reading that was made.
+func (j *job) settleFrom(ctx context.Context, r record, before any, places []place) {
 	var wanted []place
 	had := make(map[int]likeness, len(places))
 	for _, p := range places {
-		like, _, f := look(r.what, before, p)
+		like, f := look(r.what, before, p)
 		if f != nil {
 			j.outcomes[p.index] = f.outcome(p.path)
 			continue
@@ -211,7 +216,7 @@ func (j *job) settle(ctx context.Context, r record, places []place) {
 		return
 	}
 	for _, p := range wanted {
-		like, _, f := look(r.what, after, p)
+		like, f := look(r.what, after, p)
 		if f != nil {
 			j.outcomes[p.index] = f.outcome(p.path)
 			continue
@@ -294,16 +299,16 @@ func changedMeanwhile(what string) *fault {
 }
 
 // look compares what stands at a place with what shall.
-func look(what string, tree any, p place) (likeness, leaf, *fault) {
+func look(what string, tree any, p place) (likeness, *fault) {
 	v, _, f := find(what, tree, p.steps)
 	if f != nil {
-		return 0, leaf{}, f
+		return differs, f
 	}
 	l, f := readLeaf(what, v)
 	if f != nil {
-		return 0, leaf{}, f
+		return differs, f
 	}
-	return l.compare(p.value), l, nil
+	return l.compare(p.value), nil
 }
 
 // wants reports whether to write a value, given how Bifrost shows what it has.

@@ -91,8 +91,7 @@ const (
 
 var livePaths = []string{keyPath, headerPath, mcpPath, pluginPath, passwordPath}
 
-// targets gives fields of a document as they stand there; without paths, all
-// that are secret or free-form.
+// targets gives fields of a document as they stand there.
 func targets(t testing.TB, doc *walker.Document, paths ...string) []bifrost.Target {
 	t.Helper()
 	all := map[string]bifrost.Target{}
