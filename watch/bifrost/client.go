@@ -87,7 +87,7 @@ type Client struct {
 	timeout     time.Duration
 	concurrency int
 
-	operation sync.Mutex // one Push, Verify or Converge at a time
+	operation chan struct{} // full while a Push, Verify or Converge is under way
 
 	mu     sync.Mutex
 	auth   Auth                      // what has worked last
@@ -103,6 +103,7 @@ func New(o Options) (*Client, error) {
 	c := &Client{
 		http: o.HTTPClient, timeout: o.Timeout, concurrency: o.Concurrency,
 		auth: o.Auth, pushed: map[string]sources.Secret{}, unfinished: map[string]likeness{},
+		operation: make(chan struct{}, 1),
 	}
 	if c.timeout <= 0 {
 		c.timeout = defaultTimeout

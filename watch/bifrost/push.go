@@ -45,7 +45,8 @@ const (
 // Push writes the values that have changed and reads them back. doc is the
 // rendered document, in which the targets stand: it tells what they belong to.
 // There is one outcome for each target, in their order. When ctx ends, what is
-// not done is Failed.
+// not done is Failed; without an end, a Bifrost that does not answer takes the
+// deadline of a call for each object.
 //
 // An object of the API is read twice before it is written: where the two
 // readings differ somebody else is editing it, and the targets in it are Failed.
@@ -78,8 +79,16 @@ type job struct {
 }
 
 func (c *Client) run(ctx context.Context, doc *walker.Document, targets []Target, m mode) []Outcome {
-	c.operation.Lock()
-	defer c.operation.Unlock()
+	select {
+	case c.operation <- struct{}{}:
+		defer func() { <-c.operation }()
+	case <-ctx.Done():
+		all := make([]Outcome, len(targets))
+		for i, t := range targets {
+			all[i] = (&fault{state: Failed, reason: "stopped before bifrost was asked"}).outcome(t.Path)
+		}
+		return all
+	}
 	j := &job{session: c.session(doc), mode: m, outcomes: make([]Outcome, len(targets)), pluginConfigs: pluginConfigs(doc)}
 	if len(targets) == 0 {
 		return j.outcomes

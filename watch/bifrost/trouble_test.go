@@ -229,7 +229,7 @@ func TestHangs(t *testing.T) {
 			cancel()
 			got = c.Push(ctx, doc, targets(t, doc, livePaths...))
 			wantStates(t, got, bifrost.Failed)
-			if len(got) != len(livePaths) || !strings.Contains(got[0].Reason, "stopped before") {
+			if len(got) != len(livePaths) || !strings.Contains(got[0].Reason, "stopped before ") {
 				t.Errorf("stopped, it says %v", got)
 			}
 		})
@@ -431,4 +431,28 @@ func TestReconnectFails(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestOneAfterTheOther has a push wait for an earlier one, and not longer than
+// it may.
+func TestOneAfterTheOther(t *testing.T) {
+	s, u := started(t, "1.5.0-prerelease7", func(u *bifrosttest.Upstream) *walker.Document { return first.render(t, u) })
+	entered, leave := make(chan struct{}), make(chan struct{})
+	s.OnCall(func(r *http.Request) int {
+		if r.Method == http.MethodPut {
+			close(entered)
+			<-leave
+		}
+		return 0
+	})
+	doc := second.render(t, u)
+	c := client(t, s.URL, func(o *bifrost.Options) { o.Auth = basic(first.password) })
+	done := make(chan []bifrost.Outcome)
+	go func() { done <- c.Push(t.Context(), doc, targets(t, doc, keyPath)) }()
+	<-entered
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	wantStates(t, c.Verify(ctx, doc, targets(t, doc, livePaths...)), bifrost.Failed)
+	close(leave)
+	wantStates(t, <-done, bifrost.Verified)
 }
