@@ -176,6 +176,16 @@ func (l *Loop) Rendering() *render.Rendering {
 	return l.good.rendering
 }
 
+// Source is what the values in force come from, and nil where there is none.
+func (l *Loop) Source() sources.Source {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.good.job == nil {
+		return nil
+	}
+	return l.good.job.Source
+}
+
 // Restarted tells that Bifrost was started anew, with what is published: all
 // values are handed over again, since its database may hold older ones.
 func (l *Loop) Restarted() { l.ask(func(a *asked) { a.restarted = true }) }

@@ -36,6 +36,7 @@ type daemon struct {
 	applyTimeout time.Duration
 
 	listening listenFlags
+	cluster   clusterFlags
 	bifrost   apiFlags
 
 	log     *slog.Logger
@@ -44,7 +45,8 @@ type daemon struct {
 	record  *watch.Record
 	loop    *watch.Loop
 	files   *watch.Files
-	noted   *render.Plan // its remarks were logged
+	noted   *render.Plan  // its remarks were logged
+	flushed chan struct{} // somebody asked us for a flush
 }
 
 // maxWait bounds the wait for quiet.
@@ -62,6 +64,7 @@ func (d *daemon) loopFlags(cmd *cobra.Command) {
 	f.DurationVar(&d.applyTimeout, "apply-timeout", time.Minute, "how long handing new values over may take")
 	d.bifrost.flags(cmd)
 	d.listening.flags(cmd)
+	d.cluster.flags(cmd)
 }
 
 func (d *daemon) checkLoopFlags() error {
@@ -83,7 +86,7 @@ func (d *daemon) checkLoopFlags() error {
 	case d.apply == "api" && d.mode == string(render.EnvMode):
 		return usageError("--apply api does not go with --mode env: it would write the values over the references in Bifrost's database", "use --apply auto, or --mode inline")
 	}
-	return nil
+	return d.cluster.check()
 }
 
 // begins makes the logger, and what else does not depend on the command.
@@ -106,6 +109,7 @@ func (d *daemon) begin() {
 	d.metrics = metrics.New(versionName())
 	d.record = &watch.Record{Path: watch.RecordPath(d.out), AcceptKey: d.newKey}
 	d.files = watch.NewFiles(func() { d.loop.FileChanged() }, d.log)
+	d.flushed = make(chan struct{}, 1)
 }
 
 // options are those of the loop that both commands share.
@@ -162,7 +166,7 @@ func (d *daemon) serve(ctx context.Context, watcher control.Watcher) (wait func(
 		return nil, err
 	}
 	if wanted {
-		server, err := control.Open(watcher, opts)
+		server, err := control.Open(&clustered{watcher, d.spread}, opts)
 		if err != nil {
 			return nil, err
 		}

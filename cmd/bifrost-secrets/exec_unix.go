@@ -178,6 +178,11 @@ func (j *execJob) run(outer context.Context, args []string) error {
 		}
 		return err
 	}
+	leave, err := j.joinCluster(ctx)
+	if err != nil {
+		return err
+	}
+	defer leave()
 	beside.Go(func() {
 		j.loop.Run(ctx)
 	})
@@ -246,6 +251,7 @@ func (j *execJob) hangups() (stop func()) {
 		defer close(done)
 		for range got {
 			j.manager.reload()
+			j.spread()
 			j.loop.Trigger(watch.Signal)
 		}
 	}()

@@ -82,6 +82,11 @@ func (j *watchJob) run(outer context.Context) error {
 		}
 		return err
 	}
+	leave, err := j.joinCluster(ctx)
+	if err != nil {
+		return err
+	}
+	defer leave()
 	j.manager.ready()
 	var beside sync.WaitGroup
 	if client != nil {
@@ -122,6 +127,7 @@ func (j *watchJob) signals(end func()) (stop func()) {
 				continue
 			}
 			j.manager.reload()
+			j.spread()
 			j.loop.Trigger(watch.Signal)
 		}
 	}()
