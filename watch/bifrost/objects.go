@@ -274,6 +274,7 @@ func (j *job) mcpRecord(name string) record {
 			}
 			f := j.put(ctx, http.MethodPost, path+"/reconnect", nil)
 			if f != nil && f.state != RestartRequired {
+				f.busy = false // the headers are in already
 				f.reason = what + " has the new headers and could not connect with them: " + f.reason
 				f.hint = "does the mcp server take the new value? it is tried again"
 			}

@@ -214,7 +214,13 @@ func (j *job) settleFrom(ctx context.Context, r record, before any, places []pla
 	if len(wanted) == 0 {
 		return
 	}
+	// Writes of two objects side by side can fail each other in Bifrost's
+	// database: seen with 1.4.19, as a status 500.
+	const tries = 3
 	now, f := j.write(ctx, r, before, wanted, had)
+	for n := 1; f != nil && f.busy && n < tries; n++ {
+		now, f = j.write(ctx, r, before, wanted, had)
+	}
 	if f != nil {
 		j.fail(wanted, f)
 		return

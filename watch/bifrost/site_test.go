@@ -173,6 +173,13 @@ func newReal(t *testing.T) *real {
 			_ = r.cmd.Process.Kill()
 			<-r.ended
 		}
+		if text, err := os.ReadFile(filepath.Join(r.home, "printed")); err == nil && t.Failed() {
+			for line := range strings.Lines(string(text)) {
+				if strings.Contains(line, `"level":"error"`) || strings.Contains(line, `"level":"warn"`) {
+					t.Logf("Bifrost said: %s", line)
+				}
+			}
+		}
 	})
 	return r
 }

@@ -456,3 +456,18 @@ func TestOneAfterTheOther(t *testing.T) {
 	close(leave)
 	wantStates(t, <-done, bifrost.Verified)
 }
+
+// TestBusy has Bifrost's database fail the first two writes.
+func TestBusy(t *testing.T) {
+	s, u := started(t, "1.4.19", func(u *bifrosttest.Upstream) *walker.Document { return first.render(t, u) })
+	var puts atomic.Int32
+	s.OnCall(func(r *http.Request) int {
+		if r.Method == http.MethodPut && puts.Add(1) < 3 {
+			return http.StatusInternalServerError
+		}
+		return 0
+	})
+	doc := second.render(t, u)
+	c := client(t, s.URL, func(o *bifrost.Options) { o.Auth = basic(first.password) })
+	wantStates(t, c.Push(t.Context(), doc, targets(t, doc, keyPath)), bifrost.Verified)
+}
