@@ -130,7 +130,7 @@ func New(o Options) (*Client, error) {
 		}
 	}
 	if c.http == nil || dial != nil {
-		c.http = &http.Client{Transport: &http.Transport{DialContext: dial, MaxIdleConnsPerHost: c.concurrency, IdleConnTimeout: time.Minute}}
+		c.http = &http.Client{Transport: &http.Transport{DialContext: dial, MaxIdleConnsPerHost: c.concurrency, IdleConnTimeout: time.Second}} // an open connection can hold up a Bifrost that is to stop
 	}
 	own := *c.http
 	own.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
