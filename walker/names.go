@@ -21,12 +21,26 @@ var nameRules = sync.OnceValue(func() map[string]nameRule {
 			regexp.MustCompile(`^(?:[A-Za-z0-9/_+=.@-]{1,512}|arn:aws[a-z-]*:secretsmanager:[a-z0-9-]+:[0-9]{12}:secret:[A-Za-z0-9/_+=.@-]{1,519})$`),
 			"1 to 512 of A-Z a-z 0-9 / _ + = . @ -, or the ARN of a secret",
 		},
+		// Of each part between slashes: one character, two, or more; neither one nor
+		// two dots, and no space at an end.
+		"hashicorp-vault": {
+			regexp.MustCompile("^" + vaultPart + "(?:/" + vaultPart + ")*$"),
+			"parts between single slashes, neither . nor .., of printable characters without # ? * \\",
+		},
 		"file": {
 			regexp.MustCompile(`^[^\x00]+$`),
 			"a file below the directory, or a member of the JSON file",
 		},
 	}
 })
+
+// vaultPart is a part of a path in Vault; vaultChar and vaultNoDot are a
+// character of one, and one that is no dot.
+const (
+	vaultChar  = `[^\pC\pZ#?*\\/]`
+	vaultNoDot = `[^\pC\pZ#?*\\/.]`
+	vaultPart  = `(?:` + vaultNoDot + `|` + vaultNoDot + vaultChar + `|\.` + vaultNoDot + `|` + vaultChar + `(?: |` + vaultChar + `)+` + vaultChar + `)`
+)
 
 // CheckName reports, as a *ReferenceError, why a backend cannot have a secret of
 // that name. backend is a vault_store.type; a type without a rule allows any.
@@ -39,6 +53,8 @@ func CheckName(backend, name string) error {
 	switch {
 	case strings.HasPrefix(name, "arn:"):
 		what = "is not the ARN of a secret in " + backend
+	case backend == "hashicorp-vault":
+		what = "is none that " + backend + " can have"
 	case len(name) > 512:
 		what = fmt.Sprintf("is longer than %s allows (%d characters)", backend, len(name))
 	}

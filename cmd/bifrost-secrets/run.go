@@ -16,6 +16,7 @@ import (
 	"bifrost-secrets/sources"
 	"bifrost-secrets/sources/awssecrets"
 	"bifrost-secrets/sources/file"
+	"bifrost-secrets/sources/hashivault"
 	"bifrost-secrets/walker"
 
 	"github.com/spf13/cobra"
@@ -30,7 +31,7 @@ const (
 )
 
 // backends are the sources that this program is built with.
-var backends = []sources.Backend{file.Backend, awssecrets.Backend}
+var backends = []sources.Backend{file.Backend, awssecrets.Backend, hashivault.Backend}
 
 // program is one run: where it reads and writes, and what every command takes.
 type program struct {
@@ -45,7 +46,8 @@ type program struct {
 }
 
 // run is the program as a function: tests call it as the shell would. env is
-// the environment as NAME=value; the AWS SDK reads the process's own beside it.
+// the environment as NAME=value; the clients of AWS and Vault read the process's
+// own beside it.
 func run(args []string, stdin io.Reader, stdout, stderr io.Writer, env []string) int {
 	harden()
 	p := &program{stdin: stdin, stdout: stdout, env: map[string]string{}}
@@ -76,7 +78,7 @@ func (p *program) root() *cobra.Command {
 		Use:   "bifrost-secrets",
 		Short: "Secret management for every Bifrost",
 		Long: `bifrost-secrets finds every field of a Bifrost config.json that bears a secret, fetches
-each distinct secret once (AWS Secrets Manager, files) and writes the config with the values in place.`,
+each distinct secret once (AWS Secrets Manager, HashiCorp Vault, files) and writes the config with the values in place.`,
 		Example: `  bifrost-secrets render --config config.json --out /app/data/config.json
   bifrost-secrets explain --config config.json`,
 		SilenceErrors: true,

@@ -15,7 +15,7 @@ import (
 
 // What every fake has.
 const (
-	Root     = "hvs.root" // a token that may do everything and does not end
+	Root     = "root-token" // a token that may do everything and does not end
 	RoleID   = "role-0001"
 	SecretID = "secret-id-0001"
 	PodRole  = "gateway"       // of auth/kubernetes and auth/clusters/eu
