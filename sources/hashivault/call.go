@@ -44,6 +44,7 @@ type operation struct {
 type lookups struct {
 	mu    sync.Mutex
 	bad   map[*session]bool
+	made  *session       // within the operation
 	fault *sources.Error // of a login, which is tried once; guarded by source.signing
 }
 
@@ -119,8 +120,9 @@ func (o *operation) doubt(client *api.Client, sess *session) bool {
 	if bad = sess.over.Load(); !bad {
 		_, err := client.Auth().Token().LookupSelfWithContext(o.ctx)
 		_, text, status := reply(err)
-		// One that may not even look at itself is replaced if it is ours to make.
-		bad = isBadToken(text) || status == 403 && o.login.method != nil
+		// One that may not even look at itself is replaced if it is ours to make,
+		// and was not just made.
+		bad = isBadToken(text) || status == 403 && o.login.method != nil && sess != o.lookups.made
 	}
 	if bad {
 		sess.end()

@@ -82,6 +82,7 @@ func TestFakeConformanceWithToken(t *testing.T) {
 	s.Start = func(t *testing.T, o sources.Options) *sourcetest.Backend {
 		f := vaulttest.StartFake(t)
 		f.CASRequired()
+		f.Vault()
 		return onFake(f, opener(t, settings("address", f.URL, "token", f.Token(time.Hour, true, 0)), o))
 	}
 	sourcetest.Run(t, s)

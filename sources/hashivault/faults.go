@@ -22,10 +22,15 @@ func reply(err error) (answer *api.ResponseError, text string, status int) {
 	return answer, strings.ToLower(strings.Join(answer.Errors, "\n")), answer.StatusCode
 }
 
-// isBadToken reports whether an answer is about the token as such. Vault and
-// OpenBao, old and new, have several words for it.
+// isBadToken reports whether a 403 to a request that every token may make is
+// about the token as such. Vault has words for that; OpenBao, and Vault of old,
+// leave out the list that comes with a denial by policy.
 func isBadToken(text string) bool {
-	for _, words := range []string{"bad token", "invalid token", "missing client token", "token not found", "token is expired"} {
+	return strings.TrimSpace(text) == "permission denied" || saysBadToken(text)
+}
+
+func saysBadToken(text string) bool {
+	for _, words := range []string{"bad token", "invalid token", "missing client token"} {
 		if strings.Contains(text, words) {
 			return true
 		}
@@ -61,11 +66,11 @@ func (o *operation) fault(path, name string, err error) *sources.Error {
 	case status == 0 || status >= 300 && status < 400:
 		e = o.unreachable(cause(err, o.timeout))
 		e.Name = name
-	case isBadToken(text):
+	case saysBadToken(text) || status == 401:
 		e.Kind, e.Message, e.Hint = sources.NoLogin, "vault does not accept "+o.login.what, o.login.hint
-	case status == 401 || status == 403 && strings.Contains(text, "namespace"):
-		e.Kind, e.Message = sources.NoLogin, "vault did not let us in"+o.inNamespace()
-		e.Hint = "check namespace in vault_store.hashicorp, and that the token belongs to it"
+	case noNamespace(text):
+		e = o.wrongNamespace(e.Code)
+		e.Name = name
 	case status == 403:
 		e.Kind, e.Message = sources.Denied, fmt.Sprintf("%s may not be %s", what, o.deed.done)
 		e.Hint = fmt.Sprintf("allow %s on %s in a policy of the token", o.deed.capability, o.policyPath(path))
@@ -88,13 +93,22 @@ func (o *operation) fault(path, name string, err error) *sources.Error {
 		e.Hint = "check the name, the owner, and the settings of the mount: vault read " + o.mount + "/config"
 	case strings.Contains(text, "sealed"):
 		e.Kind, e.Message, e.Hint = sources.Unreachable, "the vault is sealed", "unseal it: vault operator unseal"
-	case status == 472 || status == 473 || strings.Contains(text, "standby"):
+	case status == 472 || status == 473 || strings.Contains(text, "standby") || strings.Contains(text, "not active"):
 		e.Kind, e.Message, e.Hint = sources.Unreachable, "the vault that answers is a standby, without one that is active", "see vault operator members, or set address to the active one"
 	default:
 		e.Kind, e.Message = sources.Unreachable, fmt.Sprintf("%s was not %s: the vault failed", what, o.deed.given)
 		e.Hint = "see the vault's log, and what stands between: " + o.host()
 	}
 	return e
+}
+
+func noNamespace(text string) bool { return strings.Contains(text, "namespace not found") }
+
+func (o *operation) wrongNamespace(code string) *sources.Error {
+	return &sources.Error{
+		Kind: sources.NoLogin, Code: code, Message: "there is no namespace " + o.namespace + " in this vault",
+		Hint: "check namespace in vault_store.hashicorp (or VAULT_NAMESPACE), which begins at the root",
+	}
 }
 
 func (o *operation) inNamespace() string {
@@ -136,6 +150,8 @@ func (o *operation) loginFault(err error) *sources.Error {
 	switch {
 	case o.ctx.Err() != nil:
 		return o.late()
+	case noNamespace(text):
+		return o.wrongNamespace(fmt.Sprintf("http %d", status))
 	case status == 400 && !strings.Contains(text, "http request to an https") || status == 401 || status == 403 || status == 404:
 		return &sources.Error{
 			Kind: sources.NoLogin, Code: fmt.Sprintf("http %d", status),

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"maps"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -41,15 +42,41 @@ type opened struct {
 	log *lockedBuffer
 }
 
+// lockedBuffer is a log that can be waited for.
 type lockedBuffer struct {
-	mu sync.Mutex
-	b  bytes.Buffer
+	mu    sync.Mutex
+	b     bytes.Buffer
+	grown chan struct{} // closed and made anew with each line
 }
 
 func (l *lockedBuffer) Write(p []byte) (int, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	if l.grown != nil {
+		close(l.grown)
+	}
+	l.grown = make(chan struct{})
 	return l.b.Write(p)
+}
+
+// await waits until the log has a text.
+func (l *lockedBuffer) await(t testing.TB, text string) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), testLimit)
+	defer cancel()
+	for {
+		l.mu.Lock()
+		found, grown := strings.Contains(l.b.String(), text), l.grown
+		l.mu.Unlock()
+		if found {
+			return
+		}
+		select {
+		case <-grown:
+		case <-ctx.Done():
+			t.Fatalf("the log never had %q:\n%s", text, l)
+		}
+	}
 }
 
 func (l *lockedBuffer) String() string {
@@ -78,7 +105,7 @@ func options(env map[string]string, log *lockedBuffer) sources.Options {
 // open makes a source that does not wait between attempts.
 func open(t testing.TB, set sources.Settings, env map[string]string, change ...func(*sources.Options)) opened {
 	t.Helper()
-	log := new(lockedBuffer)
+	log := &lockedBuffer{grown: make(chan struct{})}
 	opts := options(env, log)
 	for _, c := range change {
 		c(&opts)

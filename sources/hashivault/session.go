@@ -64,6 +64,9 @@ func (o *operation) prepare() (fault *sources.Error) {
 		if sess, fault = o.newSession(client); fault != nil {
 			return fault
 		}
+		o.lookups.mu.Lock()
+		o.lookups.made = sess
+		o.lookups.mu.Unlock()
 		s.mu.Lock()
 		s.session = sess
 		s.mu.Unlock()
@@ -147,6 +150,8 @@ func (o *operation) look(client *api.Client) (*engine, *sources.Error) {
 	switch {
 	case status == 403 && !isBadToken(text) || err == nil && known == nil:
 		return &engine{version: 2, unsure: true}, nil
+	case status == 403:
+		return nil, o.loginFault(err)
 	case err != nil:
 		return nil, o.fault("sys/internal/ui/mounts/"+o.mount, "", err)
 	}

@@ -96,7 +96,7 @@ func (f *Fake) login(r *http.Request, method string) answer {
 			return denied
 		}
 	default:
-		return denied
+		return fail(403, "permission denied") // no such method
 	}
 	f.logins++
 	t := f.make(f.ttl, true, 0)

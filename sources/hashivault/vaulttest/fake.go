@@ -45,6 +45,7 @@ type Fake struct {
 	released chan struct{} // closed when hanging requests may end
 	mounts   map[string]*mount
 	tokens   map[string]*token
+	unknown  answer              // to a token that is not known
 	policy   map[string][]string // what a token of a login may do; nil is everything
 	denied   map[string][]string
 	preflight,
@@ -66,7 +67,7 @@ type Fake struct {
 func StartFake(t testing.TB) *Fake {
 	f := &Fake{
 		mounts: map[string]*mount{}, tokens: map[string]*token{}, denied: map[string][]string{},
-		ttl: time.Hour, expire: -1, now: time.Now, released: make(chan struct{}), renewals: make(chan string, 100),
+		ttl: time.Hour, expire: -1, now: time.Now, unknown: baoUnknown, released: make(chan struct{}), renewals: make(chan string, 100),
 	}
 	for _, namespace := range []string{"", "team-a/"} {
 		f.mounts[namespace+"secret"] = &mount{version: 2, keys: map[string]*key{}}
@@ -83,6 +84,13 @@ func StartFake(t testing.TB) *Fake {
 		f.Server.Close()
 	})
 	return f
+}
+
+// Vault makes the fake speak of tokens as HashiCorp Vault does, and not as OpenBao.
+func (f *Fake) Vault() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.unknown = vaultUnknown
 }
 
 // Set makes the fake misbehave, or behave again.
@@ -112,7 +120,9 @@ func fail(status int, errors ...string) answer { return answer{status: status, e
 
 var (
 	denied = fail(403, "1 error occurred:\n\t* permission denied\n\n")
-	badTok = fail(403, "2 errors occurred:\n\t* permission denied\n\t* invalid token\n\n")
+	// What is said of a token that is not known.
+	baoUnknown   = fail(403, "permission denied")
+	vaultUnknown = fail(403, "2 errors occurred:\n\t* permission denied\n\t* invalid token\n\n")
 )
 
 func (f *Fake) serve(w http.ResponseWriter, r *http.Request) {
@@ -201,26 +211,27 @@ func (f *Fake) answer(r *http.Request, path string) answer {
 		return fail(500, "local node not active but active cluster node not found")
 	case f.faults.TooLarge && (r.Method == http.MethodPut || r.Method == http.MethodPost):
 		return fail(413, "http: request body too large")
-	case strings.HasPrefix(path, "auth/") && strings.HasSuffix(path, "/login"):
-		return f.login(r, strings.TrimSuffix(strings.TrimPrefix(path, "auth/"), "/login"))
-	}
-	text := r.Header.Get("X-Vault-Token")
-	if text == "" {
-		return fail(400, "missing client token")
-	}
-	tok := f.tokens[text]
-	if tok == nil || tok.ended(f.now()) {
-		return badTok
-	}
-	if strings.HasPrefix(path, "auth/token/") {
-		return f.token(text, tok, strings.TrimPrefix(path, "auth/token/"))
 	}
 	namespace := strings.Trim(r.Header.Get("X-Vault-Namespace"), "/")
 	if namespace != "" {
 		namespace += "/"
 	}
-	if namespace != tok.namespace && tok.namespace != "" || f.mounts[namespace+"secret"] == nil {
-		return denied
+	if f.mounts[namespace+"secret"] == nil {
+		return fail(404, "namespace not found")
+	}
+	if method, ok := strings.CutPrefix(path, "auth/"); ok && strings.HasSuffix(path, "/login") {
+		return f.login(r, strings.TrimSuffix(method, "/login"))
+	}
+	text := r.Header.Get("X-Vault-Token")
+	tok := f.tokens[text]
+	if tok == nil || tok.ended(f.now()) {
+		return f.unknown
+	}
+	if strings.HasPrefix(path, "auth/token/") {
+		return f.token(text, tok, strings.TrimPrefix(path, "auth/token/"))
+	}
+	if namespace != tok.namespace && tok.namespace != "" {
+		return f.unknown
 	}
 	if rest, ok := strings.CutPrefix(path, "sys/internal/ui/mounts/"); ok {
 		return f.mountInfo(namespace, rest)
@@ -231,7 +242,7 @@ func (f *Fake) answer(r *http.Request, path string) answer {
 		}
 		f.expire = -1
 		if f.tokens[text].revoked {
-			return badTok
+			return f.unknown
 		}
 	}
 	f.expire = max(f.expire-1, -1)
