@@ -13,6 +13,8 @@ import (
 	"testing"
 	"time"
 
+	"bifrost-secrets/sources/hashivault/vaulttest"
+
 	"github.com/rogpeppe/go-internal/testscript"
 	"go.uber.org/goleak"
 )
@@ -78,6 +80,7 @@ func scripts(dir string, setup func(*testscript.Env) error) testscript.Params {
 			"touch": doTouch, "is": doIs,
 			"age-key": doAgeKey, "age-encrypt": doAgeEncrypt,
 			"fake": doFake, "secret": doSecret, "fault": doFault, "mark": doMark, "requests": doRequests, "called": doCalled, "terminate": doTerminate,
+			"vault":       doVault,
 			"moto-secret": doMotoSecret, "count": doCount, "counted": doCounted,
 		},
 		Condition: func(cond string) (bool, error) {
@@ -110,6 +113,7 @@ type story struct {
 	age   *ageIdentity
 	fake  *fakeAWS
 	moto  *motoAWS
+	vault *vaulttest.Fake
 	began int // moto's requests at `count`
 }
 

@@ -48,7 +48,7 @@ func subject(name string) string {
 	if name == "" {
 		return "the list of secrets"
 	}
-	return fmt.Sprintf("%q", shorten(name))
+	return fmt.Sprintf("secret %q", shorten(name))
 }
 
 // fault makes the error for a request to a path, about a secret or none.

@@ -69,7 +69,7 @@ func (o *operation) read(name string) (sources.Result, *sources.Error) {
 	switch deleted, _ := about["deletion_time"].(string); {
 	case about["destroyed"] == true:
 		return none, &sources.Error{
-			Kind: sources.Disabled, Name: name, Message: fmt.Sprintf("%q has no value: version %s is destroyed", shorten(name), version),
+			Kind: sources.Disabled, Name: name, Message: fmt.Sprintf("%s has no value: version %s is destroyed", subject(name), version),
 			Hint: "store a new version of it",
 		}
 	case !there && deleted != "":
@@ -91,7 +91,7 @@ func (s *source) version() int {
 
 func (o *operation) deleted(name, version string) *sources.Error {
 	return &sources.Error{
-		Kind: sources.Disabled, Name: name, Message: fmt.Sprintf("%q is deleted: version %s can be brought back", shorten(name), version),
+		Kind: sources.Disabled, Name: name, Message: fmt.Sprintf("%s is deleted: version %s can be brought back", subject(name), version),
 		Hint: "bring it back: " + o.undelete(name, version),
 	}
 }
@@ -106,7 +106,7 @@ func (o *operation) result(name string, document map[string]any, version string)
 		document = map[string]any{}
 	}
 	unusable := func(what, hint string) (sources.Result, *sources.Error) {
-		return sources.Result{}, &sources.Error{Kind: sources.Unusable, Name: name, Message: fmt.Sprintf("%q %s", shorten(name), what), Hint: hint}
+		return sources.Result{}, &sources.Error{Kind: sources.Unusable, Name: name, Message: subject(name) + " " + what, Hint: hint}
 	}
 	whole := encode(document)
 	if len(whole) > sources.MaxValue {

@@ -270,7 +270,7 @@ func (s *store) Delete(ctx context.Context, name, owner string, o sources.Delete
 }
 
 func (o *operation) refusal(name, what, hint string) *sources.Error {
-	return &sources.Error{Kind: sources.Refused, Name: name, Message: fmt.Sprintf("%q %s", shorten(name), what), Hint: hint}
+	return &sources.Error{Kind: sources.Refused, Name: name, Message: subject(name) + " " + what, Hint: hint}
 }
 
 func (o *operation) foreign(name, owner string) *sources.Error {
@@ -282,7 +282,7 @@ func (o *operation) foreign(name, owner string) *sources.Error {
 
 func (p *put) conflict(what string) *sources.Error {
 	return &sources.Error{
-		Kind: sources.Conflict, Name: p.w.Name, Message: fmt.Sprintf("%q %s", shorten(p.w.Name), what),
+		Kind: sources.Conflict, Name: p.w.Name, Message: subject(p.w.Name) + " " + what,
 		Hint: "run again, which begins with what is there now; if nobody else writes there, delete it: vault kv metadata delete -mount=" + p.mount + " " + p.w.Name,
 	}
 }

@@ -44,10 +44,10 @@ func (f *Fake) make(ttl time.Duration, renewable bool, longest time.Duration) *t
 	f.made++
 	t := &token{text: fmt.Sprintf("hvs.token-%04d", f.made), ttl: ttl, renewable: renewable}
 	if ttl > 0 {
-		t.ends = f.now().Add(ttl)
+		t.ends = time.Now().Add(ttl)
 	}
 	if longest > 0 {
-		t.last = f.now().Add(longest)
+		t.last = time.Now().Add(longest)
 	}
 	f.tokens[t.text] = t
 	return t
@@ -103,7 +103,7 @@ func (f *Fake) login(r *http.Request, method string) answer {
 	if t.namespace = strings.Trim(r.Header.Get("X-Vault-Namespace"), "/"); t.namespace != "" {
 		t.namespace += "/"
 	}
-	return answer{status: 200, auth: t.auth(f.now())}
+	return answer{status: 200, auth: t.auth(time.Now())}
 }
 
 func (t *token) auth(now time.Time) map[string]any {
@@ -122,16 +122,16 @@ func (f *Fake) token(text string, t *token, what string) answer {
 	case what == "lookup-self" && f.selfDenied && text != Root, what == "renew-self" && !t.renewable:
 		return denied
 	case what == "lookup-self":
-		return answer{status: 200, data: map[string]any{"id": text, "renewable": t.renewable, "ttl": t.left(f.now()), "policies": []string{"default"}}}
+		return answer{status: 200, data: map[string]any{"id": text, "renewable": t.renewable, "ttl": t.left(time.Now()), "policies": []string{"default"}}}
 	case what == "renew-self":
-		if t.ends = f.now().Add(t.ttl); !t.last.IsZero() && t.ends.After(t.last) {
+		if t.ends = time.Now().Add(t.ttl); !t.last.IsZero() && t.ends.After(t.last) {
 			t.ends = t.last
 		}
 		select {
 		case f.renewals <- text:
 		default:
 		}
-		return answer{status: 200, auth: t.auth(f.now())}
+		return answer{status: 200, auth: t.auth(time.Now())}
 	case what == "revoke-self":
 		t.revoked = true
 		return answer{status: 204}

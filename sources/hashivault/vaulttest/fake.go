@@ -54,8 +54,7 @@ type Fake struct {
 	useOnce  bool          // the secret id is good for one login
 	expire   int           // answers until the present tokens are refused; -1 is never
 	made     int           // tokens
-	now      func() time.Time
-	paths    []string // of all requests
+	paths    []string      // of all requests
 	total    int
 	running  int
 	most     int
@@ -65,9 +64,16 @@ type Fake struct {
 
 // StartFake starts a server, which is stopped at the end of the test.
 func StartFake(t testing.TB) *Fake {
+	f := NewFake()
+	t.Cleanup(f.Stop)
+	return f
+}
+
+// NewFake starts a server.
+func NewFake() *Fake {
 	f := &Fake{
 		mounts: map[string]*mount{}, tokens: map[string]*token{}, denied: map[string][]string{},
-		ttl: time.Hour, expire: -1, now: time.Now, unknown: baoUnknown, released: make(chan struct{}), renewals: make(chan string, 100),
+		ttl: time.Hour, expire: -1, unknown: baoUnknown, released: make(chan struct{}), renewals: make(chan string, 100),
 	}
 	for _, namespace := range []string{"", "team-a/"} {
 		f.mounts[namespace+"secret"] = &mount{version: 2, keys: map[string]*key{}}
@@ -76,14 +82,18 @@ func StartFake(t testing.TB) *Fake {
 		f.mounts[namespace+"pki"] = &mount{kind: "pki"}
 	}
 	f.tokens[Root] = &token{}
-	f.Server = httptest.NewUnstartedServer(http.HandlerFunc(f.serve))
-	f.Server.Start()
-	t.Cleanup(func() {
-		f.Release()
-		f.Server.CloseClientConnections()
-		f.Server.Close()
-	})
+	f.Server = httptest.NewServer(http.HandlerFunc(f.serve))
 	return f
+}
+
+// Stop ends the server and every request that hangs.
+func (f *Fake) Stop() {
+	f.mu.Lock()
+	close(f.released)
+	f.released = make(chan struct{})
+	f.mu.Unlock()
+	f.CloseClientConnections()
+	f.Close()
 }
 
 // Vault makes the fake speak of tokens as HashiCorp Vault does, and not as OpenBao.
@@ -98,14 +108,6 @@ func (f *Fake) Set(faults Faults) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.faults = faults
-}
-
-// Release answers the requests that hang.
-func (f *Fake) Release() {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	close(f.released)
-	f.released = make(chan struct{})
 }
 
 // answer is what a handler gives.
@@ -224,7 +226,7 @@ func (f *Fake) answer(r *http.Request, path string) answer {
 	}
 	text := r.Header.Get("X-Vault-Token")
 	tok := f.tokens[text]
-	if tok == nil || tok.ended(f.now()) {
+	if tok == nil || tok.ended(time.Now()) {
 		return f.unknown
 	}
 	if strings.HasPrefix(path, "auth/token/") {
@@ -255,13 +257,6 @@ func (f *Fake) Expire(after int) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.expire = after
-}
-
-// Clock sets what the fake takes for the time.
-func (f *Fake) Clock(now func() time.Time) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	f.now = now
 }
 
 // Requests is the number of requests for secrets and what is known of them, and

@@ -87,15 +87,15 @@ func (f *Fake) kv(r *http.Request, namespace, path string, t *token) answer {
 	case list && (m.version == 1 || what == "metadata"):
 		return m.list(name)
 	case m.version == 1:
-		return m.old(capability, name, in, f.now())
+		return m.old(capability, name, in, time.Now())
 	case what == "data" && capability == "read":
-		return m.read(name, f.now())
+		return m.read(name, time.Now())
 	case what == "data" && (capability == "create" || capability == "update"):
-		return m.write(name, in, f.now())
+		return m.write(name, in, time.Now())
 	case what == "metadata":
 		return m.metadata(capability, name, in)
 	case what == "delete" && capability == "update":
-		return m.delete(name, in, f.now())
+		return m.delete(name, in, time.Now())
 	}
 	return fail(405, "unsupported operation")
 }

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"strings"
+	"time"
 )
 
 // Put stores a text as a person does: `vault kv put secret/NAME value=TEXT`.
@@ -29,7 +30,7 @@ func (f *Fake) PutDocument(mount, name, document string) {
 		k = &key{}
 		m.keys[name] = k
 	}
-	k.versions = append(k.versions, &version{document: []byte(document), created: f.now()})
+	k.versions = append(k.versions, &version{document: []byte(document), created: time.Now()})
 }
 
 // Change does something to the newest version of a secret in the mount secret:
@@ -41,7 +42,7 @@ func (f *Fake) Change(name, what string) {
 	v := k.versions[len(k.versions)-1]
 	switch what {
 	case "delete":
-		v.deleted = f.now()
+		v.deleted = time.Now()
 	case "destroy":
 		v.destroyed = true
 	}
