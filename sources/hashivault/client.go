@@ -44,6 +44,8 @@ func (s *source) newClient() (*api.Client, func(), *sources.Error) {
 	transport := cfg.HttpClient.Transport.(*http.Transport)
 	transport.MaxIdleConnsPerHost = atOnce
 	cfg.HttpClient.Transport = bounded{transport}
+	// VAULT_WRAP_TTL is for people: an answer that is wrapped has no value.
+	c.SetWrappingLookupFunc(func(string, string) string { return "" })
 	// The client has read the process's environment by itself; what counts is
 	// the settings and the environment that we were given.
 	c.SetToken("")
@@ -55,7 +57,7 @@ func (s *source) newClient() (*api.Client, func(), *sources.Error) {
 
 // The errors of the client are not shown, since they may quote a variable.
 var badEnvironment = badSettings("the environment of the vault client cannot be used",
-	"check VAULT_ADDR, VAULT_CACERT, VAULT_CAPATH, VAULT_CLIENT_CERT, VAULT_CLIENT_KEY, VAULT_SKIP_VERIFY, VAULT_PROXY_ADDR, VAULT_RATE_LIMIT and VAULT_MAX_RETRIES")
+	"check VAULT_ADDR, VAULT_CACERT, VAULT_CAPATH, VAULT_CLIENT_CERT, VAULT_CLIENT_KEY, VAULT_SKIP_VERIFY, VAULT_PROXY_ADDR, VAULT_RATE_LIMIT, VAULT_CLIENT_TIMEOUT and VAULT_MAX_RETRIES")
 
 // bounded refuses answers that are too large.
 type bounded struct{ *http.Transport }

@@ -24,6 +24,7 @@ type Server struct {
 	URL    string
 	Client *api.Client // with a token that may do everything
 	Bao    bool        // it is OpenBao, whose free edition has namespaces
+	Binary string      // its path, which is that of its command line too
 
 	made atomic.Int32
 }
@@ -91,7 +92,7 @@ func StartServer(t *testing.T) *Server {
 	client.ClearNamespace()
 	client.SetToken(Root)
 	t.Cleanup(cfg.HttpClient.CloseIdleConnections)
-	s := &Server{URL: cfg.Address, Client: client, Bao: strings.Contains(path, "bao")}
+	s := &Server{URL: cfg.Address, Client: client, Bao: strings.Contains(path, "bao"), Binary: path}
 	s.write(t, client, "sys/auth/approle", map[string]any{"type": "approle"})
 	return s
 }
@@ -136,8 +137,14 @@ func (s *Server) Role(t testing.TB, namespace, name, policy string, settings map
 	for key, value := range settings {
 		role[key] = value
 	}
+	s.Write(t, namespace, "auth/approle/role/"+name, role)
+	return s.Credentials(t, namespace, name)
+}
+
+// Credentials gives the role id of an AppRole and a new secret id.
+func (s *Server) Credentials(t testing.TB, namespace, name string) (roleID, secretID string) {
+	t.Helper()
 	path := "auth/approle/role/" + name
-	s.Write(t, namespace, path, role)
 	got, err := s.in(namespace).Logical().ReadWithContext(t.Context(), path+"/role-id")
 	if err != nil {
 		t.Fatal(err)
