@@ -64,7 +64,7 @@ func (o *operation) fault(path, name string, err error) *sources.Error {
 		e = o.late()
 		e.Name = name
 	case status == 0 || status >= 300 && status < 400:
-		e = o.unreachable(cause(err, o.timeout))
+		e = o.unreachable(o.cause(err))
 		e.Name = name
 	case saysBadToken(text) || status == 401:
 		e.Kind, e.Message, e.Hint = sources.NoLogin, "vault does not accept "+o.login.what, o.login.hint

@@ -33,6 +33,7 @@ type Faults struct {
 	HTML     bool // a proxy answers with a page
 	Lose     int  // so many writes are made and their answers lost
 	TooLarge bool
+	Latency  time.Duration // of each answer
 }
 
 // Fake is a running server. It has the mounts secret and team/kv of version 2 and
@@ -163,6 +164,14 @@ func (f *Fake) serve(w http.ResponseWriter, r *http.Request) {
 		w.WriteHeader(http.StatusOK)
 		_, _ = w.Write([]byte("<html>CANARY-7c1e</html>"))
 		return
+	}
+	if faults.Latency > 0 {
+		late := time.NewTimer(faults.Latency)
+		defer late.Stop()
+		select {
+		case <-late.C:
+		case <-released:
+		}
 	}
 	a := f.answer(r, path)
 	write := r.Method == http.MethodPut || r.Method == http.MethodPost
