@@ -44,6 +44,12 @@ func isMismatch(err error) bool {
 	return status == 400 && strings.Contains(text, "check-and-set parameter did not match")
 }
 
+// isUpgrading reports whether an engine is busy with becoming version 2, as a new
+// one is for a moment.
+func isUpgrading(text string) bool {
+	return strings.Contains(text, "upgrading from non-versioned to versioned")
+}
+
 func subject(name string) string {
 	if name == "" {
 		return "the list of secrets"
@@ -85,6 +91,9 @@ func (o *operation) fault(path, name string, err error) *sources.Error {
 	case status == 400 && strings.Contains(text, "http request to an https server"):
 		e = o.unreachable("it speaks tls, and the address is http", nil)
 		e.Name = name
+	case isUpgrading(text):
+		e.Kind, e.Message = sources.Unreachable, "the engine at "+o.mount+" is being upgraded to version 2"
+		e.Hint = "wait until it is done; no request is answered meanwhile"
 	case status == 405 || status == 400 && strings.Contains(text, "versioned"):
 		e.Kind, e.Message = sources.Disabled, fmt.Sprintf("%s was not %s: the engine at %s does not know the request", what, o.deed.given, o.mount)
 		e.Hint = "set mount_path in vault_store.hashicorp to a mount of the type kv"
@@ -132,10 +141,13 @@ func (o *operation) notFound(name string) *sources.Error {
 		Kind: sources.NotFound, Name: name, Message: fmt.Sprintf("there is no secret %q in vault", shorten(name)),
 		Hint: "it was looked for in the mount " + o.mount + o.inNamespace() + ": check the path, mount_path and namespace",
 	}
+	if rest, ok := strings.CutPrefix(name, o.mount+"/"); ok {
+		e.Hint = fmt.Sprintf("a path begins below the mount: write vault.%s", shorten(strings.TrimPrefix(rest, "data/")))
+	}
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	if o.engine != nil && o.engine.unsure {
-		e.Hint += ", since the token sees no secrets engine there"
+		e.Hint += "; the token sees no secrets engine there"
 	}
 	return e
 }

@@ -24,6 +24,7 @@ func TestFaults(t *testing.T) {
 		{vaulttest.Faults{Throttle: true}, sources.Throttled, "too many requests", "quota"},
 		{vaulttest.Faults{Sealed: true}, sources.Unreachable, "the vault is sealed", "vault operator unseal"},
 		{vaulttest.Faults{Standby: true}, sources.Unreachable, "standby", "active"},
+		{vaulttest.Faults{Upgrade: true}, sources.Unreachable, "is being upgraded to version 2", "wait"},
 		{vaulttest.Faults{Reset: -1}, sources.Unreachable, "the connection was closed within the answer", "check the network"},
 		{vaulttest.Faults{Garble: true}, sources.Unreachable, "no usable answer from 127.0.0.1:", "check the network"},
 		{vaulttest.Faults{HTML: true}, sources.Unreachable, "an answer that cannot be read", "check the network"},

@@ -75,6 +75,10 @@ func TestNoValue(t *testing.T) {
 	if e := wantKind(t, got["none"].Err, sources.NotFound); !strings.Contains(e.Hint, "the mount secret") {
 		t.Errorf("the hint is %q", e.Hint)
 	}
+	const full = "secret/data/a/b"
+	if e := wantKind(t, s.fetch(t, full)[full].Err, sources.NotFound); e.Hint != "a path begins below the mount: write vault.a/b" {
+		t.Errorf("the hint is %q", e.Hint)
+	}
 }
 
 // A fetch costs the login, one look at the mount, and one request a secret; the

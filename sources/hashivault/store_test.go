@@ -1,7 +1,10 @@
 package hashivault
 
 import (
+	"fmt"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 
 	"bifrost-secrets/sources"
@@ -137,6 +140,32 @@ func TestVersionOneIsOnlyRead(t *testing.T) {
 	}
 	wantKind(t, s.Delete(t.Context(), "a", owner, sources.DeleteOptions{Now: true}), sources.Refused)
 	wantValue(t, s.Fetch(t.Context(), []string{"a"})["a"], "v")
+}
+
+// Those who make a secret at once take the mark from nobody.
+func TestRacersKeepTheMark(t *testing.T) {
+	t.Parallel()
+	f := vaulttest.StartFake(t)
+	for n := range 20 {
+		name := fmt.Sprintf("key-%d", n)
+		var racing sync.WaitGroup
+		var won atomic.Pointer[string]
+		for _, who := range []string{"a", "b", "c", "d"} {
+			s := writing(t, f)
+			racing.Go(func() {
+				w := one(name, "of "+who, "")
+				w.Mark.Owner = who
+				if _, err := s.Put(t.Context(), w); err == nil {
+					won.Store(&who)
+				}
+			})
+		}
+		racing.Wait()
+		item := writing(t, f).Inspect(t.Context(), []string{name})[name]
+		if winner := won.Load(); winner == nil || item.Mark == nil || item.Mark.Owner != *winner {
+			t.Errorf("%s is %+v with the mark %+v", name, item, item.Mark)
+		}
+	}
 }
 
 // What lacks the permission for the mark is refused before a value is stored.

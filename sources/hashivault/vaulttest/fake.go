@@ -33,6 +33,7 @@ type Faults struct {
 	HTML     bool // a proxy answers with a page
 	Lose     int  // so many writes are made and their answers lost
 	TooLarge bool
+	Upgrade  bool          // the engine is busy with becoming version 2
 	Latency  time.Duration // of each answer
 }
 
@@ -229,6 +230,9 @@ func (f *Fake) answer(r *http.Request, path string) answer {
 	}
 	if f.mounts[namespace+"secret"] == nil {
 		return fail(404, "namespace not found")
+	}
+	if f.faults.Upgrade && !strings.HasPrefix(path, "auth/") && !strings.HasPrefix(path, "sys/") {
+		return fail(400, "Upgrading from non-versioned to versioned data. This backend will be unavailable for a brief period and will resume service shortly.")
 	}
 	if method, ok := strings.CutPrefix(path, "auth/"); ok && strings.HasSuffix(path, "/login") {
 		return f.login(r, strings.TrimSuffix(method, "/login"))

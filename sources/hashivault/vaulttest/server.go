@@ -125,7 +125,16 @@ func (s *Server) Mount(t testing.TB, namespace string, version int) string {
 	t.Helper()
 	path := fmt.Sprintf("kv-%d", s.made.Add(1))
 	s.Write(t, namespace, "sys/mounts/"+path, map[string]any{"type": "kv", "options": map[string]any{"version": fmt.Sprint(version)}})
-	return path
+	// A new mount of version 2 is upgraded from version 1, and says so for a moment.
+	for {
+		_, err := s.in(namespace).Logical().ReadWithContext(t.Context(), path+"/data/none")
+		if err == nil {
+			return path
+		}
+		if !strings.Contains(err.Error(), "Upgrading from non-versioned") {
+			t.Fatal(err)
+		}
+	}
 }
 
 // Role makes an AppRole of its own, whose tokens have a policy of that name, and
