@@ -147,7 +147,7 @@ func (m *mount) read(name string, now time.Time) answer {
 	}
 	v := k.versions[len(k.versions)-1]
 	about := v.about()
-	about["version"], about["custom_metadata"] = len(k.versions), k.custom
+	about["version"], about["custom_metadata"] = len(k.versions), maps.Clone(k.custom)
 	data := map[string]any{"data": nil, "metadata": about}
 	if v.destroyed || !v.deleted.IsZero() && !v.deleted.After(now) {
 		return answer{status: 404, data: data}
@@ -181,7 +181,7 @@ func (m *mount) write(name string, in map[string]any, now time.Time) answer {
 	m.keys[name] = k
 	k.versions = append(k.versions, &version{document: b, created: now})
 	about := k.versions[len(k.versions)-1].about()
-	about["version"], about["custom_metadata"] = len(k.versions), k.custom
+	about["version"], about["custom_metadata"] = len(k.versions), maps.Clone(k.custom)
 	return answer{status: 200, data: about}
 }
 
@@ -203,7 +203,7 @@ func (m *mount) metadata(capability, name string, in map[string]any) answer {
 		for i, v := range k.versions {
 			versions[strconv.Itoa(i+1)] = v.about()
 		}
-		return answer{status: 200, data: map[string]any{"versions": versions, "current_version": len(k.versions), "custom_metadata": k.custom, "cas_required": false, "max_versions": 0}}
+		return answer{status: 200, data: map[string]any{"versions": versions, "current_version": len(k.versions), "custom_metadata": maps.Clone(k.custom), "cas_required": false, "max_versions": 0}}
 	case capability == "patch" || custom == nil:
 		for key, value := range custom {
 			if k.custom == nil {

@@ -3,6 +3,7 @@ package vaulttest
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
 	"strings"
 	"time"
 )
@@ -67,7 +68,7 @@ func (f *Fake) Custom(name string) map[string]string {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if k := f.mounts["secret"].keys[name]; k != nil {
-		return k.custom
+		return maps.Clone(k.custom)
 	}
 	return nil
 }
