@@ -24,8 +24,8 @@ var nameRules = sync.OnceValue(func() map[string]nameRule {
 		// Of each part between slashes: one character, two, or more; neither one nor
 		// two dots, and no space at an end.
 		"hashicorp-vault": {
-			regexp.MustCompile("^" + vaultPart + "(?:/" + vaultPart + ")*$"),
-			"parts between single slashes, neither . nor .., of printable characters without # ? * \\",
+			allowed: regexp.MustCompile("^" + vaultPart + "(?:/" + vaultPart + ")*$"),
+			says:    "400 bytes, parts between single slashes, neither . nor .., of printable characters without # ? * \\",
 		},
 		"file": {
 			regexp.MustCompile(`^[^\x00]+$`),
@@ -35,8 +35,11 @@ var nameRules = sync.OnceValue(func() map[string]nameRule {
 })
 
 // vaultPart is a part of a path in Vault; vaultChar and vaultNoDot are a
-// character of one, and one that is no dot.
+// character of one, and one that is no dot. vaultLongest is the most bytes of a
+// path.
 const (
+	vaultLongest = 400
+
 	vaultChar  = `[^\pC\pZ#?*\\/]`
 	vaultNoDot = `[^\pC\pZ#?*\\/.]`
 	vaultPart  = `(?:` + vaultNoDot + `|` + vaultNoDot + vaultChar + `|\.` + vaultNoDot + `|` + vaultChar + `(?: |` + vaultChar + `)+` + vaultChar + `)`
@@ -46,16 +49,17 @@ const (
 // that name. backend is a vault_store.type; a type without a rule allows any.
 func CheckName(backend, name string) error {
 	rule, ok := nameRules()[backend]
-	if !ok || rule.allowed.MatchString(name) {
+	vault := backend == "hashicorp-vault"
+	if !ok || rule.allowed.MatchString(name) && !(vault && len(name) > vaultLongest) {
 		return nil
 	}
 	what := "has a character that " + backend + " does not allow in a name"
 	switch {
 	case strings.HasPrefix(name, "arn:"):
 		what = "is not the ARN of a secret in " + backend
-	case backend == "hashicorp-vault":
+	case vault && len(name) <= vaultLongest:
 		what = "is none that " + backend + " can have"
-	case len(name) > 512:
+	case vault, len(name) > 512:
 		what = fmt.Sprintf("is longer than %s allows (%d characters)", backend, len(name))
 	}
 	return &ReferenceError{Reason: "the path of the reference " + what, Hint: "allowed are " + rule.says}
