@@ -97,7 +97,11 @@ func (p *Plan) value(w want, results Values, parsed map[int]*fragments) ([]byte,
 	}
 	f := parsed[w.secret]
 	if f == nil {
-		f = parseFragments(res.Value.Reveal())
+		document := res.Document
+		if document.Len() == 0 {
+			document = res.Value
+		}
+		f = parseFragments(document.Reveal())
 		parsed[w.secret] = f
 	}
 	return f.get(w.ref.Key)

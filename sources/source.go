@@ -16,9 +16,13 @@ const MaxValue = 1 << 20
 
 // Result is the answer for one name: a value with its version, or an error.
 type Result struct {
-	Value   Secret
-	Version string // changes when the value does; may be shown; empty where the backend has none
-	Err     error  // an *Error, or nil
+	Value Secret // what a reference to the whole secret gives
+	// Document is the JSON object that fragments are keys of, in a backend that
+	// keeps objects and not texts, where it is another than Value; else it is
+	// the zero Secret.
+	Document Secret
+	Version  string // changes when the value does; may be shown; empty where the backend has none
+	Err      error  // an *Error, or nil
 }
 
 // Calls foretells the requests that a Fetch will make, for plans and for people

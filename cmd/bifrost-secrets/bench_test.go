@@ -34,6 +34,7 @@ func TestBench(t *testing.T) {
 	b.requests()
 	b.latency()
 	b.postgres()
+	b.vaultLatency()
 	b.small()
 	b.print()
 }

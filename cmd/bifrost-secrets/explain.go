@@ -32,8 +32,8 @@ func (p *program) explainCommand() *cobra.Command {
 that fetching will take. It fetches nothing, unless --fetch asks for it, and it never shows a value.`,
 		Example: `  bifrost-secrets explain --config config.json
   bifrost-secrets explain --config config.json --fetch --json
-  bifrost-secrets explain --config config.json --iam-policy > policy.json
-  bifrost-secrets explain --config config.json --iam-policy --read-write > policy.json
+  bifrost-secrets explain --config config.json --policy > policy.json
+  bifrost-secrets explain --config config.json --policy --read-write > policy.json
   bifrost-secrets explain --catalogue`,
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return j.run(cmd) },
@@ -43,8 +43,10 @@ that fetching will take. It fetches nothing, unless --fetch asks for it, and it 
 	f.BoolVar(&j.fetch, "fetch", false, "fetch the secrets too: shows their versions, and finds what does not resolve")
 	f.BoolVar(&j.json, "json", false, "print JSON")
 	f.BoolVar(&j.catalogue, "catalogue", false, "print every field that is known, as tab-separated lines, and stop")
-	f.BoolVar(&j.policy, "iam-policy", false, "print the least AWS policy for exactly these secrets; with --aws-batch off, without the batch action")
-	f.BoolVar(&j.readWrite, "read-write", false, "with --iam-policy: also for storing and deleting secrets under the prefix of vault_store")
+	f.BoolVar(&j.policy, "policy", false, "print the least policy for exactly these secrets, in the backend's own language; for AWS with --aws-batch off, without the batch action")
+	f.BoolVar(&j.policy, "iam-policy", false, "the same as --policy")
+	_ = f.MarkHidden("iam-policy") // what the flag was called when AWS was alone; fails for unknown flags alone
+	f.BoolVar(&j.readWrite, "read-write", false, "with --policy: also for storing and deleting secrets under the prefix of vault_store")
 	return cmd
 }
 
@@ -69,7 +71,7 @@ type calls struct {
 
 func (j *explainJob) run(cmd *cobra.Command) error {
 	if j.readWrite && !j.policy {
-		return usageError("--read-write needs --iam-policy", "write --iam-policy --read-write")
+		return usageError("--read-write needs --policy", "write --policy --read-write")
 	}
 	if j.catalogue {
 		_, err := io.WriteString(j.p.stdout, walker.CatalogueText())
@@ -158,8 +160,8 @@ func (e *explanation) print(w io.Writer, versions bool) error {
 
 // policied is a source that can say which permissions it needs.
 type policied interface {
-	// Policy gives the least policy for reading names, as JSON for people to
-	// paste, with or without the permission for batches.
+	// Policy gives the least policy for reading names, for people to paste, with
+	// or without the permission for batches, where the backend has them.
 	Policy(names []string, batch bool) []byte
 
 	// WritePolicy gives the least policy for that and for storing and deleting
@@ -170,8 +172,10 @@ type policied interface {
 func (j *explainJob) printPolicy(source sources.Source) error {
 	s, ok := source.(policied)
 	switch {
+	case source == nil:
+		return notEnabled()
 	case !ok:
-		return usageError("--iam-policy is for aws-secrets-manager alone", "the document takes its secrets from elsewhere")
+		return usageError("--policy is for backends with policies, and "+j.store.Type+" has none", "")
 	case j.readWrite:
 		_, err := j.p.stdout.Write(s.WritePolicy(j.plan.Secrets, j.awsBatch == "auto", cmp.Or(j.store.Prefix, render.DefaultPrefix)))
 		return err

@@ -16,6 +16,7 @@ import (
 	"bifrost-secrets/sources"
 	"bifrost-secrets/sources/awssecrets"
 	"bifrost-secrets/sources/file"
+	"bifrost-secrets/sources/hashivault"
 	"bifrost-secrets/sources/postgres"
 	"bifrost-secrets/walker"
 	"bifrost-secrets/watch/control"
@@ -34,7 +35,7 @@ const (
 )
 
 // backends are the sources that this program is built with.
-var backends = []sources.Backend{file.Backend, awssecrets.Backend, postgres.Backend}
+var backends = []sources.Backend{file.Backend, awssecrets.Backend, hashivault.Backend, postgres.Backend}
 
 // ownSignals marks the commands that see to signals themselves: what is caught
 // once is not ignored by a child any more, nor left to it.
@@ -53,7 +54,8 @@ type program struct {
 }
 
 // run is the program as a function: tests call it as the shell would. env is
-// the environment as NAME=value; the AWS SDK reads the process's own beside it.
+// the environment as NAME=value; the clients of AWS and Vault read the process's
+// own beside it.
 func run(args []string, stdin io.Reader, stdout, stderr io.Writer, env []string) int {
 	harden()
 	p := &program{stdin: stdin, stdout: stdout, env: map[string]string{}}
@@ -92,7 +94,8 @@ func (p *program) root() *cobra.Command {
 		Use:   "bifrost-secrets",
 		Short: "Secret management for every Bifrost",
 		Long: `bifrost-secrets finds every field of a Bifrost config.json that bears a secret, fetches
-each distinct secret once (AWS Secrets Manager, PostgreSQL, files) and writes the config with the values in place.`,
+each distinct secret once (a cloud's or HashiCorp's secret manager, PostgreSQL, files) and writes the config with the
+values in place.`,
 		Example: `  bifrost-secrets render --config config.json --out /app/data/config.json
   bifrost-secrets explain --config config.json`,
 		SilenceErrors: true,

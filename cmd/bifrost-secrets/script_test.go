@@ -13,6 +13,8 @@ import (
 	"testing"
 	"time"
 
+	"bifrost-secrets/sources/hashivault/vaulttest"
+
 	"github.com/rogpeppe/go-internal/testscript"
 	"go.uber.org/goleak"
 
@@ -82,6 +84,7 @@ func scripts(dir string, setup func(*testscript.Env) error) testscript.Params {
 			"touch": doTouch, "is": doIs, "locked": doLocked,
 			"age-key": doAgeKey, "age-encrypt": doAgeEncrypt,
 			"fake": doFake, "secret": doSecret, "fault": doFault, "mark": doMark, "requests": doRequests, "called": doCalled, "terminate": doTerminate,
+			"vault":       doVault,
 			"moto-secret": doMotoSecret, "count": doCount, "counted": doCounted,
 			"control": doControl, "loop": doLoop, "other": doOther, "asked": doAsked, "certificate": doCertificate,
 			"sql": doSQL,
@@ -116,6 +119,7 @@ type story struct {
 	age   *ageIdentity
 	fake  *fakeAWS
 	moto  *motoAWS
+	vault *vaulttest.Fake
 	began int // moto's requests at `count`
 
 	control *controlled

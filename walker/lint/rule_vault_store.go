@@ -171,6 +171,11 @@ func (c *checker) storeBlock() {
 	case "hashicorp":
 		wants("role_id", "secret_id", both)
 		wants("secret_id", "role_id", both)
+		wants("kubernetes_mount", "kubernetes_role", "set kubernetes_role too")
+		wants("kubernetes_token_file", "kubernetes_role", "set kubernetes_role too")
+		if _, ok := has["address"]; !ok && !c.anySet("VAULT_ADDR", "VAULT_AGENT_ADDR") {
+			c.report(path, here, "set address, or VAULT_ADDR where it runs", "no address is set; it must come from the environment").Severity = Note
+		}
 	case "gcp":
 		if _, ok := has["project_id"]; !ok {
 			c.report(path, here, "set project_id", "gcp has no project_id")

@@ -1,0 +1,75 @@
+package hashivault
+
+import (
+	"io"
+	"net/http"
+
+	"github.com/hashicorp/vault/api"
+
+	"bifrost-secrets/sources"
+)
+
+// maxAnswer bounds the body of an answer: a document of the largest size, each
+// byte escaped.
+const maxAnswer = 8 << 20
+
+// newClient makes the client of Vault from its environment and the settings. It
+// makes no request.
+func (s *source) newClient() (*api.Client, func(), *sources.Error) {
+	if s.address == "" {
+		return nil, nil, badSettings("the address of the vault is not set", "set address in vault_store.hashicorp, or VAULT_ADDR")
+	}
+	cfg := api.DefaultConfig()
+	if cfg.Error != nil {
+		return nil, nil, badEnvironment
+	}
+	cfg.Address, cfg.AgentAddress = s.address, ""
+	if s.timeout <= 0 {
+		s.timeout = callTimeout
+		if v, _ := s.getenv(api.EnvVaultClientTimeout); v != "" {
+			s.timeout = cfg.Timeout
+		}
+	}
+	// The client's own deadline is for all attempts together, and would leave
+	// nothing to the second where the first hangs.
+	cfg.Timeout = 0
+	cfg.HttpClient.Timeout = s.timeout
+	if s.wait > 0 {
+		cfg.MinRetryWait, cfg.MaxRetryWait = s.wait/2, s.wait
+	}
+	c, err := api.NewClient(cfg)
+	if err != nil {
+		return nil, nil, badEnvironment
+	}
+	transport := cfg.HttpClient.Transport.(*http.Transport)
+	transport.MaxIdleConnsPerHost = atOnce
+	cfg.HttpClient.Transport = bounded{transport}
+	// VAULT_WRAP_TTL is for people: an answer that is wrapped has no value.
+	c.SetWrappingLookupFunc(func(string, string) string { return "" })
+	// The client has read the process's environment by itself; what counts is
+	// the settings and the environment that we were given.
+	c.SetToken("")
+	if c.ClearNamespace(); s.namespace != "" {
+		c.SetNamespace(s.namespace)
+	}
+	return c, transport.CloseIdleConnections, nil
+}
+
+// The errors of the client are not shown, since they may quote a variable.
+var badEnvironment = badSettings("the environment of the vault client cannot be used",
+	"check VAULT_ADDR, VAULT_CACERT, VAULT_CAPATH, VAULT_CLIENT_CERT, VAULT_CLIENT_KEY, VAULT_SKIP_VERIFY, VAULT_PROXY_ADDR, VAULT_RATE_LIMIT, VAULT_CLIENT_TIMEOUT and VAULT_MAX_RETRIES")
+
+// bounded refuses answers that are too large.
+type bounded struct{ *http.Transport }
+
+func (b bounded) RoundTrip(req *http.Request) (*http.Response, error) {
+	resp, err := b.Transport.RoundTrip(req)
+	if err != nil {
+		return nil, err
+	}
+	resp.Body = struct {
+		io.Reader
+		io.Closer
+	}{http.MaxBytesReader(nil, resp.Body, maxAnswer), resp.Body}
+	return resp, nil
+}

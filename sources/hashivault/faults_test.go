@@ -1,0 +1,114 @@
+package hashivault
+
+import (
+	"context"
+	"encoding/pem"
+	"net/http/httptest"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"bifrost-secrets/sources"
+	"bifrost-secrets/sources/hashivault/vaulttest"
+)
+
+// Each fault, met at the login and after it.
+func TestFaults(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct {
+		faults     vaulttest.Faults
+		kind       sources.Kind
+		said, hint string
+	}{
+		{vaulttest.Faults{Throttle: true}, sources.Throttled, "too many requests", "quota"},
+		{vaulttest.Faults{Sealed: true}, sources.Unreachable, "the vault is sealed", "vault operator unseal"},
+		{vaulttest.Faults{Standby: true}, sources.Unreachable, "standby", "active"},
+		{vaulttest.Faults{Upgrade: true}, sources.Unreachable, "is being upgraded to version 2", "wait"},
+		{vaulttest.Faults{Reset: -1}, sources.Unreachable, "the connection was closed within the answer", "check the network"},
+		{vaulttest.Faults{Garble: true}, sources.Unreachable, "no usable answer from 127.0.0.1:", "check the network"},
+		{vaulttest.Faults{HTML: true}, sources.Unreachable, "an answer that cannot be read", "check the network"},
+	} {
+		f := vaulttest.StartFake(t)
+		f.Put("a", "x")
+		later := open(t, role(f), nil)
+		wantValue(t, later.fetch(t, "a")["a"], "x")
+		f.Set(test.faults)
+		for _, s := range []opened{later, open(t, role(f), nil)} {
+			e := wantKind(t, s.fetch(t, "a")["a"].Err, test.kind)
+			if !strings.Contains(e.Message, test.said) || !strings.Contains(e.Hint, test.hint) || strings.Contains(e.Message+s.log.String(), "CANARY") {
+				t.Errorf("%+v: said %q (%s)", test.faults, e.Message, e.Hint)
+			}
+		}
+	}
+}
+
+func TestRetry(t *testing.T) {
+	t.Parallel()
+	f := vaulttest.StartFake(t)
+	f.Put("a", "x")
+	s := open(t, role(f), nil)
+	for range 2 {
+		f.Set(vaulttest.Faults{Reset: 2})
+		wantValue(t, s.fetch(t, "a")["a"], "x")
+	}
+}
+
+// An attempt has a deadline of its own, and the client tries again after it.
+func TestAttemptsHaveADeadline(t *testing.T) {
+	t.Parallel()
+	f := vaulttest.StartFake(t)
+	s := open(t, role(f), nil, func(o *sources.Options) { o.CallTimeout = 50 * time.Millisecond })
+	f.Set(vaulttest.Faults{Hang: true})
+	if e := wantKind(t, s.fetch(t, "a")["a"].Err, sources.Unreachable); !strings.Contains(e.Message, "nothing within 50ms") {
+		t.Errorf("said %q", e.Message)
+	}
+	if n := f.Count("PUT auth/approle/login"); n != 3 {
+		t.Errorf("%d attempts", n)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
+	defer cancel()
+	if e := wantKind(t, s.Fetch(ctx, []string{"a"})["a"].Err, sources.Unreachable); !strings.Contains(e.Message, "no answer from vault within 20ms") {
+		t.Errorf("said %q", e.Message)
+	}
+}
+
+func TestNobodyThere(t *testing.T) {
+	t.Parallel()
+	f := vaulttest.StartFake(t)
+	f.Close()
+	if e := wantKind(t, open(t, role(f), nil).fetch(t, "a")["a"].Err, sources.Unreachable); !strings.Contains(e.Message, "connection refused") {
+		t.Errorf("said %q", e.Message)
+	}
+	if e := wantKind(t, open(t, settings("address", "https://vault.invalid", "token", "x"), nil).fetch(t, "a")["a"].Err, sources.Unreachable); !strings.Contains(e.Message, "vault.invalid") {
+		t.Errorf("said %q", e.Message)
+	}
+}
+
+// The client reads the process's environment for its certificates, so this test
+// is not parallel.
+func TestCertificates(t *testing.T) {
+	f := vaulttest.StartFake(t)
+	f.Put("a", "x")
+	secure := httptest.NewTLSServer(f.Config.Handler)
+	defer secure.Close()
+	set := settings("address", secure.URL, "token", vaulttest.Root)
+	if e := wantKind(t, open(t, set, nil).fetch(t, "a")["a"].Err, sources.Unreachable); !strings.Contains(e.Message, "unknown authority; VAULT_CACERT") {
+		t.Errorf("said %q", e.Message)
+	}
+	if e := wantKind(t, open(t, settings("address", strings.Replace(secure.URL, "https", "http", 1), "token", "x"), nil).fetch(t, "a")["a"].Err, sources.Unreachable); !strings.Contains(e.Message, "it speaks tls") {
+		t.Errorf("said %q", e.Message)
+	}
+	if e := wantKind(t, open(t, settings("address", strings.Replace(f.URL, "http", "https", 1), "token", "x"), nil).fetch(t, "a")["a"].Err, sources.Unreachable); !strings.Contains(e.Message, "the answer is not tls") {
+		t.Errorf("said %q", e.Message)
+	}
+	ca := writeFile(t, filepath.Join(t.TempDir(), "ca.pem"), string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: secure.Certificate().Raw})))
+	t.Setenv("VAULT_CACERT", ca)
+	t.Setenv("VAULT_TOKEN", "not this one")
+	t.Setenv("VAULT_NAMESPACE", "nor-this")
+	wantValue(t, open(t, set, nil).fetch(t, "a")["a"], "x")
+	t.Setenv("VAULT_CACERT", ca+".none")
+	if e := wantKind(t, open(t, set, nil).fetch(t, "a")["a"].Err, sources.BadSettings); !strings.Contains(e.Hint, "VAULT_CACERT") {
+		t.Errorf("the hint is %q", e.Hint)
+	}
+}

@@ -1,0 +1,213 @@
+package hashivault
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/hashicorp/vault/api"
+	"github.com/hashicorp/vault/api/auth/approle"
+	"github.com/hashicorp/vault/api/auth/kubernetes"
+
+	"bifrost-secrets/sources"
+)
+
+// podToken is where Kubernetes puts the token of a pod's service account.
+const podToken = "/var/run/secrets/kubernetes.io/serviceaccount/token"
+
+// login is one way to a token.
+type login struct {
+	what string // for messages: `the token of vault_store.hashicorp`
+	// token gives a token that somebody else made; nil where it is to be made.
+	token func() (string, *sources.Error)
+	// method makes one; nil where there is one.
+	method func() (api.AuthMethod, *sources.Error)
+	hint   string // what to do where it is refused
+}
+
+// loginOf chooses the way, in the order that [Backend] promises. It reads no
+// file: that is for the first use, and for every later one.
+func loginOf(set sources.Settings, opts sources.Options) (login, error) {
+	has := func(key string) bool { return set[key].Len() > 0 }
+	switch {
+	case has("role_id") != has("secret_id"):
+		return login{}, badSettings("role_id and secret_id must be set together: one of them is absent or empty",
+			"set both, or neither to sign in otherwise")
+	case !has("kubernetes_role") && (has("kubernetes_mount") || has("kubernetes_token_file")):
+		return login{}, badSettings("kubernetes_mount and kubernetes_token_file are of no use without kubernetes_role",
+			"set kubernetes_role to the role of vault's kubernetes auth method")
+	}
+	if mount := set.Text("kubernetes_mount"); mount != "" && checkPath(strings.Trim(mount, "/")) != "" {
+		return login{}, badSettings("kubernetes_mount is not the path of an auth method", "it looks like kubernetes or clusters/eu")
+	}
+	switch {
+	case has("token"):
+		return fixed("the token of vault_store.hashicorp", string(set["token"].Reveal())), nil
+	case has("role_id"):
+		return byRole(string(set["role_id"].Reveal()), set["secret_id"]), nil
+	case has("kubernetes_role"):
+		return byPod(set, opts.Dir), nil
+	case has("token_file"):
+		return fromFile("the token of vault_store.hashicorp.token_file", within(opts.Dir, set.Text("token_file"))), nil
+	}
+	if token, _ := opts.Getenv(api.EnvVaultToken); token != "" {
+		return fixed("VAULT_TOKEN", token), nil
+	}
+	home, _ := opts.Getenv("HOME")
+	if home == "" {
+		home, _ = opts.Getenv("USERPROFILE")
+	}
+	if home == "" {
+		return login{token: func() (string, *sources.Error) { return "", nothing() }}, nil
+	}
+	l := fromFile("the token of ~/.vault-token", filepath.Join(home, ".vault-token"))
+	read := l.token
+	l.token = func() (string, *sources.Error) {
+		token, err := read()
+		if err != nil && errors.Is(err, fs.ErrNotExist) {
+			return "", nothing()
+		}
+		return token, err
+	}
+	return l, nil
+}
+
+func nothing() *sources.Error {
+	return &sources.Error{
+		Kind: sources.NoLogin, Message: "there is nothing to sign in to vault with",
+		Hint: "set token, role_id and secret_id, kubernetes_role or token_file in vault_store.hashicorp, or VAULT_TOKEN",
+	}
+}
+
+// within gives a path that starts from a folder.
+func within(dir, path string) string {
+	if filepath.IsAbs(path) {
+		return path
+	}
+	return filepath.Join(dir, path)
+}
+
+func fixed(what, token string) login {
+	return login{
+		what: what, hint: "it has expired or was revoked, or belongs to another vault or namespace: give a new one, or sign in with an AppRole or kubernetes_role, which renews itself",
+		token: func() (string, *sources.Error) { return strings.TrimSpace(token), nil },
+	}
+}
+
+// fromFile reads the token anew for each login: an agent puts a new one there
+// when the old one ends.
+func fromFile(what, path string) login {
+	return login{what: what, hint: "it has expired or was revoked: see that what writes the file still runs", token: func() (string, *sources.Error) {
+		token, err := readShort(path)
+		if err == nil && token == "" {
+			err = errors.New("it is empty")
+		}
+		if err != nil {
+			return "", unreadable(what, path, err)
+		}
+		return token, nil
+	}}
+}
+
+func unreadable(what, path string, err error) *sources.Error {
+	var at *fs.PathError
+	if errors.As(err, &at) {
+		err = at.Err
+	}
+	return &sources.Error{
+		Kind: sources.NoLogin, Message: fmt.Sprintf("%s cannot be read from %s: %v", what, path, err), Err: err,
+		Hint: "check the path, and that this user may read the file",
+	}
+}
+
+// maxToken is more than any token has.
+const maxToken = 64 << 10
+
+func readShort(path string) (string, error) {
+	info, err := os.Stat(path)
+	if err != nil {
+		return "", err
+	}
+	if !info.Mode().IsRegular() || info.Size() > maxToken {
+		return "", errors.New("it is not a file with a token")
+	}
+	b, err := os.ReadFile(path)
+	return strings.TrimSpace(string(b)), err
+}
+
+func byRole(role string, secret sources.Secret) login {
+	return login{what: "the AppRole", hint: "check role_id and secret_id: a secret_id may have expired, be used up, or be bound to another address",
+		method: func() (api.AuthMethod, *sources.Error) {
+			m, err := approle.NewAppRoleAuth(role, &approle.SecretID{FromString: string(secret.Reveal())})
+			if err != nil { // for what is empty alone
+				return nil, badSettings("role_id and secret_id cannot be used", "set both")
+			}
+			return m, nil
+		}}
+}
+
+func byPod(set sources.Settings, dir string) login {
+	role, path := set.Text("kubernetes_role"), podToken
+	if file := set.Text("kubernetes_token_file"); file != "" {
+		path = within(dir, file)
+	}
+	mount := strings.Trim(set.Text("kubernetes_mount"), "/")
+	if mount == "" {
+		mount = "kubernetes"
+	}
+	return login{what: fmt.Sprintf("the kubernetes role %q", role),
+		hint: fmt.Sprintf("see that auth/%s/role/%s is bound to this pod's service account and namespace, and that vault may ask the cluster about tokens", mount, role),
+		method: func() (api.AuthMethod, *sources.Error) {
+			token, err := readShort(path)
+			if err != nil {
+				return nil, unreadable("the token of the service account", path, err)
+			}
+			m, err := kubernetes.NewKubernetesAuth(role, kubernetes.WithMountPath(mount), kubernetes.WithServiceAccountToken(token))
+			if err != nil {
+				return nil, unreadable("the token of the service account", path, errors.New("it is empty"))
+			}
+			return m, nil
+		}}
+}
+
+// make gives what a login has made: a token with its lease.
+func (l login) make(ctx context.Context, c *api.Client) (*api.Secret, error) {
+	if l.method != nil {
+		m, fault := l.method()
+		if fault != nil {
+			return nil, fault
+		}
+		c.SetToken("")
+		made, err := c.Auth().Login(ctx, m)
+		if err == nil && (made == nil || made.Auth == nil || made.Auth.ClientToken == "") {
+			return nil, errNoAnswer
+		}
+		return made, err
+	}
+	token, fault := l.token()
+	if fault != nil {
+		return nil, fault
+	}
+	c.SetToken(token)
+	known, err := c.Auth().Token().LookupSelfWithContext(ctx)
+	if _, text, status := reply(err); status == 403 && !isBadToken(text) {
+		// A policy may forbid a token to look at itself, and yet to read.
+		return &api.Secret{Auth: &api.SecretAuth{ClientToken: token}}, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	if known == nil || known.Data == nil {
+		return nil, errNoAnswer
+	}
+	renewable, _ := known.TokenIsRenewable()
+	ttl, _ := known.TokenTTL()
+	return &api.Secret{Auth: &api.SecretAuth{ClientToken: token, Renewable: renewable, LeaseDuration: int(ttl.Seconds())}}, nil
+}
+
+// errNoAnswer is an answer without what was asked for.
+var errNoAnswer = errors.New("an answer without its content")

@@ -1,0 +1,64 @@
+package hashivault
+
+import (
+	"testing"
+
+	"bifrost-secrets/sources"
+	"bifrost-secrets/sources/hashivault/vaulttest"
+)
+
+func TestPolicy(t *testing.T) {
+	t.Parallel()
+	f := vaulttest.StartFake(t)
+	for _, name := range []string{"bifrost/a", "b", "c"} {
+		f.Put(name, "x")
+	}
+	s := open(t, role(f), nil)
+	policy := s.Policy([]string{"b", "bifrost/a", "b", "../c"}, true)
+	const want = `path "secret/data/b" {
+  capabilities = ["read"]
+}
+
+path "secret/data/bifrost/a" {
+  capabilities = ["read"]
+}
+`
+	if string(policy) != want {
+		t.Errorf("the policy is\n%s", policy)
+	}
+	f.SetPolicy(policy)
+	got := s.fetch(t, "bifrost/a", "b", "c")
+	wantValue(t, got["bifrost/a"], "x")
+	wantValue(t, got["b"], "x")
+	wantKind(t, got["c"].Err, sources.Denied)
+	f.PutDocument("old", "b", `{"k":"v"}`)
+	old := open(t, role(f, "mount_path", "old", "namespace", "team-a"), nil)
+	f.SetPolicy([]byte(`path "*" { capabilities = ["read"] }`))
+	old.fetch(t, "b")
+	if got, want := string(old.Policy([]string{"b"}, false)), "# in the namespace team-a\npath \"old/b\" {\n  capabilities = [\"read\"]\n}\n"; got != want {
+		t.Errorf("the policy of version 1 is\n%s", got)
+	}
+}
+
+func TestWritePolicy(t *testing.T) {
+	t.Parallel()
+	const want = `path "secret/data/b" {
+  capabilities = ["read"]
+}
+
+path "secret/data/gateways/eu/*" {
+  capabilities = ["create", "read", "update"]
+}
+
+path "secret/metadata/gateways/eu/*" {
+  capabilities = ["create", "read", "update", "patch", "list", "delete"]
+}
+
+path "secret/delete/gateways/eu/*" {
+  capabilities = ["update"]
+}
+`
+	if got := string(open(t, settings(), nil).WritePolicy([]string{"b", "gateways/eu/a"}, false, "gateways/eu/")); got != want {
+		t.Errorf("the policy is\n%s", got)
+	}
+}
