@@ -68,6 +68,12 @@ func console(t *testing.T, dir, bin, command string) string {
 	cmd := exec.Command("sh", "-c", command)
 	cmd.Dir = dir
 	cmd.Env = append(os.Environ(), "PATH="+bin+":"+os.Getenv("PATH"))
+	return shown(t, cmd)
+}
+
+// shown gives what a command prints and how it ends, as the pages show it.
+func shown(t *testing.T, cmd *exec.Cmd) string {
+	t.Helper()
 	out, err := cmd.CombinedOutput()
 	var exit *exec.ExitError
 	if errors.As(err, &exit) {
