@@ -258,7 +258,7 @@ func (l *Loop) adopt(v *visit) (edited bool) {
 			return false
 		}
 		l.keepKey(d.rendering)
-		if l.o.Supervised && before.rendering != nil {
+		if l.o.Refuses && before.rendering != nil {
 			l.undo = l.undo.add(before, v.changed, d.results)
 		}
 	}

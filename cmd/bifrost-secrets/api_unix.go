@@ -111,6 +111,29 @@ func (d *daemon) newAPI(args []string) (*api, error) {
 	return &api{client: client, timeout: d.applyTimeout, waits: args != nil}, nil
 }
 
+// where gives the address for the status; none where the API is not used.
+func (a *api) where() string {
+	if a == nil {
+		return ""
+	}
+	return a.client.Where()
+}
+
+// beside is a loop whose Bifrost something else has started.
+type beside struct {
+	*watch.Loop
+	api *api
+}
+
+// Status implements control.Watcher.
+func (b *beside) Status() watch.Status {
+	st := b.Loop.Status()
+	if b.api != nil {
+		st.Bifrost = &watch.BifrostStatus{API: b.api.where()}
+	}
+	return st
+}
+
 // Kind implements [watch.Applier].
 func (*api) Kind() string { return "api" }
 

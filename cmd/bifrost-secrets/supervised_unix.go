@@ -13,8 +13,11 @@ import (
 	"time"
 
 	"bifrost-secrets/render"
+	"bifrost-secrets/walker"
 	"bifrost-secrets/watch"
 	"bifrost-secrets/watch/child"
+
+	"github.com/tidwall/gjson"
 )
 
 // supervised is exec's Bifrost: its environment, its process, and what probes
@@ -25,6 +28,7 @@ type supervised struct {
 	job     *execJob
 	args    []string
 	forward *child.Forwarder
+	api     *api // nil where it is not used
 
 	began  atomic.Bool  // the child was started
 	signal atomic.Int32 // what ended us before that
@@ -81,10 +85,25 @@ func (s *supervised) check(j *job, next *watch.Job) error {
 			return usageError("the variable "+name+" is set already, and is to carry a value of --mode env", "take it out of the environment")
 		}
 	}
+	if n := stdioServers(j.doc); n > 0 && j.mode == string(render.EnvMode) {
+		s.job.log.Warn(fmt.Sprintf("%s of the config is started with Bifrost's own environment, and so with every secret of --mode env", count(n, "stdio MCP server")), "hint", "run the server apart from Bifrost, or use --mode inline")
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.hidden = hidden
 	return nil
+}
+
+// stdioServers counts the MCP servers that Bifrost itself starts.
+func stdioServers(doc *walker.Document) int {
+	n := 0
+	gjson.GetBytes(doc.Bytes(), "mcp.client_configs").ForEach(func(_, client gjson.Result) bool {
+		if client.Get("connection_type").String() == "stdio" || client.Get("stdio_config").IsObject() {
+			n++
+		}
+		return true
+	})
+	return n
 }
 
 // credentials are the variables that the vault_store takes credentials from.
@@ -155,7 +174,8 @@ func (s *supervised) applier() (watch.Applier, error) {
 	case "command":
 		return j.commandApplier(j.ownless(nil)), nil
 	}
-	split, _, err := j.split(s.args)
+	split, client, err := j.split(s.args)
+	s.api = client
 	if err == nil && j.apply != "api" {
 		split.Restart = s.Supervisor
 	}
@@ -166,6 +186,7 @@ func (s *supervised) applier() (watch.Applier, error) {
 func (s *supervised) Status() watch.Status {
 	st := s.Loop.Status()
 	child := s.Supervisor.Status()
+	child.API = s.api.where()
 	st.Bifrost = &child
 	if err := s.Ready(); err != nil {
 		st.Ready, st.NotReady = false, err.Error()

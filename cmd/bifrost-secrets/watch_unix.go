@@ -70,7 +70,7 @@ func (j *watchJob) run(outer context.Context) error {
 	defer cancel()
 	stop := j.signals(cancel)
 	defer stop()
-	wait, err := j.serve(ctx, j.loop)
+	wait, err := j.serve(ctx, &beside{j.loop, client})
 	if err != nil {
 		return err
 	}
