@@ -103,7 +103,7 @@ func TestDeployComposeRuns(t *testing.T) {
 	one := c.Services["bifrost"]
 	r := s.start(append([]string{"exec", "--apply", "restart", "--min-restart-interval", "0s"}, s.all(one.Command)...)...)
 	r.says("started sk-CANARY-0001")
-	s.alive(one.Healthcheck.Test[2:]...)
+	s.alive(health(t, one.Healthcheck.Test[1], fmt.Sprint(imagePort))...)
 	s.holds("/app/data/config.json", "CANARY-encryption-key")
 	// As the remark in the file says: written into, not moved over.
 	if err := os.WriteFile(s.root+"/run/secrets/openai", []byte("sk-CANARY-0002\n"), 0o600); err != nil {

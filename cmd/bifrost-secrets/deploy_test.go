@@ -148,6 +148,17 @@ func words(t *testing.T, text string) (out []string) {
 	return out
 }
 
+// health gives our part of a health check, which asks Bifrost as well.
+func health(t *testing.T, check, port string) []string {
+	t.Helper()
+	ours, theirs, _ := strings.Cut(check, " && ")
+	args, ok := strings.CutPrefix(ours, "bifrost-secrets ")
+	if want := "wget -q -O /dev/null http://127.0.0.1:" + port + "/health || exit 1"; !ok || theirs != want {
+		t.Fatalf("the health check is %q", check)
+	}
+	return strings.Fields(args)
+}
+
 func TestDeployDockerfile(t *testing.T) {
 	t.Parallel()
 	all := dockerfile(t)
@@ -186,9 +197,8 @@ func TestDeployDockerfile(t *testing.T) {
 		t.Errorf("%s %s starts %q", entry[0], cmd.Name(), rest)
 	}
 	_, check, ok := strings.Cut(last(t, all, "bifrost", "HEALTHCHECK"), " CMD ")
-	health := words(t, check)
-	probe, _ := accepted(t, health[1:])
-	if listens := flagOf(cmd, "listen"); !ok || health[0] != "bifrost-secrets" || flagOf(probe, "address") != listens || listens != control.DefaultListen {
+	probe, _ := accepted(t, health(t, check, "${APP_PORT}"))
+	if listens := flagOf(cmd, "listen"); !ok || flagOf(probe, "address") != listens || listens != control.DefaultListen {
 		t.Errorf("it listens on %s, and its health is asked at %s", listens, flagOf(probe, "address"))
 	}
 }
@@ -235,8 +245,8 @@ func TestDeployCompose(t *testing.T) {
 	if cmd.Name() != "exec" || !slices.Equal(rest, []string{imageScript}) {
 		t.Errorf("%s starts %q", cmd.Name(), rest)
 	}
-	probe, _ := accepted(t, s.Healthcheck.Test[2:])
-	if s.Healthcheck.Test[0] != "CMD" || flagOf(probe, "address") != flagOf(cmd, "listen") {
+	probe, _ := accepted(t, health(t, s.Healthcheck.Test[1], fmt.Sprint(imagePort)))
+	if s.Healthcheck.Test[0] != "CMD-SHELL" || len(s.Healthcheck.Test) != 2 || flagOf(probe, "address") != flagOf(cmd, "listen") {
 		t.Errorf("the health check is %q", s.Healthcheck.Test)
 	}
 	if len(s.Configs) != 1 || s.Configs[0].Target != flagOf(cmd, "config") || c.Configs[s.Configs[0].Source].File != "./config.json" {
