@@ -1,0 +1,438 @@
+//go:build unix
+
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"bifrost-secrets/render"
+	"bifrost-secrets/walker"
+	"bifrost-secrets/walker/lint"
+	"bifrost-secrets/watch/control"
+
+	"github.com/spf13/cobra"
+	"go.yaml.in/yaml/v3"
+)
+
+// What Bifrost's image is known to have.
+const (
+	imageAppDir = "/app/data"
+	imageScript = "/app/docker-entrypoint.sh"
+	imagePort   = 8080
+	imageUser   = 1000
+)
+
+func deployed(t *testing.T, name string) string {
+	t.Helper()
+	content, err := os.ReadFile(filepath.Join("../../deploy", name))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(content)
+}
+
+// accepted gives the command's own view of a command line, which must be one that
+// the program takes, flag for flag. It is parsed by the program's parser.
+func accepted(t *testing.T, args []string) (cmd *cobra.Command, rest []string) {
+	t.Helper()
+	p := &program{stdin: strings.NewReader(""), stdout: io.Discard, env: map[string]string{}}
+	p.screen = newScreen(io.Discard, p.env)
+	root := p.root()
+	for _, c := range root.Commands() {
+		c.Run, c.RunE = nil, func(c *cobra.Command, args []string) error {
+			cmd, rest = c, args
+			return nil
+		}
+	}
+	root.SetArgs(args)
+	if err := root.ExecuteContext(t.Context()); err != nil || cmd == nil {
+		t.Fatalf("%q is not accepted: %v", args, err)
+	}
+	return cmd, rest
+}
+
+func flagOf(cmd *cobra.Command, name string) string {
+	f := cmd.Flags().Lookup(name)
+	if f == nil {
+		return ""
+	}
+	return strings.Trim(f.Value.String(), "[]") // of a list
+}
+
+// strict decodes YAML into what knows each of its fields.
+func strict(t *testing.T, text string, into any) {
+	t.Helper()
+	dec := yaml.NewDecoder(strings.NewReader(text))
+	dec.KnownFields(true)
+	if err := dec.Decode(into); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// remarked are the command lines in the comments of a file.
+var remarked = regexp.MustCompile(`(?m)^#.*?bifrost-secrets((?: (?:explain|exec|watch|render|flush|status|health)\b).*)$`)
+
+// Every command of this program that a comment shows is one that it takes.
+func TestDeployComments(t *testing.T) {
+	t.Parallel()
+	n := 0
+	for _, name := range []string{"Dockerfile", "compose.yaml", "kubernetes/exec.yaml", "kubernetes/sidecar.yaml", "kubernetes/init.yaml", "systemd/bifrost.service", "systemd/bifrost-secrets-watch.service"} {
+		for _, m := range remarked.FindAllStringSubmatch(strings.ReplaceAll(deployed(t, name), "    #", "#"), -1) {
+			n++
+			accepted(t, strings.Fields(m[1]))
+		}
+	}
+	if n < 4 {
+		t.Errorf("only %d commands were found in comments", n)
+	}
+}
+
+// instruction is one of a Dockerfile.
+type instruction struct {
+	stage string // its name, or its number
+	word  string
+	rest  string
+}
+
+func dockerfile(t *testing.T) []instruction {
+	t.Helper()
+	var all []instruction
+	stage := ""
+	text := strings.ReplaceAll(deployed(t, "Dockerfile"), "\\\n", " ")
+	for line := range strings.Lines(text) {
+		if line = strings.TrimSpace(line); line == "" || line[0] == '#' {
+			continue
+		}
+		word, rest, _ := strings.Cut(line, " ")
+		if !slices.Contains([]string{"ARG", "FROM", "WORKDIR", "COPY", "RUN", "USER", "HEALTHCHECK", "ENTRYPOINT", "CMD"}, word) {
+			t.Fatalf("unknown instruction %s", word)
+		}
+		if word == "FROM" {
+			_, stage, _ = strings.Cut(rest, " AS ")
+		}
+		all = append(all, instruction{stage, word, rest})
+	}
+	return all
+}
+
+// last gives the last instruction of that word in a stage.
+func last(t *testing.T, all []instruction, stage, word string) string {
+	t.Helper()
+	for _, one := range slices.Backward(all) {
+		if one.stage == stage && one.word == word {
+			return one.rest
+		}
+	}
+	t.Fatalf("the stage %s has no %s", stage, word)
+	return ""
+}
+
+// words reads the exec form, the only one that works without a shell.
+func words(t *testing.T, text string) (out []string) {
+	t.Helper()
+	if err := json.Unmarshal([]byte(text), &out); err != nil {
+		t.Fatalf("%s: %v", text, err)
+	}
+	return out
+}
+
+// health gives our part of a health check, which asks Bifrost as well.
+func health(t *testing.T, check, port string) []string {
+	t.Helper()
+	ours, theirs, _ := strings.Cut(check, " && ")
+	args, ok := strings.CutPrefix(ours, "bifrost-secrets ")
+	if want := "wget -q -O /dev/null http://127.0.0.1:" + port + "/health || exit 1"; !ok || theirs != want {
+		t.Fatalf("the health check is %q", check)
+	}
+	return strings.Fields(args)
+}
+
+func TestDeployDockerfile(t *testing.T) {
+	t.Parallel()
+	all := dockerfile(t)
+	const bin = "/usr/local/bin/bifrost-secrets"
+	for _, stage := range []string{"bifrost-secrets", "bifrost"} {
+		found := false
+		for _, one := range all {
+			from, to, _ := strings.Cut(strings.TrimPrefix(one.rest, "--from=build "), " ")
+			found = found || one.stage == stage && one.word == "COPY" && from == "/out/bifrost-secrets" && to == bin
+			if one.stage == stage && one.word == "COPY" && !strings.HasPrefix(one.rest, "--from=build ") {
+				t.Errorf("%s copies %s", stage, one.rest)
+			}
+		}
+		if !found {
+			t.Errorf("the stage %s does not get the program", stage)
+		}
+	}
+	if got := last(t, all, "bifrost-secrets", "USER"); got != fmt.Sprintf("%d:%[1]d", imageUser) {
+		t.Errorf("USER %s", got)
+	}
+	if got := last(t, all, "bifrost", "USER"); got != "appuser" {
+		t.Errorf("USER %s", got)
+	}
+	mod, err := os.ReadFile("../../go.mod")
+	if err != nil {
+		t.Fatal(err)
+	}
+	version := regexp.MustCompile(`(?m)^go (\d+\.\d+)`).FindSubmatch(mod)[1]
+	if got := last(t, all, "build", "FROM"); !strings.HasPrefix(got, "golang:"+string(version)+"-") {
+		t.Errorf("go.mod wants Go %s, and the image is %s", version, got)
+	}
+
+	entry := words(t, last(t, all, "bifrost", "ENTRYPOINT"))
+	cmd, rest := accepted(t, append(entry[1:], words(t, last(t, all, "bifrost", "CMD"))...))
+	if entry[0] != "bifrost-secrets" || cmd.Name() != "exec" || !slices.Equal(rest, []string{imageScript}) {
+		t.Errorf("%s %s starts %q", entry[0], cmd.Name(), rest)
+	}
+	_, check, ok := strings.Cut(last(t, all, "bifrost", "HEALTHCHECK"), " CMD ")
+	probe, _ := accepted(t, health(t, check, "${APP_PORT}"))
+	if listens := flagOf(cmd, "listen"); !ok || flagOf(probe, "address") != listens || listens != control.DefaultListen {
+		t.Errorf("it listens on %s, and its health is asked at %s", listens, flagOf(probe, "address"))
+	}
+}
+
+// compose is as much of the Compose Specification as the file uses.
+type compose struct {
+	Name     string
+	Services map[string]struct {
+		Build       struct{ Context, Dockerfile, Target string }
+		Command     []string
+		Healthcheck struct {
+			Test              []string
+			Interval, Timeout time.Duration
+			StartPeriod       time.Duration `yaml:"start_period"`
+			Retries           int
+		}
+		Ports           []string
+		Configs         []struct{ Source, Target string }
+		Secrets         []string
+		Volumes         []string
+		Tmpfs           []string
+		ReadOnly        bool          `yaml:"read_only"`
+		CapDrop         []string      `yaml:"cap_drop"`
+		SecurityOpt     []string      `yaml:"security_opt"`
+		StopGracePeriod time.Duration `yaml:"stop_grace_period"`
+		Restart         string
+	}
+	Configs map[string]struct{ File string }
+	Secrets map[string]struct{ File string }
+	Volumes map[string]*struct{}
+}
+
+func TestDeployCompose(t *testing.T) {
+	t.Parallel()
+	var c compose
+	strict(t, deployed(t, "compose.yaml"), &c)
+	s := c.Services["bifrost"]
+	if got := path.Join("deploy", s.Build.Context, s.Build.Dockerfile); got != "deploy/Dockerfile" {
+		t.Errorf("it is built from %s", got)
+	}
+	all := dockerfile(t)
+	entry := words(t, last(t, all, s.Build.Target, "ENTRYPOINT"))
+	cmd, rest := accepted(t, append(entry[1:], s.Command...))
+	if cmd.Name() != "exec" || !slices.Equal(rest, []string{imageScript}) {
+		t.Errorf("%s starts %q", cmd.Name(), rest)
+	}
+	probe, _ := accepted(t, health(t, s.Healthcheck.Test[1], fmt.Sprint(imagePort)))
+	if s.Healthcheck.Test[0] != "CMD-SHELL" || len(s.Healthcheck.Test) != 2 || flagOf(probe, "address") != flagOf(cmd, "listen") {
+		t.Errorf("the health check is %q", s.Healthcheck.Test)
+	}
+	if len(s.Configs) != 1 || s.Configs[0].Target != flagOf(cmd, "config") || c.Configs[s.Configs[0].Source].File != "./config.json" {
+		t.Errorf("the config: %+v %+v", s.Configs, c.Configs)
+	}
+	in := func(dir string) bool {
+		for _, one := range append(slices.Clone(s.Tmpfs), s.Volumes...) {
+			name, rest, _ := strings.Cut(one, ":")
+			mount, _, _ := strings.Cut(rest, ":")
+			if mount == dir || name == dir && strings.Contains(rest, fmt.Sprintf("uid=%d,gid=%[1]d,mode=0700", imageUser)) {
+				return true
+			}
+		}
+		return false
+	}
+	doc, plan := planOf(t, deployed(t, "config.json"))
+	for _, dir := range []string{imageAppDir, path.Dir(strings.TrimPrefix(flagOf(cmd, "listen"), "unix:")), path.Dir(textAt(t, doc, "config_store", "config", "path")), path.Dir(textAt(t, doc, "logs_store", "config", "path")), "/tmp"} {
+		if !in(dir) {
+			t.Errorf("%s is neither memory nor a volume, and the image is read-only", dir)
+		}
+	}
+	if got := textAt(t, doc, "config_store", "vault_store", "file", "path"); got != "/run/secrets" {
+		t.Errorf("secrets are read from %s, and Docker mounts them in /run/secrets", got)
+	}
+	slices.Sort(s.Secrets)
+	slices.Sort(plan.Secrets)
+	if !slices.Equal(s.Secrets, plan.Secrets) || len(c.Secrets) != len(s.Secrets) {
+		t.Errorf("the config wants %q and the service gets %q", plan.Secrets, s.Secrets)
+	}
+	for _, name := range s.Secrets {
+		if c.Secrets[name].File != "./secrets/"+name {
+			t.Errorf("%s is in %s", name, c.Secrets[name].File)
+		}
+	}
+	if !slices.Equal(s.Ports, []string{fmt.Sprintf("127.0.0.1:%d:%[1]d", imagePort)}) {
+		t.Errorf("ports: %q", s.Ports)
+	}
+	if stop := durationOf(t, cmd, "stop-timeout"); s.StopGracePeriod <= stop {
+		t.Errorf("Docker kills after %v, and Bifrost may take %v", s.StopGracePeriod, stop)
+	}
+	if !s.ReadOnly || !slices.Equal(s.CapDrop, []string{"ALL"}) || !slices.Equal(s.SecurityOpt, []string{"no-new-privileges:true"}) {
+		t.Error("it is not locked down")
+	}
+}
+
+func durationOf(t *testing.T, cmd *cobra.Command, name string) time.Duration {
+	t.Helper()
+	d, err := time.ParseDuration(flagOf(cmd, name))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return d
+}
+
+// planOf gives the plan of a config that lint has nothing against but notes.
+func planOf(t *testing.T, text string) (*walker.Document, *render.Plan) {
+	t.Helper()
+	doc, err := walker.Parse("config.json", []byte(text))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range lint.Check(doc, lint.Options{}) {
+		if f.Severity != lint.Note {
+			t.Errorf("config.json: %s: %s [%s]", f.Severity, f.Message, f.Rule)
+		}
+	}
+	store, err := render.StoreFromDocument(doc)
+	if err != nil {
+		t.Fatal(err)
+	}
+	plan, err := render.NewPlan(doc, store, render.Options{Mode: render.Inline, Getenv: os.LookupEnv})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return doc, plan
+}
+
+func textAt(t *testing.T, doc *walker.Document, names ...string) (text string) {
+	t.Helper()
+	found, _ := doc.Members(names...)
+	if len(found) != 1 {
+		t.Fatalf("there is no %q", names)
+	}
+	if err := json.Unmarshal(doc.Text(found[0].Value), &text); err != nil {
+		t.Fatal(err)
+	}
+	return text
+}
+
+// unit is a systemd unit: its settings, by section and name.
+type unit map[string]map[string][]string
+
+func readUnit(t *testing.T, text string) unit {
+	t.Helper()
+	u, section := unit{}, ""
+	for line := range strings.Lines(text) {
+		line = strings.TrimSpace(line)
+		name, value, ok := strings.Cut(line, "=")
+		switch {
+		case line == "" || line[0] == '#':
+		case line[0] == '[' && strings.HasSuffix(line, "]"):
+			section = strings.Trim(line, "[]")
+			u[section] = map[string][]string{}
+		case !ok || section == "":
+			t.Fatalf("%q is no setting", line)
+		default:
+			u[section][name] = append(u[section][name], value)
+		}
+	}
+	return u
+}
+
+func (u unit) one(t *testing.T, section, name string) string {
+	t.Helper()
+	if all := u[section][name]; len(all) == 1 {
+		return all[0]
+	}
+	t.Fatalf("%s has %q", name, u[section][name])
+	return ""
+}
+
+func TestDeploySystemd(t *testing.T) {
+	t.Parallel()
+	for _, name := range []string{"bifrost", "bifrost-secrets-watch"} {
+		text := deployed(t, "systemd/"+name+".service")
+		u := readUnit(t, text)
+		service := func(setting string) string { t.Helper(); return u.one(t, "Service", setting) }
+		line := strings.Fields(service("ExecStart"))
+		cmd, rest := accepted(t, line[1:])
+		if line[0] != "/usr/local/bin/bifrost-secrets" || flagOf(cmd, "config") != "/etc/bifrost/config.json" {
+			t.Errorf("%s: %q", name, line)
+		}
+		state, socket := "/var/lib/"+service("StateDirectory"), "unix:/run/"+service("RuntimeDirectory")+"/control.sock"
+		if flagOf(cmd, "listen") != socket || !strings.Contains(text, "--address "+socket) {
+			t.Errorf("%s listens on %s", name, flagOf(cmd, "listen"))
+		}
+		stop := time.Duration(0)
+		switch cmd.Name() {
+		case "exec":
+			stop = durationOf(t, cmd, "stop-timeout")
+			if flagOf(cmd, "app-dir") != state || !slices.Equal(rest[1:], []string{"-app-dir", state, "-host", "127.0.0.1", "-port", "8080"}) {
+				t.Errorf("%s starts %q in %s", name, rest, state)
+			}
+		case "watch":
+			if flagOf(cmd, "out") != state+"/config.json" || flagOf(cmd, "bifrost-url") != "http://127.0.0.1:8080" || u.one(t, "Unit", "Before") != "bifrost.service" {
+				t.Errorf("%s publishes to %s for %s", name, flagOf(cmd, "out"), flagOf(cmd, "bifrost-url"))
+			}
+		}
+		for setting, least := range map[string]time.Duration{"TimeoutStopSec": stop, "TimeoutStartSec": durationOf(t, cmd, "start-timeout")} {
+			if got, err := time.ParseDuration(service(setting) + "s"); err != nil || got <= least {
+				t.Errorf("%s: %s=%s is not more than %v", name, setting, service(setting), least)
+			}
+		}
+		for setting, want := range map[string]string{
+			"Type": "notify", "NotifyAccess": "main", "KillMode": "mixed", "ExecReload": "/bin/kill -HUP $MAINPID", "User": "bifrost", "StateDirectoryMode": "0700",
+			"RuntimeDirectoryMode": "0700", "UMask": "0077", "LimitCORE": "0", "NoNewPrivileges": "yes", "CapabilityBoundingSet": "", "ProtectSystem": "strict", "ProtectProc": "invisible",
+		} {
+			if got := service(setting); got != want {
+				t.Errorf("%s: %s=%s, want %s", name, setting, got, want)
+			}
+		}
+		verifyUnit(t, name, text)
+	}
+}
+
+// verifyUnit has systemd's own parser read a unit, where it is installed.
+func verifyUnit(t *testing.T, name, text string) {
+	t.Helper()
+	if _, err := exec.LookPath("systemd-analyze"); err != nil {
+		t.Log("systemd-analyze is not installed; the unit was read by this test alone")
+		return
+	}
+	dir := t.TempDir()
+	for _, program := range []string{"bifrost", "bifrost-secrets"} {
+		if err := os.WriteFile(filepath.Join(dir, program), []byte("#!/bin/sh\n"), 0o700); err != nil {
+			t.Fatal(err)
+		}
+	}
+	file := filepath.Join(dir, name+".service")
+	if err := os.WriteFile(file, []byte(strings.ReplaceAll(text, "/usr/local/bin/", dir+"/")), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.Command("systemd-analyze", "verify", "--man=no", file)
+	var out bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &out, &out
+	if err := cmd.Run(); err != nil || out.Len() > 0 {
+		t.Errorf("systemd-analyze verify: %v\n%s", err, &out)
+	}
+}
