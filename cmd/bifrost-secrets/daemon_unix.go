@@ -4,12 +4,14 @@ package main
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
 	"strings"
 	"sync"
 	"time"
 
 	"bifrost-secrets/render"
+	"bifrost-secrets/render/autostore"
 	"bifrost-secrets/sources"
 	"bifrost-secrets/watch"
 	"bifrost-secrets/watch/control"
@@ -144,6 +146,7 @@ func (d *daemon) publishAll(r *render.Rendering) (wrote, replaced bool, err erro
 	}
 	if d.noted != r.Plan {
 		d.noted = r.Plan
+		d.warnOfPlaintext(r.Plan)
 		lines := render.Problems{Document: r.Plan.Document.Name}
 		for i := range r.Notes {
 			d.log.Info("note: "+clean(lines.Line(&r.Notes[i])), "hint", r.Notes[i].Hint)
@@ -154,6 +157,32 @@ func (d *daemon) publishAll(r *render.Rendering) (wrote, replaced bool, err erro
 	}
 	done, err := d.publish(r, to, d.newKey)
 	return done.changed, done.replaced, err
+}
+
+// plaintextShown is how many fields a warning of plaintext names.
+const plaintextShown = 10
+
+// warnOfPlaintext tells of secrets that stand in the document itself, where the
+// vault_store says that they may be stored: the daemons never do that by
+// themselves.
+func (d *daemon) warnOfPlaintext(plan *render.Plan) {
+	now := d.job
+	now.doc = plan.Document
+	if err := now.findStore(); err != nil || now.store == nil || now.store.AccessMode != render.ReadAndWrite {
+		return
+	}
+	var paths []string
+	for _, it := range autostore.Plaintext(plan.Document, autostore.Options{Literal: d.literal}) {
+		paths = append(paths, it.Path)
+	}
+	if len(paths) == 0 {
+		return
+	}
+	n := len(paths)
+	if n > plaintextShown {
+		paths = append(paths[:plaintextShown], fmt.Sprintf("and %d more", n-plaintextShown))
+	}
+	d.log.Warn("secrets stand in the config in plain text", "count", n, "fields", paths, "hint", "move them into the backend: bifrost-secrets store --config "+d.config+" --owner NAME")
 }
 
 // serve starts what runs beside the loop. The function that it gives waits until

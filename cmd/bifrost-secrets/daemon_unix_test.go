@@ -586,6 +586,35 @@ func TestWatchReports(t *testing.T) {
 	r.ends(0)
 }
 
+// Where secrets may be stored, new plaintext in the config is told of, with the
+// command that stores it; it is not stored.
+func TestWatchPlaintext(t *testing.T) {
+	t.Parallel()
+	s := newLodge(t)
+	config := filepath.Join(s.app, "config.source.json")
+	writable := strings.Replace(siteConfig, `"type":"file"`, `"type":"file","access_mode":"read_and_write"`, 1)
+	s.write(config, writable)
+	r := s.start("watch", "--config", config, "--out", filepath.Join(s.app, "config.json"), "--listen", "none", "--wait", "10ms", "--apply", "none")
+	r.logs("applied")
+	s.write(config, strings.Replace(writable, `"vault.openai"`, `"CANARY-typed"`, 1))
+	line := r.logs("plain text")
+	for _, want := range []string{`"count":1`, "providers.openai.keys[0].value", "bifrost-secrets store --config " + config + " --owner NAME"} {
+		if !strings.Contains(line, want) {
+			t.Errorf("%s is not in the log: %s", want, line)
+		}
+	}
+	r.signal(syscall.SIGTERM)
+	r.ends(0)
+	for _, line := range r.all[:len(r.all)-1] {
+		if strings.Contains(line, "plain text") && !strings.Contains(line, `"count":1`) {
+			t.Errorf("it was told of without cause: %s", line)
+		}
+	}
+	if entries, err := os.ReadDir(s.secrets); err != nil || len(entries) != 2 {
+		t.Errorf("secrets were stored: %v, %v", entries, err)
+	}
+}
+
 // An outage is told of once, changes nothing, and ends by itself.
 func TestWatchOutage(t *testing.T) {
 	t.Parallel()

@@ -55,7 +55,7 @@ func (o *online) lookUp(ctx context.Context, doc *walker.Document, env bool) ([]
 	if env {
 		j.mode = string(render.EnvMode)
 	}
-	if err := j.storeOf(doc); err != nil {
+	if err := j.findStore(); err != nil {
 		if j.vaultStore != "" || j.vaultType != "" {
 			return nil, err
 		}
@@ -89,20 +89,6 @@ func (o *online) lookUp(ctx context.Context, doc *walker.Document, env bool) ([]
 	}
 	more, err := told(doc, err)
 	return append(found, more...), err
-}
-
-// storeOf finds the vault_store block: a file's, that of the flags, or the
-// document's own.
-func (j *job) storeOf(doc *walker.Document) (err error) {
-	switch {
-	case j.vaultStore != "":
-		j.store, err = render.StoreFromFile(j.vaultStore)
-	case j.vaultType != "":
-		j.store, err = render.StoreFromFlags(j.vaultType, j.vaultSet, backends)
-	default:
-		j.store, err = render.StoreFromDocument(doc)
-	}
-	return err
 }
 
 // unplanned gives those faults of a plan that only this look-up knows of: the
