@@ -1,6 +1,7 @@
 package sourcetest
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"strings"
@@ -12,8 +13,14 @@ import (
 // deadline is for a backend that will not answer.
 const deadline = 300 * time.Millisecond
 
-// many is how many secrets a large document refers to.
-const many = 500
+// manyNames gives the names of as many secrets as a large document refers to.
+func (r *run) manyNames() []string {
+	names := make([]string, cmp.Or(r.Many, 500))
+	for i := range names {
+		names[i] = fmt.Sprintf("app/key-%03d", i)
+	}
+	return names
+}
 
 var reading = []test{
 	{"read", "", testRead},
@@ -84,8 +91,8 @@ func testPartial(r *run) {
 	var names []string
 	for i := range 45 {
 		names = append(names, fmt.Sprintf("key-%d", i))
-		r.Seed(names[i], value(names[i]))
 	}
+	r.seedAll(names)
 	r.Deny(names[7])
 	got := r.watch.fetch(r.ctx, append(names, "none")...)
 	for i, name := range names {
@@ -176,8 +183,8 @@ func testExpired(r *run) {
 	var names []string
 	for i := range 100 {
 		names = append(names, fmt.Sprintf("key-%d", i))
-		r.Seed(names[i], value(names[i]))
 	}
+	r.seedAll(names)
 	r.Expire(2)
 	for name, result := range r.watch.fetch(r.ctx, names...) {
 		if result.Err != nil && !r.Renews {
@@ -243,11 +250,8 @@ func testBadNames(r *run) {
 }
 
 func testMany(r *run) {
-	names := make([]string, many)
-	for i := range names {
-		names[i] = fmt.Sprintf("app/key-%03d", i)
-		r.Seed(names[i], value(names[i]))
-	}
+	names := r.manyNames()
+	r.seedAll(names)
 	plan, before := r.Source.Plan(names), r.requests()
 	for name, result := range r.watch.fetch(r.ctx, names...) {
 		r.watch.same(name, result, value(name))

@@ -61,6 +61,9 @@ type Setup struct {
 	BadNames []string
 	// AtOnce is the most requests that a source has under way.
 	AtOnce int
+	// Many is how many secrets are asked for at once; 0 means 500. Fewer are for
+	// a server that is slow and has a quicker stand-in that takes them all.
+	Many int
 	// Renews says that a source signs in anew when its credentials have
 	// expired. One that does not fails with the kind NoLogin.
 	Renews bool
@@ -77,6 +80,8 @@ type Backend struct {
 	// Seed stores a text, as a person would who does not know of us: without a
 	// mark where there is no secret yet, else as a new value.
 	Seed func(name, text string)
+	// SeedAll does the same for many, where that is quicker; nil for one by one.
+	SeedAll func(texts map[string]string)
 	// SeedBinary does the same for bytes that are not UTF-8 text.
 	SeedBinary func(name string, b []byte)
 
