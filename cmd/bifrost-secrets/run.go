@@ -15,7 +15,9 @@ import (
 	"bifrost-secrets/render/publish"
 	"bifrost-secrets/sources"
 	"bifrost-secrets/sources/awssecrets"
+	"bifrost-secrets/sources/azurevault"
 	"bifrost-secrets/sources/file"
+	"bifrost-secrets/sources/gcpsecrets"
 	"bifrost-secrets/walker"
 
 	"github.com/spf13/cobra"
@@ -30,7 +32,7 @@ const (
 )
 
 // backends are the sources that this program is built with.
-var backends = []sources.Backend{file.Backend, awssecrets.Backend}
+var backends = []sources.Backend{file.Backend, awssecrets.Backend, gcpsecrets.Backend, azurevault.Backend}
 
 // program is one run: where it reads and writes, and what every command takes.
 type program struct {
@@ -76,7 +78,7 @@ func (p *program) root() *cobra.Command {
 		Use:   "bifrost-secrets",
 		Short: "Secret management for every Bifrost",
 		Long: `bifrost-secrets finds every field of a Bifrost config.json that bears a secret, fetches
-each distinct secret once (AWS Secrets Manager, files) and writes the config with the values in place.`,
+each distinct secret once (AWS Secrets Manager, GCP Secret Manager, Azure Key Vault, files) and writes the config with the values in place.`,
 		Example: `  bifrost-secrets render --config config.json --out /app/data/config.json
   bifrost-secrets explain --config config.json`,
 		SilenceErrors: true,

@@ -9,7 +9,6 @@ import (
 	"log/slog"
 	"net/http"
 	"net/url"
-	"regexp"
 	"slices"
 	"strings"
 	"sync"
@@ -64,8 +63,8 @@ const (
 var (
 	keys = []string{"client_id", "client_secret", "tenant_id", "vault_url"}
 
-	hostForm   = regexp.MustCompile(`^[A-Za-z0-9-]{1,63}(?:\.[A-Za-z0-9-]{1,63}){1,6}(?::[0-9]{1,5})?$`)
-	tenantForm = regexp.MustCompile(`^[A-Za-z0-9.-]{1,253}$`)
+	hostForm   = lazily(`^[A-Za-z0-9-]{1,63}(?:\.[A-Za-z0-9-]{1,63}){1,6}(?::[0-9]{1,5})?$`)
+	tenantForm = lazily(`^[A-Za-z0-9.-]{1,253}$`)
 )
 
 // source implements sources.Source.
@@ -115,13 +114,13 @@ func newSource(set sources.Settings, opts sources.Options) (*source, error) {
 	switch {
 	case text == "":
 		return nil, badSettings("the azure block has no vault_url", "set vault_url: "+hint)
-	case err != nil || !hostForm.MatchString(u.Host) || strings.Trim(u.Path, "/") != "" || u.User != nil || u.RawQuery != "" || u.Fragment != "":
+	case err != nil || !hostForm().MatchString(u.Host) || strings.Trim(u.Path, "/") != "" || u.User != nil || u.RawQuery != "" || u.Fragment != "":
 		return nil, badSettings("vault_url is not the address of a vault", hint)
 	case u.Scheme != "https":
 		return nil, badSettings("vault_url is not an https address", hint)
 	case s.secret.Len() > 0 && (s.tenant == "" || s.clientID == ""):
 		return nil, badSettings("client_secret is set without tenant_id and client_id", "set all three, or no client_secret to use the credentials of the environment")
-	case s.tenant != "" && !tenantForm.MatchString(s.tenant), s.clientID != "" && !tenantForm.MatchString(s.clientID):
+	case s.tenant != "" && !tenantForm().MatchString(s.tenant), s.clientID != "" && !tenantForm().MatchString(s.clientID):
 		return nil, badSettings("tenant_id or client_id is not an id", "they look like 00000000-0000-0000-0000-000000000000; a tenant may be named by its domain as well")
 	}
 	s.host = strings.ToLower(u.Host)

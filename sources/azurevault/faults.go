@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"regexp"
 	"strings"
 	"time"
 
@@ -53,7 +52,7 @@ type reply struct {
 	text   string
 }
 
-var codeForm = regexp.MustCompile(`^[A-Za-z][A-Za-z0-9]{0,60}$`)
+var codeForm = lazily(`^[A-Za-z][A-Za-z0-9]{0,60}$`)
 
 func replyOf(err error) reply {
 	var answer *azcore.ResponseError
@@ -61,7 +60,7 @@ func replyOf(err error) reply {
 		return reply{}
 	}
 	r := reply{status: answer.StatusCode}
-	if codeForm.MatchString(answer.ErrorCode) {
+	if codeForm().MatchString(answer.ErrorCode) {
 		r.code = answer.ErrorCode
 	}
 	if answer.RawResponse == nil {
@@ -76,7 +75,7 @@ func replyOf(err error) reply {
 	// The SDK has read the body already, and keeps it.
 	if body, err := runtime.Payload(answer.RawResponse); err == nil && json.Unmarshal(body, &said) == nil {
 		r.text = said.Error.Message
-		if codeForm.MatchString(said.Error.InnerError.Code) {
+		if codeForm().MatchString(said.Error.InnerError.Code) {
 			r.inner = said.Error.InnerError.Code
 		}
 	}
@@ -212,7 +211,7 @@ func (a *act) denied(e *sources.Error, i id, r reply) {
 	}
 }
 
-var entraForm = regexp.MustCompile(`AADSTS[0-9]{4,8}`)
+var entraForm = lazily(`AADSTS[0-9]{4,8}`)
 
 // loginFault makes the error for credentials that gave no token.
 func (s *source) loginFault(ctx context.Context, began time.Time, err error) *sources.Error {
@@ -229,7 +228,7 @@ func (s *source) loginFault(ctx context.Context, began time.Time, err error) *so
 	case answered:
 		e := noLogin("the credentials were not accepted by entra id", "check tenant_id, client_id and client_secret, and that the secret has not expired")
 		// Nothing else of the text is ours to show.
-		if e.Code = entraForm.FindString(err.Error()); e.Code == "" {
+		if e.Code = entraForm().FindString(err.Error()); e.Code == "" {
 			e.Code = fmt.Sprintf("http status %d", failed.RawResponse.StatusCode)
 		}
 		if s.secret.Len() == 0 {

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"regexp"
 	"strings"
+	"sync"
 
 	"bifrost-secrets/sources"
 )
@@ -14,7 +15,7 @@ var Names = sources.Names{
 	Max:     127, Fold: true, System: "azure",
 }
 
-var idForm = regexp.MustCompile(`^https://([^/]+)/secrets/([0-9A-Za-z-]{1,127})(?:/([0-9a-f]{32}))?/?$`)
+var idForm = lazily(`^https://([^/]+)/secrets/([0-9A-Za-z-]{1,127})(?:/([0-9a-f]{32}))?/?$`)
 
 // id is what a reference calls a secret.
 type id struct {
@@ -24,7 +25,7 @@ type id struct {
 }
 
 func (s *source) parse(text string) (id, *sources.Error) {
-	if m := idForm.FindStringSubmatch(text); m != nil {
+	if m := idForm().FindStringSubmatch(text); m != nil {
 		if !strings.EqualFold(m[1], s.host) {
 			return id{}, &sources.Error{
 				Kind: sources.BadName, Name: text, Message: fmt.Sprintf("%q is in another vault than %s", text, s.host),
@@ -44,4 +45,10 @@ func (s *source) parse(text string) (id, *sources.Error) {
 		return id{}, err
 	}
 	return id{text: text, secret: name}, nil
+}
+
+// lazily compiles a pattern when it is first used: those with {1,255} take
+// their time, and a program starts more often than it uses this backend.
+func lazily(pattern string) func() *regexp.Regexp {
+	return sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(pattern) })
 }

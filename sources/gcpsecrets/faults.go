@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"regexp"
 	"strings"
 	"time"
 
@@ -53,9 +52,9 @@ type reply struct {
 }
 
 var (
-	statusForm     = regexp.MustCompile(`^[A-Z][A-Z_]{1,40}$`)
-	permissionForm = regexp.MustCompile(`^[a-zA-Z]{1,40}(\.[a-zA-Z]{1,60}){1,4}$`)
-	stateForm      = regexp.MustCompile(`/versions/([0-9]{1,19})\] is in (DISABLED|DESTROYED) state`)
+	statusForm     = lazily(`^[A-Z][A-Z_]{1,40}$`)
+	permissionForm = lazily(`^[a-zA-Z]{1,40}(\.[a-zA-Z]{1,60}){1,4}$`)
+	stateForm      = lazily(`/versions/([0-9]{1,19})\] is in (DISABLED|DESTROYED) state`)
 )
 
 func replyOf(err error) reply {
@@ -75,14 +74,14 @@ func replyOf(err error) reply {
 	}
 	// What cannot be read is not Google's; what can in part is used so far.
 	_ = json.Unmarshal([]byte(answer.Body), &body)
-	if statusForm.MatchString(body.Error.Status) {
+	if statusForm().MatchString(body.Error.Status) {
 		r.status, r.text = body.Error.Status, body.Error.Message
 	}
 	for _, d := range body.Error.Details {
-		if statusForm.MatchString(d.Reason) {
+		if statusForm().MatchString(d.Reason) {
 			r.reason = d.Reason
 		}
-		if p := d.Metadata["permission"]; permissionForm.MatchString(p) {
+		if p := d.Metadata["permission"]; permissionForm().MatchString(p) {
 			r.permission = p
 		}
 	}
@@ -199,7 +198,7 @@ func (a *act) denied(e *sources.Error, i id, r reply) {
 }
 
 func (a *act) disabled(e *sources.Error, i id, r reply) {
-	m := stateForm.FindStringSubmatch(r.text)
+	m := stateForm().FindStringSubmatch(r.text)
 	which := a.subject(i)
 	switch {
 	case m == nil:
@@ -241,7 +240,7 @@ func (s *source) loginFault(ctx context.Context, began time.Time, err error) *so
 		_ = json.Unmarshal(refused.Body, &said)
 		e := noLogin("the credentials were not accepted by the service for tokens", "check that the key, its service account and its project still exist, and that the clock of this machine is right")
 		e.Code = fmt.Sprintf("http status %d", refused.Response.StatusCode)
-		if oauthForm.MatchString(said.Error) {
+		if oauthForm().MatchString(said.Error) {
 			e.Code = said.Error
 		}
 		return e
@@ -251,4 +250,4 @@ func (s *source) loginFault(ctx context.Context, began time.Time, err error) *so
 	return noLogin("the gcp credentials give no token", "check the credentials file: "+formHint)
 }
 
-var oauthForm = regexp.MustCompile(`^[a-z_]{1,60}$`)
+var oauthForm = lazily(`^[a-z_]{1,60}$`)

@@ -12,7 +12,6 @@ import (
 	"log/slog"
 	"net/http"
 	"path/filepath"
-	"regexp"
 	"slices"
 	"strings"
 	"sync"
@@ -68,7 +67,7 @@ const (
 var (
 	keys = []string{"credentials_json", "project_id"}
 
-	projectForm = regexp.MustCompile(`^(?:[a-z0-9.-]{1,60}:)?[a-z0-9][a-z0-9-]{0,61}$`)
+	projectForm = lazily(`^(?:[a-z0-9.-]{1,60}:)?[a-z0-9][a-z0-9-]{0,61}$`)
 )
 
 // source implements sources.Source.
@@ -114,7 +113,7 @@ func newSource(set sources.Settings, opts sources.Options) (*source, error) {
 	switch {
 	case s.project == "":
 		return nil, badSettings("the gcp block has no project_id", "set project_id to the project that has the secrets")
-	case !projectForm.MatchString(s.project):
+	case !projectForm().MatchString(s.project):
 		return nil, badSettings("project_id is not the id of a project", "it looks like my-project-123; its number does as well")
 	}
 	return s, nil

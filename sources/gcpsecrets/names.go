@@ -3,6 +3,7 @@ package gcpsecrets
 import (
 	"regexp"
 	"strings"
+	"sync"
 
 	"bifrost-secrets/sources"
 )
@@ -15,7 +16,7 @@ var Names = sources.Names{
 
 const latest = "latest"
 
-var resourceForm = regexp.MustCompile(`^projects/((?:[a-z0-9.-]{1,60}:)?[a-z0-9][a-z0-9-]{0,61})/secrets/([A-Za-z0-9_-]{1,255})(?:/versions/([A-Za-z0-9_-]{1,63}))?$`)
+var resourceForm = lazily(`^projects/((?:[a-z0-9.-]{1,60}:)?[a-z0-9][a-z0-9-]{0,61})/secrets/([A-Za-z0-9_-]{1,255})(?:/versions/([A-Za-z0-9_-]{1,63}))?$`)
 
 // id is what a reference calls a secret.
 type id struct {
@@ -26,7 +27,7 @@ type id struct {
 }
 
 func (s *source) parse(text string) (id, *sources.Error) {
-	if m := resourceForm.FindStringSubmatch(text); m != nil {
+	if m := resourceForm().FindStringSubmatch(text); m != nil {
 		return id{text, m[1], m[2], m[3]}, nil
 	}
 	if strings.HasPrefix(text, "projects/") {
@@ -55,4 +56,10 @@ func (i id) versioned() string {
 		return i.resource() + "/versions/" + latest
 	}
 	return i.resource() + "/versions/" + i.version
+}
+
+// lazily compiles a pattern when it is first used: those with {1,255} take
+// their time, and a program starts more often than it uses this backend.
+func lazily(pattern string) func() *regexp.Regexp {
+	return sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(pattern) })
 }
