@@ -21,6 +21,8 @@ const (
 	Tenant   = "72f988bf-0000-0000-0000-2d7cd011db47"
 	ClientID = "11111111-2222-3333-4444-555555555555"
 	Password = "s3cret-of-the-app"
+	// Assertion is what a platform signs for its workload.
+	Assertion = "federated-token"
 
 	loginHost = "login.microsoftonline.com"
 	// Where the client asks which hosts belong together.
@@ -51,7 +53,7 @@ func StartFake(tb testing.TB) *Fake {
 	f.Gate = cloudtest.NewGate(cloudtest.API{
 		Action: action, Answer: f.answer,
 		Failed:    failed(http.StatusInternalServerError, "InternalServerError", "", "An internal error occurred."),
-		Throttled: failed(http.StatusTooManyRequests, "Throttled", "", "Request was not processed because too many requests were received."),
+		Throttled: throttled(),
 	})
 	f.Server = cloudtest.Start(tb, f.Gate, Host, loginHost, discoveryHost)
 	return f
@@ -63,6 +65,17 @@ func (f *Fake) RejectLogins(code string) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.login = code
+}
+
+// ThrottledFor makes the answers to too many requests say how long to wait.
+func (f *Fake) ThrottledFor(d time.Duration) {
+	a := throttled()
+	a.Header = map[string]string{"retry-after-ms": fmt.Sprint(d.Milliseconds())}
+	f.SetThrottled(a)
+}
+
+func throttled() cloudtest.Answer {
+	return failed(http.StatusTooManyRequests, "Throttled", "", "Request was not processed because too many requests were received.")
 }
 
 // Revoke refuses every token that was handed out so far.
@@ -175,7 +188,8 @@ func (f *Fake) entra(r *http.Request, body []byte, refused bool) cloudtest.Answe
 	}
 	form, err := url.ParseQuery(string(body))
 	code := f.login
-	if err != nil || refused || form.Get("client_id") != ClientID || form.Get("client_secret") != Password {
+	if err != nil || refused || form.Get("client_id") != ClientID ||
+		form.Get("client_secret") != Password && form.Get("client_assertion") != Assertion {
 		code = "invalid_client"
 	}
 	if code != "" {

@@ -66,6 +66,13 @@ func (f *Fake) Change(name string, enabled bool, notBefore, expires time.Time) {
 	v.disabled, v.notBefore, v.expires = !enabled, notBefore, expires
 }
 
+// Disable disables the newest version of a secret.
+func (f *Fake) Disable(name string) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.secrets[strings.ToLower(name)].newest().disabled = true
+}
+
 // Manage makes a secret the private part of a certificate, which the vault renews.
 func (f *Fake) Manage(name string) {
 	f.mu.Lock()

@@ -85,6 +85,13 @@ func (g *Gate) Set(f Faults) {
 	g.faults, g.served = f, 0
 }
 
+// SetThrottled changes how the service says that there are too many requests.
+func (g *Gate) SetThrottled(a Answer) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.api.Throttled = a
+}
+
 // DenyWrites reports whether writes are to be refused.
 func (g *Gate) DenyWrites() bool {
 	g.mu.Lock()
@@ -149,6 +156,7 @@ type due struct {
 	latency                                                          time.Duration
 	hang, reset, fail, throttle, truncate, garble, empty, lose, page bool
 	refused                                                          bool
+	throttled                                                        Answer
 }
 
 func (g *Gate) begin(action string) due {
@@ -170,7 +178,7 @@ func (g *Gate) begin(action string) due {
 	}
 	d := due{
 		latency: f.Latency, hang: f.Hang && mine, reset: take(&f.Reset), fail: take(&f.Fail), throttle: take(&f.Throttle), truncate: take(&f.Truncate),
-		garble: take(&f.Garble), empty: take(&f.Empty), lose: take(&f.Lose), page: take(&f.Page), refused: f.Expire > 0 && g.served >= f.Expire,
+		throttled: g.api.Throttled, garble: take(&f.Garble), empty: take(&f.Empty), lose: take(&f.Lose), page: take(&f.Page), refused: f.Expire > 0 && g.served >= f.Expire,
 	}
 	g.served++
 	return d
@@ -201,7 +209,7 @@ func (g *Gate) reply(d due, r *http.Request, body []byte) func(http.ResponseWrit
 	case d.fail:
 		return g.api.Failed.send
 	case d.throttle:
-		return g.api.Throttled.send
+		return d.throttled.send
 	case d.empty:
 		return Answer{Status: http.StatusOK}.send
 	case d.page:
