@@ -49,7 +49,7 @@ func (j *job) storeFlags(cmd *cobra.Command) {
 	f := cmd.Flags()
 	f.StringVarP(&j.config, "config", "c", "config.json", "the config.json to read; - is the standard input")
 	f.StringVar(&j.vaultStore, "vault-store", "", "`file` with a vault_store block, in place of the config's own")
-	f.StringVar(&j.vaultType, "vault-type", "", "vault_store `type`, in place of a block: file, aws-secrets-manager")
+	f.StringVar(&j.vaultType, "vault-type", "", "vault_store `type`, in place of a block: "+backendTypes())
 	f.StringArrayVar(&j.vaultSet, "vault-set", nil, "a setting for --vault-type, as `key=value`; credentials as key=env.NAME; repeatable")
 	f.DurationVar(&j.timeout, "timeout", 30*time.Second, "how long the backend may take in all")
 	var types []string

@@ -34,6 +34,15 @@ const (
 // backends are the sources that this program is built with.
 var backends = []sources.Backend{file.Backend, awssecrets.Backend, gcpsecrets.Backend, azurevault.Backend}
 
+// backendTypes lists their types, for help.
+func backendTypes() string {
+	var all []string
+	for _, b := range backends {
+		all = append(all, b.Type)
+	}
+	return strings.Join(all, ", ")
+}
+
 // program is one run: where it reads and writes, and what every command takes.
 type program struct {
 	stdin  io.Reader

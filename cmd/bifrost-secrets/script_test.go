@@ -78,6 +78,7 @@ func scripts(dir string, setup func(*testscript.Env) error) testscript.Params {
 			"touch": doTouch, "is": doIs,
 			"age-key": doAgeKey, "age-encrypt": doAgeEncrypt,
 			"fake": doFake, "secret": doSecret, "fault": doFault, "mark": doMark, "requests": doRequests, "called": doCalled, "terminate": doTerminate,
+			"cloud": doCloud, "cloud-secret": doCloudSecret, "cloud-fault": doCloudFault, "cloud-requests": doCloudRequests,
 			"moto-secret": doMotoSecret, "count": doCount, "counted": doCounted,
 		},
 		Condition: func(cond string) (bool, error) {
@@ -110,6 +111,7 @@ type story struct {
 	age   *ageIdentity
 	fake  *fakeAWS
 	moto  *motoAWS
+	cloud *cloud
 	began int // moto's requests at `count`
 }
 

@@ -49,14 +49,25 @@ type Fake struct {
 // StartFake starts a Fake that is closed when the test ends.
 func StartFake(tb testing.TB) *Fake {
 	tb.Helper()
+	f, err := New(tb.TempDir())
+	if err != nil {
+		tb.Fatal(err)
+	}
+	tb.Cleanup(f.Close)
+	return f
+}
+
+// New starts a Fake, which keeps what its clients need in dir.
+func New(dir string) (*Fake, error) {
 	f := &Fake{secrets: map[string]*secret{}, denied: map[string]bool{}}
 	f.Gate = cloudtest.NewGate(cloudtest.API{
 		Action: action, Answer: f.answer,
 		Failed:    failed(http.StatusInternalServerError, "InternalServerError", "", "An internal error occurred."),
 		Throttled: throttled(),
 	})
-	f.Server = cloudtest.Start(tb, f.Gate, Host, loginHost, discoveryHost)
-	return f
+	var err error
+	f.Server, err = cloudtest.New(dir, f.Gate, Host, loginHost, discoveryHost)
+	return f, err
 }
 
 // RejectLogins makes the endpoint for tokens answer with an error of OAuth,

@@ -47,14 +47,25 @@ type Fake struct {
 // StartFake starts a Fake that is closed when the test ends.
 func StartFake(tb testing.TB) *Fake {
 	tb.Helper()
+	f, err := New(tb.TempDir())
+	if err != nil {
+		tb.Fatal(err)
+	}
+	tb.Cleanup(f.Close)
+	return f
+}
+
+// New starts a Fake, which keeps what its clients need in dir.
+func New(dir string) (*Fake, error) {
 	f := &Fake{secrets: map[string]*secret{}, denied: map[string]bool{}}
 	f.Gate = cloudtest.NewGate(cloudtest.API{
 		Action: action, Answer: f.answer,
 		Failed:    failure(http.StatusServiceUnavailable, "UNAVAILABLE", "The service is currently unavailable.", nil),
 		Throttled: failure(http.StatusTooManyRequests, "RESOURCE_EXHAUSTED", "Quota exceeded for quota metric 'Access Requests'.", nil),
 	})
-	f.Server = cloudtest.Start(tb, f.Gate, host, tokenHost)
-	return f
+	var err error
+	f.Server, err = cloudtest.New(dir, f.Gate, host, tokenHost)
+	return f, err
 }
 
 var key = sync.OnceValue(func() string {

@@ -44,34 +44,43 @@ type Server struct {
 // ends.
 func Start(tb testing.TB, handler http.Handler, hosts ...string) *Server {
 	tb.Helper()
-	pemRoots, certificate, err := issue(hosts)
+	s, err := New(tb.TempDir(), handler, hosts...)
 	if err != nil {
 		tb.Fatal(err)
+	}
+	tb.Cleanup(s.Close)
+	return s
+}
+
+// New starts a server that answers for hosts. It keeps the certificate of its
+// authority in dir.
+func New(dir string, handler http.Handler, hosts ...string) (*Server, error) {
+	pemRoots, certificate, err := issue(hosts)
+	if err != nil {
+		return nil, err
+	}
+	s := &Server{Roots: x509.NewCertPool(), caFile: filepath.Join(dir, "ca.pem"), conns: make(chan net.Conn), closed: make(chan struct{})}
+	s.Roots.AppendCertsFromPEM(pemRoots)
+	if err := os.WriteFile(s.caFile, pemRoots, 0o600); err != nil {
+		return nil, err
 	}
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
-		tb.Fatal(err)
+		return nil, err
 	}
+	s.Proxy = &url.URL{Scheme: "http", Host: l.Addr().String()}
 	quiet := log.New(io.Discard, "", 0)
-	s := &Server{
-		Proxy: &url.URL{Scheme: "http", Host: l.Addr().String()}, Roots: x509.NewCertPool(),
-		caFile: filepath.Join(tb.TempDir(), "ca.pem"), conns: make(chan net.Conn), closed: make(chan struct{}),
-	}
-	s.Roots.AppendCertsFromPEM(pemRoots)
-	if err := os.WriteFile(s.caFile, pemRoots, 0o600); err != nil {
-		tb.Fatal(err)
-	}
 	s.outer = &http.Server{Handler: http.HandlerFunc(s.connect), ErrorLog: quiet}
 	s.inner = &http.Server{Handler: handler, ErrorLog: quiet}
 	s.done.Go(func() { _ = s.outer.Serve(l) })
 	s.done.Go(func() {
 		_ = s.inner.Serve(tls.NewListener(tunnels{s}, &tls.Config{Certificates: []tls.Certificate{certificate}}))
 	})
-	tb.Cleanup(s.close)
-	return s
+	return s, nil
 }
 
-func (s *Server) close() {
+// Close ends the server and every connection to it.
+func (s *Server) Close() {
 	close(s.closed)
 	_ = s.outer.Close()
 	_ = s.inner.Close()
