@@ -5,12 +5,34 @@ import (
 	"regexp"
 	"strings"
 	"sync"
+	"unicode/utf8"
 )
 
 // nameRule says what names a backend allows.
 type nameRule struct {
 	allowed *regexp.Regexp
 	says    string // the rule in words
+	escapes *escapes
+}
+
+// escapes is how a backend that allows few characters takes any name: each byte
+// but letters, digits and plain ones is kept as -xHH-.
+type escapes struct {
+	plain  string // beside letters and digits
+	max    int    // the most characters of what is kept
+	except string // names that begin so are as `allowed` says
+}
+
+// length gives the number of characters that a name is kept with.
+func (e *escapes) length(name string) int {
+	n := 0
+	for i := range len(name) {
+		c := name[i]
+		if n++; !(c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' || strings.IndexByte(e.plain, c) >= 0) {
+			n += len("-xHH-") - 1
+		}
+	}
+	return n
 }
 
 // nameRules are the rules by vault_store.type. The facts are each backend's own
@@ -20,33 +42,25 @@ var nameRules = sync.OnceValue(func() map[string]nameRule {
 		"aws-secrets-manager": {
 			regexp.MustCompile(`^(?:[A-Za-z0-9/_+=.@-]{1,512}|arn:aws[a-z-]*:secretsmanager:[a-z0-9-]+:[0-9]{12}:secret:[A-Za-z0-9/_+=.@-]{1,519})$`),
 			"1 to 512 of A-Z a-z 0-9 / _ + = . @ -, or the ARN of a secret",
+			nil,
 		},
-		// How sources.Names writes other characters is said where it is read.
 		"azure-key-vault": {
-			regexp.MustCompile(`^(?:https://[^/]+/secrets/[0-9A-Za-z-]{1,127}(?:/[0-9a-f]{32})?/?|[^\x00-\x1f\x7f]{1,127})$`),
-			"1 to 127 characters, of which each but A-Z a-z 0-9 - is written -xHH- in the vault and counts five, or the id of a secret",
+			regexp.MustCompile(`^https://[^/]+/secrets/[0-9A-Za-z-]{1,127}(?:/[0-9a-f]{32})?/?$`),
+			"1 to 127 characters, of which each but A-Z a-z 0-9 - is kept as -xHH- and counts five, or the id of a secret: https://VAULT/secrets/NAME or https://VAULT/secrets/NAME/VERSION",
+			&escapes{"-", 127, "https://"},
 		},
 		"gcp-secret-manager": {
-			regexp.MustCompile(`^(?:projects/[a-z0-9.:-]+/secrets/[A-Za-z0-9_-]{1,255}(?:/versions/[A-Za-z0-9_-]{1,63})?|[^\x00-\x1f\x7f]{1,255})$`),
-			"1 to 255 characters, of which each but A-Z a-z 0-9 _ - is written -xHH- in the id and counts five, or the resource name of a secret",
+			regexp.MustCompile(`^projects/(?:[a-z0-9.-]{1,60}:)?[a-z0-9][a-z0-9-]{0,61}/secrets/[A-Za-z0-9_-]{1,255}(?:/versions/[A-Za-z0-9_-]{1,63})?$`),
+			"1 to 255 characters, of which each but A-Z a-z 0-9 _ - is kept as -xHH- and counts five, or projects/PROJECT/secrets/ID or projects/PROJECT/secrets/ID/versions/VERSION",
+			&escapes{"-_", 255, "projects/"},
 		},
 		"file": {
 			regexp.MustCompile(`^[^\x00]+$`),
 			"a file below the directory, or a member of the JSON file",
+			nil,
 		},
 	}
 })
-
-// longest is the most characters of a name that is no ARN, id or resource.
-func longest(backend string) int {
-	switch backend {
-	case "azure-key-vault":
-		return 127
-	case "gcp-secret-manager":
-		return 255
-	}
-	return 512
-}
 
 // CheckName reports, as a *ReferenceError, why a backend cannot have a secret of
 // that name. backend is a vault_store.type; a type without a rule allows any.
@@ -55,12 +69,30 @@ func CheckName(backend, name string) error {
 	if !ok || rule.allowed.MatchString(name) {
 		return nil
 	}
+	if e := rule.escapes; e != nil && !strings.HasPrefix(name, e.except) {
+		return e.check(backend, name, rule.says)
+	}
 	what := "has a character that " + backend + " does not allow in a name"
 	switch {
+	case rule.escapes != nil:
+		what = "begins with " + rule.escapes.except + ", and is not that of a secret in " + backend
 	case strings.HasPrefix(name, "arn:"):
 		what = "is not the ARN of a secret in " + backend
-	case len(name) > longest(backend):
+	case len(name) > 512:
 		what = fmt.Sprintf("is longer than %s allows (%d characters)", backend, len(name))
 	}
 	return &ReferenceError{Reason: "the path of the reference " + what, Hint: "allowed are " + rule.says}
+}
+
+func (e *escapes) check(backend, name, says string) error {
+	what := ""
+	switch n := e.length(name); {
+	case n == 0 || n > e.max:
+		what = fmt.Sprintf("would have %d characters in %s", n, backend)
+	case !utf8.ValidString(name) || strings.ContainsFunc(name, func(r rune) bool { return r < ' ' || r == 0x7f || r == utf8.RuneError }):
+		what = "has a control character, or one that is not utf-8"
+	default:
+		return nil
+	}
+	return &ReferenceError{Reason: "the path of the reference " + what, Hint: "allowed are " + says}
 }
