@@ -1,6 +1,7 @@
 package gcpsecrets
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -125,5 +126,36 @@ gcloud secrets add-iam-policy-binding x --project=other --member="$MEMBER" --rol
 		if !strings.Contains(wide, part) {
 			t.Errorf("no %s in\n%s", part, wide)
 		}
+	}
+}
+
+// The list has pages, and who may not list looks at each.
+func TestInspectMany(t *testing.T) {
+	f := gcptest.StartFake(t)
+	s := openStore(t, f)
+	for n := range pageSize + 1 {
+		f.Put(fmt.Sprintf("key-%04d", n), []byte("CANARY"))
+	}
+	names := []string{"none", "projects/" + gcptest.Number + "/secrets/key-0000"}
+	for n := range listFrom {
+		names = append(names, fmt.Sprintf("key-%04d", pageSize-n))
+	}
+	check := func() {
+		t.Helper()
+		items := s.Inspect(t.Context(), names)
+		for _, name := range names {
+			if item := items[name]; item.Err != nil || item.Exists == (name == "none") {
+				t.Errorf("%s: %+v", name, item)
+			}
+		}
+	}
+	check()
+	if n := f.Calls("ListSecrets"); n != 2 {
+		t.Errorf("%d pages", n)
+	}
+	f.DenyListing()
+	check()
+	if _, err := s.List(t.Context(), ""); sources.KindOf(err) != sources.Denied || !strings.Contains(sources.HintOf(err), "secretmanager.secrets.list on projects/demo-project") {
+		t.Errorf("%v (%s)", err, sources.HintOf(err))
 	}
 }

@@ -81,6 +81,13 @@ func (f *Fake) Deny(id string) {
 	f.denied[id] = true
 }
 
+// DenyListing makes the project one whose secrets may not be listed.
+func (f *Fake) DenyListing() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.denied["/list"] = true
+}
+
 // Versions gives the number of versions of a secret.
 func (f *Fake) Versions(id string) int {
 	f.mu.Lock()
@@ -168,6 +175,9 @@ func (f *Fake) secretManager(what string, r *http.Request, body []byte) cloudtes
 	}
 	switch what {
 	case "ListSecrets":
+		if f.denied["/list"] {
+			return denial(what, "projects/"+Project)
+		}
 		return f.list(r)
 	case "CreateSecret":
 		return f.create(r.URL.Query().Get("secretId"), body)
