@@ -83,6 +83,7 @@ func TestAnswers(t *testing.T) {
 }
 
 func TestAttempts(t *testing.T) {
+	t.Parallel()
 	f := azuretest.StartFake(t)
 	s := open(t, f, options())
 	f.Put("x", "CANARY")
@@ -93,9 +94,9 @@ func TestAttempts(t *testing.T) {
 		}
 	}
 	f.Set(cloudtest.Faults{Hang: true})
-	slow := open(t, f, sources.Options{Getenv: os.LookupEnv, Log: options().Log, CallTimeout: 50 * time.Millisecond})
+	slow := open(t, f, sources.Options{Getenv: os.LookupEnv, Log: options().Log, CallTimeout: 400 * time.Millisecond})
 	e := wantKind(t, slow.Ping(t.Context(), "x"), sources.Unreachable)
-	if !strings.HasSuffix(e.Message, "nothing within 50ms") {
+	if !strings.HasSuffix(e.Message, "nothing within 400ms") {
 		t.Error(e)
 	}
 }

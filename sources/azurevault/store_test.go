@@ -93,7 +93,7 @@ func TestTags(t *testing.T) {
 	s := openStore(t, f)
 	version := s.must(t, write("x", "1", ""))
 	f.Tag("x", "team", "blue")
-	version = s.must(t, write("x", "2", version))
+	s.must(t, write("x", "2", version))
 	if got := f.Tags("x"); got["team"] != "blue" || got[ownerTag] != "gateway" {
 		t.Errorf("tags are %v", got)
 	}

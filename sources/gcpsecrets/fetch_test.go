@@ -77,6 +77,7 @@ func TestAnswers(t *testing.T) {
 }
 
 func TestAttempts(t *testing.T) {
+	t.Parallel()
 	f := gcptest.StartFake(t)
 	s := open(t, f, options())
 	f.Put("x", []byte("CANARY"))
@@ -87,9 +88,9 @@ func TestAttempts(t *testing.T) {
 		}
 	}
 	f.Set(cloudtest.Faults{Hang: true})
-	slow := open(t, f, sources.Options{Getenv: os.LookupEnv, Log: options().Log, CallTimeout: 20 * time.Millisecond})
+	slow := open(t, f, sources.Options{Getenv: os.LookupEnv, Log: options().Log, CallTimeout: 400 * time.Millisecond})
 	e := wantKind(t, slow.Ping(t.Context(), "x"), sources.Unreachable)
-	if e.Message != "no usable answer from secretmanager.googleapis.com: nothing within 20ms" {
+	if e.Message != "no usable answer from secretmanager.googleapis.com: nothing within 400ms" {
 		t.Error(e)
 	}
 }
