@@ -104,7 +104,7 @@ func newSource(set sources.Settings, opts sources.Options) (*source, error) {
 	s := &source{
 		project: set.Text("project_id"), credentials: set["credentials_json"], dir: opts.Dir,
 		log: opts.Log, timeout: opts.CallTimeout, now: time.Now,
-		backoff: gax.Backoff{Initial: 500 * time.Millisecond, Max: 8 * time.Second, Multiplier: 2},
+		backoff: gax.Backoff{Initial: time.Second, Max: 8 * time.Second, Multiplier: 2},
 		slots:   make(chan struct{}, atOnce), signing: make(chan struct{}, 1),
 	}
 	if s.timeout <= 0 {

@@ -79,7 +79,10 @@ func Cause(err error, timeout time.Duration) string {
 	var record tls.RecordHeaderError
 	var alert tls.AlertError
 	var tooBig *http.MaxBytesError
+	var sent *url.Error
 	switch {
+	case errors.As(err, &op) && op.Op == "proxyconnect":
+		return "the proxy of HTTPS_PROXY cannot be reached"
 	case errors.As(err, &dns) && dns.IsNotFound:
 		return fmt.Sprintf("no such host as %q", dns.Name)
 	case errors.As(err, &dns):
@@ -105,6 +108,8 @@ func Cause(err error, timeout time.Duration) string {
 		return fmt.Sprintf("an answer of more than %d bytes", tooBig.Limit)
 	case errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF):
 		return "the connection was closed within the answer"
+	case errors.As(err, &sent): // net/http has no type for the rest, such as a proxy that refuses
+		return "the connection failed"
 	}
 	return "an answer that cannot be read"
 }

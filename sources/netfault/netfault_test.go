@@ -37,11 +37,15 @@ func TestCauses(t *testing.T) {
 		{context.DeadlineExceeded, "nothing within 2s"},
 		{&http.MaxBytesError{Limit: 7}, "more than 7 bytes"},
 		{io.ErrUnexpectedEOF, "closed within the answer"},
+		{&net.OpError{Op: "proxyconnect", Err: syscall.ECONNREFUSED}, "the proxy of HTTPS_PROXY"},
+		{fmt.Errorf("CANARY"), "the connection failed"},
 		{decoding, "cannot be read"},
-		{fmt.Errorf("CANARY"), "cannot be read"},
 	} {
-		wrapped := &url.Error{Op: "Get", URL: "https://host.example/CANARY?x=CANARY", Err: c.err}
-		e := Unreachable(wrapped, "nobody", 2*time.Second)
+		wrapped := error(&url.Error{Op: "Get", URL: "https://host.example/CANARY?x=CANARY", Err: c.err})
+		if c.err == decoding {
+			wrapped = c.err // what is decoded has arrived
+		}
+		e := Unreachable(wrapped, "host.example", 2*time.Second)
 		if !strings.Contains(e.Message, c.want) || !strings.Contains(e.Message, "host.example") || e.Kind != sources.Unreachable {
 			t.Errorf("%T: %s, want %s", c.err, e.Message, c.want)
 		}
