@@ -35,6 +35,7 @@ func TestBench(t *testing.T) {
 	b.latency()
 	b.postgres()
 	b.vaultLatency()
+	b.clouds()
 	b.small()
 	b.print()
 }

@@ -101,17 +101,17 @@ type probe struct {
 	Failure int                         `yaml:"failureThreshold"`
 }
 
-// manifest is one of the files.
-type manifest struct {
+// bundle is one of the files.
+type bundle struct {
 	account, config, service manifest
 	pod                      pod
 	labels                   map[string]string
 	annotations              map[string]string
 }
 
-func kubernetes(t *testing.T, name string) *manifest {
+func kubernetes(t *testing.T, name string) *bundle {
 	t.Helper()
-	c := &manifest{}
+	c := &bundle{}
 	dec := yaml.NewDecoder(bytes.NewReader([]byte(deployed(t, "kubernetes/"+name+".yaml"))))
 	dec.KnownFields(true)
 	for {
@@ -164,7 +164,7 @@ func (c *container) port(name string) int {
 }
 
 // ours gives the container that runs this program.
-func (c *manifest) ours(t *testing.T) *container {
+func (c *bundle) ours(t *testing.T) *container {
 	t.Helper()
 	for _, all := range [][]container{c.pod.InitContainers, c.pod.Containers} {
 		for i := range all {
@@ -252,7 +252,7 @@ func TestDeployKubernetes(t *testing.T) {
 
 // volumes checks that every mount has its volume, every volume its use, and that
 // some are of a kind.
-func (c *manifest) volumes(t *testing.T, want map[string]string) {
+func (c *bundle) volumes(t *testing.T, want map[string]string) {
 	t.Helper()
 	kinds := map[string]string{}
 	for _, v := range c.pod.Volumes {
@@ -292,7 +292,7 @@ func (c *manifest) volumes(t *testing.T, want map[string]string) {
 }
 
 // probes checks that each leads to what answers it.
-func (c *manifest) probes(t *testing.T, ours *container, listen string) {
+func (c *bundle) probes(t *testing.T, ours *container, listen string) {
 	t.Helper()
 	if listen != "" && listen != fmt.Sprintf("0.0.0.0:%d", ours.port("probes")) {
 		t.Errorf("probes are answered at %s, and the port is %d", listen, ours.port("probes"))
@@ -327,7 +327,7 @@ func (c *manifest) probes(t *testing.T, ours *container, listen string) {
 }
 
 // locked checks that nothing may do more than it has to.
-func (c *manifest) locked(t *testing.T) {
+func (c *bundle) locked(t *testing.T) {
 	t.Helper()
 	s := c.pod.SecurityContext
 	if !s.RunAsNonRoot || s.RunAsUser != imageUser || s.RunAsGroup != imageUser || s.FSGroup != imageUser || s.SeccompProfile.Type != "RuntimeDefault" {

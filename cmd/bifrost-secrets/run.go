@@ -15,7 +15,9 @@ import (
 	"bifrost-secrets/render/publish"
 	"bifrost-secrets/sources"
 	"bifrost-secrets/sources/awssecrets"
+	"bifrost-secrets/sources/azurevault"
 	"bifrost-secrets/sources/file"
+	"bifrost-secrets/sources/gcpsecrets"
 	"bifrost-secrets/sources/hashivault"
 	"bifrost-secrets/sources/postgres"
 	"bifrost-secrets/walker"
@@ -35,7 +37,7 @@ const (
 )
 
 // backends are the sources that this program is built with.
-var backends = []sources.Backend{file.Backend, awssecrets.Backend, hashivault.Backend, postgres.Backend}
+var backends = []sources.Backend{file.Backend, awssecrets.Backend, gcpsecrets.Backend, hashivault.Backend, azurevault.Backend, postgres.Backend}
 
 // ownSignals marks the commands that see to signals themselves: what is caught
 // once is not ignored by a child any more, nor left to it.

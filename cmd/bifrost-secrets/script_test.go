@@ -84,7 +84,8 @@ func scripts(dir string, setup func(*testscript.Env) error) testscript.Params {
 			"touch": doTouch, "is": doIs, "locked": doLocked,
 			"age-key": doAgeKey, "age-encrypt": doAgeEncrypt,
 			"fake": doFake, "secret": doSecret, "fault": doFault, "mark": doMark, "requests": doRequests, "called": doCalled, "terminate": doTerminate,
-			"vault":       doVault,
+			"vault": doVault,
+			"cloud": doCloud, "cloud-secret": doCloudSecret, "cloud-fault": doCloudFault, "cloud-requests": doCloudRequests,
 			"moto-secret": doMotoSecret, "count": doCount, "counted": doCounted,
 			"control": doControl, "loop": doLoop, "other": doOther, "asked": doAsked, "certificate": doCertificate,
 			"sql": doSQL,
@@ -120,6 +121,7 @@ type story struct {
 	fake  *fakeAWS
 	moto  *motoAWS
 	vault *vaulttest.Fake
+	cloud *cloud
 	began int // moto's requests at `count`
 
 	control *controlled

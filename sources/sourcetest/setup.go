@@ -41,6 +41,7 @@ const (
 	VersionCount  Ability = "version count"   // Versions
 	Recovery      Ability = "recovery"        // a deleted secret can be brought back
 	CompareAndSet Ability = "compare and set" // the backend itself refuses a write over an unexpected version
+	CreateOnce    Ability = "create once"     // the backend itself refuses to make what is there
 )
 
 // Setup is a backend as the suite sees it.

@@ -47,7 +47,7 @@ const vaultCredential = "a credential of the vault in plain text"
 // storeTypes are the types that are known, with the names of their blocks; the
 // settings of each are the lines of the catalogue.
 var storeTypes = map[string]string{
-	"aws-secrets-manager": "aws", "gcp-secret-manager": "gcp", "hashicorp-vault": "hashicorp", "file": "file", "postgres": "postgres",
+	"aws-secrets-manager": "aws", "gcp-secret-manager": "gcp", "hashicorp-vault": "hashicorp", "file": "file", "postgres": "postgres", "azure-key-vault": "azure",
 }
 
 var (
@@ -188,6 +188,13 @@ func (c *checker) storeBlock() {
 		if _, ok := has["identity"]; !ok {
 			c.report(path, here, "set identity to the path of an age identity file, or to env.NAME", "postgres has no identity: nothing that is stored there can be read")
 		}
+	case "azure":
+		if _, ok := has["vault_url"]; !ok {
+			c.report(path, here, "set vault_url to https://NAME.vault.azure.net", "azure has no vault_url")
+		}
+		const all = "set tenant_id, client_id and client_secret, or no client_secret"
+		wants("client_secret", "client_id", all)
+		wants("client_secret", "tenant_id", all)
 	case "file":
 		if _, ok := has["path"]; !ok {
 			c.report(path, here, "set path to a directory or a JSON file", "file has no path")

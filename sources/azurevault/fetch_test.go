@@ -1,0 +1,226 @@
+package azurevault
+
+import (
+	"fmt"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"bifrost-secrets/sources"
+	"bifrost-secrets/sources/azurevault/azuretest"
+	"bifrost-secrets/sources/sourcetest/cloudtest"
+)
+
+func TestStates(t *testing.T) {
+	f := azuretest.StartFake(t)
+	s := open(t, f, options())
+	now := time.Date(2026, 5, 4, 3, 2, 0, 0, time.UTC)
+	core(s).now = func() time.Time { return now }
+	for _, name := range []string{"disabled", "expired", "expires-now", "early", "in-time", "a-x2F-b"} {
+		f.Put(name, "CANARY")
+	}
+	f.Change("disabled", false, time.Time{}, time.Time{})
+	f.Change("expired", true, time.Time{}, now.Add(-time.Hour))
+	f.Change("expires-now", true, time.Time{}, now)
+	f.Change("early", true, now.Add(time.Hour), time.Time{})
+	f.Change("in-time", true, now.Add(-time.Hour), now.Add(time.Hour))
+	f.Deny("a-x2F-b")
+	old := f.Newest("in-time")
+	f.Put("in-time", "CANARY-2")
+	for name, want := range map[string]struct {
+		kind       sources.Kind
+		said, hint string
+	}{
+		"disabled":                       {sources.Disabled, `secret "disabled" in demo.vault.azure.net is disabled`, "az keyvault secret set-attributes --vault-name demo --name disabled --enabled true"},
+		"expired":                        {sources.Disabled, "expired on 2026-05-04 02:02 UTC", "az keyvault secret set --vault-name demo --name expired"},
+		"expires-now":                    {sources.Disabled, "expired on 2026-05-04 03:02 UTC", "set a new value"},
+		"early":                          {sources.Disabled, "is not valid before 2026-05-04 04:02 UTC", "set a new value"},
+		"none":                           {sources.NotFound, "does not exist", "https://demo.vault.azure.net/secrets/none: check the name; one that was deleted can be recovered: az keyvault secret list-deleted --vault-name demo"},
+		"a/b":                            {sources.Denied, `secret "a/b" in demo.vault.azure.net may not be read`, `assign the role "Key Vault Secrets User", or allow Microsoft.KeyVault/vaults/secrets/getSecret/action, on https://demo.vault.azure.net/secrets/a-x2F-b`},
+		azuretest.URL + "/secrets/early": {sources.Disabled, "is not valid before", "set a new value"},
+	} {
+		e := wantKind(t, s.Fetch(t.Context(), []string{name})[name].Err, want.kind)
+		if !strings.Contains(e.Message, want.said) || !strings.Contains(e.Hint, want.hint) {
+			t.Errorf("%s: %s; %s", name, e.Message, e.Hint)
+		}
+	}
+	for name, want := range map[string]string{azuretest.URL + "/secrets/in-time/" + old: "CANARY", azuretest.URL + "/secrets/in-time": "CANARY-2", "IN-TIME": "CANARY-2"} {
+		if r := s.Fetch(t.Context(), []string{name})[name]; r.Err != nil || string(r.Value.Reveal()) != want {
+			t.Errorf("%s: %v", name, r.Err)
+		}
+	}
+}
+
+func TestAnswers(t *testing.T) {
+	for _, c := range []struct {
+		status      int
+		code, inner string
+		kind        sources.Kind
+		said, hint  string
+	}{
+		{403, "Forbidden", "ForbiddenByFirewall", sources.Denied, "may not be read from this network", "firewall"},
+		{403, "Forbidden", "ForbiddenByPolicy", sources.Denied, "may not be read", "policy"},
+		{403, "Forbidden", "AccessDenied", sources.Denied, "may not be read", "Key Vault Secrets User"},
+		{400, "BadParameter", "", sources.BadName, "does not accept", "check the name"},
+		{503, "ServiceUnavailable", "", sources.Unreachable, "the service failed", "status.azure.com"},
+		{404, "VaultNotFound", "", sources.NotFound, "does not exist", "check the name"},
+	} {
+		f := azuretest.StartFake(t)
+		f.Reject(c.status, c.code, c.inner, "It was rejected: CANARY")
+		e := wantKind(t, open(t, f, options()).Fetch(t.Context(), []string{"x"})["x"].Err, c.kind)
+		if !strings.Contains(e.Message, c.said) || !strings.Contains(e.Hint, c.hint) || strings.Contains(fmt.Sprintf("%+v", e), "CANARY") {
+			t.Errorf("%s %s: %v; %s", c.code, c.inner, e, e.Hint)
+		}
+	}
+	f := azuretest.StartFake(t)
+	f.Set(cloudtest.Faults{Page: cloudtest.Always})
+	if e := wantKind(t, open(t, f, options()).Ping(t.Context(), ""), sources.Unreachable); e.Code != "http status 502" {
+		t.Error(e)
+	}
+}
+
+func TestAttempts(t *testing.T) {
+	t.Parallel()
+	f := azuretest.StartFake(t)
+	s := open(t, f, options())
+	f.Put("x", "CANARY")
+	for _, faults := range []cloudtest.Faults{{Reset: 3}, {Throttle: 3}, {Fail: 3}, {Lose: 2}, {Page: 1}} {
+		f.Set(faults)
+		if err := s.Ping(t.Context(), "x"); err != nil {
+			t.Errorf("%+v: %v", faults, err)
+		}
+	}
+	f.Set(cloudtest.Faults{Hang: true})
+	slow := open(t, f, sources.Options{Getenv: os.LookupEnv, Log: options().Log, CallTimeout: 400 * time.Millisecond})
+	e := wantKind(t, slow.Ping(t.Context(), "x"), sources.Unreachable)
+	if !strings.HasSuffix(e.Message, "nothing within 400ms") {
+		t.Error(e)
+	}
+}
+
+// The vault says how long to wait, and the SDK does as it is told.
+func TestRetryAfter(t *testing.T) {
+	f := azuretest.StartFake(t)
+	s := open(t, f, options())
+	f.Put("x", "CANARY")
+	f.Set(cloudtest.Faults{Throttle: 1})
+	f.ThrottledFor(400 * time.Millisecond)
+	began := time.Now()
+	if err := s.Ping(t.Context(), "x"); err != nil || time.Since(began) < 400*time.Millisecond {
+		t.Errorf("%v, after %s", err, time.Since(began))
+	}
+	// But not longer than is of use to anybody.
+	f.Set(cloudtest.Faults{Throttle: 1})
+	f.ThrottledFor(time.Hour)
+	wantKind(t, s.Ping(t.Context(), "x"), sources.Throttled)
+}
+
+// A token that is revoked is not held until it expires.
+func TestRevoked(t *testing.T) {
+	f := azuretest.StartFake(t)
+	s := open(t, f, options())
+	f.Put("x", "CANARY")
+	if err := s.Ping(t.Context(), "x"); err != nil {
+		t.Fatal(err)
+	}
+	f.Revoke()
+	wantKind(t, s.Ping(t.Context(), "x"), sources.NoLogin)
+	if err := s.Ping(t.Context(), "x"); err != nil {
+		t.Errorf("not signed in anew: %v", err)
+	}
+}
+
+func TestLoginFails(t *testing.T) {
+	f := azuretest.StartFake(t)
+	names := make([]string, 100)
+	for n := range names {
+		names[n] = fmt.Sprint("key-", n)
+	}
+	for _, r := range open(t, f, options(), "client_secret", "CANARY-wrong").Fetch(t.Context(), names) {
+		if e := wantKind(t, r.Err, sources.NoLogin); e.Code != "AADSTS7000215" || strings.Contains(fmt.Sprintf("%+v", e), "CANARY") {
+			t.Error(e)
+		}
+	}
+	if f.Total() > 0 {
+		t.Errorf("%d requests", f.Total())
+	}
+}
+
+func TestCredentials(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "token")
+	if err := os.WriteFile(file, []byte(azuretest.Assertion), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	identity := map[string]string{"AZURE_TENANT_ID": azuretest.Tenant, "AZURE_FEDERATED_TOKEN_FILE": file}
+	for what, c := range map[string]struct {
+		set  []string
+		env  map[string]string
+		said string // "" for a success
+	}{
+		"environment": {nil, map[string]string{
+			"AZURE_TOKEN_CREDENTIALS": "EnvironmentCredential", "AZURE_TENANT_ID": azuretest.Tenant, "AZURE_CLIENT_ID": azuretest.ClientID, "AZURE_CLIENT_SECRET": azuretest.Password,
+		}, ""},
+		"workload identity": {[]string{"client_id", azuretest.ClientID}, identity, ""},
+		"nothing":           {nil, map[string]string{"AZURE_TOKEN_CREDENTIALS": "EnvironmentCredential"}, "no azure credentials were found"},
+	} {
+		t.Run(what, func(t *testing.T) {
+			for name, value := range c.env {
+				t.Setenv(name, value)
+			}
+			f := azuretest.StartFake(t)
+			f.Put("x", "CANARY")
+			s, err := Backend.Open(t.Context(), settings(append(c.set, "vault_url", azuretest.URL+"/")...), options())
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer s.Close()
+			core(s).route, core(s).retryDelay = f.Route, time.Millisecond
+			err = s.Ping(t.Context(), "x")
+			if c.said == "" && err != nil {
+				t.Errorf("%v (%s)", err, sources.HintOf(err))
+			} else if c.said != "" {
+				if e := wantKind(t, err, sources.NoLogin); !strings.Contains(e.Message, c.said) || !strings.Contains(e.Hint, "az login") {
+					t.Errorf("%v; %s", e, e.Hint)
+				}
+			}
+		})
+	}
+}
+
+// A vault of another domain must not have a token for this one.
+func TestChallengeOfAnotherVault(t *testing.T) {
+	f := azuretest.StartFake(t)
+	s := open(t, f, options(), "vault_url", "https://demo.vault.example.com")
+	core(s).route = func(tr *http.Transport) {
+		f.Route(tr)
+		tr.TLSClientConfig.ServerName = azuretest.Host
+	}
+	err := s.Ping(t.Context(), "x")
+	if err == nil || f.Tokens() > 0 {
+		t.Errorf("%v; %d tokens", err, f.Tokens())
+	}
+}
+
+func TestSettings(t *testing.T) {
+	for _, c := range []struct {
+		want string
+		set  sources.Settings
+	}{
+		{"has no vault_url", settings()},
+		{"has settings that are not known: region", settings("vault_url", azuretest.URL, "region", "x")},
+		{"not the address of a vault", settings("vault_url", "https://")},
+		{"not the address of a vault", settings("vault_url", azuretest.URL+"/secrets/x")},
+		{"not the address of a vault", settings("vault_url", "https://user:CANARY@"+azuretest.Host)},
+		{"not an https address", settings("vault_url", "http://"+azuretest.Host)},
+		{"client_secret is set without", settings("vault_url", azuretest.URL, "client_secret", "CANARY", "client_id", azuretest.ClientID)},
+		{"is not an id", settings("vault_url", azuretest.URL, "tenant_id", "a b")},
+	} {
+		_, err := Backend.Open(t.Context(), c.set, options())
+		if e := wantKind(t, err, sources.BadSettings); !strings.Contains(e.Message, c.want) || e.Hint == "" || strings.Contains(e.Message+e.Hint, "CANARY") {
+			t.Errorf("%v; %s", e, e.Hint)
+		}
+	}
+}

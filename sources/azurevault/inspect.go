@@ -1,0 +1,252 @@
+package azurevault
+
+import (
+	"context"
+	"slices"
+	"strings"
+	"sync"
+
+	"github.com/Azure/azure-sdk-for-go/sdk/security/keyvault/azsecrets"
+	"golang.org/x/sync/errgroup"
+
+	"bifrost-secrets/sources"
+)
+
+// listFrom is the number of names from which on the lists of secrets, 25 in a
+// page, are cheaper than asking for each that may not exist.
+const listFrom = 10
+
+// look asks for the versions of a secret and, where it has none, whether it is
+// deleted. A request for the current version alone would transfer its value.
+func (a *act) look(i id) (*described, error) {
+	d, err := a.versions(i)
+	if err == nil && !d.exists {
+		return a.deleted(i)
+	}
+	return d, err
+}
+
+func (a *act) versions(i id) (*described, error) {
+	d := &described{versions: map[string]*version{}}
+	pager := a.session.client.NewListSecretPropertiesVersionsPager(i.secret, nil)
+	for pager.More() {
+		var page azsecrets.ListSecretPropertiesVersionsResponse
+		err := a.call("ListSecretPropertiesVersions", func() (err error) {
+			page, err = pager.NextPage(a.ctx)
+			return err
+		})
+		if err != nil {
+			fault := a.as(looking).fault(i, err)
+			if fault.Kind == sources.NotFound {
+				return &described{}, nil
+			}
+			return nil, fault
+		}
+		for _, p := range page.Value {
+			if p == nil || p.ID == nil {
+				continue
+			}
+			v := &version{id: p.ID.Version(), tags: p.Tags, enabled: true}
+			if p.Attributes != nil {
+				v.enabled = p.Attributes.Enabled == nil || *p.Attributes.Enabled
+				if p.Attributes.Created != nil {
+					v.created = *p.Attributes.Created
+				}
+			}
+			d.exists, d.versions[v.id] = true, v
+			d.managed = d.managed || isTrue(p.Managed)
+			d.keeps = d.keeps || protected(p.Attributes)
+		}
+	}
+	if !d.exists {
+		return d, nil
+	}
+	if err := a.settle(i, d); err != nil {
+		return nil, err
+	}
+	d.findMark()
+	return d, nil
+}
+
+// settle finds the current version, by its time, or, where two are of the same
+// second, by asking.
+func (a *act) settle(i id, d *described) error {
+	newest := d.newest()
+	if d.current = newest[0]; len(newest) == 1 {
+		return nil
+	}
+	one := i
+	one.version = ""
+	out, err := a.get(one)
+	if err == nil && out.ID != nil {
+		if v := d.versions[out.ID.Version()]; v != nil {
+			d.current = v
+		}
+		return nil
+	}
+	fault := a.as(looking).fault(i, err)
+	if fault.Kind != sources.Disabled {
+		return fault
+	}
+	for _, v := range newest {
+		if !v.enabled {
+			d.current = v
+		}
+	}
+	return nil
+}
+
+// deleted asks whether a secret is deleted and can be recovered.
+func (a *act) deleted(i id) (*described, error) {
+	var out azsecrets.GetDeletedSecretResponse
+	err := a.call("GetDeletedSecret", func() (err error) {
+		out, err = a.session.client.GetDeletedSecret(a.ctx, i.secret, nil)
+		return err
+	})
+	if err != nil {
+		fault := a.as(looking).fault(i, err)
+		// Who may not see deleted ones is told by the write that fails.
+		if fault.Kind == sources.NotFound || fault.Kind == sources.Denied {
+			return &described{}, nil
+		}
+		return nil, fault
+	}
+	d := &described{exists: true, mark: markOf(out.Tags), managed: isTrue(out.Managed), keeps: protected(out.Attributes), gone: a.now()}
+	if out.ScheduledPurgeDate != nil {
+		d.gone = *out.ScheduledPurgeDate
+	}
+	return d, nil
+}
+
+// Inspect asks for the versions of each secret; where there are many names,
+// only of those that the lists have.
+func (s *source) Inspect(ctx context.Context, names []string) map[string]sources.Item {
+	items := make(map[string]sources.Item, len(names))
+	var ids []id
+	for _, name := range names {
+		i, bad := s.parse(name)
+		if bad != nil {
+			items[name] = sources.Item{Name: name, Err: bad}
+			continue
+		}
+		ids = append(ids, i)
+	}
+	if len(ids) == 0 {
+		return items
+	}
+	a, fault := s.begin(ctx, looking)
+	if fault != nil {
+		for _, i := range ids {
+			items[i.text] = sources.Item{Name: i.text, Err: named(fault, i.text)}
+		}
+		return items
+	}
+	var there map[string]id
+	if len(ids) >= listFrom {
+		if listed, err := a.list(); err == nil { // else each is asked for
+			there = listed
+		}
+	}
+	var mu sync.Mutex
+	var all errgroup.Group
+	all.SetLimit(atOnce)
+	for _, i := range ids {
+		all.Go(func() error {
+			d, err := &described{}, error(nil)
+			if _, listed := there[strings.ToLower(i.secret)]; there == nil || listed {
+				d, err = a.look(i)
+			}
+			item := sources.Item{Name: i.text, Err: err}
+			if err == nil {
+				item = d.item(i.text)
+			}
+			mu.Lock()
+			defer mu.Unlock()
+			items[i.text] = item
+			return nil
+		})
+	}
+	_ = all.Wait()
+	return items
+}
+
+// list gives the secrets of the vault, those that are deleted included where it
+// may be seen, by their names in lower case.
+func (a *act) list() (map[string]id, error) {
+	all := map[string]id{}
+	add := func(one *azsecrets.ID) {
+		if one != nil {
+			all[strings.ToLower(one.Name())] = id{text: Names.Name(one.Name()), secret: one.Name()}
+		}
+	}
+	pager := a.session.client.NewListSecretPropertiesPager(nil)
+	for pager.More() {
+		var page azsecrets.ListSecretPropertiesResponse
+		err := a.call("ListSecretProperties", func() (err error) {
+			page, err = pager.NextPage(a.ctx)
+			return err
+		})
+		if err != nil {
+			return nil, a.as(listing).fault(id{}, err)
+		}
+		for _, p := range page.Value {
+			add(p.ID)
+		}
+	}
+	gone := a.session.client.NewListDeletedSecretPropertiesPager(nil)
+	for gone.More() {
+		var page azsecrets.ListDeletedSecretPropertiesResponse
+		err := a.call("ListDeletedSecretProperties", func() (err error) {
+			page, err = gone.NextPage(a.ctx)
+			return err
+		})
+		if err != nil {
+			fault := a.as(listing).fault(id{}, err)
+			if fault.Kind == sources.Denied {
+				break
+			}
+			return nil, fault
+		}
+		for _, p := range page.Value {
+			add(p.ID)
+		}
+	}
+	return all, nil
+}
+
+// List asks for the lists of secrets, and for the versions of each whose name
+// begins with prefix.
+func (s *source) List(ctx context.Context, prefix string) ([]sources.Item, error) {
+	a, fault := s.begin(ctx, listing)
+	if fault != nil {
+		return nil, fault
+	}
+	there, err := a.list()
+	if err != nil {
+		return nil, err
+	}
+	var mu sync.Mutex
+	var items []sources.Item
+	var all errgroup.Group
+	all.SetLimit(atOnce)
+	for _, i := range there {
+		if !strings.HasPrefix(i.text, prefix) {
+			continue
+		}
+		all.Go(func() error {
+			d, err := a.look(i)
+			if err != nil || !d.exists { // it has just gone
+				return err
+			}
+			mu.Lock()
+			defer mu.Unlock()
+			items = append(items, d.item(i.text))
+			return nil
+		})
+	}
+	if err := all.Wait(); err != nil {
+		return nil, err
+	}
+	slices.SortFunc(items, func(a, b sources.Item) int { return strings.Compare(a.Name, b.Name) })
+	return items, nil
+}

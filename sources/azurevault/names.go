@@ -1,0 +1,54 @@
+package azurevault
+
+import (
+	"fmt"
+	"regexp"
+	"strings"
+	"sync"
+
+	"bifrost-secrets/sources"
+)
+
+// Names is how names become those of a vault, and back.
+var Names = sources.Names{
+	Allowed: func(c byte) bool { return sources.Alphanumeric(c) || c == '-' },
+	Max:     127, Fold: true, System: "azure",
+}
+
+var idForm = lazily(`^https://([^/]+)/secrets/([0-9A-Za-z-]{1,127})(?:/([0-9a-f]{32}))?/?$`)
+
+// id is what a reference calls a secret.
+type id struct {
+	text    string // as the reference spells it
+	secret  string // its name in the vault
+	version string // empty where the reference names none
+}
+
+func (s *source) parse(text string) (id, *sources.Error) {
+	if m := idForm().FindStringSubmatch(text); m != nil {
+		if !strings.EqualFold(m[1], s.host) {
+			return id{}, &sources.Error{
+				Kind: sources.BadName, Name: text, Message: fmt.Sprintf("%q is in another vault than %s", text, s.host),
+				Hint: "all secrets come from vault_store.azure.vault_url",
+			}
+		}
+		return id{text, m[2], m[3]}, nil
+	}
+	if strings.HasPrefix(text, "https://") {
+		return id{}, &sources.Error{
+			Kind: sources.BadName, Name: text, Message: "the name begins as an id of azure does, and is not that of a secret",
+			Hint: "it looks like " + s.vault + "/secrets/NAME or " + s.vault + "/secrets/NAME/VERSION",
+		}
+	}
+	name, err := Names.ID(text)
+	if err != nil {
+		return id{}, err
+	}
+	return id{text: text, secret: name}, nil
+}
+
+// lazily compiles a pattern when it is first used: those with {1,255} take
+// their time, and a program starts more often than it uses this backend.
+func lazily(pattern string) func() *regexp.Regexp {
+	return sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(pattern) })
+}

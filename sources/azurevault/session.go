@@ -1,0 +1,153 @@
+package azurevault
+
+import (
+	"context"
+	"log/slog"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
+	"github.com/Azure/azure-sdk-for-go/sdk/azcore/policy"
+	"github.com/Azure/azure-sdk-for-go/sdk/azidentity"
+	"github.com/Azure/azure-sdk-for-go/sdk/security/keyvault/azsecrets"
+
+	"bifrost-secrets/sources"
+	"bifrost-secrets/sources/netfault"
+)
+
+// session is what a source has once it has signed in.
+type session struct {
+	client    *azsecrets.Client
+	transport *http.Transport
+}
+
+func (s *session) close() { s.transport.CloseIdleConnections() }
+
+// signIn gives the session. The first time it asks for a token, so that a
+// failure to sign in is one failure, and not one for each secret.
+func (s *source) signIn(ctx context.Context) (*session, *sources.Error) {
+	began := time.Now()
+	select {
+	case s.signing <- struct{}{}:
+		defer func() { <-s.signing }()
+	case <-ctx.Done():
+		return nil, netfault.Late(ctx, began, system)
+	}
+	if ctx.Err() != nil {
+		return nil, netfault.Late(ctx, began, system)
+	}
+	s.mu.Lock()
+	sess := s.session
+	s.mu.Unlock()
+	if sess != nil {
+		return sess, nil
+	}
+	sess, fault := s.newSession(ctx, began)
+	attrs := []slog.Attr{slog.Duration("took", time.Since(began).Round(time.Millisecond))}
+	if fault != nil {
+		attrs = append(attrs, slog.String("failed", string(fault.Kind)), slog.String("code", fault.Code))
+	}
+	s.log.LogAttrs(ctx, slog.LevelDebug, "azure sign-in", attrs...)
+	if fault != nil {
+		return nil, fault
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.session = sess
+	return sess, nil
+}
+
+// forget makes the next use sign in anew: a token that was refused would be
+// held until it expires.
+func (s *source) forget(sess *session) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.session == sess {
+		s.session = nil
+		sess.close()
+	}
+}
+
+func (s *source) newSession(ctx context.Context, began time.Time) (*session, *sources.Error) {
+	transport := netfault.Transport(s.timeout, atOnce)
+	if s.route != nil {
+		s.route(transport)
+	}
+	refuse := func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
+	options := func(t http.RoundTripper) azcore.ClientOptions {
+		return azcore.ClientOptions{
+			Transport: &http.Client{Transport: t, CheckRedirect: refuse},
+			Retry:     policy.RetryOptions{MaxRetries: maxRetries, TryTimeout: s.timeout, RetryDelay: s.retryDelay, MaxRetryDelay: 8 * time.Second},
+			Telemetry: policy.TelemetryOptions{ApplicationID: "bifrost-secrets"},
+		}
+	}
+	// The SDK wants to see the transport itself where identities need it.
+	credential, err := s.credential(options(transport))
+	if err != nil {
+		return nil, s.loginFault(ctx, began, err)
+	}
+	if scope := s.scope(); scope != "" {
+		if _, err := credential.GetToken(ctx, policy.TokenRequestOptions{Scopes: []string{scope}, TenantID: s.tenant}); err != nil {
+			transport.CloseIdleConnections()
+			return nil, s.loginFault(ctx, began, err)
+		}
+	}
+	client, err := azsecrets.NewClient(s.vault, login{credential}, &azsecrets.ClientOptions{ClientOptions: options(netfault.Limited(transport, maxAnswer))})
+	if err != nil {
+		return nil, s.loginFault(ctx, began, err)
+	}
+	return &session{client: client, transport: transport}, nil
+}
+
+func (s *source) credential(o azcore.ClientOptions) (azcore.TokenCredential, error) {
+	switch {
+	case s.secret.Len() > 0:
+		return azidentity.NewClientSecretCredential(s.tenant, s.clientID, string(s.secret.Reveal()), &azidentity.ClientSecretCredentialOptions{ClientOptions: o})
+	case s.clientID != "":
+		// The default chain takes the identity from AZURE_CLIENT_ID alone.
+		var chain []azcore.TokenCredential
+		if workload, err := azidentity.NewWorkloadIdentityCredential(&azidentity.WorkloadIdentityCredentialOptions{ClientOptions: o, ClientID: s.clientID, TenantID: s.tenant}); err == nil {
+			chain = append(chain, workload)
+		}
+		managed, err := azidentity.NewManagedIdentityCredential(&azidentity.ManagedIdentityCredentialOptions{ClientOptions: o, ID: azidentity.ClientID(s.clientID)})
+		if err != nil {
+			return nil, err
+		}
+		return azidentity.NewChainedTokenCredential(append(chain, managed), nil)
+	}
+	return azidentity.NewDefaultAzureCredential(&azidentity.DefaultAzureCredentialOptions{ClientOptions: o, TenantID: s.tenant})
+}
+
+// scopes are those of the clouds of Azure, by the domain of their vaults. In
+// another domain the vault says in its challenge what it wants.
+var scopes = []string{"vault.azure.net", "vault.azure.cn", "vault.usgovcloudapi.net"}
+
+func (s *source) scope() string {
+	for _, domain := range scopes {
+		if strings.HasSuffix(s.host, "."+domain) {
+			return "https://" + domain + "/.default"
+		}
+	}
+	return ""
+}
+
+// login marks the errors of a credential, which the SDK returns from any
+// request that had to renew its token.
+type login struct{ azcore.TokenCredential }
+
+func (l login) GetToken(ctx context.Context, o policy.TokenRequestOptions) (azcore.AccessToken, error) {
+	t, err := l.TokenCredential.GetToken(ctx, o)
+	if err != nil {
+		return t, &loginError{err}
+	}
+	return t, nil
+}
+
+type loginError struct{ err error }
+
+func (e *loginError) Error() string { return "signing in failed" }
+func (e *loginError) Unwrap() error { return e.err }
+
+// NonRetriable tells the SDK that the credential has done its own retries.
+func (e *loginError) NonRetriable() {}

@@ -1,0 +1,207 @@
+package gcpsecrets
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"bifrost-secrets/sources"
+	"bifrost-secrets/sources/gcpsecrets/gcptest"
+	"bifrost-secrets/sources/sourcetest/cloudtest"
+)
+
+func TestStates(t *testing.T) {
+	f := gcptest.StartFake(t)
+	s := open(t, f, options())
+	for _, id := range []string{"disabled", "destroyed", "torn", "a-x2F-b"} {
+		f.Put(id, []byte("CANARY-old"))
+		f.Put(id, []byte("CANARY-new"))
+	}
+	f.SetState("disabled", "DISABLED")
+	f.SetState("destroyed", "DESTROYED")
+	f.Tear("torn")
+	f.Create("empty")
+	f.Deny("a-x2F-b")
+	for name, want := range map[string]struct {
+		kind       sources.Kind
+		said, hint string
+	}{
+		"disabled":  {sources.Disabled, `secret "disabled" in project demo-project: version 2, the newest, is disabled`, "gcloud secrets versions enable 2 --secret disabled --project demo-project"},
+		"destroyed": {sources.Disabled, "version 2, the newest, is destroyed", "gcloud secrets versions add destroyed"},
+		"torn":      {sources.Unusable, "did not arrive whole: its CRC32C checksum is another", "run again"},
+		"empty":     {sources.NotFound, "does not exist, or has no version", "projects/demo-project/secrets/empty/versions/latest"},
+		"a/b":       {sources.Denied, `secret "a/b" in project demo-project may not be read, or does not exist`, "allow secretmanager.versions.access on projects/demo-project/secrets/a-x2F-b, which roles/secretmanager.secretAccessor does"},
+		"projects/demo-project/secrets/disabled/versions/2":  {sources.Disabled, "version 2 is disabled", "enable"},
+		"projects/demo-project/secrets/disabled/versions/77": {sources.NotFound, "does not exist", "versions/77"},
+	} {
+		e := wantKind(t, s.Fetch(t.Context(), []string{name})[name].Err, want.kind)
+		if !strings.Contains(e.Message, want.said) || !strings.Contains(e.Hint, want.hint) {
+			t.Errorf("%s: %s; %s", name, e.Message, e.Hint)
+		}
+	}
+	for name, version := range map[string]string{
+		"projects/demo-project/secrets/disabled/versions/1": "1", "projects/" + gcptest.Number + "/secrets/destroyed/versions/1": "1",
+	} {
+		if r := s.Fetch(t.Context(), []string{name})[name]; r.Err != nil || r.Version != version || string(r.Value.Reveal()) != "CANARY-old" {
+			t.Errorf("%s: %v, version %s", name, r.Err, r.Version)
+		}
+	}
+}
+
+func TestAnswers(t *testing.T) {
+	for _, c := range []struct {
+		status, reason string
+		kind           sources.Kind
+		said, hint     string
+	}{
+		{"PERMISSION_DENIED", "SERVICE_DISABLED", sources.Denied, "api is not enabled", "gcloud services enable secretmanager.googleapis.com --project demo-project"},
+		{"INVALID_ARGUMENT", "X_Y", sources.BadName, "does not accept the request", "check the name"},
+		{"FAILED_PRECONDITION", "X_Y", sources.Disabled, "present state", "gcloud secrets versions list x"},
+		{"INTERNAL", "X_Y", sources.Unreachable, "the service failed, after 4 attempts", "status.cloud.google.com"},
+	} {
+		f := gcptest.StartFake(t)
+		f.Reject(c.status, c.reason)
+		e := wantKind(t, open(t, f, options()).Fetch(t.Context(), []string{"x"})["x"].Err, c.kind)
+		if !strings.Contains(e.Message, c.said) || !strings.Contains(e.Hint, c.hint) || e.Code != c.status {
+			t.Errorf("%s: %v; %s", c.status, e, e.Hint)
+		}
+	}
+	f := gcptest.StartFake(t)
+	f.Set(cloudtest.Faults{Page: cloudtest.Always})
+	if e := wantKind(t, open(t, f, options()).Ping(t.Context(), ""), sources.Unreachable); e.Code != "http status 502" {
+		t.Error(e)
+	}
+}
+
+func TestAttempts(t *testing.T) {
+	t.Parallel()
+	f := gcptest.StartFake(t)
+	s := open(t, f, options())
+	f.Put("x", []byte("CANARY"))
+	for _, faults := range []cloudtest.Faults{{Reset: 3}, {Throttle: 3}, {Fail: 3}, {Truncate: 2}, {Empty: 1}, {Lose: 2}} {
+		f.Set(faults)
+		if err := s.Ping(t.Context(), "x"); err != nil {
+			t.Errorf("%+v: %v", faults, err)
+		}
+	}
+	f.Set(cloudtest.Faults{Hang: true})
+	slow := open(t, f, sources.Options{Getenv: os.LookupEnv, Log: options().Log, CallTimeout: 400 * time.Millisecond})
+	e := wantKind(t, slow.Ping(t.Context(), "x"), sources.Unreachable)
+	if e.Message != "no usable answer from secretmanager.googleapis.com: nothing within 400ms" {
+		t.Error(e)
+	}
+}
+
+// A token that is revoked is not held until it expires.
+func TestRevoked(t *testing.T) {
+	f := gcptest.StartFake(t)
+	s := open(t, f, options())
+	f.Put("x", []byte("CANARY"))
+	if err := s.Ping(t.Context(), "x"); err != nil {
+		t.Fatal(err)
+	}
+	f.Revoke()
+	wantKind(t, s.Ping(t.Context(), "x"), sources.NoLogin)
+	if err := s.Ping(t.Context(), "x"); err != nil {
+		t.Errorf("not signed in anew: %v", err)
+	}
+}
+
+func TestLoginFails(t *testing.T) {
+	f := gcptest.StartFake(t)
+	f.RejectLogins("invalid_grant")
+	names := make([]string, 100)
+	for n := range names {
+		names[n] = fmt.Sprint("key-", n)
+	}
+	for _, r := range open(t, f, options()).Fetch(t.Context(), names) {
+		if e := wantKind(t, r.Err, sources.NoLogin); e.Code != "invalid_grant" {
+			t.Error(e)
+		}
+	}
+	if f.Total() > 0 || len(f.Grants()) != 1 {
+		t.Errorf("%d requests, %d tokens were asked for", f.Total(), len(f.Grants()))
+	}
+}
+
+func TestCredentials(t *testing.T) {
+	dir := t.TempDir()
+	write := func(name, text string) string {
+		path := filepath.Join(dir, name)
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return path
+	}
+	key := write("key.json", gcptest.Credentials())
+	write("user.json", gcptest.UserCredentials())
+	write("broken.json", `{"type": "service_account", "private_key": "CANARY"}`)
+	t.Setenv("HOME", dir) // without the file of gcloud
+	for _, c := range []struct {
+		setting, env string
+		said         string // "" for a success
+	}{
+		{gcptest.Credentials(), "", ""}, {key, "", ""}, {"key.json", "", ""}, {"user.json", "", ""}, {"", key, ""},
+		{"none.json", "", "file " + filepath.Join(dir, "none.json") + ", which credentials_json names, cannot be read"},
+		{"CANARYeyJ0eXBl", "", "neither JSON nor the path of a file"},
+		{`{"type": CANARY}`, "", "credentials_json is not JSON"},
+		{`{"type": "CANARY"}`, "", "credentials_json is not a credentials file of gcp"},
+		{"broken.json", "", "the file that credentials_json names"},
+		{"", filepath.Join(dir, "none.json"), "none.json, which GOOGLE_APPLICATION_CREDENTIALS names, cannot be read"},
+		{"", filepath.Join(dir, "broken.json"), "broken.json, which GOOGLE_APPLICATION_CREDENTIALS names, is not"},
+	} {
+		f := gcptest.StartFake(t)
+		f.Put("x", []byte("CANARY-value"))
+		t.Setenv("GOOGLE_APPLICATION_CREDENTIALS", c.env)
+		o := options()
+		o.Dir = dir
+		err := open(t, f, o, "credentials_json", c.setting).Ping(t.Context(), "x")
+		if c.said == "" {
+			if err != nil {
+				t.Errorf("%.20s %s: %v (%s)", c.setting, c.env, err, sources.HintOf(err))
+			}
+			continue
+		}
+		e := wantKind(t, err, sources.NoLogin)
+		if !strings.Contains(e.Message, c.said) || e.Hint == "" || strings.Contains(fmt.Sprintf("%+v %s", e, e.Hint), "CANARY") {
+			t.Errorf("%.20s %s: %s; %s", c.setting, c.env, e.Message, e.Hint)
+		}
+	}
+}
+
+// The libraries have a log of their own, with the bodies of answers.
+func TestLibrariesAreSilent(t *testing.T) {
+	t.Setenv("GOOGLE_SDK_GO_LOGGING_LEVEL", "debug")
+	said, err := os.Create(filepath.Join(t.TempDir(), "stderr"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer said.Close()
+	before := os.Stderr
+	os.Stderr = said
+	defer func() { os.Stderr = before }()
+	f := gcptest.StartFake(t)
+	f.Put("x", []byte("CANARY"))
+	if err := open(t, f, options()).Ping(t.Context(), "x"); err != nil {
+		t.Error(err)
+	}
+	if b, err := os.ReadFile(said.Name()); err != nil || len(b) > 0 {
+		t.Errorf("standard error has %d bytes (%v)", len(b), err)
+	}
+}
+
+func TestSettings(t *testing.T) {
+	for want, set := range map[string]sources.Settings{
+		"has no project_id":              settings(),
+		"has settings that are not know": settings("project_id", "demo-project", "region", "x"),
+		"is not the id of a project":     settings("project_id", "Demo Project"),
+	} {
+		_, err := Backend.Open(t.Context(), set, options())
+		if e := wantKind(t, err, sources.BadSettings); !strings.Contains(e.Message, want) || e.Hint == "" {
+			t.Errorf("%v; %s", e, e.Hint)
+		}
+	}
+}

@@ -1,0 +1,65 @@
+package gcpsecrets
+
+import (
+	"regexp"
+	"strings"
+	"sync"
+
+	"bifrost-secrets/sources"
+)
+
+// Names is how names become ids of GCP, and back.
+var Names = sources.Names{
+	Allowed: func(c byte) bool { return sources.Alphanumeric(c) || c == '-' || c == '_' },
+	Max:     255, System: "gcp",
+}
+
+const latest = "latest"
+
+var resourceForm = lazily(`^projects/((?:[a-z0-9.-]{1,60}:)?[a-z0-9][a-z0-9-]{0,61})/secrets/([A-Za-z0-9_-]{1,255})(?:/versions/([A-Za-z0-9_-]{1,63}))?$`)
+
+// id is what a reference calls a secret.
+type id struct {
+	text    string // as the reference spells it
+	project string
+	secret  string // its id in the project
+	version string // a number or an alias; empty where the reference names none
+}
+
+func (s *source) parse(text string) (id, *sources.Error) {
+	if m := resourceForm().FindStringSubmatch(text); m != nil {
+		return id{text, m[1], m[2], m[3]}, nil
+	}
+	if strings.HasPrefix(text, "projects/") {
+		e := &sources.Error{
+			Kind: sources.BadName, Name: text, Message: "the name begins as a resource of gcp does, and is not that of a secret",
+			Hint: "it looks like projects/PROJECT/secrets/ID or projects/PROJECT/secrets/ID/versions/VERSION",
+		}
+		if strings.Contains(text, "/locations/") {
+			e.Hint = "secrets of one region alone are not supported: " + e.Hint
+		}
+		return id{}, e
+	}
+	secret, err := Names.ID(text)
+	if err != nil {
+		return id{}, err
+	}
+	return id{text: text, project: s.project, secret: secret}, nil
+}
+
+// resource is the secret as the API names it.
+func (i id) resource() string { return "projects/" + i.project + "/secrets/" + i.secret }
+
+// versioned is the version that is read.
+func (i id) versioned() string {
+	if i.version == "" {
+		return i.resource() + "/versions/" + latest
+	}
+	return i.resource() + "/versions/" + i.version
+}
+
+// lazily compiles a pattern when it is first used: those with {1,255} take
+// their time, and a program starts more often than it uses this backend.
+func lazily(pattern string) func() *regexp.Regexp {
+	return sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(pattern) })
+}

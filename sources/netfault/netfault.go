@@ -1,0 +1,146 @@
+// Package netfault says of a request without a usable answer why that is so, in
+// words that cannot hold a part of an answer: net/http and the decoders of the
+// client libraries quote what they cannot parse.
+package netfault
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/url"
+	"syscall"
+	"time"
+
+	"bifrost-secrets/sources"
+)
+
+// Late is the error for a context that has ended before system had answered.
+// began is when the waiting did.
+func Late(ctx context.Context, began time.Time, system string) *sources.Error {
+	e := &sources.Error{Kind: sources.Unreachable, Message: "stopped before " + system + " had answered", Err: ctx.Err()}
+	if deadline, ok := ctx.Deadline(); ok && errors.Is(ctx.Err(), context.DeadlineExceeded) {
+		e.Message = fmt.Sprintf("no answer from %s within %s", system, max(0, deadline.Sub(began)).Round(time.Millisecond))
+		e.Hint = "check the network and the proxy settings, or allow more time"
+	}
+	return e
+}
+
+// Unreachable is the error for a request that no usable answer came to. host is
+// who was asked, where err does not say so itself; timeout is that of one attempt.
+func Unreachable(err error, host string, timeout time.Duration) *sources.Error {
+	var sent *url.Error
+	if errors.As(err, &sent) {
+		if u, err := url.Parse(sent.URL); err == nil && u.Host != "" {
+			host = u.Host
+		}
+	}
+	return &sources.Error{
+		Kind: sources.Unreachable, Message: fmt.Sprintf("no usable answer from %s: %s", host, Cause(err, timeout)),
+		Hint: "check the network and the proxy settings", Err: safe(err),
+	}
+}
+
+// safe gives the part of err that callers may look into.
+func safe(err error) error {
+	var dns *net.DNSError
+	var errno syscall.Errno
+	switch {
+	case errors.As(err, &dns):
+		return dns
+	case errors.As(err, &errno):
+		return errno
+	case errors.Is(err, context.DeadlineExceeded):
+		return context.DeadlineExceeded
+	}
+	return nil
+}
+
+// Silent reports whether err is of a connection, and not of an answer.
+func Silent(err error) bool {
+	var timed net.Error
+	var errno syscall.Errno
+	return errors.As(err, &timed) || errors.As(err, &errno) || errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF)
+}
+
+// Cause says in a few words why no usable answer came.
+func Cause(err error, timeout time.Duration) string {
+	var dns *net.DNSError
+	var op *net.OpError
+	var errno syscall.Errno
+	var timed net.Error
+	var authority x509.UnknownAuthorityError
+	var hostname x509.HostnameError
+	var certificate x509.CertificateInvalidError
+	var record tls.RecordHeaderError
+	var alert tls.AlertError
+	var tooBig *http.MaxBytesError
+	var sent *url.Error
+	switch {
+	case errors.As(err, &op) && op.Op == "proxyconnect":
+		return "the proxy of HTTPS_PROXY cannot be reached"
+	case errors.As(err, &dns) && dns.IsNotFound:
+		return fmt.Sprintf("no such host as %q", dns.Name)
+	case errors.As(err, &dns):
+		return fmt.Sprintf("the address of %q could not be looked up", dns.Name)
+	case errors.As(err, &authority):
+		return "tls: the certificate is signed by an unknown authority"
+	case errors.As(err, &hostname):
+		return "tls: the certificate is for another host"
+	case errors.As(err, &certificate):
+		return "tls: the certificate is not valid now or for this use"
+	case errors.As(err, &record) || errors.Is(err, http.ErrSchemeMismatch):
+		return "tls: the answer is not tls"
+	case errors.As(err, &alert):
+		return alert.Error()
+	case errors.As(err, &errno):
+		if errors.As(err, &op) && op.Addr != nil {
+			return fmt.Sprintf("%s (%s)", errno.Error(), op.Addr)
+		}
+		return errno.Error()
+	case errors.As(err, &timed) && timed.Timeout() || errors.Is(err, context.DeadlineExceeded):
+		return fmt.Sprintf("nothing within %s", timeout)
+	case errors.As(err, &tooBig):
+		return fmt.Sprintf("an answer of more than %d bytes", tooBig.Limit)
+	case errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF):
+		return "the connection was closed within the answer"
+	case errors.As(err, &sent): // net/http has no type for the rest, such as a proxy that refuses
+		return "the connection failed"
+	}
+	return "an answer that cannot be read"
+}
+
+// Limited bounds the bodies of answers to most bytes.
+func Limited(next http.RoundTripper, most int64) http.RoundTripper { return limited{next, most} }
+
+type limited struct {
+	next http.RoundTripper
+	most int64
+}
+
+func (l limited) RoundTrip(req *http.Request) (*http.Response, error) {
+	resp, err := l.next.RoundTrip(req)
+	if err == nil {
+		resp.Body = http.MaxBytesReader(nil, resp.Body, l.most)
+	}
+	return resp, err
+}
+
+// Transport makes the transport of a client whose every attempt may take
+// timeout, with atOnce requests under way. Proxies and authorities are those of
+// the environment.
+func Transport(timeout time.Duration, atOnce int) *http.Transport {
+	return &http.Transport{
+		Proxy:                 http.ProxyFromEnvironment,
+		DialContext:           (&net.Dialer{Timeout: timeout, KeepAlive: 30 * time.Second}).DialContext,
+		ForceAttemptHTTP2:     true,
+		MaxIdleConnsPerHost:   2 * atOnce,
+		IdleConnTimeout:       90 * time.Second,
+		TLSHandshakeTimeout:   timeout,
+		ResponseHeaderTimeout: timeout,
+	}
+}

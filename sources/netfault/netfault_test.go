@@ -1,0 +1,71 @@
+package netfault
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/url"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"bifrost-secrets/sources"
+)
+
+func TestCauses(t *testing.T) {
+	var garbled json.RawMessage
+	decoding := json.Unmarshal([]byte(`{"value": CANARY}`), &garbled)
+	for _, c := range []struct {
+		err  error
+		want string
+	}{
+		{&net.DNSError{Name: "h", IsNotFound: true}, `no such host as "h"`},
+		{&net.DNSError{Name: "h"}, "could not be looked up"},
+		{x509.UnknownAuthorityError{}, "unknown authority"},
+		{x509.HostnameError{Certificate: &x509.Certificate{}}, "another host"},
+		{x509.CertificateInvalidError{}, "not valid now"},
+		{tls.RecordHeaderError{}, "not tls"},
+		{tls.AlertError(40), "handshake failure"},
+		{&net.OpError{Op: "dial", Addr: &net.TCPAddr{Port: 1}, Err: syscall.ECONNREFUSED}, "connection refused (:1)"},
+		{context.DeadlineExceeded, "nothing within 2s"},
+		{&http.MaxBytesError{Limit: 7}, "more than 7 bytes"},
+		{io.ErrUnexpectedEOF, "closed within the answer"},
+		{&net.OpError{Op: "proxyconnect", Err: syscall.ECONNREFUSED}, "the proxy of HTTPS_PROXY"},
+		{fmt.Errorf("CANARY"), "the connection failed"},
+		{decoding, "cannot be read"},
+	} {
+		wrapped := error(&url.Error{Op: "Get", URL: "https://host.example/CANARY?x=CANARY", Err: c.err})
+		if c.err == decoding {
+			wrapped = c.err // what is decoded has arrived
+		}
+		e := Unreachable(wrapped, "host.example", 2*time.Second)
+		if !strings.Contains(e.Message, c.want) || !strings.Contains(e.Message, "host.example") || e.Kind != sources.Unreachable {
+			t.Errorf("%T: %s, want %s", c.err, e.Message, c.want)
+		}
+		if said := fmt.Sprintf("%+v %#v %v", e, e, errors.Unwrap(e)); strings.Contains(said, "CANARY") {
+			t.Errorf("%T: the answer is quoted: %s", c.err, said)
+		}
+	}
+}
+
+func TestLate(t *testing.T) {
+	ctx, cancel := context.WithTimeout(t.Context(), 0)
+	defer cancel()
+	<-ctx.Done()
+	deadline, _ := ctx.Deadline()
+	if e := Late(ctx, deadline.Add(-3*time.Second), "gcp"); e.Message != "no answer from gcp within 3s" || e.Hint == "" {
+		t.Error(e.Message, e.Hint)
+	}
+	stopped, stop := context.WithCancel(t.Context())
+	stop()
+	if e := Late(stopped, time.Now(), "gcp"); e.Message != "stopped before gcp had answered" || !errors.Is(e, context.Canceled) {
+		t.Error(e)
+	}
+}
