@@ -66,18 +66,22 @@ func (r *run) all(ctx context.Context, in *inputs) error {
 	w := report.NewWriter(out, &r.out)
 	var t totals
 	for i := range results {
+		var one result
 		select {
-		case one := <-results[i]:
-			if err := r.tell(out, w, &t, &one, in.all[i].name); err != nil {
-				return written(err)
-			}
+		case one = <-results[i]:
+			results[i] <- one // for whoever waits for all of them
 		case <-ctx.Done():
+		}
+		if ctx.Err() != nil {
 			if r.fix { // let what is being written come to its end; the rest is not begun
 				for _, rest := range results[i:] {
 					<-rest
 				}
 			}
 			return &Failure{Code: exitUsage, Reason: "interrupted"}
+		}
+		if err := r.tell(out, w, &t, &one, in.all[i].name); err != nil {
+			return written(err)
 		}
 	}
 	if !r.diff {
