@@ -52,6 +52,7 @@ func core(s sources.Source) *source {
 
 func TestFakeConformance(t *testing.T) {
 	s := setup()
+	s.Column = "aws"
 	s.Start = func(t *testing.T, o sources.Options) *sourcetest.Backend {
 		f := awstest.StartFake(t)
 		again := opener(t, f.Env(), o)

@@ -12,6 +12,7 @@ import (
 
 func TestConformance(t *testing.T) {
 	sourcetest.Run(t, sourcetest.Setup{
+		Column: "azure",
 		Lacks: map[sourcetest.Ability]string{
 			sourcetest.Binary:        "a value is text",
 			sourcetest.CompareAndSet: "SetSecret has no condition",

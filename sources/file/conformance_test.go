@@ -86,6 +86,7 @@ func TestDirectoryConformance(t *testing.T) {
 	t.Run("plain", func(t *testing.T) {
 		t.Parallel()
 		s := setup
+		s.Column = "files"
 		s.Lacks = lacks(map[sourcetest.Ability]string{sourcetest.Denial: "file modes do not stop root: see TestDenied"})
 		s.Start = func(t *testing.T, o sources.Options) *sourcetest.Backend {
 			return start(t, o, map[string]string{}, func(s string) string { return s }, "")
@@ -150,6 +151,7 @@ func TestDocumentConformance(t *testing.T) {
 	t.Run("plain", func(t *testing.T) {
 		t.Parallel()
 		s := setup
+		s.Column = "JSON file"
 		s.Start = func(t *testing.T, o sources.Options) *sourcetest.Backend {
 			return start(t, o, map[string]string{}, func(s string) string { return s })
 		}

@@ -12,7 +12,8 @@ import (
 
 func TestConformance(t *testing.T) {
 	sourcetest.Run(t, sourcetest.Setup{
-		Lacks: map[sourcetest.Ability]string{sourcetest.Recovery: "gcp deletes at once"},
+		Column: "gcp",
+		Lacks:  map[sourcetest.Ability]string{sourcetest.Recovery: "gcp deletes at once"},
 		Names: []string{
 			"x", strings.Repeat("n", 255), "a/b/c", "AZaz09_-", "-x", "a//b", "/a", "a--b", "a_b", "a-x41-b", strings.Repeat("/", 51),
 			"prod gateway: é=+.@#\"'", "a-x2F-b/c", "..", "a/../b", "%2F",

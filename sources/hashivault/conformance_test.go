@@ -67,6 +67,7 @@ func onFake(f *vaulttest.Fake, again func() sources.Source) *sourcetest.Backend 
 func TestFakeConformance(t *testing.T) {
 	t.Parallel()
 	s := setup()
+	s.Column = "vault"
 	s.Start = func(t *testing.T, o sources.Options) *sourcetest.Backend {
 		f := vaulttest.StartFake(t)
 		return onFake(f, opener(t, role(f), o))

@@ -21,6 +21,7 @@ func TestConformance(t *testing.T) {
 	d := pgtest.Shared(t).Database(t) // each test has a schema of its own
 	schemas := 0
 	sourcetest.Run(t, sourcetest.Setup{
+		Column: "postgres",
 		Start: func(t *testing.T, o sources.Options) *sourcetest.Backend {
 			schemas++
 			return start(t, d, fmt.Sprintf("schema_%d", schemas), o, identity)

@@ -26,6 +26,9 @@ func Run(t *testing.T, s Setup) {
 	for _, one := range reading {
 		t.Run(one.name, func(t *testing.T) { s.run(t, one) })
 	}
+	if s.Column != "" {
+		t.Run("matrix", s.matrix)
+	}
 	t.Run("read only", func(t *testing.T) { s.readOnly(t) })
 	if reason := s.Lacks[Writing]; reason != "" {
 		t.Logf("writing is not here: %s", reason)

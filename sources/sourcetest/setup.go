@@ -52,6 +52,10 @@ type Setup struct {
 	// the source logs and warns of is looked through for values. The source
 	// should not wait long between attempts.
 	Start func(t *testing.T, o sources.Options) *Backend
+	// Column is what the backend is called in docs/backends/README.md, whose table
+	// is then held against what the suite shows; empty where another setup of the
+	// same backend stands for it there.
+	Column string
 	// Lacks says of each ability that the backend does not have why that is so.
 	Lacks map[Ability]string
 	// Names are allowed, and at the limits of what is: the longest one, one of
