@@ -12,6 +12,7 @@ import (
 	"github.com/aws/smithy-go"
 
 	"bifrost-secrets/sources"
+	"bifrost-secrets/sources/netfault"
 )
 
 // The text of the SDK's errors is never shown: it may quote the body of an
@@ -193,7 +194,7 @@ func (f *regional) fault(i id, err error) *sources.Error {
 		e.Name = i.text
 		return e
 	}
-	e := unreachable(host, cause(err, f.timeout), err)
+	e := unreachable(host, netfault.Cause(err, f.timeout), err)
 	e.Name = i.text
 	return e
 }

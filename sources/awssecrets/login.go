@@ -17,6 +17,7 @@ import (
 	smithyhttp "github.com/aws/smithy-go/transport/http"
 
 	"bifrost-secrets/sources"
+	"bifrost-secrets/sources/netfault"
 )
 
 func badSettings(message, hint string) *sources.Error {
@@ -88,7 +89,7 @@ func (s *source) loginFault(ctx context.Context, began time.Time, err error) *so
 	case answered:
 		return s.roleFault(action, code, status)
 	case service == "STS" && isSilent(err):
-		e := unreachable(cmp.Or(hostOf(err), "sts"), cause(err, s.timeout), err)
+		e := unreachable(cmp.Or(hostOf(err), "sts"), netfault.Cause(err, s.timeout), err)
 		e.Hint = "credentials are to come from sts: check the network, the proxy settings and AWS_ENDPOINT_URL_STS"
 		return e
 	case errors.As(err, &sso) || strings.HasPrefix(service, "SSO"):
@@ -145,7 +146,7 @@ func (s *source) tried(err error) string {
 		case tokenFile != "" && !readable(tokenFile): // the SDK tells it as text only
 			return fmt.Sprintf("file %s cannot be read", tokenFile)
 		case isSilent(err):
-			return cause(err, s.timeout)
+			return netfault.Cause(err, s.timeout)
 		}
 		return "gave none"
 	}

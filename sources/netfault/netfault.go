@@ -41,12 +41,13 @@ func Unreachable(err error, host string, timeout time.Duration) *sources.Error {
 	}
 	return &sources.Error{
 		Kind: sources.Unreachable, Message: fmt.Sprintf("no usable answer from %s: %s", host, Cause(err, timeout)),
-		Hint: "check the network and the proxy settings", Err: safe(err),
+		Hint: "check the network and the proxy settings", Err: Safe(err),
 	}
 }
 
-// safe gives the part of err that callers may look into.
-func safe(err error) error {
+// Safe gives the part of err that callers may look into: never an error that can
+// hold a part of an answer.
+func Safe(err error) error {
 	var dns *net.DNSError
 	var errno syscall.Errno
 	switch {
