@@ -77,6 +77,13 @@ type Inspector interface {
 	// backend may leave out what was written in the last minutes; Inspect does
 	// not.
 	List(ctx context.Context, prefix string) ([]Item, error)
+
+	// Identities gives what a name, as a reference spells it, may mean: one
+	// spelling for each secret that it could be. Two names that share one may be
+	// the same secret; more than one are given where only the backend could tell,
+	// as with an ARN that may lack its random end. It makes no request. A name
+	// that the backend cannot have is its own.
+	Identities(name string) []string
 }
 
 // Store is a source that can also be written. It is opened with
@@ -100,6 +107,10 @@ type Store interface {
 	// else is an error of kind Refused. One that is gone already, or scheduled to
 	// be, is none; o.Now also ends the latter.
 	Delete(ctx context.Context, name, owner string, o DeleteOptions) error
+
+	// Recoverable reports whether a deleted secret can be brought back for a
+	// while, unless o.Now was asked for.
+	Recoverable() bool
 
 	// MaxValue is the most bytes that a value may have.
 	MaxValue() int

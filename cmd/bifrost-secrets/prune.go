@@ -88,6 +88,13 @@ func (j *pruneJob) prune(ctx context.Context, report *pruning) error {
 	if err := j.checkPruneFlags(); err != nil {
 		return err
 	}
+	if j.yes {
+		unlock, err := j.lock()
+		if err != nil {
+			return err
+		}
+		defer unlock()
+	}
 	if err := j.prepare(); err != nil {
 		return err
 	}
@@ -128,6 +135,12 @@ func (j *pruneJob) prune(ctx context.Context, report *pruning) error {
 	}
 	if !j.yes || len(found.Delete) == 0 {
 		return nil
+	}
+	if !store.Recoverable() && !j.now {
+		return &failure{
+			reason: store.Describe() + " cannot bring back what is deleted; nothing was deleted",
+			hint:   "if they may go for good, add --now", code: exitUsage,
+		}
 	}
 	report.Deleted, err = found.Execute(ctx, store, j.owner, sources.DeleteOptions{RecoveryDays: j.days, Now: j.now})
 	if !j.p.quiet && report.Deleted > 0 {

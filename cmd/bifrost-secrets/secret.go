@@ -112,8 +112,8 @@ func (j *secretJob) source(ctx context.Context) (sources.Source, error) {
 
 // writable opens the backend for writing, for an owner.
 func (j *secretJob) writable(ctx context.Context) (sources.Store, error) {
-	if strings.TrimSpace(j.owner) == "" {
-		return nil, usageError("--owner is missing", "name the gateway that the secret is for: --owner prod; a secret of another owner is never touched")
+	if err := checkOwner(j.owner); err != nil {
+		return nil, err
 	}
 	if err := j.find(); err != nil {
 		return nil, err

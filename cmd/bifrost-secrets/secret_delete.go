@@ -6,7 +6,7 @@ import (
 	"slices"
 	"text/tabwriter"
 
-	"bifrost-secrets/render"
+	"bifrost-secrets/render/autostore"
 	"bifrost-secrets/sources"
 
 	"github.com/spf13/cobra"
@@ -86,12 +86,9 @@ func (j *secretDeleteJob) run(ctx context.Context, names []string) error {
 
 // plan decides on each of names.
 func (j *secretDeleteJob) plan(ctx context.Context, store sources.Store, names []string) ([]deletion, error) {
-	var wanted []string
+	wanted := func(string) bool { return false }
 	if j.doc != nil {
-		// What is wrong with the document does not matter here.
-		if p, _ := render.NewPlan(j.doc, j.store, render.Options{Mode: render.Inline, Getenv: j.p.getenv}); p != nil {
-			wanted = p.Secrets
-		}
+		wanted = autostore.Wanted(j.doc, store, nil)
 	}
 	items := store.Inspect(ctx, names)
 	var plan []deletion
@@ -106,7 +103,7 @@ func (j *secretDeleteJob) plan(ctx context.Context, store sources.Store, names [
 			d.Reason, d.Hint = "it was not stored by bifrost-secrets", "delete it with the tools of the backend"
 		case item.Mark.Owner != j.owner:
 			d.Reason, d.Hint = "it belongs to the owner "+quote(item.Mark.Owner), "give --owner as that owner does"
-		case slices.Contains(wanted, name):
+		case wanted(name):
 			d.Reason, d.Hint = j.doc.Name+" refers to it", "take the reference out first"
 		case !item.Gone.IsZero() && !j.now:
 			d.Action, d.Reason = "none", "it is deleted already"

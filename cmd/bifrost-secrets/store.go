@@ -10,6 +10,7 @@ import (
 	"io/fs"
 	"os"
 	"regexp"
+	"slices"
 	"strings"
 	"text/tabwriter"
 
@@ -17,6 +18,7 @@ import (
 	"bifrost-secrets/render/autostore"
 	"bifrost-secrets/render/publish"
 	"bifrost-secrets/sources"
+	"bifrost-secrets/walker"
 
 	"github.com/spf13/cobra"
 )
@@ -71,7 +73,7 @@ var ownerName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9_.@-]{0,62}$`)
 func checkOwner(owner string) error {
 	switch {
 	case owner == "":
-		return usageError("--owner names nobody", "two gateways may share a backend: give each a name, --owner gateway-eu")
+		return usageError("--owner is missing", "two gateways may share a backend: give each a name, --owner gateway-eu")
 	case !ownerName.MatchString(owner):
 		return usageError("--owner "+quote(owner)+" is no name", "use 1 to 63 of A-Z a-z 0-9 _ . @ -, a letter or a digit first")
 	}
@@ -115,12 +117,18 @@ func (j *storeJob) do(ctx context.Context, report *storing) error {
 	if j.config == "-" && (j.out == "" || !j.yes) {
 		return usageError("the standard input cannot be rewritten", "name a file with --config, or one to write with --out and --yes")
 	}
-	unlock, err := j.lock()
-	if err != nil {
+	if j.yes {
+		unlock, err := j.lock()
+		if err != nil {
+			return err
+		}
+		defer unlock()
+	}
+	if err := j.read(); err != nil {
 		return err
 	}
-	defer unlock()
-	if err := j.read(); err != nil {
+	wanted, err := j.wanted()
+	if err != nil {
 		return err
 	}
 	target, err := j.target()
@@ -141,7 +149,7 @@ func (j *storeJob) do(ctx context.Context, report *storing) error {
 	done := j.p.waiting("asking " + store.Describe())
 	plan, err := autostore.NewPlan(ctx, j.doc, store, autostore.Options{
 		Store: j.store, Prefix: j.prefix, Owner: j.owner, Settings: j.settings,
-		Wanted: j.wanted(), Literal: j.literal, Getenv: j.p.getenv,
+		Wanted: wanted, Literal: j.literal, Getenv: j.p.getenv,
 	})
 	done()
 	if err != nil {
@@ -169,23 +177,29 @@ func (j *storeJob) execute(ctx context.Context, plan *autostore.Plan, target *pu
 	err := plan.Store(ctx)
 	done()
 	if err != nil {
-		return j.failed(err)
+		return j.failed(ctx, err)
 	}
+	mark := ""
 	if j.config != "-" {
 		now, err := os.ReadFile(j.config)
 		if err != nil {
 			return err
 		}
-		if !bytes.HasSuffix(now, j.doc.Bytes()) || len(now) > len(j.doc.Bytes())+len(byteOrderMark) {
+		if bytes.HasPrefix(now, []byte(byteOrderMark)) {
+			mark = byteOrderMark
+		}
+		if !bytes.Equal(now[len(mark):], j.doc.Bytes()) {
 			return &failure{
 				reason: j.config + " was changed meanwhile; it stays as it is, and what was stored stays stored",
 				hint:   "run again", code: exitUnresolved,
 			}
 		}
 	}
-	changed, err := target.Write(plan.Rewritten())
-	if err != nil {
-		return err
+	changed := false
+	if len(plan.Items) > 0 || j.out != "" {
+		if changed, err = target.Write(append([]byte(mark), plan.Rewritten()...)); err != nil {
+			return err
+		}
 	}
 	report.Done = true
 	if j.p.quiet {
@@ -221,31 +235,47 @@ func (j *storeJob) target() (*publish.Target, error) {
 	return publish.Check(j.config, nil, publish.Options{Mode: info.Mode().Perm() | 0o400, Owner: ownerOf(info)})
 }
 
-// wanted makes the test of --only and --except.
-func (j *storeJob) wanted() func(path string) bool {
-	compile := func(patterns []string) []*regexp.Regexp {
-		var out []*regexp.Regexp
-		for _, p := range patterns {
-			parts := strings.Split(p, "*")
-			for i := range parts {
-				parts[i] = regexp.QuoteMeta(parts[i])
-			}
-			out = append(out, regexp.MustCompile("^"+strings.Join(parts, ".*")+"$"))
+// choice is the fields that one --only or --except chooses.
+type choice struct {
+	flag    string
+	pattern string
+	path    *regexp.Regexp
+	met     bool
+}
+
+func choices(flag string, patterns []string) []*choice {
+	var out []*choice
+	for _, p := range patterns {
+		parts := strings.Split(p, "*")
+		for i := range parts {
+			parts[i] = regexp.QuoteMeta(parts[i])
 		}
-		return out
+		out = append(out, &choice{flag: flag, pattern: p, path: regexp.MustCompile("^" + strings.Join(parts, ".*") + "$")})
 	}
-	only, except := compile(j.only), compile(j.except)
-	matches := func(all []*regexp.Regexp, path string) bool {
-		for _, one := range all {
-			if one.MatchString(path) {
-				return true
-			}
+	return out
+}
+
+// wanted makes the test of --only and --except. Each pattern must choose a field:
+// a misspelt one would store what it was to keep.
+func (j *storeJob) wanted() (func(path string) bool, error) {
+	only, except := choices("--only", j.only), choices("--except", j.except)
+	j.doc.Walk(func(f *walker.Field) bool {
+		for _, one := range slices.Concat(only, except) {
+			one.met = one.met || f.Entry != nil && one.path.MatchString(f.Path)
 		}
-		return false
+		return true
+	})
+	for _, one := range slices.Concat(only, except) {
+		if !one.met {
+			return nil, usageError(one.flag+" "+quote(one.pattern)+" is no field of "+j.config, "copy the path from the output without it; * stands for any part of one")
+		}
+	}
+	matches := func(all []*choice, path string) bool {
+		return slices.ContainsFunc(all, func(one *choice) bool { return one.path.MatchString(path) })
 	}
 	return func(path string) bool {
 		return (len(only) == 0 || matches(only, path)) && !matches(except, path)
-	}
+	}, nil
 }
 
 func (r *storing) fill(p *autostore.Plan) {
@@ -302,10 +332,19 @@ func (j *storeJob) refused(plan *autostore.Plan) error {
 }
 
 // failed gives what could not be stored as problems of the document.
-func (j *storeJob) failed(err error) error {
+func (j *storeJob) failed(ctx context.Context, err error) error {
 	var all autostore.Failures
 	if !errors.As(err, &all) {
 		return err
+	}
+	if all.Stopped() {
+		if errors.Is(context.Cause(ctx), context.Canceled) {
+			return &failure{reason: "interrupted; " + j.config + " stays as it is, and what was stored stays stored", hint: "run again: it goes on where it stopped", code: exitUnresolved}
+		}
+		return &failure{
+			reason: j.config + ": not everything could be stored within " + j.timeout.String() + " (--timeout)",
+			hint:   "run again: it goes on where it stopped; or allow more time with --timeout", code: exitUnreachable,
+		}
 	}
 	problems := &render.Problems{Document: j.doc.Name}
 	for _, f := range all {
@@ -323,15 +362,16 @@ func (j *storeJob) failed(err error) error {
 	return &failure{code: code}
 }
 
-// lock keeps a second run off the same document.
-func (j *storeJob) lock() (unlock func(), err error) {
-	if j.config == "-" || !j.yes {
+// lock keeps every other run that writes for the same document away: between
+// storing and rewriting, the document does not show which secrets it wants.
+func (j *job) lock() (unlock func(), err error) {
+	if j.config == "-" {
 		return func() {}, nil
 	}
 	f, err := lockFile(j.config)
 	switch {
 	case errors.Is(err, errLocked):
-		return nil, &failure{reason: "another run is storing the secrets of " + j.config, hint: "wait until it has ended, and run again", code: exitUnresolved}
+		return nil, &failure{reason: "another run is storing or pruning the secrets of " + j.config, hint: "wait until it has ended, and run again", code: exitUnresolved}
 	case errors.Is(err, fs.ErrNotExist):
 		return func() {}, nil // reading it says so in better words
 	case err != nil:

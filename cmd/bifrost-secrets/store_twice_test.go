@@ -29,7 +29,7 @@ func TestStoreTwiceOneDocument(t *testing.T) {
 	wg.Go(func() { first, _, said = process(t, dir, awsEnv(f.URL), append(twiceStore, "config.json")...) })
 	waitFor(f, "CreateSecret")
 	code, _, stderr := process(t, dir, awsEnv(f.URL), append(twiceStore, "config.json")...)
-	if code != exitUnresolved || !strings.Contains(stderr, "another run is storing the secrets of config.json") {
+	if code != exitUnresolved || !strings.Contains(stderr, "another run is storing or pruning the secrets of config.json") {
 		t.Errorf("the second run ended with %d: %s", code, stderr)
 	}
 	close(release)

@@ -209,6 +209,8 @@ func TestRefusals(t *testing.T) {
 		"a literal that refers": {one(`{"value": "env.X", "type": "plain_text"}`), nil, "begins with env. or vault."},
 		"not virtual":           {`{"governance": {"virtual_keys": [{"id": "a", "value": "plain"}]}}`, nil, "sk-bf-"},
 		"twice":                 {`{"providers": {"p": {"keys": [{"name": "k", "value": "a"}]}, "q": {"keys": [{"name": "k", "value": "b"}]}}}`, nil, "the same name as providers."},
+		"twice in one object":   {one(`"a", "value": "b"`), nil, "stands twice"},
+		"another spelling":      {`{"providers": {"p": {"keys": [{"name": "k", "value": "a"}, {"name": "x", "value": "vault.BIFROST/config_keys/K/value#x"}]}}}`, nil, "refers to the secret of that name already"},
 		"taken":                 {`{"providers": {"p": {"keys": [{"name": "k", "value": "a"}, {"name": "x", "value": "vault.` + name + `"}]}}}`, nil, "refers to the secret of that name already"},
 	} {
 		t.Run(what, func(t *testing.T) {
@@ -227,6 +229,21 @@ func TestRefusals(t *testing.T) {
 				t.Errorf("rewritten to %s", p.Rewritten())
 			}
 		})
+	}
+}
+
+// A name that no reference could spell is refused before anything is written.
+func TestUnspeakableNames(t *testing.T) {
+	for _, prefix := range []string{"team#1", " team", "a\x01"} {
+		m, o := newMemory(), options()
+		o.Prefix = prefix
+		p := plan(t, config, m, o)
+		if p.Count(Refuse) != 10 || !strings.Contains(p.Items[0].Reason, "no reference can name") {
+			t.Errorf("%q: %+v", prefix, p.Items[0])
+		}
+		if string(p.Rewritten()) != config {
+			t.Errorf("%q: rewritten", prefix)
+		}
 	}
 }
 
@@ -326,13 +343,14 @@ func TestFindUnused(t *testing.T) {
 	m.items["bifrost/h"].gone = doomsday
 	m.items["bifrost/i"] = &kept{versions: 1}
 	put("bifrost/j", "gw", "j") // named in a database
-	doc := parse(t, `{"encryption_key": "vault.bifrost/a", "nowhere": {"x": "vault.bifrost/c"}, "auth_config": {"admin_password": "vault.bifrost/d#k"}}`)
+	put("bifrost/K", "gw", "k") // spelled otherwise
+	doc := parse(t, `{"encryption_key": "vault.bifrost/a", "nowhere": {"x": "vault.bifrost/c"}, "auth_config": {"admin_password": "vault.bifrost/d#k", "admin_username": "vault.BIFROST/k"}}`)
 	p, err := FindUnused(context.Background(), doc, m, options(), []walker.Reference{{Scheme: walker.Vault, Name: "bifrost/j"}})
-	if err != nil || len(p.Delete) != 1 || p.Delete[0].Name != "bifrost/b" || p.Kept != 4 || len(p.Gone) != 1 {
+	if err != nil || len(p.Delete) != 1 || p.Delete[0].Name != "bifrost/b" || p.Kept != 5 || len(p.Gone) != 1 {
 		t.Fatalf("%+v %v", p, err)
 	}
 	n, err := p.Execute(context.Background(), m, "gw", sources.DeleteOptions{Now: true})
-	if n != 1 || err != nil || m.items["bifrost/b"] != nil || len(m.items) != 9 {
+	if n != 1 || err != nil || m.items["bifrost/b"] != nil || len(m.items) != 10 {
 		t.Errorf("%d %v %d left", n, err, len(m.items))
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 
 	"bifrost-secrets/render"
@@ -84,7 +85,9 @@ func NewPlan(ctx context.Context, doc *walker.Document, store sources.Store, o O
 	p.clashes()
 	for i := range p.Items {
 		it := &p.Items[i]
-		if err := walker.CheckName(o.Store.Type, it.Name); err != nil {
+		if ref, err := walker.ParseReference(it.Reference()); err != nil || ref != (walker.Reference{Scheme: walker.Vault, Name: it.Name}) {
+			it.refuse("choose another --prefix", "no reference can name %s", strconv.Quote(it.Name))
+		} else if err := walker.CheckName(o.Store.Type, it.Name); err != nil {
 			it.refuse("give the entity a shorter id or name, or --prefix another", "%s", err.Error())
 		} else if size := it.value.Len(); size > store.MaxValue() {
 			it.refuse("keep it in a file that Bifrost reads, or in another backend", "the value has %d bytes and %d are the most that the backend takes", size, store.MaxValue())
@@ -127,28 +130,35 @@ func Plaintext(doc *walker.Document, o Options) []Item {
 const vaultStore = "config_store.vault_store"
 
 // clashes refuses fields that would share a secret, or take that of a field
-// which refers to it already.
+// which refers to it already, however either is spelled.
 func (p *Plan) clashes() {
 	taken := map[string]string{}
-	p.Document.Walk(func(f *walker.Field) bool {
-		if f.What == walker.Ref && f.Ref.Scheme == walker.Vault {
-			taken[f.Ref.Name] = f.Path
+	for _, ref := range References(p.Document) {
+		for _, name := range p.store.Identities(ref.Name) {
+			taken[name] = ref.Path
 		}
-		return true
-	})
+	}
 	first := map[string]*Item{}
 	for i := range p.Items {
 		it := &p.Items[i]
-		if path, ok := taken[it.Name]; ok {
-			it.refuse("give the two entities names or ids of their own", "%s refers to the secret of that name already", path)
+		const hint = "give the two entities names or ids of their own"
+		for _, name := range p.store.Identities(it.Name) {
+			if path, ok := taken[name]; ok {
+				it.refuse(hint, "%s refers to the secret of that name already", path)
+			}
+			other, ok := first[name]
+			switch {
+			case !ok:
+				first[name] = it
+			case other.Path == it.Path:
+				const twice = "the member stands twice in its object"
+				it.refuse("remove one of the two", twice)
+				other.refuse("remove one of the two", twice)
+			default:
+				it.refuse(hint, "would be stored under the same name as %s", other.Path)
+				other.refuse(hint, "would be stored under the same name as %s", it.Path)
+			}
 		}
-		if other, ok := first[it.Name]; ok {
-			const hint = "give the two entities names or ids of their own"
-			it.refuse(hint, "would be stored under the same name as %s", other.Path)
-			other.refuse(hint, "would be stored under the same name as %s", it.Path)
-			continue
-		}
-		first[it.Name] = it
 	}
 }
 

@@ -2,6 +2,7 @@ package autostore
 
 import (
 	"context"
+	"slices"
 	"strings"
 
 	"bifrost-secrets/render"
@@ -24,20 +25,7 @@ type Pruning struct {
 // the document that refers to a secret keeps it, also one outside of every known
 // field. refs are references that stand elsewhere, such as in a config store.
 func FindUnused(ctx context.Context, doc *walker.Document, store sources.Store, o Options, refs []walker.Reference) (*Pruning, error) {
-	wanted := map[string]bool{}
-	for _, r := range refs {
-		wanted[r.Name] = true
-	}
-	doc.Walk(func(f *walker.Field) bool {
-		if f.What == walker.Ref && f.Ref.Scheme == walker.Vault {
-			wanted[f.Ref.Name] = true
-		} else if f.Entry == nil { // what only looks like a reference keeps it too
-			if r, err := walker.ParseReference(f.Text()); err == nil && r.Scheme == walker.Vault {
-				wanted[r.Name] = true
-			}
-		}
-		return true
-	})
+	wanted := Wanted(doc, store, refs)
 	items, err := store.List(ctx, o.prefix()+"/")
 	if err != nil {
 		return nil, err
@@ -49,13 +37,55 @@ func FindUnused(ctx context.Context, doc *walker.Document, store sources.Store, 
 		case !strings.HasPrefix(it.Name, o.prefix()+"/"):
 		case !it.Gone.IsZero():
 			p.Gone = append(p.Gone, it)
-		case wanted[it.Name]:
+		case wanted(it.Name):
 			p.Kept++
 		default:
 			p.Delete = append(p.Delete, it)
 		}
 	}
 	return p, nil
+}
+
+// Reference is a reference to a secret, and the field that it stands in.
+type Reference struct {
+	walker.Reference
+	Path string
+}
+
+// References gives every reference of a document to a secret, and every text
+// that only looks like one: what nothing resolves was meant all the same.
+func References(doc *walker.Document) (all []Reference) {
+	doc.Walk(func(f *walker.Field) bool {
+		ref := f.Ref
+		if f.Entry == nil {
+			ref, _ = walker.ParseReference(f.Text())
+		}
+		if ref.Scheme == walker.Vault {
+			all = append(all, Reference{ref, f.Path})
+		}
+		return true
+	})
+	return all
+}
+
+// Wanted gives the test whether a secret may be one that a reference of the
+// document, or of more, names, however that spells it.
+func Wanted(doc *walker.Document, store sources.Inspector, more []walker.Reference) func(name string) bool {
+	wanted := map[string]bool{}
+	want := func(ref walker.Reference) {
+		for _, name := range store.Identities(ref.Name) {
+			wanted[name] = true
+		}
+	}
+	for _, ref := range References(doc) {
+		want(ref.Reference)
+	}
+	for _, ref := range more {
+		want(ref)
+	}
+	return func(name string) bool {
+		return slices.ContainsFunc(store.Identities(name), func(one string) bool { return wanted[one] })
+	}
 }
 
 // Unscanned says which config store the document has that may hold references

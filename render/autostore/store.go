@@ -3,6 +3,7 @@ package autostore
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 
 	"bifrost-secrets/sources"
@@ -39,6 +40,17 @@ func (all Failures) Error() string {
 func (all Failures) Down() bool {
 	for _, f := range all {
 		if !sources.KindOf(f.Err).Down() {
+			return false
+		}
+	}
+	return len(all) > 0
+}
+
+// Stopped reports whether all failures are that there was no time left, or that
+// the run was interrupted.
+func (all Failures) Stopped() bool {
+	for _, f := range all {
+		if !errors.Is(f.Err, context.DeadlineExceeded) && !errors.Is(f.Err, context.Canceled) {
 			return false
 		}
 	}
@@ -99,7 +111,7 @@ func (p *Plan) write(ctx context.Context) error {
 		}
 		group.Go(func() error {
 			if ctx.Err() != nil {
-				errs[i] = &sources.Error{Kind: sources.Unreachable, Name: it.Name, Message: "interrupted", Err: context.Cause(ctx)}
+				errs[i] = &sources.Error{Kind: sources.Unreachable, Name: it.Name, Message: "stopped before it was stored", Err: ctx.Err()}
 				return nil
 			}
 			_, errs[i] = p.store.Put(ctx, sources.Write{

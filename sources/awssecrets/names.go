@@ -133,3 +133,16 @@ func group(names []string, region string) ([]idGroup, []*sources.Error) {
 	}
 	return groups, bad
 }
+
+// Identities implements [sources.Inspector]. Regions and accounts do not count:
+// what would be taken for in use there without cause is kept, and not lost.
+func (*source) Identities(name string) []string {
+	i, err := parseID(name)
+	if err != nil || !i.isARN() {
+		return []string{name}
+	}
+	if short := suffixForm.ReplaceAllString(i.name, ""); short != i.name {
+		return []string{short, i.name}
+	}
+	return []string{i.name}
+}

@@ -226,3 +226,6 @@ func (s *store) Delete(ctx context.Context, name, owner string, o sources.Delete
 	}
 	return f.fault(i, err)
 }
+
+// Recoverable implements [sources.Store].
+func (*store) Recoverable() bool { return true }

@@ -52,3 +52,12 @@ func (s *source) parse(text string) (id, *sources.Error) {
 func lazily(pattern string) func() *regexp.Regexp {
 	return sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(pattern) })
 }
+
+// Identities implements [sources.Inspector]: Azure does not tell small letters
+// from capital ones.
+func (s *source) Identities(name string) []string {
+	if i, err := s.parse(name); err == nil {
+		return []string{strings.ToLower(i.secret)}
+	}
+	return []string{strings.ToLower(name)}
+}

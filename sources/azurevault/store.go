@@ -227,3 +227,6 @@ func (a *act) pause() error {
 		return a.ctx.Err()
 	}
 }
+
+// Recoverable implements [sources.Store].
+func (*store) Recoverable() bool { return true }

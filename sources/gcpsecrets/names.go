@@ -63,3 +63,12 @@ func (i id) versioned() string {
 func lazily(pattern string) func() *regexp.Regexp {
 	return sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(pattern) })
 }
+
+// Identities implements [sources.Inspector]: ids, whatever the project or the
+// version is.
+func (s *source) Identities(name string) []string {
+	if i, err := s.parse(name); err == nil {
+		return []string{i.secret}
+	}
+	return []string{name}
+}

@@ -240,3 +240,6 @@ func (s *store) Delete(ctx context.Context, name, owner string, _ sources.Delete
 	}
 	return a.fault(i, err)
 }
+
+// Recoverable implements [sources.Store].
+func (*store) Recoverable() bool { return false }

@@ -61,3 +61,6 @@ func shorten(s string) string {
 	}
 	return s
 }
+
+// Identities implements [sources.Inspector].
+func (*source) Identities(name string) []string { return []string{name} }

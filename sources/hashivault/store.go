@@ -299,3 +299,6 @@ func (p *put) orConflict(fault *sources.Error, d *described) *sources.Error {
 	e.Hint = "somebody else writes there too: run again, which begins with what is there now"
 	return e
 }
+
+// Recoverable implements [sources.Store].
+func (*store) Recoverable() bool { return true }

@@ -74,3 +74,6 @@ func (s *source) Inspect(ctx context.Context, names []string) map[string]sources
 func (s *source) List(ctx context.Context, prefix string) ([]sources.Item, error) {
 	return s.items(ctx, "starts_with(name, $1)", prefix)
 }
+
+// Identities implements [sources.Inspector].
+func (*source) Identities(name string) []string { return []string{name} }

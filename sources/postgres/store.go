@@ -232,3 +232,6 @@ func (s *store) migrate(ctx context.Context) error {
 	known = err == nil
 	return err
 }
+
+// Recoverable implements [sources.Store].
+func (*store) Recoverable() bool { return false }

@@ -1,0 +1,21 @@
+package file
+
+import "strings"
+
+// Identities implements [sources.Inspector]. A secret may lie in a file of its
+// name or, encrypted, in one with .age behind it, and a reference may name either.
+func (*directory) Identities(name string) []string {
+	if short, ok := strings.CutSuffix(name, ".age"); ok && short != "" {
+		return []string{name, short}
+	}
+	return []string{name}
+}
+
+// Identities implements [sources.Inspector].
+func (*document) Identities(name string) []string { return []string{name} }
+
+// Recoverable implements [sources.Store].
+func (*directoryStore) Recoverable() bool { return false }
+
+// Recoverable implements [sources.Store].
+func (*documentStore) Recoverable() bool { return false }
