@@ -28,7 +28,7 @@ type Object struct {
 // `providers.*.keys[]`, in the order of the document.
 func (d *Document) Each(pattern string, yield func(Object)) {
 	e := eacher{d: d, yield: yield, path: make([]byte, 0, 64)}
-	e.at(space(d.data, 0), steps(pattern))
+	e.at(space(d.data, 0), PatternSteps(pattern))
 }
 
 type eacher struct {

@@ -71,7 +71,7 @@ func (n *naive) match(v gjson.Result, at []string, objects []gjson.Result) *Entr
 			return e
 		}
 		where, value, _ := strings.Cut(e.Selector, "=")
-		sel := steps(where)
+		sel := PatternSteps(where)
 		got := last(objects[len(sel)-1], sel[len(sel)-1])
 		if got == value {
 			return e
@@ -92,7 +92,7 @@ func (n *naive) match(v gjson.Result, at []string, objects []gjson.Result) *Entr
 // patternSteps are the steps of each line of the catalogue.
 var patternSteps = sync.OnceValue(func() (all [][]string) {
 	for _, e := range Catalogue() {
-		all = append(all, steps(e.Pattern))
+		all = append(all, PatternSteps(e.Pattern))
 	}
 	return all
 })

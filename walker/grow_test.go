@@ -50,9 +50,9 @@ func (g *grower) document() string {
 		var sel []string
 		where, value, _ := strings.Cut(e.Selector, "=")
 		if e.Selector != "" {
-			sel = steps(where)
+			sel = PatternSteps(where)
 		}
-		for i, step := range steps(e.Pattern) {
+		for i, step := range PatternSteps(e.Pattern) {
 			if len(sel) == i+1 && g.pick(8) > 0 {
 				at.selector = sel[i] + "=" + []string{value, "unknown", "OTEL"}[min(g.pick(8), 2)]
 			}

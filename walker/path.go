@@ -94,3 +94,70 @@ func Quote(text string) string {
 	}
 	return strings.TrimSuffix(b.String(), "\n")
 }
+
+// Step is one step of a path: the name of a member or, where IsIndex is true, the
+// number of an element.
+type Step struct {
+	Name    string
+	Index   int
+	IsIndex bool
+}
+
+// JoinPath spells the path of steps, as a Field or an Object has it.
+func JoinPath(steps []Step) string {
+	var path []byte
+	for _, s := range steps {
+		if s.IsIndex {
+			path = appendIndex(path, s.Index)
+			continue
+		}
+		quoted := Quote(s.Name)
+		path = appendKey(path, []byte(quoted[1:len(quoted)-1]))
+	}
+	return string(path)
+}
+
+// SplitPath takes a path apart, as a Field or an Object has it. It reports false
+// for a text that is no path.
+func SplitPath(path string) (taken []Step, ok bool) {
+	for first := true; path != ""; first = false {
+		switch {
+		case strings.HasPrefix(path, `["`):
+			var name string
+			dec := json.NewDecoder(strings.NewReader(path[1:]))
+			if err := dec.Decode(&name); err != nil {
+				return nil, false
+			}
+			rest, closed := strings.CutPrefix(path[1+dec.InputOffset():], "]")
+			if !closed {
+				return nil, false
+			}
+			taken = append(taken, Step{Name: name})
+			path = rest
+			continue
+		case path[0] == '[':
+			digits, rest, closed := strings.Cut(path[1:], "]")
+			n, err := strconv.Atoi(digits)
+			if !closed || err != nil || n < 0 || strconv.Itoa(n) != digits {
+				return nil, false
+			}
+			taken = append(taken, Step{Index: n, IsIndex: true})
+			path = rest
+			continue
+		case path[0] == '.' && !first:
+			path = path[1:]
+		case !first:
+			return nil, false
+		}
+		end := 0
+		for end < len(path) && plain[path[end]] {
+			end++
+		}
+		if end == 0 {
+			return nil, false
+		}
+		taken = append(taken, Step{Name: path[:end]})
+		path = path[end:]
+	}
+	return taken, true
+}

@@ -42,13 +42,13 @@ type line struct {
 func buildTrie(entries []Entry) (*node, error) {
 	lines := make([]line, 0, len(entries))
 	for i := range entries {
-		l := line{entry: &entries[i], steps: steps(entries[i].Pattern), selAt: -1}
+		l := line{entry: &entries[i], steps: PatternSteps(entries[i].Pattern), selAt: -1}
 		if sel := entries[i].Selector; sel != "" {
 			where, value, ok := strings.Cut(sel, "=")
 			if !ok {
 				return nil, fmt.Errorf("selector %q has no =", sel)
 			}
-			at := steps(where)
+			at := PatternSteps(where)
 			l.selAt, l.key, l.value = len(at)-1, at[len(at)-1], value
 			if len(l.steps) < len(at) || strings.Join(l.steps[:l.selAt], " ") != strings.Join(at[:l.selAt], " ") {
 				return nil, fmt.Errorf("selector %q does not stand above %q", sel, entries[i].Pattern)
@@ -59,8 +59,8 @@ func buildTrie(entries []Entry) (*node, error) {
 	return build(lines, nil)
 }
 
-// steps splits a pattern: `a.*.b[].c` is a, *, b, [], c.
-func steps(pattern string) []string {
+// PatternSteps takes a pattern apart: `a.*.b[].c` is a, *, b, [], c.
+func PatternSteps(pattern string) []string {
 	var out []string
 	for _, part := range strings.Split(pattern, ".") {
 		name := strings.TrimSuffix(part, "[]")

@@ -34,13 +34,20 @@ type job struct {
 	plan  *render.Plan
 }
 
+// flags are those of the commands that render, or say what rendering would do.
 func (j *job) flags(cmd *cobra.Command) {
+	j.planFlags(cmd)
+	cmd.Flags().StringVar(&j.mode, "mode", string(render.Inline), "inline: values in the file; env: env.NAME in the file, values in the environment")
+	complete(cmd, "mode", "inline", "env")
+}
+
+// planFlags are those of the commands that look at all references of a document.
+func (j *job) planFlags(cmd *cobra.Command) {
 	j.storeFlags(cmd)
+	j.mode = string(render.Inline)
 	f := cmd.Flags()
 	f.StringArrayVar(&j.literal, "literal", nil, "JSON `path` of a string that only looks like a reference; repeatable")
-	f.StringVar(&j.mode, "mode", string(render.Inline), "inline: values in the file; env: env.NAME in the file, values in the environment")
 	f.StringVar(&j.awsBatch, "aws-batch", "auto", "auto: BatchGetSecretValue where it is allowed; off: one GetSecretValue a secret")
-	complete(cmd, "mode", "inline", "env")
 	complete(cmd, "aws-batch", "auto", "off")
 }
 
@@ -66,18 +73,23 @@ func complete(cmd *cobra.Command, flag string, words ...string) {
 
 // prepare reads the document and makes the plan.
 func (j *job) prepare() error {
+	err := j.read()
+	if err != nil {
+		return err
+	}
+	j.plan, err = render.NewPlan(j.doc, j.store, render.Options{Mode: render.Mode(j.mode), Literal: j.literal, Getenv: j.p.getenv})
+	return err
+}
+
+// read reads the document, and finds the block that says where its secrets are.
+func (j *job) read() error {
 	if err := j.checkFlags(); err != nil {
 		return err
 	}
 	if err := j.readDocument(); err != nil {
 		return err
 	}
-	if err := j.findStore(); err != nil {
-		return err
-	}
-	var err error
-	j.plan, err = render.NewPlan(j.doc, j.store, render.Options{Mode: render.Mode(j.mode), Literal: j.literal, Getenv: j.p.getenv})
-	return err
+	return j.findStore()
 }
 
 func (j *job) readDocument() (err error) {
@@ -139,6 +151,19 @@ func (j *job) open(ctx context.Context) (sources.Source, error) {
 	return j.store.Open(ctx, backends, j.options())
 }
 
+// openStore makes the source for a command that writes to it.
+func (j *job) openStore(ctx context.Context) (sources.Store, error) {
+	if j.store == nil || !j.store.Enabled {
+		return nil, notEnabled()
+	}
+	return j.store.OpenStore(ctx, backends, j.options())
+}
+
+// within bounds all that a command asks of the backend.
+func (j *job) within(ctx context.Context) (context.Context, context.CancelFunc) {
+	return context.WithTimeoutCause(ctx, j.timeout, fmt.Errorf("no answer within %s (--timeout)", j.timeout))
+}
+
 func (j *job) options() sources.Options {
 	// Paths in the block start from the file that they stand in.
 	dir := ""
@@ -159,7 +184,7 @@ func (j *job) options() sources.Options {
 
 // resolve fetches and checks every value. The deadline is on the whole of it.
 func (j *job) resolve(ctx context.Context, source sources.Source) (*render.Rendering, error) {
-	ctx, cancel := context.WithTimeoutCause(ctx, j.timeout, fmt.Errorf("no answer within %s (--timeout)", j.timeout))
+	ctx, cancel := j.within(ctx)
 	defer cancel()
 	if source != nil && len(j.plan.Secrets) > 0 {
 		defer j.p.waiting("fetching " + count(len(j.plan.Secrets), "secret") + " from " + source.Describe())()

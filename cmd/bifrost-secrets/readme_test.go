@@ -36,7 +36,7 @@ func TestReadme(t *testing.T) {
 		t.Fatal(err)
 	}
 	ran := 0
-	for _, page := range []string{"README.md", "CONTRIBUTING.md", "SECURITY.md"} {
+	for _, page := range []string{"README.md", "CONTRIBUTING.md", "SECURITY.md", "docs/migrate.md"} {
 		text, err := os.ReadFile(filepath.Join(root, page))
 		if err != nil {
 			t.Fatal(err)

@@ -96,7 +96,8 @@ each distinct secret once (AWS Secrets Manager, PostgreSQL, files) and writes th
 		return usageError(err.Error(), "see "+cmd.CommandPath()+" --help")
 	})
 	root.RunE = func(cmd *cobra.Command, _ []string) error { return cmd.Help() }
-	root.AddCommand(p.renderCommand(), p.explainCommand(), p.lintCommand(), p.pingCommand(), p.secretCommand(), p.versionCommand())
+	root.AddCommand(p.renderCommand(), p.explainCommand(), p.lintCommand(), p.pingCommand(),
+		p.storeCommand(), p.pruneCommand(), p.secretCommand(), p.versionCommand())
 	strictHelp(root)
 	return root
 }

@@ -23,12 +23,14 @@ import (
 // bifrost-secrets as a process of its own, as people do, with whatever the
 // tests were built with (the race detector, coverage).
 func TestMain(m *testing.M) {
-	testscript.Main(leakChecked{m}, map[string]func(){
-		"bifrost-secrets":          main,
-		"bifrost-secrets-crashing": crashing,
-		"unprivileged":             unprivileged,
-		"show-environment":         showEnvironment,
-	})
+	testscript.Main(leakChecked{m}, programs)
+}
+
+var programs = map[string]func(){
+	"bifrost-secrets":          main,
+	"bifrost-secrets-crashing": crashing,
+	"unprivileged":             unprivileged,
+	"show-environment":         showEnvironment,
 }
 
 // leakChecked runs the tests and then looks for goroutines that they left.
@@ -77,7 +79,7 @@ func scripts(dir string, setup func(*testscript.Env) error) testscript.Params {
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"exits": doExits, "keep": doKeep, "kept": doKept,
 			"raw": doRaw, "nested": doNested, "long": doLong, "sparse": doSparse, "expand": doExpand, "fifo": doFifo, "hardlink": doHardlink,
-			"touch": doTouch, "is": doIs,
+			"touch": doTouch, "is": doIs, "locked": doLocked,
 			"age-key": doAgeKey, "age-encrypt": doAgeEncrypt,
 			"fake": doFake, "secret": doSecret, "fault": doFault, "mark": doMark, "requests": doRequests, "called": doCalled, "terminate": doTerminate,
 			"moto-secret": doMotoSecret, "count": doCount, "counted": doCounted,

@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"errors"
-	"fmt"
 	"strings"
 
 	"bifrost-secrets/render"
@@ -120,11 +119,6 @@ func (j *secretJob) writable(ctx context.Context) (sources.Store, error) {
 		return nil, err
 	}
 	return j.store.OpenStore(ctx, backends, j.options())
-}
-
-// within bounds all requests of a command.
-func (j *secretJob) within(ctx context.Context) (context.Context, context.CancelFunc) {
-	return context.WithTimeoutCause(ctx, j.timeout, fmt.Errorf("no answer within %s (--timeout)", j.timeout))
 }
 
 // failed turns a failure of the backend into one of the command: a name that

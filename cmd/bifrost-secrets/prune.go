@@ -1,0 +1,206 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"text/tabwriter"
+
+	"bifrost-secrets/render"
+	"bifrost-secrets/render/autostore"
+	"bifrost-secrets/sources"
+
+	"github.com/spf13/cobra"
+)
+
+type pruneJob struct {
+	job
+	owner       string
+	prefix      string
+	yes         bool
+	days        int
+	now         bool
+	most        int
+	ignoreStore bool
+	json        bool
+}
+
+func (p *program) pruneCommand() *cobra.Command {
+	j := &pruneJob{job: job{p: p}}
+	cmd := &cobra.Command{
+		Use:   "prune --owner NAME",
+		Short: "Delete stored secrets that no field refers to any more",
+		Long: `Prune lists the secrets that store has put into the backend for this owner, and deletes those that
+nothing in the config refers to any more. Without --yes it shows which, and deletes nothing.
+
+Removing a provider or a key from the config deletes no secret by itself: this command does, when asked. It does
+nothing while a reference of the config does not resolve, and it touches no secret that bears another owner's
+mark or none, nor one that was not stored from a field.`,
+		Example: `  bifrost-secrets prune --config config.json --owner gateway-eu
+  bifrost-secrets prune --config config.json --owner gateway-eu --yes`,
+		Args: noArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error { return j.run(cmd.Context()) },
+	}
+	j.planFlags(cmd)
+	j.ownerFlags(cmd, &j.owner, &j.prefix)
+	f := cmd.Flags()
+	f.BoolVar(&j.yes, "yes", false, "do it")
+	f.IntVar(&j.days, "recovery-days", 30, "how long a deleted secret can be restored, where the backend offers that (AWS: 7 to 30)")
+	f.BoolVar(&j.now, "now", false, "with --yes: delete at once, for good")
+	f.IntVar(&j.most, "max-delete", 10, "refuse to delete more than so many at once")
+	f.BoolVar(&j.ignoreStore, "ignore-config-store", false, "go on although a PostgreSQL config store may hold references that are not looked at")
+	f.BoolVar(&j.json, "json", false, "print JSON")
+	return cmd
+}
+
+// pruning is what prune prints as JSON.
+type pruning struct {
+	Config  string        `json:"config"`
+	Source  string        `json:"source,omitempty"`
+	Owner   string        `json:"owner"`
+	Delete  []pruningItem `json:"delete"`
+	Kept    int           `json:"kept"`
+	Gone    int           `json:"scheduled_before"`
+	Deleted int           `json:"deleted"`
+	Error   string        `json:"error,omitempty"`
+}
+
+type pruningItem struct {
+	Name string `json:"name"`
+	Path string `json:"path"` // the field that it was stored from
+}
+
+func (j *pruneJob) run(ctx context.Context) error {
+	report := pruning{Config: j.config, Owner: j.owner, Delete: []pruningItem{}}
+	err := j.prune(ctx, &report)
+	if j.json {
+		if err != nil {
+			report.Error = cleanLines(err.Error())
+		}
+		if werr := writeJSON(j.p.stdout, &report); err == nil {
+			err = werr
+		}
+	}
+	return err
+}
+
+func (j *pruneJob) prune(ctx context.Context, report *pruning) error {
+	if err := j.checkPruneFlags(); err != nil {
+		return err
+	}
+	if err := j.prepare(); err != nil {
+		return err
+	}
+	if err := j.scanned(); err != nil {
+		return err
+	}
+	store, err := j.openStore(ctx)
+	if err != nil {
+		return err
+	}
+	defer store.Close()
+	report.Source = store.Describe()
+	// A reference that does not resolve may be a misspelt one, whose secret would
+	// then seem to be unused.
+	if _, err := j.resolve(ctx, store); err != nil {
+		return j.unresolved(err)
+	}
+	ctx, cancel := j.within(ctx)
+	defer cancel()
+	done := j.p.waiting("listing the secrets in " + store.Describe())
+	found, err := autostore.FindUnused(ctx, j.doc, store, autostore.Options{Store: j.store, Prefix: j.prefix, Owner: j.owner}, nil)
+	done()
+	if err != nil {
+		return err
+	}
+	report.Kept, report.Gone = found.Kept, len(found.Gone)
+	for _, it := range found.Delete {
+		report.Delete = append(report.Delete, pruningItem{it.Name, it.Mark.Path})
+	}
+	if err := j.show(report); err != nil {
+		return err
+	}
+	if len(found.Delete) > j.most {
+		return &failure{
+			reason: fmt.Sprintf("%d secrets would be deleted and --max-delete allows %d; nothing was deleted", len(found.Delete), j.most),
+			hint:   "see whether this is the right config, and raise --max-delete if it is", code: exitUnresolved,
+		}
+	}
+	if !j.yes || len(found.Delete) == 0 {
+		return nil
+	}
+	report.Deleted, err = found.Execute(ctx, store, j.owner, sources.DeleteOptions{RecoveryDays: j.days, Now: j.now})
+	if !j.p.quiet && report.Deleted > 0 {
+		j.p.screen.line("deleted %s in %s", count(report.Deleted, "secret"), clean(report.Source))
+	}
+	return err
+}
+
+func (j *pruneJob) checkPruneFlags() error {
+	if err := checkOwner(j.owner); err != nil {
+		return err
+	}
+	switch {
+	case j.days < 1 || j.days > 365:
+		return usageError("--recovery-days must be from 1 to 365", "AWS takes 7 to 30")
+	case j.now && !j.yes:
+		return usageError("--now needs --yes", "see first what would be deleted")
+	case j.most < 0:
+		return usageError("--max-delete must not be negative", "")
+	}
+	return nil
+}
+
+// scanned refuses to judge by the file alone where the database may hold
+// references too.
+func (j *pruneJob) scanned() error {
+	switch autostore.Unscanned(j.doc) {
+	case "postgres":
+		if !j.ignoreStore {
+			return &failure{
+				reason: "the config has a PostgreSQL config store, which may refer to secrets too; nothing was deleted",
+				hint:   "if nobody typed vault. references into the dashboard, go on with --ignore-config-store", code: exitUnresolved,
+			}
+		}
+	case "sqlite":
+		j.p.note("the SQLite config store of Bifrost is not looked at; a vault. reference that was typed into the dashboard does not keep its secret", "")
+	}
+	return nil
+}
+
+func (j *pruneJob) unresolved(err error) error {
+	var problems *render.Problems
+	if !errors.As(err, &problems) {
+		return err
+	}
+	reportAll(j.p.screen, problems)
+	j.p.screen.line("while a reference does not resolve, nothing is deleted")
+	code := exitUnresolved
+	if problems.Down() {
+		code = exitUnreachable
+	}
+	return &failure{code: code}
+}
+
+// show prints what would be deleted.
+func (j *pruneJob) show(r *pruning) error {
+	if !j.json {
+		t := tabwriter.NewWriter(j.p.stdout, 0, 0, 2, ' ', 0)
+		for _, it := range r.Delete {
+			fmt.Fprintf(t, "- %s\tof %s\n", clean(it.Name), clean(it.Path))
+		}
+		if err := t.Flush(); err != nil {
+			return err
+		}
+	}
+	if j.p.quiet {
+		return nil
+	}
+	s := j.p.screen
+	s.line("%s of %s in %s: %d in use, %d unused", count(r.Kept+len(r.Delete), "secret"), clean(r.Owner), clean(r.Source), r.Kept, len(r.Delete))
+	if len(r.Delete) > 0 && !j.yes {
+		s.line("nothing was deleted")
+		s.hint("--yes deletes them")
+	}
+	return nil
+}

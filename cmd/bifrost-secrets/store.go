@@ -1,0 +1,341 @@
+package main
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"regexp"
+	"strings"
+	"text/tabwriter"
+
+	"bifrost-secrets/render"
+	"bifrost-secrets/render/autostore"
+	"bifrost-secrets/render/publish"
+	"bifrost-secrets/sources"
+
+	"github.com/spf13/cobra"
+)
+
+type storeJob struct {
+	job
+	owner    string
+	prefix   string
+	only     []string
+	except   []string
+	settings bool
+	yes      bool
+	out      string
+	json     bool
+}
+
+func (p *program) storeCommand() *cobra.Command {
+	j := &storeJob{job: job{p: p}}
+	cmd := &cobra.Command{
+		Use:   "store --owner NAME",
+		Short: "Move the plaintext secrets of a config into the backend",
+		Long: `Store finds the secrets that stand in a config.json in plain text, puts each into the backend and a
+reference in its place. Without --yes it shows what it would do and writes nothing.
+
+Everything is stored first, then read back and compared, and only then is the file replaced: whenever it stops,
+the file works as it is, and running it again finishes the work. It needs "access_mode": "read_and_write".`,
+		Example: `  bifrost-secrets store --config config.json --owner gateway-eu
+  bifrost-secrets store --config config.json --owner gateway-eu --yes`,
+		Args: noArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error { return j.run(cmd.Context()) },
+	}
+	j.planFlags(cmd)
+	j.ownerFlags(cmd, &j.owner, &j.prefix)
+	f := cmd.Flags()
+	f.StringArrayVar(&j.only, "only", nil, "JSON `path` of the fields to store, * standing for any part of one; repeatable")
+	f.StringArrayVar(&j.except, "except", nil, "JSON `path` of fields to leave as they are; repeatable")
+	f.BoolVar(&j.settings, "include-settings", false, "store settings too, such as endpoints and user names")
+	f.BoolVar(&j.yes, "yes", false, "do it")
+	f.StringVarP(&j.out, "out", "o", "", "the `file` to write, in place of the config itself")
+	f.BoolVar(&j.json, "json", false, "print JSON")
+	return cmd
+}
+
+// ownerFlags are those that say which secrets are ours.
+func (j *job) ownerFlags(cmd *cobra.Command, owner, prefix *string) {
+	cmd.Flags().StringVar(owner, "owner", "", "whose the secrets are: a `name` for this gateway, the same at every run")
+	cmd.Flags().StringVar(prefix, "prefix", "", "what the names begin with (default: that of the vault_store block, else "+autostore.DefaultPrefix+")")
+}
+
+var ownerName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9_.@-]{0,62}$`)
+
+func checkOwner(owner string) error {
+	switch {
+	case owner == "":
+		return usageError("--owner names nobody", "two gateways may share a backend: give each a name, --owner gateway-eu")
+	case !ownerName.MatchString(owner):
+		return usageError("--owner "+quote(owner)+" is no name", "use 1 to 63 of A-Z a-z 0-9 _ . @ -, a letter or a digit first")
+	}
+	return nil
+}
+
+// storing is what store prints as JSON.
+type storing struct {
+	Config    string           `json:"config"`
+	Source    string           `json:"source,omitempty"`
+	Owner     string           `json:"owner"`
+	Items     []autostore.Item `json:"items"`
+	New       int              `json:"new"`
+	Changed   int              `json:"changed"`
+	Unchanged int              `json:"unchanged"`
+	Refused   int              `json:"refused"`
+	Writes    int              `json:"writes"` // calls that it takes
+	Reads     int              `json:"reads"`
+	Done      bool             `json:"done"` // everything is stored and the file is written
+	Error     string           `json:"error,omitempty"`
+}
+
+func (j *storeJob) run(ctx context.Context) error {
+	report := storing{Config: j.config, Owner: j.owner, Items: []autostore.Item{}}
+	err := j.do(ctx, &report)
+	if j.json {
+		if err != nil {
+			report.Error = cleanLines(err.Error())
+		}
+		if werr := writeJSON(j.p.stdout, &report); err == nil {
+			err = werr
+		}
+	}
+	return err
+}
+
+func (j *storeJob) do(ctx context.Context, report *storing) error {
+	if err := checkOwner(j.owner); err != nil {
+		return err
+	}
+	if j.config == "-" && (j.out == "" || !j.yes) {
+		return usageError("the standard input cannot be rewritten", "name a file with --config, or one to write with --out and --yes")
+	}
+	unlock, err := j.lock()
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	if err := j.read(); err != nil {
+		return err
+	}
+	target, err := j.target()
+	if err != nil {
+		return err
+	}
+	store, err := j.openStore(ctx)
+	if err != nil {
+		return err
+	}
+	defer store.Close()
+	if err := notOver(store, target); err != nil {
+		return err
+	}
+	ctx, cancel := j.within(ctx)
+	defer cancel()
+	report.Source = store.Describe()
+	done := j.p.waiting("asking " + store.Describe())
+	plan, err := autostore.NewPlan(ctx, j.doc, store, autostore.Options{
+		Store: j.store, Prefix: j.prefix, Owner: j.owner, Settings: j.settings,
+		Wanted: j.wanted(), Literal: j.literal, Getenv: j.p.getenv,
+	})
+	done()
+	if err != nil {
+		return err
+	}
+	report.fill(plan)
+	if !j.json {
+		if err := report.print(j.p.stdout); err != nil {
+			return err
+		}
+	}
+	if report.Refused > 0 {
+		return j.refused(plan)
+	}
+	if !j.yes {
+		j.sayPlan(report)
+		return nil
+	}
+	return j.execute(ctx, plan, target, report)
+}
+
+// execute stores, and then writes the file.
+func (j *storeJob) execute(ctx context.Context, plan *autostore.Plan, target *publish.Target, report *storing) error {
+	done := j.p.waiting("storing " + count(report.Writes, "secret") + " in " + report.Source)
+	err := plan.Store(ctx)
+	done()
+	if err != nil {
+		return j.failed(err)
+	}
+	if j.config != "-" {
+		now, err := os.ReadFile(j.config)
+		if err != nil {
+			return err
+		}
+		if !bytes.HasSuffix(now, j.doc.Bytes()) || len(now) > len(j.doc.Bytes())+len(byteOrderMark) {
+			return &failure{
+				reason: j.config + " was changed meanwhile; it stays as it is, and what was stored stays stored",
+				hint:   "run again", code: exitUnresolved,
+			}
+		}
+	}
+	changed, err := target.Write(plan.Rewritten())
+	if err != nil {
+		return err
+	}
+	report.Done = true
+	if j.p.quiet {
+		return nil
+	}
+	s := j.p.screen
+	switch {
+	case len(plan.Items) == 0:
+		s.line("no secret stands in %s in plain text", clean(j.config))
+	default:
+		s.line("%s in %s: %d new, %d changed, %d unchanged", count(len(plan.Items), "secret"), clean(report.Source), report.New, report.Changed, report.Unchanged)
+	}
+	if changed {
+		s.line("wrote %s", clean(cmp.Or(j.out, j.config)))
+	}
+	return nil
+}
+
+const byteOrderMark = "\ufeff"
+
+// target is the file that is written: the config itself, with its mode and owner,
+// or that of --out.
+func (j *storeJob) target() (*publish.Target, error) {
+	if j.out != "" {
+		opts := publish.Options{}
+		job := renderJob{job: j.job}
+		return publish.Check(j.out, job.inputs(), opts)
+	}
+	info, err := os.Stat(j.config)
+	if err != nil {
+		return nil, err
+	}
+	return publish.Check(j.config, nil, publish.Options{Mode: info.Mode().Perm() | 0o400, Owner: ownerOf(info)})
+}
+
+// wanted makes the test of --only and --except.
+func (j *storeJob) wanted() func(path string) bool {
+	compile := func(patterns []string) []*regexp.Regexp {
+		var out []*regexp.Regexp
+		for _, p := range patterns {
+			parts := strings.Split(p, "*")
+			for i := range parts {
+				parts[i] = regexp.QuoteMeta(parts[i])
+			}
+			out = append(out, regexp.MustCompile("^"+strings.Join(parts, ".*")+"$"))
+		}
+		return out
+	}
+	only, except := compile(j.only), compile(j.except)
+	matches := func(all []*regexp.Regexp, path string) bool {
+		for _, one := range all {
+			if one.MatchString(path) {
+				return true
+			}
+		}
+		return false
+	}
+	return func(path string) bool {
+		return (len(only) == 0 || matches(only, path)) && !matches(except, path)
+	}
+}
+
+func (r *storing) fill(p *autostore.Plan) {
+	r.Items = listOf(p.Items)
+	r.New, r.Changed = p.Count(autostore.New), p.Count(autostore.Changed)
+	r.Unchanged, r.Refused = p.Count(autostore.Unchanged), p.Count(autostore.Refuse)
+	if r.Refused == 0 {
+		r.Writes, r.Reads = p.Calls()
+	}
+}
+
+// signs are what stands before each line of a plan.
+var signs = map[autostore.Action]string{autostore.New: "+", autostore.Changed: "~", autostore.Unchanged: "=", autostore.Refuse: "!"}
+
+func (r *storing) print(w io.Writer) error {
+	if len(r.Items) == 0 {
+		return nil
+	}
+	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	for _, it := range r.Items {
+		fmt.Fprintf(t, "%s %s\t%s\t%s\n", signs[it.Action], it.Action, clean(it.Path), clean(it.Reference()))
+	}
+	return t.Flush()
+}
+
+func (j *storeJob) sayPlan(r *storing) {
+	if j.p.quiet {
+		return
+	}
+	s := j.p.screen
+	if len(r.Items) == 0 {
+		s.line("no secret stands in %s in plain text", clean(j.config))
+		return
+	}
+	s.line("%s would go to %s: %d new, %d changed, %d unchanged", count(len(r.Items), "secret"), clean(r.Source), r.New, r.Changed, r.Unchanged)
+	s.line("it takes %s and %s; nothing was written", count(r.Writes, "write"), count(r.Reads, "read"))
+	s.hint("--yes does it")
+}
+
+// refused gives the items that cannot be stored as problems of the document.
+func (j *storeJob) refused(plan *autostore.Plan) error {
+	problems := &render.Problems{Document: j.doc.Name}
+	for _, it := range plan.Items {
+		if it.Action == autostore.Refuse {
+			problems.List = append(problems.List, render.Problem{
+				Reference: it.Reference(), Reason: it.Reason, Hint: it.Hint, Kind: it.Fault, Places: []render.Place{it.Place},
+			})
+		}
+	}
+	reportAll(j.p.screen, problems)
+	j.p.screen.line("%s refused; nothing was written", count(len(problems.List), "secret"))
+	j.p.screen.hint("--except leaves a field as it is: --except '" + clean(problems.List[0].Places[0].Path) + "'")
+	return &failure{code: exitUnresolved}
+}
+
+// failed gives what could not be stored as problems of the document.
+func (j *storeJob) failed(err error) error {
+	var all autostore.Failures
+	if !errors.As(err, &all) {
+		return err
+	}
+	problems := &render.Problems{Document: j.doc.Name}
+	for _, f := range all {
+		problems.List = append(problems.List, render.Problem{
+			Reference: f.Item.Reference(), Reason: f.Err.Error(), Hint: sources.HintOf(f.Err), Kind: sources.KindOf(f.Err), Places: []render.Place{f.Item.Place},
+		})
+	}
+	reportAll(j.p.screen, problems)
+	j.p.screen.line("%s stays as it is, and what was stored stays stored", clean(j.config))
+	j.p.screen.hint("run again: it goes on where it stopped")
+	code := exitUnresolved
+	if all.Down() {
+		code = exitUnreachable
+	}
+	return &failure{code: code}
+}
+
+// lock keeps a second run off the same document.
+func (j *storeJob) lock() (unlock func(), err error) {
+	if j.config == "-" || !j.yes {
+		return func() {}, nil
+	}
+	f, err := lockFile(j.config)
+	switch {
+	case errors.Is(err, errLocked):
+		return nil, &failure{reason: "another run is storing the secrets of " + j.config, hint: "wait until it has ended, and run again", code: exitUnresolved}
+	case errors.Is(err, fs.ErrNotExist):
+		return func() {}, nil // reading it says so in better words
+	case err != nil:
+		return nil, err
+	}
+	return func() { _ = f.Close() }, nil
+}

@@ -1,0 +1,106 @@
+//go:build linux && amd64
+
+package main
+
+import (
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+
+	"bifrost-secrets/sources/awssecrets/awstest"
+)
+
+const killedConfig = `{
+  "providers": {"openai": {"keys": [{"name": "a", "value": "first"}, {"name": "b", "value": "second"}]}},
+  "auth_config": {"admin_username": "admin", "admin_password": "third"},
+  "config_store": {"enabled": false, "vault_store": {"enabled": true, "access_mode": "read_and_write", BACKEND}}
+}
+`
+
+// Store is killed ahead of every single change that it makes to a file, and every
+// word that it says to a server. At each of these moments the config renders to
+// what it always did, and running store again brings the same end.
+func TestStoreKilledAtEveryChange(t *testing.T) {
+	for form, backend := range map[string]string{
+		"directory": `"type": "file", "file": {"path": "secrets"}`,
+		"document":  `"type": "file", "file": {"path": "secrets.json"}`,
+		"aws":       `"type": "aws-secrets-manager"`,
+	} {
+		t.Run(form, func(t *testing.T) {
+			t.Parallel()
+			want := ""
+			for n := 1; ; n++ {
+				dir, env := t.TempDir(), os.Environ()
+				config := filepath.Join(dir, "config.json")
+				write(t, config, strings.Replace(killedConfig, "BACKEND", backend, 1))
+				write(t, filepath.Join(dir, "secrets.json"), "{}\n")
+				if err := os.Mkdir(filepath.Join(dir, "secrets"), 0o700); err != nil {
+					t.Fatal(err)
+				}
+				if form == "aws" {
+					f := awstest.NewFake()
+					if err := f.Start(); err != nil {
+						t.Fatal(err)
+					}
+					defer f.Close()
+					for name, value := range f.Env() {
+						env = append(env, name+"="+value)
+					}
+				}
+				in := func(args ...string) string { return output(t, dir, env, args) }
+				if n == 1 {
+					want = rendered(t, dir, in)
+				}
+				store := []string{"bifrost-secrets", "store", "--quiet", "--config", "config.json", "--owner", "gw", "--yes"}
+				out := in(append([]string{"killed-at", strconv.Itoa(n)}, store...)...)
+				if got := rendered(t, dir, in); got != want {
+					t.Fatalf("%s: killed at change %d, the config renders to\n%s", out, n, got)
+				}
+				in(store...)
+				if got := rendered(t, dir, in); got != want {
+					t.Fatalf("%s: run again after it was killed at change %d, the config renders to\n%s", out, n, got)
+				}
+				text, err := os.ReadFile(config)
+				if err != nil || strings.Count(string(text), "vault.bifrost/") != 3 {
+					t.Fatalf("%s: run again after it was killed at change %d, it is %v\n%s", out, n, err, text)
+				}
+				if plan := in("bifrost-secrets", "store", "--config", "config.json", "--owner", "gw"); strings.Contains(plan, "new") {
+					t.Fatalf("%s: killed at change %d, and there is still work: %s", out, n, plan)
+				}
+				if !strings.Contains(out, "killed at") {
+					if n < 15 {
+						t.Errorf("only %d changes were seen", n)
+					}
+					t.Logf("killed ahead of each of %d changes", n-1)
+					return
+				}
+			}
+		})
+	}
+}
+
+// rendered gives what the config of a folder renders to.
+func rendered(t *testing.T, dir string, in func(...string) string) string {
+	t.Helper()
+	in("bifrost-secrets", "render", "--quiet", "--config", "config.json", "--out", "out.json")
+	text, err := os.ReadFile(filepath.Join(dir, "out.json"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(text)
+}
+
+// output runs a program in a folder, and gives what it printed.
+func output(t *testing.T, dir string, env, args []string) string {
+	t.Helper()
+	cmd := exec.Command(args[0], args[1:]...)
+	cmd.Dir, cmd.Env = dir, env
+	out, err := cmd.CombinedOutput()
+	if err != nil {
+		t.Fatalf("%v: %v\n%s", args, err, out)
+	}
+	return string(out)
+}

@@ -1,0 +1,193 @@
+// Package autostore is the way back of render: it takes the secrets that stand
+// in a document in plain text into a store, puts references in their places, and
+// finds the stored secrets that no field refers to any more.
+package autostore
+
+import (
+	_ "embed"
+	"strconv"
+	"strings"
+
+	"bifrost-secrets/walker"
+)
+
+// DefaultPrefix begins the names of stored secrets where the block has no prefix,
+// as it does in Enterprise.
+const DefaultPrefix = "bifrost"
+
+//go:embed names.tsv
+var namesText string
+
+// template is a line of names.tsv.
+type template struct{ pattern, name string }
+
+var templates = func() (all []template) {
+	for _, line := range strings.Split(namesText, "\n") {
+		if pattern, name, ok := strings.Cut(line, "\t"); ok && !strings.HasPrefix(line, "#") {
+			all = append(all, template{pattern, name})
+		}
+	}
+	return all
+}()
+
+// Templates gives the lines of the table of names: the pattern of a field or of
+// a part of the document, and what follows the prefix.
+func Templates() [][2]string {
+	out := make([][2]string, len(templates))
+	for i, t := range templates {
+		out[i] = [2]string{t.pattern, t.name}
+	}
+	return out
+}
+
+// templateOf finds the longest template that begins a pattern.
+func templateOf(pattern string) (best template) {
+	for _, t := range templates {
+		if len(t.pattern) <= len(best.pattern) || !strings.HasPrefix(pattern, t.pattern) {
+			continue
+		}
+		if rest := pattern[len(t.pattern):]; rest == "" || rest[0] == '.' || rest[0] == '[' {
+			best = t
+		}
+	}
+	return best
+}
+
+// namer gives the fields of one document their names.
+type namer struct {
+	doc    *walker.Document
+	prefix string
+	rows   map[string]map[string]walker.Object // the elements at a pattern, by their path
+}
+
+func newNamer(doc *walker.Document, prefix string) *namer {
+	return &namer{doc: doc, prefix: strings.Trim(prefix, "/"), rows: map[string]map[string]walker.Object{}}
+}
+
+// name gives the name under which the secret of a field is stored. The same
+// entity has the same name wherever it stands in its list.
+func (n *namer) name(pattern, path string) string {
+	taken, ok := walker.SplitPath(path)
+	if !ok {
+		taken = []walker.Step{{Name: path}}
+	}
+	parts := walker.PatternSteps(pattern)
+	t := templateOf(pattern)
+	done := 0
+	var segments []string
+	if t.pattern != "" {
+		done = len(walker.PatternSteps(t.pattern))
+		for _, part := range strings.Split(t.name, "/") {
+			segments = append(segments, n.fill(part, parts, taken, done))
+		}
+	}
+	for i := done; i < len(taken); i++ {
+		segments = append(segments, n.segment(parts, taken, i))
+	}
+	for i := range segments {
+		segments[i] = escape(segments[i])
+	}
+	return strings.Join(append([]string{n.prefix}, segments...), "/")
+}
+
+// fill gives the text of one part of a template.
+func (n *namer) fill(part string, parts []string, taken []walker.Step, done int) string {
+	inner, ok := strings.CutPrefix(part, "{")
+	if !ok {
+		return part
+	}
+	inner = strings.TrimSuffix(inner, "}")
+	for i := min(done, len(parts), len(taken)) - 1; i >= 0; i-- {
+		switch {
+		case inner == "*" && parts[i] == "*":
+			return taken[i].Name
+		case inner != "*" && parts[i] == "[]":
+			return n.element(parts, taken, i, strings.Split(inner, "|"))
+		}
+	}
+	return ""
+}
+
+// segment gives the text for step i of a path.
+func (n *namer) segment(parts []string, taken []walker.Step, i int) string {
+	switch {
+	case !taken[i].IsIndex:
+		return taken[i].Name
+	case i < len(parts) && parts[i] == "[]":
+		return n.element(parts, taken, i, []string{"id", "name"})
+	}
+	return strconv.Itoa(taken[i].Index)
+}
+
+// element names the element of a list at step i: by the first of its members
+// that has a text, or else by its number.
+func (n *namer) element(parts []string, taken []walker.Step, i int, members []string) string {
+	pattern := joinPattern(parts[:i+1])
+	rows := n.rows[pattern]
+	if rows == nil {
+		rows = map[string]walker.Object{}
+		n.doc.Each(pattern, func(o walker.Object) { rows[o.Path] = o })
+		n.rows[pattern] = rows
+	}
+	if o, ok := rows[walker.JoinPath(taken[:i+1])]; ok {
+		for _, member := range members {
+			if m, ok := n.doc.Find(o, member); ok {
+				if text := n.doc.String(m.Value); text != "" {
+					return text
+				}
+			}
+		}
+	}
+	return strconv.Itoa(taken[i].Index)
+}
+
+func joinPattern(steps []string) string {
+	return strings.ReplaceAll(strings.Join(steps, "."), ".[]", "[]")
+}
+
+// escape writes a text as one segment of a name that every backend allows: of
+// letters, digits and _ + . @ -, with any other byte as =XX, in which the equals
+// sign is one itself, so that it can be read back. A dot at its beginning and an
+// empty segment are written so too: they mean something else in a file system.
+func escape(segment string) string {
+	const hex = "0123456789ABCDEF"
+	if segment == "" {
+		return "="
+	}
+	var b strings.Builder
+	for i := 0; i < len(segment); i++ {
+		c := segment[i]
+		switch {
+		case 'a' <= c && c <= 'z', 'A' <= c && c <= 'Z', '0' <= c && c <= '9',
+			c == '_', c == '+', c == '@', c == '-', c == '.' && i > 0:
+			b.WriteByte(c)
+		default:
+			b.Write([]byte{'=', hex[c>>4], hex[c&15]})
+		}
+	}
+	return b.String()
+}
+
+// unescape reads a segment back; false for one that escape cannot have written.
+func unescape(segment string) (string, bool) {
+	if segment == "=" {
+		return "", true
+	}
+	var b strings.Builder
+	for i := 0; i < len(segment); i++ {
+		if segment[i] != '=' {
+			b.WriteByte(segment[i])
+			continue
+		}
+		if i+3 > len(segment) {
+			return "", false
+		}
+		c, err := strconv.ParseUint(segment[i+1:i+3], 16, 8)
+		if err != nil {
+			return "", false
+		}
+		b.WriteByte(byte(c))
+		i += 2
+	}
+	return b.String(), escape(b.String()) == segment
+}

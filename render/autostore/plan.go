@@ -1,0 +1,307 @@
+package autostore
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+
+	"bifrost-secrets/render"
+	"bifrost-secrets/sources"
+	"bifrost-secrets/walker"
+)
+
+// Options say what is stored, and how it is called.
+type Options struct {
+	Store    *render.VaultStore // of the document; it says which names are possible
+	Prefix   string             // begins every name; empty means the block's own, or [DefaultPrefix]
+	Owner    string             // whose the secrets are; two gateways may share a prefix
+	Settings bool               // store settings too, not secrets alone
+	// Wanted reports whether the field at a path is to be stored; nil wants all.
+	Wanted  func(path string) bool
+	Literal []string // paths of strings that only look like references
+	Getenv  func(string) (string, bool)
+}
+
+func (o *Options) prefix() string {
+	for _, p := range []string{o.Prefix, o.Store.Prefix} {
+		if p = strings.Trim(p, "/"); p != "" {
+			return p
+		}
+	}
+	return DefaultPrefix
+}
+
+// Action tells what storing does for one field.
+type Action string
+
+// The actions.
+const (
+	New       Action = "new"       // a secret is made
+	Changed   Action = "changed"   // ours has another value, and gets a new version
+	Unchanged Action = "unchanged" // ours has this very value: nothing is written
+	Refuse    Action = "refused"
+)
+
+// Item is one field that holds a secret in plain text.
+type Item struct {
+	render.Place
+	Kind   string       `json:"kind"` // secret or setting
+	Name   string       `json:"name"` // of the secret that it is stored as
+	Action Action       `json:"action"`
+	Reason string       `json:"reason,omitempty"` // why it is refused; never with a value
+	Hint   string       `json:"hint,omitempty"`
+	Fault  sources.Kind `json:"fault,omitempty"` // the kind of the source's failure, where there was one
+
+	value  sources.Secret
+	expect string // the version that is there now
+}
+
+func (it *Item) refuse(hint, format string, args ...any) {
+	it.Action, it.Reason, it.Hint = Refuse, fmt.Sprintf(format, args...), hint
+}
+
+// Reference spells the reference that takes the value's place.
+func (it *Item) Reference() string {
+	return walker.Reference{Scheme: walker.Vault, Name: it.Name}.String()
+}
+
+// Plan is what storing the secrets of a document takes.
+type Plan struct {
+	Document *walker.Document
+	Owner    string
+	Items    []Item // in the order of the document
+
+	store sources.Store
+}
+
+// NewPlan finds the fields to store, and asks the store what it has of them. It
+// writes nothing. The error says that the document, or the store as a whole,
+// cannot be used; what is wrong with one field alone is that item's reason.
+func NewPlan(ctx context.Context, doc *walker.Document, store sources.Store, o Options) (*Plan, error) {
+	p := &Plan{Document: doc, Owner: o.Owner, Items: Plaintext(doc, o), store: store}
+	p.clashes()
+	for i := range p.Items {
+		it := &p.Items[i]
+		if err := walker.CheckName(o.Store.Type, it.Name); err != nil {
+			it.refuse("give the entity a shorter id or name, or --prefix another", "%s", err.Error())
+		} else if size := it.value.Len(); size > store.MaxValue() {
+			it.refuse("keep it in a file that Bifrost reads, or in another backend", "the value has %d bytes and %d are the most that the backend takes", size, store.MaxValue())
+		}
+	}
+	if err := p.rehearse(o); err != nil {
+		return nil, err
+	}
+	return p, p.compare(ctx)
+}
+
+// Plaintext gives the fields whose secrets stand in the document itself, with
+// the names that they would be stored under. It asks nobody. o.Store may be nil.
+func Plaintext(doc *walker.Document, o Options) []Item {
+	if o.Store == nil {
+		o.Store = &render.VaultStore{}
+	}
+	n := newNamer(doc, o.prefix())
+	var items []Item
+	doc.Walk(func(f *walker.Field) bool {
+		switch {
+		case f.Entry == nil, f.What != walker.Literal, strings.HasPrefix(f.Entry.Pattern, vaultStore):
+		case f.Entry.Kind != walker.SecretKind && !o.Settings:
+		case slices.Contains(o.Literal, f.Path), o.Wanted != nil && !o.Wanted(f.Path):
+		case f.Text() == "":
+		default:
+			pos := doc.Position(f.Start)
+			items = append(items, Item{
+				Place: render.Place{Path: f.Path, Line: pos.Line, Column: pos.Column, Span: walker.Span{Start: f.Start, End: f.End}},
+				Kind:  f.Entry.Kind.String(), Name: n.name(f.Entry.Pattern, f.Path), value: sources.NewSecret([]byte(f.Text())),
+			})
+		}
+		return true
+	})
+	return items
+}
+
+// vaultStore is the part of a document that opens the store, and so cannot lie
+// in it.
+const vaultStore = "config_store.vault_store"
+
+// clashes refuses fields that would share a secret, or take that of a field
+// which refers to it already.
+func (p *Plan) clashes() {
+	taken := map[string]string{}
+	p.Document.Walk(func(f *walker.Field) bool {
+		if f.What == walker.Ref && f.Ref.Scheme == walker.Vault {
+			taken[f.Ref.Name] = f.Path
+		}
+		return true
+	})
+	first := map[string]*Item{}
+	for i := range p.Items {
+		it := &p.Items[i]
+		if path, ok := taken[it.Name]; ok {
+			it.refuse("give the two entities names or ids of their own", "%s refers to the secret of that name already", path)
+		}
+		if other, ok := first[it.Name]; ok {
+			const hint = "give the two entities names or ids of their own"
+			it.refuse(hint, "would be stored under the same name as %s", other.Path)
+			other.refuse(hint, "would be stored under the same name as %s", it.Path)
+			continue
+		}
+		first[it.Name] = it
+	}
+}
+
+// rehearse renders the document as it will be, with the values that stand in it
+// now, and refuses what render would refuse then: a field must never end as a
+// reference that does not resolve to its value.
+func (p *Plan) rehearse(o Options) error {
+	doc, err := walker.Parse(p.Document.Name, p.Rewritten())
+	if err != nil {
+		return err
+	}
+	store := *o.Store
+	store.Enabled = true
+	plan, err := render.NewPlan(doc, &store, render.Options{Mode: render.Inline, Literal: o.Literal, Getenv: o.Getenv})
+	if err != nil {
+		return err
+	}
+	byName, values := map[string]*Item{}, render.Values{}
+	for i := range p.Items {
+		it := &p.Items[i]
+		if it.Action == Refuse {
+			continue
+		}
+		byName[it.Name] = it
+		values[it.Name] = sources.Result{Value: it.value}
+		if bytes.HasSuffix(it.value.Reveal(), []byte("\n")) {
+			it.refuse("write it without", "the value ends with a line break, which a reference does not keep")
+		}
+	}
+	_, problems := plan.Render(values)
+	if problems == nil {
+		return nil
+	}
+	for _, one := range problems.List {
+		if it := byName[one.Secret]; it != nil && it.Action != Refuse {
+			it.refuse(one.Hint, "%s", one.Reason)
+		}
+	}
+	return nil
+}
+
+// compare asks the store what it has under each name.
+func (p *Plan) compare(ctx context.Context) error {
+	names := p.names(func(it *Item) bool { return it.Action != Refuse })
+	if len(names) == 0 {
+		return nil
+	}
+	there := p.store.Inspect(ctx, names)
+	for i := range p.Items {
+		it := &p.Items[i]
+		if it.Action != Refuse {
+			it.judge(there[it.Name], p.Owner)
+		}
+	}
+	ours := p.names(func(it *Item) bool { return it.Action == Changed })
+	if len(ours) > 0 {
+		values := p.store.Fetch(ctx, ours)
+		for i := range p.Items {
+			it := &p.Items[i]
+			if it.Action != Changed {
+				continue
+			}
+			switch res := values[it.Name]; {
+			case res.Err != nil:
+				it.fail(res.Err)
+			case bytes.Equal(res.Value.Reveal(), it.value.Reveal()):
+				it.Action = Unchanged
+			}
+		}
+	}
+	return p.down()
+}
+
+// judge decides by what the store knows of the name. Ours count as changed until
+// the values were compared.
+func (it *Item) judge(there sources.Item, owner string) {
+	it.expect = there.Version
+	switch {
+	case there.Err != nil:
+		it.fail(there.Err)
+	case !there.Gone.IsZero():
+		it.refuse("restore it, or wait until it is gone", "the secret of that name is scheduled for deletion at %s", there.Gone.UTC().Format("2006-01-02 15:04 MST"))
+	case !there.Exists:
+		it.Action = New
+	case there.Mark == nil:
+		it.refuse("write its reference into the field by hand, or choose another --prefix", "a secret of that name exists that was not stored by bifrost-secrets")
+	case there.Mark.Owner != owner:
+		it.refuse("run as that owner, or choose another --prefix", "the secret of that name belongs to the owner %q", there.Mark.Owner)
+	case there.Rotated:
+		it.refuse("write its reference into the field by hand: the backend changes its value by itself", "the secret of that name is under rotation")
+	default:
+		it.Action = Changed
+	}
+}
+
+func (it *Item) fail(err error) {
+	it.refuse(sources.HintOf(err), "%s", err.Error())
+	it.Fault = sources.KindOf(err)
+}
+
+// down gives an error where the store could not be used at all.
+func (p *Plan) down() error {
+	for i := range p.Items {
+		if it := &p.Items[i]; it.Action == Refuse && !it.Fault.Down() {
+			return nil
+		} else if it.Action != Refuse {
+			return nil
+		}
+	}
+	if len(p.Items) == 0 {
+		return nil
+	}
+	it := &p.Items[0]
+	return &sources.Error{Kind: it.Fault, Name: it.Name, Message: it.Reason, Hint: it.Hint}
+}
+
+func (p *Plan) names(wanted func(*Item) bool) []string {
+	var names []string
+	for i := range p.Items {
+		if wanted(&p.Items[i]) {
+			names = append(names, p.Items[i].Name)
+		}
+	}
+	return names
+}
+
+// Count gives the number of items with an action.
+func (p *Plan) Count(a Action) int {
+	return len(p.names(func(it *Item) bool { return it.Action == a }))
+}
+
+// Calls foretells the requests of Store: the writes, and the reads by which
+// every value is compared afterwards.
+func (p *Plan) Calls() (writes, reads int) {
+	writes = p.Count(New) + p.Count(Changed)
+	kept := p.names(func(it *Item) bool { return it.Action != Refuse })
+	return writes, p.store.Plan(kept).Total()
+}
+
+// Rewritten is the document with references in the places of the values; every
+// other byte is as it was. What is refused stays.
+func (p *Plan) Rewritten() []byte {
+	doc := p.Document.Bytes()
+	out := make([]byte, 0, len(doc))
+	at := 0
+	for i := range p.Items {
+		it := &p.Items[i]
+		if it.Action == Refuse {
+			continue
+		}
+		out = append(out, doc[at:it.Span.Start]...)
+		out = append(out, walker.Quote(it.Reference())...)
+		at = it.Span.End
+	}
+	return append(out, doc[at:]...)
+}
