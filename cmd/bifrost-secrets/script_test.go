@@ -170,7 +170,7 @@ func misspoken(stdout, stderr string) string {
 	}
 	for line := range strings.Lines(stderr) {
 		line = strings.TrimSuffix(line, "\n")
-		if strings.HasPrefix(line, "time=") { // a line of --verbose
+		if strings.HasPrefix(line, "time=") || strings.HasPrefix(line, `{"time":`) { // a line of --verbose, or of a daemon
 			continue
 		}
 		text, ok := strings.CutPrefix(line, prefix)

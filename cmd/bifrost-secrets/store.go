@@ -132,7 +132,7 @@ func (j *storeJob) do(ctx context.Context, report *storing) error {
 		return err
 	}
 	defer store.Close()
-	if err := notOver(store, target); err != nil {
+	if err := notOver(store, targets{config: target}); err != nil {
 		return err
 	}
 	ctx, cancel := j.within(ctx)
@@ -210,9 +210,7 @@ const byteOrderMark = "\ufeff"
 // or that of --out.
 func (j *storeJob) target() (*publish.Target, error) {
 	if j.out != "" {
-		opts := publish.Options{}
-		job := renderJob{job: j.job}
-		return publish.Check(j.out, job.inputs(), opts)
+		return publish.Check(j.out, j.inputs(), publish.Options{})
 	}
 	info, err := os.Stat(j.config)
 	if err != nil {

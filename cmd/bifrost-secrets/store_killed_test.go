@@ -50,7 +50,7 @@ func TestStoreKilledAtEveryChange(t *testing.T) {
 						env = append(env, name+"="+value)
 					}
 				}
-				in := func(args ...string) string { return output(t, dir, env, args) }
+				in := func(args ...string) string { return outputOf(t, dir, env, args) }
 				if n == 1 {
 					want = rendered(t, dir, in)
 				}
@@ -93,8 +93,8 @@ func rendered(t *testing.T, dir string, in func(...string) string) string {
 	return string(text)
 }
 
-// output runs a program in a folder, and gives what it printed.
-func output(t *testing.T, dir string, env, args []string) string {
+// outputOf runs a program in a folder, and gives what it printed.
+func outputOf(t *testing.T, dir string, env, args []string) string {
 	t.Helper()
 	cmd := exec.Command(args[0], args[1:]...)
 	cmd.Dir, cmd.Env = dir, env

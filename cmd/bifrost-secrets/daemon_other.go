@@ -1,0 +1,23 @@
+//go:build !unix
+
+package main
+
+import "github.com/spf13/cobra"
+
+// execCommand and watchCommand say that there is no such thing here.
+func (p *program) execCommand() *cobra.Command {
+	return unixOnly("exec", "Render the config, start Bifrost with it, and keep it fresh (Unix only)")
+}
+
+func (p *program) watchCommand() *cobra.Command {
+	return unixOnly("watch", "Keep the resolved config fresh (Unix only)")
+}
+
+func unixOnly(name, short string) *cobra.Command {
+	return &cobra.Command{
+		Use: name, Short: short, DisableFlagParsing: true,
+		RunE: func(*cobra.Command, []string) error {
+			return usageError(name+" is not to be had on this system: it needs the signals and processes of a Unix", "use render, and run it again for new values")
+		},
+	}
+}

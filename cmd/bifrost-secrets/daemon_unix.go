@@ -1,0 +1,248 @@
+//go:build unix
+
+package main
+
+import (
+	"context"
+	"log/slog"
+	"strings"
+	"sync"
+	"time"
+
+	"bifrost-secrets/render"
+	"bifrost-secrets/sources"
+	"bifrost-secrets/watch"
+	"bifrost-secrets/watch/control"
+	"bifrost-secrets/watch/metrics"
+
+	"github.com/spf13/cobra"
+)
+
+// daemon is what exec and watch have in common: a loop, what it publishes, and
+// what listens beside it.
+type daemon struct {
+	job
+	output
+
+	interval     time.Duration
+	splay        time.Duration
+	wait         time.Duration
+	maxStale     time.Duration
+	startTimeout time.Duration
+	newKey       bool
+
+	apply        string
+	command      string
+	applyTimeout time.Duration
+
+	listen      []string
+	probeListen string
+	tokenFile   string
+	tlsCert     string
+	tlsKey      string
+	insecure    bool
+	flushRate   float64
+
+	log     *slog.Logger
+	manager *serviceManager
+	metrics *metrics.Metrics
+	record  *watch.Record
+	loop    *watch.Loop
+	files   *watch.Files
+	noted   *render.Plan // its remarks were logged
+}
+
+// maxWait bounds the wait for quiet.
+const maxWait = 2 * time.Second
+
+func (d *daemon) loopFlags(cmd *cobra.Command) {
+	f := cmd.Flags()
+	f.DurationVar(&d.interval, "interval", time.Hour, "how often to look for new values; a tenth more or less is drawn each time")
+	f.DurationVar(&d.splay, "splay", 0, "the first look comes up to so much later, for fleets that start together")
+	f.DurationVar(&d.wait, "wait", 200*time.Millisecond, "after a change of a file, wait until there was none for so long; 2s at most")
+	f.DurationVar(&d.maxStale, "max-stale", 0, "the age of a value from which on /readyz fails; 0 means never")
+	f.DurationVar(&d.startTimeout, "start-timeout", time.Minute, "how long to wait at the start for a backend that does not answer")
+	f.BoolVar(&d.newKey, "accept-new-encryption-key", false, "take another encryption_key than before, once Bifrost's database was cleaned")
+	f.StringVar(&d.command, "command", "", "with --apply command: the `command` to run after a change; it gets the JSON paths, and no value")
+	f.DurationVar(&d.applyTimeout, "apply-timeout", time.Minute, "how long handing new values over may take")
+	f.StringArrayVar(&d.listen, "listen", []string{control.DefaultListen}, "HOST:PORT or unix:PATH to serve flush, status, probes and metrics on; repeatable; empty for none")
+	f.StringVar(&d.probeListen, "probe-listen", "", "HOST:PORT to serve probes and metrics alone on")
+	f.StringVar(&d.tokenFile, "token-file", "", "`file` of the tokens that may flush and see the status, one a line; also "+control.TokenVariable)
+	f.StringVar(&d.tlsCert, "tls-cert", "", "`file` of the certificate for --listen, in PEM")
+	f.StringVar(&d.tlsKey, "tls-key", "", "`file` of its key")
+	f.BoolVar(&d.insecure, "insecure-listen", false, "serve plain http where other machines can reach it")
+	f.Float64Var(&d.flushRate, "flush-rate", control.DefaultFlushRate, "how many flushes a second each client may make")
+}
+
+func (d *daemon) checkLoopFlags() error {
+	switch {
+	case d.config == "-":
+		return usageError("the config is read again and again, which the standard input cannot be", "name a file with --config")
+	case d.interval < time.Second:
+		return usageError("--interval must be a second or more", "write 1h or 5m")
+	case d.splay < 0 || d.wait < 0 || d.maxStale < 0 || d.startTimeout < 0:
+		return usageError("--splay, --wait, --max-stale and --start-timeout cannot be less than nothing", "")
+	case d.wait > maxWait:
+		return usageError("--wait can be "+maxWait.String()+" at most", "")
+	case d.applyTimeout <= 0:
+		return usageError("--apply-timeout must be more than nothing", "write 1m")
+	case d.apply == "command" && strings.TrimSpace(d.command) == "":
+		return usageError("--apply command needs --command", "write --command 'systemctl restart bifrost'")
+	case d.apply != "command" && d.command != "":
+		return usageError("--command needs --apply command", "")
+	case d.apply == "api" && d.mode == string(render.EnvMode):
+		return usageError("--apply api does not go with --mode env: it would write the values over the references in Bifrost's database", "use --apply auto, or --mode inline")
+	}
+	return nil
+}
+
+// begins makes the logger, and what else does not depend on the command.
+func (d *daemon) begin() {
+	level := slog.LevelInfo
+	switch {
+	case d.p.verbose:
+		level = slog.LevelDebug
+	case d.p.quiet:
+		level = slog.LevelWarn
+	}
+	opts := &slog.HandlerOptions{Level: level}
+	if d.p.screen.terminal {
+		d.log = slog.New(slog.NewTextHandler(d.p.screen, opts))
+	} else {
+		d.log = slog.New(slog.NewJSONHandler(d.p.screen, opts))
+	}
+	d.warn = func(text string) { d.log.Warn(text) }
+	d.manager = &serviceManager{socket: d.p.env["NOTIFY_SOCKET"]}
+	d.metrics = metrics.New(versionName())
+	d.record = &watch.Record{Path: watch.RecordPath(d.out), AcceptKey: d.newKey}
+	d.files = watch.NewFiles(func() { d.loop.FileChanged() }, d.log)
+}
+
+// options are those of the loop that both commands share.
+func (d *daemon) options(applier watch.Applier, check func(*job, *watch.Job) error) watch.Options {
+	return watch.Options{
+		Load: func(before *watch.Job) (*watch.Job, error) {
+			return d.job.load(before, func(j *job, next *watch.Job) error {
+				to, err := d.targets(j.inputs())
+				if err == nil {
+					err = notOver(next.Source, to)
+				}
+				if err == nil && check != nil {
+					err = check(j, next)
+				}
+				return err
+			})
+		},
+		Publish: d.publishAll,
+		Applier: applier,
+		Keeper:  d.record, Watch: d.files.Watch, Log: d.log,
+		Observer: observers{d.metrics, d.manager},
+		Interval: d.interval, Splay: d.splay, Timeout: d.timeout, Wait: d.wait, MaxWait: maxWait, MaxStale: d.maxStale,
+		About: watch.Status{Version: versionName(), Config: d.config, Out: d.out, Mode: d.mode},
+	}
+}
+
+// publishAll publishes and logs what should be seen.
+func (d *daemon) publishAll(r *render.Rendering) (wrote, replaced bool, err error) {
+	to, err := d.targets(d.inputs())
+	if err != nil {
+		return false, false, err
+	}
+	if d.noted != r.Plan {
+		d.noted = r.Plan
+		lines := render.Problems{Document: r.Plan.Document.Name}
+		for i := range r.Notes {
+			d.log.Info("note: "+clean(lines.Line(&r.Notes[i])), "hint", r.Notes[i].Hint)
+		}
+		for _, warning := range to.warnings() {
+			d.log.Warn(clean(warning))
+		}
+	}
+	done, err := d.publish(r, to, d.newKey)
+	return done.changed, done.replaced, err
+}
+
+// serve starts what runs beside the loop. The function that it gives waits until
+// all of it has ended, after ctx has.
+func (d *daemon) serve(ctx context.Context, watcher control.Watcher) (wait func(), err error) {
+	d.metrics.Follow(watcher.Status)
+	var running sync.WaitGroup
+	var listen []string
+	for _, address := range d.listen {
+		if address != "" {
+			listen = append(listen, address)
+		}
+	}
+	if len(listen) > 0 || d.probeListen != "" {
+		server, err := control.Open(watcher, control.Options{
+			Listen: listen, ProbeListen: d.probeListen, TokenFile: d.tokenFile, Token: sources.NewSecret([]byte(d.p.env[control.TokenVariable])),
+			TLSCert: d.tlsCert, TLSKey: d.tlsKey, InsecureListen: d.insecure, FlushRate: d.flushRate,
+			Metrics: d.metrics.Handler(d.log), Log: d.log,
+		})
+		if err != nil {
+			return nil, err
+		}
+		running.Go(func() {
+			if err := server.Serve(ctx); err != nil {
+				d.log.Error("the control server has ended", "error", err.Error())
+			}
+		})
+	}
+	running.Go(func() { d.files.Run(ctx) })
+	return running.Wait, nil
+}
+
+// observers tell several.
+type observers []watch.Observer
+
+// Refreshed implements [watch.Observer].
+func (o observers) Refreshed(a watch.Attempt, failures map[sources.Kind]int, fetched int, source string) {
+	for _, one := range o {
+		one.Refreshed(a, failures, fetched, source)
+	}
+}
+
+// Applied implements [watch.Observer].
+func (o observers) Applied(kind string, outcomes []watch.Outcome) {
+	for _, one := range o {
+		one.Applied(kind, outcomes)
+	}
+}
+
+// Restarted implements [watch.Observer].
+func (o observers) Restarted() {
+	for _, one := range o {
+		one.Restarted()
+	}
+}
+
+// others are the events that an observer of refreshes has no use for.
+type others struct{}
+
+// Applied implements [watch.Observer].
+func (others) Applied(string, []watch.Outcome) {}
+
+// Restarted implements [watch.Observer].
+func (others) Restarted() {}
+
+// confirmer notes in the record that what is published was had just now. It
+// implements [watch.Observer].
+type confirmer struct {
+	others
+	d *daemon
+}
+
+// Refreshed implements [watch.Observer].
+func (c *confirmer) Refreshed(a watch.Attempt, _ map[sources.Kind]int, _ int, _ string) {
+	if a.Result != watch.Changed && a.Result != watch.Unchanged {
+		return
+	}
+	if err := c.d.record.Confirm(c.d.loop.Rendering().Plan.Document.Bytes()); err != nil {
+		c.d.log.Warn("the last good values cannot be noted as such, and would not serve in an outage", "error", err.Error())
+	}
+}
+
+// commandApplier makes the applier of --apply command.
+func (d *daemon) commandApplier(env []string) *watch.Command {
+	return &watch.Command{Line: d.command, Out: d.out, Env: env, Timeout: d.applyTimeout, Output: d.p.screen}
+}

@@ -1,0 +1,560 @@
+//go:build unix
+
+package main
+
+import (
+	"bufio"
+	"encoding/json"
+	"errors"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"bifrost-secrets/sources/awssecrets/awstest"
+)
+
+// patience is how long a test waits for what must come.
+const patience = 30 * time.Second
+
+// running is a running exec or watch, with what it says.
+type running struct {
+	t      *testing.T
+	cmd    *exec.Cmd
+	out    chan string // lines of its standard output, which is its child's
+	log    chan string // lines of its standard error
+	all    []string    // those that were read
+	ended  bool
+	status int
+}
+
+// lodge is a directory with a config and its secrets.
+type lodge struct {
+	t       *testing.T
+	dir     string
+	app     string // Bifrost's app dir
+	secrets string
+	env     []string
+}
+
+const siteConfig = `{"config_store":{"enabled":true,"vault_store":{"enabled":true,"type":"file","file":{"path":"../secrets"}}},` +
+	`"providers":{"openai":{"keys":[{"name":"a","value":"vault.openai"}]}},"governance":{"virtual_keys":[{"id":"v","name":"v","value":"vault.vk"}]}}`
+
+func newLodge(t *testing.T) *lodge {
+	s := &lodge{t: t, dir: t.TempDir(), env: []string{"PATH=" + os.Getenv("PATH"), "GORACE=" + os.Getenv("GORACE"), "GOCOVERDIR=" + os.Getenv("GOCOVERDIR")}}
+	s.app, s.secrets = filepath.Join(s.dir, "app"), filepath.Join(s.dir, "secrets")
+	for _, dir := range []string{s.app, s.secrets} {
+		if err := os.Mkdir(dir, 0o700); err != nil {
+			t.Fatal(err)
+		}
+	}
+	s.write(filepath.Join(s.app, "config.source.json"), siteConfig)
+	s.put("openai", "CANARY-1")
+	s.put("vk", "sk-bf-CANARY-1")
+	return s
+}
+
+// write replaces a file as one should.
+func (s *lodge) write(path, content string) {
+	s.t.Helper()
+	if err := os.WriteFile(path+".new", []byte(content), 0o600); err != nil {
+		s.t.Fatal(err)
+	}
+	if err := os.Rename(path+".new", path); err != nil {
+		s.t.Fatal(err)
+	}
+}
+
+func (s *lodge) put(name, value string) { s.write(filepath.Join(s.secrets, name), value) }
+
+func (s *lodge) published() string {
+	content, _ := os.ReadFile(filepath.Join(s.app, "config.json"))
+	return string(content)
+}
+
+// start starts the program.
+func (s *lodge) start(args ...string) *running {
+	s.t.Helper()
+	r := &running{t: s.t, cmd: exec.Command("bifrost-secrets", args...), out: make(chan string, 1000), log: make(chan string, 1000)}
+	r.cmd.Dir, r.cmd.Env = s.dir, s.env
+	stdout, err := r.cmd.StdoutPipe()
+	if err == nil {
+		var stderr io.ReadCloser
+		if stderr, err = r.cmd.StderrPipe(); err == nil {
+			go eachLine(stdout, r.out)
+			go eachLine(stderr, r.log)
+			err = r.cmd.Start()
+		}
+	}
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	s.t.Cleanup(func() {
+		if !r.ended {
+			_ = r.cmd.Process.Kill()
+			r.wait()
+		}
+		for _, line := range r.all {
+			if strings.Contains(line, "CANARY") {
+				s.t.Errorf("a secret is in the log: %s", line)
+			}
+		}
+	})
+	return r
+}
+
+// exec is start for exec with the options that the tests share: a child is
+// restarted at once, and nothing listens.
+func (s *lodge) exec(options []string, command ...string) *running {
+	s.t.Helper()
+	args := append([]string{"exec", "--app-dir", s.app, "--listen", "", "--wait", "10ms", "--apply", "restart", "--min-restart-interval", "0s", "--stop-timeout", "10s"}, options...)
+	return s.start(append(append(args, "--"), command...)...)
+}
+
+func eachLine(r io.Reader, to chan<- string) {
+	scan := bufio.NewScanner(r)
+	for scan.Scan() {
+		to <- scan.Text()
+	}
+	close(to)
+}
+
+// says waits for a line of the standard output.
+func (r *running) says(text string) {
+	r.t.Helper()
+	r.await(r.out, text)
+}
+
+// logs waits for a line of the log, and gives it.
+func (r *running) logs(text string) string {
+	r.t.Helper()
+	return r.await(r.log, text)
+}
+
+func (r *running) await(from chan string, text string) string {
+	r.t.Helper()
+	late := time.After(patience)
+	for {
+		select {
+		case line, ok := <-from:
+			if !ok {
+				r.t.Fatalf("it ended without %q; its log:\n%s", text, strings.Join(r.all, "\n"))
+			}
+			if from != r.out {
+				r.all = append(r.all, line)
+			}
+			if strings.Contains(line, text) {
+				return line
+			}
+		case <-late:
+			r.t.Fatalf("there was no %q; the log:\n%s", text, strings.Join(r.all, "\n"))
+		}
+	}
+}
+
+func (r *running) signal(sig syscall.Signal) {
+	r.t.Helper()
+	if err := r.cmd.Process.Signal(sig); err != nil {
+		r.t.Fatal(err)
+	}
+}
+
+// wait gives the status that it ends with.
+func (r *running) wait() int {
+	r.t.Helper()
+	if r.ended {
+		return r.status
+	}
+	late := time.AfterFunc(patience, func() { _ = r.cmd.Process.Kill() })
+	defer late.Stop()
+	for line := range r.log {
+		r.all = append(r.all, line)
+	}
+	for range r.out {
+	}
+	err := r.cmd.Wait()
+	var exit *exec.ExitError
+	if err != nil && !errors.As(err, &exit) {
+		r.t.Fatal(err)
+	}
+	r.ended, r.status = true, r.cmd.ProcessState.ExitCode()
+	return r.status
+}
+
+func (r *running) ends(want int) {
+	r.t.Helper()
+	if got := r.wait(); got != want {
+		r.t.Errorf("it ended with %d, want %d; its log:\n%s", got, want, strings.Join(r.all, "\n"))
+	}
+}
+
+// bifrostStub is a child in place of Bifrost: it says the first value of its
+// config and which signals it gets, and runs until SIGTERM. A config with BAD in
+// it makes it end with 3.
+const bifrostStub = `trap 'echo term; exit 5' TERM
+trap 'echo hup' HUP; trap 'echo usr1' USR1; trap 'echo usr2' USR2; trap 'echo int; exit 6' INT
+case $(cat "$APP_DIR/config.json") in *BAD*) echo dies; exit 3;; esac
+echo "started $(sed 's/.*"name":"a","value":"\([^"]*\)".*/\1/' "$APP_DIR/config.json") $BIFROST_SECRETS_TOKEN"
+while :; do sleep 1 & wait $!; done`
+
+func (s *lodge) stub(options ...string) *running { return s.exec(options, "sh", "-c", bifrostStub) }
+
+func TestExecRotates(t *testing.T) {
+	t.Parallel()
+	s := newLodge(t)
+	r := s.stub()
+	r.says("started CANARY-1 ")
+	s.put("openai", "CANARY-2")
+	r.says("term")
+	r.says("started CANARY-2 ")
+	r.logs("restarted Bifrost")
+	// The config itself.
+	s.write(filepath.Join(s.app, "config.source.json"), strings.Replace(siteConfig, "vault.openai", "CANARY-literal", 1))
+	r.says("started CANARY-literal ")
+	// A half one changes nothing, and a whole one comes.
+	if err := os.WriteFile(filepath.Join(s.app, "config.source.json"), []byte(siteConfig[:90]), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	r.logs("refresh failed")
+	s.write(filepath.Join(s.app, "config.source.json"), siteConfig)
+	r.says("started CANARY-2 ")
+	r.signal(syscall.SIGTERM)
+	r.says("term")
+	r.ends(5)
+}
+
+// Signals reach the child, but for SIGHUP, which makes a refresh.
+func TestExecSignals(t *testing.T) {
+	t.Parallel()
+	s := newLodge(t)
+	r := s.stub()
+	r.says("started")
+	r.signal(syscall.SIGUSR1)
+	r.says("usr1")
+	r.signal(syscall.SIGUSR2)
+	r.says("usr2")
+	for range 100 { // a storm
+		r.signal(syscall.SIGHUP)
+	}
+	r.logs(`"trigger":"signal"`)
+	r.signal(syscall.SIGUSR1)
+	if line := r.await(r.out, "u"); line != "usr1" { // and no hup
+		t.Errorf("the child said %q", line)
+	}
+	r.signal(syscall.SIGINT)
+	r.says("int")
+	r.ends(6)
+}
+
+// A child that does not live with a new value gets the last good ones back, and
+// the bad value is not tried again.
+func TestExecTakesBack(t *testing.T) {
+	t.Parallel()
+	s := newLodge(t)
+	r := s.stub()
+	r.says("started CANARY-1")
+	before := s.published()
+	s.put("openai", "CANARY-BAD")
+	r.says("dies")
+	r.logs("new values were taken back")
+	r.says("started CANARY-1")
+	if got := s.published(); got != before {
+		t.Error("the last good file was not put back")
+	}
+	r.signal(syscall.SIGHUP)
+	r.logs("not tried again")
+	s.put("openai", "CANARY-3")
+	r.says("started CANARY-3")
+	// A child that dies by itself ends exec.
+	if err := syscall.Kill(r.cmd.Process.Pid, syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	r.ends(5)
+}
+
+// In env mode a rotation means a restart, and no value is in the file.
+func TestExecEnvMode(t *testing.T) {
+	t.Parallel()
+	s := newLodge(t)
+	s.env = append(s.env, "BIFROST_SECRETS_TOKEN=CANARY-token", "BIFROST_SECRETS_X=1")
+	r := s.exec([]string{"--mode", "env", "--apply", "auto"}, "sh", "-c", `trap 'exit 0' TERM; env | grep -c CANARY; env | grep BIFROST_SECRETS_; env | grep CANARY-[0-9]; while :; do sleep 1 & wait $!; done`)
+	r.says("2")
+	r.says("CANARY-1")
+	s.put("openai", "CANARY-2")
+	r.says("2")
+	if line := r.await(r.out, "CANARY"); strings.Contains(line, "BIFROST_SECRETS_") {
+		t.Errorf("the child has %s", line)
+	}
+	if strings.Contains(s.published(), "CANARY") || !strings.Contains(s.published(), `"env.BIFROST_SECRET_`) {
+		t.Errorf("published: %s", s.published())
+	}
+	r.signal(syscall.SIGTERM)
+	r.ends(0)
+}
+
+// awsSite takes its secrets from a fake of AWS.
+func awsSite(t *testing.T) (*lodge, *awstest.Fake) {
+	s := newLodge(t)
+	f := awstest.NewFake()
+	if err := f.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(f.Close)
+	for name, value := range f.Env() {
+		s.env = append(s.env, name+"="+value)
+	}
+	s.env = append(s.env, "AWS_MAX_ATTEMPTS=1")
+	f.Put("openai", "CANARY-1")
+	f.Put("vk", "sk-bf-CANARY-1")
+	s.write(filepath.Join(s.app, "config.source.json"), strings.Replace(siteConfig, `"type":"file","file":{"path":"../secrets"}`, `"type":"aws-secrets-manager"`, 1))
+	return s, f
+}
+
+// A backend that hangs does not keep the end from coming.
+func TestExecEndsInHang(t *testing.T) {
+	t.Parallel()
+	s, f := awsSite(t)
+	r := s.stub()
+	r.says("started")
+	f.Set(awstest.Faults{Hang: true})
+	r.signal(syscall.SIGHUP)
+	began := time.Now()
+	r.signal(syscall.SIGTERM)
+	r.says("term")
+	r.ends(5)
+	if took := time.Since(began); took > 10*time.Second {
+		t.Errorf("it took %v", took)
+	}
+}
+
+// The child waits for a backend that comes up, and not for one that says no.
+func TestExecStart(t *testing.T) {
+	t.Parallel()
+	s, f := awsSite(t)
+	f.Set(awstest.Faults{Hang: true})
+	r := s.stub("--timeout", "1s")
+	r.logs("refresh failed")
+	f.Set(awstest.Faults{})
+	r.says("started CANARY-1")
+	r.signal(syscall.SIGTERM)
+	r.ends(5)
+
+	f.Set(awstest.Faults{Hang: true})
+	r = s.stub("--timeout", "1s", "--start-timeout", "1s")
+	r.ends(125)
+	r = s.stub("--timeout", "1s")
+	r.logs("refresh failed")
+	r.signal(syscall.SIGTERM)
+	r.ends(143)
+}
+
+// In an outage the file that is there serves if it may, and is made fresh later.
+func TestExecFromLastGood(t *testing.T) {
+	t.Parallel()
+	s, f := awsSite(t)
+	r := s.stub("--start-from-last-good", "1h")
+	r.says("started CANARY-1")
+	r.signal(syscall.SIGTERM)
+	r.ends(5)
+	if _, err := os.Stat(filepath.Join(s.app, "config.json.state")); err != nil {
+		t.Fatal(err)
+	}
+	f.Put("openai", "CANARY-2")
+	f.Set(awstest.Faults{Hang: true})
+	r = s.stub("--start-from-last-good", "1h", "--timeout", "1s")
+	r.logs("started with the last good values")
+	r.says("started CANARY-1")
+	f.Set(awstest.Faults{})
+	r.says("started CANARY-2")
+	r.signal(syscall.SIGTERM)
+	r.ends(5)
+	// Not those of another document.
+	f.Set(awstest.Faults{Hang: true})
+	path := filepath.Join(s.app, "config.source.json")
+	content, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.write(path, string(content)+" ")
+	r = s.stub("--start-from-last-good", "1h", "--timeout", "1s", "--start-timeout", "1s")
+	r.logs("the last good values do not serve")
+	r.ends(125)
+}
+
+// The key of an earlier life counts, also where nothing is left of the file.
+func TestExecEncryptionKey(t *testing.T) {
+	t.Parallel()
+	s := newLodge(t)
+	s.write(filepath.Join(s.app, "config.source.json"), strings.Replace(siteConfig, "{", `{"encryption_key":"vault.enc",`, 1))
+	s.put("enc", "CANARY-key")
+	once := func(want int, options ...string) *running {
+		t.Helper()
+		r := s.exec(options, "true")
+		r.ends(want)
+		return r
+	}
+	once(0)
+	s.put("enc", "CANARY-other")
+	if err := os.Remove(filepath.Join(s.app, "config.json")); err != nil {
+		t.Fatal(err)
+	}
+	r := once(125)
+	if log := strings.Join(r.all, "\n"); !strings.Contains(log, "another than the one that Bifrost's database was written with") || !strings.Contains(log, "hint: ") {
+		t.Errorf("log: %s", log)
+	}
+	once(0, "--accept-new-encryption-key")
+	once(0)
+	s.put("enc", "CANARY-key")
+	once(125)
+	// It stays what it is in a life, too, and the rest goes on.
+	s.put("enc", "CANARY-other")
+	r = s.stub()
+	r.says("started CANARY-1")
+	s.put("enc", "CANARY-third")
+	r.logs("the key has changed and is refused")
+	s.put("openai", "CANARY-2")
+	r.says("started CANARY-2")
+	if !strings.Contains(s.published(), "CANARY-other") {
+		t.Error("the key was changed")
+	}
+}
+
+// A child that fails is started again where that was asked for.
+func TestExecRestartsOnFailure(t *testing.T) {
+	t.Parallel()
+	s := newLodge(t)
+	r := s.exec([]string{"--restart", "on-failure"}, "sh", "-c", `echo x >> "$APP_DIR/lives"; [ $(wc -l < "$APP_DIR/lives") -lt 3 ] && exit 9; exit 0`)
+	r.ends(0)
+	if lives, _ := os.ReadFile(filepath.Join(s.app, "lives")); string(lives) != "x\nx\nx\n" {
+		t.Errorf("lives: %q", lives)
+	}
+}
+
+// The daemon beside Bifrost: it publishes, runs its command for what changed, and
+// ends in peace.
+func TestWatch(t *testing.T) {
+	t.Parallel()
+	s := newLodge(t)
+	told := filepath.Join(s.dir, "told")
+	socket := filepath.Join(s.dir, "notify")
+	conn, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Name: socket, Net: "unixgram"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	notified := func(want string) {
+		t.Helper()
+		if err := conn.SetReadDeadline(time.Now().Add(patience)); err != nil {
+			t.Fatal(err)
+		}
+		buf := make([]byte, 1000)
+		n, err := conn.Read(buf)
+		if err != nil || !strings.HasPrefix(string(buf[:n]), want) {
+			t.Fatalf("systemd was told %q, want %q: %v", buf[:n], want, err)
+		}
+	}
+	s.env = append(s.env, "NOTIFY_SOCKET="+socket, "BIFROST_SECRETS_TOKEN=CANARY-token-of-this-test")
+	r := s.start("watch", "--config", filepath.Join(s.app, "config.source.json"), "--out", filepath.Join(s.app, "config.json"), "--listen", "127.0.0.1:0", "--wait", "10ms",
+		"--apply", "command", "--command", `echo "$BIFROST_SECRETS_TRIGGER $BIFROST_SECRETS_CHANGED $BIFROST_SECRETS_TOKEN" >> `+told)
+	line := r.logs("listening")
+	notified("READY=1")
+	s.put("openai", "CANARY-2")
+	r.logs(`"trigger":"file","handed_over":1`)
+	r.signal(syscall.SIGHUP)
+	notified("RELOADING=1\nMONOTONIC_USEC=")
+	notified("READY=1")
+
+	var entry struct{ Address string }
+	if err := json.Unmarshal([]byte(line), &entry); err != nil {
+		t.Fatal(err)
+	}
+	flush := func(token string) (int, string) {
+		t.Helper()
+		req, err := http.NewRequest(http.MethodPost, entry.Address+"/api/vault/flush-cache", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		req.Header.Set("Authorization", "Bearer "+token)
+		transport := &http.Transport{DisableKeepAlives: true}
+		resp, err := (&http.Client{Transport: transport}).Do(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer resp.Body.Close()
+		body, _ := io.ReadAll(resp.Body)
+		return resp.StatusCode, string(body)
+	}
+	if code, body := flush("wrong"); code != 401 {
+		t.Errorf("%d %s", code, body)
+	}
+	if code, body := flush("CANARY-token-of-this-test"); code != 200 || !strings.Contains(body, "vault cache flushed") {
+		t.Errorf("%d %s", code, body)
+	}
+	if err := os.Remove(filepath.Join(s.secrets, "vk")); err != nil {
+		t.Fatal(err)
+	}
+	if code, body := flush("CANARY-token-of-this-test"); code != 502 || !strings.Contains(body, `"secret":"vk"`) {
+		t.Errorf("%d %s", code, body)
+	}
+	if !strings.Contains(s.published(), "sk-bf-CANARY-1") || !strings.Contains(s.published(), "CANARY-2") {
+		t.Errorf("published: %s", s.published())
+	}
+	r.signal(syscall.SIGTERM)
+	notified("STOPPING=1")
+	r.ends(0)
+	got, err := os.ReadFile(told)
+	want := "start providers.openai.keys[0].value\ngovernance.virtual_keys[0].value \nfile providers.openai.keys[0].value \n"
+	if err != nil || string(got) != want {
+		t.Errorf("the command was told %q, want %q: %v", got, want, err)
+	}
+}
+
+// A watch that may not restart says what wants it.
+func TestWatchReports(t *testing.T) {
+	t.Parallel()
+	s := newLodge(t)
+	r := s.start("watch", "--config", filepath.Join(s.app, "config.source.json"), "--out", filepath.Join(s.app, "config.json"), "--listen", "", "--wait", "10ms")
+	r.logs("applied")
+	s.put("vk", "sk-bf-CANARY-2")
+	line := r.logs("restart_required_fields")
+	if !strings.Contains(line, "governance.virtual_keys[0].value: Bifrost does not take it while it runs") || !strings.Contains(line, "WARN") {
+		t.Errorf("log: %s", line)
+	}
+	r.signal(syscall.SIGINT)
+	r.ends(0)
+}
+
+// An outage is told of once, changes nothing, and ends by itself.
+func TestWatchOutage(t *testing.T) {
+	t.Parallel()
+	s, f := awsSite(t)
+	r := s.start("watch", "--config", filepath.Join(s.app, "config.source.json"), "--out", filepath.Join(s.app, "config.json"), "--listen", "", "--interval", "1s", "--apply", "none")
+	r.logs("applied")
+	before, err := os.Stat(filepath.Join(s.app, "config.json"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	f.Set(awstest.Faults{Status: http.StatusServiceUnavailable})
+	line := r.logs("refresh failed")
+	if !strings.Contains(line, "vault.openai") || !strings.Contains(line, "vault.vk") || !strings.Contains(line, "oldest_value") {
+		t.Errorf("log: %s", line)
+	}
+	f.Put("openai", "CANARY-2")
+	f.Set(awstest.Faults{})
+	r.logs("all is well again")
+	after, err := os.Stat(filepath.Join(s.app, "config.json"))
+	if err != nil || os.SameFile(before, after) || !strings.Contains(s.published(), "CANARY-2") {
+		t.Errorf("published: %s", s.published())
+	}
+	r.signal(syscall.SIGTERM)
+	r.ends(0)
+	if n := strings.Count(strings.Join(r.all, "\n"), "refresh failed"); n != 1 {
+		t.Errorf("the outage was told of %d times", n)
+	}
+}

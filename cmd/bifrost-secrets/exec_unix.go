@@ -1,0 +1,250 @@
+//go:build unix
+
+package main
+
+import (
+	"context"
+	"errors"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+
+	"bifrost-secrets/render"
+	"bifrost-secrets/walker"
+	"bifrost-secrets/watch"
+	"bifrost-secrets/watch/child"
+
+	"github.com/spf13/cobra"
+)
+
+type execJob struct {
+	daemon
+
+	appDir       string
+	stopTimeout  time.Duration
+	startGrace   time.Duration
+	minRestart   time.Duration
+	restartSplay time.Duration
+	restart      string
+	lastGood     time.Duration
+}
+
+// The files of an app dir: Bifrost reads the one, and we the other.
+const (
+	publishedName = "config.json"
+	sourceName    = "config.source.json"
+)
+
+func (p *program) execCommand() *cobra.Command {
+	j := &execJob{daemon: daemon{job: job{p: p}}}
+	cmd := &cobra.Command{
+		Use:   "exec [flags] -- COMMAND [ARGUMENT...]",
+		Short: "Render the config, start Bifrost with it, and keep it fresh",
+		Long: `Exec is the entrypoint of a container: it writes the resolved config into the app dir, starts the command,
+and hands it new values as watch does, by Bifrost's API or by a restart. Signals are passed on, but for SIGHUP,
+which makes a refresh. It ends with the status of the command; where the command was not started it is 125.`,
+		Example: `  # references in /app/data/config.source.json, values in /app/data/config.json
+  bifrost-secrets exec --app-dir /app/data -- /app/docker-entrypoint.sh /app/main
+  # no secret on the disk or in Bifrost's database
+  bifrost-secrets exec --app-dir /app/data --mode env -- /app/main -app-dir /app/data`,
+		Annotations: map[string]string{ownSignals: "exec"},
+		RunE:        func(cmd *cobra.Command, args []string) error { return j.end(j.run(cmd.Context(), args)) },
+	}
+	cmd.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
+		return &notStarted{err: usageError(err.Error(), "see "+cmd.CommandPath()+" --help; the command goes behind --"), code: exitNotStarted}
+	})
+	cmd.Flags().SetInterspersed(false) // what follows the command's name is the command's
+	j.job.flags(cmd)
+	j.permissionFlags(cmd)
+	j.loopFlags(cmd)
+	f := cmd.Flags()
+	config := f.Lookup("config")
+	config.DefValue, config.Usage = "", "the config.json to read; "+sourceName+" in the app dir unless given"
+	j.config = ""
+	f.StringVar(&j.appDir, "app-dir", "", "Bifrost's app `dir`, which config.json is written to; APP_DIR unless given")
+	f.StringVar(&j.apply, "apply", "auto", "how Bifrost gets new values: auto, api, restart, command or none")
+	f.DurationVar(&j.stopTimeout, "stop-timeout", child.DefaultStopTimeout, "how long Bifrost may take to end before it is killed")
+	f.DurationVar(&j.startGrace, "start-grace", 10*time.Second, "a Bifrost that ends so soon after it was started with new values gets the last good ones back")
+	f.DurationVar(&j.minRestart, "min-restart-interval", time.Minute, "the least time between two restarts for new values")
+	f.DurationVar(&j.restartSplay, "restart-splay", 0, "a restart for new values comes up to so much later, for fleets")
+	f.StringVar(&j.restart, "restart", "never", "never: end with the command; on-failure: start it again when it fails")
+	f.DurationVar(&j.lastGood, "start-from-last-good", 0, "where the backend does not answer at the start, use the config.json that is there if it is no older than this")
+	_ = cmd.RegisterFlagCompletionFunc("apply", cobra.FixedCompletions([]string{"auto", "api", "restart", "command", "none"}, cobra.ShellCompDirectiveNoFileComp))
+	_ = cmd.RegisterFlagCompletionFunc("restart", cobra.FixedCompletions([]string{"never", "on-failure"}, cobra.ShellCompDirectiveNoFileComp))
+	return cmd
+}
+
+// end gives the failures of exec itself their code.
+func (j *execJob) end(err error) error {
+	var ended *failure
+	var start *child.StartError
+	switch {
+	case err == nil, errors.As(err, &ended) && ended.reason == "":
+		return err
+	case errors.As(err, &start):
+		return &notStarted{err: &failure{reason: start.Error(), hint: start.Hint}, code: start.Code}
+	}
+	return &notStarted{err: err, code: exitNotStarted}
+}
+
+func (j *execJob) check(args []string) error {
+	if j.appDir == "" {
+		j.appDir = j.p.env["APP_DIR"]
+	}
+	switch {
+	case len(args) == 0:
+		return usageError("exec needs a command", "write it behind --: bifrost-secrets exec --app-dir /app/data -- /app/main")
+	case j.appDir == "":
+		return usageError("exec needs --app-dir", "name the directory that Bifrost reads config.json from, with --app-dir or APP_DIR")
+	}
+	if j.config == "" {
+		j.config = filepath.Join(j.appDir, sourceName)
+	}
+	j.out = filepath.Join(j.appDir, publishedName)
+	if err := j.checkFlags(); err != nil {
+		return err
+	}
+	switch j.apply {
+	case "auto", "api", "restart", "command", "none":
+	default:
+		return usageError("unknown --apply "+quote(j.apply), "write auto, api, restart, command or none")
+	}
+	switch {
+	case j.restart != "never" && j.restart != "on-failure":
+		return usageError("unknown --restart "+quote(j.restart), "write never or on-failure")
+	case j.stopTimeout <= 0 || j.startGrace < 0 || j.minRestart < 0 || j.restartSplay < 0 || j.lastGood < 0:
+		return usageError("--stop-timeout, --start-grace, --min-restart-interval, --restart-splay and --start-from-last-good cannot be less than nothing", "")
+	case j.lastGood > 0 && j.mode == string(render.EnvMode):
+		return usageError("--start-from-last-good does not go with --mode env: no values rest on the disk", "use --mode inline")
+	}
+	return j.checkLoopFlags()
+}
+
+func (j *execJob) run(outer context.Context, args []string) error {
+	if err := j.check(args); err != nil {
+		return err
+	}
+	j.begin()
+	ctx, cancel := context.WithCancel(outer)
+	defer cancel()
+	s := &supervised{job: j, args: args}
+	s.Supervisor = &watch.Supervisor{
+		Start: s.start, Observer: j.metrics, Log: j.log,
+		Grace: j.startGrace, MinInterval: j.minRestart, Splay: j.restartSplay, OnFailure: j.restart == "on-failure",
+	}
+	opts := j.options(s.applier(), s.check)
+	opts.Supervised, opts.Getenv = true, s.lookup
+	if j.lastGood > 0 {
+		opts.Observer = append(opts.Observer.(observers), &confirmer{d: &j.daemon})
+	}
+	j.loop = watch.New(opts)
+	s.Loop, s.Supervisor.Loop = j.loop, j.loop
+
+	s.forward = child.Forward(func(sig os.Signal) {
+		s.Told(sig)
+		if sig == syscall.SIGTERM || !s.began.Load() && sig != syscall.SIGUSR1 && sig != syscall.SIGUSR2 {
+			s.signal.CompareAndSwap(0, int32(sig.(syscall.Signal)))
+			cancel()
+		}
+	})
+	defer s.forward.Close()
+	defer j.hangups()()
+	var beside sync.WaitGroup
+	defer beside.Wait()
+	defer cancel()
+	beside.Go(func() { child.Reap(ctx) })
+	wait, err := j.serve(ctx, s)
+	if err != nil {
+		return err
+	}
+	defer wait()
+	defer cancel()
+	first, err := j.first(ctx, s)
+	if err != nil {
+		if n := s.signal.Load(); n != 0 {
+			return &failure{code: 128 + int(n)}
+		}
+		return err
+	}
+	beside.Go(func() {
+		j.loop.Run(ctx)
+	})
+	s.began.Store(true)
+	j.manager.ready()
+	code, err := s.Supervisor.Run(ctx, first)
+	j.manager.stopping()
+	if err != nil {
+		return err
+	}
+	return &failure{code: code}
+}
+
+// first makes the first rendering, or finds that the last good one serves: then
+// it gives nil.
+func (j *execJob) first(ctx context.Context, s *supervised) (*render.Rendering, error) {
+	timeout := j.startTimeout
+	if j.lastGood > 0 {
+		timeout = 0 // there may be no need to wait
+	}
+	err := j.loop.Start(ctx, timeout)
+	if err == nil {
+		return j.loop.Rendering(), nil
+	}
+	if j.lastGood == 0 || ctx.Err() != nil || exitCode(err) != exitUnreachable {
+		return nil, err
+	}
+	age, why := j.serves()
+	if why == nil {
+		s.from.Store(int64(time.Now().Add(-age).UnixNano()))
+		j.log.Warn("the backend does not answer; Bifrost is started with the last good values", "age", age.Round(time.Second).String(), "out", j.out, "error", firstLine(err))
+		return nil, nil
+	}
+	j.log.Warn("the last good values do not serve", "reason", why.Error())
+	if err := j.loop.Start(ctx, j.startTimeout); err != nil {
+		return nil, err
+	}
+	return j.loop.Rendering(), nil
+}
+
+// serves reports whether the file of an earlier life may be used.
+func (j *execJob) serves() (time.Duration, error) {
+	doc, err := walker.ReadFile(j.config)
+	if err != nil {
+		return 0, err
+	}
+	if _, err := walker.ReadFile(j.out); err != nil {
+		return 0, err
+	}
+	return j.record.Serves(doc.Bytes(), j.lastGood)
+}
+
+func firstLine(err error) string {
+	line, _, _ := strings.Cut(err.Error(), "\n")
+	return line
+}
+
+// hangups refreshes on SIGHUP, which is never passed on: it would kill Bifrost.
+func (j *execJob) hangups() (stop func()) {
+	if signal.Ignored(syscall.SIGHUP) { // nohup
+		return func() {}
+	}
+	got := make(chan os.Signal, 8)
+	signal.Notify(got, syscall.SIGHUP)
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		for range got {
+			j.manager.reload()
+			j.loop.Trigger(watch.Signal)
+		}
+	}()
+	return func() {
+		signal.Stop(got)
+		close(got)
+		<-done
+	}
+}

@@ -1,0 +1,193 @@
+//go:build unix
+
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"bifrost-secrets/render"
+	"bifrost-secrets/watch"
+	"bifrost-secrets/watch/child"
+)
+
+// supervised is exec's Bifrost: its environment, its process, and what probes
+// and the status are told of it.
+type supervised struct {
+	*watch.Loop
+	*watch.Supervisor
+	job     *execJob
+	args    []string
+	forward *child.Forwarder
+
+	began  atomic.Bool  // the child was started
+	signal atomic.Int32 // what ended us before that
+	from   atomic.Int64 // when the values of an earlier life were had, in Unix nanoseconds; 0 where they are not in use
+
+	mu     sync.Mutex
+	hidden []string // variables that the vault_store takes credentials from
+}
+
+// ownVariables begins the names of this program's own settings.
+const ownVariables = "BIFROST_SECRETS_"
+
+// ownless gives our environment without what is ours alone: our settings and
+// tokens, the vault_store's credentials, and systemd's socket.
+func (j *job) ownless(hidden []string) []string {
+	var env []string
+	for name, value := range j.p.env {
+		if !isOwn(name, hidden) {
+			env = append(env, name+"="+value)
+		}
+	}
+	slices.Sort(env)
+	return env
+}
+
+func isOwn(name string, hidden []string) bool {
+	return strings.HasPrefix(name, ownVariables) || name == "NOTIFY_SOCKET" || slices.Contains(hidden, name)
+}
+
+// lookup looks a variable up in Bifrost's environment.
+func (s *supervised) lookup(name string) (string, bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if isOwn(name, s.hidden) {
+		return "", false
+	}
+	return s.job.p.getenv(name)
+}
+
+// check refuses a document that Bifrost could not be started with.
+func (s *supervised) check(j *job, next *watch.Job) error {
+	hidden := slices.DeleteFunc(j.credentials(), func(name string) bool { return slices.Contains(next.Plan.Left, name) })
+	getenv := func(name string) (string, bool) {
+		if isOwn(name, hidden) {
+			return "", false
+		}
+		return j.p.getenv(name)
+	}
+	if err := missing(next.Plan, getenv); err != nil {
+		return err
+	}
+	for name := range j.p.env {
+		if strings.HasPrefix(name, render.EnvPrefix) && slices.ContainsFunc(next.Plan.Uses(nil), func(u render.Use) bool { return u.Variable == name }) {
+			return usageError("the variable "+name+" is set already, and is to carry a value of --mode env", "take it out of the environment")
+		}
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.hidden = hidden
+	return nil
+}
+
+// credentials are the variables that the vault_store takes credentials from.
+func (j *job) credentials() []string {
+	if j.store == nil {
+		return nil
+	}
+	return j.store.Credentials()
+}
+
+// start starts the child. In env mode r has the values that go into its
+// environment.
+func (s *supervised) start(r *render.Rendering) (watch.Child, error) {
+	var add []string
+	if s.job.mode == string(render.EnvMode) && r != nil {
+		vars, err := r.Environment()
+		if err != nil {
+			return nil, err
+		}
+		for _, v := range vars {
+			add = append(add, v.Name+"="+string(v.Value.Reveal()))
+		}
+	}
+	add = append(add, "APP_DIR="+s.job.appDir)
+	s.mu.Lock()
+	base := s.job.ownless(s.hidden)
+	s.mu.Unlock()
+	p, err := child.Start(context.Background(), child.Spec{
+		Args: s.args, Env: child.Environment(base, nil, add), StopTimeout: s.job.stopTimeout,
+		Stdin: fileOf(s.job.p.stdin), Stdout: fileOf(s.job.p.stdout), Stderr: fileOf(s.job.p.screen.w),
+	})
+	if err != nil {
+		return nil, err
+	}
+	s.forward.To(p)
+	s.job.log.Info("started Bifrost", "pid", p.PID(), "command", s.args[0])
+	return &bifrostProcess{p, s.forward}, nil
+}
+
+// fileOf gives the file that a stream is, and nil where it is none.
+func fileOf(stream any) *os.File {
+	f, _ := stream.(*os.File)
+	return f
+}
+
+// bifrostProcess is a child as the supervisor takes it.
+type bifrostProcess struct {
+	*child.Process
+	forward *child.Forwarder
+}
+
+// Stop implements [watch.Child]. Signals that come meanwhile are for the next
+// child.
+func (b *bifrostProcess) Stop(ctx context.Context) {
+	b.forward.To(nil)
+	b.Process.Stop(ctx)
+}
+
+// Code implements [watch.Child].
+func (b *bifrostProcess) Code() int { return b.Status().Code }
+
+func (s *supervised) applier() watch.Applier {
+	j := s.job
+	split := &watch.Split{Word: j.apply}
+	switch j.apply {
+	case "none":
+		return watch.None{}
+	case "command":
+		return j.commandApplier(j.ownless(nil))
+	}
+	if j.apply != "api" {
+		split.Restart = s.Supervisor
+	}
+	if j.apply != "restart" && j.mode == string(render.Inline) {
+		split.API = j.api()
+	}
+	return split
+}
+
+// Status implements control.Watcher.
+func (s *supervised) Status() watch.Status {
+	st := s.Loop.Status()
+	child := s.Supervisor.Status()
+	st.Bifrost = &child
+	if err := s.Ready(); err != nil {
+		st.Ready, st.NotReady = false, err.Error()
+	} else {
+		st.Ready, st.NotReady = true, ""
+	}
+	return st
+}
+
+// Ready implements control.Watcher.
+func (s *supervised) Ready() error {
+	if err := s.Running(); err != nil {
+		return err
+	}
+	from := s.from.Load()
+	if s.Loop.Rendering() != nil || from == 0 {
+		return s.Loop.Ready()
+	}
+	if age := time.Since(time.Unix(0, from)); age > s.job.lastGood {
+		return fmt.Errorf("the values in use are %s old, more than %s (--start-from-last-good)", age.Round(time.Second), s.job.lastGood)
+	}
+	return nil
+}

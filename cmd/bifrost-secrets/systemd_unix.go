@@ -1,0 +1,53 @@
+//go:build unix
+
+package main
+
+import (
+	"fmt"
+	"net"
+	"sync/atomic"
+
+	"bifrost-secrets/sources"
+	"bifrost-secrets/watch"
+
+	"golang.org/x/sys/unix"
+)
+
+// serviceManager is told how it goes where systemd, or another that speaks
+// sd_notify(3), has started this program. It implements [watch.Observer].
+type serviceManager struct {
+	others
+	socket    string // empty where there is none
+	reloading atomic.Bool
+}
+
+func (m *serviceManager) tell(state string) {
+	if m.socket == "" {
+		return
+	}
+	conn, err := net.DialUnix("unixgram", nil, &net.UnixAddr{Name: m.socket, Net: "unixgram"}) // @ begins an abstract one
+	if err != nil {
+		return
+	}
+	defer conn.Close()
+	_, _ = conn.Write([]byte(state)) // nobody may listen
+}
+
+func (m *serviceManager) ready()    { m.tell("READY=1") }
+func (m *serviceManager) stopping() { m.tell("STOPPING=1") }
+
+// reload is told of SIGHUP, and ends with the next refresh.
+func (m *serviceManager) reload() {
+	m.reloading.Store(true)
+	var now unix.Timespec
+	if unix.ClockGettime(unix.CLOCK_MONOTONIC, &now) == nil {
+		m.tell(fmt.Sprintf("RELOADING=1\nMONOTONIC_USEC=%d", now.Nano()/1000))
+	}
+}
+
+// Refreshed implements [watch.Observer].
+func (m *serviceManager) Refreshed(watch.Attempt, map[sources.Kind]int, int, string) {
+	if m.reloading.CompareAndSwap(true, false) {
+		m.ready()
+	}
+}

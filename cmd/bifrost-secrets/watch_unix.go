@@ -1,0 +1,123 @@
+//go:build unix
+
+package main
+
+import (
+	"context"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"bifrost-secrets/render"
+	"bifrost-secrets/watch"
+
+	"github.com/spf13/cobra"
+)
+
+type watchJob struct{ daemon }
+
+func (p *program) watchCommand() *cobra.Command {
+	j := &watchJob{daemon{job: job{p: p}}}
+	cmd := &cobra.Command{
+		Use:   "watch --out FILE",
+		Short: "Keep the resolved config fresh, beside a Bifrost that something else starts",
+		Long: `Watch writes the resolved config, as render does, and then keeps it fresh: it looks for new values at
+each interval, on SIGHUP, on a flush over HTTP, and when the config or a secret file changes. What changed is
+handed to the running Bifrost. Where a new value cannot be had or used, the last good one stays in force.`,
+		Example: `  # beside a Bifrost on the same machine, whose API takes new keys while it runs
+  bifrost-secrets watch --config config.json --out /app/data/config.json
+  # where a command makes Bifrost read the file
+  bifrost-secrets watch --config config.json --out /app/data/config.json --apply command --command 'systemctl restart bifrost'`,
+		Args:        noArgs,
+		Annotations: map[string]string{ownSignals: "watch"},
+		RunE:        func(cmd *cobra.Command, _ []string) error { return j.run(cmd.Context()) },
+	}
+	j.job.flags(cmd)
+	j.output.flags(cmd)
+	j.loopFlags(cmd)
+	cmd.Flags().StringVar(&j.apply, "apply", "auto", "how a running Bifrost gets new values: auto, api, command or none")
+	_ = cmd.RegisterFlagCompletionFunc("apply", cobra.FixedCompletions([]string{"auto", "api", "command", "none"}, cobra.ShellCompDirectiveNoFileComp))
+	return cmd
+}
+
+func (j *watchJob) check() error {
+	if err := j.checkFlags(); err != nil {
+		return err
+	}
+	if err := j.output.check("watch", j.mode); err != nil {
+		return err
+	}
+	switch j.apply {
+	case "auto", "api", "command", "none":
+		return j.checkLoopFlags()
+	case "restart":
+		return usageError("--apply restart is for exec: watch does not start Bifrost", "use --apply command --command '...', or exec")
+	}
+	return usageError("unknown --apply "+quote(j.apply), "write auto, api, command or none")
+}
+
+func (j *watchJob) run(outer context.Context) error {
+	if err := j.check(); err != nil {
+		return err
+	}
+	j.begin()
+	j.loop = watch.New(j.options(j.applier(), nil))
+	ctx, cancel := context.WithCancel(outer)
+	defer cancel()
+	stop := j.signals(cancel)
+	defer stop()
+	wait, err := j.serve(ctx, j.loop)
+	if err != nil {
+		return err
+	}
+	defer wait()
+	defer cancel()
+	if err := j.loop.Start(ctx, j.startTimeout); err != nil {
+		if ctx.Err() != nil {
+			return &failure{reason: "interrupted", code: exitUnresolved}
+		}
+		return err
+	}
+	j.manager.ready()
+	j.loop.Run(ctx)
+	j.manager.stopping()
+	return nil
+}
+
+func (j *watchJob) applier() watch.Applier {
+	switch {
+	case j.apply == "none":
+		return watch.None{}
+	case j.apply == "command":
+		return j.commandApplier(j.ownless(nil))
+	case j.mode == string(render.EnvMode):
+		return &watch.Split{Word: j.apply}
+	}
+	return &watch.Split{Word: j.apply, API: j.api()}
+}
+
+// signals ends with SIGINT and SIGTERM, and refreshes with SIGHUP.
+func (j *watchJob) signals(end func()) (stop func()) {
+	got := make(chan os.Signal, 8)
+	signal.Notify(got, syscall.SIGINT, syscall.SIGTERM)
+	if !signal.Ignored(syscall.SIGHUP) { // nohup
+		signal.Notify(got, syscall.SIGHUP)
+	}
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		for sig := range got {
+			if sig != syscall.SIGHUP {
+				end()
+				continue
+			}
+			j.manager.reload()
+			j.loop.Trigger(watch.Signal)
+		}
+	}()
+	return func() {
+		signal.Stop(got)
+		close(got)
+		<-done
+	}
+}

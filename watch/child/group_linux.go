@@ -1,0 +1,124 @@
+package child
+
+import (
+	"os"
+	"os/signal"
+	"syscall"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
+
+// dieWithUs has the kernel kill the child when we end without stopping it.
+func dieWithUs(attr *syscall.SysProcAttr) { attr.Pdeathsig = syscall.SIGKILL }
+
+// killGroup kills a child's group, which has the number of the child.
+func killGroup(pid int) { _ = unix.Kill(-pid, unix.SIGKILL) }
+
+// sentByTerminal is never so: the terminal's signals reach one group only.
+func sentByTerminal(os.Signal) bool { return false }
+
+// terminal is our controlling terminal, if we have one.
+type terminal struct {
+	fd int // 0 means none: that one is taken by the standard input
+}
+
+// open makes the child the leader of a group, in the foreground if we are.
+func (t *terminal) open(attr *syscall.SysProcAttr) {
+	attr.Setpgid = true
+	fd, err := unix.Open("/dev/tty", unix.O_RDWR|unix.O_CLOEXEC|unix.O_NOCTTY, 0)
+	if err != nil {
+		return
+	}
+	t.fd = fd
+	signal.Reset(syscall.SIGTTOU) // not for the child
+	if t.foreground() == unix.Getpgrp() {
+		attr.Foreground, attr.Ctty = true, fd
+	}
+}
+
+// handed is called when the child was started. From here on our own writes to
+// the terminal, and taking it back, come from the background, and must not stop
+// us.
+func (t *terminal) handed() {
+	if t.fd != 0 {
+		signal.Ignore(syscall.SIGTTOU)
+	}
+}
+
+func (t *terminal) close() {
+	if t.fd != 0 {
+		_ = unix.Close(t.fd)
+	}
+}
+
+// foreground gives the group in the foreground, and 0 if there is none.
+func (t *terminal) foreground() int {
+	group, err := unix.IoctlGetInt(t.fd, unix.TIOCGPGRP)
+	if err != nil {
+		return 0
+	}
+	return group
+}
+
+func (t *terminal) give(group int) { _ = unix.IoctlSetPointerInt(t.fd, unix.TIOCSPGRP, group) }
+
+// takeBack puts our group in the foreground where the child's was.
+func (t *terminal) takeBack(pid int) {
+	if t.fd != 0 && t.foreground() == pid {
+		t.give(unix.Getpgrp())
+	}
+}
+
+// stopped does what a shell's job control needs when the child's group was
+// stopped: our group stops too, so that the shell takes over, and the child goes
+// on when we do.
+func (t *terminal) stopped(pid int, by syscall.Signal) {
+	if t.fd == 0 || by == unix.SIGSTOP { // somebody wants just this process to stand still
+		return
+	}
+	ours := unix.Getpgrp()
+	if by == unix.SIGTSTP || t.foreground() != ours {
+		_ = unix.Kill(0, unix.SIGTSTP)
+		// The one above may be taken by another thread in its own time; this one
+		// stops us before the call returns. Linux drops both where no shell is
+		// left that could continue us, as in a container.
+		_ = unix.Tgkill(os.Getpid(), unix.Gettid(), unix.SIGTSTP)
+	}
+	if t.foreground() == ours {
+		t.give(pid)
+	}
+	_ = unix.Kill(-pid, unix.SIGCONT)
+}
+
+// childInfo is a siginfo_t as waitid(2) fills it.
+type childInfo struct {
+	signo, errno, code int32
+	_                  [unsafe.Sizeof(uintptr(0)) - 4]byte // the rest is aligned as pointers are
+	pid                int32
+	uid                uint32
+	status             int32
+}
+
+// stoppedCode is CLD_STOPPED.
+const stoppedCode = 5
+
+// awaitEnd returns when the process has ended and is still to be waited for.
+func (p *Process) awaitEnd() {
+	for {
+		var info unix.Siginfo
+		err := unix.Waitid(unix.P_PID, p.PID(), &info, unix.WEXITED|unix.WSTOPPED|unix.WNOWAIT, nil)
+		if err == unix.EINTR {
+			continue
+		}
+		if err != nil || info.Code != stoppedCode {
+			return
+		}
+		// Take this news, and only this: it may have gone on, or ended, meanwhile.
+		info = unix.Siginfo{}
+		err = unix.Waitid(unix.P_PID, p.PID(), &info, unix.WSTOPPED|unix.WNOHANG, nil)
+		if err == nil && info.Code == stoppedCode {
+			p.terminal.stopped(p.PID(), syscall.Signal((*childInfo)(unsafe.Pointer(&info)).status))
+		}
+	}
+}

@@ -1,0 +1,42 @@
+//go:build unix && !linux
+
+package child
+
+import (
+	"os"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+)
+
+// dieWithUs does nothing: these systems have no such thing.
+func dieWithUs(*syscall.SysProcAttr) {}
+
+// killGroup does nothing: the child is in our own group.
+func killGroup(int) {}
+
+// sentByTerminal reports whether the child, which is in our group, has a signal
+// from the terminal already.
+func sentByTerminal(sig os.Signal) bool {
+	if sig != syscall.SIGINT && sig != syscall.SIGQUIT {
+		return false
+	}
+	fd, err := unix.Open("/dev/tty", unix.O_RDWR|unix.O_CLOEXEC|unix.O_NOCTTY, 0)
+	if err != nil {
+		return false
+	}
+	defer unix.Close(fd)
+	group, err := unix.IoctlGetInt(fd, unix.TIOCGPGRP)
+	return err == nil && group == unix.Getpgrp()
+}
+
+// terminal is left to the group that the child shares with us.
+type terminal struct{}
+
+func (*terminal) open(*syscall.SysProcAttr) {}
+func (*terminal) handed()                   {}
+func (*terminal) takeBack(int)              {}
+func (*terminal) close()                    {}
+
+// awaitEnd leaves it to Wait.
+func (p *Process) awaitEnd() {}

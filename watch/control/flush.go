@@ -1,0 +1,192 @@
+package control
+
+import (
+	"context"
+	"errors"
+	"math"
+	"net"
+	"net/http"
+	"strconv"
+	"sync"
+	"time"
+
+	"bifrost-secrets/render"
+	"bifrost-secrets/sources"
+
+	"golang.org/x/time/rate"
+)
+
+// message is the body of a success, spelt as Bifrost Enterprise does.
+type message struct {
+	Message string `json:"message"`
+}
+
+// failing is one reason why a refresh did not succeed.
+type failing struct {
+	Secret    string       `json:"secret,omitempty"` // its name in the backend
+	Reference string       `json:"reference,omitempty"`
+	Reason    string       `json:"reason"`
+	Hint      string       `json:"hint,omitempty"`
+	Code      string       `json:"code,omitempty"` // the backend's own
+	Kind      sources.Kind `json:"kind,omitempty"`
+	Fields    []string     `json:"fields,omitempty"` // the JSON paths that are left with an earlier value
+}
+
+// flush makes a refresh and answers with what came of it.
+func (s *Server) flush(w http.ResponseWriter, r *http.Request) {
+	wait := true
+	if text := r.URL.Query().Get("wait"); text != "" {
+		var err error
+		if wait, err = strconv.ParseBool(text); err != nil {
+			s.refuse(w, r, http.StatusBadRequest, "wait is true or false", "")
+			return
+		}
+	}
+	code := s.drain(w, r)
+	s.extend(w) // a slow body has used it up
+	if code != 0 {
+		w.Header().Set("Connection", "close")
+		s.refuse(w, r, code, map[int]string{
+			http.StatusRequestEntityTooLarge: "the body is too large: a flush needs none",
+			http.StatusRequestTimeout:        "the body came too slowly: a flush needs none",
+			http.StatusBadRequest:            "the body was cut short: a flush needs none",
+		}[code], "")
+		return
+	}
+	if !s.watcher.Enabled() {
+		s.refuse(w, r, http.StatusBadRequest, render.NotEnabled, "")
+		return
+	}
+	joined, ok := s.flights.enter(client(r))
+	if !ok {
+		w.Header().Set("Retry-After", "1")
+		s.refuse(w, r, http.StatusTooManyRequests, "too many flushes", "wait a second; --flush-rate says how many are allowed")
+		return
+	}
+	if !wait {
+		s.flushLater(joined)
+		answer(w, http.StatusAccepted, message{"vault cache flush requested"})
+		return
+	}
+	defer s.flights.leave()
+	// However long the refresh takes, the client has its time for the answer.
+	_ = http.NewResponseController(w).SetWriteDeadline(time.Time{})
+	began := time.Now()
+	err := s.watcher.Flush(r.Context())
+	s.log.Debug("flushed over HTTP", "client", client(r), "joined", joined, "took", time.Since(began), "ok", err == nil)
+	s.extend(w)
+	switch {
+	case err == nil:
+		answer(w, http.StatusOK, message{"vault cache flushed"})
+	case errors.Is(err, context.Canceled) && r.Context().Err() == nil, s.base.Err() != nil:
+		fail(w, http.StatusServiceUnavailable, "the refresh was not finished: the program is ending", "")
+	case r.Context().Err() != nil: // nobody is there to be answered
+	default:
+		answer(w, http.StatusBadGateway, explain(err))
+	}
+}
+
+// flushLater makes the refresh that nobody waits for. The flight ends with it,
+// so that flushes in the meantime count as joining it.
+func (s *Server) flushLater(joined bool) {
+	if joined {
+		s.watcher.FlushAsync()
+		s.flights.leave()
+		return
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.ended {
+		s.flights.leave()
+		return
+	}
+	s.async.Go(func() {
+		defer s.flights.leave()
+		_ = s.watcher.Flush(s.base) // the loop itself tells of what fails
+	})
+}
+
+// explain puts a failed refresh into an answer.
+func explain(err error) problem {
+	var all *render.Problems
+	if !errors.As(err, &all) {
+		return problem{Error: "the refresh failed: " + oneLine(err.Error()), Hint: sources.HintOf(err), Secrets: []failing{}}
+	}
+	p := problem{Error: "the refresh failed"}
+	for i := range all.List {
+		one := &all.List[i]
+		f := failing{Secret: one.Secret, Reference: one.Reference, Reason: one.Reason, Hint: one.Hint, Code: one.Code, Kind: one.Kind}
+		for _, place := range one.Places {
+			f.Fields = append(f.Fields, place.Path)
+		}
+		p.Secrets = append(p.Secrets, f)
+	}
+	return p
+}
+
+// bodyFault gives the status code for an error of reading a body.
+func bodyFault(err error) int {
+	var large *http.MaxBytesError
+	var network net.Error
+	switch {
+	case err == nil:
+		return 0
+	case errors.As(err, &large):
+		return http.StatusRequestEntityTooLarge
+	case errors.As(err, &network) && network.Timeout():
+		return http.StatusRequestTimeout
+	}
+	return http.StatusBadRequest
+}
+
+// flights are the flushes that somebody waits for. One that comes while others
+// are under way costs nothing, since the loop makes one refresh of them; the
+// first is bounded by a rate.
+type flights struct {
+	limit rate.Limit
+	burst int
+
+	mu      sync.Mutex
+	running int
+	clients map[string]*rate.Limiter // by client; only those whom a token was right for
+}
+
+// clientsKept bounds the memory of clients that have not asked lately.
+const clientsKept = 1024
+
+func newFlights(perSecond float64) *flights {
+	return &flights{limit: rate.Limit(perSecond), burst: max(1, int(math.Ceil(perSecond))), clients: map[string]*rate.Limiter{}}
+}
+
+// enter counts a flush in, unless it must be refused. Who enters leaves.
+func (f *flights) enter(client string) (joined, ok bool) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.running > 0 {
+		f.running++
+		return true, true
+	}
+	if len(f.clients) >= clientsKept {
+		for name, l := range f.clients {
+			if l.Tokens() >= float64(f.burst) { // as good as new
+				delete(f.clients, name)
+			}
+		}
+	}
+	l := f.clients[client]
+	if l == nil {
+		l = rate.NewLimiter(f.limit, f.burst)
+		f.clients[client] = l
+	}
+	if !l.Allow() {
+		return false, false
+	}
+	f.running++
+	return false, true
+}
+
+func (f *flights) leave() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.running--
+}

@@ -1,0 +1,214 @@
+package control
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/netip"
+	"slices"
+	"strings"
+	"time"
+
+	"bifrost-secrets/watch"
+)
+
+// The paths, which are a promise. Those below /api are Bifrost Enterprise's, or
+// stand beside them.
+const (
+	FlushPath   = "/api/vault/flush-cache"
+	StatusPath  = "/api/vault/status"
+	HealthPath  = "/healthz"
+	ReadyPath   = "/readyz"
+	MetricsPath = "/metrics"
+)
+
+// routes is all that answers on one listener.
+func (s *Server) routes(f *face) http.Handler {
+	mux := http.NewServeMux()
+	reading := []string{http.MethodGet, http.MethodHead}
+	mux.Handle(HealthPath, s.only(reading, s.health))
+	mux.Handle(ReadyPath, s.only(reading, s.ready))
+	if s.opts.Metrics != nil {
+		mux.Handle(MetricsPath, s.only(reading, s.opts.Metrics.ServeHTTP))
+	}
+	if f.kind != probes {
+		mux.Handle(FlushPath, s.only([]string{http.MethodPost}, s.trusted(f, s.flush)))
+		mux.Handle(StatusPath, s.only(reading, s.trusted(f, s.status)))
+	}
+	mux.HandleFunc("/", func(w http.ResponseWriter, _ *http.Request) { fail(w, http.StatusNotFound, "not found", "") })
+	if f.kind == overSocket || !f.loopback {
+		return mux
+	}
+	return s.local(mux)
+}
+
+// local refuses requests by other names than this machine's own: a web page
+// that has its own name resolve to 127.0.0.1 could otherwise ask us through the
+// browser, as if we were where the page comes from.
+func (s *Server) local(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if !isLocal(r.Host) {
+			s.refuse(w, r, http.StatusForbidden, "this listener answers to localhost and 127.0.0.1 only, and was called by another name", "")
+			return
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
+func isLocal(host string) bool {
+	if name, port, err := net.SplitHostPort(host); err == nil {
+		if strings.Trim(port, "0123456789") != "" {
+			return false
+		}
+		host = name
+	} else if inner, ok := strings.CutPrefix(host, "["); ok {
+		if host, ok = strings.CutSuffix(inner, "]"); !ok {
+			return false
+		}
+	}
+	if strings.EqualFold(host, "localhost") {
+		return true
+	}
+	// An address cannot be made to mean another machine, as a name can.
+	ip, err := netip.ParseAddr(host)
+	return err == nil && ip.IsLoopback() && ip.Zone() == ""
+}
+
+// only lets some methods through.
+func (s *Server) only(methods []string, next http.HandlerFunc) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if !slices.Contains(methods, r.Method) {
+			w.Header().Set("Allow", strings.Join(methods, ", "))
+			s.refuse(w, r, http.StatusMethodNotAllowed, "method not allowed: use "+methods[0], "")
+			return
+		}
+		next(w, r)
+	})
+}
+
+// trusted lets through who may flush and see the status.
+func (s *Server) trusted(f *face, next http.HandlerFunc) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		if r.Header.Get("Origin") != "" {
+			s.refuse(w, r, http.StatusForbidden, "requests of web pages are not answered: this one has an Origin", "")
+			return
+		}
+		given := r.Header.Values("Authorization")
+		switch {
+		case f.kind == overSocket && (len(given) == 0 || s.tokens == nil):
+			// Who can connect may ask.
+		case s.tokens == nil:
+			s.refuse(w, r, http.StatusNotFound, "this path exists on a unix socket only, since no token is configured",
+				"start the server with --token-file or "+TokenVariable+", or with --listen unix:PATH")
+			return
+		case len(given) == 0:
+			w.Header().Set("WWW-Authenticate", `Bearer realm="bifrost-secrets"`)
+			s.refuse(w, r, http.StatusUnauthorized, "a bearer token is needed", "")
+			return
+		case !s.tokens.get().has(bearer(given)):
+			w.Header().Set("WWW-Authenticate", `Bearer realm="bifrost-secrets", error="invalid_token"`)
+			s.refuse(w, r, http.StatusUnauthorized, "the bearer token is not a right one", "")
+			return
+		}
+		next(w, r)
+	}
+}
+
+func (s *Server) health(w http.ResponseWriter, _ *http.Request) { plain(w, http.StatusOK, "ok") }
+
+func (s *Server) ready(w http.ResponseWriter, _ *http.Request) {
+	if err := s.watcher.Ready(); err != nil {
+		plain(w, http.StatusServiceUnavailable, "not ready: "+oneLine(err.Error()))
+		return
+	}
+	plain(w, http.StatusOK, "ok")
+}
+
+func (s *Server) status(w http.ResponseWriter, _ *http.Request) {
+	st := s.watcher.Status()
+	if st.References == nil {
+		st.References = []watch.ReferenceStatus{}
+	}
+	if st.Problems == nil {
+		st.Problems = []string{}
+	}
+	answer(w, http.StatusOK, st)
+}
+
+// problem is the body of every answer that is not a success.
+type problem struct {
+	Error   string    `json:"error"`
+	Hint    string    `json:"hint,omitempty"`
+	Secrets []failing `json:"secrets,omitzero"`
+}
+
+func fail(w http.ResponseWriter, code int, reason, hint string) {
+	answer(w, code, problem{Error: reason, Hint: hint})
+}
+
+// refuse is fail, with a log line. A stranger cannot fill the log.
+func (s *Server) refuse(w http.ResponseWriter, r *http.Request, code int, reason, hint string) {
+	s.refused.Do(func() {
+		// Neither headers nor the query, nor a path of the client's making: a
+		// token may have been put there by mistake.
+		s.log.Warn("request refused", "code", code, "reason", reason, "path", knownPath(r.URL.Path), "client", client(r))
+	})
+	fail(w, code, reason, hint)
+}
+
+func knownPath(path string) string {
+	if slices.Contains([]string{FlushPath, StatusPath, HealthPath, ReadyPath, MetricsPath}, path) {
+		return path
+	}
+	return "another"
+}
+
+// client tells the machines apart that ask.
+func client(r *http.Request) string {
+	if host, _, err := net.SplitHostPort(r.RemoteAddr); err == nil {
+		return host
+	}
+	return "unix socket"
+}
+
+func answer(w http.ResponseWriter, code int, body any) {
+	h := w.Header()
+	h.Set("Content-Type", "application/json")
+	h.Set("Cache-Control", "no-store")
+	h.Set("X-Content-Type-Options", "nosniff")
+	w.WriteHeader(code)
+	enc := json.NewEncoder(w)
+	enc.SetEscapeHTML(false)
+	_ = enc.Encode(body) // the client has gone
+}
+
+func plain(w http.ResponseWriter, code int, text string) {
+	h := w.Header()
+	h.Set("Content-Type", "text/plain; charset=utf-8")
+	h.Set("Cache-Control", "no-store")
+	h.Set("X-Content-Type-Options", "nosniff")
+	w.WriteHeader(code)
+	_, _ = fmt.Fprintln(w, text)
+}
+
+func oneLine(text string) string { return strings.Join(strings.FieldsFunc(text, isBreak), "; ") }
+
+func isBreak(r rune) bool { return r == '\n' || r == '\r' }
+
+// drain reads the body, which nobody needs, so that the connection can be used
+// again and its end is noticed. It gives the status code for one that is too
+// large, too slow or cut short, and 0 otherwise.
+func (s *Server) drain(w http.ResponseWriter, r *http.Request) int {
+	if r.ContentLength > s.limits.bodyBytes {
+		return http.StatusRequestEntityTooLarge
+	}
+	_, err := io.Copy(io.Discard, http.MaxBytesReader(w, r.Body, s.limits.bodyBytes))
+	return bodyFault(err)
+}
+
+// extend gives the client anew the time that it has for taking an answer.
+func (s *Server) extend(w http.ResponseWriter) {
+	_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(s.limits.write))
+}

@@ -1,0 +1,261 @@
+package watch
+
+import (
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"log/slog"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"bifrost-secrets/render"
+	"bifrost-secrets/sources"
+)
+
+// pathsShown is how many JSON paths a line of the log names.
+const pathsShown = 20
+
+// apply hands an update over and notes what became of it. The error, which is
+// *[render.Problems], is what is to be tried again.
+func (l *Loop) apply(ctx context.Context, u Update) error {
+	u.Changed = l.withFailed(u)
+	began := time.Now()
+	l.handed = u.Rendering
+	outcomes := l.o.Applier.Apply(ctx, u)
+	l.observe(outcomes)
+	failed := render.Problems{Document: u.Rendering.Plan.Document.Name}
+	keep := false // what it replaces may be needed
+	l.mu.Lock()
+	if u.Trigger == Restarted || u.Undo || l.seen.outcomes == nil {
+		l.seen.outcomes = map[string]Outcome{}
+	}
+	for _, o := range outcomes {
+		l.seen.outcomes[o.Path] = o
+		switch o.State {
+		case Failed:
+			failed.List = append(failed.List, render.Problem{Reason: o.Reason, Hint: o.Hint, Places: []render.Place{{Path: o.Path}}})
+		case InForce, RestartRequired:
+			keep = true
+		}
+	}
+	l.mu.Unlock()
+	if l.undo != nil {
+		l.undo.awaits = l.undo.awaits || keep
+		if !l.undo.awaits || u.Undo {
+			l.undo = nil
+		}
+	}
+	l.reapply = time.Time{}
+	if len(failed.List) == 0 {
+		l.applies.Reset()
+	} else {
+		l.reapply = time.Now().Add(l.applies.Next())
+	}
+	l.told.applied(l.o.Log, l.o.Applier.Kind(), u, outcomes, time.Since(began))
+	if len(failed.List) > 0 {
+		return &failed
+	}
+	return nil
+}
+
+// observe tells the metrics, each way of handing over apart.
+func (l *Loop) observe(outcomes []Outcome) {
+	if l.o.Observer == nil {
+		return
+	}
+	by := map[string][]Outcome{}
+	for _, o := range outcomes {
+		kind := o.By
+		if kind == "" {
+			kind = l.o.Applier.Kind()
+		}
+		by[kind] = append(by[kind], o)
+	}
+	for kind, some := range by {
+		l.o.Observer.Applied(kind, some)
+	}
+}
+
+// withFailed gives what changed, and what failed to be handed over before.
+func (l *Loop) withFailed(u Update) []render.Change {
+	again := map[string]bool{}
+	for path, o := range l.seen.outcomes {
+		if o.State == Failed {
+			again[path] = true
+		}
+	}
+	for i := range u.Changed {
+		delete(again, u.Changed[i].Path)
+	}
+	if len(again) == 0 {
+		return u.Changed
+	}
+	changed := slices.Clip(u.Changed)
+	for _, c := range u.Rendering.Values() {
+		if again[c.Path] {
+			changed = append(changed, c)
+		}
+	}
+	return changed
+}
+
+// handOver hands over what is in force: all of it after a restart of Bifrost,
+// otherwise what has failed.
+func (l *Loop) handOver(ctx context.Context, t Trigger) {
+	if t == Restarted {
+		l.asking.Lock()
+		l.asked.restarted = false
+		l.asking.Unlock()
+	}
+	l.reapply = time.Time{}
+	if l.good.rendering == nil {
+		return
+	}
+	u := Update{Trigger: t, Rendering: l.good.rendering, Before: l.good.rendering}
+	if t == Restarted {
+		u.Changed = l.good.rendering.Values()
+	} else {
+		u.Edited = l.seen.outcomes[WholeDocument].State == Failed
+	}
+	_ = l.apply(ctx, u) // what failed is tried again
+}
+
+// rejection is what Bifrost ended over.
+type rejection struct {
+	rendering *render.Rendering
+	reason    string
+}
+
+// takeBack puts what was in force before in force again.
+func (l *Loop) takeBack(ctx context.Context, r *rejection) {
+	u := Update{Trigger: Restarted, Rendering: l.good.rendering, Before: r.rendering, Undo: true}
+	if l.undo == nil {
+		// There is nothing older: Bifrost is given the same once more.
+		u.Changed = u.Rendering.Values()
+		_ = l.apply(ctx, u)
+		return
+	}
+	back := l.undo
+	l.undo = nil
+	bad := l.good
+	var fields []string
+	for i, c := range bad.rendering.Values() {
+		if back.secrets[c.Secret] && i < pathsShown {
+			fields = append(fields, c.Path)
+		}
+	}
+	for name := range back.secrets {
+		res := bad.results[name]
+		f := fault{final: true, state: Refused, problem: render.Problem{
+			Reference: "vault." + name, Secret: name, Kind: sources.Unusable, Hint: "store a value that Bifrost accepts",
+			Reason: r.reason + "; the last good value is in force, and this one is not tried again",
+		}}
+		if res.Version != "" {
+			f.problem.Reference += " (version " + res.Version + ")"
+		}
+		l.refused.values[name] = refusal{version: res.Version, sum: sha256.Sum256(res.Value.Reveal()), fault: f}
+	}
+	if bad.job != back.good.job {
+		l.refused.sum = sha256.Sum256(bad.job.Plan.Document.Bytes())
+		l.refused.why = errors.New(r.reason + "; the document before it is in force, and this one is not tried again")
+	}
+	l.mu.Lock()
+	l.good = back.good
+	l.good.results = render.Values{}
+	for _, name := range l.good.job.Plan.Secrets {
+		if old, ok := back.good.results[name]; ok {
+			l.good.results[name] = old
+		} else {
+			l.good.results[name] = bad.results[name]
+			l.good.fetched[name] = bad.fetched[name]
+		}
+	}
+	for name := range back.secrets {
+		if _, ok := l.good.results[name]; ok {
+			l.seen.held[name] = l.refused.values[name].fault
+		}
+	}
+	if l.refused.why != nil {
+		l.seen.document = l.refused.why
+	}
+	l.seen.outcomes = nil
+	l.mu.Unlock()
+	if bad.job.Source != nil && bad.job.Source != l.good.job.Source {
+		_ = bad.job.Source.Close()
+	}
+	l.o.Log.Error("new values were taken back", "reason", r.reason, "fields", fields)
+	if _, _, err := l.o.Publish(l.good.rendering); err != nil {
+		l.o.Log.Error("the last good file could not be put back", "error", err.Error())
+	}
+	if l.o.Watch != nil {
+		l.o.Watch(l.good.job.Files)
+	}
+	u.Rendering = l.good.rendering
+	u.Changed = u.Rendering.Values()
+	_ = l.apply(ctx, u)
+}
+
+// told is what the log was told last, so that it is told of changes alone.
+type told struct {
+	failing  string
+	outcomes string
+}
+
+// applied writes a line about an update, unless it would be the same again.
+func (t *told) applied(log *slog.Logger, kind string, u Update, outcomes []Outcome, took time.Duration) {
+	count := map[State]int{}
+	var paths, required, failed []string
+	var signature strings.Builder
+	for _, o := range outcomes {
+		count[o.State]++
+		paths = append(paths, o.Path)
+		fmt.Fprintf(&signature, "%s %s\n", o.Path, o.State)
+		switch o.State {
+		case RestartRequired, Refused:
+			required = append(required, said(o))
+		case Failed, Unverifiable:
+			failed = append(failed, said(o))
+		}
+	}
+	same := signature.String() == t.outcomes
+	t.outcomes = signature.String()
+	attrs := []any{"kind", kind, "trigger", string(u.Trigger)}
+	for _, s := range slices.Sorted(maps.Keys(count)) {
+		attrs = append(attrs, strings.ReplaceAll(string(s), " ", "_"), count[s])
+	}
+	attrs = append(attrs, "took", took.Round(time.Millisecond).String())
+	level := slog.LevelInfo
+	switch {
+	case len(outcomes) == 0 || same && (u.Trigger == Retry || u.Trigger == Restarted):
+		level = slog.LevelDebug
+	case count[Failed]+count[Refused]+count[RestartRequired] > 0:
+		level = slog.LevelWarn
+	}
+	for name, list := range map[string][]string{"restart_required_fields": required, "not_applied": failed} {
+		if len(list) > 0 {
+			attrs = append(attrs, name, shorten(list))
+		}
+	}
+	if u.Trigger != Restarted {
+		attrs = append(attrs, "fields", shorten(paths))
+	}
+	log.Log(context.Background(), level, "applied", attrs...)
+}
+
+func said(o Outcome) string {
+	if o.Reason == "" {
+		return o.Path
+	}
+	return o.Path + ": " + o.Reason
+}
+
+// shorten keeps a list of the log readable.
+func shorten(list []string) []string {
+	if more := len(list) - pathsShown; more > 0 {
+		return append(slices.Clone(list[:pathsShown]), fmt.Sprintf("and %d more", more))
+	}
+	return list
+}

@@ -1,0 +1,380 @@
+package watch
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"math/rand/v2"
+	"sync"
+	"time"
+
+	"bifrost-secrets/render"
+	"bifrost-secrets/sources"
+)
+
+// Job is a document that is worked for, with what is needed to resolve it.
+type Job struct {
+	Plan *render.Plan
+	// Source is nil where there is no vault_store. Two jobs with one Source
+	// share their last good values.
+	Source sources.Source
+	// Store tells one vault_store from another, for Load.
+	Store string
+	// Files are the files and directories that a change of is a change of what
+	// is read: the document, the file of the vault_store, what the source reads.
+	Files []string
+}
+
+// Keeper remembers the encryption_key over restarts of this program.
+type Keeper interface {
+	// Check reports that key is another one than what was kept.
+	Check(key sources.Secret) error
+	// Keep notes the key that was published.
+	Keep(key sources.Secret) error
+}
+
+// Options say what a [Loop] works with. Load, Publish, Applier and Log are
+// needed.
+type Options struct {
+	// Load reads the document. It gives before itself where that is still what
+	// would be read; before is nil at first.
+	Load func(before *Job) (*Job, error)
+	// Publish puts what was rendered in place. It reports whether that changed
+	// anything, and whether there was something before.
+	Publish func(*render.Rendering) (wrote, replaced bool, err error)
+	Applier Applier
+
+	Observer Observer                    // may be nil
+	Keeper   Keeper                      // may be nil
+	Watch    func(files []string)        // has FileChanged called for every later change of them; may be nil
+	Getenv   func(string) (string, bool) // Bifrost's environment, where it is known
+	Log      *slog.Logger
+
+	// Supervised says that Bifrost is a child of this process: it is started
+	// after [Loop.Start], which then applies nothing, and it may refuse values
+	// by ending.
+	Supervised bool
+
+	Interval time.Duration // between two ticks; a tenth more or less is drawn for each
+	Splay    time.Duration // the first tick comes up to so much later
+	Timeout  time.Duration // of fetching, in all
+	Wait     time.Duration // file events are waited for until there was none for so long,
+	MaxWait  time.Duration // but no longer than this
+	MaxStale time.Duration // the age of a value from which on Ready fails; 0: never
+
+	About Status // what does not change: Version, Config, Out, Mode
+}
+
+// The waits between tries.
+var (
+	retryWaits = Backoff{First: 5 * time.Second, Most: 5 * time.Minute}
+	startWaits = Backoff{First: time.Second, Most: 15 * time.Second}
+	applyWaits = Backoff{First: 2 * time.Second, Most: time.Minute}
+)
+
+// Loop keeps what was rendered fresh. Its methods are safe for concurrent use;
+// Start and Run are called once, one after the other.
+type Loop struct {
+	o    Options
+	wake chan struct{} // something was asked for; of capacity 1, so that asking never blocks
+
+	asking sync.Mutex
+	asked  asked
+	cancel context.CancelFunc // ends the refresh under way
+
+	// These are of the goroutine that runs Start and Run.
+	gate    gate
+	retries Backoff
+	applies Backoff
+	tick    time.Time
+	retry   time.Time // zero where none is due
+	reapply time.Time // zero where none is due
+	undo    *undo
+	refused refusals
+	told    told
+	handed  *render.Rendering // the newest that was applied
+
+	mu   sync.Mutex // guards what follows against Status and Ready
+	good good
+	seen seen
+}
+
+// asked is what the loop was asked to do and has not begun yet.
+type asked struct {
+	trigger   Trigger // empty where no refresh was asked for
+	waiters   []chan error
+	files     fileEvents
+	restarted bool
+	rejected  *rejection
+	accepted  *render.Rendering
+}
+
+// fileEvents are file events that are waiting for quiet.
+type fileEvents struct{ first, last time.Time }
+
+// New makes a loop that has not begun.
+func New(o Options) *Loop {
+	l := &Loop{o: o, wake: make(chan struct{}, 1), retries: retryWaits, applies: applyWaits}
+	l.refused.values = map[string]refusal{}
+	l.seen.fingerprints = newFingerprints()
+	return l
+}
+
+// ask changes what is asked for and wakes the loop.
+func (l *Loop) ask(change func(*asked)) {
+	l.asking.Lock()
+	change(&l.asked)
+	l.asking.Unlock()
+	select {
+	case l.wake <- struct{}{}:
+	default: // it is to wake already
+	}
+}
+
+// Trigger asks for a refresh. Whatever is asked during a refresh makes exactly
+// one more.
+func (l *Loop) Trigger(t Trigger) { l.ask(func(a *asked) { a.trigger = t }) }
+
+// FileChanged tells of a change of one of the files. The refresh waits for
+// quiet.
+func (l *Loop) FileChanged() {
+	now := time.Now()
+	l.ask(func(a *asked) {
+		if a.files.first.IsZero() {
+			a.files.first = now
+		}
+		a.files.last = now
+	})
+}
+
+// Flush asks for a refresh that begins after the call, and waits for its end.
+// All that wait share one. It returns what the refresh could not bring, as
+// *[render.Problems], or why ctx ended.
+func (l *Loop) Flush(ctx context.Context) error {
+	done := make(chan error, 1)
+	l.ask(func(a *asked) {
+		a.trigger = Flush
+		a.waiters = append(a.waiters, done)
+	})
+	select {
+	case err := <-done:
+		return err
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
+
+// FlushAsync asks for a refresh and does not wait for it.
+func (l *Loop) FlushAsync() { l.Trigger(Flush) }
+
+// Rendering is what is in force, and nil before the first.
+func (l *Loop) Rendering() *render.Rendering {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.good.rendering
+}
+
+// Restarted tells that Bifrost was started anew, with what is published: all
+// values are handed over again, since its database may hold older ones.
+func (l *Loop) Restarted() { l.ask(func(a *asked) { a.restarted = true }) }
+
+// Rejected tells that Bifrost ended so soon after it was started with r that r
+// must be the cause. The last good takes its place again, and the secrets that
+// differ are not tried again until they change.
+func (l *Loop) Rejected(r *render.Rendering, reason string) {
+	l.ask(func(a *asked) { a.rejected = &rejection{rendering: r, reason: reason} })
+	l.asking.Lock()
+	defer l.asking.Unlock()
+	if l.cancel != nil {
+		l.cancel() // Bifrost is down: a backend that hangs may not keep it there
+	}
+}
+
+// Accepted tells that Bifrost runs with r, which it was started with.
+func (l *Loop) Accepted(r *render.Rendering) { l.ask(func(a *asked) { a.accepted = r }) }
+
+// Start makes the first refresh. While the backend cannot be used it is tried
+// again, until timeout has passed since the call; 0 means one try. The error is
+// that of the last try.
+func (l *Loop) Start(ctx context.Context, timeout time.Duration) error {
+	deadline := time.Now().Add(timeout)
+	waits := startWaits
+	for {
+		err := l.refresh(ctx, Start)
+		if err == nil || !comesUp(err) {
+			return err
+		}
+		wait := waits.Next()
+		if time.Now().Add(wait).After(deadline) {
+			return err
+		}
+		if !l.sleep(ctx, wait) {
+			return err
+		}
+	}
+}
+
+// comesUp reports whether a failed start may succeed by waiting.
+func comesUp(err error) bool {
+	var problems *render.Problems
+	return errors.As(err, &problems) && problems.Down() || sources.KindOf(err).Down()
+}
+
+// sleep waits, or until a refresh is asked for. It reports false when ctx ends.
+func (l *Loop) sleep(ctx context.Context, wait time.Duration) bool {
+	timer := time.NewTimer(wait)
+	defer timer.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return false
+		case <-timer.C:
+			return true
+		case <-l.wake:
+			l.asking.Lock()
+			asked := l.asked.trigger != ""
+			l.asking.Unlock()
+			if asked {
+				return true
+			}
+		}
+	}
+}
+
+// Run refreshes until ctx ends. Where Start has failed it goes on trying.
+func (l *Loop) Run(ctx context.Context) {
+	l.drawTick(rand.N(l.o.Splay + 1))
+	if l.good.job == nil {
+		l.retries = Backoff{First: startWaits.First, Most: retryWaits.Most}
+		l.retry = time.Now().Add(l.retries.Next())
+	}
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	defer l.release()
+	for ctx.Err() == nil {
+		now := time.Now()
+		at, act := l.due()
+		if !at.After(now) {
+			act(ctx)
+			continue
+		}
+		timer.Reset(at.Sub(now))
+		select {
+		case <-ctx.Done():
+		case <-l.wake:
+		case <-timer.C:
+		}
+	}
+}
+
+// release lets those go who wait for a refresh that will not come.
+func (l *Loop) release() {
+	l.asking.Lock()
+	defer l.asking.Unlock()
+	for _, w := range l.asked.waiters {
+		w <- context.Canceled
+	}
+	l.asked.waiters = nil
+}
+
+func (l *Loop) drawTick(more time.Duration) {
+	l.tick = time.Now().Add(jittered(l.o.Interval) + more)
+	l.plan()
+}
+
+// due gives what is to be done next, and when.
+func (l *Loop) due() (at time.Time, act func(context.Context)) {
+	l.asking.Lock()
+	defer l.asking.Unlock()
+	a := &l.asked
+	if a.accepted != nil {
+		if a.accepted == l.handed {
+			l.undo = nil
+		} // else something newer is not known to run yet
+		a.accepted = nil
+	}
+	if a.rejected != nil {
+		r := a.rejected
+		a.rejected = nil
+		return time.Time{}, func(ctx context.Context) { l.takeBack(ctx, r) }
+	}
+	at, act = l.tick, func(ctx context.Context) { l.round(ctx, Tick) }
+	sooner := func(t time.Time, f func(context.Context)) {
+		if t.Before(at) {
+			at, act = t, f
+		}
+	}
+	refresh := func(t Trigger) func(context.Context) {
+		return func(ctx context.Context) { l.round(ctx, t) }
+	}
+	if !l.retry.IsZero() {
+		sooner(l.retry, refresh(Retry))
+	}
+	if a.trigger != "" {
+		sooner(l.gate.opens(), refresh(a.trigger))
+	}
+	if !a.files.first.IsZero() {
+		sooner(later(l.gate.opens(), a.files.quiet(l.o.Wait, l.o.MaxWait)), refresh(File))
+	}
+	if a.restarted {
+		sooner(time.Time{}, func(ctx context.Context) { l.handOver(ctx, Restarted) })
+	}
+	if !l.reapply.IsZero() {
+		sooner(l.reapply, func(ctx context.Context) { l.handOver(ctx, Retry) })
+	}
+	return at, act
+}
+
+func later(a, b time.Time) time.Time {
+	if a.After(b) {
+		return a
+	}
+	return b
+}
+
+// quiet gives the time at which the events have been waited for.
+func (f *fileEvents) quiet(wait, most time.Duration) time.Time {
+	at := f.last.Add(wait)
+	if end := f.first.Add(most); end.Before(at) {
+		return end
+	}
+	return at
+}
+
+// round is a refresh with all that follows for the times of the next one.
+func (l *Loop) round(ctx context.Context, t Trigger) {
+	if err := l.refresh(ctx, t); ctx.Err() != nil && err != nil {
+		return
+	}
+	if !l.tick.After(time.Now()) {
+		l.drawTick(0)
+	}
+}
+
+// begin takes what was asked for: what is asked from now on makes one more
+// refresh. The context that it gives ends early where Bifrost needs help.
+func (l *Loop) begin(ctx context.Context) (context.Context, []chan error) {
+	now := time.Now()
+	l.gate.pass(now)
+	l.asking.Lock()
+	defer l.asking.Unlock()
+	a := &l.asked
+	waiters := a.waiters
+	a.trigger, a.waiters = "", nil
+	if !a.files.first.IsZero() && !a.files.quiet(l.o.Wait, l.o.MaxWait).After(now) {
+		a.files = fileEvents{}
+	}
+	ctx, l.cancel = context.WithCancel(ctx)
+	return ctx, waiters
+}
+
+// end lets those go who waited for the refresh.
+func (l *Loop) end(waiters []chan error, err error) {
+	l.asking.Lock()
+	l.cancel()
+	l.cancel = nil
+	l.asking.Unlock()
+	for _, w := range waiters {
+		w <- err
+	}
+}

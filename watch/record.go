@@ -1,0 +1,192 @@
+package watch
+
+import (
+	"crypto/rand"
+	"crypto/sha256"
+	"crypto/subtle"
+	"encoding/base64"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"strings"
+	"time"
+
+	"bifrost-secrets/render/publish"
+	"bifrost-secrets/sources"
+
+	"golang.org/x/crypto/argon2"
+)
+
+// Record is the file beside the published one that outlives this process: a
+// salted Argon2id fingerprint of the encryption_key, and which document was
+// rendered when. Its mode is 0600. It implements [Keeper].
+type Record struct {
+	// Path is the file's; see [RecordPath].
+	Path string
+	// AcceptKey takes whatever key comes first for the right one.
+	AcceptKey bool
+
+	read bool
+	what record
+}
+
+type record struct {
+	Key      string `json:"encryption_key,omitempty"` // in the form of the PHC: $argon2id$v=19$m=…,t=…,p=…$salt$hash
+	Document string `json:"document,omitempty"`       // its SHA-256
+}
+
+// RecordPath gives the record's place beside the published file.
+func RecordPath(out string) string { return out + ".state" }
+
+// The cost of a fingerprint: the least that OWASP recommends for a password. It
+// is paid once in the life of a process.
+const (
+	argonTime    = 2
+	argonMemory  = 19 << 10 // KiB
+	argonThreads = 1
+	argonLength  = 32
+	saltLength   = 16
+)
+
+func (r *Record) load() error {
+	if r.read {
+		return nil
+	}
+	content, err := os.ReadFile(r.Path)
+	if errors.Is(err, fs.ErrNotExist) {
+		r.read = true
+		return nil
+	}
+	if err == nil {
+		err = json.Unmarshal(content, &r.what)
+	}
+	if err != nil {
+		return &sources.Error{
+			Kind: sources.BadSettings, Message: fmt.Sprintf("the record beside the published file cannot be read: %v", err),
+			Hint: "restore " + r.Path + "; or, for a new and empty database, remove it", Err: err,
+		}
+	}
+	r.read = true
+	return nil
+}
+
+func (r *Record) write() error {
+	content, err := json.Marshal(&r.what)
+	if err != nil {
+		return err
+	}
+	target, err := publish.Check(r.Path, nil, publish.Options{})
+	if err != nil {
+		return err
+	}
+	_, err = target.Write(append(content, '\n'))
+	return err
+}
+
+// Check implements [Keeper].
+func (r *Record) Check(key sources.Secret) error {
+	if r.AcceptKey {
+		return nil
+	}
+	if err := r.load(); err != nil || r.what.Key == "" {
+		return err
+	}
+	same, err := matches(r.what.Key, key)
+	if err != nil {
+		return &sources.Error{
+			Kind: sources.BadSettings, Message: "the fingerprint of the key in " + r.Path + " cannot be read: " + err.Error(),
+			Hint: "restore the file; or, for a new and empty database, use --accept-new-encryption-key",
+		}
+	}
+	if !same {
+		return &sources.Error{
+			Kind:    sources.Unusable,
+			Message: "the key is another than the one that Bifrost's database was written with; it would become unreadable",
+			Hint:    "restore the old key; or, after the database was cleaned, use --accept-new-encryption-key once",
+		}
+	}
+	return nil
+}
+
+// Keep implements [Keeper].
+func (r *Record) Keep(key sources.Secret) error {
+	if err := r.load(); err != nil && !r.AcceptKey {
+		return err
+	}
+	r.read = true
+	if same, err := matches(r.what.Key, key); err == nil && same {
+		return nil
+	}
+	salt := make([]byte, saltLength)
+	if _, err := rand.Read(salt); err != nil {
+		return err
+	}
+	sum := argon2.IDKey(key.Reveal(), salt, argonTime, argonMemory, argonThreads, argonLength)
+	r.what.Key = fmt.Sprintf("$argon2id$v=%d$m=%d,t=%d,p=%d$%s$%s", argon2.Version, argonMemory, argonTime, argonThreads,
+		base64.RawStdEncoding.EncodeToString(salt), base64.RawStdEncoding.EncodeToString(sum))
+	return r.write()
+}
+
+// matches reports whether a fingerprint is that of key.
+func matches(print string, key sources.Secret) (bool, error) {
+	part := strings.Split(print, "$")
+	var version, memory, passes, threads int
+	if len(part) != 6 || part[1] != "argon2id" {
+		return false, errors.New("it is no argon2id fingerprint")
+	}
+	_, err := fmt.Sscanf(part[2]+" "+part[3], "v=%d m=%d,t=%d,p=%d", &version, &memory, &passes, &threads)
+	salt, err1 := base64.RawStdEncoding.DecodeString(part[4])
+	sum, err2 := base64.RawStdEncoding.DecodeString(part[5])
+	// The bounds keep a damaged file from asking for all memory there is.
+	if err != nil || err1 != nil || err2 != nil || version != argon2.Version || memory < 8 || memory > 1<<20 ||
+		passes < 1 || passes > 64 || threads < 1 || threads > 64 || len(sum) < 16 || len(sum) > 64 || len(salt) < 8 {
+		return false, errors.New("it is damaged")
+	}
+	got := argon2.IDKey(key.Reveal(), salt, uint32(passes), uint32(memory), uint8(threads), uint32(len(sum)))
+	return subtle.ConstantTimeCompare(got, sum) == 1, nil
+}
+
+// Confirm notes that all that is published was had from its source just now.
+// Nothing but the file's time is written where the document is the same.
+func (r *Record) Confirm(document []byte) error {
+	if err := r.load(); err != nil {
+		return err
+	}
+	sum := digest(document)
+	if r.what.Document == sum {
+		now := time.Now()
+		if err := os.Chtimes(r.Path, now, now); err == nil {
+			return nil
+		}
+	}
+	r.what.Document = sum
+	return r.write()
+}
+
+// Serves reports whether what is published may serve in an outage: it was
+// rendered from this very document, and confirmed no longer ago than maxAge. It
+// gives its age, or says why it may not.
+func (r *Record) Serves(document []byte, maxAge time.Duration) (age time.Duration, err error) {
+	if err := r.load(); err != nil {
+		return 0, err
+	}
+	info, err := os.Stat(r.Path)
+	switch {
+	case err != nil || r.what.Document == "":
+		return 0, errors.New("nothing was rendered here before")
+	case r.what.Document != digest(document):
+		return 0, errors.New("the config was edited since the last good values were rendered")
+	}
+	if age = time.Since(info.ModTime()); age > maxAge {
+		return age, fmt.Errorf("the last good values are %s old, more than %s (--start-from-last-good)", age.Round(time.Second), maxAge)
+	}
+	return age, nil
+}
+
+func digest(document []byte) string {
+	sum := sha256.Sum256(document)
+	return "sha256:" + hex.EncodeToString(sum[:])
+}

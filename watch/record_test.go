@@ -1,0 +1,137 @@
+package watch
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"bifrost-secrets/sources"
+)
+
+func secret(text string) sources.Secret { return sources.NewSecret([]byte(text)) }
+
+// The key of an earlier life is known again, and another one is refused, in
+// words that hold neither.
+func TestRecordKey(t *testing.T) {
+	path := RecordPath(filepath.Join(t.TempDir(), "config.json"))
+	r := &Record{Path: path}
+	if err := r.Check(secret("the key")); err != nil {
+		t.Fatalf("before there is a record: %v", err)
+	}
+	if err := r.Keep(secret("the key")); err != nil {
+		t.Fatal(err)
+	}
+	info, err := os.Stat(path)
+	if err != nil || info.Mode() != 0o600 {
+		t.Errorf("the record: %v %v", info.Mode(), err)
+	}
+	first, _ := os.ReadFile(path)
+	if strings.Contains(string(first), "the key") || !strings.Contains(string(first), "$argon2id$v=19$m=19456,t=2,p=1$") {
+		t.Errorf("the record is %s", first)
+	}
+	r = &Record{Path: path}
+	if err := r.Check(secret("the key")); err != nil {
+		t.Errorf("the same key: %v", err)
+	}
+	if err := r.Keep(secret("the key")); err != nil {
+		t.Error(err)
+	}
+	if again, _ := os.ReadFile(path); string(again) != string(first) {
+		t.Error("the record of the same key was written again")
+	}
+	err = (&Record{Path: path}).Check(secret("canary-2"))
+	if err == nil || !strings.Contains(err.Error(), "the key is another than the one that Bifrost's database was written with") || strings.Contains(err.Error(), "canary") {
+		t.Errorf("another key: %v", err)
+	}
+	if hint := sources.HintOf(err); !strings.Contains(hint, "--accept-new-encryption-key") {
+		t.Errorf("the hint is %q", hint)
+	}
+	// Accepted, it is the one that counts from now on.
+	r = &Record{Path: path, AcceptKey: true}
+	if err := r.Check(secret("canary-2")); err != nil {
+		t.Error(err)
+	}
+	if err := r.Keep(secret("canary-2")); err != nil {
+		t.Error(err)
+	}
+	r = &Record{Path: path}
+	if r.Check(secret("canary-2")) != nil || r.Check(secret("the key")) == nil {
+		t.Error("the accepted key is not the one that counts")
+	}
+}
+
+// A record that cannot be read stops the work: it would let any key through.
+func TestRecordDamaged(t *testing.T) {
+	for name, content := range map[string]string{
+		"no JSON":        `{"encryption_key":`,
+		"no fingerprint": `{"encryption_key":"x"}`,
+		"another kind":   `{"encryption_key":"$argon2i$v=19$m=19456,t=2,p=1$c2FsdHNhbHQ$c2FsdHNhbHRzYWx0c2FsdA"}`,
+		"no salt":        `{"encryption_key":"$argon2id$v=19$m=19456,t=2,p=1$$c2FsdHNhbHRzYWx0c2FsdA"}`,
+		"no base64":      `{"encryption_key":"$argon2id$v=19$m=19456,t=2,p=1$c2FsdHNhbHQ$???"}`,
+		"all the memory": `{"encryption_key":"$argon2id$v=19$m=4294967295,t=2,p=1$c2FsdHNhbHQ$c2FsdHNhbHRzYWx0c2FsdA"}`,
+		"all the time":   `{"encryption_key":"$argon2id$v=19$m=19456,t=100000,p=1$c2FsdHNhbHQ$c2FsdHNhbHRzYWx0c2FsdA"}`,
+	} {
+		path := filepath.Join(t.TempDir(), "config.json.state")
+		if err := os.WriteFile(path, []byte(content), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		err := (&Record{Path: path}).Check(secret("the key"))
+		if err == nil || !strings.Contains(err.Error(), "cannot be read") || sources.HintOf(err) == "" {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+// What is published serves in an outage if it is of this document and young
+// enough; its age counts from when it was last confirmed.
+func TestRecordServes(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "config.json.state")
+	document := []byte("{}")
+	serves := func(doc string, most time.Duration) string {
+		_, err := (&Record{Path: path}).Serves([]byte(doc), most)
+		if err != nil {
+			return err.Error()
+		}
+		return ""
+	}
+	check(t, serves("{}", time.Hour), "nothing was rendered here before")
+	r := &Record{Path: path}
+	if err := r.Confirm(document); err != nil {
+		t.Fatal(err)
+	}
+	check(t, serves("{}", time.Hour), "")
+	check(t, serves("{ }", time.Hour), "the config was edited since the last good values were rendered")
+	old := time.Now().Add(-2 * time.Hour)
+	if err := os.Chtimes(path, old, old); err != nil {
+		t.Fatal(err)
+	}
+	check(t, serves("{}", time.Hour), "the last good values are 2h0m0s old, more than 1h0m0s (--start-from-last-good)")
+	check(t, serves("{}", 3*time.Hour), "")
+	if err := (&Record{Path: path}).Confirm(document); err != nil {
+		t.Fatal(err)
+	}
+	check(t, serves("{}", time.Hour), "")
+}
+
+// Whatever stands in a record, reading it ends soon, and lets nothing through
+// that is not the key.
+func FuzzRecord(f *testing.F) {
+	f.Add(`{"encryption_key":"$argon2id$v=19$m=8,t=1,p=1$c2FsdHNhbHQ$c2FsdHNhbHRzYWx0c2FsdA","document":"sha256:"}`)
+	f.Add(`{"encryption_key":"$argon2id$v=19$m=19456,t=2,p=1$$"}`)
+	f.Add(`{"encryption_key":7}`)
+	f.Fuzz(func(t *testing.T, content string) {
+		if len(content) > 1000 || strings.Contains(content, "m=") && strings.Contains(content, "00000") {
+			return // real fingerprints cost time; their bounds are tested apart
+		}
+		path := filepath.Join(t.TempDir(), "state")
+		if err := os.WriteFile(path, []byte(content), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		r := &Record{Path: path}
+		if err := r.Check(secret("a key that no fingerprint here is of")); err == nil && r.what.Key != "" {
+			t.Errorf("%s let a key through", content)
+		}
+	})
+}

@@ -1,0 +1,253 @@
+package watch
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"bifrost-secrets/render"
+	"bifrost-secrets/sources"
+)
+
+// The results of a refresh.
+const (
+	Unchanged    = "unchanged"
+	Changed      = "changed"
+	PartlyFailed = "partly failed" // some secrets, or the document, are not as new as they should be
+	AllFailed    = "failed"
+)
+
+// seen is what is shown of the loop. The loop's mutex guards it.
+type seen struct {
+	last         *Attempt
+	success      time.Time
+	next         time.Time
+	problems     []string
+	held         map[string]fault // by secret
+	document     error            // why the document as it stands is not in force
+	outcomes     map[string]Outcome
+	fingerprints fingerprints
+}
+
+// settle accounts for a refresh: for the status, the log, the metrics and the
+// next try. It gives what the refresh could not bring.
+func (l *Loop) settle(v *visit) error {
+	a := &Attempt{Trigger: v.trigger, At: v.began, Took: time.Since(v.began), Calls: v.calls}
+	held := map[string]fault{}
+	failures := map[sources.Kind]int{}
+	problems := &render.Problems{Document: l.o.About.Config}
+	again := v.publish != nil
+	if v.document != nil {
+		problems.List = append(problems.List, problemsOf(v.document)...)
+		var p *render.Problems
+		again = again || v.document != l.refused.why && errors.As(v.document, &p) && !p.Invalid()
+		if p == nil {
+			failures[sources.BadSettings]++
+		}
+	}
+	if v.failed != nil {
+		problems.List = append(problems.List, v.failed.List...)
+		again = true
+	}
+	if v.draft != nil {
+		held = v.draft.held
+		for _, name := range slices.Sorted(maps.Keys(held)) {
+			problems.List = append(problems.List, held[name].problem)
+			again = again || !held[name].final
+		}
+	}
+	if v.publish != nil {
+		problems.List = append(problems.List, problemsOf(v.publish)...)
+	}
+	lines := make([]string, len(problems.List))
+	for i := range problems.List {
+		lines[i] = problems.Line(&problems.List[i])
+		failures[problems.List[i].Kind]++
+	}
+	switch {
+	case v.draft == nil || v.publish != nil || len(held) > 0 && len(held) == len(v.draft.results):
+		a.Result = AllFailed
+	case len(lines) > 0:
+		a.Result = PartlyFailed
+	case v.took():
+		a.Result = Changed
+	default:
+		a.Result = Unchanged
+	}
+	l.retry = time.Time{}
+	if again || l.good.job == nil {
+		l.retry = time.Now().Add(l.retries.Next())
+	} else {
+		l.retries = retryWaits
+	}
+	l.mu.Lock()
+	l.seen.last, l.seen.held, l.seen.document, l.seen.problems = a, held, v.document, lines
+	if len(lines) == 0 {
+		l.seen.success = time.Now()
+	}
+	oldest := l.oldest()
+	l.mu.Unlock()
+	l.plan()
+	delete(failures, "")
+	if l.o.Observer != nil {
+		l.o.Observer.Refreshed(*a, failures, v.asked, v.source)
+	}
+	l.told.refreshed(l.o.Log, a, v, held, lines, oldest)
+	switch {
+	case len(lines) == 0:
+		return nil
+	case l.good.job != nil:
+		return problems
+	case v.failed != nil:
+		return v.failed
+	case v.publish != nil:
+		return v.publish
+	}
+	return v.document
+}
+
+// plan notes when the next refresh is due.
+func (l *Loop) plan() {
+	next := l.tick
+	if !l.retry.IsZero() && (next.IsZero() || l.retry.Before(next)) {
+		next = l.retry
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.seen.next = next
+}
+
+// refreshed writes a line about a refresh. A failure is told of when what fails
+// changes, and not at every try.
+func (t *told) refreshed(log *slog.Logger, a *Attempt, v *visit, held map[string]fault, problems []string, oldest time.Duration) {
+	attrs := []any{"trigger", string(a.Trigger), "result", a.Result, "secrets", v.asked, "calls", a.Calls, "took", a.Took.Round(time.Millisecond).String()}
+	if v.took() {
+		var paths []string
+		for i := range v.changed {
+			paths = append(paths, v.changed[i].Path)
+		}
+		attrs = append(attrs, "changed", len(paths), "fields", shorten(paths))
+	}
+	failing := t.signature(v, held)
+	level, message := slog.LevelInfo, "refreshed"
+	switch {
+	case failing != "" && failing != t.failing:
+		level, message = slog.LevelWarn, "refresh failed"
+		attrs = append(attrs, "problems", shorten(problems), "oldest_value", oldest.Round(time.Second).String())
+	case failing != "" && !v.took():
+		level, message = slog.LevelDebug, "refresh failed"
+	case failing == "" && t.failing != "":
+		message = "refreshed, all is well again"
+	case !v.took() && (a.Trigger == Tick || a.Trigger == Retry):
+		level = slog.LevelDebug
+	}
+	t.failing = failing
+	log.Log(context.Background(), level, message, attrs...)
+}
+
+// signature names what fails. Texts of errors are no part of it: they may hold
+// a port or a time.
+func (t *told) signature(v *visit, held map[string]fault) string {
+	var b strings.Builder
+	kinds := func(p *render.Problems) {
+		for i := range p.List {
+			fmt.Fprintf(&b, "%s %s %s\n", p.List[i].Secret, p.List[i].Reference, p.List[i].Kind)
+		}
+	}
+	var p *render.Problems
+	switch {
+	case errors.As(v.document, &p):
+		kinds(p)
+	case v.document != nil:
+		b.WriteString(v.document.Error() + "\n")
+	}
+	if v.failed != nil {
+		kinds(v.failed)
+	}
+	for _, name := range slices.Sorted(maps.Keys(held)) {
+		fmt.Fprintf(&b, "%s %s\n", name, held[name].problem.Kind)
+	}
+	if v.publish != nil {
+		b.WriteString("publish\n")
+	}
+	return b.String()
+}
+
+// oldest gives the age of the oldest value in force. The lock is held.
+func (l *Loop) oldest() time.Duration {
+	var oldest time.Duration
+	for _, at := range l.good.fetched {
+		oldest = max(oldest, time.Since(at))
+	}
+	return oldest
+}
+
+// Ready says why Bifrost should not be sent requests: nothing is in force yet,
+// or a value is older than MaxStale.
+func (l *Loop) Ready() error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.ready()
+}
+
+// Enabled reports whether secrets are had from a vault_store. It is taken to be
+// so until it is known.
+func (l *Loop) Enabled() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.good.job == nil || l.good.job.Source != nil
+}
+
+func (l *Loop) ready() error {
+	if l.good.job == nil {
+		return errors.New("nothing was rendered yet")
+	}
+	if oldest := l.oldest(); l.o.MaxStale > 0 && oldest > l.o.MaxStale {
+		return fmt.Errorf("the oldest value in force is %s old, more than %s (--max-stale)", oldest.Round(time.Second), l.o.MaxStale)
+	}
+	return nil
+}
+
+// Status tells of every reference and of the last and the next refresh.
+func (l *Loop) Status() Status {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	s := l.o.About
+	s.Apply = l.o.Applier.Kind()
+	s.Last, s.Success, s.Next = l.seen.last, l.seen.success, l.seen.next
+	s.Problems = append([]string{}, l.seen.problems...)
+	s.References = []ReferenceStatus{}
+	if err := l.ready(); err != nil {
+		s.NotReady = err.Error()
+	}
+	s.Ready = s.NotReady == ""
+	if l.good.job == nil {
+		return s
+	}
+	if l.good.job.Source != nil {
+		s.Source = l.good.job.Source.Describe()
+	}
+	for _, c := range l.good.rendering.Values() {
+		r := ReferenceStatus{Path: c.Path, Reference: c.Reference, Secret: c.Secret, Version: l.good.results[c.Secret].Version, Fresh: true, Fingerprint: l.seen.fingerprints.of(c.Value)}
+		if c.Secret != "" {
+			r.Fetched = l.good.fetched[c.Secret]
+			r.Age = int64(time.Since(r.Fetched).Seconds())
+		}
+		if o, ok := l.seen.outcomes[c.Path]; ok {
+			r.State, r.Reason = o.State, o.Reason
+		}
+		if f, held := l.seen.held[c.Secret]; held && c.Secret != "" {
+			r.Fresh, r.Reason = false, f.problem.Reason
+			if f.state != "" {
+				r.State = f.state
+			}
+		}
+		s.References = append(s.References, r)
+	}
+	return s
+}

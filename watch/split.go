@@ -1,0 +1,146 @@
+package watch
+
+import (
+	"context"
+
+	"bifrost-secrets/render"
+	"bifrost-secrets/walker"
+)
+
+// Split is an [Applier] of two: what Bifrost takes live goes through its API,
+// and the rest by a restart. Which field is which, the catalogue says.
+type Split struct {
+	Word string // what it is called: auto, api or restart
+	// API hands over what is taken live. Without it everything wants a restart,
+	// as it must be in env mode: a push would write the value over the reference.
+	API Applier
+	// Restart starts Bifrost anew. Without it, what wants a restart is reported.
+	Restart Applier
+}
+
+// Kind implements [Applier].
+func (s *Split) Kind() string { return s.Word }
+
+// Apply implements [Applier].
+func (s *Split) Apply(ctx context.Context, u Update) []Outcome {
+	live, rest := s.sort(u.Changed)
+	switch {
+	case u.Undo && s.Restart != nil:
+		return s.restart(ctx, u, u.Changed)
+	case u.Trigger == Restarted:
+		// The file was read at the start. What is taken live is looked at all
+		// the same: Bifrost's database may hold something older.
+		return append(s.pushed(ctx, u, live), each(rest, InForce, "", "restart")...)
+	}
+	if s.Restart == nil {
+		return append(s.push(ctx, u, live), s.report(u, rest)...)
+	}
+	var out []Outcome
+	if len(rest) == 0 && !u.Edited {
+		out = s.push(ctx, u, live)
+		// What the API turned out not to take is left for a restart.
+		refused := map[string]bool{}
+		kept := out[:0]
+		for _, o := range out {
+			if o.State == RestartRequired {
+				refused[o.Path] = true
+			} else {
+				kept = append(kept, o)
+			}
+		}
+		if len(refused) == 0 {
+			return out
+		}
+		for _, c := range live {
+			if refused[c.Path] {
+				rest = append(rest, c)
+			}
+		}
+		return append(kept, s.restart(ctx, u, rest)...)
+	}
+	out = s.restart(ctx, u, rest)
+	for _, o := range out {
+		if o.State != InForce {
+			// It comes later: what is taken live need not wait for it.
+			return append(s.push(ctx, u, live), out...)
+		}
+	}
+	return append(each(live, InForce, "", "restart"), out...)
+}
+
+// sort parts what is taken live from what is not.
+func (s *Split) sort(changed []render.Change) (live, rest []render.Change) {
+	for _, c := range changed {
+		if s.API != nil && c.How == render.ValueInFile && c.Entry.Change == walker.Live {
+			live = append(live, c)
+		} else {
+			rest = append(rest, c)
+		}
+	}
+	return live, rest
+}
+
+func (s *Split) push(ctx context.Context, u Update, live []render.Change) []Outcome {
+	if len(live) == 0 {
+		return nil
+	}
+	u.Changed, u.Edited = live, false
+	return by("api", s.API.Apply(ctx, u))
+}
+
+// pushed is push after a restart, which another restart does not mend.
+func (s *Split) pushed(ctx context.Context, u Update, live []render.Change) []Outcome {
+	out := s.push(ctx, u, live)
+	for i := range out {
+		if out[i].State == RestartRequired {
+			out[i].State = Unverifiable
+		}
+	}
+	return out
+}
+
+func (s *Split) restart(ctx context.Context, u Update, rest []render.Change) []Outcome {
+	u.Changed = rest
+	return by("restart", s.Restart.Apply(ctx, u))
+}
+
+// report says what wants a restart that is not ours to make.
+func (s *Split) report(u Update, rest []render.Change) []Outcome {
+	if u.Trigger == Start && !u.Replaced {
+		// No Bifrost can have been started with anything else.
+		return each(rest, Handed, "", "none")
+	}
+	out := each(rest, RestartRequired, "Bifrost does not take it while it runs", "none")
+	if u.Edited {
+		out = append(out, Outcome{Path: WholeDocument, State: RestartRequired, Reason: "config.json was edited, and Bifrost reads it when it starts", Hint: "restart Bifrost", By: "none"})
+	}
+	for i := range out {
+		out[i].Hint = "restart Bifrost"
+	}
+	return out
+}
+
+// each gives all changes one state.
+func each(changed []render.Change, state State, reason, kind string) []Outcome {
+	out := make([]Outcome, len(changed))
+	for i := range changed {
+		out[i] = Outcome{Path: changed[i].Path, State: state, Reason: reason, By: kind}
+	}
+	return out
+}
+
+func by(kind string, out []Outcome) []Outcome {
+	for i := range out {
+		out[i].By = kind
+	}
+	return out
+}
+
+// None is the [Applier] that leaves the published file to others.
+type None struct{}
+
+// Kind implements [Applier].
+func (None) Kind() string { return "none" }
+
+// Apply implements [Applier].
+func (None) Apply(_ context.Context, u Update) []Outcome { return each(u.Changed, Handed, "", "") }

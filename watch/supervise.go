@@ -1,0 +1,347 @@
+package watch
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"os"
+	"sync"
+	"syscall"
+	"time"
+
+	"bifrost-secrets/render"
+)
+
+// Child is a running Bifrost.
+type Child interface {
+	PID() int
+	// Stop asks the child to end, waits, and kills it in the end. It returns
+	// when the child is gone.
+	Stop(context.Context)
+	Done() <-chan struct{}
+	// Code is the status of a child that is done, as a shell gives it.
+	Code() int
+}
+
+// Supervisor owns the child: it starts it, starts it anew for new values, and
+// tells the loop how it went. It is the [Applier] called restart.
+type Supervisor struct {
+	// Start starts a child with what was rendered, which is nil where the file of
+	// an earlier life is used.
+	Start func(*render.Rendering) (Child, error)
+	Loop  interface {
+		Restarted()
+		Accepted(*render.Rendering)
+		Rejected(r *render.Rendering, reason string)
+	}
+	Observer Observer // may be nil
+	Log      *slog.Logger
+
+	Grace       time.Duration // a child that ends sooner after a rotation did not like it
+	MinInterval time.Duration // between two starts that values are the cause of
+	Splay       time.Duration // a restart comes up to so much later
+	OnFailure   bool          // a child that ends by itself with a failure is started again
+
+	requests chan restartRequest
+	gone     chan struct{}
+	once     sync.Once
+
+	// These are of the goroutine that runs Run.
+	current  *render.Rendering // what the child was started with
+	wanted   *render.Rendering // what the next start is to be with
+	rotation bool              // the child was started for the sake of new values
+	waiting  bool              // for the loop to take values back
+	pending  time.Time         // when wanted is to be started; zero where it is not
+	graced   bool              // the child's grace is over
+	failures Backoff
+	fatal    error // there is nothing left to be started
+
+	mu       sync.Mutex
+	child    Child // nil while there is none
+	started  time.Time
+	restarts int
+	told     time.Time // when the child was last sent a signal that should end it
+	last     int       // the status of the child before
+}
+
+type restartRequest struct {
+	update Update
+	reply  chan []Outcome
+}
+
+// undoTimeout is how long the loop may take to put the last good file back.
+const undoTimeout = 30 * time.Second
+
+func (s *Supervisor) init() {
+	s.once.Do(func() {
+		s.requests, s.gone = make(chan restartRequest), make(chan struct{})
+		s.failures = Backoff{First: time.Second, Most: time.Minute}
+	})
+}
+
+// Kind implements [Applier].
+func (*Supervisor) Kind() string { return "restart" }
+
+// Apply implements [Applier]. Where the next restart may not be made yet, its
+// time is the outcome, and the loop is told when it was made.
+func (s *Supervisor) Apply(ctx context.Context, u Update) []Outcome {
+	s.init()
+	q := restartRequest{update: u, reply: make(chan []Outcome, 1)}
+	select {
+	case s.requests <- q:
+	case <-s.gone:
+		return outcomesOf(u, Failed, "Bifrost has ended")
+	case <-ctx.Done():
+		return outcomesOf(u, Failed, "there was no time left to restart Bifrost")
+	}
+	select {
+	case out := <-q.reply:
+		return out
+	case <-s.gone:
+		return outcomesOf(u, Failed, "Bifrost has ended")
+	}
+}
+
+func outcomesOf(u Update, state State, reason string) []Outcome {
+	out := each(u.Changed, state, reason, "")
+	if u.Edited {
+		out = append(out, Outcome{Path: WholeDocument, State: state, Reason: reason})
+	}
+	return out
+}
+
+// Run starts the child and looks after it until it ends for good or ctx does,
+// whereupon the child is stopped. code is the child's status. The error says
+// that it could not be started at all.
+func (s *Supervisor) Run(ctx context.Context, first *render.Rendering) (code int, err error) {
+	s.init()
+	defer close(s.gone)
+	if err := s.start(first, false); err != nil {
+		return 0, err
+	}
+	s.Loop.Restarted()
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	for {
+		if s.fatal != nil {
+			return 0, s.fatal
+		}
+		if s.child == nil && s.ending() {
+			return s.last, nil
+		}
+		s.setTimer(timer)
+		var done <-chan struct{}
+		if s.child != nil {
+			done = s.child.Done()
+		}
+		select {
+		case <-ctx.Done():
+			return s.stop(), nil
+		case q := <-s.requests:
+			q.reply <- s.request(ctx, q.update)
+		case <-timer.C:
+			if over, code := s.onTime(ctx); over {
+				return code, nil
+			}
+		case <-done:
+			if over, code := s.ended(ctx); over {
+				return code, nil
+			}
+		}
+	}
+}
+
+// setTimer sets the timer to what comes next: a restart, or the end of the
+// child's grace.
+func (s *Supervisor) setTimer(timer *time.Timer) {
+	at := s.pending
+	if s.child != nil && !s.graced {
+		if end := s.started.Add(s.Grace); at.IsZero() || end.Before(at) {
+			at = end
+		}
+	}
+	if at.IsZero() {
+		timer.Stop()
+		return
+	}
+	timer.Reset(time.Until(at))
+}
+
+func (s *Supervisor) onTime(ctx context.Context) (over bool, code int) {
+	now := time.Now()
+	if s.child != nil && !s.graced && !s.started.Add(s.Grace).After(now) {
+		s.graced = true
+		s.failures.Reset()
+		s.Loop.Accepted(s.current)
+	}
+	if s.pending.IsZero() || s.pending.After(now) {
+		return false, 0
+	}
+	s.pending = time.Time{}
+	if s.waiting {
+		s.Log.Error("the last good values could not be put back in time")
+		return true, s.last
+	}
+	s.restart(ctx, s.wanted != s.current)
+	return false, 0
+}
+
+// request restarts for an update, now or later.
+func (s *Supervisor) request(ctx context.Context, u Update) []Outcome {
+	switch {
+	case ctx.Err() != nil || s.ending():
+		return outcomesOf(u, Failed, "Bifrost is about to end")
+	case u.Undo:
+		s.waiting, s.wanted = false, u.Rendering
+		s.restart(ctx, false)
+		return outcomesOf(u, InForce, "")
+	case s.waiting:
+		return outcomesOf(u, RestartRequired, "values that Bifrost refused are about to be taken back")
+	}
+	s.wanted = u.Rendering
+	now := time.Now()
+	at := s.pending
+	if at.IsZero() {
+		at = now.Add(rand.N(s.Splay + 1))
+		if first := s.started.Add(s.MinInterval); at.Before(first) {
+			at = first.Add(rand.N(s.Splay + 1))
+		}
+	}
+	if s.child == nil { // it waits to be started after a failure
+		at = now
+	}
+	if at.After(now) {
+		s.pending = at
+		return outcomesOf(u, RestartRequired, "Bifrost is restarted at "+at.Format(time.TimeOnly))
+	}
+	s.restart(ctx, true)
+	return outcomesOf(u, InForce, "")
+}
+
+// restart replaces the child. Where the new one cannot be started at all, that
+// is as if it had ended at once.
+func (s *Supervisor) restart(ctx context.Context, rotation bool) {
+	s.pending = time.Time{}
+	began := time.Now()
+	s.stop()
+	if ctx.Err() != nil || s.ending() {
+		return
+	}
+	if err := s.start(s.wanted, rotation); err != nil {
+		if !rotation {
+			s.fatal = err
+			return
+		}
+		s.Log.Error("Bifrost could not be started", "error", err.Error())
+		s.reject("it could not be started: " + err.Error())
+		return
+	}
+	s.mu.Lock()
+	s.restarts++
+	s.mu.Unlock()
+	if s.Observer != nil {
+		s.Observer.Restarted()
+	}
+	s.Log.Info("restarted Bifrost", "pid", s.child.PID(), "took", time.Since(began).Round(time.Millisecond).String())
+	s.Loop.Restarted()
+}
+
+func (s *Supervisor) start(r *render.Rendering, rotation bool) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	child, err := s.Start(r)
+	s.current, s.wanted, s.rotation, s.graced = r, r, rotation, false
+	if err != nil {
+		return err
+	}
+	s.child, s.started = child, time.Now()
+	return nil
+}
+
+// stop ends the child and gives its status.
+func (s *Supervisor) stop() int {
+	if s.child == nil {
+		return s.last
+	}
+	s.child.Stop(context.Background())
+	<-s.child.Done()
+	return s.forget()
+}
+
+// forget takes a child away that is done, and gives its status.
+func (s *Supervisor) forget() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.last, s.child = s.child.Code(), nil
+	return s.last
+}
+
+// ended decides what follows from the end of a child that nobody stopped.
+func (s *Supervisor) ended(ctx context.Context) (over bool, code int) {
+	code = s.forget()
+	after := time.Since(s.started)
+	early := s.rotation && after <= s.Grace && !s.graced
+	switch {
+	case ctx.Err() != nil || s.ending():
+		return true, code
+	case early:
+		s.reject(fmt.Sprintf("Bifrost ended with status %d, %s after it was started with it", code, after.Round(time.Millisecond)))
+		return false, 0
+	case s.OnFailure && code != 0:
+		wait := s.failures.Next()
+		s.Log.Error("Bifrost ended and is started again", "status", code, "in", wait.Round(time.Millisecond).String())
+		s.pending = time.Now().Add(wait)
+		return false, 0
+	}
+	s.Log.Info("Bifrost ended", "status", code, "after", after.Round(time.Millisecond).String())
+	return true, code
+}
+
+// reject waits for the loop to take back what the child did not live with.
+func (s *Supervisor) reject(reason string) {
+	s.waiting, s.pending = true, time.Now().Add(undoTimeout)
+	s.Loop.Rejected(s.current, reason)
+}
+
+// endsWithin is how long a child may take to end after a signal: while it does,
+// nothing is started anew.
+const endsWithin = time.Minute
+
+func (s *Supervisor) ending() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return !s.told.IsZero() && time.Since(s.told) < endsWithin
+}
+
+// Told notes that the child was sent a signal: one that ends after SIGINT, SIGQUIT
+// or SIGTERM was asked to, and is not started again.
+func (s *Supervisor) Told(sig os.Signal) {
+	if sig != syscall.SIGINT && sig != syscall.SIGQUIT && sig != syscall.SIGTERM {
+		return
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.told = time.Now()
+}
+
+// Status tells of the child.
+func (s *Supervisor) Status() BifrostStatus {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	b := BifrostStatus{Started: s.started, Restarts: s.restarts}
+	if s.child != nil {
+		b.PID = s.child.PID()
+	}
+	return b
+}
+
+// Running says why there is no child.
+func (s *Supervisor) Running() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.child == nil {
+		return fmt.Errorf("Bifrost does not run")
+	}
+	return nil
+}

@@ -1,0 +1,339 @@
+package watch
+
+import (
+	"context"
+	"errors"
+	"io"
+	"log/slog"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"bifrost-secrets/render"
+)
+
+// fakeChild is a process that ends when it is told to.
+type fakeChild struct {
+	pid   int
+	with  *render.Rendering
+	slow  time.Duration // it takes to stop
+	done  chan struct{}
+	once  sync.Once
+	code  int
+	stops int
+}
+
+func (c *fakeChild) PID() int              { return c.pid }
+func (c *fakeChild) Done() <-chan struct{} { return c.done }
+func (c *fakeChild) Code() int             { return c.code }
+
+func (c *fakeChild) Stop(context.Context) {
+	c.stops++
+	<-time.After(c.slow)
+	c.end(143)
+}
+
+func (c *fakeChild) end(code int) {
+	c.once.Do(func() {
+		c.code = code
+		close(c.done)
+	})
+}
+
+// nursery starts children and notes what the loop would be told.
+type nursery struct {
+	*Supervisor
+	mu       sync.Mutex
+	children []*fakeChild
+	fail     error
+	told     []string
+	names    map[*render.Rendering]string
+}
+
+func newNursery() *nursery {
+	n := &nursery{names: map[*render.Rendering]string{nil: ""}}
+	n.Supervisor = &Supervisor{
+		Start: n.start, Loop: n, Log: slog.New(slog.NewTextHandler(io.Discard, nil)),
+		Grace: 10 * time.Second, MinInterval: time.Minute,
+	}
+	return n
+}
+
+func (n *nursery) name(name string) *render.Rendering {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	r := &render.Rendering{}
+	n.names[r] = name
+	return r
+}
+
+func (n *nursery) start(r *render.Rendering) (Child, error) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.fail != nil {
+		return nil, n.fail
+	}
+	c := &fakeChild{pid: 100 + len(n.children), with: r, done: make(chan struct{})}
+	n.children = append(n.children, c)
+	return c, nil
+}
+
+func (n *nursery) say(what string, r *render.Rendering, more string) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.told = append(n.told, what+n.names[r]+more)
+}
+
+// breaks makes every start fail; nil makes it work again.
+func (n *nursery) breaks(err error) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.fail = err
+}
+
+func (n *nursery) count() int {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return len(n.children)
+}
+
+func (n *nursery) Restarted()                   { n.say("restarted", nil, "") }
+func (n *nursery) Accepted(r *render.Rendering) { n.say("accepted ", r, "") }
+func (n *nursery) Rejected(r *render.Rendering, reason string) {
+	n.say("rejected ", r, ": "+reason)
+}
+
+// heard gives what the loop was told since the last call, and what each child
+// was started with.
+func (n *nursery) heard() string {
+	synctest.Wait()
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	text := strings.Join(n.told, ", ")
+	n.told = nil
+	return text
+}
+
+func (n *nursery) last() *fakeChild {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.children[len(n.children)-1]
+}
+
+// run runs the supervisor. The function that it gives waits for its end.
+func (n *nursery) run(ctx context.Context, first *render.Rendering) (wait func() (int, error)) {
+	done := make(chan struct{})
+	var code int
+	var err error
+	go func() {
+		defer close(done)
+		code, err = n.Run(ctx, first)
+	}()
+	synctest.Wait()
+	return func() (int, error) {
+		<-done
+		return code, err
+	}
+}
+
+func (n *nursery) apply(t *testing.T, r *render.Rendering, undo bool) Outcome {
+	t.Helper()
+	out := n.Apply(t.Context(), Update{Trigger: Tick, Rendering: r, Edited: true, Undo: undo})
+	if len(out) != 1 {
+		t.Fatalf("outcomes: %v", out)
+	}
+	return out[0]
+}
+
+func TestSupervisorRestarts(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := newNursery()
+		ctx, cancel := context.WithCancel(t.Context())
+		first, second, third := n.name("first"), n.name("second"), n.name("third")
+		wait := n.run(ctx, first)
+		check(t, n.heard(), "restarted")
+		<-time.After(2 * time.Minute)
+		check(t, n.heard(), "accepted first")
+		began := time.Now()
+		check(t, n.apply(t, second, false).State, InForce)
+		check(t, time.Since(began), 0)
+		check(t, n.children[0].stops, 1)
+		check(t, n.last().with, second)
+		check(t, n.heard(), "restarted")
+		// The next one is too soon, and is made when it may be, with the newest.
+		<-time.After(20 * time.Second)
+		check(t, n.heard(), "accepted second")
+		o := n.apply(t, n.name("never"), false)
+		check(t, o.State, RestartRequired)
+		check(t, strings.HasPrefix(o.Reason, "Bifrost is restarted at "), true)
+		check(t, n.apply(t, third, false).State, RestartRequired)
+		check(t, n.count(), 2)
+		<-time.After(40 * time.Second)
+		check(t, n.heard(), "restarted")
+		check(t, n.last().with, third)
+		check(t, n.Status().Restarts, 2)
+		check(t, n.Status().PID, 102)
+		cancel()
+		code, err := wait()
+		check(t, code, 143)
+		check(t, err, nil)
+		check(t, n.Running() != nil, true)
+		check(t, n.apply(t, first, false).State, Failed)
+	})
+}
+
+func TestSupervisorSplay(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := newNursery()
+		n.MinInterval, n.Splay = 0, 10*time.Minute
+		ctx, cancel := context.WithCancel(t.Context())
+		wait := n.run(ctx, n.name("first"))
+		late := 0
+		for range 20 {
+			before := n.count()
+			if n.apply(t, n.name("next"), false).State == RestartRequired {
+				late++
+			}
+			<-time.After(10 * time.Minute)
+			synctest.Wait()
+			check(t, n.count(), before+1)
+		}
+		check(t, late > 15, true)
+		cancel()
+		wait()
+	})
+}
+
+// A child that does not live with new values gets the old ones back at once, and
+// one that ends later ends exec.
+func TestSupervisorRejects(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := newNursery()
+		good, bad := n.name("good"), n.name("bad")
+		wait := n.run(t.Context(), good)
+		<-time.After(2 * time.Minute)
+		n.apply(t, bad, false)
+		n.heard()
+		<-time.After(3 * time.Second)
+		n.last().end(3)
+		check(t, n.heard(), "rejected bad: Bifrost ended with status 3, 3s after it was started with it")
+		check(t, n.Running() != nil, true)
+		check(t, n.apply(t, n.name("meanwhile"), false).State, RestartRequired)
+		check(t, n.apply(t, good, true).State, InForce)
+		check(t, n.last().with, good)
+		check(t, n.heard(), "restarted")
+		// Not for the sake of new values: this is its own end.
+		<-time.After(3 * time.Second)
+		n.last().end(4)
+		code, _ := wait()
+		check(t, code, 4)
+	})
+}
+
+// Values that a process cannot even be started with are taken back too.
+func TestSupervisorCannotStart(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := newNursery()
+		good := n.name("good")
+		wait := n.run(t.Context(), good)
+		<-time.After(2 * time.Minute)
+		n.heard()
+		n.breaks(errors.New("argument list too long"))
+		n.apply(t, n.name("bad"), false)
+		check(t, n.heard(), "rejected bad: it could not be started: argument list too long")
+		n.breaks(nil)
+		n.apply(t, good, true)
+		check(t, n.last().with, good)
+		// And where not even the good ones do, that is the end.
+		<-time.After(2 * time.Minute)
+		n.breaks(errors.New("no such file"))
+		n.apply(t, n.name("bad"), false)
+		n.apply(t, good, true)
+		_, err := wait()
+		check(t, err.Error(), "no such file")
+
+		n = newNursery()
+		n.breaks(errors.New("no such file"))
+		_, err = n.Run(t.Context(), good)
+		check(t, err.Error(), "no such file")
+	})
+}
+
+func TestSupervisorOnFailure(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := newNursery()
+		n.OnFailure = true
+		only := n.name("only")
+		wait := n.run(t.Context(), only)
+		n.heard()
+		var waits []time.Duration
+		for i := range 8 {
+			began := time.Now()
+			n.last().end(1)
+			for n.count() == i+1 {
+				<-time.After(100 * time.Millisecond)
+				synctest.Wait()
+			}
+			waits = append(waits, time.Since(began))
+			check(t, n.heard(), "restarted")
+		}
+		if waits[0] > 1100*time.Millisecond || waits[7] < 30*time.Second || waits[7] > 61*time.Second {
+			t.Errorf("waits: %v", waits)
+		}
+		check(t, n.last().with, only)
+		n.last().end(0)
+		code, _ := wait()
+		check(t, code, 0)
+	})
+}
+
+// A child that was told to end is not started again, whatever its status.
+func TestSupervisorTold(t *testing.T) {
+	for name, onFailure := range map[string]bool{"never": false, "on failure": true} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				n := newNursery()
+				n.OnFailure = onFailure
+				wait := n.run(t.Context(), n.name("first"))
+				<-time.After(2 * time.Minute)
+				n.apply(t, n.name("second"), false)
+				n.Told(syscall.SIGUSR1)
+				n.Told(syscall.SIGINT)
+				check(t, n.apply(t, n.name("third"), false).State, Failed)
+				n.last().end(130) // within its grace
+				code, _ := wait()
+				check(t, code, 130)
+				check(t, strings.Contains(n.heard(), "rejected"), false)
+			})
+		})
+	}
+}
+
+// The end waits for a child that takes its time, also in the middle of a restart.
+func TestSupervisorEndsInRestart(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := newNursery()
+		ctx, cancel := context.WithCancel(t.Context())
+		wait := n.run(ctx, n.name("first"))
+		<-time.After(2 * time.Minute)
+		n.last().slow = 5 * time.Second
+		began := time.Now()
+		go n.Apply(t.Context(), Update{Rendering: n.name("second")})
+		<-time.After(time.Second)
+		cancel()
+		code, _ := wait()
+		check(t, code, 143)
+		check(t, time.Since(began), 5*time.Second)
+		check(t, n.count(), 1)
+	})
+}
+
+func check[T comparable](t *testing.T, got, want T) {
+	t.Helper()
+	if got != want {
+		t.Errorf("got %v, want %v", got, want)
+	}
+}
