@@ -147,6 +147,9 @@ func (t *Target) Describe() string {
 	return fmt.Sprintf("%s on %s", t.config.Database, t.Address())
 }
 
+// Database gives the name of the database.
+func (t *Target) Database() string { return t.config.Database }
+
 // User gives the role that connections log in as.
 func (t *Target) User() string { return t.config.User }
 
