@@ -35,6 +35,9 @@ func (r *Rendering) Document() []byte {
 		out = append(out, text...)
 		at = end
 	})
+	for i := range r.values {
+		r.values[i].json = nil // a rendering may be kept for long, and its values are in it once
+	}
 	return append(out, doc[at:]...)
 }
 

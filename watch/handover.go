@@ -120,7 +120,9 @@ func (l *Loop) handOver(ctx context.Context, t Trigger) {
 	} else {
 		u.Edited = l.seen.outcomes[WholeDocument].State == Failed
 	}
+	ctx = l.cancelable(ctx)
 	_ = l.apply(ctx, u) // what failed is tried again
+	l.end(nil, nil)
 }
 
 // rejection is what Bifrost ended over.
@@ -216,7 +218,7 @@ func (t *told) applied(log *slog.Logger, kind string, u Update, outcomes []Outco
 		switch o.State {
 		case RestartRequired, Refused:
 			required = append(required, said(o))
-		case Failed, Unverifiable:
+		case Failed:
 			failed = append(failed, said(o))
 		}
 	}
@@ -229,7 +231,7 @@ func (t *told) applied(log *slog.Logger, kind string, u Update, outcomes []Outco
 	attrs = append(attrs, "took", took.Round(time.Millisecond).String())
 	level := slog.LevelInfo
 	switch {
-	case len(outcomes) == 0 || same && (u.Trigger == Retry || u.Trigger == Restarted):
+	case len(outcomes) == 0 || same && u.Trigger == Retry:
 		level = slog.LevelDebug
 	case count[Failed]+count[Refused]+count[RestartRequired] > 0:
 		level = slog.LevelWarn

@@ -50,10 +50,12 @@ type Options struct {
 	Getenv   func(string) (string, bool) // Bifrost's environment, where it is known
 	Log      *slog.Logger
 
-	// Supervised says that Bifrost is a child of this process: it is started
-	// after [Loop.Start], which then applies nothing, and it may refuse values
-	// by ending.
+	// Supervised says that Bifrost is a child of this process, which is started
+	// after [Loop.Start]: that then applies nothing.
 	Supervised bool
+	// Refuses says that Bifrost is started anew for new values, and may refuse
+	// them by ending: what they replace is kept until it is known to run.
+	Refuses bool
 
 	Interval time.Duration // between two ticks; a tenth more or less is drawn for each
 	Splay    time.Duration // the first tick comes up to so much later
@@ -366,6 +368,14 @@ func (l *Loop) begin(ctx context.Context) (context.Context, []chan error) {
 	}
 	ctx, l.cancel = context.WithCancel(ctx)
 	return ctx, waiters
+}
+
+// cancelable gives a context that ends early where Bifrost needs help.
+func (l *Loop) cancelable(ctx context.Context) context.Context {
+	l.asking.Lock()
+	defer l.asking.Unlock()
+	ctx, l.cancel = context.WithCancel(ctx)
+	return ctx
 }
 
 // end lets those go who waited for the refresh.

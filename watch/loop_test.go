@@ -510,7 +510,7 @@ func TestHandOver(t *testing.T) {
 // until they change.
 func TestRejected(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		h := newHouse(t, func(o *Options) { o.Supervised = true })
+		h := newHouse(t, func(o *Options) { o.Supervised, o.Refuses = true, true })
 		defer h.begin()()
 		h.applier.state = func(Update, render.Change) State { return InForce }
 		h.store.put("solo", "bad")
@@ -563,7 +563,7 @@ func TestRejected(t *testing.T) {
 // for a refresh gets one.
 func TestRejectedInHang(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		h := newHouse(t, func(o *Options) { o.Supervised = true })
+		h := newHouse(t, func(o *Options) { o.Supervised, o.Refuses = true, true })
 		defer h.begin()()
 		h.applier.state = func(Update, render.Change) State { return InForce }
 		h.store.put("solo", "bad")

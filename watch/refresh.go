@@ -61,7 +61,8 @@ func (l *Loop) refresh(outer context.Context, t Trigger) error {
 	default:
 		u := Update{Trigger: t, Rendering: l.good.rendering, Before: before, Changed: v.changed, Edited: edited, Wrote: v.wrote, Replaced: v.replaced}
 		u.Edited = u.Edited || l.o.Supervised && before == nil
-		if applied := l.apply(ctx, u); err == nil {
+		// A start has gone well once the file is there: Bifrost may come later.
+		if applied := l.apply(ctx, u); err == nil && t != Start {
 			err = applied
 		}
 	}
@@ -257,7 +258,7 @@ func (l *Loop) adopt(v *visit) (edited bool) {
 			return false
 		}
 		l.keepKey(d.rendering)
-		if l.o.Supervised && before.rendering != nil {
+		if l.o.Refuses && before.rendering != nil {
 			l.undo = l.undo.add(before, v.changed, d.results)
 		}
 	}

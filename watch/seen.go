@@ -138,7 +138,10 @@ func (t *told) refreshed(log *slog.Logger, a *Attempt, v *visit, held map[string
 	switch {
 	case failing != "" && failing != t.failing:
 		level, message = slog.LevelWarn, "refresh failed"
-		attrs = append(attrs, "problems", shorten(problems), "oldest_value", oldest.Round(time.Second).String())
+		attrs = append(attrs, "problems", shorten(problems))
+		if len(held) > 0 {
+			attrs = append(attrs, "oldest_value", oldest.Round(time.Second).String())
+		}
 	case failing != "" && !v.took():
 		level, message = slog.LevelDebug, "refresh failed"
 	case failing == "" && t.failing != "":

@@ -16,6 +16,10 @@ type Split struct {
 	API Applier
 	// Restart starts Bifrost anew. Without it, what wants a restart is reported.
 	Restart Applier
+	// Takes makes the function that says whether a Bifrost that was started takes
+	// a field from its file, and if not, or not always, why and what to do. It may
+	// be nil: then every field is taken.
+	Takes func(context.Context, Update) func(*walker.Entry) (takes bool, reason, hint string)
 }
 
 // Kind implements [Applier].
@@ -30,7 +34,7 @@ func (s *Split) Apply(ctx context.Context, u Update) []Outcome {
 	case u.Trigger == Restarted:
 		// The file was read at the start. What is taken live is looked at all
 		// the same: Bifrost's database may hold something older.
-		return append(s.pushed(ctx, u, live), each(rest, InForce, "", "restart")...)
+		return append(s.pushed(ctx, u, live), s.started(ctx, u, rest)...)
 	}
 	if s.Restart == nil {
 		return append(s.push(ctx, u, live), s.report(u, rest)...)
@@ -94,6 +98,24 @@ func (s *Split) pushed(ctx context.Context, u Update, live []render.Change) []Ou
 	for i := range out {
 		if out[i].State == RestartRequired {
 			out[i].State = Unverifiable
+		}
+	}
+	return out
+}
+
+// started tells of the fields that Bifrost has read at its start.
+func (s *Split) started(ctx context.Context, u Update, rest []render.Change) []Outcome {
+	out := each(rest, InForce, "", "restart")
+	if s.Takes == nil || len(rest) == 0 {
+		return out
+	}
+	takes := s.Takes(ctx, u)
+	for i, c := range rest {
+		if c.Entry.Change == walker.Never {
+			continue // it is what it always was
+		}
+		if ok, reason, hint := takes(c.Entry); !ok {
+			out[i].State, out[i].Reason, out[i].Hint = Unverifiable, reason, hint
 		}
 	}
 	return out

@@ -2,7 +2,243 @@
 
 package main
 
-import "bifrost-secrets/watch"
+import (
+	"context"
+	"errors"
+	"net/http/httptrace"
+	"os"
+	"strings"
+	"sync/atomic"
+	"time"
 
-// api gives the client of Bifrost's management API.
-func (d *daemon) api() watch.Applier { return nil }
+	"bifrost-secrets/render"
+	"bifrost-secrets/sources"
+	"bifrost-secrets/walker"
+	"bifrost-secrets/watch"
+	management "bifrost-secrets/watch/bifrost"
+
+	"github.com/spf13/cobra"
+)
+
+// apiFlags say where Bifrost's management API is, and how to sign in.
+type apiFlags struct {
+	url       string
+	basicFile string
+	tokenFile string
+}
+
+func (a *apiFlags) flags(cmd *cobra.Command) {
+	f := cmd.Flags()
+	f.StringVar(&a.url, "bifrost-url", "", "where Bifrost's API is: http://127.0.0.1:8080, https://host or unix:/path; by default on this machine, at Bifrost's port")
+	f.StringVar(&a.basicFile, "bifrost-basic-file", "", "`file` with user:password for Bifrost's API; unless given, the admin credentials of the config are used")
+	f.StringVar(&a.tokenFile, "bifrost-token-file", "", "`file` with a bearer token for Bifrost's API")
+}
+
+// address gives the API's URL. args are those of the command that starts
+// Bifrost, where that is known: its port may stand there.
+func (a *apiFlags) address(env map[string]string, args []string) string {
+	if a.url != "" {
+		return a.url
+	}
+	port := env["APP_PORT"] // of Bifrost's image
+	for i, arg := range args {
+		name, value, joined := strings.Cut(strings.TrimLeft(arg, "-"), "=")
+		if name != "port" || !strings.HasPrefix(arg, "-") {
+			continue
+		}
+		if !joined && i+1 < len(args) {
+			value = args[i+1]
+		}
+		port = value
+	}
+	if port == "" {
+		port = "8080"
+	}
+	return "http://127.0.0.1:" + port
+}
+
+// auth reads what to sign in with.
+func (a *apiFlags) auth() (management.Auth, error) {
+	read := func(flag, path string) (string, error) {
+		content, err := os.ReadFile(path)
+		if err != nil {
+			return "", usageError(flag+": "+err.Error(), "")
+		}
+		return strings.TrimRight(string(content), "\r\n"), nil
+	}
+	switch {
+	case a.basicFile != "" && a.tokenFile != "":
+		return management.Auth{}, usageError("--bifrost-basic-file and --bifrost-token-file exclude each other", "name one of them")
+	case a.tokenFile != "":
+		text, err := read("--bifrost-token-file", a.tokenFile)
+		return management.Auth{Scheme: management.Bearer, Secret: sources.NewSecret([]byte(text))}, err
+	case a.basicFile != "":
+		text, err := read("--bifrost-basic-file", a.basicFile)
+		if err != nil {
+			return management.Auth{}, err
+		}
+		user, password, ok := strings.Cut(text, ":")
+		if !ok {
+			return management.Auth{}, usageError("--bifrost-basic-file "+a.basicFile+" does not hold user:password", "")
+		}
+		return management.Auth{Scheme: management.Basic, User: sources.NewSecret([]byte(user)), Secret: sources.NewSecret([]byte(password))}, nil
+	}
+	return management.Auth{}, nil
+}
+
+// api is Bifrost's management API as an [watch.Applier].
+type api struct {
+	client  *management.Client
+	timeout time.Duration
+	waits   bool        // Bifrost was started by us, so it comes up
+	reached atomic.Bool // it was healthy when it was last looked at
+}
+
+// newAPI makes the applier. args are those of Bifrost's command, if it is ours.
+func (d *daemon) newAPI(args []string) (*api, error) {
+	auth, err := d.bifrost.auth()
+	if err != nil {
+		return nil, err
+	}
+	client, err := management.New(management.Options{URL: d.bifrost.address(d.p.env, args), Auth: auth})
+	var refused *management.Error
+	if errors.As(err, &refused) {
+		return nil, usageError("--bifrost-url: "+refused.Reason, refused.Hint)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return &api{client: client, timeout: d.applyTimeout, waits: args != nil}, nil
+}
+
+// where gives the address for the status; none where the API is not used.
+func (a *api) where() string {
+	if a == nil {
+		return ""
+	}
+	return a.client.Where()
+}
+
+// beside is a loop whose Bifrost something else has started.
+type beside struct {
+	*watch.Loop
+	api *api
+}
+
+// Status implements control.Watcher.
+func (b *beside) Status() watch.Status {
+	st := b.Loop.Status()
+	if b.api != nil {
+		st.Bifrost = &watch.BifrostStatus{API: b.api.where()}
+	}
+	return st
+}
+
+// Kind implements [watch.Applier].
+func (*api) Kind() string { return "api" }
+
+// Apply implements [watch.Applier].
+func (a *api) Apply(ctx context.Context, u watch.Update) []watch.Outcome {
+	ctx, cancel := context.WithTimeout(ctx, a.timeout)
+	defer cancel()
+	doc, err := walker.Parse(u.Rendering.Plan.Document.Name, u.Rendering.Document())
+	if err != nil { // what was rendered is a document: this is a fault of ours
+		return a.failed(u, "the rendered document cannot be read", "")
+	}
+	targets := make([]management.Target, len(u.Changed))
+	for i, c := range u.Changed {
+		targets[i] = management.Target{Path: c.Path, Entry: c.Entry, Value: c.Value}
+	}
+	push := a.client.Push
+	if u.Trigger == watch.Start || u.Trigger == watch.Restarted {
+		push = a.client.Converge
+		ready := a.client.Ping
+		if a.waits || u.Trigger == watch.Restarted {
+			ready = a.client.Wait
+		}
+		err := ready(ctx)
+		a.reached.Store(err == nil)
+		if err != nil {
+			var e *management.Error
+			if errors.As(err, &e) {
+				return a.failed(u, "bifrost is not healthy yet: "+e.Reason, e.Hint)
+			}
+			return a.failed(u, "bifrost is not healthy yet: "+err.Error(), "")
+		}
+	}
+	var out []watch.Outcome
+	for _, o := range push(ctx, doc, targets) {
+		one := watch.Outcome{Path: o.Path, State: watch.State(o.State), Reason: o.Reason, Hint: o.Hint}
+		if one.Reason == "" {
+			one.Reason = o.Note
+		}
+		out = append(out, one)
+	}
+	return out
+}
+
+func (a *api) failed(u watch.Update, reason, hint string) []watch.Outcome {
+	var out []watch.Outcome
+	for _, c := range u.Changed {
+		out = append(out, watch.Outcome{Path: c.Path, State: watch.Failed, Reason: reason, Hint: hint})
+	}
+	return out
+}
+
+// takes says whether a restart makes the running version take a field.
+func (a *api) takes(ctx context.Context, u watch.Update) func(*walker.Entry) (bool, string, string) {
+	version := ""
+	if a != nil {
+		ctx, cancel := context.WithTimeout(ctx, a.timeout)
+		defer cancel()
+		doc, _ := walker.Parse(u.Rendering.Plan.Document.Name, u.Rendering.Document())
+		version, _ = a.client.Version(ctx, doc) // what is not known counts as the newest
+	}
+	return func(e *walker.Entry) (bool, string, string) { return management.RestartTakes(e, version) }
+}
+
+// split makes the applier of the modes that hand over by field.
+func (d *daemon) split(args []string) (*watch.Split, *api, error) {
+	s := &watch.Split{Word: d.apply}
+	var client *api
+	if d.apply != "restart" && d.mode == string(render.Inline) {
+		var err error
+		if client, err = d.newAPI(args); err != nil {
+			return nil, nil, err
+		}
+		s.API = client
+	}
+	s.Takes = client.takes
+	return s, client, nil
+}
+
+// lookoutEvery is how often a Bifrost that is not ours is looked at.
+const lookoutEvery = 3 * time.Second
+
+// lookout tells of restarts of a Bifrost that something else starts, until ctx
+// ends: the connection that was kept to the one before is gone then.
+func (d *daemon) lookout(ctx context.Context, a *api) {
+	// It has its own connection, which nobody else uses up.
+	client, err := management.New(management.Options{URL: d.bifrost.address(d.p.env, nil), Timeout: lookoutEvery})
+	if err != nil {
+		return // a.client has the same address
+	}
+	defer client.Close()
+	tick := time.NewTicker(lookoutEvery)
+	defer tick.Stop()
+	up, first := a.reached.Load(), true
+	for {
+		anew := false
+		traced := httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{GotConn: func(got httptrace.GotConnInfo) { anew = !got.Reused }})
+		was := up
+		if up = client.Ping(traced) == nil; up && (!was || anew && !first) {
+			d.loop.Restarted()
+		}
+		first = first && !up
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+	}
+}

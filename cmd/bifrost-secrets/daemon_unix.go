@@ -35,13 +35,8 @@ type daemon struct {
 	command      string
 	applyTimeout time.Duration
 
-	listen      []string
-	probeListen string
-	tokenFile   string
-	tlsCert     string
-	tlsKey      string
-	insecure    bool
-	flushRate   float64
+	listening listenFlags
+	bifrost   apiFlags
 
 	log     *slog.Logger
 	manager *serviceManager
@@ -65,13 +60,8 @@ func (d *daemon) loopFlags(cmd *cobra.Command) {
 	f.BoolVar(&d.newKey, "accept-new-encryption-key", false, "take another encryption_key than before, once Bifrost's database was cleaned")
 	f.StringVar(&d.command, "command", "", "with --apply command: the `command` to run after a change; it gets the JSON paths, and no value")
 	f.DurationVar(&d.applyTimeout, "apply-timeout", time.Minute, "how long handing new values over may take")
-	f.StringArrayVar(&d.listen, "listen", []string{control.DefaultListen}, "HOST:PORT or unix:PATH to serve flush, status, probes and metrics on; repeatable; empty for none")
-	f.StringVar(&d.probeListen, "probe-listen", "", "HOST:PORT to serve probes and metrics alone on")
-	f.StringVar(&d.tokenFile, "token-file", "", "`file` of the tokens that may flush and see the status, one a line; also "+control.TokenVariable)
-	f.StringVar(&d.tlsCert, "tls-cert", "", "`file` of the certificate for --listen, in PEM")
-	f.StringVar(&d.tlsKey, "tls-key", "", "`file` of its key")
-	f.BoolVar(&d.insecure, "insecure-listen", false, "serve plain http where other machines can reach it")
-	f.Float64Var(&d.flushRate, "flush-rate", control.DefaultFlushRate, "how many flushes a second each client may make")
+	d.bifrost.flags(cmd)
+	d.listening.flags(cmd)
 }
 
 func (d *daemon) checkLoopFlags() error {
@@ -167,18 +157,12 @@ func (d *daemon) publishAll(r *render.Rendering) (wrote, replaced bool, err erro
 func (d *daemon) serve(ctx context.Context, watcher control.Watcher) (wait func(), err error) {
 	d.metrics.Follow(watcher.Status)
 	var running sync.WaitGroup
-	var listen []string
-	for _, address := range d.listen {
-		if address != "" {
-			listen = append(listen, address)
-		}
+	opts, wanted, err := d.listening.options(d.p, d.metrics.Handler(d.log), d.log)
+	if err != nil {
+		return nil, err
 	}
-	if len(listen) > 0 || d.probeListen != "" {
-		server, err := control.Open(watcher, control.Options{
-			Listen: listen, ProbeListen: d.probeListen, TokenFile: d.tokenFile, Token: sources.NewSecret([]byte(d.p.env[control.TokenVariable])),
-			TLSCert: d.tlsCert, TLSKey: d.tlsKey, InsecureListen: d.insecure, FlushRate: d.flushRate,
-			Metrics: d.metrics.Handler(d.log), Log: d.log,
-		})
+	if wanted {
+		server, err := control.Open(watcher, opts)
 		if err != nil {
 			return nil, err
 		}

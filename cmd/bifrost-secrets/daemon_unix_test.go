@@ -6,12 +6,14 @@ import (
 	"bufio"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -81,7 +83,12 @@ func (s *lodge) published() string {
 // start starts the program.
 func (s *lodge) start(args ...string) *running {
 	s.t.Helper()
-	r := &running{t: s.t, cmd: exec.Command("bifrost-secrets", args...), out: make(chan string, 1000), log: make(chan string, 1000)}
+	return s.startProgram("bifrost-secrets", args...)
+}
+
+func (s *lodge) startProgram(name string, args ...string) *running {
+	s.t.Helper()
+	r := &running{t: s.t, cmd: exec.Command(name, args...), out: make(chan string, 1000), log: make(chan string, 1000)}
 	r.cmd.Dir, r.cmd.Env = s.dir, s.env
 	stdout, err := r.cmd.StdoutPipe()
 	if err == nil {
@@ -113,7 +120,7 @@ func (s *lodge) start(args ...string) *running {
 // restarted at once, and nothing listens.
 func (s *lodge) exec(options []string, command ...string) *running {
 	s.t.Helper()
-	args := append([]string{"exec", "--app-dir", s.app, "--listen", "", "--wait", "10ms", "--apply", "restart", "--min-restart-interval", "0s", "--stop-timeout", "10s"}, options...)
+	args := append([]string{"exec", "--app-dir", s.app, "--listen", "none", "--wait", "10ms", "--apply", "restart", "--min-restart-interval", "0s", "--stop-timeout", "10s"}, options...)
 	return s.start(append(append(args, "--"), command...)...)
 }
 
@@ -425,6 +432,39 @@ func TestExecEncryptionKey(t *testing.T) {
 	}
 }
 
+// As PID 1 of a namespace: signals arrive though they have no default there,
+// orphans are reaped, and the status is passed on.
+func TestExecAsInit(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Skip("only root can make a PID namespace: as PID 1, exec goes untested here")
+	}
+	t.Parallel()
+	s := newLodge(t)
+	script := `trap 'echo "zombies $(grep -ls "^State:.Z" /proc/[0-9]*/status | wc -l)"; exit 5' TERM
+for i in 1 2 3; do (sleep 0.1 & ) ; done; trap 'echo usr1' USR1; echo "started $PPID"; while :; do sleep 1 & wait $!; done`
+	args := []string{"--pid", "--fork", "--mount-proc", "bifrost-secrets", "exec", "--app-dir", s.app, "--listen", "none", "--apply", "restart", "--", "sh", "-c", script}
+	r := s.startProgram("unshare", args...)
+	r.says("started 1")
+	children, err := os.ReadFile(fmt.Sprintf("/proc/%d/task/%d/children", r.cmd.Process.Pid, r.cmd.Process.Pid))
+	if err != nil {
+		t.Fatal(err)
+	}
+	pid, err := strconv.Atoi(strings.TrimSpace(string(children)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, one := range []struct {
+		sig  syscall.Signal
+		want string
+	}{{syscall.SIGUSR1, "usr1"}, {syscall.SIGTERM, "zombies 0"}} {
+		if err := syscall.Kill(pid, one.sig); err != nil {
+			t.Fatal(err)
+		}
+		r.says(one.want)
+	}
+	r.ends(5)
+}
+
 // A child that fails is started again where that was asked for.
 func TestExecRestartsOnFailure(t *testing.T) {
 	t.Parallel()
@@ -496,6 +536,22 @@ func TestWatch(t *testing.T) {
 	if code, body := flush("CANARY-token-of-this-test"); code != 200 || !strings.Contains(body, "vault cache flushed") {
 		t.Errorf("%d %s", code, body)
 	}
+	for _, path := range []string{"/api/vault/status", "/metrics", "/readyz"} {
+		req, err := http.NewRequest(http.MethodGet, entry.Address+path, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		req.Header.Set("Authorization", "Bearer CANARY-token-of-this-test")
+		resp, err := (&http.Client{Transport: &http.Transport{DisableKeepAlives: true}}).Do(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		body, _ := io.ReadAll(resp.Body)
+		resp.Body.Close()
+		if resp.StatusCode != 200 || strings.Contains(string(body), "CANARY") || len(body) == 0 {
+			t.Errorf("%s: %d %s", path, resp.StatusCode, body)
+		}
+	}
 	if err := os.Remove(filepath.Join(s.secrets, "vk")); err != nil {
 		t.Fatal(err)
 	}
@@ -519,7 +575,7 @@ func TestWatch(t *testing.T) {
 func TestWatchReports(t *testing.T) {
 	t.Parallel()
 	s := newLodge(t)
-	r := s.start("watch", "--config", filepath.Join(s.app, "config.source.json"), "--out", filepath.Join(s.app, "config.json"), "--listen", "", "--wait", "10ms")
+	r := s.start("watch", "--config", filepath.Join(s.app, "config.source.json"), "--out", filepath.Join(s.app, "config.json"), "--listen", "none", "--wait", "10ms")
 	r.logs("applied")
 	s.put("vk", "sk-bf-CANARY-2")
 	line := r.logs("restart_required_fields")
@@ -534,7 +590,7 @@ func TestWatchReports(t *testing.T) {
 func TestWatchOutage(t *testing.T) {
 	t.Parallel()
 	s, f := awsSite(t)
-	r := s.start("watch", "--config", filepath.Join(s.app, "config.source.json"), "--out", filepath.Join(s.app, "config.json"), "--listen", "", "--interval", "1s", "--apply", "none")
+	r := s.start("watch", "--config", filepath.Join(s.app, "config.source.json"), "--out", filepath.Join(s.app, "config.json"), "--listen", "none", "--interval", "1s", "--apply", "none")
 	r.logs("applied")
 	before, err := os.Stat(filepath.Join(s.app, "config.json"))
 	if err != nil {

@@ -136,8 +136,13 @@ func (j *execJob) run(outer context.Context, args []string) error {
 		Start: s.start, Observer: j.metrics, Log: j.log,
 		Grace: j.startGrace, MinInterval: j.minRestart, Splay: j.restartSplay, OnFailure: j.restart == "on-failure",
 	}
-	opts := j.options(s.applier(), s.check)
+	applier, err := s.applier()
+	if err != nil {
+		return err
+	}
+	opts := j.options(applier, s.check)
 	opts.Supervised, opts.Getenv = true, s.lookup
+	opts.Refuses = j.apply == "auto" || j.apply == "restart"
 	if j.lastGood > 0 {
 		opts.Observer = append(opts.Observer.(observers), &confirmer{d: &j.daemon})
 	}

@@ -18,6 +18,7 @@ import (
 	"bifrost-secrets/sources/file"
 	"bifrost-secrets/sources/postgres"
 	"bifrost-secrets/walker"
+	"bifrost-secrets/watch/control"
 
 	"github.com/spf13/cobra"
 )
@@ -110,8 +111,8 @@ each distinct secret once (AWS Secrets Manager, PostgreSQL, files) and writes th
 		return usageError(err.Error(), "see "+cmd.CommandPath()+" --help")
 	})
 	root.RunE = func(cmd *cobra.Command, _ []string) error { return cmd.Help() }
-	root.AddCommand(p.renderCommand(), p.explainCommand(), p.lintCommand(), p.pingCommand(), p.execCommand(), p.watchCommand(),
-		p.storeCommand(), p.pruneCommand(), p.secretCommand(), p.versionCommand())
+	root.AddCommand(p.renderCommand(), p.execCommand(), p.watchCommand(), p.explainCommand(), p.lintCommand(), p.pingCommand(),
+		p.storeCommand(), p.pruneCommand(), p.secretCommand(), p.flushCommand(), p.statusCommand(), p.healthCommand(), p.versionCommand())
 	strictHelp(root)
 	return root
 }
@@ -180,6 +181,7 @@ func exitCode(err error) int {
 	var document *walker.DocumentError
 	var written *publish.Error
 	var notStarted *notStarted
+	var listening *control.Error
 	switch {
 	case err == nil:
 		return exitDone
@@ -187,7 +189,7 @@ func exitCode(err error) int {
 		return notStarted.code
 	case errors.As(err, &own):
 		return own.code
-	case errors.As(err, &document):
+	case errors.As(err, &document), errors.As(err, &listening):
 		return exitUsage
 	case errors.As(err, &problems) && problems.Invalid():
 		return exitUsage

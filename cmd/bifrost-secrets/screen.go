@@ -14,6 +14,7 @@ import (
 	"bifrost-secrets/render/publish"
 	"bifrost-secrets/sources"
 	"bifrost-secrets/walker"
+	"bifrost-secrets/watch/control"
 
 	"golang.org/x/term"
 )
@@ -153,6 +154,7 @@ func (p *program) report(err error) {
 	var own *failure
 	var document *walker.DocumentError
 	var written *publish.Error
+	var listening *control.Error
 	s := p.screen
 	switch {
 	case errors.As(err, &problems):
@@ -167,6 +169,8 @@ func (p *program) report(err error) {
 		s.problem(document.Error(), document.Hint)
 	case errors.As(err, &written):
 		s.problem(written.Error(), written.Hint)
+	case errors.As(err, &listening):
+		s.problem(listening.Reason, listening.Hint)
 	default:
 		s.problem(err.Error(), sources.HintOf(err))
 	}

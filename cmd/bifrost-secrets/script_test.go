@@ -83,7 +83,7 @@ func scripts(dir string, setup func(*testscript.Env) error) testscript.Params {
 			"age-key": doAgeKey, "age-encrypt": doAgeEncrypt,
 			"fake": doFake, "secret": doSecret, "fault": doFault, "mark": doMark, "requests": doRequests, "called": doCalled, "terminate": doTerminate,
 			"moto-secret": doMotoSecret, "count": doCount, "counted": doCounted,
-			"sql": doSQL,
+			"sql": doSQL, "control": doControl, "loop": doLoop, "other": doOther, "asked": doAsked, "certificate": doCertificate,
 		},
 		Condition: func(cond string) (bool, error) {
 			if cond == "root" {
@@ -118,6 +118,8 @@ type story struct {
 	began int // moto's requests at `count`
 
 	database *pgtest.Database
+	control  *controlled
+	asked    chan struct{} // of `other silent`
 }
 
 type storyKey struct{}

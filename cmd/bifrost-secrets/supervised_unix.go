@@ -25,6 +25,7 @@ type supervised struct {
 	job     *execJob
 	args    []string
 	forward *child.Forwarder
+	api     *api // nil where it is not used
 
 	began  atomic.Bool  // the child was started
 	signal atomic.Int32 // what ended us before that
@@ -146,28 +147,28 @@ func (b *bifrostProcess) Stop(ctx context.Context) {
 // Code implements [watch.Child].
 func (b *bifrostProcess) Code() int { return b.Status().Code }
 
-func (s *supervised) applier() watch.Applier {
+// applier gives what hands new values over.
+func (s *supervised) applier() (watch.Applier, error) {
 	j := s.job
-	split := &watch.Split{Word: j.apply}
 	switch j.apply {
 	case "none":
-		return watch.None{}
+		return watch.None{}, nil
 	case "command":
-		return j.commandApplier(j.ownless(nil))
+		return j.commandApplier(j.ownless(nil)), nil
 	}
-	if j.apply != "api" {
+	split, client, err := j.split(s.args)
+	s.api = client
+	if err == nil && j.apply != "api" {
 		split.Restart = s.Supervisor
 	}
-	if j.apply != "restart" && j.mode == string(render.Inline) {
-		split.API = j.api()
-	}
-	return split
+	return split, err
 }
 
 // Status implements control.Watcher.
 func (s *supervised) Status() watch.Status {
 	st := s.Loop.Status()
 	child := s.Supervisor.Status()
+	child.API = s.api.where()
 	st.Bifrost = &child
 	if err := s.Ready(); err != nil {
 		st.Ready, st.NotReady = false, err.Error()

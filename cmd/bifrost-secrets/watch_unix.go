@@ -6,9 +6,9 @@ import (
 	"context"
 	"os"
 	"os/signal"
+	"sync"
 	"syscall"
 
-	"bifrost-secrets/render"
 	"bifrost-secrets/watch"
 
 	"github.com/spf13/cobra"
@@ -61,12 +61,16 @@ func (j *watchJob) run(outer context.Context) error {
 		return err
 	}
 	j.begin()
-	j.loop = watch.New(j.options(j.applier(), nil))
+	applier, client, err := j.applier()
+	if err != nil {
+		return err
+	}
+	j.loop = watch.New(j.options(applier, nil))
 	ctx, cancel := context.WithCancel(outer)
 	defer cancel()
 	stop := j.signals(cancel)
 	defer stop()
-	wait, err := j.serve(ctx, j.loop)
+	wait, err := j.serve(ctx, &beside{j.loop, client})
 	if err != nil {
 		return err
 	}
@@ -79,21 +83,27 @@ func (j *watchJob) run(outer context.Context) error {
 		return err
 	}
 	j.manager.ready()
+	var beside sync.WaitGroup
+	if client != nil {
+		defer client.client.Close()
+		beside.Go(func() { j.lookout(ctx, client) })
+	}
 	j.loop.Run(ctx)
 	j.manager.stopping()
+	beside.Wait()
 	return nil
 }
 
-func (j *watchJob) applier() watch.Applier {
-	switch {
-	case j.apply == "none":
-		return watch.None{}
-	case j.apply == "command":
-		return j.commandApplier(j.ownless(nil))
-	case j.mode == string(render.EnvMode):
-		return &watch.Split{Word: j.apply}
+// applier gives what hands new values over, and the API's client where that is a
+// part of it.
+func (j *watchJob) applier() (watch.Applier, *api, error) {
+	switch j.apply {
+	case "none":
+		return watch.None{}, nil, nil
+	case "command":
+		return j.commandApplier(j.ownless(nil)), nil, nil
 	}
-	return &watch.Split{Word: j.apply, API: j.api()}
+	return j.split(nil)
 }
 
 // signals ends with SIGINT and SIGTERM, and refreshes with SIGHUP.

@@ -81,8 +81,8 @@ func (t *terminal) stopped(pid int, by syscall.Signal) {
 	if by == unix.SIGTSTP || t.foreground() != ours {
 		_ = unix.Kill(0, unix.SIGTSTP)
 		// The one above may be taken by another thread in its own time; this one
-		// stops us before the call returns. Linux drops both where no shell is
-		// left that could continue us, as in a container.
+		// stops us before the call returns, at worst a second time. Linux drops
+		// both where no shell is left that could continue us, as in a container.
 		_ = unix.Tgkill(os.Getpid(), unix.Gettid(), unix.SIGTSTP)
 	}
 	if t.foreground() == ours {

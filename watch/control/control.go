@@ -58,7 +58,9 @@ type Options struct {
 	// /metrics only, over plain http. It may be empty.
 	ProbeListen string
 	// TokenFile has the bearer tokens, one a line; it is read at each request,
-	// so that a change counts at once. It may be empty.
+	// so that a change counts at once; to take a token back, write the file anew
+	// without it. A file that is gone, or that others can read, leaves the tokens
+	// before in force and an error in the log. It may be empty.
 	TokenFile string
 	// Token holds more tokens, as the file does. It may be the zero Secret.
 	Token sources.Secret
@@ -153,7 +155,7 @@ func Open(w Watcher, opts Options) (*Server, error) {
 		return nil, err
 	}
 	if err := s.listen(); err != nil {
-		s.close()
+		s.Close()
 		return nil, err
 	}
 	return s, nil
@@ -195,7 +197,7 @@ func (s *Server) Addresses() []string {
 func (s *Server) add(ln net.Listener, address string, kind faceKind, loopback bool) {
 	f := &face{Listener: ln, address: address, kind: kind, loopback: loopback}
 	f.http = &http.Server{
-		Handler:           s.routes(f),
+		Handler:           s.recovering(s.routes(f)),
 		ReadHeaderTimeout: s.limits.header,
 		ReadTimeout:       s.limits.read,
 		WriteTimeout:      s.limits.write,
@@ -225,6 +227,9 @@ func (s *Server) Serve(ctx context.Context) error {
 	var running sync.WaitGroup
 	for _, f := range s.faces {
 		s.log.Info("listening", "address", f.address)
+		if f.kind == overTCP && s.tokens == nil {
+			s.log.Info("no token is configured, so there is neither flush nor status here", "address", f.address)
+		}
 		running.Go(func() {
 			var err error
 			if f.http.TLSConfig != nil {
@@ -260,11 +265,12 @@ func (s *Server) shutdown() {
 		})
 	}
 	ending.Wait()
-	s.close()
+	s.Close()
 }
 
-// close ends whatever is still there.
-func (s *Server) close() {
+// Close ends everything at once. It is for a server that is not served after
+// all: Serve closes by itself.
+func (s *Server) Close() {
 	s.end()
 	s.mu.Lock()
 	s.ended = true

@@ -1,28 +1,22 @@
 package control
 
 import (
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
 	"crypto/tls"
 	"crypto/x509"
-	"crypto/x509/pkix"
 	"encoding/json"
-	"encoding/pem"
 	"errors"
 	"fmt"
 	"io"
-	"math/big"
 	"net"
 	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 
 	"bifrost-secrets/sources"
 	"bifrost-secrets/watch"
+	"bifrost-secrets/watch/control/controltest"
 )
 
 // A web page whose name was made to mean 127.0.0.1 gets nothing at all.
@@ -113,6 +107,23 @@ func TestStatus(t *testing.T) {
 	}
 }
 
+// faulty is a loop that panics with a secret in hand.
+type faulty struct{ Watcher }
+
+func (faulty) Status() watch.Status { panic("CANARY") }
+
+func TestPanic(t *testing.T) {
+	r := start(t, faulty{idle()}, nil)
+	for range 2 {
+		if code, _, body := r.ask(t, http.MethodGet, r.url(0, StatusPath), token); code != 500 || errorOf(t, body).Hint != "" {
+			t.Errorf("%d %s", code, body)
+		}
+	}
+	if log := r.log.String(); strings.Count(log, "a fault of this program") != 2 || !strings.Contains(log, "faulty.Status") {
+		t.Errorf("the log does not say where:\n%s", log)
+	}
+}
+
 // What cannot be listened on, is unsafe or contradicts itself is refused before
 // anything is bound.
 func TestRefusedSettings(t *testing.T) {
@@ -158,7 +169,7 @@ func TestRefusedSettings(t *testing.T) {
 		c.change(&opts)
 		s, err := Open(idle(), opts)
 		if err == nil {
-			s.close()
+			s.Close()
 			t.Errorf("%s: it listens on %v", name, s.Addresses())
 			continue
 		}
@@ -195,24 +206,12 @@ func newPair(t *testing.T, name string) (certFile, keyFile string) {
 
 func writePair(t *testing.T, name, certFile, keyFile string) {
 	t.Helper()
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	cert, key, err := controltest.Certificate(name)
 	if err != nil {
 		t.Fatal(err)
 	}
-	cert := &x509.Certificate{
-		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: name}, IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)},
-		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour), IsCA: true, BasicConstraintsValid: true,
-	}
-	der, err := x509.CreateCertificate(rand.Reader, cert, cert, &key.PublicKey, key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	keyDER, err := x509.MarshalPKCS8PrivateKey(key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	write(t, certFile, string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})))
-	write(t, keyFile, string(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: keyDER})))
+	write(t, certFile, string(cert))
+	write(t, keyFile, string(key))
 }
 
 // seen gives the name in the certificate that is shown.
@@ -245,6 +244,9 @@ func TestTLS(t *testing.T) {
 	secure := &http.Client{Transport: transport}
 	if code, _, body := ask(t, secure, http.MethodPost, r.url(0, FlushPath), token); code != 200 {
 		t.Errorf("%d %s", code, body)
+	}
+	if code, _, body := r.ask(t, http.MethodGet, r.url(2, HealthPath), ""); code != 200 {
+		t.Errorf("the probe listener, without TLS: %d %s", code, body)
 	}
 	// In clear there is nothing but the answer of net/http.
 	if code, _, _ := r.ask(t, http.MethodPost, strings.Replace(r.url(0, FlushPath), "https:", "http:", 1), token); code != 400 {

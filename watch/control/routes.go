@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"runtime/debug"
 	"slices"
 	"strings"
 	"time"
@@ -42,6 +43,26 @@ func (s *Server) routes(f *face) http.Handler {
 		return mux
 	}
 	return s.local(mux)
+}
+
+// recovering answers for a handler that panics, and shows where: the log that
+// net/http would write to is for strangers' mistakes. What it panicked with may
+// be anything, and stays out.
+func (s *Server) recovering(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		defer func() {
+			fault := recover()
+			if fault == nil {
+				return
+			}
+			if fault == http.ErrAbortHandler {
+				panic(fault)
+			}
+			s.log.Error("a fault of this program", "path", knownPath(r.URL.Path), "type", fmt.Sprintf("%T", fault), "stack", string(debug.Stack()))
+			fail(w, http.StatusInternalServerError, "a fault of this program; its log says where", "")
+		}()
+		next.ServeHTTP(w, r)
+	})
 }
 
 // local refuses requests by other names than this machine's own: a web page

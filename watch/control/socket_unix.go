@@ -38,6 +38,9 @@ func listenSocket(path string) (net.Listener, error) {
 	if path == "" {
 		return nil, &Error{Reason: "--listen unix: names no file", Hint: "write --listen unix:/run/bifrost-secrets/control.sock"}
 	}
+	if path[0] == '@' {
+		return nil, &Error{Reason: what + ": an abstract socket has no mode that would keep others out", Hint: "take a path: --listen unix:/run/bifrost-secrets/control.sock"}
+	}
 	dir := filepath.Dir(path)
 	if len(path) > pathMax {
 		return nil, socketError(what, dir, syscall.EINVAL)

@@ -10,7 +10,6 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"sync"
 	"syscall"
 	"testing"
 )
@@ -40,7 +39,7 @@ func TestSocketIsPrivate(t *testing.T) {
 	if err != nil || len(entries) != 1 {
 		t.Errorf("beside it there are %v (%v)", entries, err)
 	}
-	s.close()
+	s.Close()
 	if _, err := os.Lstat(path); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("afterwards: %v", err)
 	}
@@ -90,42 +89,31 @@ func TestSuccessorIsLeftAlone(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	first.close()
+	first.Close()
 	if _, err := os.Lstat(path); err != nil {
 		t.Errorf("the successor's socket: %v", err)
 	}
-	second.close()
+	second.Close()
 }
 
-// Of many that start at once, one has the socket and the others say why not.
-func TestSocketRace(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "s")
-	const n = 20
-	var mu sync.Mutex
-	var have []*Server
-	var all sync.WaitGroup
-	for range n {
-		all.Go(func() {
-			s, err := listenOn(path)
-			mu.Lock()
-			defer mu.Unlock()
-			if err == nil {
-				have = append(have, s)
-			} else if text := err.Error(); !strings.Contains(text, "listens there") && !strings.Contains(text, "is setting up") {
-				t.Errorf("%v", err)
-			}
-		})
-	}
-	all.Wait()
-	if len(have) != 1 {
-		t.Fatalf("%d have it", len(have))
-	}
-	conn, err := net.Dial("unix", path)
+// While one process looks whether the place is free and takes it, no other
+// does: both would find it free.
+func TestSocketIsTakenByOne(t *testing.T) {
+	dir := t.TempDir()
+	path := filepath.Join(dir, "s")
+	unlock, err := lock(dir)
 	if err != nil {
 		t.Fatal(err)
 	}
-	_ = conn.Close()
-	have[0].close()
+	if s, err := listenOn(path); err == nil || !strings.Contains(err.Error(), "another process is setting up a socket there") {
+		t.Errorf("%v %v", s, err)
+	}
+	unlock()
+	s, err := listenOn(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.Close()
 }
 
 func TestNoSocket(t *testing.T) {
@@ -142,6 +130,7 @@ func TestNoSocket(t *testing.T) {
 		filepath.Join(dir, "none", "s"): "there is no folder " + filepath.Join(dir, "none"),
 		filepath.Join(plain, "s"):       "there is no folder",
 		"":                              "names no file",
+		"@control":                      "abstract",
 		filepath.Join(dir, strings.Repeat("x", 200)): "too long",
 		filepath.Join(dir, strings.Repeat("x", 300)): "too long",
 	} {

@@ -165,6 +165,7 @@ func TestBodies(t *testing.T) {
 		{"one byte more", flushing(fmt.Sprintf("Content-Length: %d\r\n", limit+1)) + strings.Repeat("x", limit+1), 413},
 		{"a gigabyte, to be sent yet", flushing("Content-Length: 1073741824\r\n"), 413},
 		{"of unknown length", flushing("Transfer-Encoding: chunked\r\n") + fmt.Sprintf("%x\r\n%s\r\n", limit+1, strings.Repeat("x", limit+1)), 413},
+		{"a gigabyte of a stranger's", strings.Replace(flushing("Content-Length: 1073741824\r\n"), token, wrongToken, 1) + "x", 401},
 		{"huge headers", flushing("X: " + strings.Repeat("x", 2*usual.headerBytes) + "\r\n"), 431},
 		{"no HTTP", "hello\r\n\r\n", 400},
 		{"no such length", flushing("Content-Length: -1\r\n"), 400},

@@ -28,7 +28,7 @@ var (
 	results  = []string{"unchanged", "changed", "partly failed", "failed"}
 	kinds    = []sources.Kind{
 		sources.NotFound, sources.Denied, sources.Disabled, sources.Throttled, sources.Unreachable,
-		sources.NoLogin, sources.Unusable, sources.BadName, sources.BadSettings,
+		sources.NoLogin, sources.Unusable, sources.BadName, sources.BadSettings, "",
 	}
 	appliers = []string{"api", "restart", "command", "none"}
 	states   = []watch.State{
@@ -82,7 +82,7 @@ func New(version string) *Metrics {
 		}
 	}
 	for _, kind := range kinds {
-		m.failures.WithLabelValues(word(kind))
+		m.failures.WithLabelValues(kindWord(kind))
 	}
 	for _, kind := range appliers {
 		for _, state := range states {
@@ -101,6 +101,15 @@ func counter(name, help string, labels ...string) *prometheus.CounterVec {
 // word spells a word of the house as a label value: `restart_required`.
 func word[T ~string](text T) string { return strings.ReplaceAll(string(text), " ", "_") }
 
+// kindWord is word for a kind; a failure that is no source's, such as a document
+// that does not parse, has none.
+func kindWord(kind sources.Kind) string {
+	if kind == "" {
+		return "other"
+	}
+	return word(kind)
+}
+
 // Follow adds what is read from the status at each scrape: ages, times and how
 // many fields are in which state. status must be safe for concurrent use. It is
 // called once.
@@ -117,7 +126,7 @@ func (m *Metrics) Refreshed(a watch.Attempt, failures map[sources.Kind]int, fetc
 		m.calls.WithLabelValues(source).Add(float64(max(a.Calls, 0)))
 	}
 	for kind, n := range failures {
-		m.failures.WithLabelValues(word(kind)).Add(float64(max(n, 0)))
+		m.failures.WithLabelValues(kindWord(kind)).Add(float64(max(n, 0)))
 	}
 }
 

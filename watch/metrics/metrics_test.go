@@ -44,7 +44,7 @@ func used(t *testing.T) *metrics.Metrics {
 		}
 	})
 	m.Refreshed(watch.Attempt{Trigger: watch.Flush, Took: 30 * time.Millisecond, Result: "partly failed", Calls: 2},
-		map[sources.Kind]int{sources.NotFound: 3}, 21, "aws-secrets-manager in eu-west-1")
+		map[sources.Kind]int{sources.NotFound: 3, "": 1}, 21, "aws-secrets-manager in eu-west-1")
 	m.Refreshed(watch.Attempt{Trigger: watch.Tick, Result: "unchanged"}, nil, 0, "")
 	m.Applied("api", []watch.Outcome{{State: watch.Verified}, {State: watch.RestartRequired}, {State: watch.Verified}})
 	m.Restarted()
@@ -72,6 +72,7 @@ func TestValues(t *testing.T) {
 		`bifrost_secrets_fetches_total{source="aws-secrets-manager in eu-west-1"} 21`,
 		`bifrost_secrets_backend_calls_total{source="aws-secrets-manager in eu-west-1"} 2`,
 		`bifrost_secrets_failures_total{kind="not_found"} 3`,
+		`bifrost_secrets_failures_total{kind="other"} 1`,
 		`bifrost_secrets_applies_total{kind="api",state="verified"} 2`,
 		`bifrost_secrets_applies_total{kind="api",state="restart_required"} 1`,
 		`bifrost_secrets_restarts_total 1`,

@@ -1,0 +1,249 @@
+package main
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"net"
+	"net/http"
+	"net/netip"
+	"net/url"
+	"os"
+	"strings"
+	"syscall"
+	"time"
+
+	"bifrost-secrets/watch/control"
+
+	"github.com/spf13/cobra"
+)
+
+// client speaks to the server beside a `watch` or an `exec`: for flush, status
+// and health.
+type client struct {
+	p *program
+
+	address   string
+	tokenFile string
+	caCert    string
+	plainHTTP bool
+	timeout   time.Duration
+
+	withToken bool
+}
+
+// answerMax bounds what is read of an answer: the status of a large document.
+const answerMax = 64 << 20
+
+func (c *client) flags(cmd *cobra.Command, timeout time.Duration) {
+	f := cmd.Flags()
+	f.StringVar(&c.address, "address", control.DefaultListen, "`address` where a watch or an exec listens: HOST:PORT, unix:PATH or https://HOST:PORT")
+	f.StringVar(&c.caCert, "ca-cert", "", "PEM `file` of who vouches for the server's certificate, in place of the system's")
+	f.DurationVar(&c.timeout, "timeout", timeout, "how long the answer may take")
+	if c.withToken {
+		f.StringVar(&c.tokenFile, "token-file", "", "`file` whose first token is sent; without it that of $"+control.TokenVariable)
+		f.BoolVar(&c.plainHTTP, "plain-http", false, "allow the token to go in clear to another machine")
+	}
+}
+
+// noWords refuses arguments without repeating them: somebody may have taken the
+// token for one.
+func noWords(cmd *cobra.Command, args []string) error {
+	if len(args) == 0 {
+		return nil
+	}
+	return usageError("unexpected argument", "a token is never one, it stands in the file of --token-file: see "+cmd.CommandPath()+" --help")
+}
+
+// response is what the server has said.
+type response struct {
+	code  int
+	body  []byte
+	Error string `json:"error"`
+	Hint  string `json:"hint"`
+}
+
+// ask makes one request. An error is one of having no answer; what a refusal
+// means is told by refusal.
+func (c *client) ask(ctx context.Context, method, path string) (*response, error) {
+	if c.timeout <= 0 {
+		return nil, usageError("--timeout must be more than nothing", "write 30s or 2m")
+	}
+	base, transport, err := c.transport()
+	if err != nil {
+		return nil, err
+	}
+	defer transport.CloseIdleConnections()
+	ctx, cancel := context.WithTimeout(ctx, c.timeout)
+	defer cancel()
+	req, err := http.NewRequestWithContext(ctx, method, base.String()+path, nil)
+	if err != nil {
+		return nil, c.noAddress()
+	}
+	if err := c.authorize(req); err != nil {
+		return nil, err
+	}
+	// A token is for who was named, and not for whom he names.
+	h := &http.Client{Transport: transport, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
+	resp, err := h.Do(req)
+	if err != nil {
+		return nil, c.noAnswer(ctx, err)
+	}
+	defer func() { _ = resp.Body.Close() }()
+	r := &response{code: resp.StatusCode}
+	if r.body, err = io.ReadAll(io.LimitReader(resp.Body, answerMax)); err != nil {
+		return nil, c.noAnswer(ctx, err)
+	}
+	_ = json.Unmarshal(r.body, r) // the answers to probes are words
+	return r, nil
+}
+
+// transport reads the address.
+func (c *client) transport() (*url.URL, *http.Transport, error) {
+	t := &http.Transport{Proxy: nil} // it is this machine, or was named exactly
+	if path, ok := strings.CutPrefix(c.address, "unix:"); ok {
+		if path == "" {
+			return nil, nil, c.noAddress()
+		}
+		t.DialContext = func(ctx context.Context, _, _ string) (net.Conn, error) {
+			return new(net.Dialer).DialContext(ctx, "unix", path)
+		}
+		return &url.URL{Scheme: "http", Host: "localhost"}, t, nil
+	}
+	text := c.address
+	if !strings.Contains(text, "://") {
+		text = "http://" + text
+		if _, port, err := net.SplitHostPort(c.address); err != nil || port == "" {
+			return nil, nil, c.noAddress()
+		}
+	}
+	u, err := url.Parse(text)
+	if err != nil || u.Hostname() == "" || u.User != nil || strings.Trim(u.Path, "/") != "" || u.RawQuery != "" || u.Fragment != "" || u.Scheme != "http" && u.Scheme != "https" {
+		return nil, nil, c.noAddress()
+	}
+	u.Path = ""
+	if c.caCert != "" {
+		pool, err := readPool(c.caCert)
+		if err != nil {
+			return nil, nil, err
+		}
+		t.TLSClientConfig = &tls.Config{RootCAs: pool, MinVersion: tls.VersionTLS12}
+	}
+	return u, t, nil
+}
+
+func (c *client) noAddress() error {
+	// It is not repeated: people put credentials into addresses.
+	return usageError("--address is no address", "write HOST:PORT, such as "+control.DefaultListen+", or unix:PATH, or https://HOST:PORT")
+}
+
+func readPool(path string) (*x509.CertPool, error) {
+	data, err := os.ReadFile(path)
+	switch {
+	case isMissing(err):
+		return nil, usageError("--ca-cert "+path+" does not exist", "")
+	case err != nil:
+		return nil, usageError("--ca-cert "+path+" cannot be read", "see its owner and mode")
+	}
+	pool := x509.NewCertPool()
+	if !pool.AppendCertsFromPEM(data) {
+		return nil, usageError("--ca-cert "+path+" holds no certificate in PEM", "")
+	}
+	return pool, nil
+}
+
+// authorize adds the token, if there is one.
+func (c *client) authorize(req *http.Request) error {
+	if !c.withToken {
+		return nil
+	}
+	tokens, err := control.ParseTokens("$"+control.TokenVariable, []byte(c.p.env[control.TokenVariable]))
+	if c.tokenFile != "" {
+		tokens, err = control.ReadTokens(c.tokenFile)
+		if err == nil && len(tokens) == 0 {
+			err = usageError("--token-file "+c.tokenFile+" holds no token", "write one into it, as the server's file has it")
+		}
+	}
+	if err != nil || len(tokens) == 0 {
+		return err
+	}
+	if req.URL.Scheme == "http" && !strings.HasPrefix(c.address, "unix:") && !isLoopback(req.URL.Hostname()) && !c.plainHTTP {
+		return usageError("the token would go to "+req.URL.Host+" in clear", "write --address https://"+req.URL.Host+"; --plain-http if something else encrypts")
+	}
+	req.Header.Set("Authorization", "Bearer "+string(tokens[0].Reveal()))
+	return nil
+}
+
+func isLoopback(host string) bool {
+	ip, err := netip.ParseAddr(host)
+	return strings.EqualFold(host, "localhost") || err == nil && ip.IsLoopback()
+}
+
+// noAnswer says why there is none.
+func (c *client) noAnswer(ctx context.Context, err error) error {
+	f := &failure{reason: c.address + ": no answer", code: exitUnreachable}
+	var authority x509.UnknownAuthorityError
+	var name x509.HostnameError
+	var invalid x509.CertificateInvalidError
+	var lookup *net.DNSError
+	var wrapped *url.Error
+	var record tls.RecordHeaderError
+	switch {
+	case errors.Is(ctx.Err(), context.Canceled):
+		return &failure{reason: "interrupted", code: exitUnresolved}
+	case errors.Is(ctx.Err(), context.DeadlineExceeded):
+		f.reason += fmt.Sprintf(" within %s (--timeout)", c.timeout)
+	case errors.Is(err, syscall.ECONNREFUSED):
+		f.reason = c.address + ": nothing listens there"
+		f.hint = "start `bifrost-secrets watch` or `exec`, or name the address that it has as --listen with --address"
+	case errors.Is(err, fs.ErrNotExist):
+		f.reason = c.address + ": there is no such socket"
+		f.hint = "start `bifrost-secrets watch` or `exec` with this address as --listen"
+	case errors.Is(err, fs.ErrPermission):
+		f.reason = c.address + ": no permission to connect"
+		f.hint = "run as the user that the server runs as, or as root"
+	case errors.As(err, &lookup):
+		f.reason = c.address + ": there is no machine of that name"
+	case errors.As(err, &authority):
+		f.reason = c.address + ": its certificate is of an authority that is not known here"
+		f.hint = "name the authority's certificate with --ca-cert"
+	case errors.As(err, &name), errors.As(err, &invalid):
+		f.reason = c.address + ": its certificate is not valid for this name and time"
+		f.hint = "use the name that the certificate has, and renew it if it has expired"
+	case errors.As(err, &record), strings.Contains(err.Error(), "HTTP response to HTTPS client"): // an error that net/http keeps to itself
+		f.reason = c.address + ": it does not speak TLS"
+		f.hint = "write the address without https://"
+	case errors.Is(err, syscall.ECONNRESET), errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
+		f.reason = c.address + ": the connection was closed without an answer"
+		f.hint = "see the log of the server; where it has a certificate, write --address https://..."
+	case errors.As(err, &wrapped):
+		f.reason += ": " + wrapped.Err.Error()
+	}
+	return f
+}
+
+// refusal puts an answer that is no success into an error.
+func (c *client) refusal(r *response) *failure {
+	f := &failure{reason: c.address + ": " + r.Error, hint: r.Hint, code: exitUsage}
+	switch {
+	case r.Error == "" && strings.Contains(string(r.body), "HTTP request to an HTTPS server"):
+		f.reason = c.address + ": it speaks TLS only"
+		f.hint = "write --address https://" + c.address
+	case r.Error == "":
+		f.reason = fmt.Sprintf("%s: what answers there is not bifrost-secrets (status %d)", c.address, r.code)
+		f.hint = "see which program listens there, and name the right address with --address"
+		f.code = exitUnreachable
+	case r.code == http.StatusUnauthorized:
+		f.hint = "name the server's token file with --token-file, or set $" + control.TokenVariable
+	case r.code == http.StatusBadRequest, r.code == http.StatusBadGateway:
+		f.code = exitUnresolved
+	case r.code == http.StatusTooManyRequests, r.code >= 500:
+		f.code = exitUnreachable
+	}
+	return f
+}

@@ -1,0 +1,106 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"net/http"
+	"time"
+
+	"bifrost-secrets/render"
+	"bifrost-secrets/sources"
+	"bifrost-secrets/watch/control"
+
+	"github.com/spf13/cobra"
+)
+
+type flushJob struct {
+	client
+	noWait bool
+	json   bool
+}
+
+func (p *program) flushCommand() *cobra.Command {
+	j := &flushJob{client: client{p: p, withToken: true}}
+	cmd := &cobra.Command{
+		Use:   "flush",
+		Short: "Have a running watch or exec fetch the secrets anew",
+		Long: `Flush asks a running watch or exec to fetch every secret anew, and to hand what has changed to
+Bifrost. It ends when that is done, and says which secrets failed.`,
+		Example: `  bifrost-secrets flush --token-file /run/secrets/flush-token
+  bifrost-secrets flush --address unix:/run/bifrost-secrets/control.sock`,
+		Args: noWords,
+		RunE: func(cmd *cobra.Command, _ []string) error { return j.run(cmd.Context()) },
+	}
+	// As long as a fetch may take, and its application besides.
+	j.flags(cmd, 2*time.Minute)
+	cmd.Flags().BoolVar(&j.noWait, "no-wait", false, "only ask for it")
+	cmd.Flags().BoolVar(&j.json, "json", false, "print JSON")
+	return cmd
+}
+
+// flushed is what flush prints as JSON.
+type flushed struct {
+	OK      bool            `json:"ok"`
+	Message string          `json:"message,omitempty"`
+	Error   string          `json:"error,omitempty"`
+	Hint    string          `json:"hint,omitempty"`
+	Secrets json.RawMessage `json:"secrets,omitempty"` // the failing ones, as the server tells of them
+}
+
+func (j *flushJob) run(ctx context.Context) error {
+	result, err := j.flush(ctx)
+	if j.json {
+		if err != nil && result.Error == "" {
+			result.Error = cleanLines(err.Error())
+		}
+		if werr := writeJSON(j.p.stdout, result); werr != nil {
+			return werr
+		}
+	}
+	if err == nil && !j.p.quiet {
+		j.p.screen.line("%s", clean(result.Message))
+	}
+	return err
+}
+
+func (j *flushJob) flush(ctx context.Context) (result flushed, err error) {
+	path := control.FlushPath
+	if j.noWait {
+		path += "?wait=false"
+	} else {
+		defer j.p.waiting("waiting for the refresh of " + j.address)()
+	}
+	r, err := j.ask(ctx, http.MethodPost, path)
+	if err != nil {
+		return result, err
+	}
+	_ = json.Unmarshal(r.body, &result)
+	result.OK = r.code == http.StatusOK && !j.noWait || r.code == http.StatusAccepted && j.noWait
+	if result.OK && result.Message != "" {
+		return result, nil
+	}
+	result.OK = false
+	if problems := j.problems(result.Secrets); len(problems.List) > 0 && r.code == http.StatusBadGateway {
+		return result, problems
+	}
+	return result, j.refusal(r)
+}
+
+// problems are the failing secrets, in the words that render has for them.
+func (j *flushJob) problems(told json.RawMessage) *render.Problems {
+	var list []struct {
+		Reference, Reason, Hint string
+		Kind                    sources.Kind
+		Fields                  []string
+	}
+	_ = json.Unmarshal(told, &list)
+	all := &render.Problems{Document: j.address}
+	for _, one := range list {
+		p := render.Problem{Reference: one.Reference, Reason: one.Reason, Hint: one.Hint, Kind: one.Kind}
+		for _, field := range one.Fields {
+			p.Places = append(p.Places, render.Place{Path: field})
+		}
+		all.List = append(all.List, p)
+	}
+	return all
+}

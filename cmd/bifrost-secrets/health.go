@@ -1,0 +1,79 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"strings"
+	"time"
+
+	"bifrost-secrets/watch/control"
+
+	"github.com/spf13/cobra"
+)
+
+type healthJob struct {
+	client
+	ready bool
+	json  bool
+}
+
+func (p *program) healthCommand() *cobra.Command {
+	j := &healthJob{client: client{p: p}}
+	cmd := &cobra.Command{
+		Use:   "health",
+		Short: "Ask whether a running watch or exec is alive, or ready",
+		Long: `Health is a probe for images that have neither a shell nor curl. It ends with 0 if all is well, and
+with 1 if not, also where nothing listens.`,
+		Example: `  bifrost-secrets health
+  bifrost-secrets health --ready --address unix:/run/bifrost-secrets/control.sock`,
+		Args: noArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error { return j.run(cmd.Context()) },
+	}
+	j.flags(cmd, 5*time.Second)
+	cmd.Flags().BoolVar(&j.ready, "ready", false, "ask for more: the first render has succeeded, and the values are younger than --max-stale")
+	cmd.Flags().BoolVar(&j.json, "json", false, "print JSON")
+	return cmd
+}
+
+func (j *healthJob) run(ctx context.Context) error {
+	err := j.check(ctx)
+	if j.json {
+		result := map[string]any{"ok": err == nil}
+		if err != nil {
+			result["error"] = cleanLines(err.Error())
+		}
+		if werr := writeJSON(j.p.stdout, result); werr != nil {
+			return werr
+		}
+	}
+	return err
+}
+
+func (j *healthJob) check(ctx context.Context) error {
+	path, word := control.HealthPath, "healthy"
+	if j.ready {
+		path, word = control.ReadyPath, "ready"
+	}
+	r, err := j.ask(ctx, http.MethodGet, path)
+	var own *failure
+	if errors.As(err, &own) && own.code == exitUnreachable {
+		own.code = exitUnresolved // Docker keeps the codes above 1 for itself
+	}
+	if err != nil {
+		return err
+	}
+	said := strings.TrimSpace(string(r.body))
+	switch {
+	case r.code == http.StatusOK && said == "ok":
+		if !j.p.quiet {
+			j.p.screen.line("%s is %s", clean(j.address), word)
+		}
+		return nil
+	case r.code == http.StatusServiceUnavailable && strings.HasPrefix(said, "not ready: "):
+		return &failure{reason: j.address + ": " + said, hint: "`bifrost-secrets status` shows more", code: exitUnresolved}
+	}
+	own = j.refusal(r)
+	own.code = exitUnresolved
+	return own
+}

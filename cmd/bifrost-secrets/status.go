@@ -1,0 +1,187 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"bifrost-secrets/watch"
+	"bifrost-secrets/watch/control"
+
+	"github.com/spf13/cobra"
+)
+
+type statusJob struct {
+	client
+	json bool
+}
+
+func (p *program) statusCommand() *cobra.Command {
+	j := &statusJob{client: client{p: p, withToken: true}}
+	cmd := &cobra.Command{
+		Use:   "status",
+		Short: "Show what a running watch or exec knows of its secrets",
+		Long: `Status shows the last and the next refresh, and of every reference its version, its age and whether a
+running Bifrost has it. It shows no value.`,
+		Example: `  bifrost-secrets status --token-file /run/secrets/flush-token
+  bifrost-secrets status --address unix:/run/bifrost-secrets/control.sock --json`,
+		Args: noWords,
+		RunE: func(cmd *cobra.Command, _ []string) error { return j.run(cmd.Context()) },
+	}
+	j.flags(cmd, 10*time.Second)
+	cmd.Flags().BoolVar(&j.json, "json", false, "print JSON, as the server gives it")
+	return cmd
+}
+
+func (j *statusJob) run(ctx context.Context) error {
+	r, err := j.ask(ctx, http.MethodGet, control.StatusPath)
+	if err != nil {
+		return err
+	}
+	if r.code != http.StatusOK {
+		return j.refusal(r)
+	}
+	var s watch.Status
+	if err := json.Unmarshal(r.body, &s); err != nil {
+		r.Error = ""
+		return j.refusal(r)
+	}
+	if j.json {
+		// A newer server may know of more than this program.
+		var out bytes.Buffer
+		if err := json.Indent(&out, bytes.TrimSpace(r.body), "", "  "); err != nil {
+			return err
+		}
+		out.WriteByte('\n')
+		_, err := out.WriteTo(j.p.stdout)
+		return err
+	}
+	return printStatus(j.p.stdout, &s, time.Now())
+}
+
+// printStatus is the status for people.
+func printStatus(w io.Writer, s *watch.Status, now time.Time) error {
+	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	row := func(name, format string, args ...any) {
+		if text := clean(fmt.Sprintf(format, args...)); text != "" {
+			fmt.Fprintf(t, "%s\t%s\n", name, text)
+		}
+	}
+	row("version", "%s", s.Version)
+	row("config", "%s, published as %s", s.Config, s.Out)
+	row("source", "%s", s.Source)
+	row("mode", "%s, applied by %s", s.Mode, s.Apply)
+	if s.Ready {
+		row("ready", "yes")
+	} else {
+		row("ready", "no: %s", s.NotReady)
+	}
+	if a := s.Last; a != nil {
+		row("last refresh", "%s: %s, %s, %s, took %s", when(a.At, now), a.Trigger, a.Result, count(a.Calls, "call"), a.Took.Round(time.Millisecond))
+	}
+	row("last success", "%s", when(s.Success, now))
+	row("next refresh", "%s", when(s.Next, now))
+	row("bifrost", "%s", describeBifrost(s.Bifrost, now))
+	if err := t.Flush(); err != nil {
+		return err
+	}
+	if err := printReferences(w, s.References); err != nil {
+		return err
+	}
+	for i, line := range s.Problems {
+		if i == 0 {
+			fmt.Fprintln(w, "\nPROBLEMS OF THE LAST REFRESH")
+		}
+		if _, err := fmt.Fprintln(w, clean(line)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func printReferences(w io.Writer, all []watch.ReferenceStatus) error {
+	stale := 0
+	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	if len(all) > 0 {
+		fmt.Fprintln(t, "\nFIELD\tREFERENCE\tVERSION\tAGE\tSTATE")
+	}
+	for i := range all {
+		r := &all[i]
+		age, state, version := "-", string(r.State), r.Version
+		if !r.Fetched.IsZero() {
+			age = span(time.Duration(r.Age) * time.Second)
+		}
+		if !r.Fresh {
+			stale++
+			age += " (stale)"
+		}
+		if r.Reason != "" {
+			state += ": " + r.Reason
+		}
+		if version == "" {
+			version = "-"
+		}
+		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\n", clean(r.Path), clean(r.Reference), clean(version), age, clean(state))
+	}
+	if err := t.Flush(); err != nil {
+		return err
+	}
+	_, err := fmt.Fprintf(w, "\n%s, %d stale\n", count(len(all), "reference"), stale)
+	return err
+}
+
+func describeBifrost(b *watch.BifrostStatus, now time.Time) string {
+	if b == nil {
+		return ""
+	}
+	var parts []string
+	if b.PID > 0 {
+		parts = append(parts, fmt.Sprintf("process %d", b.PID))
+	}
+	if !b.Started.IsZero() {
+		parts = append(parts, "started "+when(b.Started, now))
+	}
+	if b.PID > 0 || b.Restarts > 0 {
+		parts = append(parts, count(b.Restarts, "restart"))
+	}
+	if b.Version != "" {
+		parts = append(parts, "version "+b.Version)
+	}
+	if b.API != "" {
+		parts = append(parts, "API at "+b.API)
+	}
+	return strings.Join(parts, ", ")
+}
+
+// when gives a time, and how far it is from now.
+func when(at, now time.Time) string {
+	if at.IsZero() {
+		return "never"
+	}
+	text := at.UTC().Format(time.RFC3339)
+	if ahead := at.Sub(now); ahead >= time.Second {
+		return text + " (in " + span(ahead) + ")"
+	}
+	return text + " (" + span(now.Sub(at)) + " ago)"
+}
+
+// span gives a time span in its two largest units.
+func span(d time.Duration) string {
+	d = max(d, 0)
+	days, hours, minutes, seconds := int(d/(24*time.Hour)), int(d/time.Hour)%24, int(d/time.Minute)%60, int(d/time.Second)%60
+	switch {
+	case days > 0:
+		return fmt.Sprintf("%dd%dh", days, hours)
+	case hours > 0:
+		return fmt.Sprintf("%dh%dm", hours, minutes)
+	case minutes > 0:
+		return fmt.Sprintf("%dm%ds", minutes, seconds)
+	}
+	return fmt.Sprintf("%ds", seconds)
+}

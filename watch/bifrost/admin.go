@@ -1,0 +1,184 @@
+package bifrost
+
+import (
+	"context"
+	"encoding/json"
+	"net/http"
+
+	"bifrost-secrets/sources"
+	"bifrost-secrets/walker"
+)
+
+// adminLogin is the admin of a rendered document.
+type adminLogin struct{ user, password sources.Secret }
+
+func (a *adminLogin) auth() Auth { return Auth{Scheme: Basic, User: a.user, Secret: a.password} }
+
+// readAdmin gives the admin of a document, and nil where there is none, the
+// login is switched off, or a part of it is a reference for Bifrost to resolve.
+func readAdmin(doc *walker.Document) *adminLogin {
+	for _, pattern := range []string{"auth_config", "governance.auth_config"} {
+		enabled := false
+		doc.Each(pattern, func(o walker.Object) {
+			m, ok := doc.Find(o, "is_enabled")
+			enabled = ok && string(doc.Bytes()[m.Value.Start:m.Value.End]) == "true"
+		})
+		if !enabled {
+			continue
+		}
+		parts := map[string]string{}
+		doc.Walk(func(f *walker.Field) bool {
+			if f.Entry != nil && f.What == walker.Literal {
+				switch f.Entry.Pattern {
+				case pattern + ".admin_username":
+					parts["user"] = f.Text()
+				case pattern + ".admin_password":
+					parts["password"] = f.Text()
+				}
+			}
+			return true
+		})
+		if parts["user"] != "" && parts["password"] != "" {
+			return &adminLogin{sources.NewSecret([]byte(parts["user"])), sources.NewSecret([]byte(parts["password"]))}
+		}
+	}
+	return nil
+}
+
+const configPath = "/api/config"
+
+// configRecord is the whole configuration that the dashboard edits.
+func (j *job) configRecord() record {
+	const what = "the configuration"
+	return record{
+		what: what,
+		read: func(ctx context.Context) (any, []byte, *fault) { return j.get(ctx, configPath) },
+		check: func(tree any, _ []place) *fault {
+			o, f := object(what, tree)
+			if f != nil {
+				return f
+			}
+			auth, isAuth := o["auth_config"].(map[string]any)
+			client, isClient := o["client_config"].(map[string]any)
+			_, isFramework := o["framework_config"].(map[string]any)
+			if !isAuth || !isClient || !isFramework {
+				return unknownShape(what, "lacks auth_config, client_config or framework_config")
+			}
+			if enabled, ok := auth["is_enabled"].(bool); !ok {
+				return unknownShape(what, "does not say whether the login is enabled")
+			} else if !enabled {
+				return &fault{state: RestartRequired, reason: "bifrost's login is switched off", hint: "switch it on in bifrost, or restart bifrost, which reads the file"}
+			}
+			days, isNumber := client["log_retention_days"].(json.Number)
+			if !isNumber {
+				return unknownShape(what, "has no log_retention_days")
+			}
+			if n, err := days.Int64(); err != nil || n < 1 {
+				return &fault{
+					state:  RestartRequired,
+					reason: "bifrost shows a log_retention_days below 1 and takes none back, so its configuration cannot be written",
+					hint:   "set client.log_retention_days in the document to 1 or more, and restart bifrost, which reads the file",
+				}
+			}
+			return nil
+		},
+		write: func(ctx context.Context, _ any, raw []byte) *fault {
+			return j.put(ctx, http.MethodPut, configPath, raw)
+		},
+	}
+}
+
+// settleAdmin brings a new admin user or password about. Bifrost shows nothing
+// of the password, so that the proof is to sign in with it.
+func (j *job) settleAdmin(ctx context.Context, places []place) {
+	if j.admin == nil {
+		j.fail(places, &fault{
+			state:  RestartRequired,
+			reason: "the document has no admin that is enabled and has a user and a password",
+			hint:   "restart bifrost, which reads the file",
+		})
+		return
+	}
+	if !j.private {
+		j.fail(places, &fault{
+			state:  RestartRequired,
+			reason: "the admin's credentials would travel in clear to " + j.where,
+			hint:   "use https, or http to 127.0.0.1 or a unix socket",
+		})
+		return
+	}
+	state, f := j.tryAdmin(ctx)
+	if f != nil {
+		j.fail(places, f)
+		return
+	}
+	r := j.configRecord()
+	var now any
+	if state != Verified && j.mode != verify {
+		var before any
+		if before, _, f = r.read(ctx); f == nil {
+			now, f = j.write(ctx, r, before, places)
+		}
+		if f != nil && f.state == RestartRequired {
+			j.fail(places, f)
+			return
+		}
+		// Whatever came back, also nothing: from now on the new ones may hold.
+		again, tried := j.tryAdmin(ctx)
+		switch {
+		case f == nil && tried != nil:
+			f = tried
+		case tried == nil && again == Verified:
+			f = nil
+		}
+		if f != nil {
+			j.fail(places, f)
+			return
+		}
+		state = again
+	}
+	for _, p := range places {
+		o := Outcome{Path: p.path, State: state}
+		switch state {
+		case Failed:
+			o.Reason, o.Hint = "bifrost does not let the admin of the document in", "push it, or restart bifrost, which reads the file"
+		case Unverifiable:
+			o.Reason = "bifrost lets in without credentials, so that they cannot be tried"
+		}
+		j.outcomes[p.index] = o
+	}
+	if state == Verified {
+		j.mu.Lock()
+		if j.auth.Scheme == Basic {
+			j.auth = j.admin.auth()
+		}
+		j.mu.Unlock()
+	}
+	if now == nil {
+		return
+	}
+	if after, _, f := r.read(ctx); f == nil {
+		j.note(r, now, after, places)
+	}
+}
+
+// tryAdmin signs in as the document's admin: Verified if Bifrost lets that one
+// in and keeps everybody else out, Failed if it does not, Unverifiable if it
+// asks nobody.
+func (j *job) tryAdmin(ctx context.Context) (State, *fault) {
+	for _, try := range []struct {
+		auth Auth
+		open State
+	}{{Auth{}, Unverifiable}, {j.admin.auth(), Verified}} {
+		a, f := j.send(ctx, http.MethodGet, configPath, nil, try.auth)
+		switch {
+		case f != nil:
+			return "", f
+		case a.status == http.StatusOK:
+			return try.open, nil
+		case a.status != http.StatusUnauthorized:
+			return "", a.refused()
+		}
+	}
+	return Failed, nil
+}

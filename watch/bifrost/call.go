@@ -1,0 +1,193 @@
+package bifrost
+
+import (
+	"bytes"
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"syscall"
+)
+
+// maxAnswer is the longest answer that is read, in bytes. A list of providers
+// with a thousand keys takes about half a MiB.
+const maxAnswer = 64 << 20
+
+// fault is why something was not done: an Outcome without its path.
+type fault struct {
+	state  State
+	reason string
+	hint   string
+	err    error // ctx.Err() and the like
+}
+
+func (f *fault) outcome(path string) Outcome {
+	return Outcome{Path: path, State: f.state, Reason: f.reason, Hint: f.hint}
+}
+
+// unknownShape is the fault of an answer that is not what is known of the API.
+func unknownShape(place, what string) *fault {
+	return &fault{
+		state:  RestartRequired,
+		reason: fmt.Sprintf("bifrost's api has an unknown shape: %s %s", place, what),
+		hint:   "restart bifrost, which reads the file",
+	}
+}
+
+// answer is what came back. Its body is never shown: it may echo values.
+type answer struct {
+	method, path string
+	status       int
+	body         []byte
+}
+
+// refused is the fault of a status that is not 200.
+func (a *answer) refused() *fault {
+	f := &fault{state: Failed, reason: fmt.Sprintf("bifrost answered %s %s with status %d", a.method, a.path, a.status)}
+	switch a.status {
+	case http.StatusUnauthorized, http.StatusForbidden:
+		f.reason = fmt.Sprintf("bifrost refuses the credentials (status %d)", a.status)
+		f.hint = "check auth_config of the document, or the credentials that were given for bifrost's api"
+	case http.StatusBadRequest, http.StatusConflict, http.StatusMethodNotAllowed, http.StatusRequestEntityTooLarge, http.StatusUnprocessableEntity:
+		f.state = RestartRequired
+		f.hint = "bifrost's own log says why; a restart makes it read the file"
+	}
+	return f
+}
+
+// send makes one call and reads the whole answer.
+func (c *Client) send(whole context.Context, method, path string, body []byte, auth Auth) (*answer, *fault) {
+	ctx, cancel := context.WithTimeout(whole, c.timeout)
+	defer cancel()
+	req, err := http.NewRequestWithContext(ctx, method, c.base+path, bytes.NewReader(body))
+	if err != nil {
+		return nil, badRequest
+	}
+	if body != nil {
+		req.Header.Set("Content-Type", "application/json")
+	}
+	req.Header.Set("Accept", "application/json")
+	switch auth.Scheme {
+	case Basic:
+		pair := append(append(bytes.Clone(auth.User.Reveal()), ':'), auth.Secret.Reveal()...)
+		req.Header.Set("Authorization", "Basic "+base64.StdEncoding.EncodeToString(pair))
+	case Bearer:
+		req.Header.Set("Authorization", "Bearer "+string(auth.Secret.Reveal()))
+	}
+	resp, err := c.http.Do(req)
+	if err != nil {
+		return nil, c.unreachable(whole, err)
+	}
+	defer func() { _ = resp.Body.Close() }()
+	a := &answer{method: method, path: path, status: resp.StatusCode}
+	if a.body, err = io.ReadAll(io.LimitReader(resp.Body, maxAnswer+1)); err != nil {
+		return nil, c.unreachable(whole, err)
+	}
+	if len(a.body) > maxAnswer {
+		return nil, unknownShape(path, fmt.Sprintf("is longer than %d MiB", maxAnswer>>20))
+	}
+	return a, nil
+}
+
+var badRequest = &fault{state: RestartRequired, reason: "a name in the document cannot stand in a url"}
+
+// call makes a call with the credentials that work, trying those of the document
+// where Bifrost refuses the others.
+func (s *session) call(ctx context.Context, method, path string, body []byte) (*answer, *fault) {
+	for _, auth := range s.logins() {
+		a, f := s.send(ctx, method, path, body, auth)
+		if f != nil {
+			return nil, f
+		}
+		if a.status != http.StatusUnauthorized {
+			s.adopt(auth)
+			return a, nil
+		}
+	}
+	f := (&answer{status: http.StatusUnauthorized}).refused()
+	if s.admin != nil && !s.private {
+		f.reason = "bifrost wants credentials, which would travel in clear to " + s.where
+		f.hint = "use https, or http to 127.0.0.1 or a unix socket"
+	}
+	return nil, f
+}
+
+// get reads an object of the API: as a tree, and as the text that it is.
+func (s *session) get(ctx context.Context, path string) (tree any, raw []byte, f *fault) {
+	a, f := s.call(ctx, http.MethodGet, path, nil)
+	if f != nil {
+		return nil, nil, f
+	}
+	if a.status == http.StatusNotFound {
+		return nil, nil, &fault{state: RestartRequired, reason: "bifrost has no " + path, hint: "restart bifrost, which reads the file", err: errAbsent}
+	}
+	if a.status != http.StatusOK {
+		return nil, nil, a.refused()
+	}
+	if tree, f = decode(path, a.body); f != nil {
+		return nil, nil, f
+	}
+	return tree, a.body, nil
+}
+
+// errAbsent marks the fault of a thing that Bifrost does not have.
+var errAbsent = errors.New("absent")
+
+// put writes an object, or calls for something to be done.
+func (s *session) put(ctx context.Context, method, path string, body []byte) *fault {
+	a, f := s.call(ctx, method, path, body)
+	if f != nil {
+		return f
+	}
+	if a.status != http.StatusOK {
+		return a.refused()
+	}
+	// A server that does not know the path answers with the page of its
+	// dashboard, and status 200.
+	if _, f = decode(path, a.body); f != nil {
+		return f
+	}
+	return nil
+}
+
+// unreachable is the fault of a call that had no answer. It is made of what is
+// known to hold no part of an answer; net/http quotes what it cannot parse.
+func (c *Client) unreachable(whole context.Context, err error) *fault {
+	f := &fault{state: Failed, hint: "is bifrost running there?"}
+	var dns *net.DNSError
+	var errno syscall.Errno
+	var unknown x509.UnknownAuthorityError
+	var hostname x509.HostnameError
+	var invalid x509.CertificateInvalidError
+	var record tls.RecordHeaderError
+	var timed net.Error
+	why := "the connection failed"
+	switch {
+	case whole.Err() != nil:
+		why, f.hint, f.err = "stopped before the answer came", "", whole.Err()
+	case errors.Is(err, context.DeadlineExceeded), errors.As(err, &timed) && timed.Timeout():
+		why, f.err = fmt.Sprintf("nothing within %s", c.timeout), context.DeadlineExceeded
+		f.hint = "bifrost waits up to 15s for a provider that does not answer: look at the provider, or allow more time"
+	case errors.As(err, &dns):
+		why = "the name cannot be resolved"
+	case errors.As(err, &errno):
+		why = errno.Error()
+	case errors.As(err, &unknown):
+		why = "tls: the certificate is signed by an unknown authority"
+	case errors.As(err, &hostname):
+		why = "tls: the certificate is for another host"
+	case errors.As(err, &invalid):
+		why = "tls: the certificate is not valid now or for this use"
+	case errors.As(err, &record), errors.Is(err, http.ErrSchemeMismatch):
+		why = "tls: the answer is not tls"
+	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
+		why = "the connection was closed within the answer"
+	}
+	f.reason = fmt.Sprintf("no usable answer from bifrost at %s: %s", c.where, why)
+	return f
+}

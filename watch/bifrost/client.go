@@ -1,0 +1,260 @@
+// Package bifrost is a client of Bifrost's management API: it makes a running
+// Bifrost take new values of the fields that it takes live, and tells of each
+// what became of it.
+//
+// The API has no way to change one value alone: an object is read, changed in
+// the one place and written back whole, since what is left out is reset. What
+// is known of the API was observed with Bifrost 1.4.19 and 1.5; where an answer
+// has another shape than those, nothing is written.
+package bifrost
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"net/url"
+	"strings"
+	"sync"
+	"time"
+
+	"bifrost-secrets/sources"
+	"bifrost-secrets/walker"
+)
+
+// Scheme tells how to sign in to the API.
+type Scheme uint8
+
+// The ways to sign in.
+const (
+	NoAuth Scheme = iota // nothing is sent, but for the admin credentials of the document where Bifrost wants some
+	Basic                // a user and a password
+	Bearer               // a token
+)
+
+// Auth is what to sign in with.
+type Auth struct {
+	Scheme Scheme
+	User   sources.Secret // of Basic
+	Secret sources.Secret // the password, or the token
+}
+
+// Options say where the API is and how to speak to it.
+type Options struct {
+	// URL is where Bifrost listens: http://127.0.0.1:8080, https://host, or
+	// unix:/path of a socket. A path in it stands before those of the API.
+	URL  string
+	Auth Auth
+	// HTTPClient is used in place of one of our own, which takes no proxy.
+	HTTPClient *http.Client
+	// Concurrency is how many objects are written side by side; 4 unless given.
+	// Each PUT of a provider or a key makes Bifrost ask the provider for its
+	// models with every key that it has.
+	Concurrency int
+	// Timeout is the deadline of each call; 20s unless given. Bifrost itself
+	// gives a provider that does not answer 15s.
+	Timeout time.Duration
+}
+
+const (
+	defaultConcurrency = 4
+	defaultTimeout     = 20 * time.Second
+)
+
+// Error says why the API cannot be used. It holds no value and no part of an
+// answer.
+type Error struct {
+	Reason string
+	Hint   string
+	Err    error // the cause, for errors.Is; not printed
+}
+
+// Error gives the reason.
+func (e *Error) Error() string { return e.Reason }
+
+// Unwrap gives the cause.
+func (e *Error) Unwrap() error { return e.Err }
+
+// Client speaks to one Bifrost. It is safe for concurrent use; operations on
+// values come after each other.
+type Client struct {
+	base        string // of every URL, without a slash at its end
+	where       string // how messages call it
+	private     bool   // credentials may travel
+	http        *http.Client
+	timeout     time.Duration
+	concurrency int
+
+	operation sync.Mutex // one Push, Verify or Converge at a time
+
+	mu     sync.Mutex
+	auth   Auth                      // what has worked last
+	pushed map[string]sources.Secret // by path: what Bifrost was last given
+}
+
+// New makes a client. Credentials travel over https, a unix socket, or plain
+// http to the loopback: with others it fails. Every error is an *Error.
+func New(o Options) (*Client, error) {
+	c := &Client{
+		http: o.HTTPClient, timeout: o.Timeout, concurrency: o.Concurrency,
+		auth: o.Auth, pushed: map[string]sources.Secret{},
+	}
+	if c.timeout <= 0 {
+		c.timeout = defaultTimeout
+	}
+	if c.concurrency <= 0 {
+		c.concurrency = defaultConcurrency
+	}
+	var dial func(context.Context, string, string) (net.Conn, error)
+	if socket, ok := strings.CutPrefix(o.URL, "unix:"); ok {
+		if socket == "" {
+			return nil, badURL("names no socket")
+		}
+		c.base, c.where, c.private = "http://bifrost", o.URL, true
+		dial = func(ctx context.Context, _, _ string) (net.Conn, error) {
+			return new(net.Dialer).DialContext(ctx, "unix", socket)
+		}
+	} else if err := c.address(o.URL); err != nil {
+		return nil, err
+	}
+	if o.Auth.Scheme != NoAuth && !c.private {
+		return nil, &Error{
+			Reason: "credentials for bifrost's api would travel in clear to " + c.where,
+			Hint:   "use https, or http to 127.0.0.1 or a unix socket",
+		}
+	}
+	if c.http == nil || dial != nil {
+		c.http = &http.Client{Transport: &http.Transport{DialContext: dial, MaxIdleConnsPerHost: c.concurrency, IdleConnTimeout: time.Minute}}
+	}
+	own := *c.http
+	own.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
+	c.http = &own
+	return c, nil
+}
+
+func badURL(why string) *Error {
+	return &Error{Reason: "the address of bifrost's api " + why, Hint: "write http://127.0.0.1:8080, https://host or unix:/path"}
+}
+
+// address takes the URL apart. It is not repeated in errors: there may be a
+// password in it.
+func (c *Client) address(text string) error {
+	u, err := url.Parse(text)
+	switch {
+	case err != nil:
+		return badURL("cannot be read")
+	case u.Scheme != "http" && u.Scheme != "https" || u.Hostname() == "":
+		return badURL("is no http, https or unix one")
+	case u.User != nil:
+		return badURL("has credentials in it")
+	case u.RawQuery != "" || u.Fragment != "":
+		return badURL("has a query or a fragment")
+	}
+	c.where = u.Scheme + "://" + u.Host
+	c.base = strings.TrimRight(u.String(), "/")
+	ip := net.ParseIP(u.Hostname())
+	c.private = u.Scheme == "https" || u.Hostname() == "localhost" || ip != nil && ip.IsLoopback()
+	return nil
+}
+
+// Close gives idle connections back.
+func (c *Client) Close() { c.http.CloseIdleConnections() }
+
+// Where gives the address for messages.
+func (c *Client) Where() string { return c.where }
+
+// Ping asks once whether Bifrost is healthy. Every error is an *Error.
+func (c *Client) Ping(ctx context.Context) error {
+	a, f := c.send(ctx, http.MethodGet, "/health", nil, Auth{})
+	if f == nil && a.status != http.StatusOK {
+		f = a.refused()
+	}
+	if f != nil {
+		return &Error{Reason: f.reason, Hint: f.hint, Err: f.err}
+	}
+	return nil
+}
+
+// Wait asks until Bifrost is healthy or ctx ends; then it gives the error of the
+// last try.
+func (c *Client) Wait(ctx context.Context) error {
+	const first, longest = 20 * time.Millisecond, 500 * time.Millisecond
+	for pause := first; ; pause = min(2*pause, longest) {
+		err := c.Ping(ctx)
+		if err == nil {
+			return nil
+		}
+		timer := time.NewTimer(pause)
+		select {
+		case <-timer.C:
+		case <-ctx.Done():
+			timer.Stop()
+			var e *Error
+			if errors.As(err, &e) {
+				e.Err = errors.Join(ctx.Err(), e.Err)
+			}
+			return err
+		}
+	}
+}
+
+// Version gives what Bifrost says of itself, such as v1.4.19. doc is the
+// rendered document, or nil, for credentials. Every error is an *Error.
+func (c *Client) Version(ctx context.Context, doc *walker.Document) (string, error) {
+	s := c.session(doc)
+	v, f := s.version(ctx)
+	if f != nil {
+		return "", &Error{Reason: f.reason, Hint: f.hint, Err: f.err}
+	}
+	return v, nil
+}
+
+func (s *session) version(ctx context.Context) (string, *fault) {
+	tree, _, f := s.get(ctx, "/api/version")
+	if f != nil {
+		return "", f
+	}
+	v, ok := tree.(string)
+	if !ok || len(v) > 64 || strings.ContainsFunc(v, func(r rune) bool { return r <= ' ' || r > '~' }) {
+		return "", unknownShape("/api/version", "is no version")
+	}
+	return v, nil
+}
+
+// session is one operation: a client with the credentials that it may try.
+type session struct {
+	*Client
+	doc   *walker.Document
+	admin *adminLogin // of the document; nil where it has none
+}
+
+func (c *Client) session(doc *walker.Document) *session {
+	s := &session{Client: c, doc: doc}
+	if doc != nil {
+		s.admin = readAdmin(doc)
+	}
+	return s
+}
+
+// logins gives what to sign in with, in the order to try.
+func (s *session) logins() []Auth {
+	s.mu.Lock()
+	current := s.auth
+	s.mu.Unlock()
+	if s.admin == nil || !s.private {
+		return []Auth{current}
+	}
+	if current.Scheme == NoAuth {
+		return []Auth{s.admin.auth(), current}
+	}
+	return []Auth{current, s.admin.auth()}
+}
+
+func (c *Client) adopt(a Auth) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.auth = a
+}
+
+func quoted(format, name string) string { return fmt.Sprintf(format, walker.Quote(name)) }

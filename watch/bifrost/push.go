@@ -1,0 +1,356 @@
+package bifrost
+
+import (
+	"context"
+	"strings"
+
+	"golang.org/x/sync/errgroup"
+
+	"bifrost-secrets/sources"
+	"bifrost-secrets/walker"
+)
+
+// State says what became of a value. The words are those of the package watch.
+type State string
+
+// The states of a value.
+const (
+	Verified        State = "verified"         // Bifrost has it: read back, as far as it shows it
+	Unverifiable    State = "unverifiable"     // Bifrost was given it, and shows too little of it to tell
+	RestartRequired State = "restart required" // the API cannot take it, or is not as we know it
+	Refused         State = "refused"          // it must not change: an encryption key
+	Failed          State = "failed"           // to be tried again
+)
+
+// Outcome is what became of one target. It holds no value.
+type Outcome struct {
+	Path   string
+	State  State
+	Reason string // lower case, no full stop; empty where the value is in force
+	Hint   string
+	// Note says what else Bifrost has changed with the write, if anything: by the
+	// names of members, never their values.
+	Note string
+}
+
+// mode is what to do with a value that Bifrost may have already.
+type mode uint8
+
+const (
+	verify   mode = iota // nothing
+	converge             // write it unless Bifrost shows it
+	push                 // write it unless Bifrost shows the whole of it
+)
+
+// Push writes the values that have changed and reads them back. doc is the
+// rendered document, in which the targets stand: it tells what they belong to.
+// There is one outcome for each target, in their order. When ctx ends, what is
+// not done is Failed.
+//
+// An object of the API is read twice before it is written: where the two
+// readings differ somebody else is editing it, and the targets in it are Failed.
+func (c *Client) Push(ctx context.Context, doc *walker.Document, targets []Target) []Outcome {
+	return c.run(ctx, doc, targets, push)
+}
+
+// Converge is for a Bifrost that was started: it writes what Bifrost shows to be
+// another value or does not show enough of, and leaves alone what it has. Its
+// database outlives it, and may hold what was pushed after its file was written.
+func (c *Client) Converge(ctx context.Context, doc *walker.Document, targets []Target) []Outcome {
+	return c.run(ctx, doc, targets, converge)
+}
+
+// Verify reads and writes nothing: a value that Bifrost does not have is Failed.
+func (c *Client) Verify(ctx context.Context, doc *walker.Document, targets []Target) []Outcome {
+	return c.run(ctx, doc, targets, verify)
+}
+
+// job is one Push, Verify or Converge.
+type job struct {
+	*session
+	mode     mode
+	of       string // the version of Bifrost; empty where it is not known
+	outcomes []Outcome
+
+	// pluginConfigs are the configs of the document by the plugin's name, as they
+	// stand there.
+	pluginConfigs map[string][]byte
+}
+
+func (c *Client) run(ctx context.Context, doc *walker.Document, targets []Target, m mode) []Outcome {
+	c.operation.Lock()
+	defer c.operation.Unlock()
+	j := &job{session: c.session(doc), mode: m, outcomes: make([]Outcome, len(targets)), pluginConfigs: pluginConfigs(doc)}
+	if len(targets) == 0 {
+		return j.outcomes
+	}
+	version, f := j.version(ctx)
+	if f != nil && f.state != RestartRequired {
+		for i, t := range targets {
+			j.outcomes[i] = f.outcome(t.Path)
+		}
+		return j.outcomes
+	}
+	j.of = version
+	var order []owner
+	groups := map[owner][]place{}
+	known := names(doc)
+	for i, t := range targets {
+		p, f := locate(i, t, known)
+		if f == nil || f.state == RestartRequired {
+			f = notLive(t.Entry, version, f)
+		}
+		if f != nil {
+			j.outcomes[i] = f.outcome(t.Path)
+			continue
+		}
+		if groups[p.owner] == nil {
+			order = append(order, p.owner)
+		}
+		groups[p.owner] = append(groups[p.owner], p)
+	}
+	var work errgroup.Group
+	work.SetLimit(c.concurrency)
+	for _, o := range order {
+		if o.kind != config {
+			work.Go(func() error { j.settleOwner(ctx, o, groups[o]); return nil })
+		}
+	}
+	_ = work.Wait()
+	// The credentials come last: with them all that is under way would fail.
+	if all := groups[owner{kind: config}]; all != nil {
+		j.settleAdmin(ctx, all)
+	}
+	return j.outcomes
+}
+
+// notLive gives why the API does not take a field, if it does not. f is what
+// locating it has brought.
+func notLive(e *walker.Entry, version string, f *fault) *fault {
+	if e == nil {
+		return f
+	}
+	t := takingOf(e, version)
+	switch {
+	case e.Change == walker.Never:
+		return &fault{state: Refused, reason: t.reason, hint: t.hint}
+	case !t.live:
+		return &fault{state: RestartRequired, reason: t.reason, hint: t.hint}
+	}
+	return f
+}
+
+func (j *job) settleOwner(ctx context.Context, o owner, places []place) {
+	switch o.kind {
+	case provider:
+		j.settleProvider(ctx, o.name, places)
+	case mcpClient:
+		j.settle(ctx, j.mcpRecord(o.name), places)
+	case plugin:
+		j.settle(ctx, j.pluginRecord(o.name), places)
+	}
+}
+
+// record is an object of the API that is read and written as a whole.
+type record struct {
+	what string // for messages
+	// read gives the object that write takes.
+	read func(ctx context.Context) (tree any, raw []byte, f *fault)
+	// check looks at the object before anything is written; nil for no check.
+	check func(tree any, places []place) *fault
+	// adapt gives what has to be written in another way than it is read; nil for
+	// nothing.
+	adapt func(tree any) ([]change, *fault)
+	// write writes it; tree is what raw was before the change.
+	write func(ctx context.Context, tree any, raw []byte) *fault
+	// passing are members that change by themselves, counted members that every
+	// write changes.
+	passing, counted map[string]bool
+}
+
+func (j *job) fail(places []place, f *fault) {
+	for _, p := range places {
+		j.outcomes[p.index] = f.outcome(p.path)
+	}
+}
+
+// settle brings the places of one object about.
+func (j *job) settle(ctx context.Context, r record, places []place) {
+	before, _, f := r.read(ctx)
+	if f != nil {
+		j.fail(places, f)
+		return
+	}
+	var wanted []place
+	had := make(map[int]likeness, len(places))
+	for _, p := range places {
+		like, _, f := look(r.what, before, p)
+		if f != nil {
+			j.outcomes[p.index] = f.outcome(p.path)
+			continue
+		}
+		had[p.index] = like
+		if j.wants(p, like) {
+			wanted = append(wanted, p)
+			continue
+		}
+		j.outcomes[p.index] = found(p, like)
+	}
+	if len(wanted) == 0 {
+		return
+	}
+	now, f := j.write(ctx, r, before, wanted)
+	if f != nil {
+		j.fail(wanted, f)
+		return
+	}
+	after, _, f := r.read(ctx)
+	if f != nil {
+		j.fail(wanted, f)
+		return
+	}
+	for _, p := range wanted {
+		like, _, f := look(r.what, after, p)
+		if f != nil {
+			j.outcomes[p.index] = f.outcome(p.path)
+			continue
+		}
+		j.outcomes[p.index] = written(p, had[p.index], like)
+	}
+	j.note(r, now, after, wanted)
+}
+
+// note adds to the outcomes what else the write has changed.
+func (j *job) note(r record, now, after any, places []place) {
+	var touched [][]step
+	for _, p := range places {
+		if _, steps, f := find(r.what, now, p.steps); f == nil {
+			touched = append(touched, steps)
+		}
+	}
+	changed := lost(now, after, nil, touched, func(name string) bool { return r.passing[name] || r.counted[name] })
+	if len(changed) == 0 {
+		return
+	}
+	for _, p := range places {
+		j.outcomes[p.index].Note = "bifrost has changed " + strings.Join(changed, ", ") + " of " + r.what + " as well"
+	}
+}
+
+// write makes the change, unless the object is another than it was before. It
+// gives the object as it was right before the change.
+func (j *job) write(ctx context.Context, r record, before any, places []place) (now any, f *fault) {
+	now, raw, f := r.read(ctx)
+	if f != nil {
+		return nil, f
+	}
+	if !same(before, now, r.passing) {
+		return nil, changedMeanwhile(r.what)
+	}
+	if r.check != nil {
+		if f := r.check(now, places); f != nil {
+			return nil, f
+		}
+	}
+	var changes []change
+	if r.adapt != nil {
+		if changes, f = r.adapt(now); f != nil {
+			return nil, f
+		}
+	}
+	for _, p := range places {
+		v, steps, f := find(r.what, now, p.steps)
+		if f != nil {
+			return nil, f
+		}
+		l, f := readLeaf(r.what, v)
+		if f != nil {
+			return nil, f
+		}
+		changes = append(changes, change{steps: steps, json: l.literal(p.value)})
+	}
+	touched := make([][]step, len(changes))
+	for i, c := range changes {
+		touched[i] = c.steps
+	}
+	if hasOther(lossy, now, nil, touched) {
+		return nil, unknownShape(r.what, "masks another value in a way that cannot be written back")
+	}
+	body, f := set(r.what, raw, changes)
+	if f != nil {
+		return nil, f
+	}
+	// From here on Bifrost may have it, whatever comes back.
+	for _, p := range places {
+		j.remember(p)
+	}
+	if f := r.write(ctx, now, body); f != nil {
+		return nil, f
+	}
+	return now, nil
+}
+
+func changedMeanwhile(what string) *fault {
+	return &fault{state: Failed, reason: what + " was changed meanwhile by somebody else", hint: "it is tried again"}
+}
+
+// look compares what stands at a place with what shall.
+func look(what string, tree any, p place) (likeness, leaf, *fault) {
+	v, _, f := find(what, tree, p.steps)
+	if f != nil {
+		return 0, leaf{}, f
+	}
+	l, f := readLeaf(what, v)
+	if f != nil {
+		return 0, leaf{}, f
+	}
+	return l.compare(p.value), l, nil
+}
+
+// wants reports whether to write a value, given how Bifrost shows what it has.
+func (j *job) wants(p place, like likeness) bool {
+	switch {
+	case j.mode == verify || like == exact:
+		return false
+	case j.mode == push || like != alike:
+		return true
+	}
+	// What it shows is right. That may be an earlier value all the same.
+	j.mu.Lock()
+	last, ok := j.pushed[p.path]
+	j.mu.Unlock()
+	return !telling(p.value) || ok && string(last.Reveal()) != p.value
+}
+
+func (j *job) remember(p place) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	j.pushed[p.path] = sources.NewSecret([]byte(p.value))
+}
+
+// found is the outcome of a value that was not written.
+func found(p place, like likeness) Outcome {
+	switch {
+	case like == exact || like == alike && telling(p.value):
+		return Outcome{Path: p.path, State: Verified}
+	case like == differs:
+		return Outcome{Path: p.path, State: Failed, Reason: "bifrost holds another value", Hint: "push it, or restart bifrost"}
+	}
+	return unverifiable(p)
+}
+
+// written is the outcome of a value that was written. had is how what was there
+// before related to it.
+func written(p place, had, like likeness) Outcome {
+	switch {
+	case like == exact || like == alike && had == differs:
+		return Outcome{Path: p.path, State: Verified}
+	case like == differs:
+		return Outcome{Path: p.path, State: Failed, Reason: "bifrost shows another value than it was given", Hint: "is somebody else changing it? it is tried again"}
+	}
+	return unverifiable(p)
+}
+
+func unverifiable(p place) Outcome {
+	return Outcome{Path: p.path, State: Unverifiable, Reason: "bifrost shows too little of the value to tell it from another"}
+}

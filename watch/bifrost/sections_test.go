@@ -1,0 +1,186 @@
+package bifrost_test
+
+import (
+	"fmt"
+	"net/http"
+	"strings"
+	"testing"
+
+	"bifrost-secrets/walker"
+	"bifrost-secrets/watch/bifrost"
+	"bifrost-secrets/watch/bifrost/bifrosttest"
+)
+
+// sections is a document with every kind of key and of provider secret; n is a
+// part of every value.
+func sections(t testing.TB, u *bifrosttest.Upstream, n string) *walker.Document {
+	return parse(t, fmt.Sprintf(`{
+  "$schema": "https://www.getbifrost.ai/schema",
+  "framework": {"pricing": {"pricing_url": %[1]q}},
+  "providers": {
+    "bedrock": {"keys": [{"name": "aws", "value": "", "models": ["m"], "weight": 1, "bedrock_key_config": {
+      "access_key": "AKIA-%[3]s", "secret_key": "bedrock-secret-%[3]s", "session_token": "bedrock-token-%[3]s", "region": "us-east-1"}}],
+      "network_config": {"base_url": %[2]q}},
+    "vertex": {"keys": [{"name": "gcp", "value": "", "models": ["m"], "weight": 1, "vertex_key_config": {
+      "project_id": "project-1", "region": "us-central1", "auth_credentials": "{\"private_key\":\"pem\",\"id\":\"%[3]s\"}"}}],
+      "network_config": {"base_url": %[2]q}},
+    "groq": {"keys": [{"name": "groq", "value": "gsk-value-%[3]s", "models": ["*"], "weight": 1}],
+      "network_config": {"base_url": %[2]q, "extra_headers": {"X-Team": "short"}},
+      "proxy_config": {"type": "http", "url": %[2]q, "username": "proxy-user-%[3]s", "password": "proxy-password-%[3]s"}}
+  },
+  "mcp": {"client_configs": [{
+    "name": "stub", "connection_type": "http", "connection_string": "%[2]s/mcp", "auth_type": "headers",
+    "headers": {"X-Api.Key": "mcp-value-%[3]s", "12": "number-%[3]s"}, "tools_to_execute": ["*"]}]},
+  "plugins": [{"name": "otel", "enabled": true, "version": 2, "config": {
+    "service_name": "bifrost", "collector_url": "%[2]s/v1/traces", "trace_type": "genai_extension", "protocol": "http",
+    "headers": {"X.Dotted": "otel-%[3]s", "a*b?": "glob-%[3]s"}}}]
+}`, u.URL+"/datasheet", u.URL, n))
+}
+
+var sectionPaths = map[string]bifrost.State{
+	"providers.bedrock.keys[0].bedrock_key_config.access_key":     bifrost.Verified,
+	"providers.bedrock.keys[0].bedrock_key_config.secret_key":     bifrost.Verified,
+	"providers.bedrock.keys[0].bedrock_key_config.session_token":  bifrost.Verified,
+	"providers.vertex.keys[0].vertex_key_config.auth_credentials": bifrost.Verified,
+	"providers.groq.keys[0].value":                                bifrost.Verified,
+	"providers.groq.proxy_config.username":                        bifrost.Verified,
+	"providers.groq.proxy_config.password":                        bifrost.Unverifiable,
+	`mcp.client_configs[0].headers["X-Api.Key"]`:                  bifrost.Verified,
+	`mcp.client_configs[0].headers.12`:                            bifrost.Verified,
+	`plugins[0].config.headers["X.Dotted"]`:                       bifrost.Verified,
+	`plugins[0].config.headers["a*b?"]`:                           bifrost.Verified,
+}
+
+// TestSections pushes every kind of field, several of one object together.
+func TestSections(t *testing.T) {
+	eachBifrost(t, func(t *testing.T, b installation, u *bifrosttest.Upstream) {
+		url := b.start(t, sections(t, u, "0001"))
+		c := client(t, url, nil)
+		doc := sections(t, u, "0002")
+		var paths []string
+		for p := range sectionPaths {
+			paths = append(paths, p)
+		}
+		if s, ok := b.(*stub); ok {
+			s.Called()
+		}
+		for _, o := range c.Push(t.Context(), doc, targets(t, doc, paths...)) {
+			if o.State != sectionPaths[o.Path] || o.Note != "" {
+				t.Errorf("%s is %s, want %s: %s %s", o.Path, o.State, sectionPaths[o.Path], o.Reason, o.Note)
+			}
+			wantNoValue(t, o)
+		}
+		if s, ok := b.(*stub); ok {
+			wantOnePutEach(t, s.Called())
+		}
+		for _, o := range c.Verify(t.Context(), doc, targets(t, doc, paths...)) {
+			// What is a document of its kind looks like any other.
+			if o.State != sectionPaths[o.Path] && !strings.Contains(o.Path, "auth_credentials") {
+				t.Errorf("read again, %s is %s, want %s: %s", o.Path, o.State, sectionPaths[o.Path], o.Reason)
+			}
+		}
+		// Nothing is lost for who comes after.
+		if got := c.Converge(t.Context(), doc, targets(t, doc, "providers.groq.keys[0].value")); got[0].State != bifrost.Verified {
+			t.Errorf("the key is %s: %s", got[0].State, got[0].Reason)
+		}
+	})
+}
+
+func wantOnePutEach(t *testing.T, calls []string) {
+	t.Helper()
+	count := map[string]int{}
+	for _, c := range calls {
+		if strings.HasPrefix(c, http.MethodPut) {
+			count[c]++
+		}
+	}
+	for call, n := range count {
+		if n != 1 {
+			t.Errorf("%d times %s", n, call)
+		}
+	}
+	if len(count) == 0 {
+		t.Error("nothing was written at all")
+	}
+}
+
+// TestCannotTell has values that Bifrost's masks do not tell apart.
+func TestCannotTell(t *testing.T) {
+	cases := []struct {
+		name, before, after   string
+		pushed, converged     bifrost.State
+		writes, writesAgainst int // of a Push, and of a Converge after it
+	}{
+		{"another", "sk-first-AAAA-0001", "sk-second-AAA-0002", bifrost.Verified, bifrost.Verified, 1, 0},
+		{"same ends", "sk-first-AAAA-0001", "sk-f-other-AA-0001", bifrost.Unverifiable, bifrost.Verified, 1, 0},
+		{"eight", "12345678", "87654321", bifrost.Unverifiable, bifrost.Unverifiable, 1, 1},
+		{"eight to nine", "12345678", "123456789", bifrost.Verified, bifrost.Verified, 1, 0},
+		{"six to five", "123456", "54321", bifrost.Unverifiable, bifrost.Unverifiable, 1, 1},
+		{"a document", `{"a":"0001"}`, `{"a":"0002"}`, bifrost.Verified, bifrost.Unverifiable, 1, 1},
+		{"not ascii", "äöü-AAAA-ñandú", "äöü-BBBB-ñandé", bifrost.Verified, bifrost.Verified, 1, 0},
+	}
+	for _, version := range bifrosttest.Versions {
+		for _, c := range cases {
+			t.Run(version+" "+c.name, func(t *testing.T) {
+				t.Parallel()
+				u := bifrosttest.NewUpstream(t)
+				s := &stub{bifrosttest.New(t, version)}
+				old, now := first, first
+				old.key, now.key = c.before, c.after
+				url := s.start(t, old.render(t, u))
+				doc := now.render(t, u)
+				api := client(t, url, nil)
+				one := targets(t, doc, keyPath)
+				s.Called()
+				if got := api.Push(t.Context(), doc, one); got[0].State != c.pushed {
+					t.Errorf("pushed, it is %s, want %s: %s", got[0].State, c.pushed, got[0].Reason)
+				}
+				if n := writes(s.Called()); n != c.writes {
+					t.Errorf("%d writes of a push, want %d", n, c.writes)
+				}
+				if status, _ := chat(t.Context(), url, "model-0"); status != http.StatusOK {
+					t.Errorf("a chat is answered with %d", status)
+				}
+				if got, _ := u.Last(bifrosttest.Chat, "Authorization"); got != "Bearer "+c.after {
+					t.Errorf("the provider has seen %q", got)
+				}
+				if got := api.Converge(t.Context(), doc, one); got[0].State != c.converged {
+					t.Errorf("converged, it is %s, want %s: %s", got[0].State, c.converged, got[0].Reason)
+				}
+				if n := writes(s.Called()); n != c.writesAgainst {
+					t.Errorf("%d writes of a converge, want %d", n, c.writesAgainst)
+				}
+			})
+		}
+	}
+}
+
+func writes(calls []string) (n int) {
+	for _, c := range calls {
+		if !strings.HasPrefix(c, http.MethodGet) {
+			n++
+		}
+	}
+	return n
+}
+
+// TestKnownToBeOlder has Bifrost hold a value that this client has pushed itself
+// since, and that looks like the one that shall be.
+func TestKnownToBeOlder(t *testing.T) {
+	u := bifrosttest.NewUpstream(t)
+	s := &stub{bifrosttest.New(t, "1.5.0-prerelease7")}
+	now, later := first, first
+	later.key = "sk-first-ZZZZZZZZ-0001" // the same ends
+	doc := now.render(t, u)
+	url := s.start(t, doc)
+	c := client(t, url, nil)
+	pushed := later.render(t, u)
+	wantStates(t, c.Push(t.Context(), pushed, targets(t, pushed, keyPath)), bifrost.Unverifiable)
+	s.stop(t)
+	s.start(t, doc)
+	wantStates(t, c.Converge(t.Context(), doc, targets(t, doc, keyPath)), bifrost.Unverifiable)
+	if status, _ := chat(t.Context(), url, "model-0"); status != http.StatusOK {
+		t.Fatal(status)
+	}
+	await(t, u, bifrosttest.Chat, "Authorization", "Bearer "+first.key)
+}
