@@ -150,6 +150,11 @@ func (t *Target) Describe() string {
 // Database gives the name of the database.
 func (t *Target) Database() string { return t.config.Database }
 
+// Same reports whether both are one database, reached as the same role.
+func (t *Target) Same(other *Target) bool {
+	return t.Describe() == other.Describe() && t.User() == other.User()
+}
+
 // User gives the role that connections log in as.
 func (t *Target) User() string { return t.config.User }
 

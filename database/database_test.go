@@ -135,12 +135,12 @@ func TestExplain(t *testing.T) {
 	plain := noTLS.Database(t)
 	expired := pgtest.Start(t, pgtest.Options{Expired: true}).Database(t)
 	var held []net.Conn
-	hanging := listen(t, func(conn net.Conn) { held = append(held, conn) })
 	t.Cleanup(func() {
 		for _, conn := range held {
 			_ = conn.Close()
 		}
 	})
+	hanging := listen(t, func(conn net.Conn) { held = append(held, conn) }) // which ends before that
 	web := listen(t, func(conn net.Conn) { _, _ = conn.Write([]byte("HTTP/1.1 400 Bad Request\r\n\r\n")); _ = conn.Close() })
 	closed := listen(t, func(conn net.Conn) { _ = conn.Close() })
 	change := func(d *pgtest.Database, f func(*Settings)) Settings {

@@ -218,9 +218,12 @@ func (s *VaultStore) Open(ctx context.Context, backends []sources.Backend, opts 
 }
 
 // OpenStore makes the store that the block describes. Unless the access mode is
-// [ReadAndWrite] it refuses, before anything is opened or asked. This is the one
-// way to a store. Errors are *Problems.
+// [ReadAndWrite] it refuses, before anything is opened or asked; so it does for a
+// block that is not enabled. This is the one way to a store. Errors are *Problems.
 func (s *VaultStore) OpenStore(ctx context.Context, backends []sources.Backend, opts sources.Options) (sources.Store, error) {
+	if !s.Enabled {
+		return nil, storeError(s.from, s.path("enabled"), `set "enabled": true in the vault_store block`, NotEnabled)
+	}
 	if s.AccessMode != ReadAndWrite {
 		mode, hint := "read_only, the default", `set "access_mode": "`+ReadAndWrite+`" in the vault_store block`
 		if s.AccessMode != "" && s.AccessMode != "read_only" {

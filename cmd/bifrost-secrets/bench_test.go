@@ -33,6 +33,7 @@ func TestBench(t *testing.T) {
 	b.rendering()
 	b.requests()
 	b.latency()
+	b.postgres()
 	b.small()
 	b.print()
 }

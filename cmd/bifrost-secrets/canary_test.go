@@ -55,6 +55,9 @@ var canaryCommands = [][]string{
 	{"explain", "--fetch", "--json", "--verbose"},
 	{"lint", "--diff"},
 	{"lint", "--online", "--format", "sarif"},
+	{"secret", "get", "a", "--verbose"},
+	{"secret", "get", "o", "--json"},
+	{"secret", "list", "--json", "--verbose"},
 }
 
 // A new command has to be tried too.

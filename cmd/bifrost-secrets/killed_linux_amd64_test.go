@@ -13,8 +13,8 @@ import (
 
 func init() { programs["killed-at"] = killedAt }
 
-// changing are the system calls that change something outside of the process.
-var changing = map[uint64]string{
+// changingCalls are the system calls that change something outside of the process.
+var changingCalls = map[uint64]string{
 	unix.SYS_WRITE: "write", unix.SYS_PWRITE64: "pwrite64", unix.SYS_FSYNC: "fsync", unix.SYS_FTRUNCATE: "ftruncate",
 	unix.SYS_RENAMEAT: "renameat", unix.SYS_RENAMEAT2: "renameat2", unix.SYS_UNLINKAT: "unlinkat", unix.SYS_MKDIRAT: "mkdirat",
 	unix.SYS_FCHMOD: "fchmod", unix.SYS_FCHMODAT: "fchmodat", unix.SYS_FCHOWN: "fchown", unix.SYS_FCHOWNAT: "fchownat", unix.SYS_LINKAT: "linkat",
@@ -76,7 +76,7 @@ func killedAt() {
 					_ = syscall.Kill(pid, syscall.SIGKILL)
 					for { // until all of its threads are gone
 						if tid, ws := wait(); tid == pid && (ws.Exited() || ws.Signaled()) {
-							fmt.Println("killed at", changing[regs.Orig_rax])
+							fmt.Println("killed at", changingCalls[regs.Orig_rax])
 							os.Exit(0)
 						}
 					}
@@ -99,5 +99,5 @@ func changes(regs *syscall.PtraceRegs) bool {
 	case unix.SYS_OPENAT:
 		return regs.Rdx&(unix.O_WRONLY|unix.O_RDWR|unix.O_CREAT|unix.O_TRUNC) != 0
 	}
-	return changing[regs.Orig_rax] != ""
+	return changingCalls[regs.Orig_rax] != ""
 }

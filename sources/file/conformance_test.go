@@ -119,7 +119,7 @@ func TestDocumentConformance(t *testing.T) {
 			replace(t, settings["path"], encrypt(string(b)))
 		}
 		save(map[string]json.RawMessage{})
-		return startAt(t, settings, o, func(name, text string) {
+		seed := func(texts map[string]string) {
 			raw, err := os.ReadFile(settings["path"])
 			if err != nil {
 				t.Fatal(err)
@@ -128,11 +128,16 @@ func TestDocumentConformance(t *testing.T) {
 			if err := json.Unmarshal(decrypted(t, raw, settings["identity"]), &all); err != nil {
 				t.Fatal(err)
 			}
-			if all[name], err = json.Marshal(text); err != nil {
-				t.Fatal(err)
+			for name, text := range texts {
+				if all[name], err = json.Marshal(text); err != nil {
+					t.Fatal(err)
+				}
 			}
 			save(all)
-		})
+		}
+		b := startAt(t, settings, o, func(name, text string) { seed(map[string]string{name: text}) })
+		b.SeedAll = seed
+		return b
 	}
 	setup := sourcetest.Setup{
 		Lacks: lacks(map[sourcetest.Ability]string{

@@ -6,14 +6,13 @@ import (
 	"errors"
 	"io"
 	"io/fs"
-	"path/filepath"
 	"slices"
-	"strings"
 
 	"filippo.io/age"
 	"filippo.io/age/armor"
 
 	"bifrost-secrets/sources"
+	"bifrost-secrets/sources/sealed"
 )
 
 const (
@@ -22,10 +21,7 @@ const (
 	leadingSpace = 1 << 10
 	// headerRoom is for age's own header, which package age bounds at 2 MiB, and
 	// half as much again for armor.
-	headerRoom    = 3 << 20
-	maxIdentities = 1 << 20
-
-	unsupported = "only native age keys (AGE-SECRET-KEY-1...) are supported: no passphrases, SSH keys or plugins"
+	headerRoom = 3 << 20
 )
 
 // identities gives the keys to decrypt with. It is called when the first
@@ -87,51 +83,12 @@ func undecryptable(subject string, err error) error {
 		return &sources.Error{
 			Kind:    sources.Unusable,
 			Message: subject + " is encrypted with a passphrase",
-			Hint:    unsupported,
+			Hint:    sealed.Unsupported,
 		}
 	}
 	return &sources.Error{
 		Kind:    sources.Denied,
 		Message: subject + " is encrypted with age for other keys than the identity",
-		Hint:    "encrypt it for the recipient that `age-keygen -y` prints for " + block + ".identity; " + unsupported,
+		Hint:    "encrypt it for the recipient that `age-keygen -y` prints for " + block + ".identity; " + sealed.Unsupported,
 	}
-}
-
-// identities reads the keys that the setting `identity` holds or names. Its
-// errors say neither the setting nor what age says of it: a key that was
-// misspelt or put in the wrong place looks like a path.
-func (b *base) identities() ([]age.Identity, error) {
-	text := strings.TrimSpace(string(b.identity.Reveal()))
-	if text == "" {
-		return nil, noLogin(block+".identity is not set",
-			"set it to the path of an age identity file, or to env.NAME of a variable that holds the identity")
-	}
-	if !holdsKey(text) {
-		path := under(b.dir, text)
-		const subject = "the file that " + block + ".identity names"
-		c, err := readFile(everywhere{}, path, subject, maxIdentities, func() ([]age.Identity, error) {
-			return nil, noLogin("an identity file cannot be encrypted itself", unsupported)
-		})
-		if err != nil {
-			return nil, noLogin(err.Error(), sources.HintOf(err))
-		}
-		b.exposed.report("age identity file", filepath.Dir(path), map[string]fs.FileMode{filepath.Base(path): c.exposed})
-		text = string(c.data)
-	}
-	keys, err := age.ParseIdentities(strings.NewReader(text))
-	if err != nil {
-		return nil, noLogin(block+".identity holds no usable key", unsupported)
-	}
-	return keys, nil
-}
-
-func noLogin(message, hint string) error {
-	return &sources.Error{Kind: sources.NoLogin, Message: message, Hint: hint}
-}
-
-// holdsKey tells a key, also one of an unsupported kind, from a path.
-func holdsKey(text string) bool {
-	upper := strings.ToUpper(text)
-	return strings.HasPrefix(upper, "AGE-SECRET-KEY-") || strings.HasPrefix(upper, "AGE-PLUGIN-") ||
-		strings.HasPrefix(upper, "-----BEGIN") || strings.Contains(text, "\n")
 }

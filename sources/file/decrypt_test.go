@@ -188,7 +188,7 @@ func TestIdentityRefused(t *testing.T) {
 		{"other file", []string{in("other", canary)}, []string{notUsable}},
 		{"separator", []string{in("separator", "AGE-SECRET-KEY-1"+canary+"1QQQQQQQQ")}, []string{notUsable}},
 		{"encrypted file", []string{in("encrypted", to(key))}, []string{"cannot be encrypted itself"}},
-		{"large file", []string{in("large", strings.Repeat("#\n", maxIdentities))}, []string{"larger than"}},
+		{"large file", []string{in("large", strings.Repeat("#\n", 1<<20))}, []string{"larger than"}},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
@@ -236,4 +236,32 @@ func TestExposedIdentity(t *testing.T) {
 	if !reflect.DeepEqual(o.warnings, want) {
 		t.Errorf("warnings %q, want %q", o.warnings, want)
 	}
+}
+
+// TestCopiedFile: what we have encrypted cannot stand for another secret.
+func TestCopiedFile(t *testing.T) {
+	dir := t.TempDir()
+	key, to := newIdentity(t)
+	s := storeAt(t, map[string]string{"path": dir, "identity": key})
+	large := strings.Repeat("x", sources.MaxValue-len(canary))
+	mustPut(t, s, "app/admin", "admin", "")
+	mustPut(t, s, "app/mine", large[1:], "")
+	o := openAt(t, dir, key)
+	o.wantValue(t, "app/admin", canary+"admin")
+	o.wantValue(t, "app/mine", canary+large[1:])
+	read := func(name string) string {
+		b, err := os.ReadFile(filepath.Join(dir, "app", name+".age"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return string(b)
+	}
+	write(t, filepath.Join(dir, "app", "mine.age"), read("admin"))
+	o.wantError(t, "app/mine", sources.Unusable, `"app/mine" in `+dir, `sealed for "app/admin"`, "copied over")
+	o.wantValue(t, "app/admin", canary+"admin")
+	// What a person encrypts has no label.
+	write(t, filepath.Join(dir, "app", "mine.age"), to(canary))
+	o.wantValue(t, "app/mine", canary)
+	write(t, filepath.Join(dir, "app", "mine.age"), to(canary+large+"x"))
+	o.wantError(t, "app/mine", sources.Unusable, "larger than the limit of 1048576 bytes")
 }

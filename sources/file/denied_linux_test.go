@@ -77,3 +77,29 @@ func TestDenied(t *testing.T) {
 	chmod(closed, 0o700) // so that it can be removed
 	chmod(filepath.Join(mount, "sub"), 0o700)
 }
+
+func TestWriteDenied(t *testing.T) {
+	top := t.TempDir()
+	dir := filepath.Join(top, "mount")
+	write(t, filepath.Join(dir, "key"), canary)
+	document := write(t, filepath.Join(dir, "all.json"), "{}")
+	for _, path := range []string{filepath.Dir(top), top, dir} {
+		if err := os.Chmod(path, 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := os.Chmod(document, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	for _, path := range []string{dir, document} {
+		s := storeAt(t, map[string]string{"path": path})
+		asOrdinaryUser(t, func() {
+			_, err := s.Put(context.Background(), writeTo("new", "1", ""))
+			wantError(t, err, sources.Denied, "no permission to write", "runs as user")
+			wantError(t, s.Delete(context.Background(), "new", "prod", sources.DeleteOptions{}), sources.Denied, "no permission to write")
+		})
+	}
+	if entries, err := os.ReadDir(dir); err != nil || len(entries) != 2 {
+		t.Errorf("something was made: %v, %v", entries, err)
+	}
+}

@@ -15,6 +15,7 @@ import (
 	"syscall"
 
 	"bifrost-secrets/sources"
+	"bifrost-secrets/sources/sealed"
 )
 
 // maxPasses bounds how often a Fetch starts again because Kubernetes swapped
@@ -66,7 +67,7 @@ func (d *directory) Fetch(ctx context.Context, names []string) map[string]source
 	// between the links of a path a file that seems not to exist.
 	var results map[string]sources.Result
 	var modes map[string]fs.FileMode
-	ids := sync.OnceValues(d.identities)
+	ids := sync.OnceValues(d.keys.Identities)
 	for range maxPasses {
 		before := generation(root, names)
 		results, modes = d.readAll(ctx, root, names, ids)
@@ -111,7 +112,10 @@ func (d *directory) read(ctx context.Context, root *os.Root, name string, ids id
 		return content{}, stopped(ctx, subject)
 	}
 	for _, file := range []string{local, local + ".age"} {
-		c, err := readFile(root, file, subject, sources.MaxValue, ids)
+		c, err := readFile(root, file, subject, sources.MaxValue+sealed.LabelRoom, ids)
+		if err == nil {
+			err = c.unlabel(name, subject)
+		}
 		if sources.KindOf(err) != sources.NotFound {
 			return c, err
 		}
@@ -122,6 +126,18 @@ func (d *directory) read(ctx context.Context, root *os.Root, name string, ids id
 		Hint:    d.nearby(root, name),
 		Err:     fs.ErrNotExist,
 	}
+}
+
+// unlabel takes the label off what we have encrypted ourselves: it shows that the
+// file was not copied over from another secret. What people encrypt has none.
+func (c *content) unlabel(name, subject string) (err error) {
+	if c.encrypted {
+		c.data, _, err = sealed.Unpack(c.data, sealed.Label{Name: name}, subject)
+	}
+	if err == nil && len(c.data) > sources.MaxValue {
+		err = tooLarge(subject, sources.MaxValue)
+	}
+	return err
 }
 
 // localName gives the path of the file that holds the secret name.

@@ -11,6 +11,7 @@ import (
 	"syscall"
 
 	"bifrost-secrets/sources"
+	"bifrost-secrets/sources/sealed"
 )
 
 // directoryStore is one file a secret, to be written.
@@ -91,6 +92,7 @@ func (d *directoryStore) replace(root *os.Root, x *index, f found, local string,
 		if as.encrypted {
 			to += ".age"
 		}
+		d.step()
 		if err := makeFolders(root, filepath.Dir(local)); err != nil {
 			return "", err
 		}
@@ -101,7 +103,14 @@ func (d *directoryStore) replace(root *os.Root, x *index, f found, local string,
 		}
 		as, to = envelopeOf(raw), f.file
 	}
-	content, err := d.seal(w.Value.Reveal(), as, subject)
+	value := w.Value.Reveal()
+	if as.encrypted {
+		var err error
+		if value, err = sealed.Pack(sealed.Label{Name: w.Name}, value); err != nil {
+			return "", refused(w.Name, subject+" cannot be sealed: its name is not UTF-8 text", "take another name")
+		}
+	}
+	content, err := d.seal(value, as, subject)
 	if err != nil {
 		return "", err
 	}
@@ -114,7 +123,7 @@ func (d *directoryStore) replace(root *os.Root, x *index, f found, local string,
 		s.discard()
 		return "", err
 	}
-	return s.version, s.commit(to)
+	return s.version, d.commit(s, to)
 }
 
 // makeFolders makes dir and those above it, and lasting.
@@ -192,9 +201,11 @@ func (d *directoryStore) Delete(ctx context.Context, name, owner string, _ sourc
 		if err := x.admitDelete(name, owner, subject); err != nil {
 			return err
 		}
+		d.step()
 		if err := root.Remove(f.file); err != nil {
 			return err
 		}
+		d.step()
 		if err := syncDir(root, filepath.Dir(f.file)); err != nil {
 			return err
 		}

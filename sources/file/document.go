@@ -66,7 +66,7 @@ func (d *document) load(ctx context.Context) (map[string]gjson.Result, string, e
 	if ctx.Err() != nil {
 		return nil, "", stopped(ctx, d.path)
 	}
-	c, err := readFile(everywhere{}, d.path, d.path, maxDocument, d.identities)
+	c, err := readFile(everywhere{}, d.path, d.path, maxDocument, d.keys.Identities)
 	if err != nil {
 		var e *sources.Error
 		if errors.As(err, &e) && e.Kind == sources.NotFound {

@@ -115,7 +115,7 @@ func (d *documentStore) edit(ctx context.Context, change func(*edited) error) er
 			return err
 		}
 		e.as = envelopeOf(raw)
-		if e.data, _, err = plaintext(bytes.NewReader(raw), d.path, maxDocument, d.identities); err != nil {
+		if e.data, _, err = plaintext(bytes.NewReader(raw), d.path, maxDocument, d.keys.Identities); err != nil {
 			return err
 		}
 		if e.values, err = d.parsed(e.data); err != nil {
@@ -158,5 +158,5 @@ func (e *edited) save(data []byte, mark func(version string)) (string, error) {
 		s.discard()
 		return "", err
 	}
-	return s.version, s.commit(e.fileName())
+	return s.version, e.commit(s, e.fileName())
 }

@@ -21,6 +21,8 @@
 // the file was that it replaces; a new file in a directory is encrypted where
 // `identity` or `recipients` is set. The setting `recipients` lists the public
 // keys, or names the file that does; without it they are those of the identity.
+// In a directory, what it encrypts is labelled with the name of the secret (see
+// package sealed), so that a file that is copied over another one is refused.
 //
 // A value is read while others may write, so a file should be replaced by
 // renaming, never be rewritten in place. The values of one Fetch are of one
@@ -30,6 +32,7 @@ package file
 import (
 	"context"
 	"fmt"
+	"io/fs"
 	"maps"
 	"os"
 	"path/filepath"
@@ -37,6 +40,7 @@ import (
 	"strings"
 
 	"bifrost-secrets/sources"
+	"bifrost-secrets/sources/sealed"
 )
 
 const block = "vault_store.file"
@@ -54,11 +58,14 @@ func Open(_ context.Context, settings sources.Settings, opts sources.Options) (s
 		return nil, err
 	}
 	b := &base{
-		path:     under(opts.Dir, settings.Text("path")),
-		identity: settings["identity"],
-		readers:  settings["recipients"],
-		dir:      opts.Dir,
-		exposed:  exposure{warn: opts.Warn},
+		path:    under(opts.Dir, settings.Text("path")),
+		exposed: exposure{warn: opts.Warn},
+	}
+	b.keys = &sealed.Keys{
+		Block: block, Dir: opts.Dir, Identity: settings["identity"], Recipients: settings["recipients"],
+		Exposed: func(path string, mode fs.FileMode) {
+			b.exposed.report("age identity file", filepath.Dir(path), map[string]fs.FileMode{filepath.Base(path): mode})
+		},
 	}
 	if strings.HasPrefix(strings.ToUpper(strings.TrimSpace(settings.Text("path"))), "AGE-SECRET-KEY-") {
 		return nil, &sources.Error{Kind: sources.BadSettings, Message: block + ".path holds an age identity, and not a path", Hint: "set " + block + ".identity to it"}
@@ -121,11 +128,9 @@ func badSettings(message, hint string) error {
 
 // base is what both layouts have in common.
 type base struct {
-	path     string
-	identity sources.Secret
-	readers  sources.Secret // the setting `recipients`: not secret, and not known to be public
-	dir      string         // where relative paths in the settings start
-	exposed  exposure
+	path    string
+	keys    *sealed.Keys
+	exposed exposure
 }
 
 // Describe gives `file` and the path.
@@ -154,11 +159,5 @@ func stopped(ctx context.Context, subject string) error {
 // Inputs gives the paths that the source reads: a file, or a directory with all
 // that is in it. Nothing may be published over them.
 func (b *base) Inputs() []string {
-	paths := []string{b.path}
-	for key, setting := range map[string]sources.Secret{"AGE-SECRET-KEY-": b.identity, "AGE1": b.readers} {
-		if text := string(setting.Reveal()); text != "" && !strings.HasPrefix(strings.ToUpper(strings.TrimSpace(text)), key) {
-			paths = append(paths, under(b.dir, text))
-		}
-	}
-	return paths
+	return append([]string{b.path}, b.keys.Files()...)
 }

@@ -62,10 +62,11 @@ type keeper struct {
 	mu     chan struct{} // held by the writer of this process
 	tidied bool          // the marks were held against the secrets
 	swept  map[string]bool
+	step   func() // called before each change of a file; tests end a writer there
 }
 
 func newKeeper(dir, prefix string) *keeper {
-	return &keeper{dir: dir, prefix: prefix, mu: make(chan struct{}, 1), swept: map[string]bool{}}
+	return &keeper{dir: dir, prefix: prefix, mu: make(chan struct{}, 1), swept: map[string]bool{}, step: func() {}}
 }
 
 // marks reads the index. Where there is none, nothing is ours.
@@ -103,7 +104,7 @@ func (k *keeper) save(root *os.Root, x *index) error {
 	if err != nil {
 		return writeFailure(filepath.Join(k.dir, name), err)
 	}
-	return writeFailure(filepath.Join(k.dir, name), s.commit(name))
+	return writeFailure(filepath.Join(k.dir, name), k.commit(s, name))
 }
 
 // lockPoll is how often a lock that is taken is tried again.

@@ -29,9 +29,10 @@ func (everywhere) OpenFile(name string, flag int, perm fs.FileMode) (*os.File, e
 
 // content is what a file held.
 type content struct {
-	data    []byte
-	version string
-	exposed fs.FileMode // the permissions where others may read the value in the file, else 0
+	data      []byte
+	version   string
+	encrypted bool
+	exposed   fs.FileMode // the permissions where others may read the value in the file, else 0
 }
 
 // readFile reads a regular file of at most limit bytes, decrypted if need be.
@@ -66,7 +67,7 @@ func readFile(from opener, name, subject string, limit int64, ids identities) (c
 	if err != nil {
 		return content{}, err
 	}
-	c := content{data: data, version: versionOf(info)}
+	c := content{data: data, encrypted: encrypted, version: versionOf(info)}
 	// Windows has access lists instead, and Go makes up a mode there.
 	if perm := info.Mode().Perm(); perm&0o044 != 0 && !encrypted && runtime.GOOS != "windows" {
 		c.exposed = perm

@@ -35,6 +35,7 @@ type staged struct {
 func (k *keeper) stage(root *os.Root, dir string, content []byte, old fs.FileInfo) (s *staged, err error) {
 	k.sweep(root, dir)
 	s = &staged{root: root, temp: filepath.Join(dir, tempPrefix+rand.Text()+tempSuffix)}
+	k.step()
 	f, err := root.OpenFile(s.temp, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 	if err != nil {
 		return nil, err
@@ -52,6 +53,7 @@ func (k *keeper) stage(root *os.Root, dir string, content []byte, old fs.FileInf
 			return nil, err
 		}
 	}
+	k.step()
 	if n, err := f.Write(content); err != nil || n < len(content) {
 		return nil, errors.Join(err, io.ErrShortWrite)
 	}
@@ -91,11 +93,13 @@ func (s *staged) date(f *os.File, old fs.FileInfo) (version string, err error) {
 func versionOf(info fs.FileInfo) string { return info.ModTime().UTC().Format(time.RFC3339Nano) }
 
 // commit puts the file in place.
-func (s *staged) commit(name string) error {
+func (k *keeper) commit(s *staged, name string) error {
+	k.step()
 	if err := s.root.Rename(s.temp, name); err != nil {
 		s.discard()
 		return err
 	}
+	k.step()
 	return syncDir(s.root, filepath.Dir(name))
 }
 

@@ -94,7 +94,7 @@ func open(_ context.Context, set sources.Settings, opts sources.Options) (source
 	if !opts.Write {
 		return s, nil
 	}
-	if s.keys.Recipients == "" && s.keys.Identity.Len() == 0 {
+	if s.keys.Recipients.Len() == 0 && s.keys.Identity.Len() == 0 {
 		return nil, bad("postgres has neither recipients nor an identity: there is nobody to seal a value for", "set recipients to the age1... lines that age-keygen prints")
 	}
 	w := &store{source: s, migrated: make(chan bool, 1)}
@@ -116,8 +116,8 @@ func newSource(set sources.Settings, opts sources.Options) (*source, error) {
 	s := &source{
 		schema: database.Schema, keep: defaultKeep, log: opts.Log, timeout: opts.CallTimeout, batch: batchSize,
 		keys: &sealed.Keys{
-			Block: block, Dir: opts.Dir, Warn: opts.Warn,
-			Identity: set["identity"], Recipients: strings.TrimSpace(set.Text("recipients")),
+			Block: block, Dir: opts.Dir, Exposed: sealed.WarnOnce(opts.Warn),
+			Identity: set["identity"], Recipients: set["recipients"],
 		},
 		opening: make(chan struct{}, runtime.GOMAXPROCS(0)),
 	}
@@ -140,7 +140,7 @@ func newSource(set sources.Settings, opts sources.Options) (*source, error) {
 		}
 		s.keep = n
 	}
-	if sealed.HoldsIdentity(s.keys.Recipients) && strings.Contains(strings.ToUpper(s.keys.Recipients), "AGE-SECRET-KEY-") {
+	if sealed.HoldsIdentity(set.Text("recipients")) && strings.Contains(strings.ToUpper(set.Text("recipients")), "AGE-SECRET-KEY-") {
 		return nil, bad("recipients holds an identity, which is secret", "a recipient begins with age1; age-keygen -y prints it")
 	}
 	return s, s.aim(set, opts)

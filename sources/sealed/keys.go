@@ -20,7 +20,7 @@ import (
 )
 
 // Unsupported says which keys can be used.
-const Unsupported = "only native age keys (AGE-SECRET-KEY-1... and age1...) are supported: no passphrases, SSH keys or plugins"
+const Unsupported = "only native age keys (AGE-SECRET-KEY-1...) are supported: no passphrases, SSH keys or plugins"
 
 // maxKeys is how large, in bytes, a file of keys may be.
 const maxKeys = 1 << 20
@@ -33,10 +33,10 @@ type Keys struct {
 	Block      string // vault_store.postgres
 	Dir        string // where a relative path starts
 	Identity   sources.Secret
-	Recipients string
-	Warn       func(string) // is told once that others may read the identity
-
-	warned sync.Once
+	Recipients sources.Secret // no secret, but it may be set to one by mistake
+	// Exposed is told, each time that it is read, of a file with an identity,
+	// and of its mode where others may read it, else of 0. It may be nil.
+	Exposed func(path string, mode fs.FileMode)
 }
 
 // Identities gives the keys to open with. Its errors are of kind NoLogin, and
@@ -49,16 +49,18 @@ func (k *Keys) Identities() ([]age.Identity, error) {
 			"set it to the path of an age identity file, or to env.NAME of a variable that holds the identity")
 	}
 	if !HoldsIdentity(text) {
-		data, mode, err := readKeys(k.under(text))
-		if err != nil {
-			return nil, noLogin("the file that "+k.Block+".identity names "+err.Error(), "it is to hold the lines that age-keygen prints")
+		data, mode, fault := readKeys(k.under(text), "the file that "+k.Block+".identity names", "it is to hold the lines that age-keygen prints")
+		if fault != nil {
+			fault.Kind = sources.NoLogin
+			return nil, fault
 		}
-		if mode&0o044 != 0 && runtime.GOOS != "windows" {
-			k.warned.Do(func() {
-				k.Warn(fmt.Sprintf("the age identity file %s may be read by others (mode %04o)", k.under(text), mode))
-			})
+		if k.Exposed != nil {
+			k.Exposed(k.under(text), mode)
 		}
 		text = string(data)
+		if strings.HasPrefix(text, "age-encryption.org/") || strings.HasPrefix(text, "-----BEGIN AGE") {
+			return nil, noLogin("an identity file cannot be encrypted itself", Unsupported)
+		}
 	}
 	keys, err := age.ParseIdentities(strings.NewReader(text))
 	if err != nil {
@@ -81,7 +83,7 @@ func HoldsIdentity(text string) bool {
 // for them is an error.
 func (k *Keys) Readers() (recipients []age.Recipient, fingerprint string, err error) {
 	var names []string
-	text := strings.TrimSpace(k.Recipients)
+	text := strings.TrimSpace(string(k.Recipients.Reveal()))
 	if text == "" {
 		names, err = k.ownRecipients()
 	} else {
@@ -94,7 +96,7 @@ func (k *Keys) Readers() (recipients []age.Recipient, fingerprint string, err er
 	names = slices.Compact(names)
 	recipients, err = age.ParseRecipients(strings.NewReader(strings.Join(names, "\n")))
 	if err != nil {
-		return nil, "", bad(k.Block+".recipients holds no usable key", Unsupported)
+		return nil, "", bad(k.Block+".recipients cannot be read: it holds no usable key", isRecipient)
 	}
 	// age refuses some sets, such as classic keys beside those that withstand a
 	// quantum computer.
@@ -108,7 +110,7 @@ func (k *Keys) Readers() (recipients []age.Recipient, fingerprint string, err er
 			return nil, "", err
 		}
 		if _, err := Open(probe, Label{}, "", identities); err != nil {
-			return nil, "", bad(k.Block+".recipients has no key of "+k.Block+".identity: what is stored could not be read back",
+			return nil, "", bad(k.Block+".recipients does not have the key of "+k.Block+".identity: what is stored could not be read back",
 				"add the recipient that `age-keygen -y` prints for the identity, or, to write without reading, leave identity out")
 		}
 	}
@@ -137,12 +139,18 @@ func (k *Keys) ownRecipients() ([]string, error) {
 	return names, nil
 }
 
+const isRecipient = "a recipient looks like age1..., and is what `age-keygen -y` prints; " + Unsupported
+
 // listed gives the recipients of the setting, or of the file that it names.
 func (k *Keys) listed(text string) ([]string, error) {
+	if HoldsIdentity(text) && strings.Contains(strings.ToUpper(text), "AGE-SECRET-KEY-") {
+		return nil, bad(k.Block+".recipients holds an identity, which is secret", isRecipient)
+	}
 	if !strings.HasPrefix(text, "age1") && !strings.ContainsAny(text, "\n#") {
-		data, _, err := readKeys(k.under(text))
-		if err != nil {
-			return nil, bad("the file that "+k.Block+".recipients names "+err.Error(), "set recipients to age1... keys, separated by commas, or to a file with one a line")
+		data, _, fault := readKeys(k.under(text), "the file that "+k.Block+".recipients names", "set recipients to age1... keys, separated by commas, or to a file with one a line")
+		if fault != nil {
+			fault.Kind = sources.BadSettings
+			return nil, fault
 		}
 		text = string(data)
 	}
@@ -153,7 +161,7 @@ func (k *Keys) listed(text string) ([]string, error) {
 		}
 	}
 	if len(names) == 0 {
-		return nil, bad(k.Block+".recipients holds no key", Unsupported)
+		return nil, bad(k.Block+".recipients cannot be read: it holds no key", isRecipient)
 	}
 	return names, nil
 }
@@ -165,7 +173,7 @@ func (k *Keys) Files() []string {
 	if text := strings.TrimSpace(string(k.Identity.Reveal())); text != "" && !HoldsIdentity(text) {
 		paths = append(paths, k.under(text))
 	}
-	if text := strings.TrimSpace(k.Recipients); text != "" && !strings.HasPrefix(text, "age1") && !strings.ContainsAny(text, "\n#") {
+	if text := strings.TrimSpace(string(k.Recipients.Reveal())); text != "" && !strings.HasPrefix(text, "age1") && !strings.ContainsAny(text, "\n#") {
 		paths = append(paths, k.under(text))
 	}
 	return paths
@@ -178,31 +186,49 @@ func (k *Keys) under(path string) string {
 	return filepath.Join(k.Dir, path)
 }
 
-// readKeys reads a regular file. Its errors follow on the name of the file, and
-// do not show it.
-func readKeys(path string) ([]byte, fs.FileMode, error) {
+// WarnOnce makes an Exposed that warns of the first such file.
+func WarnOnce(warn func(string)) func(string, fs.FileMode) {
+	var warned sync.Once
+	return func(path string, mode fs.FileMode) {
+		if mode != 0 {
+			warned.Do(func() { warn(fmt.Sprintf("the age identity file %s may be read by others (mode %04o)", path, mode)) })
+		}
+	}
+}
+
+// readKeys reads a regular file, and gives its permissions where others may read
+// it. subject names it in the error, which has no kind yet.
+func readKeys(path, subject, hint string) ([]byte, fs.FileMode, *sources.Error) {
+	failed := func(format string, err error) ([]byte, fs.FileMode, *sources.Error) {
+		return nil, 0, &sources.Error{Message: fmt.Sprintf(format, subject), Hint: hint, Err: err}
+	}
 	info, err := os.Stat(path) // opening a pipe would wait
-	if err == nil && !info.Mode().IsRegular() {
-		return nil, 0, errors.New("is no regular file")
+	switch {
+	case err == nil && info.IsDir():
+		return failed("%s is a directory", nil)
+	case err == nil && !info.Mode().IsRegular():
+		return failed("%s is no regular file", nil)
+	case err == nil && info.Size() > maxKeys:
+		return failed(fmt.Sprintf("%%s is larger than the limit of %d bytes", maxKeys), nil)
 	}
 	var data []byte
-	if err == nil && info.Size() <= maxKeys {
+	if err == nil {
 		data, err = os.ReadFile(path)
 	}
-	var errno syscall.Errno
 	switch {
 	case errors.Is(err, fs.ErrNotExist), errors.Is(err, syscall.ENOTDIR), errors.Is(err, syscall.ENAMETOOLONG):
-		return nil, 0, errors.New("does not exist")
+		return failed("%s does not exist", fs.ErrNotExist)
 	case errors.Is(err, fs.ErrPermission):
-		return nil, 0, errors.New("may not be read by this process")
-	case errors.As(err, &errno):
-		return nil, 0, fmt.Errorf("cannot be read: %w", errno)
+		hint = fmt.Sprintf("see the owner and mode of it and of its folders; this process runs as user %d", os.Geteuid())
+		return failed("no permission to read %s", fs.ErrPermission)
 	case err != nil:
-		return nil, 0, errors.New("cannot be read")
-	case info.Size() > maxKeys:
-		return nil, 0, fmt.Errorf("is larger than the limit of %d bytes", maxKeys)
+		return failed("%s cannot be read", nil) // the cause may show the path, which may be a key that was misspelt
 	}
-	return data, info.Mode().Perm(), nil
+	// Windows has access lists instead, and Go makes up a mode there.
+	if perm := info.Mode().Perm(); perm&0o044 != 0 && runtime.GOOS != "windows" {
+		return data, perm, nil
+	}
+	return data, 0, nil
 }
 
 func noLogin(message, hint string) error {

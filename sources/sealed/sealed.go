@@ -43,7 +43,7 @@ func Seal(label Label, value sources.Secret, recipients []age.Recipient) ([]byte
 	if len(recipients) == 0 {
 		return nil, errors.New("there is no recipient to seal for")
 	}
-	head, err := header(label)
+	plain, err := Pack(label, value.Reveal())
 	if err != nil {
 		return nil, err
 	}
@@ -52,10 +52,7 @@ func Seal(label Label, value sources.Secret, recipients []age.Recipient) ([]byte
 	if err != nil {
 		return nil, err // of the recipients alone: incompatible ones, say
 	}
-	if _, err := w.Write(head); err != nil {
-		return nil, err
-	}
-	if _, err := w.Write(value.Reveal()); err != nil {
+	if _, err := w.Write(plain); err != nil {
 		return nil, err
 	}
 	if err := w.Close(); err != nil {
@@ -76,19 +73,45 @@ func Open(sealed []byte, label Label, subject string, identities []age.Identity)
 	if err != nil {
 		return sources.Secret{}, Undecryptable(subject, err)
 	}
-	found, value, labelled := unpack(plain)
+	value, labelled, err := Unpack(plain, label, subject)
 	switch {
+	case err != nil:
+		return sources.Secret{}, err
 	case !labelled:
 		return sources.Secret{}, unusable(subject+" is encrypted, but not sealed with its name",
 			"somebody else than this program wrote it: put the value again")
-	case found.Name != label.Name:
-		return sources.Secret{}, unusable(fmt.Sprintf("%s holds what was sealed for %q", subject, found.Name),
-			"it was copied over from there, which is refused: put the value again, and look who may write here")
-	case found.Version != label.Version:
-		return sources.Secret{}, unusable(fmt.Sprintf("%s holds what was sealed for version %.40q", subject, found.Version),
-			"another version was copied over it, which is refused: put the value again, and look who may write here")
 	}
 	return sources.NewSecret(value), nil
+}
+
+// Pack puts a label before a value. What it gives is to be encrypted.
+func Pack(label Label, value []byte) ([]byte, error) {
+	head, err := header(label)
+	if err != nil {
+		return nil, err
+	}
+	return append(head, value...), nil
+}
+
+// LabelRoom is the most bytes that Pack adds, for a name of 4 KiB at most.
+const LabelRoom = 32 << 10
+
+// Unpack takes what was decrypted apart. Where it has no label, it is the value
+// itself, as people encrypt one with age alone. A label that is not this one is
+// an error, as in [Open].
+func Unpack(plain []byte, label Label, subject string) (value []byte, labelled bool, err error) {
+	found, value, labelled := unpack(plain)
+	switch {
+	case !labelled:
+		return plain, false, nil
+	case found.Name != label.Name:
+		return nil, true, unusable(fmt.Sprintf("%s holds what was sealed for %q", subject, found.Name),
+			"it was copied over from there, which is refused: put the value again, and look who may write here")
+	case found.Version != label.Version:
+		return nil, true, unusable(fmt.Sprintf("%s holds what was sealed for version %.40q", subject, found.Version),
+			"another version was copied over it, which is refused: put the value again, and look who may write here")
+	}
+	return value, true, nil
 }
 
 // Undecryptable puts an error of age into words of our own, since those of age

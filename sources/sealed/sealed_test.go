@@ -153,7 +153,7 @@ func TestKeys(t *testing.T) {
 	ra, rb := a.Recipient().String(), b.Recipient().String()
 	var warned []string
 	keys := func(identity, recipients string) *Keys {
-		return &Keys{Block: "vault_store.postgres", Dir: dir, Identity: secret(identity), Recipients: recipients, Warn: func(s string) { warned = append(warned, s) }}
+		return &Keys{Block: "vault_store.postgres", Dir: dir, Identity: secret(identity), Recipients: secret(recipients), Exposed: WarnOnce(func(s string) { warned = append(warned, s) })}
 	}
 	prints := map[string]string{}
 	for name, test := range map[string]struct {
@@ -205,7 +205,9 @@ func TestKeys(t *testing.T) {
 		"identity":    {keys("AGE-SECRET-KEY-1"+canary, ""), sources.NoLogin, []string{noKey}},
 		"SSH":         {keys("-----BEGIN OPENSSH PRIVATE KEY-----\n"+canary, ""), sources.NoLogin, []string{noKey, "SSH"}},
 		"path":        {keys(canary, ""), sources.NoLogin, []string{"identity names does not exist"}},
-		"directory":   {keys(".", ""), sources.NoLogin, []string{"is no regular file"}},
+		"directory":   {keys(".", ""), sources.NoLogin, []string{"is a directory"}},
+		"encrypted":   {keys(write("sealed", "age-encryption.org/v1\n", 0o600), ""), sources.NoLogin, []string{"cannot be encrypted itself"}},
+		"an identity": {keys("", a.String()), sources.BadSettings, []string{"holds an identity"}},
 		"large":       {keys(write("large", strings.Repeat("#\n", maxKeys), 0o600), ""), sources.NoLogin, []string{"larger than"}},
 		"empty":       {keys(write("empty", "", 0o600), ""), sources.NoLogin, []string{noKey}},
 		"recipients":  {keys("", "age1"+canary), sources.BadSettings, []string{"holds no usable key"}},

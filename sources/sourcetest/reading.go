@@ -84,8 +84,8 @@ func testPartial(r *run) {
 	var names []string
 	for i := range 45 {
 		names = append(names, fmt.Sprintf("key-%d", i))
-		r.Seed(names[i], value(names[i]))
 	}
+	r.seedAll(names)
 	r.Deny(names[7])
 	got := r.watch.fetch(r.ctx, append(names, "none")...)
 	for i, name := range names {
@@ -176,8 +176,8 @@ func testExpired(r *run) {
 	var names []string
 	for i := range 100 {
 		names = append(names, fmt.Sprintf("key-%d", i))
-		r.Seed(names[i], value(names[i]))
 	}
+	r.seedAll(names)
 	r.Expire(2)
 	for name, result := range r.watch.fetch(r.ctx, names...) {
 		if result.Err != nil && !r.Renews {
@@ -246,8 +246,8 @@ func testMany(r *run) {
 	names := make([]string, many)
 	for i := range names {
 		names[i] = fmt.Sprintf("app/key-%03d", i)
-		r.Seed(names[i], value(names[i]))
 	}
+	r.seedAll(names)
 	plan, before := r.Source.Plan(names), r.requests()
 	for name, result := range r.watch.fetch(r.ctx, names...) {
 		r.watch.same(name, result, value(name))

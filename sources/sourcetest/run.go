@@ -96,6 +96,20 @@ func (r *run) another() watched {
 	return watched{s, r.T}
 }
 
+// seedAll seeds many secrets, each with its own name as the value.
+func (r *run) seedAll(names []string) {
+	texts := make(map[string]string, len(names))
+	for _, name := range names {
+		texts[name] = value(name)
+		if r.SeedAll == nil {
+			r.Seed(name, texts[name])
+		}
+	}
+	if r.SeedAll != nil {
+		r.SeedAll(texts)
+	}
+}
+
 // value makes a value that can be told from all others.
 func value(label string) string { return Canary + " " + label }
 

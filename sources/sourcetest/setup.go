@@ -76,6 +76,8 @@ type Backend struct {
 	// Seed stores a text, as a person would who does not know of us: without a
 	// mark where there is no secret yet, else as a new value.
 	Seed func(name, text string)
+	// SeedAll does the same for many, where that is quicker; nil for one by one.
+	SeedAll func(texts map[string]string)
 	// SeedBinary does the same for bytes that are not UTF-8 text.
 	SeedBinary func(name string, b []byte)
 

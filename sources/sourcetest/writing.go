@@ -224,6 +224,7 @@ func testSizes(r *run) {
 		r.Errorf("%d requests for a value that is too large", n)
 	}
 	r.watch.want(r.ctx, "large", text)
+	r.delete(r.ctx, "large", sources.DeleteOptions{Now: true})
 	// Other values that a backend may not like come back as they are, or are refused.
 	for i, text := range []string{"", "\n", " " + Canary + " \r\n\n", Canary + "\x00\x01\x7f", Canary + "\xff\xfe", "{", Canary + "\u2028\U0001f511"} {
 		w := write(fmt.Sprintf("odd-%d", i), "", "")
@@ -291,12 +292,14 @@ func testRotated(r *run) {
 
 func testInspectMany(r *run) {
 	names := make([]string, many)
+	var there []string
 	for i := range names {
 		names[i] = fmt.Sprintf("app/key-%03d", i)
 		if i%2 == 0 {
-			r.Seed(names[i], value(names[i]))
+			there = append(there, names[i])
 		}
 	}
+	r.seedAll(there)
 	before := r.requests()
 	for name, item := range r.watch.inspect(r.ctx, names...) {
 		if even := strings.ContainsAny(name[len(name)-1:], "02468"); item.Exists != even || item.Err != nil {

@@ -1,0 +1,165 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	"filippo.io/age"
+	"github.com/spf13/cobra"
+
+	"bifrost-secrets/sources"
+	"bifrost-secrets/sources/postgres"
+	"bifrost-secrets/sources/postgres/pgtest"
+	"bifrost-secrets/watch/cluster"
+)
+
+// joined is a watcher's connection to the cluster, and what it was asked for.
+type joined struct {
+	*members
+	asked chan cluster.Reason
+	t     *testing.T
+}
+
+func joinCluster(t *testing.T, flags clusterFlags, environment map[string]string, source sources.Source) (*joined, error) {
+	t.Helper()
+	j := &joined{asked: make(chan cluster.Reason, 10), t: t}
+	getenv := func(name string) (string, bool) { v, ok := environment[name]; return v, ok }
+	var err error
+	j.members, err = flags.join(context.Background(), getenv, source, slog.New(slog.DiscardHandler), func(why cluster.Reason) { j.asked <- why })
+	if err == nil {
+		t.Cleanup(j.Close)
+	}
+	return j, err
+}
+
+func (j *joined) want(why cluster.Reason) {
+	j.t.Helper()
+	select {
+	case got := <-j.asked:
+		if got != why {
+			j.t.Errorf("asked since %q, want %q", got, why)
+		}
+	case <-time.After(30 * time.Second):
+		j.t.Errorf("not asked to refresh since %q", why)
+	}
+}
+
+func openPostgres(t *testing.T, address string) sources.Store {
+	t.Helper()
+	identity, err := age.GenerateX25519Identity()
+	if err != nil {
+		t.Fatal(err)
+	}
+	opened, err := postgres.Backend.Open(t.Context(), sources.Settings{
+		"url": sources.NewSecret([]byte(address)), "identity": sources.NewSecret([]byte(identity.String())),
+	}, sources.Options{Getenv: os.LookupEnv, Warn: func(string) {}, Log: slog.New(slog.DiscardHandler), Write: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = opened.Close() })
+	return opened.(sources.Store)
+}
+
+// A watcher hears of a flush of another, and of a write to the store that it
+// reads from: over one connection where both are in one database.
+func TestCluster(t *testing.T) {
+	server := pgtest.Shared(t)
+	d, elsewhere := server.Database(t), server.Database(t)
+	environment := map[string]string{"URL": d.URL()}
+	flags := clusterFlags{database: "env.URL"}
+	store, other := openPostgres(t, d.URL()), openPostgres(t, elsewhere.URL())
+	for name, test := range map[string]struct {
+		flags       clusterFlags
+		source      sources.Store
+		connections int
+	}{
+		"one database": {flags, store, 1}, "two": {flags, other, 2}, "the store alone": {clusterFlags{}, store, 1}, "the cluster alone": {flags, nil, 1}, "neither": {clusterFlags{}, nil, 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var source sources.Source
+			if test.source != nil {
+				source = test.source
+			}
+			w, err := joinCluster(t, test.flags, environment, source)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if len(w.all) != test.connections {
+				t.Errorf("%d connections, want %d", len(w.all), test.connections)
+			}
+			if test.flags.database != "" {
+				peer, err := joinCluster(t, flags, environment, nil)
+				if err != nil {
+					t.Fatal(err)
+				}
+				if err := peer.Notify(t.Context()); err != nil {
+					t.Fatal(err)
+				}
+				w.want(cluster.Flushed)
+				if err := w.Notify(t.Context()); err != nil {
+					t.Fatal(err)
+				}
+				peer.want(cluster.Flushed)
+			} else if err := w.Notify(t.Context()); err != nil {
+				t.Errorf("without a cluster: %v", err)
+			}
+			if source != nil {
+				_, err := test.source.Put(t.Context(), sources.Write{Name: name, Value: sources.NewSecret([]byte("x")), Mark: sources.Mark{Owner: "o"}, Token: sources.NewToken()})
+				if err != nil {
+					t.Fatal(err)
+				}
+				w.want(cluster.Changed)
+			}
+		})
+	}
+}
+
+func TestClusterRefused(t *testing.T) {
+	d := pgtest.Shared(t).Database(t)
+	proxy := d.Proxy(t)
+	proxy.Pool()
+	pooled := strings.Replace(d.URL(), fmt.Sprint(":", d.Port), fmt.Sprint(":", proxy.Port), 1) + "?sslmode=disable"
+	for name, test := range map[string]struct {
+		flags clusterFlags
+		part  string
+	}{
+		"password": {clusterFlags{database: "postgres://u:CANARY@h/d"}, "can be read by others"},
+		"in query": {clusterFlags{database: "postgres://u@h/d?password=CANARY"}, "can be read by others"},
+		"keywords": {clusterFlags{database: "host=h password=CANARY"}, "can be read by others"},
+		"splay":    {clusterFlags{splay: -1}, "--cluster-splay"},
+		"unset":    {clusterFlags{database: "env.NONE"}, "env.NONE is not set"},
+		"address":  {clusterFlags{database: "env.BAD"}, "url is not an address of PostgreSQL"},
+		"pooler":   {clusterFlags{database: "env.POOLED"}, "a pooler in transaction mode"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			err := test.flags.check()
+			if err == nil {
+				_, err = joinCluster(t, test.flags, map[string]string{"BAD": "CANARY", "POOLED": pooled}, nil)
+			}
+			if err == nil || !strings.Contains(err.Error(), test.part) || strings.Contains(err.Error(), "CANARY") || exitCode(err) != exitUsage {
+				t.Errorf("%v", err)
+			}
+		})
+	}
+	// A store can be read through a pooler, and then is read at the interval.
+	w, err := joinCluster(t, clusterFlags{}, nil, openPostgres(t, pooled))
+	if err != nil || len(w.all) != 0 {
+		t.Errorf("%v", err)
+	}
+	for _, good := range []string{"", "env.URL", "postgres://u@h:5432/d?sslmode=verify-full"} {
+		var c clusterFlags
+		cmd := &cobra.Command{}
+		c.flags(cmd)
+		if err := cmd.ParseFlags([]string{"--cluster", good, "--cluster-splay", "10s"}); err != nil {
+			t.Fatal(err)
+		}
+		if err := c.check(); err != nil || c.database != good || c.splay != 10*time.Second {
+			t.Errorf("%+v: %v", c, err)
+		}
+	}
+}

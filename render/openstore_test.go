@@ -1,0 +1,126 @@
+package render
+
+import (
+	"context"
+	"errors"
+	"os"
+	"slices"
+	"strings"
+	"testing"
+
+	"bifrost-secrets/sources"
+	"bifrost-secrets/sources/awssecrets"
+	"bifrost-secrets/sources/awssecrets/awstest"
+	"bifrost-secrets/sources/file"
+	"bifrost-secrets/walker"
+)
+
+// storeOf reads the block of a document.
+func storeOf(t *testing.T, block string) *VaultStore {
+	t.Helper()
+	doc, err := walker.Parse("config.json", []byte(`{"config_store": {"vault_store": `+block+`}}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, err := StoreFromDocument(doc)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+// spied gives a backend that counts how often it is opened, and for what.
+func spied(b sources.Backend) (spy sources.Backend, opened *[]bool) {
+	opened = new([]bool)
+	spy = b
+	spy.Open = func(ctx context.Context, set sources.Settings, opts sources.Options) (sources.Source, error) {
+		*opened = append(*opened, opts.Write)
+		return b.Open(ctx, set, opts)
+	}
+	return spy, opened
+}
+
+func TestOpenStore(t *testing.T) {
+	f := awstest.StartFake(t)
+	awstest.Setenv(t, f.Env())
+	dir := t.TempDir()
+	quoted := `"` + dir + `"`
+	for _, c := range []struct {
+		backend sources.Backend
+		block   string // without the access mode
+	}{
+		{file.Backend, `"type": "file", "file": {"path": ` + quoted + `}`},
+		{awssecrets.Backend, `"type": "aws-secrets-manager"`},
+	} {
+		for mode, reason := range map[string]string{
+			``:                                 "its access mode is read_only, the default",
+			`"access_mode": "read_only",`:      "its access mode is read_only",
+			`"access_mode": "READ_AND_WRITE",`: `its access mode is "READ_AND_WRITE", which is not known`,
+			`"access_mode": "write",`:          `its access mode is "write", which is not known`,
+			`"access_mode": "read_and_write",`: "",
+		} {
+			backend, opened := spied(c.backend)
+			opts := sources.Options{Getenv: os.LookupEnv, Warn: func(string) {}, Write: true}
+			s := storeOf(t, `{"enabled": true, `+mode+c.block+`}`)
+
+			// Reading is not writing, whatever the mode and the caller say.
+			source, err := s.Open(t.Context(), []sources.Backend{backend}, opts)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, ok := source.(sources.Store); ok {
+				t.Errorf("%s%s: what was opened for reading writes", c.block, mode)
+			}
+			if _, ok := source.(sources.Inspector); !ok {
+				t.Errorf("%s: what was opened for reading cannot look", c.block)
+			}
+			_ = source.Close()
+
+			*opened = nil
+			opts.Write = false
+			store, err := s.OpenStore(t.Context(), []sources.Backend{backend}, opts)
+			if reason == "" {
+				if err != nil || !slices.Equal(*opened, []bool{true}) {
+					t.Fatal(err, *opened)
+				}
+				_ = store.Close()
+				continue
+			}
+			var problems *Problems
+			if !errors.As(err, &problems) || !problems.Invalid() || !strings.Contains(err.Error(), reason) {
+				t.Errorf("%s: %v, want %q", mode, err, reason)
+			}
+			if store != nil || len(*opened) > 0 {
+				t.Errorf("%s: the backend was opened", mode)
+			}
+		}
+	}
+	if n := f.Total(); n > 0 {
+		t.Errorf("%d requests were made", n)
+	}
+	if entries, err := os.ReadDir(dir); err != nil || len(entries) > 0 {
+		t.Errorf("files were made: %v, %v", entries, err)
+	}
+}
+
+func TestOpenStoreOff(t *testing.T) {
+	backend, opened := spied(file.Backend)
+	s := storeOf(t, `{"enabled": false, "type": "file", "access_mode": "read_and_write", "file": {"path": "."}}`)
+	if _, err := s.OpenStore(t.Context(), []sources.Backend{backend}, sources.Options{}); err == nil || !strings.Contains(err.Error(), NotEnabled) || len(*opened) > 0 {
+		t.Error(err)
+	}
+}
+
+// A backend that can only be read says so.
+func TestOpenStoreReadable(t *testing.T) {
+	backend := sources.Backend{Type: "memory", Block: "memory", Open: func(context.Context, sources.Settings, sources.Options) (sources.Source, error) {
+		return &memory{}, nil
+	}}
+	s, err := StoreFromFlags("memory", []string{"access_mode=read_and_write", "prefix=team"}, []sources.Backend{backend})
+	if err != nil || s.Prefix != "team" {
+		t.Fatal(err)
+	}
+	if _, err := s.OpenStore(t.Context(), []sources.Backend{backend}, sources.Options{Getenv: none, Warn: func(string) {}}); err == nil || !strings.Contains(err.Error(), "memory can only be read") {
+		t.Error(err)
+	}
+}

@@ -1,0 +1,267 @@
+package file
+
+import (
+	"context"
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"filippo.io/age"
+
+	"bifrost-secrets/sources"
+)
+
+func writeTo(name, text, expect string) sources.Write {
+	return sources.Write{
+		Name: name, Value: sources.NewSecret([]byte(canary + text)), Expect: expect, Token: sources.NewToken(),
+		Mark: sources.Mark{Owner: "prod", Path: "a.b"},
+	}
+}
+
+func mustPut(t *testing.T, s sources.Store, name, text, expect string) (version string) {
+	t.Helper()
+	version, err := s.Put(t.Context(), writeTo(name, text, expect))
+	if err != nil {
+		t.Fatalf("%v (%s)", err, sources.HintOf(err))
+	}
+	return version
+}
+
+func wantMode(t *testing.T, path string, mode fs.FileMode) {
+	t.Helper()
+	info, err := os.Lstat(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if info.Mode() != mode {
+		t.Errorf("%s has mode %v, want %v", path, info.Mode(), mode)
+	}
+}
+
+func TestStoreModes(t *testing.T) {
+	dir := t.TempDir()
+	s := storeAt(t, map[string]string{"path": dir})
+	version := mustPut(t, s, "app/sub/key", "1", "")
+	path := filepath.Join(dir, "app", "sub", "key")
+	wantMode(t, path, 0o600)
+	wantMode(t, filepath.Join(dir, "app"), 0o700|fs.ModeDir)
+	wantMode(t, filepath.Join(dir, indexSuffix), 0o600)
+	wantMode(t, filepath.Join(dir, lockSuffix), 0o600)
+
+	// Who may read a file that is there stays who may.
+	if err := os.Chmod(path, 0o640); err != nil {
+		t.Fatal(err)
+	}
+	mustPut(t, s, "app/sub/key", "2", version)
+	wantMode(t, path, 0o640)
+
+	document := write(t, filepath.Join(dir, "all.json"), "{}")
+	if err := os.Chmod(document, 0o440); err != nil {
+		t.Fatal(err)
+	}
+	link(t, "all.json", filepath.Join(dir, "link.json"))
+	mustPut(t, storeAt(t, map[string]string{"path": filepath.Join(dir, "link.json")}), "key", "1", "")
+	wantMode(t, document, 0o440)
+	wantMode(t, filepath.Join(dir, "link.json"), 0o777|fs.ModeSymlink)
+	wantMode(t, filepath.Join(dir, ".all.json"+indexSuffix), 0o600)
+	if o := openAt(t, document); string(o.one(t, "key").Value.Reveal()) != canary+"1" {
+		t.Error("it was not written to what the link leads to")
+	}
+}
+
+func TestStoreRefuses(t *testing.T) {
+	dir := t.TempDir()
+	outside := write(t, filepath.Join(t.TempDir(), "outside"), canary)
+	write(t, filepath.Join(dir, "real"), canary)
+	write(t, filepath.Join(dir, "sub", "x"), canary)
+	link(t, "real", filepath.Join(dir, "linked"))
+	link(t, outside, filepath.Join(dir, "escape"))
+	link(t, filepath.Dir(outside), filepath.Join(dir, "way"))
+	s := storeAt(t, map[string]string{"path": dir})
+	for _, c := range []struct {
+		name string
+		kind sources.Kind
+		part string
+	}{
+		{"linked", sources.Refused, "is a symbolic link"},
+		{"escape", sources.Unusable, "symbolic link out of that directory"},
+		{"way/outside", sources.Unusable, "out of that directory"},
+		{"sub", sources.Refused, "is a folder of other secrets"},
+		{"real/x", sources.Refused, `"real" is a secret itself`},
+		{"real/x/y", sources.Refused, `"real" is a secret itself`},
+		{"key.age", sources.Refused, "take a name that does not end in .age"},
+		{"real", sources.Refused, "was not stored by bifrost-secrets"},
+		{strings.Repeat("n", 256), sources.BadName, "too long a name"},
+	} {
+		_, err := s.Put(t.Context(), writeTo(c.name, "new", ""))
+		wantError(t, err, c.kind, c.part)
+	}
+	for path, want := range map[string]string{outside: canary, filepath.Join(dir, "real"): canary} {
+		if b, err := os.ReadFile(path); err != nil || string(b) != want {
+			t.Errorf("%s was touched: %v", path, err)
+		}
+	}
+	if _, err := os.Lstat(filepath.Join(dir, strings.Repeat("n", 256))); !errors.Is(err, fs.ErrNotExist) && err == nil {
+		t.Error("a file of that name is there")
+	}
+	for _, name := range []string{"linked", "sub", "sub/x"} {
+		if err := s.Delete(t.Context(), name, "prod", sources.DeleteOptions{}); name != "sub" {
+			wantError(t, err, sources.Refused, "was not stored by bifrost-secrets")
+		}
+	}
+}
+
+// A volume of Kubernetes is seen by its link `..data`, before anything is made.
+func TestStoreKubernetes(t *testing.T) {
+	dir := t.TempDir()
+	write(t, filepath.Join(dir, "..2026", "key"), canary)
+	link(t, "..2026", filepath.Join(dir, "..data"))
+	link(t, "..data/key", filepath.Join(dir, "key"))
+	s := storeAt(t, map[string]string{"path": dir})
+	for _, name := range []string{"key", "new"} {
+		_, err := s.Put(t.Context(), writeTo(name, "1", ""))
+		wantError(t, err, sources.Refused, "is a volume of Kubernetes", "change the Secret")
+	}
+	wantError(t, s.Delete(t.Context(), "key", "prod", sources.DeleteOptions{}), sources.Refused, "is a volume of Kubernetes")
+	items, err := s.List(t.Context(), "")
+	if err != nil || len(items) != 1 || items[0].Name != "key" {
+		t.Errorf("listed %v, %v", items, err)
+	}
+	if entries, err := os.ReadDir(dir); err != nil || len(entries) != 3 {
+		t.Errorf("something was made: %v, %v", entries, err)
+	}
+	// One below, mounted into a directory of ours.
+	s = storeAt(t, map[string]string{"path": filepath.Dir(dir)})
+	_, err = s.Put(t.Context(), writeTo(filepath.Base(dir)+"/new", "1", ""))
+	wantError(t, err, sources.Refused, "is a volume of Kubernetes")
+}
+
+func TestStoreRecipients(t *testing.T) {
+	dir := t.TempDir()
+	mine, err := age.GenerateX25519Identity()
+	if err != nil {
+		t.Fatal(err)
+	}
+	theirs, err := age.GenerateX25519Identity()
+	if err != nil {
+		t.Fatal(err)
+	}
+	quantum, err := age.GenerateHybridIdentity()
+	if err != nil {
+		t.Fatal(err)
+	}
+	both := encrypt(t, "{}", mine.Recipient(), theirs.Recipient())
+	list := write(t, filepath.Join(dir, "recipients.txt"), "# ours\n"+mine.Recipient().String()+"\n"+theirs.Recipient().String()+"\n")
+	open := func(content string, more map[string]string) (sources.Store, string) {
+		path := write(t, filepath.Join(t.TempDir(), "s.json"), content)
+		settings := map[string]string{"path": path, "identity": mine.String()}
+		for key, text := range more {
+			settings[key] = text
+		}
+		return storeAt(t, settings), path
+	}
+
+	// Others who could read it must be able to afterwards.
+	s, path := open(armored(t, both), nil)
+	_, err = s.Put(t.Context(), writeTo("key", "1", ""))
+	wantError(t, err, sources.Refused, "is encrypted for 2 keys, and only 1", "recipients")
+	for _, recipients := range []string{
+		mine.Recipient().String() + ", " + theirs.Recipient().String(),
+		mine.Recipient().String() + "\n" + theirs.Recipient().String(),
+		list,
+	} {
+		s, path = open(armored(t, both), map[string]string{"recipients": recipients})
+		mustPut(t, s, "key", "1", "")
+		b, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !strings.HasPrefix(string(b), "-----BEGIN AGE") || strings.Contains(string(b), canary) {
+			t.Error("it is not armored any more")
+		}
+		openAt(t, path, theirs.String()).wantValue(t, "key", canary+"1")
+		openAt(t, path, mine.String()).wantValue(t, "key", canary+"1")
+	}
+
+	for text, part := range map[string]string{
+		theirs.Recipient().String(): "does not have the key of",
+		theirs.String():             "holds an identity, which is secret",
+		"age1nonsense":              "cannot be read",
+		filepath.Join(dir, "none"):  "does not exist",
+		mine.Recipient().String() + "," + quantum.Recipient().String(): "cannot be used together",
+	} {
+		s, path = open(both, map[string]string{"recipients": text})
+		_, err := s.Put(t.Context(), writeTo("key", "1", ""))
+		wantError(t, err, sources.BadSettings, part)
+		if b, _ := os.ReadFile(path); string(b) != both {
+			t.Error("the file was touched")
+		}
+	}
+
+	// A directory: plain files stay plain, new ones are encrypted, also for
+	// somebody who could not read them.
+	folder := t.TempDir()
+	plain := storeAt(t, map[string]string{"path": folder})
+	version := mustPut(t, plain, "plain", "1", "")
+	for _, settings := range []map[string]string{
+		{"path": folder, "identity": quantum.String()},
+		{"path": folder, "recipients": theirs.Recipient().String()},
+	} {
+		s := storeAt(t, settings)
+		name := "new-" + strings.ToLower(settings["recipients"])[:min(len(settings["recipients"]), 4)]
+		mustPut(t, s, name, "1", "")
+		b, err := os.ReadFile(filepath.Join(folder, name+".age"))
+		if err != nil || !strings.HasPrefix(string(b), binaryHeader) {
+			t.Errorf("%s: %v", name, err)
+		}
+		version = mustPut(t, s, "plain", "2", version)
+	}
+	openAt(t, folder).wantValue(t, "plain", canary+"2")
+	openAt(t, folder, quantum.String()).wantValue(t, "new-", canary+"1")
+	openAt(t, folder, theirs.String()).wantValue(t, "new-age1", canary+"1")
+}
+
+// Another process that has the lock is waited for, and not for ever.
+func TestStoreLock(t *testing.T) {
+	dir := t.TempDir()
+	s := storeAt(t, map[string]string{"path": dir})
+	f, err := os.OpenFile(filepath.Join(dir, lockSuffix), os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	if taken, err := lock(f); !taken || err != nil {
+		t.Fatal(taken, err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 5*lockPoll)
+	defer cancel()
+	_, err = s.Put(ctx, writeTo("key", "1", ""))
+	wantError(t, err, sources.Unreachable, "another process has the lock")
+	time.AfterFunc(3*lockPoll, func() { _ = f.Close() })
+	mustPut(t, s, "key", "1", "")
+}
+
+func TestStoreIndex(t *testing.T) {
+	dir := t.TempDir()
+	s := storeAt(t, map[string]string{"path": dir})
+	mustPut(t, s, "key", "1", "")
+	for _, content := range []string{"", "{", "[]", `{"secrets": 3}`, "null", `{"secrets": {"key": "` + canary + `"}}`} {
+		write(t, filepath.Join(dir, indexSuffix), content)
+		item := s.(sources.Inspector).Inspect(t.Context(), []string{"key"})["key"]
+		wantError(t, item.Err, sources.Unusable, "it says which secrets are ours", "restore it")
+		_, err := s.Put(t.Context(), writeTo("key", "2", ""))
+		wantError(t, err, sources.Unusable)
+		wantError(t, s.Delete(t.Context(), "key", "prod", sources.DeleteOptions{}), sources.Unusable)
+		openAt(t, dir).wantValue(t, "key", canary+"1")
+	}
+	// Without it nothing is ours.
+	if err := os.Remove(filepath.Join(dir, indexSuffix)); err != nil {
+		t.Fatal(err)
+	}
+	_, err := s.Put(t.Context(), writeTo("key", "2", ""))
+	wantError(t, err, sources.Refused, "was not stored by bifrost-secrets")
+}
