@@ -30,6 +30,7 @@ type job struct {
 	mode       string
 	timeout    time.Duration
 	awsBatch   string
+	database   string // of the config store; empty for the document's own
 
 	warn func(text string) // where remarks of a source go; nil: to the screen
 

@@ -17,6 +17,7 @@ func (p *program) lintCommand() *cobra.Command {
 		Stdin: p.stdin, Stdout: p.stdout, Stderr: p.screen, Getenv: p.getenv,
 		Quiet:  func() bool { return p.quiet },
 		Online: p.online, OnlineRules: []lint.Rule{onlineRule},
+		ConfigStore: p.rows,
 	})
 	check := cmd.RunE
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {

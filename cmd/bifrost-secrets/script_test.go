@@ -83,7 +83,7 @@ func scripts(dir string, setup func(*testscript.Env) error) testscript.Params {
 			"age-key": doAgeKey, "age-encrypt": doAgeEncrypt,
 			"fake": doFake, "secret": doSecret, "fault": doFault, "mark": doMark, "requests": doRequests, "called": doCalled, "terminate": doTerminate,
 			"moto-secret": doMotoSecret, "count": doCount, "counted": doCounted,
-			"sql": doSQL, "control": doControl, "loop": doLoop, "other": doOther, "asked": doAsked, "certificate": doCertificate,
+			"sql": doSQL, "tables": doTables, "control": doControl, "loop": doLoop, "other": doOther, "asked": doAsked, "certificate": doCertificate,
 		},
 		Condition: func(cond string) (bool, error) {
 			if cond == "root" {

@@ -128,11 +128,11 @@ func isPattern(path string) bool {
 
 func known(id string) error {
 	var ids []string
-	for i := range rules {
-		if rules[i].ID == id {
+	for _, r := range append(Rules(), DatabaseRules...) {
+		if r.ID == id {
 			return nil
 		}
-		ids = append(ids, rules[i].ID)
+		ids = append(ids, r.ID)
 	}
 	return fmt.Errorf("no rule is called %q; there are %s", id, strings.Join(ids, ", "))
 }

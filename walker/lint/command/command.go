@@ -50,6 +50,12 @@ type Program struct {
 	Online func(context.Context, *walker.Document) ([]lint.Finding, error)
 	// OnlineRules describe what Online may find.
 	OnlineRules []lint.Rule
+
+	// ConfigStore looks at Bifrost's config store in a database, for
+	// --config-store: at that which database names, or, where that is empty, at
+	// that of the document. It calls yield with findings as they come, and gives
+	// what else is worth saying. Where it is nil, there is no such flag.
+	ConfigStore func(ctx context.Context, doc *walker.Document, database string, opts lint.Options, yield func(name string, findings []lint.Finding)) (notes []string, err error)
 }
 
 // Failure is why the command ends with an exit code other than 0.
@@ -77,6 +83,8 @@ type options struct {
 	fix       bool
 	diff      bool
 	online    bool
+	rows      bool   // look at config stores
+	database  string // the one to look at
 	listRules bool
 	quiet     bool
 	jobs      int
@@ -119,6 +127,10 @@ root of the repository; outside of a repository, up to the working directory.`,
 	f.IntVar(&o.jobs, "jobs", 0, "how many files to look at side by side (0: as many as there are processors)")
 	if p.Online != nil {
 		f.BoolVar(&o.online, "online", false, "look every reference up too: is it there, may it be read; no value is shown")
+	}
+	if p.ConfigStore != nil {
+		f.BoolVar(&o.rows, "config-store", false, "look at what Bifrost's PostgreSQL config store holds too; no value is shown")
+		f.StringVar(&o.database, "database", "", "with --config-store: its `address`, in place of the config's own; with a password as env.NAME")
 	}
 	if p.Quiet == nil {
 		f.BoolVarP(&o.quiet, "quiet", "q", false, "say nothing but the report and errors")
@@ -163,6 +175,10 @@ func (o *options) check(formatted bool) error {
 	switch {
 	case o.diff && o.format != string(report.Text):
 		return usage("leave one of them out", "--diff shows no findings, so it goes with no --format")
+	case o.database != "" && !o.rows:
+		return usage("add --config-store", "--database needs --config-store")
+	case o.rows && (o.fix || o.diff):
+		return usage("leave one of them out", "--config-store repairs nothing, so it goes with neither --fix nor --diff")
 	case o.jobs < 0:
 		return usage("write 0 for as many as there are processors", "--jobs %d is less than nothing", o.jobs)
 	case o.jobs == 0:
@@ -195,9 +211,18 @@ func (r *run) do(ctx context.Context, args []string, formatted bool) error {
 	}
 	r.out = report.Options{
 		Format: report.Format(r.format), Colour: colour(r.Stdout, r.Getenv),
-		Rules: append(lint.Rules(), r.OnlineRules...), Version: r.Version,
+		Rules: r.rules(), Version: r.Version,
 	}
 	return r.all(ctx, inputs)
+}
+
+// rules are all that may be found.
+func (r *run) rules() []lint.Rule {
+	all := append(lint.Rules(), r.OnlineRules...)
+	if r.ConfigStore != nil {
+		all = append(all, lint.DatabaseRules...)
+	}
+	return all
 }
 
 // silent reports whether only errors are to be said.
@@ -205,7 +230,7 @@ func (r *run) silent() bool { return r.quiet || r.Quiet != nil && r.Quiet() }
 
 func (r *run) printRules() error {
 	t := tabwriter.NewWriter(r.Stdout, 0, 0, 2, ' ', 0)
-	for _, rule := range append(lint.Rules(), r.OnlineRules...) {
+	for _, rule := range r.rules() {
 		off := ""
 		if rule.Off {
 			off = " (off unless it is switched on)"
