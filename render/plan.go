@@ -24,8 +24,8 @@ type Options struct {
 	Mode    Mode
 	Literal []string // paths of strings that only look like references
 	Getenv  func(string) (string, bool)
-	// Beside are references that stand outside of the document and whose values
-	// go into the environment all the same. It goes with EnvMode.
+	// Beside are references that stand outside of the document. Whatever the
+	// mode, their values go into the environment.
 	Beside []Beside
 }
 
@@ -45,6 +45,7 @@ type Plan struct {
 	Left     []string  // the variables whose env. references are left for Bifrost, sorted
 	Fields   int       // the fields of the catalogue that stand in the document
 	Notes    []Problem // remarks: nothing that stops the work
+	Beside   []Beside  // as the Options have them
 
 	getenv func(string) (string, bool)
 	wants  []want
@@ -74,7 +75,7 @@ type edit struct {
 // Every fault of the document is reported at once, as *Problems.
 func NewPlan(doc *walker.Document, store *VaultStore, opts Options) (*Plan, error) {
 	p := &planner{
-		Plan:      &Plan{Document: doc, Mode: opts.Mode, getenv: opts.Getenv, cuts: doc.Without("config_store", "vault_store")},
+		Plan:      &Plan{Document: doc, Mode: opts.Mode, getenv: opts.Getenv, Beside: opts.Beside, cuts: doc.Without("config_store", "vault_store")},
 		problems:  Problems{Document: doc.Name},
 		store:     store,
 		literal:   map[string]bool{},

@@ -112,7 +112,7 @@ each distinct secret once (AWS Secrets Manager, PostgreSQL, files) and writes th
 	})
 	root.RunE = func(cmd *cobra.Command, _ []string) error { return cmd.Help() }
 	root.AddCommand(p.renderCommand(), p.execCommand(), p.watchCommand(), p.explainCommand(), p.lintCommand(), p.pingCommand(),
-		p.storeCommand(), p.pruneCommand(), p.secretCommand(), p.flushCommand(), p.statusCommand(), p.healthCommand(), p.versionCommand())
+		p.storeCommand(), p.pruneCommand(), p.attachCommand(), p.detachCommand(), p.secretCommand(), p.flushCommand(), p.statusCommand(), p.healthCommand(), p.versionCommand())
 	strictHelp(root)
 	return root
 }

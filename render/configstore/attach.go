@@ -342,3 +342,22 @@ func (r *Row) field(p Place) *Field {
 	}
 	return nil
 }
+
+// Allowed gives an error where the database must not be rewritten: Enterprise
+// resolves references by itself.
+func (p *Plan) Allowed() error { return p.Summary.enterprise() }
+
+// Drop leaves references as they are that would become variables.
+func (p *Plan) Drop(drop func(Reference) bool) {
+	var attach []Reference
+	var fields []*Field
+	var edits []edit
+	for i, one := range p.Attach {
+		if drop(one) {
+			continue
+		}
+		attach, fields, edits = append(attach, one), append(fields, p.fields[i]), append(edits, p.edits[i])
+	}
+	p.fields = append(fields, p.fields[len(p.Attach):]...)
+	p.Attach, p.edits = attach, edits
+}

@@ -112,7 +112,7 @@ func (sum *Summary) enterprise() error {
 		return nil
 	}
 	return &sources.Error{
-		Kind: sources.Unusable, Message: fmt.Sprintf("%d rows of this config store are kept in a vault by Bifrost Enterprise; nothing was written", sum.Vault),
+		Kind: sources.Unusable, Message: fmt.Sprintf("Bifrost Enterprise keeps what this config store holds in a vault of its own (rows: %d); nothing was written", sum.Vault),
 		Hint: "Enterprise resolves vault. references by itself: leave --rewrite-database out",
 	}
 }
