@@ -182,11 +182,11 @@ func (j *attachJob) say(r *attaching) {
 		return
 	}
 	s := j.p.screen
-	verb := "would become variables"
+	verb := "would rewrite"
 	if r.Done {
-		verb = "became variables"
+		verb = "rewrote"
 	}
-	s.line("%s: %s %s, %d are so already, %d stay as they are", clean(r.Database), count(len(r.Attach), "reference"), verb, len(r.Attached), len(r.Left))
+	s.line("%s: %s %s; %d rewritten before, %d to stay as they are", clean(r.Database), verb, count(len(r.Attach), "reference"), len(r.Attached), len(r.Left))
 	if r.Summary.Encrypted > 0 {
 		s.line("%s encrypted by Bifrost, and not looked at", count(r.Summary.Encrypted, "value"))
 	}

@@ -99,12 +99,12 @@ func (j *detachJob) detach(ctx context.Context, report *detaching) error {
 			return err
 		}
 	}
-	verb := "are back"
+	verb := "put back"
 	if j.dry {
-		verb = "would be back"
+		verb = "would put back"
 	}
 	if !j.p.quiet {
-		j.p.screen.line("%s: %s %s, %d edited since, %d stay variables", clean(report.Database), count(len(done.Restored), "reference"), verb, len(done.Edited), len(done.Left))
+		j.p.screen.line("%s: %s %s; %d edited since, %d to stay variables", clean(report.Database), verb, count(len(done.Restored), "reference"), len(done.Edited), len(done.Left))
 	}
 	if len(done.Left) > 0 && !j.dry {
 		return &failure{reason: "not all references are back", hint: "type those into the dashboard, with a Bifrost that is encrypted", code: exitUnresolved}

@@ -105,7 +105,7 @@ func plan(ctx context.Context, q querier, remembered []meaning, own func(string)
 				if f.row.cells[f.column].form == jsonForm {
 					text = walker.Quote(text)
 				}
-				p.edits = append(p.edits, edit{f, text})
+				p.edits = append(p.edits, edit{field: f, text: text})
 			case f.Ref.Scheme == walker.Vault:
 				one.Reason = f.rewritable()
 				p.Left = append(p.Left, one)
@@ -195,12 +195,15 @@ func (s *Store) Attach(ctx context.Context, p *Plan) error {
 	}
 	return s.change(ctx, func(tx pgx.Tx) error {
 		for i, one := range p.Attach {
-			f := p.edits[i].field
+			f, original := p.edits[i].field, p.edits[i].original
+			if original == "" {
+				original = f.spelled()
+			}
 			_, err := tx.Exec(ctx, "INSERT INTO "+s.table()+` (in_table, in_row, in_column, in_key, variable, reference, original, encryption_status)
 VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
 ON CONFLICT (in_table, in_row, in_column, in_key) DO UPDATE SET variable = EXCLUDED.variable, reference = EXCLUDED.reference,
 original = EXCLUDED.original, encryption_status = EXCLUDED.encryption_status, since = now()`,
-				one.Place.Table, one.Place.Row, one.Place.Column, one.Place.Key, one.Variable, one.Reference, f.spelled(), f.row.Status)
+				one.Place.Table, one.Place.Row, one.Place.Column, one.Place.Key, one.Variable, one.Reference, original, f.row.Status)
 			if err != nil {
 				return err
 			}
@@ -323,7 +326,7 @@ func (d *Detachment) judge(ctx context.Context, q querier, l *layout, remembered
 		default:
 			one.Entity = f.Entity
 			d.Restored = append(d.Restored, one)
-			edits = append(edits, edit{f, m.original})
+			edits = append(edits, edit{field: f, text: m.original})
 			forget = append(forget, m)
 		}
 	}

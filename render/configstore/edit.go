@@ -21,6 +21,8 @@ const lockKey = 0x6266732d636f6e66 // "bfs-conf"
 type edit struct {
 	field *Field
 	text  string
+	// original is what detach puts back; what stands there now, where it is empty.
+	original string
 }
 
 // Conflict says that a row was changed by somebody else between the look at it

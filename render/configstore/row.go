@@ -56,7 +56,9 @@ type Row struct {
 	Unreadable []Place
 
 	table   *table
-	version string // changes with every change of the row
+	version string            // changes with every change of the row
+	starred string            // what * is, in the place of the row
+	told    map[string]string // the members that tell the row
 	cells   []cell
 }
 
@@ -95,9 +97,16 @@ func (t *table) read(key, version string, values func(column string) (string, bo
 	r := &Row{Table: t.name, Key: key, table: t, version: version}
 	r.Status, _ = values("encryption_status")
 	r.Entity = t.describe(key, values)
+	if t.star != "" {
+		r.starred, _ = values(t.star)
+	}
 	element := &node{cell: -1}
 	for _, m := range t.members {
 		if text, ok := values(m.column); ok && text != "" {
+			if r.told == nil {
+				r.told = map[string]string{}
+			}
+			r.told[m.name] = text
 			element.child(m.name).raw = []byte(walker.Quote(text))
 		}
 	}
@@ -134,11 +143,11 @@ func (t *table) read(key, version string, values func(column string) (string, bo
 		at.raw, at.cell = raw, len(r.cells)
 		r.cells = append(r.cells, cell{column: c, text: text})
 	}
-	return r, r.document(element, values)
+	return r, r.document(element)
 }
 
 // document puts the row's document together and finds its fields.
-func (r *Row) document(element *node, values func(string) (string, bool)) error {
+func (r *Row) document(element *node) error {
 	var b []byte
 	var closing string
 	for _, step := range r.table.steps {
@@ -148,7 +157,7 @@ func (r *Row) document(element *node, values func(string) (string, bool)) error 
 			b, closing = append(b, '['), "]"+closing
 			continue
 		case "*":
-			name, _ = values(r.table.star)
+			name = r.starred
 		}
 		b = append(b, '{')
 		b = append(append(b, walker.Quote(name)...), ':')
