@@ -15,6 +15,7 @@ import (
 
 	"bifrost-secrets/render"
 	"bifrost-secrets/render/autostore"
+	"bifrost-secrets/render/configstore"
 	"bifrost-secrets/render/publish"
 	"bifrost-secrets/sources"
 
@@ -31,6 +32,7 @@ type storeJob struct {
 	yes      bool
 	out      string
 	json     bool
+	rows     bool // of the config store, and not the config
 }
 
 func (p *program) storeCommand() *cobra.Command {
@@ -42,7 +44,10 @@ func (p *program) storeCommand() *cobra.Command {
 reference in its place. Without --yes it shows what it would do and writes nothing.
 
 Everything is stored first, then read back and compared, and only then is the file replaced: whenever it stops,
-the file works as it is, and running it again finishes the work. It needs "access_mode": "read_and_write".`,
+the file works as it is, and running it again finishes the work. It needs "access_mode": "read_and_write".
+
+With --config-store it is Bifrost's PostgreSQL config store whose secrets are stored, and not the file's: variables
+take their places there, as attach puts them, and exec has their values in Bifrost's environment from then on.`,
 		Example: `  bifrost-secrets store --config config.json --owner gateway-eu
   bifrost-secrets store --config config.json --owner gateway-eu --yes`,
 		Args: noArgs,
@@ -57,6 +62,8 @@ the file works as it is, and running it again finishes the work. It needs "acces
 	f.BoolVar(&j.yes, "yes", false, "do it")
 	f.StringVarP(&j.out, "out", "o", "", "the `file` to write, in place of the config itself")
 	f.BoolVar(&j.json, "json", false, "print JSON")
+	f.BoolVar(&j.rows, "config-store", false, "store what stands in Bifrost's PostgreSQL config store, in place of what stands in the config")
+	j.databaseFlag(cmd)
 	return cmd
 }
 
@@ -81,6 +88,7 @@ func checkOwner(owner string) error {
 // storing is what store prints as JSON.
 type storing struct {
 	Config    string           `json:"config"`
+	Database  string           `json:"database,omitempty"` // with --config-store
 	Source    string           `json:"source,omitempty"`
 	Owner     string           `json:"owner"`
 	Items     []autostore.Item `json:"items"`
@@ -90,8 +98,10 @@ type storing struct {
 	Refused   int              `json:"refused"`
 	Writes    int              `json:"writes"` // calls that it takes
 	Reads     int              `json:"reads"`
-	Done      bool             `json:"done"` // everything is stored and the file is written
-	Error     string           `json:"error,omitempty"`
+	Done      bool             `json:"done"` // everything is stored and the file, or the database, is written
+	// With --config-store: the secrets that cannot become references there.
+	Left  []configstore.Reference `json:"left,omitempty"`
+	Error string                  `json:"error,omitempty"`
 }
 
 func (j *storeJob) run(ctx context.Context) error {
@@ -111,6 +121,12 @@ func (j *storeJob) run(ctx context.Context) error {
 func (j *storeJob) do(ctx context.Context, report *storing) error {
 	if err := checkOwner(j.owner); err != nil {
 		return err
+	}
+	if j.rows {
+		return j.doRows(ctx, report)
+	}
+	if j.database != "" {
+		return usageError("--database needs --config-store", "add it")
 	}
 	if j.config == "-" && (j.out == "" || !j.yes) {
 		return usageError("the standard input cannot be rewritten", "name a file with --config, or one to write with --out and --yes")
@@ -154,7 +170,7 @@ func (j *storeJob) do(ctx context.Context, report *storing) error {
 		}
 	}
 	if report.Refused > 0 {
-		return j.refused(plan)
+		return j.refused(j.doc.Name, plan)
 	}
 	if !j.yes {
 		j.sayPlan(report)
@@ -169,7 +185,7 @@ func (j *storeJob) execute(ctx context.Context, plan *autostore.Plan, target *pu
 	err := plan.Store(ctx)
 	done()
 	if err != nil {
-		return j.failed(err)
+		return j.failed(j.doc.Name, err)
 	}
 	if j.config != "-" {
 		now, err := os.ReadFile(j.config)
@@ -264,7 +280,11 @@ func (r *storing) print(w io.Writer) error {
 	}
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	for _, it := range r.Items {
-		fmt.Fprintf(t, "%s %s\t%s\t%s\n", signs[it.Action], it.Action, clean(it.Path), clean(it.Reference()))
+		reference := "-"
+		if it.Name != "" {
+			reference = it.Reference()
+		}
+		fmt.Fprintf(t, "%s %s\t%s\t%s\n", signs[it.Action], it.Action, clean(it.Path), clean(reference))
 	}
 	return t.Flush()
 }
@@ -274,8 +294,9 @@ func (j *storeJob) sayPlan(r *storing) {
 		return
 	}
 	s := j.p.screen
+	defer j.sayLeft(r)
 	if len(r.Items) == 0 {
-		s.line("no secret stands in %s in plain text", clean(j.config))
+		s.line("no secret stands in %s in plain text", clean(cmp.Or(r.Database, j.config)))
 		return
 	}
 	s.line("%s would go to %s: %d new, %d changed, %d unchanged", count(len(r.Items), "secret"), clean(r.Source), r.New, r.Changed, r.Unchanged)
@@ -283,13 +304,18 @@ func (j *storeJob) sayPlan(r *storing) {
 	s.hint("--yes does it")
 }
 
-// refused gives the items that cannot be stored as problems of the document.
-func (j *storeJob) refused(plan *autostore.Plan) error {
-	problems := &render.Problems{Document: j.doc.Name}
+// refused gives the items that cannot be stored as problems of the document, or
+// database, of that name.
+func (j *storeJob) refused(name string, plan *autostore.Plan) error {
+	problems := &render.Problems{Document: name}
 	for _, it := range plan.Items {
 		if it.Action == autostore.Refuse {
+			reference := it.Reference()
+			if it.Name == "" {
+				reference = "" // there is nothing to refer to
+			}
 			problems.List = append(problems.List, render.Problem{
-				Reference: it.Reference(), Reason: it.Reason, Hint: it.Hint, Kind: it.Fault, Places: []render.Place{it.Place},
+				Reference: reference, Reason: it.Reason, Hint: it.Hint, Kind: it.Fault, Places: []render.Place{it.Place},
 			})
 		}
 	}
@@ -300,19 +326,19 @@ func (j *storeJob) refused(plan *autostore.Plan) error {
 }
 
 // failed gives what could not be stored as problems of the document.
-func (j *storeJob) failed(err error) error {
+func (j *storeJob) failed(name string, err error) error {
 	var all autostore.Failures
 	if !errors.As(err, &all) {
 		return err
 	}
-	problems := &render.Problems{Document: j.doc.Name}
+	problems := &render.Problems{Document: name}
 	for _, f := range all {
 		problems.List = append(problems.List, render.Problem{
 			Reference: f.Item.Reference(), Reason: f.Err.Error(), Hint: sources.HintOf(f.Err), Kind: sources.KindOf(f.Err), Places: []render.Place{f.Item.Place},
 		})
 	}
 	reportAll(j.p.screen, problems)
-	j.p.screen.line("%s stays as it is, and what was stored stays stored", clean(j.config))
+	j.p.screen.line("%s stays as it is, and what was stored stays stored", clean(name))
 	j.p.screen.hint("run again: it goes on where it stopped")
 	code := exitUnresolved
 	if all.Down() {

@@ -99,7 +99,7 @@ func (p *Storable) row(r *Row) error {
 		}
 		if reason := f.rewritable(); reason == "" {
 			wanted = true
-		} else if f.Kind() == walker.SecretKind {
+		} else if f.Kind() == walker.SecretKind && !strings.HasPrefix(f.Text(), "$2") { // a bcrypt hash
 			p.Left = append(p.Left, Reference{Place: f.Place, Entity: f.Entity, Reason: reason})
 		}
 	}
