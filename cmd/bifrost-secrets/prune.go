@@ -8,6 +8,7 @@ import (
 
 	"bifrost-secrets/render"
 	"bifrost-secrets/render/autostore"
+	"bifrost-secrets/render/configstore"
 	"bifrost-secrets/sources"
 	"bifrost-secrets/walker"
 
@@ -169,13 +170,14 @@ func (j *pruneJob) besideDocument(ctx context.Context, source sources.Source) ([
 	}
 	ctx, cancel := j.within(ctx)
 	defer cancel()
+	var refs []walker.Reference
+	var sum *configstore.Summary
 	store, err := j.configStore(ctx, source)
-	if err != nil {
-		return nil, err
+	if err == nil {
+		done := j.p.waiting("asking " + store.Name())
+		refs, sum, err = store.References(ctx)
+		done()
 	}
-	done := j.p.waiting("asking " + store.Name())
-	refs, sum, err := store.References(ctx)
-	done()
 	if err != nil {
 		err = ofConfigStore(err)
 		return nil, &failure{
