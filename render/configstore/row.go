@@ -93,7 +93,7 @@ func (n *node) child(name string) *node {
 }
 
 // read makes the row of the values of its columns, by their names.
-func (t *table) read(key, version string, values func(column string) (string, bool)) (*Row, error) {
+func (t *table) read(key, version string, values func(column string) (string, bool)) *Row {
 	r := &Row{Table: t.name, Key: key, table: t, version: version}
 	r.Status, _ = values("encryption_status")
 	r.Entity = t.describe(key, values)
@@ -143,11 +143,12 @@ func (t *table) read(key, version string, values func(column string) (string, bo
 		at.raw, at.cell = raw, len(r.cells)
 		r.cells = append(r.cells, cell{column: c, text: text})
 	}
-	return r, r.document(element)
+	r.document(element)
+	return r
 }
 
 // document puts the row's document together and finds its fields.
-func (r *Row) document(element *node) error {
+func (r *Row) document(element *node) {
 	var b []byte
 	var closing string
 	for _, step := range r.table.steps {
@@ -165,8 +166,13 @@ func (r *Row) document(element *node) error {
 	}
 	b = r.write(b, element)
 	doc, err := walker.Parse(r.Table+"/"+r.Key, append(b, closing...))
-	if err != nil {
-		return err
+	if err != nil { // it is nested deeper than a document may be
+		for i := range r.cells {
+			r.Unreadable = append(r.Unreadable, Place{Table: r.Table, Row: r.Key, Column: r.cells[i].name})
+		}
+		r.cells = nil
+		r.Document, _ = walker.Parse(r.Table+"/"+r.Key, []byte("{}")) // which is valid
+		return
 	}
 	r.Document = doc
 	doc.Walk(func(f *walker.Field) bool {
@@ -179,15 +185,21 @@ func (r *Row) document(element *node) error {
 			if c.form == jsonForm {
 				place.Key = r.below(c, f.Path)
 			}
+			// Of a name that stands twice nobody could tell later which it was.
+			twice := false
+			for k := range r.Fields {
+				if c.env && r.Fields[k].Place == place {
+					r.Fields[k].Env, twice = false, true
+				}
+			}
 			r.Fields = append(r.Fields, Field{
 				Field: *f, Place: place, Entity: r.Entity, row: r, column: i,
-				Env: c.env && f.Entry != nil && f.Entry.Env == walker.Supported,
+				Env: c.env && !twice && f.Entry != nil && f.Entry.Env == walker.Supported,
 			})
 			break
 		}
 		return true
 	})
-	return nil
 }
 
 // write adds the JSON of a node.

@@ -228,10 +228,7 @@ func (l *layout) rows(ctx context.Context, q querier, t *table, only string, sum
 		if err := rows.Scan(into...); err != nil {
 			return err
 		}
-		r, err := t.read(id, version, get)
-		if err != nil {
-			return err
-		}
+		r := t.read(id, version, get)
 		sum.add(r)
 		if err := yield(r); err != nil {
 			return err
