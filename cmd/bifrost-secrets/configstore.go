@@ -113,6 +113,9 @@ func ofConfigStore(err error) error {
 	}
 	said := *e
 	said.Message = "config store: " + said.Message
+	if said.Kind == sources.Denied && said.Code == "42501" {
+		said.Hint = "docs/configstore.md has the GRANTs that are needed"
+	}
 	return &said
 }
 

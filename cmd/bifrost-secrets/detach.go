@@ -87,7 +87,7 @@ func (j *detachJob) detach(ctx context.Context, report *detaching) error {
 	if !j.json {
 		t := tabwriter.NewWriter(j.p.stdout, 0, 0, 2, ' ', 0)
 		for _, one := range done.Restored {
-			fmt.Fprintf(t, "+ %s\t%s\t\n", clean(one.Place.String()), clean(one.Reference))
+			fmt.Fprintf(t, "+ %s\t%s\n", clean(one.Place.String()), clean(one.Reference))
 		}
 		for _, one := range done.Edited {
 			fmt.Fprintf(t, "= %s\t%s\tedited since; it stays as it is\n", clean(one.Place.String()), clean(one.Reference))

@@ -74,7 +74,7 @@ GROUP BY table_schema ORDER BY array_position(current_schemas(false), table_sche
 	if err := q.QueryRow(ctx, where, secret).Scan(&l.schema); err == pgx.ErrNoRows {
 		return nil, &sources.Error{
 			Kind: sources.NotFound, Message: "there are no tables of Bifrost's config store that this role may read",
-			Hint: "is it the right database, and was Bifrost started on it once? docs/postgres.md has the GRANTs that are needed",
+			Hint: "is it the right database, and was Bifrost started on it once? docs/configstore.md has the GRANTs that are needed",
 		}
 	} else if err != nil {
 		return nil, err

@@ -119,7 +119,7 @@ func TestSettingsTrouble(t *testing.T) {
 
 func TestRights(t *testing.T) {
 	_, d := newStore(t, "1.5")
-	// Those of docs/postgres.md: to look, and to rewrite.
+	// Those of docs/configstore.md: to look, and to rewrite.
 	look := []string{"GRANT SELECT ON ALL TABLES IN SCHEMA public TO %s"}
 	reader := storeOf(t, d.As(d.Role(t, "p", look...), "p"))
 	if p := mustPlan(t, reader); len(p.Attach) != 5 {
