@@ -70,8 +70,9 @@ func (r *Rendering) encryptionKey() (string, bool) {
 
 // EncryptionKey gives the encryption_key that Bifrost will have, in either mode,
 // and the secret that it comes from, which is empty where it is none of the
-// source's. An env. reference that is left for Bifrost is looked up in getenv,
-// which may be nil. ok is false where there is no key, or none that is known.
+// source's. What Bifrost takes from its environment is looked up in getenv, which
+// may be nil: an env. reference that is left for it, and BIFROST_ENCRYPTION_KEY
+// where the document has no key. ok is false where there is none that is known.
 func (r *Rendering) EncryptionKey(getenv func(string) (string, bool)) (key sources.Secret, secret string, ok bool) {
 	for i := len(r.Plan.edits) - 1; i >= 0; i-- {
 		e := &r.Plan.edits[i]
@@ -83,14 +84,21 @@ func (r *Rendering) EncryptionKey(getenv func(string) (string, bool)) (key sourc
 		}
 		return sources.NewSecret(r.values[e.want].text), secret, true
 	}
-	text, ok := r.encryptionKey()
-	if name, left := strings.CutPrefix(text, "env."); left {
+	text, _ := r.encryptionKey()
+	name, left := strings.CutPrefix(text, "env.")
+	if left || text == "" {
 		if getenv == nil {
 			return sources.Secret{}, "", false
 		}
-		text, ok = getenv(name)
+		text = ""
+		if left {
+			text, _ = getenv(name)
+		}
+		if text == "" {
+			text, _ = getenv("BIFROST_ENCRYPTION_KEY")
+		}
 	}
-	return sources.NewSecret([]byte(text)), "", ok && text != ""
+	return sources.NewSecret([]byte(text)), "", text != ""
 }
 
 // lastText gives the text of the last member of that name at the top.

@@ -70,6 +70,47 @@ func TestKeepsKey(t *testing.T) {
 	}
 }
 
+// The key is what Bifrost will take for it, wherever that stands.
+func TestEncryptionKey(t *testing.T) {
+	env := map[string]string{"KEY": "from-env", "BIFROST_ENCRYPTION_KEY": "fallback", "EMPTY": ""}
+	getenv := func(name string) (string, bool) { v, ok := env[name]; return v, ok }
+	for _, one := range []struct {
+		doc    string
+		mode   Mode
+		getenv func(string) (string, bool)
+		want   string
+		secret string
+	}{
+		{`{"encryption_key":"vault.k"}`, Inline, nil, "from-vault", "k"},
+		{`{"encryption_key":"vault.k"}`, EnvMode, nil, "from-vault", "k"},
+		{`{"encryption_key":"literal"}`, Inline, getenv, "literal", ""},
+		{`{"encryption_key":"env.KEY"}`, Inline, getenv, "from-env", ""},
+		{`{"encryption_key":"env.KEY"}`, Inline, nil, "", ""},
+		{`{"encryption_key":"env.EMPTY"}`, Inline, getenv, "fallback", ""},
+		{`{"encryption_key":""}`, Inline, getenv, "fallback", ""},
+		{`{}`, Inline, getenv, "fallback", ""},
+		{`{}`, Inline, none, "", ""},
+		{`{}`, Inline, nil, "", ""},
+	} {
+		d, err := walker.Parse("config.json", []byte(one.doc))
+		if err != nil {
+			t.Fatal(err)
+		}
+		p, err := NewPlan(d, awsStore, Options{Mode: one.mode, Getenv: none})
+		if err != nil {
+			t.Fatal(err)
+		}
+		r, err := p.Resolve(t.Context(), &memory{values: map[string]string{"k": "from-vault"}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		key, secret, ok := r.EncryptionKey(one.getenv)
+		if string(key.Reveal()) != one.want || secret != one.secret || ok != (one.want != "") {
+			t.Errorf("%s in mode %s: %q of %q, %v", one.doc, one.mode, key.Reveal(), secret, ok)
+		}
+	}
+}
+
 func errText(err error) string {
 	if err == nil {
 		return ""

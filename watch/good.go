@@ -39,8 +39,8 @@ const keyField = "encryption_key"
 // secret that does it.
 func (l *Loop) keepsKey(r *render.Rendering) (f *fault, secret string) {
 	key, secret, ok := r.EncryptionKey(l.o.Getenv)
-	if !ok {
-		return nil, ""
+	if !ok && (l.o.Getenv == nil || l.good.rendering == nil) {
+		return nil, "" // there may be one that is not known here
 	}
 	refuse := func(reason, hint string) *fault {
 		return &fault{final: true, state: Refused, problem: render.Problem{
@@ -56,7 +56,7 @@ func (l *Loop) keepsKey(r *render.Rendering) (f *fault, secret string) {
 				"restore the old value"), secret
 		}
 	}
-	if l.o.Keeper == nil {
+	if l.o.Keeper == nil || !ok {
 		return nil, ""
 	}
 	if err := l.o.Keeper.Check(key); err != nil {

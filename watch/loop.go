@@ -366,15 +366,21 @@ func (l *Loop) begin(ctx context.Context) (context.Context, []chan error) {
 	if !a.files.first.IsZero() && !a.files.quiet(l.o.Wait, l.o.MaxWait).After(now) {
 		a.files = fileEvents{}
 	}
-	ctx, l.cancel = context.WithCancel(ctx)
-	return ctx, waiters
+	return l.cancelableLocked(ctx), waiters
 }
 
 // cancelable gives a context that ends early where Bifrost needs help.
 func (l *Loop) cancelable(ctx context.Context) context.Context {
 	l.asking.Lock()
 	defer l.asking.Unlock()
+	return l.cancelableLocked(ctx)
+}
+
+func (l *Loop) cancelableLocked(ctx context.Context) context.Context {
 	ctx, l.cancel = context.WithCancel(ctx)
+	if l.asked.rejected != nil { // it came just before
+		l.cancel()
+	}
 	return ctx
 }
 

@@ -209,6 +209,33 @@ func TestEncryptionKey(t *testing.T) {
 	})
 }
 
+// A key that goes is one that changes, where Bifrost's environment is known to
+// have none in its place.
+func TestEncryptionKeyGone(t *testing.T) {
+	gone := strings.Replace(document, `"encryption_key":"vault.enc",`, "", 1)
+	for name, one := range map[string]struct {
+		getenv  func(string) (string, bool)
+		refused bool
+	}{
+		"unknown":  {nil, false},
+		"none":     {func(string) (string, bool) { return "", false }, true},
+		"the same": {func(name string) (string, bool) { return "the-key", name == "BIFROST_ENCRYPTION_KEY" }, false},
+		"another":  {func(name string) (string, bool) { return "another", name == "BIFROST_ENCRYPTION_KEY" }, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				h := newHouse(t, func(o *Options) { o.Getenv = one.getenv })
+				defer h.begin()()
+				h.document = gone
+				if err := h.flush(); (err != nil) != one.refused {
+					t.Errorf("flush: %v", err)
+				}
+				h.want("writes", len(h.writes), map[bool]int{true: 1, false: 2}[one.refused])
+			})
+		})
+	}
+}
+
 // A document that does not parse, or that wants what is not to be had, leaves
 // everything as it was; and that is kept fresh.
 func TestBadDocument(t *testing.T) {

@@ -2,6 +2,7 @@ package watch
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
@@ -341,7 +342,7 @@ func (s *Supervisor) Running() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.child == nil {
-		return fmt.Errorf("Bifrost does not run")
+		return errors.New("there is no Bifrost running")
 	}
 	return nil
 }

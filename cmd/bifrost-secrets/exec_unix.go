@@ -163,6 +163,9 @@ func (j *execJob) run(outer context.Context, args []string) error {
 
 	s.forward = child.Forward(func(sig os.Signal) {
 		s.Told(sig)
+		if sig == syscall.SIGTERM {
+			j.manager.stopping()
+		}
 		if sig == syscall.SIGTERM || !s.began.Load() && sig != syscall.SIGUSR1 && sig != syscall.SIGUSR2 {
 			s.signal.CompareAndSwap(0, int32(sig.(syscall.Signal)))
 			cancel()
@@ -193,7 +196,6 @@ func (j *execJob) run(outer context.Context, args []string) error {
 	s.began.Store(true)
 	j.manager.ready()
 	code, err := s.Supervisor.Run(ctx, first)
-	j.manager.stopping()
 	if err != nil {
 		return err
 	}

@@ -13,8 +13,11 @@ import (
 	"time"
 
 	"bifrost-secrets/render"
+	"bifrost-secrets/walker"
 	"bifrost-secrets/watch"
 	"bifrost-secrets/watch/child"
+
+	"github.com/tidwall/gjson"
 )
 
 // supervised is exec's Bifrost: its environment, its process, and what probes
@@ -84,11 +87,26 @@ func (s *supervised) check(j *job, next *watch.Job) error {
 			return usageError("the variable "+name+" is set already, and is to carry a value of --mode env", "take it out of the environment")
 		}
 	}
+	if n := stdioServers(j.doc); n > 0 && j.mode == string(render.EnvMode) {
+		s.job.log.Warn(fmt.Sprintf("%s of the config is started with Bifrost's own environment, and so with every secret of --mode env", count(n, "stdio MCP server")), "hint", "run the server apart from Bifrost, or use --mode inline")
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.hidden = hidden
 	s.database.use(j, next)
 	return nil
+}
+
+// stdioServers counts the MCP servers that Bifrost itself starts.
+func stdioServers(doc *walker.Document) int {
+	n := 0
+	gjson.GetBytes(doc.Bytes(), "mcp.client_configs").ForEach(func(_, client gjson.Result) bool {
+		if client.Get("connection_type").String() == "stdio" || client.Get("stdio_config").IsObject() {
+			n++
+		}
+		return true
+	})
+	return n
 }
 
 // credentials are the variables that the vault_store takes credentials from.

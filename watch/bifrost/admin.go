@@ -117,7 +117,7 @@ func (j *job) settleAdmin(ctx context.Context, places []place) {
 	if state != Verified && j.mode != verify {
 		var before any
 		if before, _, f = r.read(ctx); f == nil {
-			now, f = j.write(ctx, r, before, places)
+			now, f = j.write(ctx, r, before, places, nil)
 		}
 		if f != nil && f.state == RestartRequired {
 			j.fail(places, f)

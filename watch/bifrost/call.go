@@ -24,6 +24,7 @@ type fault struct {
 	reason string
 	hint   string
 	err    error // ctx.Err() and the like
+	busy   bool  // Bifrost failed in itself, which may pass at once
 }
 
 func (f *fault) outcome(path string) Outcome {
@@ -50,6 +51,8 @@ type answer struct {
 func (a *answer) refused() *fault {
 	f := &fault{state: Failed, reason: fmt.Sprintf("bifrost answered %s %s with status %d", a.method, a.path, a.status)}
 	switch a.status {
+	case http.StatusInternalServerError, http.StatusServiceUnavailable:
+		f.busy = true
 	case http.StatusUnauthorized, http.StatusForbidden:
 		f.reason = fmt.Sprintf("bifrost refuses the credentials (status %d)", a.status)
 		f.hint = "check auth_config of the document, or the credentials that were given for bifrost's api"

@@ -46,7 +46,8 @@ type Options struct {
 	// unix:/path of a socket. A path in it stands before those of the API.
 	URL  string
 	Auth Auth
-	// HTTPClient is used in place of one of our own, which takes no proxy.
+	// HTTPClient is used in place of one of our own, which takes no proxy; not for
+	// a socket.
 	HTTPClient *http.Client
 	// Concurrency is how many objects are written side by side; 4 unless given.
 	// Each PUT of a provider or a key makes Bifrost ask the provider for its
@@ -86,11 +87,14 @@ type Client struct {
 	timeout     time.Duration
 	concurrency int
 
-	operation sync.Mutex // one Push, Verify or Converge at a time
+	operation chan struct{} // full while a Push, Verify or Converge is under way
 
 	mu     sync.Mutex
 	auth   Auth                      // what has worked last
 	pushed map[string]sources.Secret // by path: what Bifrost was last given
+	// unfinished are the paths whose last write came to no good end, which Bifrost
+	// may have all the same, with what it had before.
+	unfinished map[string]likeness
 }
 
 // New makes a client. Credentials travel over https, a unix socket, or plain
@@ -98,7 +102,8 @@ type Client struct {
 func New(o Options) (*Client, error) {
 	c := &Client{
 		http: o.HTTPClient, timeout: o.Timeout, concurrency: o.Concurrency,
-		auth: o.Auth, pushed: map[string]sources.Secret{},
+		auth: o.Auth, pushed: map[string]sources.Secret{}, unfinished: map[string]likeness{},
+		operation: make(chan struct{}, 1),
 	}
 	if c.timeout <= 0 {
 		c.timeout = defaultTimeout

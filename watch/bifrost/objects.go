@@ -18,12 +18,7 @@ import (
 // other, since each of them makes Bifrost build the provider anew.
 func (j *job) settleProvider(ctx context.Context, name string, places []place) {
 	path := "/api/providers/" + url.PathEscape(name)
-	r, f := j.providerRecord(ctx, path, name)
-	if f != nil {
-		j.fail(places, f)
-		return
-	}
-	separate, f := j.hasKeyAPI(ctx, path)
+	list, raw, f := j.keyList(ctx, path)
 	if f != nil {
 		j.fail(places, f)
 		return
@@ -35,7 +30,7 @@ func (j *job) settleProvider(ctx context.Context, name string, places []place) {
 		switch {
 		case p.key == "":
 			own = append(own, p)
-		case separate:
+		case list != nil:
 			if keys[p.key] == nil {
 				order = append(order, p.key)
 			}
@@ -46,57 +41,60 @@ func (j *job) settleProvider(ctx context.Context, name string, places []place) {
 		}
 	}
 	for _, key := range order {
-		j.settle(ctx, j.keyRecord(path, key), keys[key])
+		if before, _, f := pickKey(list, raw, key); f != nil {
+			j.fail(keys[key], f)
+		} else {
+			j.settleFrom(ctx, j.keyRecord(path, key), before, keys[key])
+		}
 	}
 	if len(own) > 0 {
-		j.settle(ctx, r, own)
+		j.settle(ctx, j.providerRecord(path, name), own)
 	}
 }
 
-// hasKeyAPI finds out whether keys are objects of their own, as from 1.5 on. An
-// earlier Bifrost does not know the path, and answers with its dashboard.
-func (j *job) hasKeyAPI(ctx context.Context, path string) (bool, *fault) {
+// keyList reads the keys of a provider where they are objects of their own, as
+// from 1.5 on. An earlier Bifrost does not know the path and answers with its
+// dashboard: then, or where there is no such provider, list is nil.
+func (j *job) keyList(ctx context.Context, path string) (list any, raw []byte, f *fault) {
 	a, f := j.call(ctx, http.MethodGet, path+"/keys", nil)
 	if f != nil {
-		return false, f
+		return nil, nil, f
 	}
 	switch {
 	case a.status == http.StatusNotFound || a.status == http.StatusMethodNotAllowed:
-		return false, nil
+		return nil, nil, nil
 	case a.status != http.StatusOK:
-		return false, a.refused()
-	case !gjson.ValidBytes(a.body):
-		return false, nil
+		return nil, nil, a.refused()
+	case !gjson.ValidBytes(a.body) || !gjson.GetBytes(a.body, "keys").IsArray():
+		return nil, nil, nil
 	}
-	return gjson.GetBytes(a.body, "keys").IsArray(), nil
+	list, f = decode(path, a.body)
+	return list, a.body, f
 }
 
-func (j *job) providerRecord(ctx context.Context, path, name string) (record, *fault) {
+func (j *job) providerRecord(path, name string) record {
 	what := quoted("provider %s", name)
-	read := func(ctx context.Context) (any, []byte, *fault) {
-		tree, raw, f := j.get(ctx, path)
-		if f != nil {
-			if errors.Is(f.err, errAbsent) {
-				f.reason = quoted("bifrost has no provider that is called %s", name)
-			}
-			return nil, nil, f
-		}
-		o, f := object(what, tree)
-		if f != nil {
-			return nil, nil, f
-		}
-		if o["name"] != name {
-			return nil, nil, unknownShape(what, "has another name")
-		}
-		return tree, raw, nil
-	}
-	if _, _, f := read(ctx); f != nil {
-		return record{}, f
-	}
 	return record{
-		what: what, read: read, check: checkProvider, passing: passing,
+		what: what, check: checkProvider, passing: passing,
+		read: func(ctx context.Context) (any, []byte, *fault) {
+			tree, raw, f := j.get(ctx, path)
+			if f != nil {
+				if errors.Is(f.err, errAbsent) {
+					f.reason = quoted("bifrost has no provider that is called %s", name)
+				}
+				return nil, nil, f
+			}
+			o, f := object(what, tree)
+			if f != nil {
+				return nil, nil, f
+			}
+			if o["name"] != name {
+				return nil, nil, unknownShape(what, "has another name")
+			}
+			return tree, raw, nil
+		},
 		write: func(ctx context.Context, _ any, raw []byte) *fault { return j.put(ctx, http.MethodPut, path, raw) },
-	}, nil
+	}
 }
 
 // checkProvider looks at what Bifrost would reset if it were not in the body.
@@ -151,7 +149,7 @@ func (j *job) keyRecord(path, name string) record {
 			if f != nil {
 				return nil, nil, f
 			}
-			return pick(tree, raw, "keys", "key", "", name, "id")
+			return pickKey(tree, raw, name)
 		},
 		check: func(tree any, _ []place) *fault {
 			// Without them Bifrost denies all models, or takes the key out of use.
@@ -168,6 +166,10 @@ func (j *job) keyRecord(path, name string) record {
 			return j.put(ctx, http.MethodPut, path+"/keys/"+url.PathEscape(id), raw)
 		},
 	}
+}
+
+func pickKey(tree any, raw []byte, name string) (any, []byte, *fault) {
+	return pick(tree, raw, "keys", "key", "", name, "id")
 }
 
 // pick gives the one object of a list that has a name, and what it is as text.
@@ -272,6 +274,7 @@ func (j *job) mcpRecord(name string) record {
 			}
 			f := j.put(ctx, http.MethodPost, path+"/reconnect", nil)
 			if f != nil && f.state != RestartRequired {
+				f.busy = false // the headers are in already
 				f.reason = what + " has the new headers and could not connect with them: " + f.reason
 				f.hint = "does the mcp server take the new value? it is tried again"
 			}

@@ -20,13 +20,12 @@ type Target struct {
 // place is where a target stands in Bifrost: an object of the API, and the steps
 // in it.
 type place struct {
-	index  int // of the target
-	path   string
-	value  string
-	owner  owner
-	key    string // the name of the provider key; empty where it is none
-	steps  []step // from the key, or else from the owner
-	header bool   // the value is one of a map of headers, which the API shows in clear
+	index int // of the target
+	path  string
+	value string
+	owner owner
+	key   string // the name of the provider key; empty where it is none
+	steps []step // from the key, or else from the owner
 }
 
 // owner is an object of the API that is written as a whole, or with its keys.
@@ -175,7 +174,6 @@ func locate(index int, t Target, names map[string]string) (place, *fault) {
 	case is(0, "providers") && len(steps) > 3 && (is(2, "network_config") || is(2, "proxy_config")):
 		p.owner = owner{provider, steps[1].name}
 		p.steps = steps[2:]
-		p.header = is(3, "extra_headers")
 	case is(0, "mcp") && is(1, "client_configs") && at(2) && is(3, "headers") && len(steps) == 5:
 		p.owner.kind = mcpClient
 		p.steps = steps[3:]

@@ -45,7 +45,8 @@ const (
 // Push writes the values that have changed and reads them back. doc is the
 // rendered document, in which the targets stand: it tells what they belong to.
 // There is one outcome for each target, in their order. When ctx ends, what is
-// not done is Failed.
+// not done is Failed; without an end, a Bifrost that does not answer takes the
+// deadline of a call for each object.
 //
 // An object of the API is read twice before it is written: where the two
 // readings differ somebody else is editing it, and the targets in it are Failed.
@@ -78,8 +79,16 @@ type job struct {
 }
 
 func (c *Client) run(ctx context.Context, doc *walker.Document, targets []Target, m mode) []Outcome {
-	c.operation.Lock()
-	defer c.operation.Unlock()
+	select {
+	case c.operation <- struct{}{}:
+		defer func() { <-c.operation }()
+	case <-ctx.Done():
+		all := make([]Outcome, len(targets))
+		for i, t := range targets {
+			all[i] = (&fault{state: Failed, reason: "stopped before bifrost was asked"}).outcome(t.Path)
+		}
+		return all
+	}
 	j := &job{session: c.session(doc), mode: m, outcomes: make([]Outcome, len(targets)), pluginConfigs: pluginConfigs(doc)}
 	if len(targets) == 0 {
 		return j.outcomes
@@ -181,16 +190,22 @@ func (j *job) settle(ctx context.Context, r record, places []place) {
 		j.fail(places, f)
 		return
 	}
+	j.settleFrom(ctx, r, before, places)
+}
+
+// settleFrom does so from a reading that was made.
+func (j *job) settleFrom(ctx context.Context, r record, before any, places []place) {
 	var wanted []place
 	had := make(map[int]likeness, len(places))
 	for _, p := range places {
-		like, _, f := look(r.what, before, p)
+		like, f := look(r.what, before, p)
 		if f != nil {
 			j.outcomes[p.index] = f.outcome(p.path)
 			continue
 		}
-		had[p.index] = like
-		if j.wants(p, like) {
+		wants, earlier := j.wants(p, like)
+		had[p.index] = earlier
+		if wants {
 			wanted = append(wanted, p)
 			continue
 		}
@@ -199,7 +214,13 @@ func (j *job) settle(ctx context.Context, r record, places []place) {
 	if len(wanted) == 0 {
 		return
 	}
-	now, f := j.write(ctx, r, before, wanted)
+	// Writes of two objects side by side can fail each other in Bifrost's
+	// database: seen with 1.4.19, as a status 500.
+	const tries = 3
+	now, f := j.write(ctx, r, before, wanted, had)
+	for n := 1; f != nil && f.busy && n < tries; n++ {
+		now, f = j.write(ctx, r, before, wanted, had)
+	}
 	if f != nil {
 		j.fail(wanted, f)
 		return
@@ -210,7 +231,7 @@ func (j *job) settle(ctx context.Context, r record, places []place) {
 		return
 	}
 	for _, p := range wanted {
-		like, _, f := look(r.what, after, p)
+		like, f := look(r.what, after, p)
 		if f != nil {
 			j.outcomes[p.index] = f.outcome(p.path)
 			continue
@@ -239,7 +260,7 @@ func (j *job) note(r record, now, after any, places []place) {
 
 // write makes the change, unless the object is another than it was before. It
 // gives the object as it was right before the change.
-func (j *job) write(ctx context.Context, r record, before any, places []place) (now any, f *fault) {
+func (j *job) write(ctx context.Context, r record, before any, places []place, had map[int]likeness) (now any, f *fault) {
 	now, raw, f := r.read(ctx)
 	if f != nil {
 		return nil, f
@@ -280,13 +301,11 @@ func (j *job) write(ctx context.Context, r record, before any, places []place) (
 	if f != nil {
 		return nil, f
 	}
-	// From here on Bifrost may have it, whatever comes back.
-	for _, p := range places {
-		j.remember(p)
-	}
+	j.began(places, had) // Bifrost may have it, whatever comes back
 	if f := r.write(ctx, now, body); f != nil {
 		return nil, f
 	}
+	j.ended(places)
 	return now, nil
 }
 
@@ -295,37 +314,57 @@ func changedMeanwhile(what string) *fault {
 }
 
 // look compares what stands at a place with what shall.
-func look(what string, tree any, p place) (likeness, leaf, *fault) {
+func look(what string, tree any, p place) (likeness, *fault) {
 	v, _, f := find(what, tree, p.steps)
 	if f != nil {
-		return 0, leaf{}, f
+		return differs, f
 	}
 	l, f := readLeaf(what, v)
 	if f != nil {
-		return 0, leaf{}, f
+		return differs, f
 	}
-	return l.compare(p.value), l, nil
+	return l.compare(p.value), nil
 }
 
 // wants reports whether to write a value, given how Bifrost shows what it has.
-func (j *job) wants(p place, like likeness) bool {
+// had is how it showed what it had before the value was first written.
+func (j *job) wants(p place, like likeness) (wants bool, had likeness) {
+	j.mu.Lock()
+	last, pushed := j.pushed[p.path]
+	earlier, unfinished := j.unfinished[p.path]
+	j.mu.Unlock()
+	known := pushed && string(last.Reveal()) == p.value
 	switch {
-	case j.mode == verify || like == exact:
-		return false
+	case j.mode == verify:
+		return false, like
+	case unfinished && known:
+		return true, earlier
+	case like == exact:
+		return false, like
 	case j.mode == push || like != alike:
-		return true
+		return true, like
 	}
 	// What it shows is right. That may be an earlier value all the same.
-	j.mu.Lock()
-	last, ok := j.pushed[p.path]
-	j.mu.Unlock()
-	return !telling(p.value) || ok && string(last.Reveal()) != p.value
+	return !telling(p.value) || pushed && !known, like
 }
 
-func (j *job) remember(p place) {
+// began notes that Bifrost is about to be given values, and ended that it has
+// taken them.
+func (j *job) began(places []place, had map[int]likeness) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	j.pushed[p.path] = sources.NewSecret([]byte(p.value))
+	for _, p := range places {
+		j.pushed[p.path] = sources.NewSecret([]byte(p.value))
+		j.unfinished[p.path] = had[p.index]
+	}
+}
+
+func (j *job) ended(places []place) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	for _, p := range places {
+		delete(j.unfinished, p.path)
+	}
 }
 
 // found is the outcome of a value that was not written.

@@ -184,3 +184,28 @@ func TestKnownToBeOlder(t *testing.T) {
 	}
 	await(t, u, bifrosttest.Chat, "Authorization", "Bearer "+first.key)
 }
+
+// TestCalls counts the calls for one key: with a password each costs Bifrost
+// some 60 ms.
+func TestCalls(t *testing.T) {
+	for version, want := range map[string]string{
+		"1.4.19":            "GET version, GET providers/openai/keys, GET providers/openai, GET providers/openai, PUT providers/openai, GET providers/openai",
+		"1.5.0-prerelease7": "GET version, GET providers/openai/keys, GET providers/openai/keys, PUT providers/openai/keys/ID, GET providers/openai/keys",
+	} {
+		s, u := started(t, version, func(u *bifrosttest.Upstream) *walker.Document { return first.render(t, u) })
+		doc := second.render(t, u)
+		c := client(t, s.URL, func(o *bifrost.Options) { o.Auth = basic(first.password) })
+		wantStates(t, c.Push(t.Context(), doc, targets(t, doc, keyPath)), bifrost.Verified)
+		var got []string
+		for _, call := range s.Called() {
+			call = strings.Replace(call, "/api/", "", 1)
+			if i := strings.Index(call, "/keys/"); i > 0 {
+				call = call[:i] + "/keys/ID"
+			}
+			got = append(got, call)
+		}
+		if strings.Join(got, ", ") != want {
+			t.Errorf("%s: the calls are %q, want %q", version, got, want)
+		}
+	}
+}

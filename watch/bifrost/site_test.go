@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -90,8 +91,7 @@ const (
 
 var livePaths = []string{keyPath, headerPath, mcpPath, pluginPath, passwordPath}
 
-// targets gives fields of a document as they stand there; without paths, all
-// that are secret or free-form.
+// targets gives fields of a document as they stand there.
 func targets(t testing.TB, doc *walker.Document, paths ...string) []bifrost.Target {
 	t.Helper()
 	all := map[string]bifrost.Target{}
@@ -173,6 +173,13 @@ func newReal(t *testing.T) *real {
 			_ = r.cmd.Process.Kill()
 			<-r.ended
 		}
+		if text, err := os.ReadFile(filepath.Join(r.home, "printed")); err == nil && t.Failed() {
+			for line := range strings.Lines(string(text)) {
+				if strings.Contains(line, `"level":"error"`) || strings.Contains(line, `"level":"warn"`) {
+					t.Logf("Bifrost said: %s", line)
+				}
+			}
+		}
 	})
 	return r
 }
@@ -220,6 +227,13 @@ func (r *real) stop(t *testing.T) {
 		t.Fatal("Bifrost runs on after it was told to stop")
 	}
 	r.cmd = nil
+}
+
+// serve serves until the test ends.
+func serve(t testing.TB, h http.Handler) (url string) {
+	server := httptest.NewServer(h)
+	t.Cleanup(server.Close)
+	return server.URL
 }
 
 // client makes a client that closes with the test.

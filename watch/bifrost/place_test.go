@@ -1,0 +1,98 @@
+package bifrost
+
+import (
+	"slices"
+	"strings"
+	"testing"
+
+	"bifrost-secrets/walker"
+)
+
+// TestTakings holds the table against the catalogue.
+func TestTakings(t *testing.T) {
+	all, err := parseTakings(versionsText)
+	if err != nil || len(all) == 0 {
+		t.Fatalf("%d lines: %v", len(all), err)
+	}
+	entry := func(pattern string) *walker.Entry {
+		for i, e := range walker.Catalogue() {
+			if e.Pattern == pattern {
+				return &walker.Catalogue()[i]
+			}
+		}
+		t.Fatalf("the catalogue has no %s", pattern)
+		return nil
+	}
+	for _, taking := range all {
+		used := slices.ContainsFunc(walker.Catalogue(), func(e walker.Entry) bool {
+			return e.Pattern == taking.pattern || taking.prefix && strings.HasPrefix(e.Pattern, taking.pattern)
+		})
+		if !used {
+			t.Errorf("no field of the catalogue is %s", taking.pattern)
+		}
+		if (!taking.live || !taking.restart) && (taking.reason == "" || taking.hint == "") {
+			t.Errorf("%s does not say why, or what to do", taking.pattern)
+		}
+	}
+	for _, c := range []struct {
+		pattern, version string
+		live, restart    bool
+	}{
+		{"mcp.client_configs[].headers.*", "v1.4.19", true, false},
+		{"mcp.client_configs[].headers.*", "v1.5.0-prerelease7", true, true},
+		{"mcp.client_configs[].headers.*", "", true, true},
+		{"mcp.client_configs[].connection_string", "v2.2.1", false, false},
+		{"providers.*.keys[].value", "v1.4.19", true, true},
+		{"governance.virtual_keys[].value", "v1.5.0", false, true},
+		{"encryption_key", "v1.5.0", false, false},
+	} {
+		takes, _, _ := RestartTakes(entry(c.pattern), c.version)
+		if live := takingOf(entry(c.pattern), c.version).live; live != c.live || takes != c.restart {
+			t.Errorf("%s of %s: live %t, restart %t", c.pattern, c.version, live, takes)
+		}
+	}
+	for _, bad := range []string{"a\t-\tyes\tyes\t-", "a\tx\tyes\tyes\t-\t-", "a\t-\tmaybe\tyes\t-\t-"} {
+		if _, err := parseTakings(bad); err == nil {
+			t.Errorf("%q is taken", bad)
+		}
+	}
+}
+
+// TestEveryLiveField has a place for each field that the catalogue calls live,
+// or a line in the table that says it is none.
+func TestEveryLiveField(t *testing.T) {
+	for i := range walker.Catalogue() {
+		e := &walker.Catalogue()[i]
+		if e.Change != walker.Live || !takingOf(e, "").live {
+			continue
+		}
+		path := strings.NewReplacer("[]", "[0]", ".**", ".some.where[0]", ".*", ".some").Replace(e.Pattern)
+		names := map[string]string{"providers.some.keys[0]": "k", "mcp.client_configs[0]": "m", "plugins[0]": "p"}
+		if p, f := locate(0, Target{Path: path, Entry: e}, names); f != nil {
+			t.Errorf("%s has no place: %s", path, f.reason)
+		} else if len(p.steps) == 0 {
+			t.Errorf("%s has no steps", path)
+		}
+	}
+}
+
+func FuzzParsePath(f *testing.F) {
+	for _, s := range []string{"a", `{"providers":{"a.b":{"keys":[{"value":"vault.x"}]},"\"":{"keys":[{"value":"vault.y"}]}}}`, `{"plugins":[{"config":{"":{"]":["vault.a"]}}}]}`} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		if steps, ok := parsePath(text); ok && steps[len(steps)-1].end != len(text) {
+			t.Errorf("%q is not read to its end", text)
+		}
+		doc, err := walker.Parse("x", []byte(text))
+		if err != nil {
+			return
+		}
+		doc.Walk(func(field *walker.Field) bool {
+			if steps, ok := parsePath(field.Path); !ok || steps[len(steps)-1].end != len(field.Path) {
+				t.Errorf("the path %q cannot be read", field.Path)
+			}
+			return true
+		})
+	})
+}
