@@ -48,18 +48,18 @@ func run(args []string, stdin io.Reader, stdout, stderr io.Writer, env []string)
 	cmd.SetErr(stderr)
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	err := cmd.ExecuteContext(ctx)
-	if err == nil {
-		return 0
-	}
-	failure := &command.Failure{Code: 2, Reason: err.Error(), Hint: "see bifrost-secrets-lint --help"}
-	_ = errors.As(err, &failure) // else it is cobra's, about a flag
-	for _, line := range []struct{ label, text string }{{"", failure.Reason}, {"hint: ", failure.Hint}} {
-		if line.text != "" {
-			fmt.Fprintf(stderr, "bifrost-secrets: %s%s\n", line.label, report.Clean(line.text))
+	code := 0
+	for _, err := range command.Failures(cmd.ExecuteContext(ctx)) {
+		failure := &command.Failure{Code: 2, Reason: err.Error(), Hint: "see bifrost-secrets-lint --help"}
+		_ = errors.As(err, &failure) // else it is cobra's, about a flag
+		for _, line := range []struct{ label, text string }{{"", failure.Reason}, {"hint: ", failure.Hint}} {
+			if line.text != "" {
+				fmt.Fprintf(stderr, "bifrost-secrets: %s%s\n", line.label, report.Clean(line.text))
+			}
 		}
+		code = max(code, failure.Code)
 	}
-	return failure.Code
+	return code
 }
 
 // versionName gives the version of a release, or that which Go knows.

@@ -122,6 +122,8 @@ func doCheckout(ts *testscript.TestScript, neg bool, args []string) {
 		switch base := entry.Name(); {
 		case entry.IsDir() && rel != "." && (strings.HasPrefix(base, ".") || base == "testdata" || rel == "bin" || rel == "demo"):
 			return filepath.SkipDir
+		case !entry.IsDir() && strings.HasPrefix(base, ".") && base != ".pre-commit-hooks.yaml":
+			return nil // in a worktree, .git is a file: with it, git would write to this very repository
 		case entry.IsDir():
 			return os.MkdirAll(filepath.Join(to, rel), 0o755)
 		case !entry.Type().IsRegular() || strings.HasSuffix(base, "_test.go"):

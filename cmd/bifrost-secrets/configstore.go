@@ -120,14 +120,15 @@ func ofConfigStore(err error) error {
 }
 
 // rows looks at a config store for `lint --config-store`. It changes nothing.
-func (p *program) rows(ctx context.Context, doc *walker.Document, address string, opts lint.Options, yield func(string, []lint.Finding)) ([]string, error) {
-	j := &job{p: p, doc: doc, mode: string(render.Inline), timeout: onlineTimeout, awsBatch: "auto", database: address}
+func (o *online) rows(ctx context.Context, doc *walker.Document, address string, opts lint.Options, yield func(string, []lint.Finding)) ([]string, error) {
+	flags := o.flags
+	j := &flags
+	j.doc, j.mode, j.database = doc, string(render.Inline), address
 	if doc == nil {
 		j.doc, _ = walker.Parse("--database", []byte("{}"))
 	} else {
 		j.config = doc.Name
-		var err error
-		if j.store, err = render.StoreFromDocument(doc); err != nil {
+		if err := j.storeOf(doc); err != nil {
 			return nil, err
 		}
 	}
@@ -150,7 +151,7 @@ func (p *program) rows(ctx context.Context, doc *walker.Document, address string
 	if err != nil {
 		return nil, ofConfigStore(err)
 	}
-	return remarks(name, sum), nil
+	return scanned(name, sum), nil
 }
 
 // lintRow gives the findings about one row, told by their places in the
@@ -183,8 +184,8 @@ func lintRow(r *configstore.Row, opts lint.Options) []lint.Finding {
 	return opts.Settings.Apply(all)
 }
 
-// remarks say what a scan has met beside its fields.
-func remarks(name string, sum *configstore.Summary) []string {
+// scanned says what a scan has met beside its fields.
+func scanned(name string, sum *configstore.Summary) []string {
 	all := []string{fmt.Sprintf("%s: %s in %s: %d plaintext, %s, %d masked, %d encrypted", name, count(sum.Fields+sum.Encrypted, "field"), count(sum.Rows, "row"),
 		sum.Plaintext, count(sum.References, "reference"), sum.Masked, sum.Encrypted)}
 	for _, column := range slices.Sorted(maps.Keys(sum.Own)) {

@@ -3,30 +3,45 @@ package main
 import (
 	"errors"
 
-	"bifrost-secrets/walker/lint"
 	"bifrost-secrets/walker/lint/command"
 
 	"github.com/spf13/cobra"
 )
 
 // lintCommand is the linter, which is a program of its own too: see
-// cmd/bifrost-secrets-lint.
+// cmd/bifrost-secrets-lint. This one can look references up as well.
 func (p *program) lintCommand() *cobra.Command {
+	o := &online{program: p}
 	cmd := command.New(command.Program{
 		Name: "bifrost-secrets lint", Version: versionName(),
 		Stdin: p.stdin, Stdout: p.stdout, Stderr: p.screen, Getenv: p.getenv,
-		Quiet:  func() bool { return p.quiet },
-		Online: p.online, OnlineRules: []lint.Rule{onlineRule},
-		ConfigStore: p.rows,
+		Quiet:       func() bool { return p.quiet },
+		Online:      o.lookUp,
+		ConfigStore: o.rows,
 	})
+	o.addFlags(cmd)
 	check := cmd.RunE
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		err := check(cmd, args)
-		var ended *command.Failure
-		if errors.As(err, &ended) {
-			return &failure{reason: ended.Reason, hint: ended.Hint, code: ended.Code}
+		if err := o.check(cmd); err != nil {
+			return err
 		}
-		return err
+		failures := command.Failures(check(cmd, args))
+		worst := &failure{}
+		for _, err := range failures {
+			var ended *command.Failure
+			if errors.As(err, &ended) {
+				err = &failure{reason: ended.Reason, hint: ended.Hint, code: ended.Code}
+			}
+			if len(failures) == 1 {
+				return err
+			}
+			p.report(err)
+			worst.code = max(worst.code, exitCode(err))
+		}
+		if len(failures) > 0 {
+			return worst
+		}
+		return nil
 	}
 	return cmd
 }

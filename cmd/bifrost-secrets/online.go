@@ -3,68 +3,187 @@ package main
 import (
 	"context"
 	"errors"
-	"time"
+	"fmt"
+	"strings"
 
 	"bifrost-secrets/render"
 	"bifrost-secrets/walker"
 	"bifrost-secrets/walker/lint"
+
+	"github.com/spf13/cobra"
 )
 
-// onlineRule is what `lint --online` adds: it asks the backend, as render would,
-// and so only the full program has it.
-var onlineRule = lint.Rule{
-	ID: "online", Severity: lint.Error,
-	Summary: "a reference that the backend cannot answer, or whose value Bifrost would not take",
+// online is `lint --online`: it looks every reference of a document up, as
+// render would.
+type online struct {
+	*program
+	flags job // where the secrets come from, if the flags say it
 }
 
-// onlineTimeout bounds the look-up of one document.
-const onlineTimeout = 30 * time.Second
+// onlineFlags are those of render that --online takes too.
+var onlineFlags = []string{"vault-store", "vault-type", "vault-set", "literal", "timeout", "aws-batch"}
 
-// online looks up every reference of a document that resolves offline so far,
-// and gives what render would refuse. Values are fetched, checked and dropped.
-func (p *program) online(ctx context.Context, doc *walker.Document) ([]lint.Finding, error) {
-	j := &job{p: p, config: doc.Name, doc: doc, mode: string(render.Inline), timeout: onlineTimeout, awsBatch: "auto"}
-	var err error
-	if j.store, err = render.StoreFromDocument(doc); err != nil {
-		return findings(err)
+// addFlags gives the command what render has to say where secrets come from.
+func (o *online) addFlags(cmd *cobra.Command) {
+	o.flags.p = o.program
+	var all cobra.Command
+	o.flags.flags(&all)
+	for _, name := range onlineFlags {
+		cmd.Flags().AddFlag(all.Flags().Lookup(name))
 	}
-	// What is wrong with the document itself, the other rules say.
-	j.plan, _ = render.NewPlan(doc, j.store, render.Options{Mode: render.Inline, Getenv: p.getenv})
+}
+
+// check refuses flags that go with --online where that is not given, and those
+// that do not go together.
+func (o *online) check(cmd *cobra.Command) error {
+	if !cmd.Flags().Changed("online") && !cmd.Flags().Changed("config-store") {
+		for _, name := range onlineFlags {
+			if cmd.Flags().Changed(name) {
+				return usageError("--"+name+" says how to look references up, but nothing is asked", "give --online too")
+			}
+		}
+	}
+	return o.flags.checkFlags()
+}
+
+// lookUp gives what render would refuse of a document, beside what the other
+// rules say of it. Values are fetched, each secret once, checked and dropped. The
+// error says why the backend, or a file that a flag names, could not be asked.
+func (o *online) lookUp(ctx context.Context, doc *walker.Document, env bool) ([]lint.Finding, error) {
+	j := o.flags
+	j.config, j.doc, j.mode = doc.Name, doc, string(render.Inline)
+	if env {
+		j.mode = string(render.EnvMode)
+	}
+	if err := j.storeOf(doc); err != nil {
+		if j.vaultStore != "" || j.vaultType != "" {
+			return nil, err
+		}
+		return told(doc, err)
+	}
+	var problems *render.Problems
+	var err error
+	j.plan, err = render.NewPlan(doc, j.store, render.Options{Mode: render.Mode(j.mode), Literal: j.literal, Getenv: o.getenv})
+	found := []lint.Finding{}
+	if errors.As(err, &problems) {
+		found = j.unplanned(problems)
+	}
 	if len(j.plan.Secrets) == 0 {
-		return nil, nil
+		return found, nil
 	}
 	source, err := j.open(ctx)
 	if err != nil {
-		return findings(err)
-	}
-	if source == nil {
-		return nil, nil
+		if j.vaultStore != "" || j.vaultType != "" {
+			return found, err
+		}
+		more, err := told(doc, err)
+		return append(found, more...), err
 	}
 	defer source.Close()
-	_, err = j.resolve(ctx, source)
-	return findings(err)
+	rendering, err := j.resolve(ctx, source)
+	if err == nil && env {
+		_, err = rendering.Environment()
+	}
+	if err == nil {
+		found = append(found, remarks(rendering.Notes)...)
+	}
+	more, err := told(doc, err)
+	return append(found, more...), err
 }
 
-// findings turns the problems of rendering into findings: one for each place.
-func findings(err error) ([]lint.Finding, error) {
+// storeOf finds the vault_store block: a file's, that of the flags, or the
+// document's own.
+func (j *job) storeOf(doc *walker.Document) (err error) {
+	switch {
+	case j.vaultStore != "":
+		j.store, err = render.StoreFromFile(j.vaultStore)
+	case j.vaultType != "":
+		j.store, err = render.StoreFromFlags(j.vaultType, j.vaultSet, backends)
+	default:
+		j.store, err = render.StoreFromDocument(doc)
+	}
+	return err
+}
+
+// unplanned gives those faults of a plan that only this look-up knows of: the
+// other rules do not know of a block that the flags name, nor what the renderer
+// finds in its environment.
+func (j *job) unplanned(problems *render.Problems) (out []lint.Finding) {
+	for _, one := range problems.List {
+		switch {
+		case one.Invalid:
+		case one.Reason == render.NotEnabled:
+			if j.store != nil {
+				continue
+			}
+			if n := len(one.Places); n > 1 {
+				one.Reason += fmt.Sprintf(", but there are %d vault. references", n)
+			}
+			one.Places = one.Places[:1]
+			out = append(out, at(one, lint.Error)...)
+		case strings.HasPrefix(one.Reference, "env."):
+			one.Reason += " here"
+			out = append(out, at(one, lint.Note)...)
+		case one.Reference != "" && (j.vaultStore != "" || j.vaultType != ""):
+			out = append(out, at(one, lint.Error)...)
+		}
+	}
+	return out
+}
+
+// remarks gives what rendering remarks on values, as notes.
+func remarks(notes []render.Problem) (out []lint.Finding) {
+	for _, one := range notes {
+		if one.Reference != "" { // the others are about the document
+			out = append(out, at(one, lint.Note)...)
+		}
+	}
+	return out
+}
+
+// told turns the problems of rendering into findings. What the backend never
+// answered is no finding, but a failure of the look-up.
+func told(doc *walker.Document, err error) ([]lint.Finding, error) {
 	var problems *render.Problems
 	if !errors.As(err, &problems) {
 		return nil, err
 	}
 	var out []lint.Finding
+	var down []render.Problem
 	for _, one := range problems.List {
-		message := one.Reason
-		if one.Reference != "" {
-			message = one.Reference + ": " + message
+		if one.Kind.Down() {
+			down = append(down, one)
+			continue
 		}
-		f := lint.Finding{Rule: onlineRule.ID, Severity: onlineRule.Severity, Message: message, Hint: one.Hint}
-		if len(one.Places) == 0 {
-			out = append(out, f)
-		}
-		for _, place := range one.Places {
-			f.Path, f.Span = place.Path, place.Span
-			out = append(out, f)
+		out = append(out, at(one, lint.Error)...)
+	}
+	// Faults of the block itself have a path, but no place.
+	for i := range out {
+		if members, _ := doc.Members("config_store", "vault_store"); out[i].Span == (walker.Span{}) && len(members) > 0 {
+			start := members[len(members)-1].Value.Start
+			out[i].Span = walker.Span{Start: start, End: start + 1}
 		}
 	}
+	if len(down) > 0 {
+		return out, &render.Problems{Document: problems.Document, List: down}
+	}
 	return out, nil
+}
+
+// at gives the findings of a problem: one for each of its places.
+func at(one render.Problem, severity lint.Severity) []lint.Finding {
+	message := one.Reason
+	if one.Reference != "" {
+		message = one.Reference + ": " + message
+	}
+	f := lint.Finding{Rule: lint.Online.ID, Severity: severity, Message: message, Hint: one.Hint}
+	if len(one.Places) == 0 {
+		return []lint.Finding{f}
+	}
+	var out []lint.Finding
+	for _, place := range one.Places {
+		f.Path, f.Span = place.Path, place.Span
+		out = append(out, f)
+	}
+	return out
 }

@@ -12,17 +12,11 @@ func (c *checker) top() walker.Object {
 	return o
 }
 
-// text gives the string of a member of the document, or of one of its
-// config_store.
-func (c *checker) text(names ...string) string {
-	o := c.top()
-	if len(names) > 1 {
-		o, _ = c.outline.last(atConfigStore)
-	}
-	if m, ok := find(c.doc, o, names[len(names)-1]); ok {
-		return c.doc.String(m.Value)
-	}
-	return ""
+// sqliteStore gives the type of the config store, if that is SQLite.
+func (c *checker) sqliteStore() (kind walker.Span, ok bool) {
+	o, _ := c.outline.last(atConfigStore)
+	m, ok := find(c.doc, o, "type")
+	return m.Value, ok && c.doc.String(m.Value) == "sqlite"
 }
 
 // storeOff reports whether the config store is switched off.

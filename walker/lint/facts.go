@@ -9,6 +9,7 @@ type facts struct {
 	stored  bool            // Bifrost's config store will hold a secret
 	plugins []int           // where fields of plugins stand that change with a secret, in rising order
 	uses    map[string]*use // of each secret
+	strays  []walker.Span   // the strings outside of every field that may hold a secret
 }
 
 // use is how a secret is referred to.
@@ -23,7 +24,11 @@ type site struct {
 
 // remember gathers the facts of a field.
 func (c *checker) remember(f *walker.Field) {
-	if f.Entry == nil || c.store.holds(f.Start) {
+	if f.Entry == nil {
+		return
+	}
+	c.passSuspects(f.Start, f.End)
+	if c.store.holds(f.Start) {
 		return
 	}
 	vault := f.What == walker.Ref && f.Ref.Scheme == walker.Vault
@@ -40,6 +45,19 @@ func (c *checker) remember(f *walker.Field) {
 	if c.look.stored && (f.Entry.Kind == walker.SecretKind || f.Entry.Form == walker.ZoneForm || c.look.leak.found()) {
 		c.facts.stored = true
 	}
+}
+
+// passSuspects goes past the suspects up to the end of a field, which is further
+// on than the last. Those before its start stand in no field.
+func (c *checker) passSuspects(start, end int) {
+	all := c.outline.suspect
+	i := 0
+	for ; i < len(all) && all[i].Start < end; i++ {
+		if all[i].Start < start {
+			c.facts.strays = append(c.facts.strays, all[i])
+		}
+	}
+	c.outline.suspect = all[i:]
 }
 
 // handsOver reports whether Bifrost is given the value of a secret in the field,

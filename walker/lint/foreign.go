@@ -183,6 +183,9 @@ func inside(text string, p place) foreign {
 	if name, value, ok := strings.Cut(text, "="); ok && p == linePlace && isWord(strings.TrimLeft(name, "-")) && refers(value) {
 		return foreign{what: "a reference after NAME=" + whole, hint: "write the NAME alone, and set the variable where Bifrost runs"}
 	}
+	if _, value, ok := assigned(text); ok && p == linePlace {
+		text = value
+	}
 	if scheme, rest, ok := strings.Cut(text, "://"); ok && isScheme(scheme) {
 		authority, _, _ := strings.Cut(rest, "/")
 		_, after, colon := strings.Cut(authority, ":")

@@ -55,7 +55,8 @@ func (c *checker) leakIn(f *walker.Field) leak {
 	case secretPlace, pathPlace:
 		switch {
 		case l.raw && !l.document && shapeOf(l.text) == "":
-			return leak{} // the rule object-form says what is wrong
+			// The rule object-form says what is wrong with the object as a whole.
+			return leak{text: shapeWithin(l.text), what: inPlainText, hint: storeIt}
 		case f.Object && refers(l.text):
 			return leak{} // so it does here
 		case l.place == pathPlace && isPath(l.text), keyless(l.text):
@@ -73,6 +74,7 @@ func (c *checker) leakIn(f *walker.Field) leak {
 		if found := c.line.leak(f, l.text); found.found() {
 			return found
 		}
+		return openInLine(f, l.text)
 	case zonePlace:
 		// Where a name alone says that it is a secret, and that of a pair is often
 		// called key, a placeholder is not worth a word.

@@ -38,14 +38,17 @@ func tellingFlag(text string) string {
 	return ""
 }
 
-const letItRead = "let the server read it from a variable that Bifrost's environment has: write its NAME in envs"
+// lineHint says how a command gets a credential that is not on its line.
+func lineHint(f *walker.Field) string {
+	if strings.HasSuffix(f.Entry.Pattern, ".command") || strings.Contains(f.Entry.Pattern, "password_command") {
+		return "let the command read it from a file, or from a variable"
+	}
+	return "let the server read it from a variable that Bifrost's environment has: write its NAME in envs"
+}
 
 // leak finds a secret in an argument, or in an entry of an environment.
 func (n *line) leak(f *walker.Field, text string) leak {
-	found := leak{what: inPlainText, hint: letItRead}
-	if strings.HasSuffix(f.Entry.Pattern, ".command") || strings.Contains(f.Entry.Pattern, "password_command") {
-		found.hint = "let the command read it from a file, or from a variable"
-	}
+	found := leak{what: inPlainText, hint: lineHint(f)}
 	var name string
 	if n.flag != "" && n.array == arrayOf(f.Path) && !strings.HasPrefix(text, "-") {
 		name, found.text = n.flag, text
@@ -63,6 +66,26 @@ func (n *line) leak(f *walker.Field, text string) leak {
 		found.of = "the value of " + shown
 	}
 	found.fake = looksFake(found.text, isPassword(name))
+	return found
+}
+
+// openInLine finds a secret that needs no name to tell, in any word of a text or
+// in what a word gives a name: DATABASE_URL=postgres://….
+func openInLine(f *walker.Field, text string) leak {
+	found := openLeak(text)
+	for _, word := range strings.Fields(text) {
+		if found.found() {
+			break
+		}
+		if _, value, ok := assigned(word); ok {
+			word = value
+		}
+		found = openLeak(word)
+	}
+	if filledLater(found.text) || refers(found.text) {
+		return leak{}
+	}
+	found.hint = lineHint(f)
 	return found
 }
 

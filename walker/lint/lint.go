@@ -77,6 +77,13 @@ var rules = sorted([]Rule{
 	stdioEnvironment, unscannedStore,
 })
 
+// Online is what asking the backend finds, which this package does not do: only
+// programs that can, have it. Settings may name it for all.
+var Online = Rule{
+	ID: "online", Severity: Error,
+	Summary: "a reference that the backend cannot answer, or whose value Bifrost would not take",
+}
+
 func sorted(all []Rule) []Rule {
 	slices.SortFunc(all, func(a, b Rule) int { return strings.Compare(a.ID, b.ID) })
 	return all
@@ -136,6 +143,7 @@ func Check(doc *walker.Document, opts Options) []Finding {
 		}
 		return true
 	})
+	c.facts.strays = append(c.facts.strays, c.outline.suspect...) // behind the last field
 	onFields := c.take()
 	for _, c.rule = range onDocument {
 		c.rule.document(c)
@@ -157,7 +165,7 @@ func (c *checker) take() []Finding {
 	for _, part := range c.before {
 		all = append(all, part...)
 	}
-	all = c.opts.Settings.apply(append(all, c.findings...))
+	all = c.opts.Settings.Apply(append(all, c.findings...))
 	c.before, c.findings = nil, nil
 	for i := 1; i < len(all); i++ {
 		if inOrder(&all[i-1], &all[i]) > 0 {

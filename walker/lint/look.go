@@ -99,9 +99,14 @@ func (c *checker) lookAt(f *walker.Field) {
 	case walker.Literal, walker.Other:
 		l.literal, l.text = true, f.Text()
 		l.raw = f.Object && l.text == string(c.doc.Text(spanOf(f)))
-	case walker.Ref:
-		if f.Object && f.Entry.Kind == walker.SecretKind {
-			l.leak = besideReference(decodeObject(c.doc.Text(spanOf(f))))
+	case walker.Ref, walker.Broken:
+		if f.Object && f.Entry.Kind == walker.SecretKind && !c.store.holds(f.Start) {
+			o, ok := decodeObject(c.doc.Text(spanOf(f)))
+			if f.What == walker.Ref {
+				l.leak = besideReference(o, ok)
+			} else if shapeOf(o.Value) != "" { // else it may be the name that is meant
+				l.leak = leak{text: o.Value, what: inPlainText, fake: looksFake(o.Value, false), hint: storeIt}
+			}
 		}
 		return
 	}

@@ -86,6 +86,7 @@ type outline struct {
 	objects [places][]walker.Object // without their paths, for which see pathsOf
 	keys    []providerKey
 	doubles []double
+	suspect []walker.Span   // the strings that may hold a secret by how they begin
 	open    []walker.Member // of the objects that are open, the innermost last
 }
 
@@ -119,6 +120,12 @@ func (o *outline) value(b []byte, i int, n *branch) int {
 	switch b[i] {
 	case '{':
 		return o.object(b, i, n)
+	case '"':
+		end := text(b, i)
+		if mayBeOpen(b[i+1 : end-1]) {
+			o.suspect = append(o.suspect, walker.Span{Start: i, End: end})
+		}
+		return end
 	case '[':
 		if n != nil {
 			n = n.elem

@@ -43,19 +43,3 @@ func CheckRow(row *walker.Document, opts Options) []Finding {
 func (o *Options) wants(r *Rule) bool {
 	return o.Settings.on(r) && (!o.rows || r.field != nil && slices.Contains(inRows, r.ID))
 }
-
-// Apply gives findings the severities of the settings, which may be nil, and
-// takes away those that the user does not want. It serves findings of rules that
-// are not in [Rules].
-func (s *Settings) Apply(all []Finding) []Finding {
-	if s == nil {
-		return all
-	}
-	kept := all[:0]
-	for _, f := range s.apply(all) {
-		if f.Severity > 0 {
-			kept = append(kept, f)
-		}
-	}
-	return kept
-}

@@ -25,7 +25,7 @@ func nullIsText(e *walker.Entry) bool {
 	if e.Selector == "vector_store.type=qdrant" || e.Selector == "vector_store.type=pinecone" || strings.Contains(e.Pattern, ".vertex_key_config.") {
 		return true
 	}
-	for _, end := range []string{"keys[].value", ".azure_key_config.endpoint", ".bedrock_key_config.access_key", ".bedrock_key_config.secret_key", ".headers.*"} {
+	for _, end := range []string{".keys[].value", ".azure_key_config.endpoint", ".bedrock_key_config.access_key", ".bedrock_key_config.secret_key", ".headers.*"} {
 		if strings.HasSuffix(e.Pattern, end) {
 			return true
 		}

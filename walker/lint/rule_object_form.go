@@ -61,10 +61,14 @@ func (o *object) meant() string {
 	if kind == "" && o.EnvVar != "" {
 		kind = "env"
 	}
-	if kind != "" && !strings.HasPrefix(text, kind+".") {
+	switch {
+	case kind == "" || strings.HasPrefix(text, kind+"."):
+	case refers(text):
+		return "" // type and reference gainsay each other
+	default:
 		text = kind + "." + text
 	}
-	if !sound(text) || kind != "" && !strings.HasPrefix(text, kind+".") {
+	if !sound(text) {
 		return ""
 	}
 	return text
@@ -81,7 +85,18 @@ func (c *checker) referringObject(f *walker.Field, o object) {
 		found.Severity = Note
 		found.Message = "Bifrost up to 1.5 does not know this object as a reference, and would use its text as the value"
 	}
+	if gainsaid(f) {
+		found.Severity = Warning
+		found.Message = "an object of type env whose reference is of another type; Bifrost takes all of it for the name of a variable"
+		found.Hint = "write the reference that is meant, as a string"
+		return
+	}
 	found.replace(f.Ref.String())
+}
+
+// gainsaid reports whether an object of type env has a reference to the vault.
+func gainsaid(f *walker.Field) bool {
+	return f.Object && f.Ref.Scheme == walker.Env && strings.HasPrefix(f.Ref.Name, "vault.")
 }
 
 // documentObject reports an object that stands where its text should.

@@ -74,6 +74,7 @@ func withoutSpace(text string) string {
 // odd reports a reference that is one, but hardly the one that was meant.
 func (c *checker) odd(f *walker.Field) {
 	switch {
+	case gainsaid(f): // the rule object-form says what is wrong
 	case templated(f.Ref):
 		c.at(f, "fill it in before Bifrost reads the file, or write the whole reference", "a variable or a template inside of a reference; Bifrost would take it for a part of the name")
 	case f.Ref.Scheme == walker.Env && !isVariable(f.Ref.Name):

@@ -19,5 +19,8 @@ var unknownPlace = Rule{
 		if hostLike(f.Ref.String()) {
 			found.Severity = Note
 		}
+		if name := lastName(f.Path); name == "ref" || name == "env_var" {
+			found.Hint = "if it is an object form: the member above takes none; write the reference itself, as a string"
+		}
 	},
 }

@@ -30,6 +30,11 @@ var vaultStore = Rule{
 		}
 	},
 	document: func(c *checker) {
+		for _, m := range c.top().Members {
+			if named(c.doc, m, "vault_store") || named(c.doc, m, "vault") {
+				c.report(c.doc.String(m.Name), m.Name, "write it as config_store.vault_store", "nothing reads a vault's settings here").Severity = Warning
+			}
+		}
 		if c.store.present {
 			c.storeMembers()
 			c.storeBlock()
@@ -111,6 +116,7 @@ func (c *checker) accessMode(o walker.Object, on bool) {
 	if !ok {
 		return
 	}
+	_, sqlite := c.sqliteStore()
 	const path = storePath + ".access_mode"
 	switch mode := c.doc.String(m.Value); {
 	case mode == "read_only", mode == "":
@@ -118,7 +124,7 @@ func (c *checker) accessMode(o walker.Object, on bool) {
 		c.report(path, m.Value, "write read_only or read_and_write", "unknown access_mode "+quoted(mode))
 	case !on:
 		c.report(path, m.Value, `write "enabled": true`, "read_and_write without a vault_store that is enabled: nothing is ever written").Severity = Warning
-	case c.text("config_store", "type") == "sqlite":
+	case sqlite:
 		c.report(path, m.Value, "use a postgres config store, or read_only", "read_and_write wants a postgres config store: the references to what is written are kept there").Severity = Warning
 	}
 }

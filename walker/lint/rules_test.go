@@ -36,6 +36,15 @@ func TestShapes(t *testing.T) {
 		{`{"mcp":{"client_configs":[{"stdio_config":{"args":["abcdefghpwdQ0FOQVJZMTIzNDU2Nzg5MA==","--token=="]}}]}}`, ""},
 		{`{"plugins":[{"config":{"a":"` + awsKey + `"}}]}`, "error plugins[0].config.a"},
 		{`{"plugins":[{"config":{"a":"` + pem + `"}}]}`, "error plugins[0].config.a"},
+		// In an object that names no reference, or that is none of the object form.
+		{key(`{"value":"` + openAI + `","type":"env"}`), "error providers.openai.keys[0].value"},
+		{key(`{"value":"` + openAI + `","type":"vault"}`), "error providers.openai.keys[0].value"},
+		{key(`{"value":"` + openAI + `","from_env":"yes"}`), "error providers.openai.keys[0].value"},
+		{key(`{"a":["b","` + openAI + `"]}`), "error providers.openai.keys[0].value"},
+		// Outside of every field.
+		{key(`["` + openAI + `"]`), "error providers.openai.keys[0].value[0]"},
+		{`{"providers":{"openai":{"api_key":"` + anthropic + `","keys":[{"name":"a","vlaue":"` + openAI + `"}]}},"pem":"` + pem + `"}`, "error providers.openai.api_key\nerror providers.openai.keys[0].vlaue\nerror pem"},
+		{`{"mcp":{"client_configs":[{"stdio_config":{"envs":["X=` + openAI + `"],"command":"run ` + openAI + `"}}]}}`, "error mcp.client_configs[0].stdio_config.envs[0]\nerror mcp.client_configs[0].stdio_config.command"},
 	} {
 		doc, err := walker.Parse("config.json", []byte(c.doc))
 		if err != nil {

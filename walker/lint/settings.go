@@ -128,7 +128,7 @@ func isPattern(path string) bool {
 
 func known(id string) error {
 	var ids []string
-	for _, r := range append(Rules(), DatabaseRules...) {
+	for _, r := range append(append(Rules(), Online), DatabaseRules...) {
 		if r.ID == id {
 			return nil
 		}
@@ -144,9 +144,10 @@ func (s *Settings) on(r *Rule) bool {
 	return !r.Off
 }
 
-// apply gives the findings their severities and takes the ignored ones away.
-func (s *Settings) apply(all []Finding) []Finding {
-	if len(s.severity) == 0 && len(s.ignore) == 0 {
+// Apply gives findings their severities and takes away those that are not
+// wanted. It uses the memory of all. [Check] does it for its own.
+func (s *Settings) Apply(all []Finding) []Finding {
+	if s == nil || len(s.severity) == 0 && len(s.ignore) == 0 {
 		return all
 	}
 	kept := all[:0]
@@ -157,7 +158,9 @@ func (s *Settings) apply(all []Finding) []Finding {
 		if sev, ok := s.severity[f.Rule]; ok {
 			f.Severity = sev
 		}
-		kept = append(kept, f)
+		if f.Severity > 0 {
+			kept = append(kept, f)
+		}
 	}
 	return kept
 }

@@ -3,6 +3,7 @@ package lint
 import (
 	"bytes"
 	"encoding/base64"
+	"encoding/json"
 	"strings"
 )
 
@@ -74,6 +75,42 @@ var shapesBy = func() (by [256][]*shape) {
 	return by
 }()
 
+// openStart is how a text may begin that holds a secret wherever it stands.
+type openStart struct {
+	text string
+	url  bool // only if there is more in it
+}
+
+// openStartsBy are all of them by their first byte: those of shapes, of headers,
+// and of URLs.
+var openStartsBy = func() (by [256][]openStart) {
+	for i := range shapes {
+		by[shapes[i].prefix[0]] = append(by[shapes[i].prefix[0]], openStart{shapes[i].prefix, false})
+	}
+	for _, s := range strings.Fields("eyJ -----BEGIN Bearer Basic") {
+		by[s[0]] = append(by[s[0]], openStart{s, false})
+	}
+	for _, s := range strings.Fields("http:// https:// postgres:// postgresql:// redis:// rediss:// mysql:// mongodb:// mongodb+srv:// amqp:// amqps:// ftp:// /") {
+		by[s[0]] = append(by[s[0]], openStart{s, true})
+	}
+	return by
+}()
+
+// mayBeOpen is a quick test, of the inside of a JSON string, that a text passes
+// in which openLeak finds something. One that has space before it, or its first
+// letters escaped, is not worth the time.
+func mayBeOpen(raw []byte) bool {
+	if len(raw) == 0 {
+		return false
+	}
+	for _, s := range openStartsBy[raw[0]] {
+		if len(raw) > len(s.text) && string(raw[:len(s.text)]) == s.text {
+			return !s.url || bytes.IndexByte(raw, '@') >= 0 || bytes.IndexByte(raw, '=') >= 0 || bytes.Contains(raw, []byte(".webhook.office.com/"))
+		}
+	}
+	return false
+}
+
 // shapeOf names what a value looks like; empty where it is nothing known.
 func shapeOf(text string) string {
 	text = strings.TrimSpace(text)
@@ -104,6 +141,20 @@ func shapeOf(text string) string {
 		return "a Microsoft Teams webhook"
 	}
 	return ""
+}
+
+// shapeWithin gives the first string in a JSON text that looks like a real key.
+func shapeWithin(text string) string {
+	dec := json.NewDecoder(strings.NewReader(text))
+	for {
+		token, err := dec.Token()
+		if err != nil {
+			return ""
+		}
+		if s, ok := token.(string); ok && shapeOf(s) != "" && !looksFake(s, false) {
+			return s
+		}
+	}
 }
 
 func madeOf(s, more string) bool {

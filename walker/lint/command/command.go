@@ -2,7 +2,8 @@
 // flags, what it reads, what it writes and how it ends.
 //
 // The exit codes are a promise: 0 nothing at or above --fail-on; 1 findings; 2
-// wrong usage, or a document that cannot be read or is not valid.
+// wrong usage, or a document that cannot be read or is not valid. What a failed
+// look-up of --online ends with is up to the program, which makes it 3.
 package command
 
 import (
@@ -44,12 +45,12 @@ type Program struct {
 	// Where it is nil, the command gets a --quiet of its own.
 	Quiet func() bool
 
-	// Online looks every reference of a document up, for --online. It may be
-	// called for several documents at once. Where it is nil, there is no such
-	// flag.
-	Online func(context.Context, *walker.Document) ([]lint.Finding, error)
-	// OnlineRules describe what Online may find.
-	OnlineRules []lint.Rule
+	// Online looks every reference of a document up, for --online; env says that
+	// it will be rendered for env mode. Its findings are those of the rule
+	// [lint.Online]; its error says why the document could not be looked up, or
+	// not as a whole. It may be called for several documents at once. Where it is
+	// nil, there is no such flag.
+	Online func(ctx context.Context, doc *walker.Document, env bool) ([]lint.Finding, error)
 
 	// ConfigStore looks at Bifrost's config store in a database, for
 	// --config-store: at that which database names, or, where that is empty, at
@@ -90,8 +91,20 @@ type options struct {
 	jobs      int
 }
 
+// Failures takes apart what the command ends with: there may be one for each
+// document.
+func Failures(err error) []error {
+	if all, ok := err.(interface{ Unwrap() []error }); ok {
+		return all.Unwrap()
+	}
+	if err == nil {
+		return nil
+	}
+	return []error{err}
+}
+
 // New makes the command. Its errors are of type *Failure, but for what cobra
-// says of flags and what Online gives.
+// says of flags and what Online gives; see [Failures] for several at once.
 func New(p Program) *cobra.Command {
 	var o options
 	cmd := &cobra.Command{
@@ -216,17 +229,20 @@ func (r *run) do(ctx context.Context, args []string, formatted bool) error {
 	return r.all(ctx, inputs)
 }
 
-// rules are all that may be found.
+// silent reports whether only errors are to be said.
+func (r *run) silent() bool { return r.quiet || r.Quiet != nil && r.Quiet() }
+
+// rules gives the rules that the program has.
 func (r *run) rules() []lint.Rule {
-	all := append(lint.Rules(), r.OnlineRules...)
+	all := lint.Rules()
+	if r.Online != nil {
+		all = append(all, lint.Online)
+	}
 	if r.ConfigStore != nil {
 		all = append(all, lint.DatabaseRules...)
 	}
 	return all
 }
-
-// silent reports whether only errors are to be said.
-func (r *run) silent() bool { return r.quiet || r.Quiet != nil && r.Quiet() }
 
 func (r *run) printRules() error {
 	t := tabwriter.NewWriter(r.Stdout, 0, 0, 2, ' ', 0)

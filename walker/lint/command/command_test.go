@@ -98,8 +98,7 @@ func TestOnline(t *testing.T) {
 	down := errors.New("the backend cannot be reached")
 	var asked atomic.Int32
 	p := Program{
-		OnlineRules: []lint.Rule{{ID: "online", Severity: lint.Error, Summary: "a reference without a secret"}},
-		Online: func(_ context.Context, doc *walker.Document) ([]lint.Finding, error) {
+		Online: func(_ context.Context, doc *walker.Document, _ bool) ([]lint.Finding, error) {
 			asked.Add(1)
 			if doc.Name == b {
 				return nil, down

@@ -30,6 +30,7 @@ type result struct {
 	invalid  *walker.DocumentError // it cannot be looked at
 	failed   error                 // it could not be written back, or not be looked up
 	database bool                  // it is no file
+	unasked  bool                  // it was looked at, but not looked up
 }
 
 // totals are what all documents gave.
@@ -40,8 +41,9 @@ type totals struct {
 	counts    [lint.Error + 1]int
 	fixable   int
 	repaired  int
-	changed   int   // files that were written
-	failed    error // the first
+	changed   int // files that were written
+	unasked   int // files that were not looked up
+	failed    []error
 }
 
 // all looks at the documents side by side and reports on them one after another.
@@ -82,7 +84,7 @@ func (r *run) all(ctx context.Context, in *inputs) error {
 		}
 	}
 	if !r.diff {
-		if err := w.Close(t.invalid > 0 || t.failed != nil); err != nil {
+		if err := w.Close(t.invalid > 0 || len(t.failed) > 0); err != nil {
 			return written(err)
 		}
 	}
@@ -134,8 +136,8 @@ func (r *run) one(ctx context.Context, in input) (res result) {
 		findings = lint.Check(doc, opts)
 	}
 	if r.online {
-		more, err := r.Online(ctx, doc)
-		findings, res.failed = append(findings, more...), err
+		more, err := r.Online(ctx, doc, opts.Env)
+		findings, res.failed, res.unasked = append(findings, r.settled.Apply(more)...), err, err != nil
 	}
 	res.count(findings)
 	if !r.diff {
@@ -207,8 +209,11 @@ func (r *run) tell(out *bufio.Writer, w *report.Writer, t *totals, one *result, 
 	if one.repaired > 0 {
 		t.changed++
 	}
-	if one.failed != nil && t.failed == nil {
-		t.failed = one.failed
+	if one.failed != nil {
+		t.failed = append(t.failed, one.failed)
+	}
+	if one.unasked {
+		t.unasked++
 	}
 	fragment := one.fragment
 	if one.invalid != nil {
@@ -255,8 +260,10 @@ func (r *run) end(in *inputs, t *totals) error {
 		r.say("hint: %d of them can be repaired by --fix; --diff shows how", t.fixable)
 	}
 	switch {
-	case t.failed != nil:
-		return t.failed
+	case len(t.failed) == 1:
+		return t.failed[0]
+	case len(t.failed) > 1:
+		return errors.Join(t.failed...)
 	case t.invalid > 0:
 		return &Failure{Code: exitUsage}
 	}
@@ -297,6 +304,9 @@ func (t *totals) summary() string {
 	}
 	if t.invalid > 0 {
 		text += "; " + unseen
+	}
+	if t.unasked > 0 {
+		text += "; " + count(t.unasked, "file") + " could not be looked up"
 	}
 	return text
 }

@@ -35,7 +35,10 @@ func locate(doc *walker.Document, findings []lint.Finding) []located {
 		f.Finding, f.file = &findings[i], doc.Name
 		marks = append(marks, mark{f.Span.Start, &f.start}, mark{f.Span.End, &f.end})
 	}
-	slices.SortFunc(marks, func(a, b mark) int { return cmp.Compare(a.offset, b.offset) })
+	inOrder := func(a, b mark) int { return cmp.Compare(a.offset, b.offset) }
+	if !slices.IsSortedFunc(marks, inOrder) { // they are, unless findings share a place
+		slices.SortFunc(marks, inOrder)
+	}
 	b, i, pos := doc.Bytes(), 0, walker.Position{Line: 1, Column: 1}
 	for _, m := range marks {
 		for {

@@ -8,6 +8,7 @@ import (
 	"cmp"
 	"io"
 	"slices"
+	"strings"
 
 	"bifrost-secrets/walker"
 	"bifrost-secrets/walker/lint"
@@ -55,9 +56,12 @@ func (o *Options) Render(doc *walker.Document, findings []lint.Finding) Fragment
 		s.Start = min(max(s.Start, 0), size)
 		s.End = min(max(s.End, s.Start), size)
 	}
-	slices.SortStableFunc(findings, func(a, b lint.Finding) int {
-		return cmp.Or(cmp.Compare(a.Span.Start, b.Span.Start), cmp.Compare(a.Rule, b.Rule))
-	})
+	inOrder := func(a, b lint.Finding) int {
+		return cmp.Or(cmp.Compare(a.Span.Start, b.Span.Start), strings.Compare(a.Rule, b.Rule))
+	}
+	if !slices.IsSortedFunc(findings, inOrder) {
+		slices.SortStableFunc(findings, inOrder)
+	}
 	found := locate(doc, findings)
 	switch o.Format {
 	case JSON:

@@ -26,6 +26,8 @@ const (
 //   - what else is known stands below it, each on a line that begins with =.
 func (o *Options) renderText(doc *walker.Document, found []located) Fragment {
 	t := textReport{lines: lines{shown: references(doc)}, colour: o.Colour, file: Clean(doc.Name)}
+	const each = 400 // bytes of a finding, about; a report that grows step by step is copied over and over
+	t.out = make([]byte, 0, each*len(found))
 	for i := range found {
 		t.finding(&found[i])
 	}
@@ -61,8 +63,9 @@ func (t *textReport) finding(f *located) {
 	t.out = append(t.out, " ["...)
 	t.out = append(t.out, Clean(f.Rule)...)
 	t.out = append(t.out, "]\n"...)
-	number := fmt.Sprintf("%5d", f.start.Line)
-	margin := strings.Repeat(" ", len(number))
+	number := strconv.Itoa(f.start.Line)
+	number = spaces[:max(0, 5-len(number))] + number
+	margin := spaces[:len(number)]
 	path := f.Path
 	if f.placed() {
 		t.snippet(f, number, margin)
@@ -79,6 +82,9 @@ func (t *textReport) finding(f *located) {
 		}
 	}
 }
+
+// spaces are as many as any number has digits.
+const spaces = "                    "
 
 // snippet shows the line that a finding begins in, with a caret below it. The
 // line with the caret has the tabs of the line above, so that they meet under

@@ -13,6 +13,13 @@ const ellipsis = "…"
 // Clean keeps what comes from outside from moving the cursor, changing a colour,
 // turning the direction of writing or beginning a line of its own.
 func Clean(text string) string {
+	clean := true
+	for i := 0; i < len(text) && clean; i++ {
+		clean = ' ' <= text[i] && text[i] <= '~'
+	}
+	if clean {
+		return text // as nearly every text is
+	}
 	return strings.Map(func(r rune) rune {
 		if !strconv.IsPrint(r) {
 			return utf8.RuneError
