@@ -11,7 +11,8 @@ import (
 
 type secretRekeyJob struct {
 	secretJob
-	yes bool
+	yes     bool
+	bounded bool // --timeout was given
 }
 
 func (p *program) secretRekeyCommand() *cobra.Command {
@@ -28,7 +29,10 @@ it. Where a key was stolen, change the values too.`,
 		Example: `  bifrost-secrets secret rekey --config config.json
   bifrost-secrets secret rekey --config config.json --yes`,
 		Args: noArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error { return j.run(cmd.Context()) },
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			j.bounded = cmd.Flags().Changed("timeout")
+			return j.run(cmd.Context())
+		},
 	}
 	j.secretFlags(cmd)
 	cmd.Flags().BoolVar(&j.yes, "yes", false, "encrypt, and not only count")
@@ -53,8 +57,13 @@ func (j *secretRekeyJob) run(ctx context.Context) error {
 	if !ok {
 		return usageError(store.Describe()+" encrypts nothing for recipients of its own", "rekey is for the type postgres")
 	}
-	ctx, cancel := j.within(ctx)
-	defer cancel()
+	// It may take long, and each of its requests has a deadline of its own: only
+	// who asks for one gets one on the whole.
+	if j.bounded {
+		var cancel context.CancelFunc
+		ctx, cancel = j.within(ctx)
+		defer cancel()
+	}
 	report, err := rekeyer.Rekey(ctx, sources.RekeyOptions{DryRun: !j.yes})
 	if err != nil {
 		if report.Versions > 0 && j.yes {
