@@ -158,6 +158,26 @@ func testBifrostHash(t *testing.T) {
 	}
 }
 
+// testBifrostStoreRows moves what Bifrost has copied out of its file into the
+// backend: its key is the same afterwards, and the database holds none.
+func testBifrostStoreRows(t *testing.T) {
+	const key = "sk-of-the-file"
+	s := newDatabaseSite(t, "")
+	_, hash := s.value()
+	s.do("store", "--config-store", "--owner", "gw", "--yes", "--vault-type", "file", "--vault-set", "path="+s.secrets, "--vault-set", "access_mode=read_and_write")
+	s.wantNowhere(key)
+	for range 2 {
+		b := s.exec()
+		b.wantKey(0, key)
+		b.stop()
+		s.wantNowhere(key)
+	}
+	if value, now := s.value(); !strings.HasPrefix(value, "env.BIFROST_SECRET_") || now != hash {
+		t.Errorf("the database has %s, and the hash %s after %s", value, now, hash)
+	}
+	s.wantOnly(key)
+}
+
 // awaitKey asks until the provider sees the key: Bifrost is being started anew.
 func (b *bifrost) awaitKey(want string) {
 	b.site.t.Helper()

@@ -32,6 +32,7 @@ func TestBifrost(t *testing.T) {
 	t.Run("references in its database", testBifrostDatabase)
 	t.Run("references in its encrypted database", testBifrostDatabaseEncrypted)
 	t.Run("the hash beside a value", testBifrostHash)
+	t.Run("plaintext in its database", testBifrostStoreRows)
 }
 
 const (
