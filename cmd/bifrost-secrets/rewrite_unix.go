@@ -70,6 +70,9 @@ func (w *rewriter) besides(j *job, source sources.Source) ([]render.Beside, erro
 // nothing in it yet, the plan is nil.
 func (w *rewriter) plan(ctx context.Context, j *job, source sources.Source) (*configstore.Store, *configstore.Plan, error) {
 	store, err := j.configStore(ctx, source)
+	if err == nil && store == nil && w.s.job.rewrite != "" {
+		err = usageError("--rewrite-database: "+j.config+" has no PostgreSQL config store that is switched on", "leave it out, or name the database with --database")
+	}
 	if err != nil || store == nil {
 		return nil, nil, err
 	}

@@ -83,7 +83,8 @@ func (s *supervised) check(j *job, next *watch.Job) error {
 		return err
 	}
 	for name := range j.p.env {
-		if strings.HasPrefix(name, render.EnvPrefix) && slices.ContainsFunc(next.Plan.Uses(nil), func(u render.Use) bool { return u.Variable == name }) {
+		if strings.HasPrefix(name, render.EnvPrefix) && (slices.ContainsFunc(next.Plan.Uses(nil), func(u render.Use) bool { return u.Variable == name }) ||
+			slices.ContainsFunc(next.Plan.Beside, func(b render.Beside) bool { return render.EnvName(b.Ref) == name })) {
 			return usageError("the variable "+name+" is set already, and is to carry a value of --mode env", "take it out of the environment")
 		}
 	}

@@ -117,6 +117,22 @@ func TestSettingsTrouble(t *testing.T) {
 	}
 }
 
+// Bifrost's block has no place for the authority's certificate; libpq's variable
+// says where it is.
+func TestSettingsTLS(t *testing.T) {
+	d := pgtest.Shared(t).Database(t)
+	doc := strings.Replace(document(d, "postgres", `"password":`+walker.Quote(d.Password)), `"ssl_mode":"require"`, `"ssl_mode":"verify-full"`, 1)
+	doc = strings.Replace(doc, d.Host, "localhost", 1)
+	t.Setenv("PGSSLROOTCERT", pgtest.OtherCA(t))
+	if err := ping(t, doc, os.LookupEnv); sources.KindOf(err) != sources.Unreachable || !strings.Contains(err.Error(), "authority that is not trusted") {
+		t.Error(err)
+	}
+	t.Setenv("PGSSLROOTCERT", d.CAFile)
+	if err := ping(t, doc, os.LookupEnv); err != nil {
+		t.Error(err)
+	}
+}
+
 func TestRights(t *testing.T) {
 	_, d := newStore(t, "1.5")
 	// Those of docs/configstore.md: to look, and to rewrite.
