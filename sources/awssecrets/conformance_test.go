@@ -78,6 +78,7 @@ func TestFakeConformance(t *testing.T) {
 func TestMotoConformance(t *testing.T) {
 	m := awstest.Moto(t)
 	s := setup()
+	s.Many = 60 // three batches: moto is slow, and the fake is asked for all
 	for _, ability := range []sourcetest.Ability{sourcetest.Denial, sourcetest.Throttling, sourcetest.Hanging, sourcetest.Breaking, sourcetest.Expiring} {
 		s.Lacks[ability] = "moto cannot be made to misbehave: see TestFakeConformance"
 	}

@@ -166,7 +166,7 @@ func TestStoreRecipients(t *testing.T) {
 	}
 
 	// Others who could read it must be able to afterwards.
-	s, path := open(armored(t, both), nil)
+	s, _ := open(armored(t, both), nil)
 	_, err = s.Put(t.Context(), writeTo("key", "1", ""))
 	wantError(t, err, sources.Refused, "is encrypted for 2 keys, and only 1", "recipients")
 	for _, recipients := range []string{
@@ -174,7 +174,7 @@ func TestStoreRecipients(t *testing.T) {
 		mine.Recipient().String() + "\n" + theirs.Recipient().String(),
 		list,
 	} {
-		s, path = open(armored(t, both), map[string]string{"recipients": recipients})
+		s, path := open(armored(t, both), map[string]string{"recipients": recipients})
 		mustPut(t, s, "key", "1", "")
 		b, err := os.ReadFile(path)
 		if err != nil {
@@ -194,7 +194,7 @@ func TestStoreRecipients(t *testing.T) {
 		filepath.Join(dir, "none"):  "does not exist",
 		mine.Recipient().String() + "," + quantum.Recipient().String(): "cannot be used together",
 	} {
-		s, path = open(both, map[string]string{"recipients": text})
+		s, path := open(both, map[string]string{"recipients": text})
 		_, err := s.Put(t.Context(), writeTo("key", "1", ""))
 		wantError(t, err, sources.BadSettings, part)
 		if b, _ := os.ReadFile(path); string(b) != both {

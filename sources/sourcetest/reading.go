@@ -1,6 +1,7 @@
 package sourcetest
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"strings"
@@ -12,8 +13,14 @@ import (
 // deadline is for a backend that will not answer.
 const deadline = 300 * time.Millisecond
 
-// many is how many secrets a large document refers to.
-const many = 500
+// manyNames gives the names of as many secrets as a large document refers to.
+func (r *run) manyNames() []string {
+	names := make([]string, cmp.Or(r.Many, 500))
+	for i := range names {
+		names[i] = fmt.Sprintf("app/key-%03d", i)
+	}
+	return names
+}
 
 var reading = []test{
 	{"read", "", testRead},
@@ -243,10 +250,7 @@ func testBadNames(r *run) {
 }
 
 func testMany(r *run) {
-	names := make([]string, many)
-	for i := range names {
-		names[i] = fmt.Sprintf("app/key-%03d", i)
-	}
+	names := r.manyNames()
 	r.seedAll(names)
 	plan, before := r.Source.Plan(names), r.requests()
 	for name, result := range r.watch.fetch(r.ctx, names...) {

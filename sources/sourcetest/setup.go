@@ -60,6 +60,9 @@ type Setup struct {
 	BadNames []string
 	// AtOnce is the most requests that a source has under way.
 	AtOnce int
+	// Many is how many secrets are asked for at once; 0 means 500. Fewer are for
+	// a server that is slow and has a quicker stand-in that takes them all.
+	Many int
 	// Renews says that a source signs in anew when its credentials have
 	// expired. One that does not fails with the kind NoLogin.
 	Renews bool

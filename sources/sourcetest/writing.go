@@ -291,13 +291,10 @@ func testRotated(r *run) {
 }
 
 func testInspectMany(r *run) {
-	names := make([]string, many)
+	names := r.manyNames()
 	var there []string
-	for i := range names {
-		names[i] = fmt.Sprintf("app/key-%03d", i)
-		if i%2 == 0 {
-			there = append(there, names[i])
-		}
+	for i := 0; i < len(names); i += 2 {
+		there = append(there, names[i])
 	}
 	r.seedAll(there)
 	before := r.requests()
@@ -309,8 +306,8 @@ func testInspectMany(r *run) {
 	if r.Requests == nil {
 		return
 	}
-	if n := r.requests() - before; n > many {
-		r.Errorf("%d requests to look at %d secrets", n, many)
+	if n := r.requests() - before; n > len(names) {
+		r.Errorf("%d requests to look at %d secrets", n, len(names))
 	}
 	if n := r.MostAtOnce(); n > r.AtOnce {
 		r.Errorf("%d requests were under way together, want %d at most", n, r.AtOnce)
