@@ -61,10 +61,6 @@ type layout struct {
 // look asks the information_schema. Tables of which the role may read nothing
 // are not in it.
 func look(ctx context.Context, q querier) (*layout, error) {
-	var names []string
-	for _, t := range known {
-		names = append(names, t.name)
-	}
 	l := &layout{columns: map[string][]string{}}
 	// Bifrost finds its tables by the search path; so do we.
 	const where = `SELECT table_schema FROM information_schema.tables
