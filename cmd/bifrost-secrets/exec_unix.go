@@ -51,7 +51,9 @@ which makes a refresh. It ends with the status of the command; where the command
 		Example: `  # references in /app/data/config.source.json, values in /app/data/config.json
   bifrost-secrets exec --app-dir /app/data -- /app/docker-entrypoint.sh /app/main
   # no secret on the disk or in Bifrost's database
-  bifrost-secrets exec --app-dir /app/data --mode env -- /app/main -app-dir /app/data`,
+  bifrost-secrets exec --app-dir /app/data --mode env -- /app/main -app-dir /app/data
+  # the same, with the references that were typed into the dashboard (see attach and detach)
+  bifrost-secrets exec --app-dir /app/data --mode env --rewrite-database -- /app/main -app-dir /app/data`,
 		Annotations: map[string]string{ownSignals: "exec"},
 		RunE:        func(cmd *cobra.Command, args []string) error { return j.end(j.run(cmd.Context(), args)) },
 	}
