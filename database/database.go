@@ -147,6 +147,9 @@ func (t *Target) Describe() string {
 	return fmt.Sprintf("%s on %s", t.config.Database, t.Address())
 }
 
+// Database gives the name of the database.
+func (t *Target) Database() string { return t.config.Database }
+
 // Same reports whether both are one database, reached as the same role.
 func (t *Target) Same(other *Target) bool {
 	return t.Describe() == other.Describe() && t.User() == other.User()

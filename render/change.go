@@ -19,13 +19,11 @@ type Change struct {
 }
 
 // Values gives every field that is resolved here with its value, in the order
-// of the document.
+// of the document, and then those beside it.
 func (r *Rendering) Values() []Change {
 	all := make([]Change, 0, len(r.Plan.edits))
-	for i := range r.Plan.edits {
-		if r.Plan.edits[i].want >= 0 {
-			all = append(all, r.change(&r.Plan.edits[i]))
-		}
+	for e := range r.Plan.resolved {
+		all = append(all, r.change(e))
 	}
 	return all
 }
@@ -36,16 +34,10 @@ func (r *Rendering) Values() []Change {
 // the values of its references: then changed is not all that differs.
 func (r *Rendering) Changes(before *Rendering) (changed []Change, edited bool) {
 	old := make(map[string][]byte, len(before.Plan.edits))
-	for i := range before.Plan.edits {
-		if e := &before.Plan.edits[i]; e.want >= 0 {
-			old[e.path] = before.values[e.want].text
-		}
+	for e := range before.Plan.resolved {
+		old[e.path] = before.values[e.want].text
 	}
-	for i := range r.Plan.edits {
-		e := &r.Plan.edits[i]
-		if e.want < 0 {
-			continue
-		}
+	for e := range r.Plan.resolved {
 		if text, ok := old[e.path]; !ok || !bytes.Equal(text, r.values[e.want].text) {
 			changed = append(changed, r.change(e))
 		}

@@ -81,8 +81,7 @@ var systemdEscapes = strings.NewReplacer(`\`, `\\`, `"`, `\"`, "`", "\\`", `$`, 
 
 func (r *Rendering) cannotCarry(name, reason string) Problem {
 	one := Problem{Reason: reason, Hint: "use another --env-format, or --mode inline"}
-	for i := range r.Plan.edits {
-		e := &r.Plan.edits[i]
+	for e := range r.Plan.resolved {
 		if e.byEnv && EnvName(r.Plan.wants[e.want].ref) == name {
 			one.Reference = r.Plan.wants[e.want].ref.String()
 			one.Places = append(one.Places, placeOf(r.Plan.Document, e.path, e.start, e.end))

@@ -24,6 +24,16 @@ type Options struct {
 	Mode    Mode
 	Literal []string // paths of strings that only look like references
 	Getenv  func(string) (string, bool)
+	// Beside are references that stand outside of the document. Whatever the
+	// mode, their values go into the environment.
+	Beside []Beside
+}
+
+// Beside is a reference that stands outside of the document, in a config store.
+type Beside struct {
+	Ref   walker.Reference // to a vault
+	Entry *walker.Entry    // of the field that it stands in, which its value is checked against
+	Path  string           // how messages call that place
 }
 
 // Plan is what has to be done to render a document: each distinct secret once,
@@ -35,10 +45,12 @@ type Plan struct {
 	Left     []string  // the variables whose env. references are left for Bifrost, sorted
 	Fields   int       // the fields of the catalogue that stand in the document
 	Notes    []Problem // remarks: nothing that stops the work
+	Beside   []Beside  // as the Options have them
 
 	getenv func(string) (string, bool)
 	wants  []want
 	edits  []edit
+	beside []edit // references outside of the document, which have no place in it
 	left   []edit // the fields whose env. references are left for Bifrost; text is the variable
 	cuts   []walker.Span
 }
@@ -63,7 +75,7 @@ type edit struct {
 // Every fault of the document is reported at once, as *Problems.
 func NewPlan(doc *walker.Document, store *VaultStore, opts Options) (*Plan, error) {
 	p := &planner{
-		Plan:      &Plan{Document: doc, Mode: opts.Mode, getenv: opts.Getenv, cuts: doc.Without("config_store", "vault_store")},
+		Plan:      &Plan{Document: doc, Mode: opts.Mode, getenv: opts.Getenv, Beside: opts.Beside, cuts: doc.Without("config_store", "vault_store")},
 		problems:  Problems{Document: doc.Name},
 		store:     store,
 		literal:   map[string]bool{},
@@ -80,8 +92,23 @@ func NewPlan(doc *walker.Document, store *VaultStore, opts Options) (*Plan, erro
 		p.Notes = append(p.Notes, Problem{Reason: note})
 	}
 	doc.Walk(p.field)
+	for _, b := range opts.Beside {
+		p.outside(b)
+	}
 	p.finish(opts)
 	return p.Plan, p.problems.orNil()
+}
+
+// resolved gives every reference that is resolved here: those of the document,
+// in its order, and then those beside it.
+func (p *Plan) resolved(yield func(*edit) bool) {
+	for _, list := range [][]edit{p.edits, p.beside} {
+		for i := range list {
+			if list[i].want >= 0 && !yield(&list[i]) {
+				return
+			}
+		}
+	}
 }
 
 // Resolved counts the fields whose references are resolved here.
@@ -190,25 +217,62 @@ func (p *planner) insideStore(f *walker.Field) bool {
 }
 
 func (p *planner) vault(f *walker.Field) {
-	if p.store == nil || !p.store.Enabled {
+	secret, problem := p.secret(f.Ref.Name)
+	if problem != nil {
+		hint := problem.Hint
+		if f.Entry.Form == walker.ZoneForm {
+			hint = exemptHint(hint, f.Path)
+		}
+		p.problem(f, false, hint, problem.Reason)
+		return
+	}
+	if secret < 0 {
 		p.disabled = append(p.disabled, placeOf(p.Document, f.Path, f.Start, f.End))
 		return
 	}
-	secret, ok := p.secretOf[f.Ref.Name]
-	if !ok {
-		if err := walker.CheckName(p.store.Type, f.Ref.Name); err != nil {
-			hint := hintOf(err)
-			if f.Entry.Form == walker.ZoneForm {
-				hint = exemptHint(hint, f.Path)
-			}
-			p.problem(f, false, hint, err.Error())
-			return
-		}
-		secret = len(p.Secrets)
-		p.secretOf[f.Ref.Name] = secret
-		p.Secrets = append(p.Secrets, f.Ref.Name)
-	}
 	p.use(f, want{ref: f.Ref, secret: secret}, p.Mode == EnvMode && f.Entry.Env == walker.Supported)
+}
+
+// outside looks after a reference that stands outside of the document.
+func (p *planner) outside(b Beside) {
+	secret, problem := p.secret(b.Ref.Name)
+	if problem != nil {
+		problem.Reference, problem.Places = b.Ref.String(), []Place{{Path: b.Path}}
+		p.problems.add(*problem)
+		return
+	}
+	if secret < 0 {
+		p.disabled = append(p.disabled, Place{Path: b.Path})
+		return
+	}
+	p.beside = append(p.beside, edit{want: p.want(want{ref: b.Ref, secret: secret}), path: b.Path, entry: b.Entry, byEnv: true})
+}
+
+// secret gives the number of a secret of the store; -1 where no store is enabled.
+func (p *planner) secret(name string) (int, *Problem) {
+	if p.store == nil || !p.store.Enabled {
+		return -1, nil
+	}
+	if secret, ok := p.secretOf[name]; ok {
+		return secret, nil
+	}
+	if err := walker.CheckName(p.store.Type, name); err != nil {
+		return -1, &Problem{Reason: err.Error(), Hint: hintOf(err)}
+	}
+	p.secretOf[name] = len(p.Secrets)
+	p.Secrets = append(p.Secrets, name)
+	return len(p.Secrets) - 1, nil
+}
+
+// want gives the number of a reference.
+func (p *planner) want(w want) int {
+	i, ok := p.wantOf[w.ref]
+	if !ok {
+		i = len(p.wants)
+		p.wantOf[w.ref] = i
+		p.wants = append(p.wants, w)
+	}
+	return i
 }
 
 // env looks after an env. reference: Bifrost resolves it where it can, and it
@@ -236,13 +300,7 @@ func (p *planner) use(f *walker.Field, w want, byEnv bool) {
 			p.note(f, "set encryption_key, or BIFROST_ENCRYPTION_KEY in Bifrost's environment", "env mode keeps this out of the file, but Bifrost writes the values of virtual keys into its database, in clear without an encryption key")
 		}
 	}
-	i, ok := p.wantOf[w.ref]
-	if !ok {
-		i = len(p.wants)
-		p.wantOf[w.ref] = i
-		p.wants = append(p.wants, w)
-	}
-	p.edits = append(p.edits, edit{start: f.Start, end: f.End, want: i, path: f.Path, entry: f.Entry, byEnv: byEnv})
+	p.edits = append(p.edits, edit{start: f.Start, end: f.End, want: p.want(w), path: f.Path, entry: f.Entry, byEnv: byEnv})
 }
 
 // rewrite puts text in the field's place, as a string that every version of

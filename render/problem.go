@@ -113,8 +113,12 @@ func (p *Problems) orNil() error {
 
 func (p *Problems) add(one Problem) { p.List = append(p.List, one) }
 
-// placeOf gives the place of a field in the document.
+// placeOf gives the place of a field in the document; one that stands beside it
+// has no more than its path.
 func placeOf(doc *walker.Document, path string, start, end int) Place {
+	if end == 0 {
+		return Place{Path: path}
+	}
 	pos := doc.Position(start)
 	return Place{Path: path, Line: pos.Line, Column: pos.Column, Span: walker.Span{Start: start, End: end}}
 }

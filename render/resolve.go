@@ -137,11 +137,7 @@ func (c *collector) collect(r *Rendering) {
 	p := c.plan
 	c.byKey = map[faultKey]int{}
 	notes := collector{plan: p, byKey: map[faultKey]int{}}
-	for i := range p.edits {
-		e := &p.edits[i]
-		if e.want < 0 {
-			continue
-		}
+	for e := range p.resolved {
 		w := p.wants[e.want]
 		if err := c.faults[e.want]; err != nil {
 			one := Problem{Reference: w.ref.String(), Reason: err.Message, Hint: err.Hint, Code: err.Code, Kind: err.Kind}

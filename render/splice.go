@@ -89,15 +89,14 @@ type Variable struct {
 const maxVariable = 128<<10 - 1
 
 // Environment gives the variables of env mode, sorted by name: those that the
-// document refers to and none else. A value that no environment can carry is
+// document, or what stands beside it, refers to and none else. A value that no environment can carry is
 // an error, of type *Problems.
 func (r *Rendering) Environment() ([]Variable, error) {
 	problems := Problems{Document: r.Plan.Document.Name}
 	seen := map[int]bool{}
 	owner := map[string]walker.Reference{}
 	var out []Variable
-	for i := range r.Plan.edits {
-		e := &r.Plan.edits[i]
+	for e := range r.Plan.resolved {
 		if !e.byEnv || seen[e.want] {
 			continue
 		}

@@ -41,6 +41,7 @@ type site struct {
 	home     string // of Bifrost: the rendered config.json, its databases, what it prints, its HOME and TMPDIR
 	envFile  string // outside of home
 	provider *stubProvider
+	store    string // members of config_store, in place of SQLite's
 }
 
 func newSite(t *testing.T) *site {

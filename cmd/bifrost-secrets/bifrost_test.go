@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -28,6 +29,10 @@ func TestBifrost(t *testing.T) {
 	t.Run("rotation env", testBifrostRotationEnv)
 	t.Run("encrypted database and virtual key", testBifrostEncrypted)
 	t.Run("not rendered", testBifrostNotRendered)
+	t.Run("references in its database", testBifrostDatabase)
+	t.Run("references in its encrypted database", testBifrostDatabaseEncrypted)
+	t.Run("the hash beside a value", testBifrostHash)
+	t.Run("plaintext in its database", testBifrostStoreRows)
 }
 
 const (
@@ -324,9 +329,9 @@ func (s *site) write(more string, literals ...string) {
     "network_config": {"base_url": %q}
   }},
   "config_store": {
-    "enabled": true, "type": "sqlite", "config": {"path": %q},
+    "enabled": true, %s,
     "vault_store": {"enabled": true, "type": "file", "file": {"path": "secrets"}}
   }
-}`, more, s.provider.url+"/datasheet", strings.Join(keys, ",\n      "), s.provider.url, filepath.Join(s.home, "config.db"))
+}`, more, s.provider.url+"/datasheet", strings.Join(keys, ",\n      "), s.provider.url, cmp.Or(s.store, fmt.Sprintf(`"type": "sqlite", "config": {"path": %q}`, filepath.Join(s.home, "config.db"))))
 	s.put(s.config, doc)
 }

@@ -30,33 +30,43 @@ func (c *clusterFlags) check() error {
 	switch {
 	case c.splay < 0:
 		return usageError("--cluster-splay cannot be less than nothing", "write 10s")
-	case strings.HasPrefix(c.database, "env.") || c.database == "":
+	}
+	return checkAddress("--cluster", c.database)
+}
+
+// checkAddress refuses an address with a password on the command line.
+func checkAddress(flag, text string) error {
+	if strings.HasPrefix(text, "env.") || text == "" {
 		return nil
 	}
-	u, err := url.Parse(c.database)
+	u, err := url.Parse(text)
 	if err == nil {
 		_, has := u.User.Password()
 		if !has && u.Host != "" && !u.Query().Has("password") {
 			return nil
 		}
 	}
-	return usageError("--cluster: an address with a password on the command line can be read by others", "put it into a variable and write --cluster env.NAME")
+	return usageError(flag+": an address with a password on the command line can be read by others", "put it into a variable and write "+flag+" env.NAME")
 }
 
 // target gives the database that the flag names, or nil.
 func (c *clusterFlags) target(getenv func(string) (string, bool)) (*database.Target, error) {
-	text := c.database
+	return targetOf("--cluster", c.database, getenv)
+}
+
+// targetOf gives the database that a flag names, or nil.
+func targetOf(flag, text string, getenv func(string) (string, bool)) (*database.Target, error) {
 	if text == "" {
 		return nil, nil
 	}
 	if name, ok := strings.CutPrefix(text, "env."); ok {
 		if text, ok = getenv(name); !ok || text == "" {
-			return nil, usageError("--cluster: env."+name+" is not set", "set it to postgres://user:password@host:5432/name")
+			return nil, usageError(flag+": env."+name+" is not set", "set it to postgres://user:password@host:5432/name")
 		}
 	}
 	target, err := database.New(database.Settings{URL: sources.NewSecret([]byte(text))})
 	if err != nil {
-		return nil, usageError("--cluster: "+err.Error(), sources.HintOf(err))
+		return nil, usageError(flag+": "+err.Error(), sources.HintOf(err))
 	}
 	return target, nil
 }

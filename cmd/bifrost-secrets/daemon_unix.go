@@ -126,6 +126,9 @@ func (d *daemon) options(applier watch.Applier, check func(*job, *watch.Job) err
 				if err == nil && check != nil {
 					err = check(j, next)
 				}
+				if err == nil && before == nil && j.besides == nil {
+					_, err = j.reachConfigStore(context.Background(), next.Source)
+				}
 				return err
 			})
 		},

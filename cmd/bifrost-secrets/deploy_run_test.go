@@ -12,6 +12,7 @@ import (
 	"testing"
 
 	"bifrost-secrets/sources/awssecrets/awstest"
+	"bifrost-secrets/sources/postgres/pgtest"
 	"bifrost-secrets/watch/bifrost/bifrosttest"
 )
 
@@ -122,7 +123,13 @@ func TestDeployKubernetesRuns(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			c := kubernetes(t, name)
-			s := newStage(t, c.config.Data["config.json"])
+			// Bifrost's database is that of the tests.
+			db := pgtest.Shared(t).Database(t)
+			config := strings.NewReplacer(
+				`"host": "postgres"`, fmt.Sprintf(`"host": %q`, db.Host), `"port": "5432"`, fmt.Sprintf(`"port": "%d"`, db.Port),
+				`"user": "bifrost"`, fmt.Sprintf(`"user": %q`, db.Role(t, "CANARY-postgres")), `"db_name": "bifrost"`, fmt.Sprintf(`"db_name": %q`, db.Name),
+			).Replace(c.config.Data["config.json"])
+			s := newStage(t, config)
 			f := awstest.StartFake(t)
 			for name, v := range f.Env() {
 				s.env = append(s.env, name+"="+v)

@@ -31,6 +31,7 @@ type execJob struct {
 	restartSplay time.Duration
 	restart      string
 	lastGood     time.Duration
+	rewrite      string // "", yes or plan
 }
 
 // The files of an app dir: Bifrost reads the one, and we the other.
@@ -50,7 +51,9 @@ which makes a refresh. It ends with the status of the command; where the command
 		Example: `  # references in /app/data/config.source.json, values in /app/data/config.json
   bifrost-secrets exec --app-dir /app/data -- /app/docker-entrypoint.sh /app/main
   # no secret on the disk or in Bifrost's database
-  bifrost-secrets exec --app-dir /app/data --mode env -- /app/main -app-dir /app/data`,
+  bifrost-secrets exec --app-dir /app/data --mode env -- /app/main -app-dir /app/data
+  # the same, with the references that were typed into the dashboard (see attach and detach)
+  bifrost-secrets exec --app-dir /app/data --mode env --rewrite-database -- /app/main -app-dir /app/data`,
 		Annotations: map[string]string{ownSignals: "exec"},
 		RunE:        func(cmd *cobra.Command, args []string) error { return j.end(j.run(cmd.Context(), args)) },
 	}
@@ -73,6 +76,9 @@ which makes a refresh. It ends with the status of the command; where the command
 	f.DurationVar(&j.restartSplay, "restart-splay", 0, "a restart for new values comes up to so much later, for fleets")
 	f.StringVar(&j.restart, "restart", "never", "never: end with the command; on-failure: start it again when it fails")
 	f.DurationVar(&j.lastGood, "start-from-last-good", 0, "where the backend does not answer at the start, use the config.json that is there if it is no older than this")
+	j.databaseFlag(cmd)
+	f.StringVar(&j.rewrite, "rewrite-database", "", "with --mode env: put variables in the place of vault. references in Bifrost's PostgreSQL config store; plan only shows which")
+	f.Lookup("rewrite-database").NoOptDefVal = "yes"
 	_ = cmd.RegisterFlagCompletionFunc("apply", cobra.FixedCompletions([]string{"auto", "api", "restart", "command", "none"}, cobra.ShellCompDirectiveNoFileComp))
 	_ = cmd.RegisterFlagCompletionFunc("restart", cobra.FixedCompletions([]string{"never", "on-failure"}, cobra.ShellCompDirectiveNoFileComp))
 	return cmd
@@ -96,7 +102,7 @@ func (j *execJob) check(args []string) error {
 		j.appDir = j.p.env["APP_DIR"]
 	}
 	switch {
-	case len(args) == 0:
+	case len(args) == 0 && j.rewrite != "plan":
 		return usageError("exec needs a command", "write it behind --: bifrost-secrets exec --app-dir /app/data -- /app/main")
 	case j.appDir == "":
 		return usageError("exec needs --app-dir", "name the directory that Bifrost reads config.json from, with --app-dir or APP_DIR")
@@ -114,6 +120,10 @@ func (j *execJob) check(args []string) error {
 		return usageError("unknown --apply "+quote(j.apply), "write auto, api, restart, command or none")
 	}
 	switch {
+	case j.rewrite != "" && j.rewrite != "yes" && j.rewrite != "plan":
+		return usageError("unknown --rewrite-database="+quote(j.rewrite), "write --rewrite-database, or --rewrite-database=plan")
+	case j.rewrite != "" && j.mode != string(render.EnvMode):
+		return usageError("--rewrite-database needs --mode env: the values are to be in Bifrost's environment alone", "add --mode env")
 	case j.restart != "never" && j.restart != "on-failure":
 		return usageError("unknown --restart "+quote(j.restart), "write never or on-failure")
 	case j.stopTimeout <= 0 || j.startGrace < 0 || j.minRestart < 0 || j.restartSplay < 0 || j.lastGood < 0:
@@ -128,10 +138,14 @@ func (j *execJob) run(outer context.Context, args []string) error {
 	if err := j.check(args); err != nil {
 		return err
 	}
+	if j.rewrite == "plan" {
+		return j.showRewrite(outer)
+	}
 	j.begin()
 	ctx, cancel := context.WithCancel(outer)
 	defer cancel()
 	s := &supervised{job: j, args: args}
+	s.database.of(s)
 	s.Supervisor = &watch.Supervisor{
 		Start: s.start, Observer: j.metrics, Log: j.log,
 		Grace: j.startGrace, MinInterval: j.minRestart, Splay: j.restartSplay, OnFailure: j.restart == "on-failure",

@@ -30,6 +30,12 @@ type job struct {
 	mode       string
 	timeout    time.Duration
 	awsBatch   string
+	database   string // of the config store; empty for the document's own
+
+	// besides gives the references outside of the document, once it is read; it
+	// may be nil.
+	besides func(*job, sources.Source) ([]render.Beside, error)
+	beside  []render.Beside
 
 	warn func(text string) // where remarks of a source go; nil: to the screen
 
@@ -122,7 +128,7 @@ func (j *job) findStore() (err error) {
 }
 
 func (j *job) makePlan() (err error) {
-	j.plan, err = render.NewPlan(j.doc, j.store, render.Options{Mode: render.Mode(j.mode), Literal: j.literal, Getenv: j.p.getenv})
+	j.plan, err = render.NewPlan(j.doc, j.store, render.Options{Mode: render.Mode(j.mode), Literal: j.literal, Getenv: j.p.getenv, Beside: j.beside})
 	return err
 }
 

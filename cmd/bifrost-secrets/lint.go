@@ -15,8 +15,9 @@ func (p *program) lintCommand() *cobra.Command {
 	cmd := command.New(command.Program{
 		Name: "bifrost-secrets lint", Version: versionName(),
 		Stdin: p.stdin, Stdout: p.stdout, Stderr: p.screen, Getenv: p.getenv,
-		Quiet:  func() bool { return p.quiet },
-		Online: o.lookUp,
+		Quiet:       func() bool { return p.quiet },
+		Online:      o.lookUp,
+		ConfigStore: o.rows,
 	})
 	o.addFlags(cmd)
 	check := cmd.RunE

@@ -7,6 +7,7 @@ import (
 	"encoding/hex"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"bifrost-secrets/render"
@@ -16,36 +17,50 @@ import (
 // load reads the document for the loop, and gives before itself where it would
 // read that again. The source stays the same one while the vault_store does, so
 // that it stays signed in. check, which may be nil, may refuse a job.
-func (j *job) load(before *watch.Job, check func(*job, *watch.Job) error) (*watch.Job, error) {
+func (j *job) load(before *watch.Job, check func(*job, *watch.Job) error) (next *watch.Job, err error) {
 	n := *j
 	if err := n.read(); err != nil {
 		return nil, err
 	}
-	next := &watch.Job{Store: n.storeKey()}
+	next = &watch.Job{Store: n.storeKey()}
+	same := false
 	if before != nil && before.Store == next.Store {
-		if bytes.Equal(before.Plan.Document.Bytes(), n.doc.Bytes()) {
+		next.Source, n.beside = before.Source, before.Plan.Beside
+		same = bytes.Equal(before.Plan.Document.Bytes(), n.doc.Bytes())
+	}
+	if same && n.besides == nil {
+		return before, nil
+	}
+	if next.Source == nil {
+		if err := n.makePlan(); err != nil { // what is wrong with the document comes first
+			return nil, err
+		}
+		if next.Source, err = n.open(context.Background()); err != nil {
+			return nil, err
+		}
+		if opened := next.Source; opened != nil {
+			defer func() {
+				if next == nil || next.Source != opened {
+					_ = opened.Close()
+				}
+			}()
+		}
+	}
+	if n.besides != nil {
+		if n.beside, err = n.besides(&n, next.Source); err != nil {
+			return nil, err
+		}
+		if same && slices.Equal(n.beside, before.Plan.Beside) {
 			return before, nil
 		}
-		next.Source = before.Source
 	}
 	if err := n.makePlan(); err != nil {
 		return nil, err
 	}
 	next.Plan = n.plan
-	opened := false
-	if next.Source == nil {
-		var err error
-		if next.Source, err = n.open(context.Background()); err != nil {
-			return nil, err
-		}
-		opened = next.Source != nil
-	}
 	next.Files = n.files(next)
 	if check != nil {
 		if err := check(&n, next); err != nil {
-			if opened {
-				_ = next.Source.Close()
-			}
 			return nil, err
 		}
 	}

@@ -36,7 +36,7 @@ func (o *online) addFlags(cmd *cobra.Command) {
 // check refuses flags that go with --online where that is not given, and those
 // that do not go together.
 func (o *online) check(cmd *cobra.Command) error {
-	if !cmd.Flags().Changed("online") {
+	if !cmd.Flags().Changed("online") && !cmd.Flags().Changed("config-store") {
 		for _, name := range onlineFlags {
 			if cmd.Flags().Changed(name) {
 				return usageError("--"+name+" says how to look references up, but nothing is asked", "give --online too")

@@ -15,13 +15,17 @@ func (p *program) pingCommand() *cobra.Command {
 		Use:   "ping",
 		Short: "Check that the backend can be reached and read",
 		Long: `Ping reads one of the secrets that the config refers to, so that the permission to read them is
-enough. Where the config refers to none, it lists one instead.`,
+enough. Where the config refers to none, it lists one instead. Where Bifrost's config store is a PostgreSQL,
+it is reached too, with the settings that Bifrost will use.`,
 		Example: "  bifrost-secrets ping --config config.json",
 		Args:    noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			source, err := j.ping(cmd.Context())
+			source, store, err := j.ping(cmd.Context())
 			if asJSON {
 				result := map[string]any{"ok": err == nil, "source": source}
+				if store != "" {
+					result["config_store"] = store
+				}
 				if err != nil {
 					result["error"] = cleanLines(err.Error())
 				}
@@ -33,26 +37,28 @@ enough. Where the config refers to none, it lists one instead.`,
 		},
 	}
 	j.flags(cmd)
+	j.databaseFlag(cmd)
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
 	return cmd
 }
 
-func (j *job) ping(ctx context.Context) (described string, err error) {
+func (j *job) ping(ctx context.Context) (described, store string, err error) {
 	if err := j.prepare(); err != nil {
-		return "", err
+		return "", "", err
 	}
 	source, err := j.open(ctx)
 	if err != nil {
-		return "", err
+		return "", "", err
 	}
 	if source == nil {
-		return "", notEnabled()
+		return "", "", notEnabled()
 	}
 	defer source.Close()
 	name := ""
 	if len(j.plan.Secrets) > 0 {
 		name = j.plan.Secrets[0]
 	}
+	outer := ctx
 	ctx, cancel := context.WithTimeout(ctx, j.timeout)
 	defer cancel()
 	done := j.p.waiting("asking " + source.Describe())
@@ -63,10 +69,13 @@ func (j *job) ping(ctx context.Context) (described string, err error) {
 		if name != "" {
 			reason += "vault." + name + ": "
 		}
-		return source.Describe(), &failure{reason: reason + err.Error(), hint: sources.HintOf(err), code: exitUnreachable}
+		return source.Describe(), "", &failure{reason: reason + err.Error(), hint: sources.HintOf(err), code: exitUnreachable}
 	}
 	if !j.p.quiet {
 		j.p.screen.line("%s answers", clean(source.Describe()))
 	}
-	return source.Describe(), nil
+	if store, err = j.reachConfigStore(outer, source); err == nil && store != "" && !j.p.quiet {
+		j.p.screen.line("%s answers", clean(store))
+	}
+	return source.Describe(), store, err
 }

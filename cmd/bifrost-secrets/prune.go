@@ -8,7 +8,9 @@ import (
 
 	"bifrost-secrets/render"
 	"bifrost-secrets/render/autostore"
+	"bifrost-secrets/render/configstore"
 	"bifrost-secrets/sources"
+	"bifrost-secrets/walker"
 
 	"github.com/spf13/cobra"
 )
@@ -31,7 +33,7 @@ func (p *program) pruneCommand() *cobra.Command {
 		Use:   "prune --owner NAME",
 		Short: "Delete stored secrets that no field refers to any more",
 		Long: `Prune lists the secrets that store has put into the backend for this owner, and deletes those that
-nothing in the config refers to any more. Without --yes it shows which, and deletes nothing.
+nothing in the config, or in Bifrost's PostgreSQL config store, refers to any more. Without --yes it shows which, and deletes nothing.
 
 Removing a provider or a key from the config deletes no secret by itself: this command does, when asked. It does
 nothing while a reference of the config does not resolve, and it touches no secret that bears another owner's
@@ -48,7 +50,8 @@ mark or none, nor one that was not stored from a field.`,
 	f.IntVar(&j.days, "recovery-days", 30, "how long a deleted secret can be restored, where the backend offers that (AWS: 7 to 30)")
 	f.BoolVar(&j.now, "now", false, "with --yes: delete at once, for good")
 	f.IntVar(&j.most, "max-delete", 10, "refuse to delete more than so many at once")
-	f.BoolVar(&j.ignoreStore, "ignore-config-store", false, "go on although a PostgreSQL config store may hold references that are not looked at")
+	f.BoolVar(&j.ignoreStore, "ignore-config-store", false, "do not look for references in a PostgreSQL config store")
+	j.databaseFlag(cmd)
 	f.BoolVar(&j.json, "json", false, "print JSON")
 	return cmd
 }
@@ -98,14 +101,15 @@ func (j *pruneJob) prune(ctx context.Context, report *pruning) error {
 	if err := j.prepare(); err != nil {
 		return err
 	}
-	if err := j.scanned(); err != nil {
-		return err
-	}
 	store, err := j.openStore(ctx)
 	if err != nil {
 		return err
 	}
 	defer store.Close()
+	refs, err := j.besideDocument(ctx, store)
+	if err != nil {
+		return err
+	}
 	report.Source = store.Describe()
 	// A reference that does not resolve may be a misspelt one, whose secret would
 	// then seem to be unused.
@@ -115,7 +119,7 @@ func (j *pruneJob) prune(ctx context.Context, report *pruning) error {
 	ctx, cancel := j.within(ctx)
 	defer cancel()
 	done := j.p.waiting("listing the secrets in " + store.Describe())
-	found, err := autostore.FindUnused(ctx, j.doc, store, autostore.Options{Store: j.store, Prefix: j.prefix, Owner: j.owner}, nil)
+	found, err := autostore.FindUnused(ctx, j.doc, store, autostore.Options{Store: j.store, Prefix: j.prefix, Owner: j.owner}, refs)
 	done()
 	if err != nil {
 		return err
@@ -164,21 +168,40 @@ func (j *pruneJob) checkPruneFlags() error {
 	return nil
 }
 
-// scanned refuses to judge by the file alone where the database may hold
-// references too.
-func (j *pruneJob) scanned() error {
-	switch autostore.Unscanned(j.doc) {
-	case "postgres":
-		if !j.ignoreStore {
-			return &failure{
-				reason: "the config has a PostgreSQL config store, which may refer to secrets too; nothing was deleted",
-				hint:   "if nobody typed vault. references into the dashboard, go on with --ignore-config-store", code: exitUnresolved,
-			}
+// besideDocument gives the references in Bifrost's config store, which keep their
+// secrets too. It refuses to judge by the file alone where the database cannot be
+// looked at.
+func (j *pruneJob) besideDocument(ctx context.Context, source sources.Source) ([]walker.Reference, error) {
+	if !j.hasConfigStore() {
+		if autostore.Unscanned(j.doc) == "sqlite" {
+			j.p.note("the SQLite config store of Bifrost is not looked at; a vault. reference that was typed into the dashboard does not keep its secret", "")
 		}
-	case "sqlite":
-		j.p.note("the SQLite config store of Bifrost is not looked at; a vault. reference that was typed into the dashboard does not keep its secret", "")
+		return nil, nil
 	}
-	return nil
+	if j.ignoreStore {
+		return nil, nil
+	}
+	ctx, cancel := j.within(ctx)
+	defer cancel()
+	var refs []walker.Reference
+	var sum *configstore.Summary
+	store, err := j.configStore(ctx, source)
+	if err == nil {
+		done := j.p.waiting("asking " + store.Name())
+		refs, sum, err = store.References(ctx)
+		done()
+	}
+	if err != nil {
+		err = ofConfigStore(err)
+		return nil, &failure{
+			reason: err.Error() + "; it may refer to secrets too, so nothing was deleted",
+			hint:   "if nobody typed vault. references into the dashboard, go on with --ignore-config-store", code: exitCode(err),
+		}
+	}
+	if sum.Encrypted > 0 {
+		j.p.note(fmt.Sprintf("%s: %s encrypted by Bifrost, and not looked at", store.Name(), count(sum.Encrypted, "value")), "")
+	}
+	return refs, nil
 }
 
 func (j *pruneJob) unresolved(err error) error {

@@ -117,7 +117,7 @@ values in place.`,
 	})
 	root.RunE = func(cmd *cobra.Command, _ []string) error { return cmd.Help() }
 	root.AddCommand(p.renderCommand(), p.execCommand(), p.watchCommand(), p.explainCommand(), p.lintCommand(), p.pingCommand(),
-		p.storeCommand(), p.pruneCommand(), p.secretCommand(),
+		p.storeCommand(), p.pruneCommand(), p.secretCommand(), p.attachCommand(), p.detachCommand(),
 		p.flushCommand(), p.statusCommand(), p.healthCommand(), p.versionCommand())
 	strictHelp(root)
 	return root

@@ -3,6 +3,8 @@ package main
 import (
 	"context"
 	"fmt"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -29,7 +31,8 @@ func TestPostgres(t *testing.T) {
 }
 
 // doSQL runs statements as the superuser, and prints the values that they
-// answer: sql SELECT count(*) FROM t. A quote is written ”'.
+// answer: sql SELECT count(*) FROM t. Inside of the
+// script's own quotes, a quote is doubled.
 func doSQL(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) == 0 {
 		ts.Fatalf("usage: sql statement...")
@@ -47,3 +50,22 @@ func doSQL(ts *testscript.TestScript, neg bool, args []string) {
 		}
 	}
 }
+
+// doTables makes Bifrost's tables of a version, and rows in them: tables 1.5.
+func doTables(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 1 {
+		ts.Fatalf("usage: tables version")
+	}
+	conn, err := pgx.Connect(context.Background(), of(ts).database.URL())
+	ts.Check(err)
+	defer conn.Close(context.Background())
+	for _, name := range []string{args[0] + ".sql", "rows.sql"} {
+		text, err := os.ReadFile(filepath.Join(scriptsHome, "../../testdata/configstore", name))
+		ts.Check(err)
+		_, err = conn.PgConn().Exec(context.Background(), string(text)).ReadAll()
+		ts.Check(err)
+	}
+}
+
+// scriptsHome is the folder of these tests; a script runs in one of its own.
+var scriptsHome, _ = os.Getwd() // it exists: the tests were started in it

@@ -88,7 +88,7 @@ func scripts(dir string, setup func(*testscript.Env) error) testscript.Params {
 			"cloud": doCloud, "cloud-secret": doCloudSecret, "cloud-fault": doCloudFault, "cloud-requests": doCloudRequests,
 			"moto-secret": doMotoSecret, "count": doCount, "counted": doCounted,
 			"control": doControl, "loop": doLoop, "other": doOther, "asked": doAsked, "certificate": doCertificate,
-			"sql": doSQL,
+			"sql": doSQL, "tables": doTables,
 		},
 		Condition: func(cond string) (bool, error) {
 			if cond == "root" {

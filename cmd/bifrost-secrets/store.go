@@ -16,6 +16,7 @@ import (
 
 	"bifrost-secrets/render"
 	"bifrost-secrets/render/autostore"
+	"bifrost-secrets/render/configstore"
 	"bifrost-secrets/render/publish"
 	"bifrost-secrets/sources"
 	"bifrost-secrets/walker"
@@ -33,6 +34,7 @@ type storeJob struct {
 	yes      bool
 	out      string
 	json     bool
+	rows     bool // of the config store, and not the config
 }
 
 func (p *program) storeCommand() *cobra.Command {
@@ -44,7 +46,10 @@ func (p *program) storeCommand() *cobra.Command {
 reference in its place. Without --yes it shows what it would do and writes nothing.
 
 Everything is stored first, then read back and compared, and only then is the file replaced: whenever it stops,
-the file works as it is, and running it again finishes the work. It needs "access_mode": "read_and_write".`,
+the file works as it is, and running it again finishes the work. It needs "access_mode": "read_and_write".
+
+With --config-store it is Bifrost's PostgreSQL config store whose secrets are stored, and not the file's: variables
+take their places there, as attach puts them, and exec has their values in Bifrost's environment from then on.`,
 		Example: `  bifrost-secrets store --config config.json --owner gateway-eu
   bifrost-secrets store --config config.json --owner gateway-eu --yes`,
 		Args: noArgs,
@@ -59,6 +64,8 @@ the file works as it is, and running it again finishes the work. It needs "acces
 	f.BoolVar(&j.yes, "yes", false, "do it")
 	f.StringVarP(&j.out, "out", "o", "", "the `file` to write, in place of the config itself")
 	f.BoolVar(&j.json, "json", false, "print JSON")
+	f.BoolVar(&j.rows, "config-store", false, "store what stands in Bifrost's PostgreSQL config store, in place of what stands in the config")
+	j.databaseFlag(cmd)
 	return cmd
 }
 
@@ -83,6 +90,7 @@ func checkOwner(owner string) error {
 // storing is what store prints as JSON.
 type storing struct {
 	Config    string           `json:"config"`
+	Database  string           `json:"database,omitempty"` // with --config-store
 	Source    string           `json:"source,omitempty"`
 	Owner     string           `json:"owner"`
 	Items     []autostore.Item `json:"items"`
@@ -92,8 +100,10 @@ type storing struct {
 	Refused   int              `json:"refused"`
 	Writes    int              `json:"writes"` // calls that it takes
 	Reads     int              `json:"reads"`
-	Done      bool             `json:"done"` // everything is stored and the file is written
-	Error     string           `json:"error,omitempty"`
+	Done      bool             `json:"done"` // everything is stored and the file, or the database, is written
+	// With --config-store: the secrets that cannot become references there.
+	Left  []configstore.Reference `json:"left,omitempty"`
+	Error string                  `json:"error,omitempty"`
 }
 
 func (j *storeJob) run(ctx context.Context) error {
@@ -114,6 +124,12 @@ func (j *storeJob) do(ctx context.Context, report *storing) error {
 	if err := checkOwner(j.owner); err != nil {
 		return err
 	}
+	if j.rows {
+		return j.doRows(ctx, report)
+	}
+	if j.database != "" {
+		return usageError("--database needs --config-store", "add it")
+	}
 	if j.config == "-" && (j.out == "" || !j.yes) {
 		return usageError("the standard input cannot be rewritten", "name a file with --config, or one to write with --out and --yes")
 	}
@@ -127,7 +143,7 @@ func (j *storeJob) do(ctx context.Context, report *storing) error {
 	if err := j.read(); err != nil {
 		return err
 	}
-	wanted, err := j.wanted()
+	wanted, err := j.wanted(j.config, fieldsOf(j.doc))
 	if err != nil {
 		return err
 	}
@@ -162,7 +178,7 @@ func (j *storeJob) do(ctx context.Context, report *storing) error {
 		}
 	}
 	if report.Refused > 0 {
-		return j.refused(plan)
+		return j.refused(j.doc.Name, plan)
 	}
 	if !j.yes {
 		j.sayPlan(report)
@@ -177,7 +193,7 @@ func (j *storeJob) execute(ctx context.Context, plan *autostore.Plan, target *pu
 	err := plan.Store(ctx)
 	done()
 	if err != nil {
-		return j.failed(ctx, err)
+		return j.failed(ctx, j.doc.Name, err)
 	}
 	mark := ""
 	if j.config != "-" {
@@ -224,9 +240,7 @@ const byteOrderMark = "\ufeff"
 // or that of --out.
 func (j *storeJob) target() (*publish.Target, error) {
 	if j.out != "" {
-		opts := publish.Options{}
-		job := renderJob{job: j.job}
-		return publish.Check(j.out, job.inputs(), opts)
+		return publish.Check(j.out, j.inputs(), publish.Options{})
 	}
 	info, err := os.Stat(j.config)
 	if err != nil {
@@ -235,12 +249,22 @@ func (j *storeJob) target() (*publish.Target, error) {
 	return publish.Check(j.config, nil, publish.Options{Mode: info.Mode().Perm() | 0o400, Owner: ownerOf(info)})
 }
 
+// fieldsOf gives the path of every known field of a document.
+func fieldsOf(doc *walker.Document) (paths []string) {
+	doc.Walk(func(f *walker.Field) bool {
+		if f.Entry != nil {
+			paths = append(paths, f.Path)
+		}
+		return true
+	})
+	return paths
+}
+
 // choice is the fields that one --only or --except chooses.
 type choice struct {
 	flag    string
 	pattern string
 	path    *regexp.Regexp
-	met     bool
 }
 
 func choices(flag string, patterns []string) []*choice {
@@ -255,19 +279,13 @@ func choices(flag string, patterns []string) []*choice {
 	return out
 }
 
-// wanted makes the test of --only and --except. Each pattern must choose a field:
-// a misspelt one would store what it was to keep.
-func (j *storeJob) wanted() (func(path string) bool, error) {
+// wanted makes the test of --only and --except. Each pattern must choose one of
+// fields: a misspelt one would store what it was to keep.
+func (j *storeJob) wanted(where string, fields []string) (func(path string) bool, error) {
 	only, except := choices("--only", j.only), choices("--except", j.except)
-	j.doc.Walk(func(f *walker.Field) bool {
-		for _, one := range slices.Concat(only, except) {
-			one.met = one.met || f.Entry != nil && one.path.MatchString(f.Path)
-		}
-		return true
-	})
 	for _, one := range slices.Concat(only, except) {
-		if !one.met {
-			return nil, usageError(one.flag+" "+quote(one.pattern)+" is no field of "+j.config, "copy the path from the output without it; * stands for any part of one")
+		if !slices.ContainsFunc(fields, one.path.MatchString) {
+			return nil, usageError(one.flag+" "+quote(one.pattern)+" is no field of "+where, "copy the path from the output without it; * stands for any part of one")
 		}
 	}
 	matches := func(all []*choice, path string) bool {
@@ -296,7 +314,11 @@ func (r *storing) print(w io.Writer) error {
 	}
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	for _, it := range r.Items {
-		fmt.Fprintf(t, "%s %s\t%s\t%s\n", signs[it.Action], it.Action, clean(it.Path), clean(it.Reference()))
+		reference := "-"
+		if it.Name != "" {
+			reference = it.Reference()
+		}
+		fmt.Fprintf(t, "%s %s\t%s\t%s\n", signs[it.Action], it.Action, clean(it.Path), clean(reference))
 	}
 	return t.Flush()
 }
@@ -306,8 +328,9 @@ func (j *storeJob) sayPlan(r *storing) {
 		return
 	}
 	s := j.p.screen
+	defer j.sayLeft(r)
 	if len(r.Items) == 0 {
-		s.line("no secret stands in %s in plain text", clean(j.config))
+		s.line("no secret stands in %s in plain text", clean(cmp.Or(r.Database, j.config)))
 		return
 	}
 	s.line("%s would go to %s: %d new, %d changed, %d unchanged", count(len(r.Items), "secret"), clean(r.Source), r.New, r.Changed, r.Unchanged)
@@ -315,13 +338,18 @@ func (j *storeJob) sayPlan(r *storing) {
 	s.hint("--yes does it")
 }
 
-// refused gives the items that cannot be stored as problems of the document.
-func (j *storeJob) refused(plan *autostore.Plan) error {
-	problems := &render.Problems{Document: j.doc.Name}
+// refused gives the items that cannot be stored as problems of the document, or
+// database, of that name.
+func (j *storeJob) refused(name string, plan *autostore.Plan) error {
+	problems := &render.Problems{Document: name}
 	for _, it := range plan.Items {
 		if it.Action == autostore.Refuse {
+			reference := it.Reference()
+			if it.Name == "" {
+				reference = "" // there is nothing to refer to
+			}
 			problems.List = append(problems.List, render.Problem{
-				Reference: it.Reference(), Reason: it.Reason, Hint: it.Hint, Kind: it.Fault, Places: []render.Place{it.Place},
+				Reference: reference, Reason: it.Reason, Hint: it.Hint, Kind: it.Fault, Places: []render.Place{it.Place},
 			})
 		}
 	}
@@ -332,28 +360,28 @@ func (j *storeJob) refused(plan *autostore.Plan) error {
 }
 
 // failed gives what could not be stored as problems of the document.
-func (j *storeJob) failed(ctx context.Context, err error) error {
+func (j *storeJob) failed(ctx context.Context, name string, err error) error {
 	var all autostore.Failures
 	if !errors.As(err, &all) {
 		return err
 	}
 	if all.Stopped() {
 		if errors.Is(context.Cause(ctx), context.Canceled) {
-			return &failure{reason: "interrupted; " + j.config + " stays as it is, and what was stored stays stored", hint: "run again: it goes on where it stopped", code: exitUnresolved}
+			return &failure{reason: "interrupted; " + name + " stays as it is, and what was stored stays stored", hint: "run again: it goes on where it stopped", code: exitUnresolved}
 		}
 		return &failure{
-			reason: j.config + ": not everything could be stored within " + j.timeout.String() + " (--timeout)",
+			reason: name + ": not everything could be stored within " + j.timeout.String() + " (--timeout)",
 			hint:   "run again: it goes on where it stopped; or allow more time with --timeout", code: exitUnreachable,
 		}
 	}
-	problems := &render.Problems{Document: j.doc.Name}
+	problems := &render.Problems{Document: name}
 	for _, f := range all {
 		problems.List = append(problems.List, render.Problem{
 			Reference: f.Item.Reference(), Reason: f.Err.Error(), Hint: sources.HintOf(f.Err), Kind: sources.KindOf(f.Err), Places: []render.Place{f.Item.Place},
 		})
 	}
 	reportAll(j.p.screen, problems)
-	j.p.screen.line("%s stays as it is, and what was stored stays stored", clean(j.config))
+	j.p.screen.line("%s stays as it is, and what was stored stays stored", clean(name))
 	j.p.screen.hint("run again: it goes on where it stopped")
 	code := exitUnresolved
 	if all.Down() {

@@ -30,6 +30,8 @@ type supervised struct {
 	forward *child.Forwarder
 	api     *api // nil where it is not used
 
+	database rewriter
+
 	began  atomic.Bool  // the child was started
 	signal atomic.Int32 // what ended us before that
 	from   atomic.Int64 // when the values of an earlier life were had, in Unix nanoseconds; 0 where they are not in use
@@ -81,7 +83,8 @@ func (s *supervised) check(j *job, next *watch.Job) error {
 		return err
 	}
 	for name := range j.p.env {
-		if strings.HasPrefix(name, render.EnvPrefix) && slices.ContainsFunc(next.Plan.Uses(nil), func(u render.Use) bool { return u.Variable == name }) {
+		if strings.HasPrefix(name, render.EnvPrefix) && (slices.ContainsFunc(next.Plan.Uses(nil), func(u render.Use) bool { return u.Variable == name }) ||
+			slices.ContainsFunc(next.Plan.Beside, func(b render.Beside) bool { return render.EnvName(b.Ref) == name })) {
 			return usageError("the variable "+name+" is set already, and is to carry a value of --mode env", "take it out of the environment")
 		}
 	}
@@ -91,6 +94,7 @@ func (s *supervised) check(j *job, next *watch.Job) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.hidden = hidden
+	s.database.use(j, next)
 	return nil
 }
 
@@ -118,12 +122,16 @@ func (j *job) credentials() []string {
 // environment.
 func (s *supervised) start(r *render.Rendering) (watch.Child, error) {
 	var add []string
-	if s.job.mode == string(render.EnvMode) && r != nil {
+	if r != nil {
 		vars, err := r.Environment()
 		if err != nil {
 			return nil, err
 		}
-		for _, v := range vars {
+		more, err := s.database.before(r)
+		if err != nil {
+			return nil, err
+		}
+		for _, v := range append(vars, more...) {
 			add = append(add, v.Name+"="+string(v.Value.Reveal()))
 		}
 	}

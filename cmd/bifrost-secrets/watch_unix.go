@@ -35,6 +35,7 @@ handed to the running Bifrost. Where a new value cannot be had or used, the last
 	j.job.flags(cmd)
 	j.output.flags(cmd)
 	j.loopFlags(cmd)
+	j.databaseFlag(cmd)
 	cmd.Flags().StringVar(&j.apply, "apply", "auto", "how a running Bifrost gets new values: auto, api, command or none")
 	_ = cmd.RegisterFlagCompletionFunc("apply", cobra.FixedCompletions([]string{"auto", "api", "command", "none"}, cobra.ShellCompDirectiveNoFileComp))
 	return cmd

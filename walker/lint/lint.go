@@ -95,6 +95,8 @@ type Options struct {
 	Settings *Settings
 	// Getenv looks a variable up; nil means that the environment is not known.
 	Getenv func(string) (string, bool)
+
+	rows bool // the document is made of the rows of a database
 }
 
 // checker is one run over one document.
@@ -123,13 +125,13 @@ func Check(doc *walker.Document, opts Options) []Finding {
 	var onField, onDocument []*Rule
 	for i := range rules {
 		r := &rules[i]
-		if !opts.Settings.on(r) {
+		if !opts.wants(r) {
 			continue
 		}
 		if r.field != nil {
 			onField = append(onField, r)
 		}
-		if r.document != nil {
+		if r.document != nil && !opts.rows {
 			onDocument = append(onDocument, r)
 		}
 	}

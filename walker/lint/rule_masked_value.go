@@ -19,6 +19,10 @@ var maskedValue = Rule{
 		if f.Entry.Kind == walker.SecretKind {
 			what = "secret"
 		}
-		c.at(f, "write the secret's reference: an exported config does not have its secrets", "a mask stands where a "+what+" should; the "+what+" is not in this file")
+		here := "this file"
+		if c.opts.rows {
+			here = "the database"
+		}
+		c.at(f, "write the secret's reference: an exported config does not have its secrets", "a mask stands where a "+what+" should; the "+what+" is not in "+here)
 	},
 }

@@ -128,7 +128,7 @@ func isPattern(path string) bool {
 
 func known(id string) error {
 	var ids []string
-	for _, r := range append(Rules(), Online) {
+	for _, r := range append(append(Rules(), Online), DatabaseRules...) {
 		if r.ID == id {
 			return nil
 		}

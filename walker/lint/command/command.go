@@ -51,6 +51,12 @@ type Program struct {
 	// not as a whole. It may be called for several documents at once. Where it is
 	// nil, there is no such flag.
 	Online func(ctx context.Context, doc *walker.Document, env bool) ([]lint.Finding, error)
+
+	// ConfigStore looks at Bifrost's config store in a database, for
+	// --config-store: at that which database names, or, where that is empty, at
+	// that of the document. It calls yield with findings as they come, and gives
+	// what else is worth saying. Where it is nil, there is no such flag.
+	ConfigStore func(ctx context.Context, doc *walker.Document, database string, opts lint.Options, yield func(name string, findings []lint.Finding)) (notes []string, err error)
 }
 
 // Failure is why the command ends with an exit code other than 0.
@@ -78,6 +84,8 @@ type options struct {
 	fix       bool
 	diff      bool
 	online    bool
+	rows      bool   // look at config stores
+	database  string // the one to look at
 	listRules bool
 	quiet     bool
 	jobs      int
@@ -133,6 +141,10 @@ root of the repository; outside of a repository, up to the working directory.`,
 	if p.Online != nil {
 		f.BoolVar(&o.online, "online", false, "look every reference up too: is it there, may it be read; no value is shown")
 	}
+	if p.ConfigStore != nil {
+		f.BoolVar(&o.rows, "config-store", false, "look at what Bifrost's PostgreSQL config store holds too; no value is shown")
+		f.StringVar(&o.database, "database", "", "with --config-store: its `address`, in place of the config's own; with a password as env.NAME")
+	}
 	if p.Quiet == nil {
 		f.BoolVarP(&o.quiet, "quiet", "q", false, "say nothing but the report and errors")
 	}
@@ -176,6 +188,10 @@ func (o *options) check(formatted bool) error {
 	switch {
 	case o.diff && o.format != string(report.Text):
 		return usage("leave one of them out", "--diff shows no findings, so it goes with no --format")
+	case o.database != "" && !o.rows:
+		return usage("add --config-store", "--database needs --config-store")
+	case o.rows && (o.fix || o.diff):
+		return usage("leave one of them out", "--config-store repairs nothing, so it goes with neither --fix nor --diff")
 	case o.jobs < 0:
 		return usage("write 0 for as many as there are processors", "--jobs %d is less than nothing", o.jobs)
 	case o.jobs == 0:
@@ -221,6 +237,9 @@ func (r *run) rules() []lint.Rule {
 	all := lint.Rules()
 	if r.Online != nil {
 		all = append(all, lint.Online)
+	}
+	if r.ConfigStore != nil {
+		all = append(all, lint.DatabaseRules...)
 	}
 	return all
 }

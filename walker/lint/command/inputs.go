@@ -23,6 +23,8 @@ type input struct {
 	found bool // below a directory: it may be no config at all
 	// failed says why it could not even be looked for.
 	failed *walker.DocumentError
+	// database is set where it is no document, but the database of the flag.
+	database bool
 }
 
 // inputs are all of them, sorted by their names.
@@ -35,7 +37,9 @@ type inputs struct {
 // inputs finds what the arguments name.
 func (r *run) inputs(args []string) (*inputs, error) {
 	if len(args) == 0 {
-		if _, err := os.Stat("config.json"); err != nil {
+		if _, err := os.Stat("config.json"); err != nil && r.database != "" {
+			return &inputs{all: []input{{name: "--database", database: true}}, first: "."}, nil
+		} else if err != nil {
 			return nil, usage("name a config.json, a directory, or - for the standard input", "there is nothing to lint: no argument, and no config.json here")
 		}
 		args = []string{"config.json"}
@@ -65,6 +69,9 @@ func (r *run) inputs(args []string) (*inputs, error) {
 		in.first = cmp.Or(r.stdinName, ".")
 	}
 	in.sort()
+	if r.database != "" {
+		in.all = append(in.all, input{name: "--database", database: true})
+	}
 	return in, nil
 }
 

@@ -21,6 +21,7 @@ import (
 type result struct {
 	skipped  bool // it is no config
 	fragment report.Fragment
+	rows     []report.Fragment // of its config store
 	diff     []byte
 	counts   [lint.Error + 1]int // of findings, by severity
 	fixable  int
@@ -28,19 +29,21 @@ type result struct {
 	notes    []string
 	invalid  *walker.DocumentError // it cannot be looked at
 	failed   error                 // it could not be written back, or not be looked up
+	database bool                  // it is no file
 	unasked  bool                  // it was looked at, but not looked up
 }
 
 // totals are what all documents gave.
 type totals struct {
-	files    int // that were looked at
-	invalid  int // that could not be
-	counts   [lint.Error + 1]int
-	fixable  int
-	repaired int
-	changed  int // files that were written
-	unasked  int // files that were not looked up
-	failed   []error
+	files     int // that were looked at
+	databases bool
+	invalid   int // that could not be
+	counts    [lint.Error + 1]int
+	fixable   int
+	repaired  int
+	changed   int // files that were written
+	unasked   int // files that were not looked up
+	failed    []error
 }
 
 // all looks at the documents side by side and reports on them one after another.
@@ -100,6 +103,11 @@ func (r *run) one(ctx context.Context, in input) (res result) {
 	if ctx.Err() != nil {
 		return result{failed: ctx.Err()}
 	}
+	if in.database {
+		res.database = true
+		r.lookAtRows(ctx, nil, &res)
+		return res
+	}
 	doc, err := r.read(in)
 	if err != nil {
 		// Where the system said no, nobody knows what the file is.
@@ -135,16 +143,33 @@ func (r *run) one(ctx context.Context, in input) (res result) {
 		more, err := r.Online(ctx, doc, opts.Env)
 		findings, res.failed, res.unasked = append(findings, r.settled.Apply(more)...), err, err != nil
 	}
+	res.count(findings)
+	if !r.diff {
+		res.fragment = r.out.Render(doc, findings)
+	}
+	if r.rows && r.database == "" && res.failed == nil {
+		r.lookAtRows(ctx, doc, &res)
+	}
+	return res
+}
+
+func (res *result) count(findings []lint.Finding) {
 	for i := range findings {
 		res.counts[min(findings[i].Severity, lint.Error)]++
 		if findings[i].Fix != nil {
 			res.fixable++
 		}
 	}
-	if !r.diff {
-		res.fragment = r.out.Render(doc, findings)
-	}
-	return res
+}
+
+// lookAtRows looks at the config store of a document, or at that of the flag.
+func (r *run) lookAtRows(ctx context.Context, doc *walker.Document, res *result) {
+	opts := lint.Options{Env: r.mode == "env", Settings: r.settled, Getenv: r.Getenv}
+	notes, err := r.ConfigStore(ctx, doc, r.database, opts, func(name string, findings []lint.Finding) {
+		res.count(findings)
+		res.rows = append(res.rows, r.out.RenderRows(name, findings))
+	})
+	res.notes, res.failed = append(res.notes, notes...), err
 }
 
 func (r *run) read(in input) (*walker.Document, *walker.DocumentError) {
@@ -176,9 +201,10 @@ func (r *run) tell(out *bufio.Writer, w *report.Writer, t *totals, one *result, 
 	if one.skipped {
 		return nil
 	}
-	if one.invalid == nil {
+	if one.invalid == nil && !one.database {
 		t.files++
 	}
+	t.databases = t.databases || one.database
 	for s, n := range one.counts {
 		t.counts[s] += n
 	}
@@ -201,6 +227,11 @@ func (r *run) tell(out *bufio.Writer, w *report.Writer, t *totals, one *result, 
 	if err := w.Add(fragment); err != nil {
 		return err
 	}
+	for _, rows := range one.rows {
+		if err := w.Add(rows); err != nil {
+			return err
+		}
+	}
 	if _, err := out.Write(one.diff); err != nil {
 		return err
 	}
@@ -222,7 +253,7 @@ func (r *run) tell(out *bufio.Writer, w *report.Writer, t *totals, one *result, 
 
 // end says what there was, in all, and how the program ends.
 func (r *run) end(in *inputs, t *totals) error {
-	if t.files == 0 && t.invalid == 0 {
+	if t.files == 0 && t.invalid == 0 && !t.databases {
 		return usage("name the file itself, if it is one", "no Bifrost config below %s", strings.Join(in.dirs, ", "))
 	}
 	if t.repaired > 0 {
@@ -254,7 +285,7 @@ func (r *run) end(in *inputs, t *totals) error {
 // summary counts the findings in words.
 func (t *totals) summary() string {
 	unseen := count(t.invalid, "file") + " could not be looked at"
-	if t.files == 0 {
+	if t.files == 0 && !t.databases {
 		return unseen
 	}
 	var parts []string
@@ -266,7 +297,15 @@ func (t *totals) summary() string {
 	if parts == nil {
 		parts = []string{"no findings"}
 	}
-	text := strings.Join(parts, ", ") + " in " + count(t.files, "file")
+	text := strings.Join(parts, ", ") + " in "
+	switch {
+	case t.files == 0:
+		text += "the database"
+	case t.databases:
+		text += count(t.files, "file") + " and the database"
+	default:
+		text += count(t.files, "file")
+	}
 	if t.invalid > 0 {
 		text += "; " + unseen
 	}

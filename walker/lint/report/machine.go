@@ -14,7 +14,8 @@ import (
 
 // jsonFinding is a finding as JSON has it: a promise to the programs that read
 // it, so members are added but never renamed. Lines and columns begin at 1, a
-// column is one character, and the end is the place behind the last.
+// column is one character, and the end is the place behind the last. A finding in
+// a database has zeros there: its path is table/row/column.
 type jsonFinding struct {
 	File      string `json:"file"`
 	Line      int    `json:"line"`
@@ -72,12 +73,13 @@ func renderGitHub(found []located) Fragment {
 	for i := range found {
 		f := &found[i]
 		command := [...]string{lint.Note: "notice", lint.Warning: "warning", lint.Error: "error"}[min(max(f.Severity, lint.Note), lint.Error)]
-		place := fmt.Sprintf("file=%s,line=%d,col=%d", property(filepath.ToSlash(f.file)), f.start.Line, f.start.Column)
-		// GitHub refuses columns where the lines differ.
-		if f.end.Line == f.start.Line {
-			place += ",endColumn=" + strconv.Itoa(f.end.Column)
-		} else {
-			place = fmt.Sprintf("file=%s,line=%d,endLine=%d", property(filepath.ToSlash(f.file)), f.start.Line, f.end.Line)
+		place := "file=" + property(filepath.ToSlash(f.file))
+		switch {
+		case !f.placed():
+		case f.end.Line == f.start.Line:
+			place += fmt.Sprintf(",line=%d,col=%d,endColumn=%d", f.start.Line, f.start.Column, f.end.Column)
+		default: // GitHub refuses columns where the lines differ
+			place += fmt.Sprintf(",line=%d,endLine=%d", f.start.Line, f.end.Line)
 		}
 		text := Clean(f.Message)
 		if f.Path != "" {

@@ -11,12 +11,15 @@ import (
 )
 
 // located is a finding with its places as people count them. The end is the
-// place behind the last character.
+// place behind the last character. What stands in no text has none.
 type located struct {
 	*lint.Finding
 	file       string
 	start, end walker.Position
 }
+
+// placed reports whether the finding has a place in a text.
+func (l *located) placed() bool { return l.start.Line > 0 }
 
 // locate finds the places of all findings in one pass over the document, however
 // many findings there are and however long its lines.

@@ -74,6 +74,31 @@ func (o *Options) Render(doc *walker.Document, findings []lint.Finding) Fragment
 	return o.renderText(doc, found)
 }
 
+// RenderRows writes findings that stand in no text: in a database of that name.
+// Their paths say where; they have neither lines nor columns.
+func (o *Options) RenderRows(name string, findings []lint.Finding) Fragment {
+	if len(findings) == 0 {
+		return nil
+	}
+	found := make([]located, len(findings))
+	for i := range findings {
+		found[i] = located{Finding: &findings[i], file: name}
+	}
+	switch o.Format {
+	case JSON:
+		return renderJSON(found)
+	case SARIF:
+		return o.renderSARIF(found)
+	case GitHub:
+		return renderGitHub(found)
+	}
+	t := textReport{colour: o.Colour, file: Clean(name)}
+	for i := range found {
+		t.finding(&found[i])
+	}
+	return t.out
+}
+
 // Failure gives what a document that cannot be read adds to a report: nothing,
 // but an annotation for GitHub. People are told on the standard error.
 func (o *Options) Failure(err *walker.DocumentError) Fragment {

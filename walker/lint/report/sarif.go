@@ -46,7 +46,7 @@ type (
 	}
 	sarifPhysical struct {
 		Artifact sarifArtifact `json:"artifactLocation"`
-		Region   sarifRegion   `json:"region"`
+		Region   *sarifRegion  `json:"region,omitempty"`
 	}
 	sarifArtifact struct {
 		URI string `json:"uri"`
@@ -114,10 +114,10 @@ func (o *Options) renderSARIF(found []located) Fragment {
 		if i, ok := index[f.Rule]; ok {
 			r.RuleIndex = &i
 		}
-		l := sarifLocation{Physical: sarifPhysical{
-			sarifArtifact{artifactURI(f.file)},
-			sarifRegion{f.start.Line, f.start.Column, f.end.Line, f.end.Column},
-		}}
+		l := sarifLocation{Physical: sarifPhysical{Artifact: sarifArtifact{artifactURI(f.file)}}}
+		if f.placed() {
+			l.Physical.Region = &sarifRegion{f.start.Line, f.start.Column, f.end.Line, f.end.Column}
+		}
 		if f.Path != "" {
 			l.Logical = []sarifLogical{{Clean(f.Path), "value"}}
 		}
@@ -139,6 +139,8 @@ func (o *Options) renderSARIF(found []located) Fragment {
 func artifactURI(name string) string {
 	slashed := filepath.ToSlash(name)
 	switch {
+	case strings.HasPrefix(name, "postgres://"): // which is a URI already
+		return name
 	case strings.HasPrefix(slashed, "/"):
 		return (&url.URL{Scheme: "file", Path: slashed}).String()
 	case filepath.IsAbs(name):

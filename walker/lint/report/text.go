@@ -21,7 +21,7 @@ const (
 
 // renderText writes findings for people. The rules are:
 //   - the first line is file:line:column: severity: message [rule], as editors
-//     and compilers have it;
+//     and compilers have it; in a database, postgres://host/name: table/row/column:
 //   - the snippet is one line, masked, and no wider than a terminal mostly is;
 //   - what else is known stands below it, each on a line that begins with =.
 func (o *Options) renderText(doc *walker.Document, found []located) Fragment {
@@ -51,7 +51,11 @@ func (t *textReport) paint(code, text string) {
 }
 
 func (t *textReport) finding(f *located) {
-	t.paint(bold, t.file+":"+strconv.Itoa(f.start.Line)+":"+strconv.Itoa(f.start.Column)+":")
+	place := t.file + ": " + Clean(f.Path) + ":"
+	if f.placed() {
+		place = t.file + ":" + strconv.Itoa(f.start.Line) + ":" + strconv.Itoa(f.start.Column) + ":"
+	}
+	t.paint(bold, place)
 	t.out = append(t.out, ' ')
 	t.paint(severityColour(f.Severity), severity(f.Severity)+":")
 	t.out = append(t.out, ' ')
@@ -62,8 +66,13 @@ func (t *textReport) finding(f *located) {
 	number := strconv.Itoa(f.start.Line)
 	number = spaces[:max(0, 5-len(number))] + number
 	margin := spaces[:len(number)]
-	t.snippet(f, number, margin)
-	for _, more := range []struct{ label, text string }{{"", f.Path}, {"hint: ", f.Hint}} {
+	path := f.Path
+	if f.placed() {
+		t.snippet(f, number, margin)
+	} else {
+		path = "" // it was said
+	}
+	for _, more := range []struct{ label, text string }{{"", path}, {"hint: ", f.Hint}} {
 		if more.text != "" {
 			t.paint(faint, margin+" =")
 			t.out = append(t.out, ' ')

@@ -1,0 +1,212 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"text/tabwriter"
+
+	"bifrost-secrets/render"
+	"bifrost-secrets/render/configstore"
+	"bifrost-secrets/walker"
+
+	"github.com/spf13/cobra"
+)
+
+type attachJob struct {
+	job
+	yes  bool
+	json bool
+}
+
+func (p *program) attachCommand() *cobra.Command {
+	j := &attachJob{job: job{p: p}}
+	cmd := &cobra.Command{
+		Use:   "attach",
+		Short: "Put variables in the places of references in Bifrost's database",
+		Long: `Attach finds the vault. references in Bifrost's PostgreSQL config store, as they are typed into its
+dashboard, and puts variables of env mode in their places; what each means is kept in a table of our own. Without
+--yes it shows which, and changes nothing. Bifrost has to be started by exec --mode env from then on, which does
+the same by itself with --rewrite-database; detach undoes it.
+
+Virtual keys, columns in which Bifrost resolves no variables, and what is encrypted stay as they are.`,
+		Example: `  bifrost-secrets attach --config config.json
+  bifrost-secrets attach --config config.json --yes`,
+		Args: noArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error { return j.run(cmd.Context()) },
+	}
+	j.planFlags(cmd)
+	j.databaseFlag(cmd)
+	cmd.Flags().BoolVar(&j.yes, "yes", false, "do it")
+	cmd.Flags().BoolVar(&j.json, "json", false, "print JSON")
+	return cmd
+}
+
+// attaching is what attach prints as JSON.
+type attaching struct {
+	Database string                  `json:"database,omitempty"`
+	Attach   []configstore.Reference `json:"attach"`
+	Attached []configstore.Reference `json:"attached"`
+	Left     []configstore.Reference `json:"left"`
+	Unknown  []configstore.Reference `json:"unknown"`
+	Summary  *configstore.Summary    `json:"summary,omitempty"`
+	Done     bool                    `json:"done"`
+	Error    string                  `json:"error,omitempty"`
+}
+
+func (j *attachJob) run(ctx context.Context) error {
+	var report attaching
+	err := j.attach(ctx, &report)
+	if j.json {
+		report.Attach, report.Attached = listOf(report.Attach), listOf(report.Attached)
+		report.Left, report.Unknown = listOf(report.Left), listOf(report.Unknown)
+		if err != nil {
+			report.Error = cleanLines(err.Error())
+		}
+		if werr := writeJSON(j.p.stdout, &report); err == nil {
+			err = werr
+		}
+	}
+	return err
+}
+
+func (j *attachJob) attach(ctx context.Context, report *attaching) error {
+	if err := j.read(); err != nil {
+		return err
+	}
+	store, err := j.needConfigStore(ctx)
+	if err != nil {
+		return err
+	}
+	report.Database = store.Name()
+	for range attemptsToAttach {
+		if err = j.once(ctx, store, report); err == nil {
+			return nil
+		}
+		var conflict *configstore.Conflict
+		if !errors.As(err, &conflict) {
+			return err
+		}
+	}
+	return &failure{reason: err.Error(), hint: "run again when nobody edits it", code: exitUnresolved}
+}
+
+// attemptsToAttach is how often a rewriting is begun anew, since somebody edited
+// a row.
+const attemptsToAttach = 5
+
+// once plans, and attaches if it is asked to.
+func (j *attachJob) once(ctx context.Context, store *configstore.Store, report *attaching) error {
+	within, cancel := j.within(ctx)
+	defer cancel()
+	done := j.p.waiting("asking " + store.Name())
+	plan, err := store.Plan(within, j.ownVariables())
+	done()
+	if err != nil {
+		return ofConfigStore(err)
+	}
+	report.Attach, report.Attached, report.Left, report.Unknown, report.Summary = plan.Attach, plan.Attached, plan.Left, plan.Unknown, plan.Summary
+	if err := plan.Allowed(); err != nil {
+		return ofConfigStore(err)
+	}
+	if !j.yes {
+		if !j.json {
+			if err := report.print(j.p.stdout); err != nil {
+				return err
+			}
+		}
+		j.say(report)
+		return nil
+	}
+	if err := j.resolves(ctx, plan); err != nil {
+		return err
+	}
+	if err := store.Attach(within, plan); err != nil {
+		return ofConfigStore(err)
+	}
+	report.Done = true
+	if !j.json {
+		if err := report.print(j.p.stdout); err != nil {
+			return err
+		}
+	}
+	j.say(report)
+	return nil
+}
+
+// resolves checks that each reference has a value that Bifrost would take, in
+// the field that it stands in.
+func (j *attachJob) resolves(ctx context.Context, plan *configstore.Plan) error {
+	empty, err := walker.Parse(j.doc.Name, []byte("{}"))
+	if err != nil {
+		return err
+	}
+	if j.plan, err = render.NewPlan(empty, j.store, render.Options{Mode: render.EnvMode, Getenv: j.p.getenv, Beside: plan.Beside()}); err != nil {
+		return err
+	}
+	source, err := j.open(ctx)
+	if err != nil {
+		return err
+	}
+	if source != nil {
+		defer source.Close()
+	}
+	rendering, err := j.resolve(ctx, source)
+	if err != nil {
+		return err
+	}
+	_, err = rendering.Environment()
+	return err
+}
+
+func (r *attaching) print(w io.Writer) error {
+	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	for _, list := range []struct {
+		sign string
+		all  []configstore.Reference
+	}{{"+", r.Attach}, {"=", r.Attached}, {"!", r.Left}, {"?", r.Unknown}} {
+		for _, one := range list.all {
+			note := one.Reason
+			if note == "" {
+				note = "env." + one.Variable
+			}
+			fmt.Fprintf(t, "%s %s\t%s\t%s\t%s\n", list.sign, clean(one.Place.String()), clean(one.Entity), clean(one.Reference), clean(note))
+		}
+	}
+	return t.Flush()
+}
+
+func (j *attachJob) say(r *attaching) {
+	if j.p.quiet {
+		return
+	}
+	s := j.p.screen
+	verb := "would rewrite"
+	if r.Done {
+		verb = "rewrote"
+	}
+	s.line("%s: %s %s; %d rewritten before, %d to stay as they are", clean(r.Database), verb, count(len(r.Attach), "reference"), len(r.Attached), len(r.Left))
+	if r.Summary.Encrypted > 0 {
+		s.line("%s encrypted by Bifrost, and not looked at", count(r.Summary.Encrypted, "value"))
+	}
+	if len(r.Unknown) > 0 {
+		s.line("%s that nobody remembers the meaning of; Bifrost takes them for empty", count(len(r.Unknown), "variable"))
+	}
+	if !r.Done && len(r.Attach) > 0 {
+		s.line("nothing was changed")
+		s.hint("--yes does it; so does exec --mode env --rewrite-database, before Bifrost starts")
+	}
+}
+
+// ownVariables reports which variables the document itself brings.
+func (j *job) ownVariables() func(string) bool {
+	own := map[string]bool{}
+	j.doc.Walk(func(f *walker.Field) bool {
+		if f.What == walker.Ref && f.Ref.Scheme == walker.Vault {
+			own[render.EnvName(f.Ref)] = true
+		}
+		return true
+	})
+	return func(name string) bool { return own[name] }
+}

@@ -1,0 +1,113 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"text/tabwriter"
+
+	"bifrost-secrets/render/configstore"
+
+	"github.com/spf13/cobra"
+)
+
+type detachJob struct {
+	job
+	dry  bool
+	json bool
+}
+
+func (p *program) detachCommand() *cobra.Command {
+	j := &detachJob{job: job{p: p}}
+	cmd := &cobra.Command{
+		Use:   "detach",
+		Short: "Put the references back into Bifrost's database",
+		Long: `Detach undoes attach, and exec --rewrite-database: the vault. references are back in Bifrost's config
+store exactly as they were written, in one transaction. What somebody has edited since stays as it is. Stop Bifrost
+first, since one that runs may write what it holds.`,
+		Example: `  bifrost-secrets detach --config config.json --dry-run
+  bifrost-secrets detach --config config.json`,
+		Args: noArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error { return j.run(cmd.Context()) },
+	}
+	j.planFlags(cmd)
+	j.databaseFlag(cmd)
+	cmd.Flags().BoolVar(&j.dry, "dry-run", false, "show what it would do, and change nothing")
+	cmd.Flags().BoolVar(&j.json, "json", false, "print JSON")
+	return cmd
+}
+
+// detaching is what detach prints as JSON.
+type detaching struct {
+	Database string                  `json:"database,omitempty"`
+	Restored []configstore.Reference `json:"restored"`
+	Edited   []configstore.Reference `json:"edited"`
+	Left     []configstore.Reference `json:"left"`
+	Done     bool                    `json:"done"`
+	Error    string                  `json:"error,omitempty"`
+}
+
+func (j *detachJob) run(ctx context.Context) error {
+	var report detaching
+	err := j.detach(ctx, &report)
+	if j.json {
+		report.Restored, report.Edited, report.Left = listOf(report.Restored), listOf(report.Edited), listOf(report.Left)
+		if err != nil {
+			report.Error = cleanLines(err.Error())
+		}
+		if werr := writeJSON(j.p.stdout, &report); err == nil {
+			err = werr
+		}
+	}
+	return err
+}
+
+func (j *detachJob) detach(ctx context.Context, report *detaching) error {
+	if err := j.read(); err != nil {
+		return err
+	}
+	store, err := j.needConfigStore(ctx)
+	if err != nil {
+		return err
+	}
+	report.Database = store.Name()
+	ctx, cancel := j.within(ctx)
+	defer cancel()
+	var done *configstore.Detachment
+	var conflict *configstore.Conflict
+	for range attemptsToAttach {
+		if done, err = store.Detach(ctx, j.dry); !errors.As(err, &conflict) {
+			break
+		}
+	}
+	if err != nil {
+		return ofConfigStore(err)
+	}
+	report.Restored, report.Edited, report.Left, report.Done = done.Restored, done.Edited, done.Left, !j.dry
+	if !j.json {
+		t := tabwriter.NewWriter(j.p.stdout, 0, 0, 2, ' ', 0)
+		for _, one := range done.Restored {
+			fmt.Fprintf(t, "+ %s\t%s\n", clean(one.Place.String()), clean(one.Reference))
+		}
+		for _, one := range done.Edited {
+			fmt.Fprintf(t, "= %s\t%s\tedited since; it stays as it is\n", clean(one.Place.String()), clean(one.Reference))
+		}
+		for _, one := range done.Left {
+			fmt.Fprintf(t, "! %s\t%s\t%s\n", clean(one.Place.String()), clean(one.Reference), clean(one.Reason))
+		}
+		if err := t.Flush(); err != nil {
+			return err
+		}
+	}
+	verb := "put back"
+	if j.dry {
+		verb = "would put back"
+	}
+	if !j.p.quiet {
+		j.p.screen.line("%s: %s %s; %d edited since, %d to stay variables", clean(report.Database), verb, count(len(done.Restored), "reference"), len(done.Edited), len(done.Left))
+	}
+	if len(done.Left) > 0 && !j.dry {
+		return &failure{reason: "not all references are back", hint: "type those into the dashboard, with a Bifrost that is encrypted", code: exitUnresolved}
+	}
+	return nil
+}

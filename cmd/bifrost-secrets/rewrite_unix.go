@@ -1,0 +1,199 @@
+//go:build unix
+
+package main
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"strings"
+	"sync"
+
+	"bifrost-secrets/render"
+	"bifrost-secrets/render/configstore"
+	"bifrost-secrets/sources"
+	"bifrost-secrets/walker"
+	"bifrost-secrets/watch"
+)
+
+// rewriter looks after the references in Bifrost's config store for exec: their
+// values are in Bifrost's environment, and before each of its starts variables
+// take their places.
+type rewriter struct {
+	s *supervised
+
+	mu     sync.Mutex
+	job    *job           // of the document in force
+	source sources.Source // of that document
+	store  *configstore.Store
+	warned map[string]bool
+}
+
+func (w *rewriter) of(s *supervised) {
+	w.s, w.warned = s, map[string]bool{}
+	s.job.besides = w.besides
+}
+
+// use notes which document comes into force, for the next start.
+func (w *rewriter) use(j *job, next *watch.Job) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.job, w.source = j, next.Source
+}
+
+// besides gives the references of the database whose values are wanted: those
+// whose variables stand there, and, with --rewrite-database, those that are to
+// become variables. At the first look it is an error if the database cannot be
+// reached: Bifrost could not start. Later the last answer holds.
+func (w *rewriter) besides(j *job, source sources.Source) ([]render.Beside, error) {
+	ctx, cancel := context.WithTimeout(context.Background(), storeTime)
+	defer cancel()
+	w.mu.Lock()
+	first := w.job == nil
+	w.mu.Unlock()
+	store, plan, err := w.plan(ctx, j, source)
+	switch {
+	case err != nil && !first:
+		w.warn("the config store cannot be looked at, and the last look holds: "+err.Error(), "")
+		return j.beside, nil
+	case err != nil || plan == nil:
+		return nil, err
+	}
+	w.mu.Lock()
+	w.store = store
+	w.mu.Unlock()
+	return plan.Beside(), nil
+}
+
+// plan looks at the database. Without --rewrite-database what could become a
+// variable is warned of and not in the plan. Where there is no config store, or
+// nothing in it yet, the plan is nil.
+func (w *rewriter) plan(ctx context.Context, j *job, source sources.Source) (*configstore.Store, *configstore.Plan, error) {
+	store, err := j.configStore(ctx, source)
+	if err == nil && store == nil && w.s.job.rewrite != "" {
+		err = usageError("--rewrite-database: "+j.config+" has no PostgreSQL config store that is switched on", "leave it out, or name the database with --database")
+	}
+	if err != nil || store == nil {
+		return nil, nil, err
+	}
+	plan, err := store.Plan(ctx, j.ownVariables())
+	switch kind := sources.KindOf(err); {
+	case kind == sources.NotFound: // Bifrost has not made its tables yet
+		return store, nil, nil
+	case kind == sources.Denied && w.s.job.rewrite == "":
+		w.warn("the config store is not looked at for vault. references: "+err.Error(), sources.HintOf(err))
+		return store, nil, nil
+	case err != nil:
+		return nil, nil, ofConfigStore(err)
+	}
+	if w.s.job.rewrite != "" {
+		if err := plan.Allowed(); err != nil {
+			return nil, nil, ofConfigStore(err)
+		}
+	} else if len(plan.Attach) > 0 {
+		for _, one := range plan.Attach {
+			w.warn(store.Name()+": "+one.Place.String()+": "+one.Entity+": "+one.Reference+" does not resolve: Bifrost takes it for the value", "--mode env --rewrite-database puts a variable in its place")
+		}
+		plan.Drop(func(configstore.Reference) bool { return true })
+	}
+	for _, one := range plan.Left {
+		w.warn(store.Name()+": "+one.Place.String()+": "+one.Entity+": "+one.Reference+" does not resolve, and stays as it is: "+one.Reason, "write the reference into the config.json")
+	}
+	for _, one := range plan.Unknown {
+		w.warn(store.Name()+": "+one.Place.String()+": "+one.Entity+": nobody remembers what "+one.Variable+" stands for; Bifrost takes it for empty", "write the value or the reference anew")
+	}
+	return store, plan, nil
+}
+
+// warn says something once.
+func (w *rewriter) warn(text, hint string) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if !w.warned[text] {
+		w.warned[text] = true
+		w.s.job.log.Warn(clean(text), "hint", hint)
+	}
+}
+
+// before is called before each start of Bifrost: it scans the database again,
+// puts the variables in their places, and gives those that r has not. A reference
+// that was typed in since r was made and does not resolve stays as it is.
+func (w *rewriter) before(r *render.Rendering) ([]render.Variable, error) {
+	w.mu.Lock()
+	store, j, source := w.store, w.job, w.source
+	w.mu.Unlock()
+	if store == nil || j == nil {
+		return nil, nil
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), storeTime)
+	defer cancel()
+	var err error
+	for range attemptsToAttach {
+		var plan *configstore.Plan
+		if _, plan, err = w.plan(ctx, j, source); err != nil || plan == nil {
+			break
+		}
+		more := w.late(ctx, j, source, r, plan)
+		n := len(plan.Attach)
+		if err = store.Attach(ctx, plan); err == nil {
+			if n > 0 {
+				w.s.job.log.Info("put variables in the places of references in the config store", "database", store.Name(), "references", n)
+			}
+			return more, nil
+		}
+		var conflict *configstore.Conflict
+		if !errors.As(err, &conflict) {
+			break
+		}
+	}
+	if err != nil && !w.s.began.Load() {
+		return nil, ofConfigStore(err)
+	}
+	if err != nil {
+		w.warn("the config store was not rewritten before this start of Bifrost: "+err.Error(), sources.HintOf(err))
+	}
+	return nil, nil
+}
+
+// late gives the variables of those references of the plan that r knows nothing
+// of. What does not resolve is dropped from the plan.
+func (w *rewriter) late(ctx context.Context, j *job, source sources.Source, r *render.Rendering, plan *configstore.Plan) []render.Variable {
+	known := map[walker.Reference]bool{}
+	for _, b := range r.Plan.Beside {
+		known[b.Ref] = true
+	}
+	late := slices.DeleteFunc(plan.Beside(), func(b render.Beside) bool { return known[b.Ref] })
+	if len(late) == 0 {
+		return nil
+	}
+	empty, err := walker.Parse(j.doc.Name, []byte("{}"))
+	if err != nil {
+		return nil // it is valid
+	}
+	var vars []render.Variable
+	for _, one := range late {
+		small, err := render.NewPlan(empty, j.store, render.Options{Mode: render.EnvMode, Getenv: j.p.getenv, Beside: []render.Beside{one}})
+		var got *render.Rendering
+		if err == nil {
+			got, err = small.Resolve(ctx, source)
+		}
+		var found []render.Variable
+		if err == nil {
+			found, err = got.Environment()
+		}
+		if err != nil {
+			w.warn("a reference in the config store stays as it is: "+err.Error(), "")
+			plan.Drop(func(r configstore.Reference) bool { return r.Reference == one.Ref.String() })
+			continue
+		}
+		vars = append(vars, found...)
+	}
+	slices.SortFunc(vars, func(a, b render.Variable) int { return strings.Compare(a.Name, b.Name) })
+	return slices.CompactFunc(vars, func(a, b render.Variable) bool { return a.Name == b.Name })
+}
+
+// showRewrite is exec --rewrite-database=plan.
+func (j *execJob) showRewrite(ctx context.Context) error {
+	a := attachJob{job: j.job}
+	return a.run(ctx)
+}

@@ -1,0 +1,258 @@
+package configstore
+
+import (
+	"context"
+	"embed"
+	"errors"
+	"io/fs"
+	"strings"
+	"time"
+
+	"bifrost-secrets/database"
+	"bifrost-secrets/render"
+	"bifrost-secrets/walker"
+
+	"github.com/jackc/pgx/v5"
+)
+
+//go:embed migrations
+var files embed.FS
+
+// meanings is the table that remembers what a variable stands for.
+var meanings = func() database.Migrations {
+	sub, err := fs.Sub(files, "migrations")
+	if err != nil {
+		panic(err) // the name is well formed
+	}
+	return database.Migrations{Part: "reference", Files: sub}
+}()
+
+// Reference is a vault. reference of the database.
+type Reference struct {
+	Place     Place     `json:"place"`
+	Entity    string    `json:"entity"`
+	Reference string    `json:"reference"`
+	Variable  string    `json:"variable,omitempty"` // that carries its value; empty where it cannot
+	Reason    string    `json:"reason,omitempty"`   // why it stays as it is
+	Since     time.Time `json:"since,omitzero"`     // when the variable took its place
+}
+
+// Plan is what the database has of references, and what rewriting would do. It
+// holds no value of a secret.
+type Plan struct {
+	Attach   []Reference // references that become variables
+	Attached []Reference // variables whose meaning is known
+	Left     []Reference // references that stay as they are, and why
+	Unknown  []Reference // variables of ours whose meaning nobody remembers
+	Summary  *Summary
+
+	fields []*Field // of Attach and Attached, in this order
+	edits  []edit   // of Attach
+}
+
+// meaning is a line of our table.
+type meaning struct {
+	Place
+	variable, reference, original, status string
+	since                                 time.Time
+}
+
+// Plan looks for references. It changes nothing. own, which may be nil, reports
+// whether a variable is one that the document itself brings, so that its meaning
+// need not be known here.
+func (s *Store) Plan(ctx context.Context, own func(variable string) bool) (*Plan, error) {
+	conn, err := s.Target.Connect(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer database.Close(conn)
+	var p *Plan
+	err = pgx.BeginTxFunc(ctx, conn, pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly}, func(tx pgx.Tx) error {
+		remembered, err := s.meanings(ctx, tx)
+		if err != nil {
+			return err
+		}
+		p, err = plan(ctx, tx, remembered, own)
+		return err
+	})
+	if err != nil {
+		return nil, s.Target.Explain(err)
+	}
+	return p, nil
+}
+
+func plan(ctx context.Context, q querier, remembered []meaning, own func(string) bool) (p *Plan, err error) {
+	byVariable := map[string]*meaning{}
+	for i := range remembered {
+		byVariable[remembered[i].variable] = &remembered[i]
+	}
+	p = &Plan{}
+	var attached []*Field
+	p.Summary, err = scan(ctx, q, func(r *Row) error {
+		for i := range r.Fields {
+			f := &r.Fields[i]
+			if f.What != walker.Ref {
+				continue
+			}
+			one := Reference{Place: f.Place, Entity: f.Entity, Reference: f.Ref.String()}
+			switch {
+			case f.Ref.Scheme == walker.Vault && f.rewritable() == "":
+				one.Variable = render.EnvName(f.Ref)
+				p.Attach = append(p.Attach, one)
+				p.fields = append(p.fields, f)
+				text := "env." + one.Variable
+				if f.row.cells[f.column].form == jsonForm {
+					text = walker.Quote(text)
+				}
+				p.edits = append(p.edits, edit{field: f, text: text})
+			case f.Ref.Scheme == walker.Vault:
+				one.Reason = f.rewritable()
+				p.Left = append(p.Left, one)
+			case !strings.HasPrefix(f.Ref.Name, render.EnvPrefix):
+			case byVariable[f.Ref.Name] != nil:
+				m := byVariable[f.Ref.Name]
+				one.Reference, one.Variable, one.Since = m.reference, m.variable, m.since
+				p.Attached = append(p.Attached, one)
+				attached = append(attached, f)
+			case own == nil || !own(f.Ref.Name):
+				one.Variable = f.Ref.Name
+				p.Unknown = append(p.Unknown, one)
+			}
+		}
+		return nil
+	})
+	p.fields = append(p.fields, attached...)
+	return p, err
+}
+
+// rewritable says why a reference in the field has to stay as it is, and nothing
+// if a variable can take its place.
+func (f *Field) rewritable() string {
+	switch {
+	case f.Place.Table == "governance_virtual_keys":
+		return "the hash of the virtual key stands beside it, and would no longer fit"
+	case f.Object:
+		return "it is written as an object"
+	case !f.Env:
+		return "Bifrost does not resolve env. in this column, or writes the value back into it"
+	}
+	return ""
+}
+
+// Beside gives the references whose values have to be in Bifrost's environment,
+// in the form that render plans with.
+func (p *Plan) Beside() []render.Beside {
+	var all []render.Beside
+	for i, f := range p.fields {
+		text := ""
+		if i < len(p.Attach) {
+			text = p.Attach[i].Reference
+		} else {
+			text = p.Attached[i-len(p.Attach)].Reference
+		}
+		if ref, err := walker.ParseReference(text); err == nil && ref.Scheme == walker.Vault {
+			all = append(all, render.Beside{Ref: ref, Entry: f.Entry, Path: f.Place.String()})
+		}
+	}
+	return all
+}
+
+// meanings reads our table, where it is there.
+func (s *Store) meanings(ctx context.Context, tx pgx.Tx) ([]meaning, error) {
+	version, err := meanings.Version(ctx, s.Target, tx, s.schema())
+	if err != nil || version == 0 {
+		return nil, err
+	}
+	rows, err := tx.Query(ctx, "SELECT in_table, in_row, in_column, in_key, variable, reference, original, encryption_status, since FROM "+s.table()+" ORDER BY 1, 2, 3, 4")
+	if err != nil {
+		return nil, err
+	}
+	return pgx.CollectRows(rows, func(row pgx.CollectableRow) (m meaning, err error) {
+		err = row.Scan(&m.Table, &m.Row, &m.Column, &m.Key, &m.variable, &m.reference, &m.original, &m.status, &m.since)
+		return m, err
+	})
+}
+
+func (s *Store) schema() string {
+	if s.Schema == "" {
+		return database.Schema
+	}
+	return s.Schema
+}
+
+func (s *Store) table() string { return pgx.Identifier{s.schema(), "reference"}.Sanitize() }
+
+// Attach puts the variables in the places of the references, and remembers what
+// they mean: all of it in one transaction, or nothing. A row that was changed
+// since the plan was made gives a *Conflict. Enterprise's databases are refused.
+func (s *Store) Attach(ctx context.Context, p *Plan) error {
+	if err := p.Summary.enterprise(); err != nil {
+		return err
+	}
+	if len(p.Attach) == 0 {
+		return nil
+	}
+	return s.change(ctx, func(tx pgx.Tx) error {
+		for i, one := range p.Attach {
+			f, original := p.edits[i].field, p.edits[i].original
+			if original == "" {
+				original = f.spelled()
+			}
+			_, err := tx.Exec(ctx, "INSERT INTO "+s.table()+` (in_table, in_row, in_column, in_key, variable, reference, original, encryption_status)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
+ON CONFLICT (in_table, in_row, in_column, in_key) DO UPDATE SET variable = EXCLUDED.variable, reference = EXCLUDED.reference,
+original = EXCLUDED.original, encryption_status = EXCLUDED.encryption_status, since = now()`,
+				one.Place.Table, one.Place.Row, one.Place.Column, one.Place.Key, one.Variable, one.Reference, original, f.row.Status)
+			if err != nil {
+				return err
+			}
+		}
+		return write(ctx, tx, p.Summary.Schema, p.edits)
+	})
+}
+
+// change does one thing to the database in a transaction, under the lock, and
+// makes our table first where it is missing.
+func (s *Store) change(ctx context.Context, do func(pgx.Tx) error) error {
+	conn, err := s.Target.Connect(ctx)
+	if err != nil {
+		return err
+	}
+	defer database.Close(conn)
+	if _, err := meanings.Migrate(ctx, s.Target, conn, s.schema()); err != nil {
+		return err
+	}
+	err = pgx.BeginFunc(ctx, conn, func(tx pgx.Tx) error {
+		if err := lock(ctx, tx); err != nil {
+			return err
+		}
+		return do(tx)
+	})
+	var conflict *Conflict
+	if errors.As(err, &conflict) {
+		return conflict
+	}
+	if err != nil {
+		return s.Target.Explain(err)
+	}
+	return nil
+}
+
+// Allowed gives an error where the database must not be rewritten: Enterprise
+// resolves references by itself.
+func (p *Plan) Allowed() error { return p.Summary.enterprise() }
+
+// Drop leaves references as they are that would become variables.
+func (p *Plan) Drop(drop func(Reference) bool) {
+	var attach []Reference
+	var fields []*Field
+	var edits []edit
+	for i, one := range p.Attach {
+		if drop(one) {
+			continue
+		}
+		attach, fields, edits = append(attach, one), append(fields, p.fields[i]), append(edits, p.edits[i])
+	}
+	p.fields = append(fields, p.fields[len(p.Attach):]...)
+	p.Attach, p.edits = attach, edits
+}

@@ -1,0 +1,119 @@
+package configstore
+
+import (
+	"context"
+	"errors"
+	"slices"
+
+	"bifrost-secrets/database"
+	"bifrost-secrets/walker"
+
+	"github.com/jackc/pgx/v5"
+)
+
+// Detachment is what putting the references back does.
+type Detachment struct {
+	Restored []Reference // the reference is back
+	Edited   []Reference // somebody has written something else since; it stays, and the meaning is forgotten
+	Left     []Reference // the variable stays, and why
+}
+
+// Detach puts the references back exactly as they were spelled, and forgets what
+// the variables meant: all of it in one transaction, or nothing. With dry it only
+// says what it would do.
+func (s *Store) Detach(ctx context.Context, dry bool) (*Detachment, error) {
+	conn, err := s.Target.Connect(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer database.Close(conn)
+	d := &Detachment{}
+	var conflict *Conflict
+	options := pgx.TxOptions{}
+	if dry {
+		options.AccessMode = pgx.ReadOnly
+	}
+	err = pgx.BeginTxFunc(ctx, conn, options, func(tx pgx.Tx) error {
+		if !dry {
+			if err := lock(ctx, tx); err != nil {
+				return err
+			}
+		}
+		remembered, err := s.meanings(ctx, tx)
+		if err != nil || len(remembered) == 0 {
+			return err
+		}
+		l, err := look(ctx, tx)
+		if err != nil {
+			return err
+		}
+		edits, forget, err := d.judge(ctx, tx, l, remembered)
+		if err != nil || dry {
+			return err
+		}
+		if err := write(ctx, tx, l.schema, edits); err != nil {
+			return err
+		}
+		for _, m := range forget {
+			if _, err := tx.Exec(ctx, "DELETE FROM "+s.table()+" WHERE in_table = $1 AND in_row = $2 AND in_column = $3 AND in_key = $4", m.Table, m.Row, m.Column, m.Key); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	switch {
+	case errors.As(err, &conflict):
+		return nil, conflict
+	case err != nil:
+		return nil, s.Target.Explain(err)
+	}
+	return d, nil
+}
+
+// judge finds what to put back.
+func (d *Detachment) judge(ctx context.Context, q querier, l *layout, remembered []meaning) (edits []edit, forget []meaning, err error) {
+	rows := map[[2]string]*Row{}
+	for _, m := range remembered {
+		at := [2]string{m.Table, m.Row}
+		if _, seen := rows[at]; !seen {
+			rows[at] = nil
+			i := slices.IndexFunc(known, func(t *table) bool { return t.name == m.Table })
+			if i >= 0 && slices.Contains(l.columns[m.Table], known[i].key) {
+				err := l.rows(ctx, q, known[i], m.Row, &Summary{}, func(r *Row) error { rows[at] = r; return nil })
+				if err != nil {
+					return nil, nil, err
+				}
+			}
+		}
+		one := Reference{Place: m.Place, Reference: m.reference, Variable: m.variable, Since: m.since}
+		f := rows[at].field(m.Place)
+		switch {
+		case f == nil || f.What != walker.Ref || f.Ref.Scheme != walker.Env || f.Ref.Name != m.variable:
+			d.Edited = append(d.Edited, one)
+			forget = append(forget, m)
+		case f.row.Status == "encrypted" && m.status != "encrypted":
+			one.Entity = f.Entity
+			one.Reason = "Bifrost has encrypted the row meanwhile, and versions before 1.6 could not read a reference in it"
+			d.Left = append(d.Left, one)
+		default:
+			one.Entity = f.Entity
+			d.Restored = append(d.Restored, one)
+			edits = append(edits, edit{field: f, text: m.original})
+			forget = append(forget, m)
+		}
+	}
+	return edits, forget, nil
+}
+
+// field finds a field by its place; the row may be nil.
+func (r *Row) field(p Place) *Field {
+	if r == nil {
+		return nil
+	}
+	for i := range r.Fields {
+		if r.Fields[i].Place == p {
+			return &r.Fields[i]
+		}
+	}
+	return nil
+}
