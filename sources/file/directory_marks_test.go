@@ -235,7 +235,7 @@ func TestMarkedAlways(t *testing.T) {
 			}
 		})
 	}
-	for range 50 {
+	for range 25 {
 		writes()
 	}
 	close(done)
