@@ -47,7 +47,8 @@ func TestCanaryPut(t *testing.T) {
 		"with space":        {value: value + "\n", want: "a line break at its end"},
 		"foreign":           {value: value, files: map[string]string{"key": other}, want: "was not stored by bifrost-secrets"},
 		"too large":         {value: value + strings.Repeat(" "+value, 20_000), want: "more than the 1048576 bytes"},
-		"a broken index":    {value: value, files: map[string]string{".bifrost-secrets.json": other}, want: "it says which secrets are ours"},
+		"a broken mark":     {value: value, files: map[string]string{"key": other, ".bifrost-secrets/key.json": other}, want: "it says which secrets are ours"},
+		"a broken index":    {value: value, files: map[string]string{"s.json": `{}`, ".s.json.bifrost-secrets.json": other}, want: "it says which secrets are ours"},
 		"a folder":          {value: value, files: map[string]string{"key/x": other}, want: "is a directory"},
 		"a file encrypted":  {value: value, files: map[string]string{"key.age": "age-encryption.org/v1\n" + other}, want: "was not stored by"},
 		"not text, in JSON": {value: value + "\xff", files: map[string]string{"s.json": `{}`}, want: "is not UTF-8 text"},
@@ -71,7 +72,7 @@ func TestCanaryPut(t *testing.T) {
 			said := putting(t, c.value, "--owner", "prod", "--vault-type", "file", "--vault-set", "path="+path, "--vault-set", "access_mode=read_and_write")
 			check(t, said, c.want)
 			_ = filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
-				if name := filepath.Base(path); c.files[name] == "" && strings.HasPrefix(name, ".") && !d.IsDir() {
+				if name, _ := filepath.Rel(dir, path); c.files[filepath.ToSlash(name)] == "" && strings.HasPrefix(name, ".") && !d.IsDir() {
 					b, _ := os.ReadFile(path)
 					check(t, path+string(b), "")
 				}

@@ -49,19 +49,22 @@ func startAt(t *testing.T, settings map[string]string, o sources.Options, seed f
 		return s
 	}
 	return &sourcetest.Backend{Source: again(), Again: again, Seed: seed, Metadata: func() string {
-		dir := settings["path"]
-		prefix := ""
-		if info, err := os.Stat(dir); err == nil && !info.IsDir() {
-			prefix = "." + filepath.Base(dir)
-			dir = filepath.Dir(dir)
+		path := settings["path"]
+		beside := filepath.Join(filepath.Dir(path), "."+filepath.Base(path))
+		kept := []string{beside + indexSuffix, beside + lockSuffix}
+		if info, err := os.Stat(path); err == nil && info.IsDir() {
+			kept = append(files(t, filepath.Join(path, marksFolder), ""), filepath.Join(path, lockSuffix))
 		}
 		all := ""
-		for _, name := range []string{prefix + indexSuffix, prefix + lockSuffix} {
-			b, err := os.ReadFile(filepath.Join(dir, name))
+		for _, path := range kept {
+			if info, err := os.Stat(path); err == nil && info.IsDir() {
+				continue
+			}
+			b, err := os.ReadFile(path)
 			if err != nil {
 				t.Error(err)
 			}
-			all += string(b)
+			all += path + "\n" + string(b)
 		}
 		return all
 	}}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
 	"path"
 	"path/filepath"
@@ -48,35 +49,46 @@ func (f found) version() string {
 	return versionOf(f.info)
 }
 
-// Inspect looks at the file of each name, and reads none.
+// Inspect looks at the file of each name, and reads none but its mark.
 func (d *directory) Inspect(ctx context.Context, names []string) map[string]sources.Item {
 	items := make(map[string]sources.Item, len(names))
 	root, err := d.root()
 	if err == nil {
 		defer func() { _ = root.Close() }()
+		err = d.checkMarks(root)
 	}
 	for _, name := range names {
-		item := sources.Item{Name: name}
-		if item.Err = err; err == nil {
-			item = d.inspect(ctx, root, name)
+		item := sources.Item{Name: name, Err: err}
+		if err == nil {
+			item = d.marked(ctx, root, d.inspect(ctx, root, name))
 		}
 		items[name] = item
 	}
-	if err != nil {
-		return items
-	}
-	// After the files: see the order in which they are written.
-	x, err := d.marks(root)
-	for name, item := range items {
-		switch {
-		case item.Err == nil && err != nil:
-			items[name] = sources.Item{Name: name, Err: err}
-		case item.Exists:
-			item.Mark = x.mark(name)
-			items[name] = item
-		}
-	}
 	return items
+}
+
+// marked adds the mark to what was seen of a file: see the order in which they
+// are written.
+func (d *directory) marked(ctx context.Context, root *os.Root, item sources.Item) sources.Item {
+	for range maxPasses {
+		if !item.Exists {
+			break
+		}
+		e, err := d.markOf(root, item.Name, item.Version)
+		if err != nil {
+			return sources.Item{Name: item.Name, Err: err}
+		}
+		if item.Mark = e.mark(); e != nil {
+			break
+		}
+		// Was the mark that of a file put in the place of this one meanwhile?
+		again := d.inspect(ctx, root, item.Name)
+		if again == item {
+			break
+		}
+		item = again
+	}
+	return item
 }
 
 func (d *directory) inspect(ctx context.Context, root *os.Root, name string) sources.Item {
@@ -146,20 +158,24 @@ func (d *directory) List(ctx context.Context, prefix string) ([]sources.Item, er
 	if err != nil {
 		return nil, err
 	}
-	x, err := d.marks(root)
-	if err != nil {
+	if err := d.checkMarks(root); err != nil {
 		return nil, err
 	}
-	return sortedItems(byName, x), nil
+	for name, item := range byName {
+		item = d.marked(ctx, root, item)
+		if item.Err != nil {
+			return nil, item.Err
+		}
+		if byName[name] = item; !item.Exists {
+			delete(byName, name) // deleted meanwhile
+		}
+	}
+	return sortedItems(byName), nil
 }
 
-// sortedItems gives items by their names, with their marks.
-func sortedItems(byName map[string]sources.Item, x *index) []sources.Item {
-	items := make([]sources.Item, 0, len(byName))
-	for name, item := range byName {
-		item.Mark = x.mark(name)
-		items = append(items, item)
-	}
+// sortedItems gives items by their names.
+func sortedItems(byName map[string]sources.Item) []sources.Item {
+	items := slices.Collect(maps.Values(byName))
 	slices.SortFunc(items, func(a, b sources.Item) int { return strings.Compare(a.Name, b.Name) })
 	return items
 }

@@ -37,19 +37,31 @@ func (d *directoryStore) Put(ctx context.Context, w sources.Write) (string, erro
 	}
 	version := ""
 	err = d.locked(ctx, func(root *os.Root) error {
-		x, err := d.tidyMarks(root)
-		if err != nil {
+		if err := d.tidyMarks(ctx, root); err != nil {
 			return err
 		}
 		f, err := d.writable(root, local, w.Name, subject)
 		if err != nil {
 			return err
 		}
-		version = f.version()
-		if done, err := x.admit(w, version, subject); done || err != nil {
+		var e *entry
+		if version = f.version(); version != "" {
+			if e, err = d.markOf(root, w.Name, version); err != nil {
+				return err
+			}
+		}
+		done, err := admit(e, w, version, subject)
+		if err != nil {
 			return err
 		}
-		version, err = d.replace(root, x, f, local, w, subject)
+		if e != nil && e.pending {
+			if err := d.settle(root, w.Name); err != nil {
+				return err
+			}
+		}
+		if !done {
+			version, err = d.replace(root, f, local, w, subject)
+		}
 		return err
 	})
 	return version, writeFailure(subject, err)
@@ -86,7 +98,7 @@ func (d *directoryStore) writable(root *os.Root, local, name, subject string) (f
 }
 
 // replace puts the mark and then the file in place.
-func (d *directoryStore) replace(root *os.Root, x *index, f found, local string, w sources.Write, subject string) (string, error) {
+func (d *directoryStore) replace(root *os.Root, f found, local string, w sources.Write, subject string) (string, error) {
 	as, to := envelope{encrypted: d.seals()}, local
 	if f.info == nil {
 		if as.encrypted {
@@ -118,12 +130,15 @@ func (d *directoryStore) replace(root *os.Root, x *index, f found, local string,
 	if err != nil {
 		return "", err
 	}
-	x.Secrets[w.Name] = entry{Owner: w.Mark.Owner, Path: w.Mark.Path, Version: s.version, Token: w.Token}
-	if err := d.save(root, x); err != nil {
+	e := entry{Owner: w.Mark.Owner, Path: w.Mark.Path, Version: s.version, Token: w.Token, pending: f.info == nil}
+	if err := d.saveMark(root, w.Name, e); err != nil {
 		s.discard()
 		return "", err
 	}
-	return s.version, d.commit(s, to)
+	if err := d.commit(s, to); err != nil || !e.pending {
+		return s.version, err
+	}
+	return s.version, d.settle(root, w.Name)
 }
 
 // makeFolders makes dir and those above it, and lasting.
@@ -152,33 +167,6 @@ func readRaw(root *os.Root, name string, limit int64) ([]byte, error) {
 	return io.ReadAll(io.LimitReader(f, 2*limit+headerRoom))
 }
 
-// tidyMarks gives the index, the first time without the marks of secrets that
-// are not there: a killed process left them, or somebody took the files away.
-// Whoever makes a secret of that name by hand is not to lose it.
-func (d *directoryStore) tidyMarks(root *os.Root) (*index, error) {
-	x, err := d.marks(root)
-	if err != nil || d.tidied {
-		return x, err
-	}
-	d.tidied = true
-	stale := false
-	for name := range x.Secrets {
-		local, err := localName(name)
-		if err == nil {
-			f, err := look(root, local)
-			if err != nil || f.info != nil {
-				continue
-			}
-		}
-		delete(x.Secrets, name)
-		stale = true
-	}
-	if !stale {
-		return x, nil
-	}
-	return x, d.save(root, x)
-}
-
 // Delete removes the file of a secret. There is no recovery.
 func (d *directoryStore) Delete(ctx context.Context, name, owner string, _ sources.DeleteOptions) error {
 	local, err := localName(name)
@@ -190,15 +178,26 @@ func (d *directoryStore) Delete(ctx context.Context, name, owner string, _ sourc
 	}
 	subject := fmt.Sprintf("%q in %s", name, d.path)
 	err = d.locked(ctx, func(root *os.Root) error {
-		x, err := d.tidyMarks(root)
-		if err != nil {
+		if err := d.tidyMarks(ctx, root); err != nil {
 			return err
 		}
 		f, err := look(root, local)
-		if err != nil || f.info == nil || f.info.IsDir() {
+		switch {
+		case err != nil:
+			return err
+		case f.info == nil:
+			return errors.Join(d.forget(root, name, settled), d.forget(root, name, pending))
+		case f.info.IsDir():
+			return nil
+		}
+		e, err := d.markOf(root, name, f.version())
+		if err != nil {
 			return err
 		}
-		if err := x.admitDelete(name, owner, subject); err != nil {
+		if err := admitDelete(e, name, owner, subject); err != nil {
+			return err
+		}
+		if err := d.unsettle(root, name, *e, f.version()); err != nil {
 			return err
 		}
 		d.step()
@@ -209,8 +208,7 @@ func (d *directoryStore) Delete(ctx context.Context, name, owner string, _ sourc
 		if err := syncDir(root, filepath.Dir(f.file)); err != nil {
 			return err
 		}
-		delete(x.Secrets, name)
-		return d.save(root, x)
+		return d.forget(root, name, pending)
 	})
 	return writeFailure(subject, err)
 }

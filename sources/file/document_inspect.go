@@ -47,7 +47,7 @@ func (d *document) Inspect(ctx context.Context, names []string) map[string]sourc
 		case err != nil:
 			item.Err = err
 		case there:
-			item.Exists, item.Version, item.Mark = true, x.current(name, version), x.mark(name)
+			item.Exists, item.Version, item.Mark = true, x.current(name, version), x.entry(name).mark()
 		}
 		items[name] = item
 	}
@@ -63,10 +63,10 @@ func (d *document) List(ctx context.Context, prefix string) ([]sources.Item, err
 	byName := map[string]sources.Item{}
 	for name := range values {
 		if strings.HasPrefix(name, prefix) && name != "" {
-			byName[name] = sources.Item{Name: name, Exists: true, Version: x.current(name, version)}
+			byName[name] = sources.Item{Name: name, Exists: true, Version: x.current(name, version), Mark: x.entry(name).mark()}
 		}
 	}
-	return sortedItems(byName, x), nil
+	return sortedItems(byName), nil
 }
 
 // loadMarked reads the file and then the index: see the order in which they are

@@ -45,7 +45,7 @@ func (d *documentStore) Put(ctx context.Context, w sources.Write) (string, error
 		if _, there := e.values[w.Name]; there {
 			version = e.marks.current(w.Name, versionOf(e.info))
 		}
-		if done, err := e.marks.admit(w, version, subject); done || err != nil {
+		if done, err := admit(e.marks.entry(w.Name), w, version, subject); done || err != nil {
 			return err
 		}
 		s, err := e.save(setMember(e.data, w.Name, w.Value.Reveal()), func(version string) {
@@ -74,7 +74,7 @@ func (d *documentStore) Delete(ctx context.Context, name, owner string, _ source
 		if _, there := e.values[name]; !there {
 			return nil
 		}
-		if err := e.marks.admitDelete(name, owner, subject); err != nil {
+		if err := admitDelete(e.marks.entry(name), name, owner, subject); err != nil {
 			return err
 		}
 		// The mark goes with the next write, should this process be killed
@@ -84,7 +84,7 @@ func (d *documentStore) Delete(ctx context.Context, name, owner string, _ source
 			return err
 		}
 		delete(e.marks.Secrets, name)
-		return d.keeper.save(e.root, e.marks)
+		return d.saveIndex(e.root, e.marks)
 	}))
 }
 
@@ -154,7 +154,7 @@ func (e *edited) save(data []byte, mark func(version string)) (string, error) {
 	}
 	e.marks.Document = s.version
 	mark(s.version)
-	if err := e.keeper.save(e.root, e.marks); err != nil {
+	if err := e.saveIndex(e.root, e.marks); err != nil {
 		s.discard()
 		return "", err
 	}

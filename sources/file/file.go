@@ -16,9 +16,12 @@
 // are not supported.
 //
 // A store of either replaces files whole, by renaming, and keeps beside them,
-// under hidden names, whose each secret is (`.bifrost-secrets.json`; for a JSON
-// file `.NAME.bifrost-secrets.json`) and a lock. What it writes is encrypted as
-// the file was that it replaces; a new file in a directory is encrypted where
+// under hidden names, a lock and whose each secret is: in a directory a file for
+// each in the folder `.bifrost-secrets`, for a JSON file all in one
+// `.NAME.bifrost-secrets.json`. So a write costs the same however many secrets a
+// directory has, but for a look at each with the first write of a process; a JSON
+// file is read and written whole each time, and so is what stands beside it. What
+// it writes is encrypted as the file was that it replaces; a new file in a directory is encrypted where
 // `identity` or `recipients` is set. The setting `recipients` lists the public
 // keys, or names the file that does; without it they are those of the identity.
 // In a directory, what it encrypts is labelled with the name of the secret (see

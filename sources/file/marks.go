@@ -1,9 +1,7 @@
 package file
 
 import (
-	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -14,27 +12,9 @@ import (
 	"bifrost-secrets/sources"
 )
 
-// Beside the secrets stand two files, hidden so that no read takes them for a
-// secret: the index of whose each secret is, and the lock of those who write.
-const (
-	indexSuffix = ".bifrost-secrets.json"
-	lockSuffix  = ".bifrost-secrets.lock"
-)
-
-// maxIndex bounds the index, in bytes.
-const maxIndex = 64 << 20
-
-// index is what is kept of the secrets that are ours. It has nothing of a value.
-//
-// It is written before the secret that it tells of, and after the one that was
-// deleted: whoever is killed in between leaves a mark of a secret that is not
-// there, which counts for nothing, and never a secret of ours without a mark.
-type index struct {
-	// Document is the version of the JSON file after our last write: where the
-	// file has another, a person has changed it, and anything in it.
-	Document string           `json:"document,omitempty"`
-	Secrets  map[string]entry `json:"secrets"`
-}
+// lockSuffix ends the name of the lock of those who write, which stands beside the
+// secrets, hidden so that no read takes it for one.
+const lockSuffix = ".bifrost-secrets.lock"
 
 // entry is the mark of one secret.
 type entry struct {
@@ -42,12 +22,13 @@ type entry struct {
 	Path    string `json:"path"`
 	Version string `json:"version"` // that our last write made
 	Token   string `json:"token"`   // of our last write
+
+	pending bool // it counts for that version alone: see directory_marks.go
 }
 
-// mark gives the mark of a secret that exists, or nil.
-func (x *index) mark(name string) *sources.Mark {
-	e, ok := x.Secrets[name]
-	if !ok {
+// mark gives what others may know of it; nil stays nil.
+func (e *entry) mark() *sources.Mark {
+	if e == nil {
 		return nil
 	}
 	return &sources.Mark{Owner: e.Owner, Path: e.Path}
@@ -56,7 +37,7 @@ func (x *index) mark(name string) *sources.Mark {
 // keeper keeps the marks of one directory or JSON file, and those who write it
 // apart.
 type keeper struct {
-	dir    string // where index and lock stand
+	dir    string // where marks and lock stand
 	prefix string // of their names
 
 	mu     chan struct{} // held by the writer of this process
@@ -67,44 +48,6 @@ type keeper struct {
 
 func newKeeper(dir, prefix string) *keeper {
 	return &keeper{dir: dir, prefix: prefix, mu: make(chan struct{}, 1), swept: map[string]bool{}, step: func() {}}
-}
-
-// marks reads the index. Where there is none, nothing is ours.
-func (k *keeper) marks(root *os.Root) (*index, error) {
-	x := &index{}
-	name := k.prefix + indexSuffix
-	subject := filepath.Join(k.dir, name)
-	c, err := readFile(root, name, subject, maxIndex, nil)
-	if sources.KindOf(err) == sources.NotFound {
-		x.Secrets = map[string]entry{}
-		return x, nil
-	}
-	if err != nil {
-		return nil, err
-	}
-	decoder := json.NewDecoder(bytes.NewReader(c.data))
-	if err := decoder.Decode(x); err != nil || x.Secrets == nil {
-		return nil, &sources.Error{
-			Kind: sources.Unusable, Message: subject + " cannot be read: it says which secrets are ours",
-			Hint: "restore it from a copy; without it, every secret there counts as somebody else's",
-		}
-	}
-	return x, nil
-}
-
-// save stages the index, and puts it in place.
-func (k *keeper) save(root *os.Root, x *index) error {
-	b, err := json.MarshalIndent(x, "", "  ")
-	if err != nil {
-		panic(err) // strings always marshal
-	}
-	name := k.prefix + indexSuffix
-	old, _ := root.Lstat(name)
-	s, err := k.stage(root, ".", append(b, '\n'), old)
-	if err != nil {
-		return writeFailure(filepath.Join(k.dir, name), err)
-	}
-	return writeFailure(filepath.Join(k.dir, name), k.commit(s, name))
 }
 
 // lockPoll is how often a lock that is taken is tried again.
@@ -164,15 +107,15 @@ func kubernetes(dir string) error {
 }
 
 // admit decides on a write to what is there in some version; version is empty
-// where nothing is. done says that this very write was made before.
-func (x *index) admit(w sources.Write, version, subject string) (done bool, err error) {
-	e, ours := x.Secrets[w.Name]
+// where nothing is, and e is nil where that is not ours. done says that this very
+// write was made before.
+func admit(e *entry, w sources.Write, version, subject string) (done bool, err error) {
 	switch {
 	case version == "" && w.Expect != "":
 		return false, conflict(w.Name, subject+" is not there any more")
 	case version == "":
 		return false, nil
-	case !ours:
+	case e == nil:
 		return false, foreign(w.Name, subject, "")
 	case e.Owner != w.Mark.Owner:
 		return false, foreign(w.Name, subject, e.Owner)
@@ -186,11 +129,11 @@ func (x *index) admit(w sources.Write, version, subject string) (done bool, err 
 	return false, conflict(w.Name, subject+" was changed meanwhile")
 }
 
-// admitDelete decides on a deletion of what is there.
-func (x *index) admitDelete(name, owner, subject string) error {
-	e, ours := x.Secrets[name]
+// admitDelete decides on a deletion of what is there; e is nil where that is not
+// ours.
+func admitDelete(e *entry, name, owner, subject string) error {
 	switch {
-	case !ours:
+	case e == nil:
 		return foreign(name, subject, "")
 	case e.Owner != owner:
 		return foreign(name, subject, e.Owner)

@@ -49,7 +49,8 @@ func TestStoreModes(t *testing.T) {
 	path := filepath.Join(dir, "app", "sub", "key")
 	wantMode(t, path, 0o600)
 	wantMode(t, filepath.Join(dir, "app"), 0o700|fs.ModeDir)
-	wantMode(t, filepath.Join(dir, indexSuffix), 0o600)
+	wantMode(t, filepath.Join(dir, marksFolder), 0o700|fs.ModeDir)
+	wantMode(t, filepath.Join(dir, markPath("app/sub/key", settled)), 0o600)
 	wantMode(t, filepath.Join(dir, lockSuffix), 0o600)
 
 	// Who may read a file that is there stays who may.
@@ -245,21 +246,61 @@ func TestStoreLock(t *testing.T) {
 	mustPut(t, s, "key", "1", "")
 }
 
-func TestStoreIndex(t *testing.T) {
+// What says whose a secret is, and cannot be read, keeps everybody from writing.
+func TestStoreMarks(t *testing.T) {
 	dir := t.TempDir()
 	s := storeAt(t, map[string]string{"path": dir})
 	mustPut(t, s, "key", "1", "")
+	mustPut(t, s, "other", "1", "")
+	mark := filepath.Join(dir, markPath("key", settled))
+	refuses := func() {
+		t.Helper()
+		item := s.Inspect(t.Context(), []string{"key"})["key"]
+		wantError(t, item.Err, sources.Unusable, "it says which secrets are ours", "restore it")
+		_, err := s.Put(t.Context(), writeTo("key", "2", ""))
+		wantError(t, err, sources.Unusable)
+		wantError(t, s.Delete(t.Context(), "key", "prod", sources.DeleteOptions{}), sources.Unusable)
+		_, err = s.List(t.Context(), "")
+		wantError(t, err, sources.Unusable)
+		openAt(t, dir).wantValue(t, "key", canary+"1")
+	}
+	for _, content := range []string{"", "{", "[]", "{}", `{"owner": 3}`, `{"owner": ""}`, "null", `{"` + canary + `": "x"}`} {
+		write(t, mark, content)
+		refuses()
+		// The others go on.
+		if item := s.Inspect(t.Context(), []string{"other"})["other"]; item.Err != nil || item.Mark == nil {
+			t.Errorf("another secret: %+v", item)
+		}
+	}
+	// Without it that one is not ours.
+	if err := os.Remove(mark); err != nil {
+		t.Fatal(err)
+	}
+	_, err := s.Put(t.Context(), writeTo("key", "2", ""))
+	wantError(t, err, sources.Refused, "was not stored by bifrost-secrets")
+	if err := os.RemoveAll(filepath.Join(dir, marksFolder)); err != nil {
+		t.Fatal(err)
+	}
+	write(t, filepath.Join(dir, marksFolder), "")
+	refuses()
+}
+
+func TestStoreIndex(t *testing.T) {
+	path := write(t, filepath.Join(t.TempDir(), "all.json"), "{}")
+	index := filepath.Join(filepath.Dir(path), ".all.json"+indexSuffix)
+	s := storeAt(t, map[string]string{"path": path})
+	mustPut(t, s, "key", "1", "")
 	for _, content := range []string{"", "{", "[]", `{"secrets": 3}`, "null", `{"secrets": {"key": "` + canary + `"}}`} {
-		write(t, filepath.Join(dir, indexSuffix), content)
+		write(t, index, content)
 		item := s.(sources.Inspector).Inspect(t.Context(), []string{"key"})["key"]
 		wantError(t, item.Err, sources.Unusable, "it says which secrets are ours", "restore it")
 		_, err := s.Put(t.Context(), writeTo("key", "2", ""))
 		wantError(t, err, sources.Unusable)
 		wantError(t, s.Delete(t.Context(), "key", "prod", sources.DeleteOptions{}), sources.Unusable)
-		openAt(t, dir).wantValue(t, "key", canary+"1")
+		openAt(t, path).wantValue(t, "key", canary+"1")
 	}
 	// Without it nothing is ours.
-	if err := os.Remove(filepath.Join(dir, indexSuffix)); err != nil {
+	if err := os.Remove(index); err != nil {
 		t.Fatal(err)
 	}
 	_, err := s.Put(t.Context(), writeTo("key", "2", ""))
