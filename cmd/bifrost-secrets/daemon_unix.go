@@ -6,6 +6,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -49,6 +50,7 @@ type daemon struct {
 	files   *watch.Files
 	noted   *render.Plan  // its remarks were logged
 	flushed chan struct{} // somebody asked us for a flush
+	hidden  []string      // what the command of --apply command does not get; of the loop's goroutine
 }
 
 // maxWait bounds the wait for quiet.
@@ -119,6 +121,7 @@ func (d *daemon) options(applier watch.Applier, check func(*job, *watch.Job) err
 	return watch.Options{
 		Load: func(before *watch.Job) (*watch.Job, error) {
 			return d.job.load(before, func(j *job, next *watch.Job) error {
+				d.hide(j.credentials())
 				to, err := d.targets(j.inputs())
 				if err == nil {
 					err = notOver(next.Source, to)
@@ -260,6 +263,18 @@ func (c *confirmer) Refreshed(a watch.Attempt, _ map[sources.Kind]int, _ int, _ 
 }
 
 // commandApplier makes the applier of --apply command.
-func (d *daemon) commandApplier(env []string) *watch.Command {
-	return &watch.Command{Line: d.command, Out: d.out, Env: env, Timeout: d.applyTimeout, Output: d.p.screen}
+func (d *daemon) commandApplier() *watch.Command {
+	return &watch.Command{
+		Line: d.command, Out: d.out, Timeout: d.applyTimeout, Output: d.p.screen,
+		Env: func() []string { return d.ownless(d.hidden) },
+	}
+}
+
+// hide keeps the variables that a document's vault_store takes credentials from
+// out of the command's environment. What was hidden once stays so: another block
+// does not make an old credential public.
+func (d *daemon) hide(names []string) {
+	d.hidden = append(d.hidden, names...)
+	slices.Sort(d.hidden)
+	d.hidden = slices.Compact(d.hidden)
 }

@@ -172,7 +172,7 @@ func (s *supervised) applier() (watch.Applier, error) {
 	case "none":
 		return watch.None{}, nil
 	case "command":
-		return j.commandApplier(j.ownless(nil)), nil
+		return j.commandApplier(), nil
 	}
 	split, client, err := j.split(s.args)
 	s.api = client

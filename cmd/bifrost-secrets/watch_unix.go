@@ -106,7 +106,7 @@ func (j *watchJob) applier() (watch.Applier, *api, error) {
 	case "none":
 		return watch.None{}, nil, nil
 	case "command":
-		return j.commandApplier(j.ownless(nil)), nil, nil
+		return j.commandApplier(), nil, nil
 	}
 	return j.split(nil)
 }
