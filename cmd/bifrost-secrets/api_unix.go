@@ -25,6 +25,7 @@ type apiFlags struct {
 	url       string
 	basicFile string
 	tokenFile string
+	plainHTTP bool
 }
 
 func (a *apiFlags) flags(cmd *cobra.Command) {
@@ -32,6 +33,7 @@ func (a *apiFlags) flags(cmd *cobra.Command) {
 	f.StringVar(&a.url, "bifrost-url", "", "where Bifrost's API is: http://127.0.0.1:8080, https://host or unix:/path; by default on this machine, at Bifrost's port")
 	f.StringVar(&a.basicFile, "bifrost-basic-file", "", "`file` with user:password for Bifrost's API; unless given, the admin credentials of the config are used")
 	f.StringVar(&a.tokenFile, "bifrost-token-file", "", "`file` with a bearer token for Bifrost's API")
+	f.BoolVar(&a.plainHTTP, "bifrost-plain-http", false, "allow values, though no credentials, to go in clear to another machine")
 }
 
 // address gives the API's URL. args are those of the command that starts
@@ -100,9 +102,12 @@ func (d *daemon) newAPI(args []string) (*api, error) {
 	if err != nil {
 		return nil, err
 	}
-	client, err := management.New(management.Options{URL: d.bifrost.address(d.p.env, args), Auth: auth})
+	client, err := management.New(management.Options{URL: d.bifrost.address(d.p.env, args), Auth: auth, PlainHTTP: d.bifrost.plainHTTP})
 	var refused *management.Error
 	if errors.As(err, &refused) {
+		if errors.Is(err, management.ErrInClear) {
+			refused.Hint += "; --bifrost-plain-http if something else encrypts"
+		}
 		return nil, usageError("--bifrost-url: "+refused.Reason, refused.Hint)
 	}
 	if err != nil {
@@ -219,7 +224,7 @@ const lookoutEvery = 3 * time.Second
 // ends: the connection that was kept to the one before is gone then.
 func (d *daemon) lookout(ctx context.Context, a *api) {
 	// It has its own connection, which nobody else uses up.
-	client, err := management.New(management.Options{URL: d.bifrost.address(d.p.env, nil), Timeout: lookoutEvery})
+	client, err := management.New(management.Options{URL: d.bifrost.address(d.p.env, nil), Timeout: lookoutEvery, PlainHTTP: true})
 	if err != nil {
 		return // a.client has the same address
 	}

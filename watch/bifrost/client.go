@@ -46,6 +46,9 @@ type Options struct {
 	// unix:/path of a socket. A path in it stands before those of the API.
 	URL  string
 	Auth Auth
+	// PlainHTTP allows values to go over plain http to another machine. What one
+	// signs in with never does.
+	PlainHTTP bool
 	// HTTPClient is used in place of one of our own, which takes no proxy; not for
 	// a socket.
 	HTTPClient *http.Client
@@ -70,6 +73,10 @@ type Error struct {
 	Hint   string
 	Err    error // the cause, for errors.Is; not printed
 }
+
+// ErrInClear is the cause of the [Error] for an address that Options.PlainHTTP
+// would allow.
+var ErrInClear = errors.New("in clear")
 
 // Error gives the reason.
 func (e *Error) Error() string { return e.Reason }
@@ -97,8 +104,9 @@ type Client struct {
 	unfinished map[string]likeness
 }
 
-// New makes a client. Credentials travel over https, a unix socket, or plain
-// http to the loopback: with others it fails. Every error is an *Error.
+// New makes a client. Values and credentials travel over https, a unix socket, or
+// plain http to the loopback: with others it fails, but for values where PlainHTTP
+// allows them. Every error is an *Error.
 func New(o Options) (*Client, error) {
 	c := &Client{
 		http: o.HTTPClient, timeout: o.Timeout, concurrency: o.Concurrency,
@@ -128,6 +136,9 @@ func New(o Options) (*Client, error) {
 			Reason: "credentials for bifrost's api would travel in clear to " + c.where,
 			Hint:   "use https, or http to 127.0.0.1 or a unix socket",
 		}
+	}
+	if !c.private && !o.PlainHTTP {
+		return nil, &Error{Reason: "new values would travel in clear to " + c.where, Hint: "use https, or http to 127.0.0.1 or a unix socket", Err: ErrInClear}
 	}
 	if c.http == nil || dial != nil {
 		c.http = &http.Client{Transport: &http.Transport{DialContext: dial, MaxIdleConnsPerHost: c.concurrency, IdleConnTimeout: time.Second}} // an open connection can hold up a Bifrost that is to stop
