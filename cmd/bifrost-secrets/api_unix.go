@@ -3,10 +3,10 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"net/http/httptrace"
-	"os"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -16,6 +16,7 @@ import (
 	"bifrost-secrets/walker"
 	"bifrost-secrets/watch"
 	management "bifrost-secrets/watch/bifrost"
+	"bifrost-secrets/watch/control"
 
 	"github.com/spf13/cobra"
 )
@@ -59,33 +60,53 @@ func (a *apiFlags) address(env map[string]string, args []string) string {
 	return "http://127.0.0.1:" + port
 }
 
-// auth reads what to sign in with.
+// auth reads what to sign in with. Others must not be able to read or change the
+// file, as with --token-file.
 func (a *apiFlags) auth() (management.Auth, error) {
-	read := func(flag, path string) (string, error) {
-		content, err := os.ReadFile(path)
-		if err != nil {
-			return "", usageError(flag+": "+err.Error(), "")
-		}
-		return strings.TrimRight(string(content), "\r\n"), nil
-	}
 	switch {
 	case a.basicFile != "" && a.tokenFile != "":
 		return management.Auth{}, usageError("--bifrost-basic-file and --bifrost-token-file exclude each other", "name one of them")
 	case a.tokenFile != "":
-		text, err := read("--bifrost-token-file", a.tokenFile)
-		return management.Auth{Scheme: management.Bearer, Secret: sources.NewSecret([]byte(text))}, err
+		text, err := control.ReadPrivate("--bifrost-token-file "+a.tokenFile, a.tokenFile)
+		if err == nil && strings.TrimSpace(string(text)) == "" {
+			err = usageError("--bifrost-token-file "+a.tokenFile+" is empty", "write the token into it")
+		}
+		return management.Auth{Scheme: management.Bearer, Secret: sources.NewSecret(bytes.TrimRight(text, "\r\n"))}, usageOf(err)
 	case a.basicFile != "":
-		text, err := read("--bifrost-basic-file", a.basicFile)
-		if err != nil {
-			return management.Auth{}, err
+		text, err := control.ReadPrivate("--bifrost-basic-file "+a.basicFile, a.basicFile)
+		user, password, ok := bytes.Cut(bytes.TrimRight(text, "\r\n"), []byte(":"))
+		if err == nil && !ok {
+			err = usageError("--bifrost-basic-file "+a.basicFile+" does not hold user:password", "")
 		}
-		user, password, ok := strings.Cut(text, ":")
-		if !ok {
-			return management.Auth{}, usageError("--bifrost-basic-file "+a.basicFile+" does not hold user:password", "")
-		}
-		return management.Auth{Scheme: management.Basic, User: sources.NewSecret([]byte(user)), Secret: sources.NewSecret([]byte(password))}, nil
+		return management.Auth{Scheme: management.Basic, User: sources.NewSecret(user), Secret: sources.NewSecret(password)}, usageOf(err)
 	}
 	return management.Auth{}, nil
+}
+
+// usageOf makes a fault of a file that a flag names one of usage.
+func usageOf(err error) error {
+	var e *control.Error
+	if errors.As(err, &e) {
+		return usageError(e.Reason, e.Hint)
+	}
+	return err
+}
+
+// login gives what to sign in with as of now. A file that cannot be used any more
+// leaves what it had before in force; that is said once.
+func (d *daemon) login(now management.Auth) func() management.Auth {
+	said := ""
+	return func() management.Auth {
+		next, err := d.bifrost.auth()
+		switch {
+		case err == nil:
+			now, said = next, ""
+		case err.Error() != said:
+			said = err.Error()
+			d.log.Error("the credentials for Bifrost's API cannot be read anew; what the file had before stays in force", "error", said)
+		}
+		return now
+	}
 }
 
 // api is Bifrost's management API as an [watch.Applier].
@@ -96,13 +117,14 @@ type api struct {
 	reached atomic.Bool // it was healthy when it was last looked at
 }
 
-// newAPI makes the applier. args are those of Bifrost's command, if it is ours.
-func (d *daemon) newAPI(args []string) (*api, error) {
+// newAPI makes the applier. args are those of Bifrost's command, if it is ours;
+// then running says why it does not run.
+func (d *daemon) newAPI(args []string, running func() error) (*api, error) {
 	auth, err := d.bifrost.auth()
 	if err != nil {
 		return nil, err
 	}
-	client, err := management.New(management.Options{URL: d.bifrost.address(d.p.env, args), Auth: auth, PlainHTTP: d.bifrost.plainHTTP})
+	client, err := management.New(management.Options{URL: d.bifrost.address(d.p.env, args), Auth: auth, Login: d.login(auth), Running: running, PlainHTTP: d.bifrost.plainHTTP})
 	var refused *management.Error
 	if errors.As(err, &refused) {
 		if errors.Is(err, management.ErrInClear) {
@@ -203,12 +225,12 @@ func (a *api) takes(ctx context.Context, u watch.Update) func(*walker.Entry) (bo
 }
 
 // split makes the applier of the modes that hand over by field.
-func (d *daemon) split(args []string) (*watch.Split, *api, error) {
+func (d *daemon) split(args []string, running func() error) (*watch.Split, *api, error) {
 	s := &watch.Split{Word: d.apply}
 	var client *api
 	if d.apply != "restart" && d.mode == string(render.Inline) {
 		var err error
-		if client, err = d.newAPI(args); err != nil {
+		if client, err = d.newAPI(args, running); err != nil {
 			return nil, nil, err
 		}
 		s.API = client

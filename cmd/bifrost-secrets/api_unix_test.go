@@ -4,6 +4,7 @@ package main
 
 import (
 	"errors"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"testing"
@@ -56,7 +57,28 @@ func TestAPIAuth(t *testing.T) {
 	if auth, err = (&apiFlags{}).auth(); err != nil || auth.Scheme != management.NoAuth {
 		t.Errorf("none: %v %v", auth, err)
 	}
+	// It is looked at as --token-file is, and read anew.
+	open := file("admin:pass")
+	if err := os.Chmod(open, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	changing := file("admin:one")
+	d := &daemon{bifrost: apiFlags{basicFile: changing}, log: slog.New(slog.DiscardHandler)}
+	first, err := d.bifrost.auth()
+	if err != nil {
+		t.Fatal(err)
+	}
+	login := d.login(first)
+	for _, content := range []string{"admin:two", "broken"} { // a broken one leaves what was there
+		if err := os.WriteFile(changing, []byte(content), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if got := login(); string(got.Secret.Reveal()) != "two" {
+			t.Errorf("after %q it is not two", content)
+		}
+	}
 	for name, a := range map[string]apiFlags{
+		"open to all": {basicFile: open}, "open token": {tokenFile: open}, "empty": {tokenFile: file("\n")},
 		"both": {basicFile: file("a:b"), tokenFile: file("c")}, "no colon": {basicFile: file("CANARY")}, "no file": {tokenFile: "/nowhere"},
 	} {
 		var own *failure

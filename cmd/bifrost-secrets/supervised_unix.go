@@ -174,7 +174,7 @@ func (s *supervised) applier() (watch.Applier, error) {
 	case "command":
 		return j.commandApplier(), nil
 	}
-	split, client, err := j.split(s.args)
+	split, client, err := j.split(s.args, s.Running)
 	s.api = client
 	if err == nil && j.apply != "api" {
 		split.Restart = s.Supervisor

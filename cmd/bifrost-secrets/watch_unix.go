@@ -108,7 +108,7 @@ func (j *watchJob) applier() (watch.Applier, *api, error) {
 	case "command":
 		return j.commandApplier(), nil, nil
 	}
-	return j.split(nil)
+	return j.split(nil, nil)
 }
 
 // signals ends with SIGINT and SIGTERM, and refreshes with SIGHUP.
