@@ -2,6 +2,7 @@ package watch
 
 import (
 	"context"
+	"strings"
 
 	"bifrost-secrets/render"
 	"bifrost-secrets/walker"
@@ -43,11 +44,11 @@ func (s *Split) Apply(ctx context.Context, u Update) []Outcome {
 	if len(rest) == 0 && !u.Edited {
 		out = s.push(ctx, u, live)
 		// What the API turned out not to take is left for a restart.
-		refused := map[string]bool{}
+		refused := map[string]string{}
 		kept := out[:0]
 		for _, o := range out {
 			if o.State == RestartRequired {
-				refused[o.Path] = true
+				refused[o.Path] = o.Reason
 			} else {
 				kept = append(kept, o)
 			}
@@ -56,11 +57,17 @@ func (s *Split) Apply(ctx context.Context, u Update) []Outcome {
 			return out
 		}
 		for _, c := range live {
-			if refused[c.Path] {
+			if _, ok := refused[c.Path]; ok {
 				rest = append(rest, c)
 			}
 		}
-		return append(kept, s.restart(ctx, u, rest)...)
+		again := s.restart(ctx, u, rest)
+		for i, o := range again {
+			if why := refused[o.Path]; why != "" && o.State != InForce {
+				again[i].Reason = strings.TrimSuffix(why+"; "+o.Reason, "; ")
+			}
+		}
+		return append(kept, again...)
 	}
 	out = s.restart(ctx, u, rest)
 	for _, o := range out {
