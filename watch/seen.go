@@ -43,7 +43,7 @@ func (l *Loop) settle(v *visit) error {
 	problems := &render.Problems{Document: l.o.About.Config}
 	again := v.publish != nil
 	if v.document != nil {
-		problems.List = append(problems.List, problemsOf(v.document)...)
+		problems.List = append(problems.List, problemsOf(v.document, problems.Document)...)
 		var p *render.Problems
 		again = again || v.document != l.refused.why && errors.As(v.document, &p) && !p.Invalid()
 		if p == nil {
@@ -62,7 +62,7 @@ func (l *Loop) settle(v *visit) error {
 		}
 	}
 	if v.publish != nil {
-		problems.List = append(problems.List, problemsOf(v.publish)...)
+		problems.List = append(problems.List, problemsOf(v.publish, problems.Document)...)
 	}
 	lines := make([]string, len(problems.List))
 	for i := range problems.List {
