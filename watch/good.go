@@ -54,7 +54,7 @@ func (l *Loop) keepsKey(r *render.Rendering) (f *fault, secret string) {
 				return nil, ""
 			}
 			return refuse("the key has changed and is refused, since another one makes Bifrost's database unreadable; the old one stays in force",
-				"restore the old value"), secret
+				KeyHint), secret
 		}
 	}
 	if l.o.Keeper == nil || !ok {

@@ -111,6 +111,7 @@ func (d *daemon) begin() {
 	d.warn = func(text string) { d.log.Warn(text) }
 	d.manager = &serviceManager{socket: d.p.env["NOTIFY_SOCKET"]}
 	d.metrics = metrics.New(versionName())
+	d.keyHint = watch.KeyHint
 	d.record = &watch.Record{Path: watch.RecordPath(d.out), AcceptKey: d.newKey}
 	d.files = watch.NewFiles(func() { d.loop.FileChanged() }, d.log)
 	d.flushed = make(chan struct{}, 1)
