@@ -3,6 +3,7 @@
 package main
 
 import (
+	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -47,5 +48,29 @@ func TestCommandEnvironment(t *testing.T) {
 				t.Errorf("the command's environment: %s", all)
 			}
 		})
+	}
+}
+
+// A directory that others can write to, as every emptyDir of Kubernetes is, is
+// warned of once, with what to do.
+func TestWatchOpenDirectory(t *testing.T) {
+	t.Parallel()
+	s := newLodge(t)
+	if err := os.Chmod(s.app, 0o777); err != nil {
+		t.Fatal(err)
+	}
+	config := filepath.Join(s.app, "config.source.json")
+	r := s.start("watch", "--config", config, "--out", filepath.Join(s.app, "config.json"), "--listen", "none", "--wait", "10ms", "--apply", "none")
+	line := r.logs("others could replace this file")
+	if !strings.Contains(line, `"hint":"`) || !strings.Contains(line, "emptyDir") || !strings.Contains(line, "chmod") {
+		t.Errorf("log: %s", line)
+	}
+	r.logs(`"applied"`)
+	s.write(config, strings.Replace(siteConfig, `"name":"a"`, `"name":"b"`, 1))
+	r.logs(`"trigger":"file"`)
+	r.signal(15)
+	r.ends(0)
+	if n := strings.Count(strings.Join(r.all, "\n"), "others could replace"); n != 1 {
+		t.Errorf("it was warned of %d times", n)
 	}
 }

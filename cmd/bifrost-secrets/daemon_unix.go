@@ -50,6 +50,7 @@ type daemon struct {
 	files   *watch.Files
 	noted   *render.Plan  // its remarks were logged
 	flushed chan struct{} // somebody asked us for a flush
+	warned  []string      // what was said of the directories that are written to
 	hidden  []string      // what the command of --apply command does not get; of the loop's goroutine
 }
 
@@ -155,8 +156,11 @@ func (d *daemon) publishAll(r *render.Rendering) (wrote, replaced bool, err erro
 		for i := range r.Notes {
 			d.log.Info("note: "+clean(lines.Line(&r.Notes[i])), "hint", r.Notes[i].Hint)
 		}
-		for _, warning := range to.warnings() {
-			d.log.Warn(clean(warning))
+	}
+	for _, warning := range to.warnings() {
+		if !slices.Contains(d.warned, warning) {
+			d.warned = append(d.warned, warning)
+			d.log.Warn(clean(warning), "hint", "chmod go-w the directory, or chmod +t it; where it is an emptyDir of Kubernetes only the pod's own containers can write there")
 		}
 	}
 	done, err := d.publish(r, to, d.newKey)
