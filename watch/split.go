@@ -62,9 +62,9 @@ func (s *Split) Apply(ctx context.Context, u Update) []Outcome {
 			}
 		}
 		again := s.restart(ctx, u, rest)
-		for i, o := range again {
-			if why := refused[o.Path]; why != "" && o.State != InForce {
-				again[i].Reason = strings.TrimSuffix(why+"; "+o.Reason, "; ")
+		for i := range again {
+			if why := refused[again[i].Path]; why != "" && again[i].State != InForce {
+				again[i].Reason = joined(why, again[i].Reason)
 			}
 		}
 		return append(kept, again...)
@@ -73,10 +73,21 @@ func (s *Split) Apply(ctx context.Context, u Update) []Outcome {
 	for _, o := range out {
 		if o.State != InForce {
 			// It comes later: what is taken live need not wait for it.
-			return append(s.push(ctx, u, live), out...)
+			pushed := s.push(ctx, u, live)
+			for i := range pushed {
+				if pushed[i].State == RestartRequired && o.State == RestartRequired { // it comes with that one
+					pushed[i].Reason, pushed[i].Hint = joined(pushed[i].Reason, o.Reason), o.Hint
+				}
+			}
+			return append(pushed, out...)
 		}
 	}
 	return append(each(live, InForce, "", "restart"), out...)
+}
+
+// joined joins two reasons, of which either may be empty.
+func joined(a, b string) string {
+	return strings.Trim(a+"; "+b, "; ")
 }
 
 // sort parts what is taken live from what is not.

@@ -148,3 +148,13 @@ func (*refusing) Kind() string { return "api" }
 func (r *refusing) Apply(_ context.Context, u Update) []Outcome {
 	return outcomesOf(u, RestartRequired, r.reason)
 }
+
+// A field that Bifrost does not know yet, such as a key that is new in the
+// document, is in force with the restart that the document waits for.
+func TestSplitNewKey(t *testing.T) {
+	s := &Split{Word: "auto", API: &refusing{reason: "bifrost has no key that is called b"}, Restart: &refusing{reason: "Bifrost is restarted at 10:00:00"}}
+	out := s.Apply(t.Context(), updateOf(t, render.Inline, func(u *Update) { u.Changed, u.Edited = u.Changed[:1], true }))
+	check(t, len(out), 2)
+	check(t, out[0].State, RestartRequired)
+	check(t, out[0].Reason, "bifrost has no key that is called b; Bifrost is restarted at 10:00:00")
+}

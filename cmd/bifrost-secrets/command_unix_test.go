@@ -4,6 +4,7 @@ package main
 
 import (
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -73,4 +74,39 @@ func TestWatchOpenDirectory(t *testing.T) {
 	if n := strings.Count(strings.Join(r.all, "\n"), "others could replace"); n != 1 {
 		t.Errorf("it was warned of %d times", n)
 	}
+}
+
+// A flush and the status tell of what is new and Bifrost does not have yet, and
+// the log that an edited config which does not resolve is not used.
+func TestFlushTellsOfWhatWaits(t *testing.T) {
+	t.Parallel()
+	s := newLodge(t)
+	config := filepath.Join(s.app, "config.source.json")
+	socket := "unix:" + filepath.Join(s.dir, "control")
+	r := s.start("watch", "--config", config, "--out", filepath.Join(s.app, "config.json"), "--listen", socket, "--wait", "10ms", "--bifrost-url", "http://127.0.0.1:1")
+	r.logs(`"applied"`)
+	s.put("vk", "sk-bf-CANARY-2")
+	r.logs("restart_required_fields")
+	ask := func(args ...string) string {
+		t.Helper()
+		cmd := exec.Command("bifrost-secrets", append(args, "--address", socket)...)
+		cmd.Env = s.env
+		out, _ := cmd.CombinedOutput()
+		return string(out)
+	}
+	for _, one := range []struct{ got, want string }{
+		{ask("flush"), "1 field could not be handed over yet, 1 field in want of a restart of Bifrost"},
+		{ask("flush", "--json"), `"restart_required": 1`},
+		{ask("status"), "not applied   1 field could not be handed over yet, 1 field in want of a restart of Bifrost\n"},
+	} {
+		if !strings.Contains(one.got, one.want) {
+			t.Errorf("there is no %q in %s", one.want, one.got)
+		}
+	}
+	s.write(config, strings.Replace(siteConfig, "vault.openai", "vault.nowhere", 1))
+	if line := r.logs("vault.nowhere"); !strings.Contains(line, "the one before stays in force") {
+		t.Errorf("log: %s", line)
+	}
+	r.signal(15)
+	r.ends(0)
 }
