@@ -85,7 +85,7 @@ func (l *Loop) settle(v *visit) error {
 	if again || l.good.job == nil {
 		l.retry = time.Now().Add(l.retries.Next())
 	} else {
-		l.retries = retryWaits
+		l.retries = l.waits
 	}
 	l.mu.Lock()
 	l.seen.last, l.seen.held, l.seen.document, l.seen.problems = a, held, v.document, lines
