@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"log/slog"
 	"net/http/httptrace"
 	"strings"
 	"sync/atomic"
@@ -112,6 +113,7 @@ func (d *daemon) login(now management.Auth) func() management.Auth {
 // api is Bifrost's management API as an [watch.Applier].
 type api struct {
 	client  *management.Client
+	log     *slog.Logger
 	timeout time.Duration
 	waits   bool        // Bifrost was started by us, so it comes up
 	reached atomic.Bool // it was healthy when it was last looked at
@@ -135,7 +137,7 @@ func (d *daemon) newAPI(args []string, running func() error) (*api, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &api{client: client, timeout: d.applyTimeout, waits: args != nil}, nil
+	return &api{client: client, log: d.log, timeout: d.applyTimeout, waits: args != nil}, nil
 }
 
 // where gives the address for the status; none where the API is not used.
@@ -181,7 +183,7 @@ func (a *api) Apply(ctx context.Context, u watch.Update) []watch.Outcome {
 		push = a.client.Converge
 		ready := a.client.Ping
 		if a.waits || u.Trigger == watch.Restarted {
-			ready = a.client.Wait
+			ready = a.comesUp
 		}
 		err := ready(ctx)
 		a.reached.Store(err == nil)
@@ -202,6 +204,16 @@ func (a *api) Apply(ctx context.Context, u watch.Update) []watch.Outcome {
 		out = append(out, one)
 	}
 	return out
+}
+
+// comesUp waits for a Bifrost that starts. Nothing else is done meanwhile, so that
+// is said where it takes any time.
+func (a *api) comesUp(ctx context.Context) error {
+	if a.client.Ping(ctx) == nil {
+		return nil
+	}
+	a.log.Info("waiting for Bifrost to answer", "up_to", a.timeout.String(), "api", a.client.Where())
+	return a.client.Wait(ctx)
 }
 
 func (a *api) failed(u watch.Update, reason, hint string) []watch.Outcome {

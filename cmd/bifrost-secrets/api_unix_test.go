@@ -3,12 +3,18 @@
 package main
 
 import (
+	"bytes"
 	"errors"
 	"log/slog"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
+	"time"
 
+	"bifrost-secrets/render"
+	"bifrost-secrets/walker"
+	"bifrost-secrets/watch"
 	management "bifrost-secrets/watch/bifrost"
 )
 
@@ -97,5 +103,33 @@ func TestOwnVariables(t *testing.T) {
 		if got := isOwn(name, []string{"MY_ROLE_SECRET"}); got != want {
 			t.Errorf("%s: %v", name, got)
 		}
+	}
+}
+
+// That a Bifrost which starts is waited for is said: a flush waits with it.
+func TestAPISaysThatItWaits(t *testing.T) {
+	doc, err := walker.Parse("config.json", []byte(`{}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	plan, err := render.NewPlan(doc, nil, render.Options{Mode: render.Inline})
+	if err != nil {
+		t.Fatal(err)
+	}
+	rendering, problems := plan.Render(nil)
+	if problems != nil {
+		t.Fatal(problems)
+	}
+	var log bytes.Buffer
+	d := &daemon{job: job{p: &program{}}, bifrost: apiFlags{url: "unix:" + filepath.Join(t.TempDir(), "none")}, applyTimeout: 50 * time.Millisecond}
+	d.log = slog.New(slog.NewJSONHandler(&log, nil))
+	a, err := d.newAPI([]string{"bifrost"}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer a.client.Close()
+	a.Apply(t.Context(), watch.Update{Trigger: watch.Restarted, Rendering: rendering})
+	if !strings.Contains(log.String(), `"msg":"waiting for Bifrost to answer","up_to":"50ms"`) {
+		t.Errorf("log: %s", log.String())
 	}
 }
