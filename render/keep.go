@@ -12,11 +12,12 @@ import (
 // encryption_key of the file that is in place, whose bytes are old: Bifrost
 // could not read its database any more, and the start that fails has already
 // damaged it. In env mode the key is in the env file; oldEnv and newEnv are its
-// bytes before and after. out is what messages call the file.
+// bytes before and after. out is what messages call the file; hint is what to do,
+// in place of removing the file.
 //
 // Where the two cannot be compared (no key before, another mode) there is
 // nothing to report.
-func (r *Rendering) KeepsKey(out string, old, oldEnv, newEnv []byte) error {
+func (r *Rendering) KeepsKey(out, hint string, old, oldEnv, newEnv []byte) error {
 	after, ok := r.encryptionKey()
 	if !ok || len(old) == 0 {
 		return nil
@@ -47,7 +48,10 @@ func (r *Rendering) KeepsKey(out string, old, oldEnv, newEnv []byte) error {
 	}
 	one := Problem{
 		Reason: "the key is another than in the file that is in place; a changed key makes Bifrost's database unreadable",
-		Hint:   "restore the old key; or, for a new and empty database, remove " + out + " first",
+		Hint:   hint,
+	}
+	if hint == "" {
+		one.Hint = "restore the old key; or, for a new and empty database, remove " + out + " first"
 	}
 	if found, _ := r.Plan.Document.Members("encryption_key"); len(found) > 0 {
 		one.Places = []Place{placeOf(r.Plan.Document, "encryption_key", found[len(found)-1].Value.Start, found[len(found)-1].Value.End)}

@@ -29,7 +29,7 @@ func TestKeepsKey(t *testing.T) {
 	const refused = "config.json:1:19: encryption_key: the key is another than in the file that is in place; a changed key makes Bifrost's database unreadable"
 	before := build(Inline, key).Document()
 	for value, want := range map[string]string{key: "", key + "x": refused} {
-		if err := build(Inline, value).KeepsKey("out.json", before, nil, nil); errText(err) != want {
+		if err := build(Inline, value).KeepsKey("out.json", "", before, nil, nil); errText(err) != want {
 			t.Errorf("inline: %v", err)
 		}
 		for _, was := range EnvFormats {
@@ -43,7 +43,7 @@ func TestKeepsKey(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				if err := now.KeepsKey("out.json", old.Document(), oldEnv, newEnv); errText(err) != want {
+				if err := now.KeepsKey("out.json", "", old.Document(), oldEnv, newEnv); errText(err) != want {
 					t.Errorf("%s after %s: %v", is, was, err)
 				}
 			}
@@ -55,16 +55,16 @@ func TestKeepsKey(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := r.KeepsKey("out.json", before, nil, env); err != nil {
+	if err := r.KeepsKey("out.json", "", before, nil, env); err != nil {
 		t.Error(err)
 	}
-	if err := r.KeepsKey("out.json", build(Inline, "other").Document(), nil, env); errText(err) != refused {
+	if err := r.KeepsKey("out.json", "", build(Inline, "other").Document(), nil, env); errText(err) != refused {
 		t.Errorf("from inline to env: %v", err)
 	}
 	// Nothing to compare with is no reason to stop.
 	r = build(Inline, key)
 	for name, old := range map[string]string{"none": "", "broken": "{", "no key": "{}", "empty": `{"encryption_key":""}`, "env mode": `{"encryption_key":"env.BIFROST_SECRET_0"}`} {
-		if err := r.KeepsKey("out.json", []byte(old), nil, nil); err != nil {
+		if err := r.KeepsKey("out.json", "", []byte(old), nil, nil); err != nil {
 			t.Errorf("%s: %v", name, err)
 		}
 	}

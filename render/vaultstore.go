@@ -329,7 +329,7 @@ func (s *VaultStore) Credentials() []string {
 		})
 	}
 	for key, value := range s.flags {
-		for _, block := range []string{"file", "aws", "gcp", "hashicorp", "azure"} {
+		for _, block := range []string{"file", "aws", "gcp", "hashicorp", "azure", "postgres"} {
 			add(block, key, gjson.AppendJSONString(nil, value))
 		}
 	}

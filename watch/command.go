@@ -21,7 +21,7 @@ type Command struct {
 	// Line is run by itself where it is plain words, and else by /bin/sh -c.
 	Line    string
 	Out     string
-	Env     []string // NAME=value; it should hold none of this program's own credentials
+	Env     func() []string // gives its environment as NAME=value; it should hold none of this program's own credentials
 	Timeout time.Duration
 	Output  io.Writer // where its output goes
 }
@@ -75,7 +75,7 @@ func (c *Command) run(ctx context.Context, u Update) error {
 	if u.Edited {
 		edited = "1"
 	}
-	cmd.Env = append(c.Env[:len(c.Env):len(c.Env)],
+	cmd.Env = append(c.Env(),
 		"BIFROST_SECRETS_TRIGGER="+string(u.Trigger), "BIFROST_SECRETS_CHANGED="+strings.Join(paths, "\n"),
 		"BIFROST_SECRETS_COUNT="+strconv.Itoa(len(u.Changed)), "BIFROST_SECRETS_EDITED="+edited, "BIFROST_SECRETS_OUT="+c.Out)
 	cmd.Stdout, cmd.Stderr = c.Output, c.Output

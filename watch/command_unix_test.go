@@ -16,7 +16,7 @@ import (
 func TestCommand(t *testing.T) {
 	dir := t.TempDir()
 	out := filepath.Join(dir, "env")
-	c := &Command{Line: "env > " + out + "; cat /proc/$$/cmdline >> " + out, Out: "/app/data/config.json", Env: []string{"PATH=" + os.Getenv("PATH"), "KEPT=yes"}, Timeout: 10 * time.Second}
+	c := &Command{Line: "env > " + out + "; cat /proc/$$/cmdline >> " + out, Out: "/app/data/config.json", Env: func() []string { return []string{"PATH=" + os.Getenv("PATH"), "KEPT=yes"} }, Timeout: 10 * time.Second}
 	u := updateOf(t, render.Inline, func(u *Update) { u.Edited = true })
 	got := c.Apply(t.Context(), u)
 	check(t, len(got), 3)
@@ -52,7 +52,7 @@ func TestCommandFails(t *testing.T) {
 		"sleep 60":          "the command failed: not done within 100ms (--apply-timeout)",
 		"no-such-program x": "the command failed: exec: \"no-such-program\": executable file not found in $PATH",
 	} {
-		c := &Command{Line: line, Env: os.Environ(), Timeout: 10 * time.Second}
+		c := &Command{Line: line, Env: os.Environ, Timeout: 10 * time.Second}
 		if strings.Contains(want, "100ms") {
 			c.Timeout = 100 * time.Millisecond
 		}

@@ -8,6 +8,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"bifrost-secrets/render"
@@ -53,7 +54,7 @@ func (l *Loop) keepsKey(r *render.Rendering) (f *fault, secret string) {
 				return nil, ""
 			}
 			return refuse("the key has changed and is refused, since another one makes Bifrost's database unreadable; the old one stays in force",
-				"restore the old value"), secret
+				KeyHint), secret
 		}
 	}
 	if l.o.Keeper == nil || !ok {
@@ -151,8 +152,9 @@ func (r *refusals) document(j *Job) bool {
 	return r.why != nil && sha256.Sum256(j.Plan.Document.Bytes()) == r.sum
 }
 
-// problemsOf gives an error as problems of the document.
-func problemsOf(err error) []render.Problem {
+// problemsOf gives an error as problems of the document of that name, which is
+// said before each of them.
+func problemsOf(err error, name string) []render.Problem {
 	var problems *render.Problems
 	var document *walker.DocumentError
 	switch {
@@ -165,7 +167,7 @@ func problemsOf(err error) []render.Problem {
 		}
 		return []render.Problem{one}
 	}
-	return []render.Problem{{Reason: err.Error(), Hint: sources.HintOf(err), Kind: sources.KindOf(err)}}
+	return []render.Problem{{Reason: strings.TrimPrefix(err.Error(), name+": "), Hint: sources.HintOf(err), Kind: sources.KindOf(err)}}
 }
 
 // fingerprints tell values apart in the status. The key is of this process and

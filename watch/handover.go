@@ -236,10 +236,11 @@ func (t *told) applied(log *slog.Logger, kind string, u Update, outcomes []Outco
 	case count[Failed]+count[Refused]+count[RestartRequired] > 0:
 		level = slog.LevelWarn
 	}
-	for name, list := range map[string][]string{"restart_required_fields": required, "not_applied": failed} {
-		if len(list) > 0 {
-			attrs = append(attrs, name, shorten(list))
-		}
+	if len(required) > 0 {
+		attrs = append(attrs, "restart_required_fields", shorten(required))
+	}
+	if len(failed) > 0 {
+		attrs = append(attrs, "not_applied", shorten(failed))
 	}
 	if u.Trigger != Restarted {
 		attrs = append(attrs, "fields", shorten(paths))

@@ -86,6 +86,7 @@ type Loop struct {
 
 	// These are of the goroutine that runs Start and Run.
 	gate    gate
+	waits   Backoff // between tries of a refresh that failed
 	retries Backoff
 	applies Backoff
 	tick    time.Time
@@ -116,7 +117,7 @@ type fileEvents struct{ first, last time.Time }
 
 // New makes a loop that has not begun.
 func New(o Options) *Loop {
-	l := &Loop{o: o, wake: make(chan struct{}, 1), retries: retryWaits, applies: applyWaits}
+	l := &Loop{o: o, wake: make(chan struct{}, 1), waits: retryWaits, retries: retryWaits, applies: applyWaits}
 	l.refused.values = map[string]refusal{}
 	l.seen.fingerprints = newFingerprints()
 	return l
@@ -257,7 +258,7 @@ func (l *Loop) sleep(ctx context.Context, wait time.Duration) bool {
 func (l *Loop) Run(ctx context.Context) {
 	l.drawTick(rand.N(l.o.Splay + 1))
 	if l.good.job == nil {
-		l.retries = Backoff{First: startWaits.First, Most: retryWaits.Most}
+		l.retries = Backoff{First: startWaits.First, Most: l.waits.Most}
 		l.retry = time.Now().Add(l.retries.Next())
 	}
 	timer := time.NewTimer(0)

@@ -51,6 +51,9 @@ const (
 	saltLength   = 16
 )
 
+// KeyHint is what to do about an encryption_key that has changed.
+const KeyHint = "restore the old key; or, after the database was cleaned, use --accept-new-encryption-key once"
+
 func (r *Record) load() error {
 	if r.read {
 		return nil
@@ -105,7 +108,7 @@ func (r *Record) Check(key sources.Secret) error {
 		return &sources.Error{
 			Kind:    sources.Unusable,
 			Message: "the key is another than the one that Bifrost's database was written with; it would become unreadable",
-			Hint:    "restore the old key; or, after the database was cleaned, use --accept-new-encryption-key once",
+			Hint:    KeyHint,
 		}
 	}
 	return nil

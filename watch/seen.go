@@ -1,6 +1,7 @@
 package watch
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -43,7 +44,7 @@ func (l *Loop) settle(v *visit) error {
 	problems := &render.Problems{Document: l.o.About.Config}
 	again := v.publish != nil
 	if v.document != nil {
-		problems.List = append(problems.List, problemsOf(v.document)...)
+		problems.List = append(problems.List, problemsOf(v.document, problems.Document)...)
 		var p *render.Problems
 		again = again || v.document != l.refused.why && errors.As(v.document, &p) && !p.Invalid()
 		if p == nil {
@@ -62,8 +63,9 @@ func (l *Loop) settle(v *visit) error {
 		}
 	}
 	if v.publish != nil {
-		problems.List = append(problems.List, problemsOf(v.publish)...)
+		problems.List = append(problems.List, problemsOf(v.publish, problems.Document)...)
 	}
+	slices.SortStableFunc(problems.List, inOrder)
 	lines := make([]string, len(problems.List))
 	for i := range problems.List {
 		lines[i] = problems.Line(&problems.List[i])
@@ -83,7 +85,7 @@ func (l *Loop) settle(v *visit) error {
 	if again || l.good.job == nil {
 		l.retry = time.Now().Add(l.retries.Next())
 	} else {
-		l.retries = retryWaits
+		l.retries = l.waits
 	}
 	l.mu.Lock()
 	l.seen.last, l.seen.held, l.seen.document, l.seen.problems = a, held, v.document, lines
@@ -109,6 +111,19 @@ func (l *Loop) settle(v *visit) error {
 		return v.publish
 	}
 	return v.document
+}
+
+// inOrder has problems in the order of the document; what has no place in it comes
+// first.
+func inOrder(a, b render.Problem) int {
+	at := func(p *render.Problem) (one render.Place) {
+		if len(p.Places) > 0 {
+			one = p.Places[0]
+		}
+		return one
+	}
+	x, y := at(&a), at(&b)
+	return cmp.Or(cmp.Compare(x.Line, y.Line), cmp.Compare(x.Column, y.Column))
 }
 
 // plan notes when the next refresh is due.
@@ -139,6 +154,9 @@ func (t *told) refreshed(log *slog.Logger, a *Attempt, v *visit, held map[string
 	case failing != "" && failing != t.failing:
 		level, message = slog.LevelWarn, "refresh failed"
 		attrs = append(attrs, "problems", shorten(problems))
+		if v.document != nil && v.draft != nil {
+			attrs = append(attrs, "hint", "the config as it stands is not used; the one before stays in force until it is mended")
+		}
 		if len(held) > 0 {
 			attrs = append(attrs, "oldest_value", oldest.Round(time.Second).String())
 		}
@@ -224,6 +242,14 @@ func (l *Loop) Status() Status {
 	s.Apply = l.o.Applier.Kind()
 	s.Last, s.Success, s.Next = l.seen.last, l.seen.success, l.seen.next
 	s.Problems = append([]string{}, l.seen.problems...)
+	for _, o := range l.seen.outcomes {
+		switch o.State {
+		case RestartRequired:
+			s.RestartRequired++
+		case Failed:
+			s.NotApplied++
+		}
+	}
 	s.References = []ReferenceStatus{}
 	if err := l.ready(); err != nil {
 		s.NotReady = err.Error()

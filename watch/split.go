@@ -2,6 +2,7 @@ package watch
 
 import (
 	"context"
+	"strings"
 
 	"bifrost-secrets/render"
 	"bifrost-secrets/walker"
@@ -43,11 +44,11 @@ func (s *Split) Apply(ctx context.Context, u Update) []Outcome {
 	if len(rest) == 0 && !u.Edited {
 		out = s.push(ctx, u, live)
 		// What the API turned out not to take is left for a restart.
-		refused := map[string]bool{}
+		refused := map[string]string{}
 		kept := out[:0]
 		for _, o := range out {
 			if o.State == RestartRequired {
-				refused[o.Path] = true
+				refused[o.Path] = o.Reason
 			} else {
 				kept = append(kept, o)
 			}
@@ -56,20 +57,37 @@ func (s *Split) Apply(ctx context.Context, u Update) []Outcome {
 			return out
 		}
 		for _, c := range live {
-			if refused[c.Path] {
+			if _, ok := refused[c.Path]; ok {
 				rest = append(rest, c)
 			}
 		}
-		return append(kept, s.restart(ctx, u, rest)...)
+		again := s.restart(ctx, u, rest)
+		for i := range again {
+			if why := refused[again[i].Path]; why != "" && again[i].State != InForce {
+				again[i].Reason = joined(why, again[i].Reason)
+			}
+		}
+		return append(kept, again...)
 	}
 	out = s.restart(ctx, u, rest)
 	for _, o := range out {
 		if o.State != InForce {
 			// It comes later: what is taken live need not wait for it.
-			return append(s.push(ctx, u, live), out...)
+			pushed := s.push(ctx, u, live)
+			for i := range pushed {
+				if pushed[i].State == RestartRequired && o.State == RestartRequired { // it comes with that one
+					pushed[i].Reason, pushed[i].Hint = joined(pushed[i].Reason, o.Reason), o.Hint
+				}
+			}
+			return append(pushed, out...)
 		}
 	}
 	return append(each(live, InForce, "", "restart"), out...)
+}
+
+// joined joins two reasons, of which either may be empty.
+func joined(a, b string) string {
+	return strings.Trim(a+"; "+b, "; ")
 }
 
 // sort parts what is taken live from what is not.

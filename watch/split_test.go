@@ -124,3 +124,37 @@ func TestSplit(t *testing.T) {
 }
 
 var _ sources.Source = (*store)(nil)
+
+// What the API says of a field that it does not take is not lost behind the time
+// of the restart.
+func TestSplitKeepsReason(t *testing.T) {
+	api := &refusing{reason: "bifrost's api has an unknown shape"}
+	s := &Split{Word: "auto", API: api, Restart: &speaker{kind: "restart", state: RestartRequired}}
+	out := s.Apply(t.Context(), updateOf(t, render.Inline, func(u *Update) { u.Changed = u.Changed[:1] }))
+	check(t, len(out), 1)
+	check(t, out[0].State, RestartRequired)
+	check(t, out[0].Reason, "bifrost's api has an unknown shape")
+	s.Restart = &refusing{reason: "Bifrost is restarted at 10:00:00"}
+	out = s.Apply(t.Context(), updateOf(t, render.Inline, func(u *Update) { u.Changed = u.Changed[:1] }))
+	check(t, out[0].Reason, "bifrost's api has an unknown shape; Bifrost is restarted at 10:00:00")
+	check(t, out[0].By, "restart")
+}
+
+// refusing wants a restart for everything, for one reason.
+type refusing struct{ reason string }
+
+func (*refusing) Kind() string { return "api" }
+
+func (r *refusing) Apply(_ context.Context, u Update) []Outcome {
+	return outcomesOf(u, RestartRequired, r.reason)
+}
+
+// A field that Bifrost does not know yet, such as a key that is new in the
+// document, is in force with the restart that the document waits for.
+func TestSplitNewKey(t *testing.T) {
+	s := &Split{Word: "auto", API: &refusing{reason: "bifrost has no key that is called b"}, Restart: &refusing{reason: "Bifrost is restarted at 10:00:00"}}
+	out := s.Apply(t.Context(), updateOf(t, render.Inline, func(u *Update) { u.Changed, u.Edited = u.Changed[:1], true }))
+	check(t, len(out), 2)
+	check(t, out[0].State, RestartRequired)
+	check(t, out[0].Reason, "bifrost has no key that is called b; Bifrost is restarted at 10:00:00")
+}

@@ -19,6 +19,12 @@ type Status struct {
 	References []ReferenceStatus `json:"references"`
 	Problems   []string          `json:"problems"` // of the last refresh, a line each
 	Bifrost    *BifrostStatus    `json:"bifrost,omitempty"`
+
+	// What was refreshed and Bifrost does not have: the fields, with an edited
+	// document as one of them, that wait for a restart of it, and those that could
+	// not be handed over and are tried again.
+	RestartRequired int `json:"restart_required"`
+	NotApplied      int `json:"not_applied"`
 }
 
 // Attempt is one refresh.

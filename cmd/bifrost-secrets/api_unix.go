@@ -3,10 +3,11 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"errors"
+	"log/slog"
 	"net/http/httptrace"
-	"os"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -16,6 +17,7 @@ import (
 	"bifrost-secrets/walker"
 	"bifrost-secrets/watch"
 	management "bifrost-secrets/watch/bifrost"
+	"bifrost-secrets/watch/control"
 
 	"github.com/spf13/cobra"
 )
@@ -25,6 +27,7 @@ type apiFlags struct {
 	url       string
 	basicFile string
 	tokenFile string
+	plainHTTP bool
 }
 
 func (a *apiFlags) flags(cmd *cobra.Command) {
@@ -32,6 +35,7 @@ func (a *apiFlags) flags(cmd *cobra.Command) {
 	f.StringVar(&a.url, "bifrost-url", "", "where Bifrost's API is: http://127.0.0.1:8080, https://host or unix:/path; by default on this machine, at Bifrost's port")
 	f.StringVar(&a.basicFile, "bifrost-basic-file", "", "`file` with user:password for Bifrost's API; unless given, the admin credentials of the config are used")
 	f.StringVar(&a.tokenFile, "bifrost-token-file", "", "`file` with a bearer token for Bifrost's API")
+	f.BoolVar(&a.plainHTTP, "bifrost-plain-http", false, "allow values, though no credentials, to go in clear to another machine")
 }
 
 // address gives the API's URL. args are those of the command that starts
@@ -57,58 +61,83 @@ func (a *apiFlags) address(env map[string]string, args []string) string {
 	return "http://127.0.0.1:" + port
 }
 
-// auth reads what to sign in with.
+// auth reads what to sign in with. Others must not be able to read or change the
+// file, as with --token-file.
 func (a *apiFlags) auth() (management.Auth, error) {
-	read := func(flag, path string) (string, error) {
-		content, err := os.ReadFile(path)
-		if err != nil {
-			return "", usageError(flag+": "+err.Error(), "")
-		}
-		return strings.TrimRight(string(content), "\r\n"), nil
-	}
 	switch {
 	case a.basicFile != "" && a.tokenFile != "":
 		return management.Auth{}, usageError("--bifrost-basic-file and --bifrost-token-file exclude each other", "name one of them")
 	case a.tokenFile != "":
-		text, err := read("--bifrost-token-file", a.tokenFile)
-		return management.Auth{Scheme: management.Bearer, Secret: sources.NewSecret([]byte(text))}, err
+		text, err := control.ReadPrivate("--bifrost-token-file "+a.tokenFile, a.tokenFile)
+		if err == nil && strings.TrimSpace(string(text)) == "" {
+			err = usageError("--bifrost-token-file "+a.tokenFile+" is empty", "write the token into it")
+		}
+		return management.Auth{Scheme: management.Bearer, Secret: sources.NewSecret(bytes.TrimRight(text, "\r\n"))}, usageOf(err)
 	case a.basicFile != "":
-		text, err := read("--bifrost-basic-file", a.basicFile)
-		if err != nil {
-			return management.Auth{}, err
+		text, err := control.ReadPrivate("--bifrost-basic-file "+a.basicFile, a.basicFile)
+		user, password, ok := bytes.Cut(bytes.TrimRight(text, "\r\n"), []byte(":"))
+		if err == nil && !ok {
+			err = usageError("--bifrost-basic-file "+a.basicFile+" does not hold user:password", "")
 		}
-		user, password, ok := strings.Cut(text, ":")
-		if !ok {
-			return management.Auth{}, usageError("--bifrost-basic-file "+a.basicFile+" does not hold user:password", "")
-		}
-		return management.Auth{Scheme: management.Basic, User: sources.NewSecret([]byte(user)), Secret: sources.NewSecret([]byte(password))}, nil
+		return management.Auth{Scheme: management.Basic, User: sources.NewSecret(user), Secret: sources.NewSecret(password)}, usageOf(err)
 	}
 	return management.Auth{}, nil
+}
+
+// usageOf makes a fault of a file that a flag names one of usage.
+func usageOf(err error) error {
+	var e *control.Error
+	if errors.As(err, &e) {
+		return usageError(e.Reason, e.Hint)
+	}
+	return err
+}
+
+// login gives what to sign in with as of now. A file that cannot be used any more
+// leaves what it had before in force; that is said once.
+func (d *daemon) login(now management.Auth) func() management.Auth {
+	said := ""
+	return func() management.Auth {
+		next, err := d.bifrost.auth()
+		switch {
+		case err == nil:
+			now, said = next, ""
+		case err.Error() != said:
+			said = err.Error()
+			d.log.Error("the credentials for Bifrost's API cannot be read anew; what the file had before stays in force", "error", said)
+		}
+		return now
+	}
 }
 
 // api is Bifrost's management API as an [watch.Applier].
 type api struct {
 	client  *management.Client
+	log     *slog.Logger
 	timeout time.Duration
 	waits   bool        // Bifrost was started by us, so it comes up
 	reached atomic.Bool // it was healthy when it was last looked at
 }
 
-// newAPI makes the applier. args are those of Bifrost's command, if it is ours.
-func (d *daemon) newAPI(args []string) (*api, error) {
+// newAPI makes the applier. args are those of Bifrost's command, if it is ours;
+// then running says why it does not run.
+func (d *daemon) newAPI(args []string, running func() error) (*api, error) {
 	auth, err := d.bifrost.auth()
 	if err != nil {
 		return nil, err
 	}
-	client, err := management.New(management.Options{URL: d.bifrost.address(d.p.env, args), Auth: auth})
+	client, err := management.New(management.Options{URL: d.bifrost.address(d.p.env, args), Auth: auth, Login: d.login(auth), Running: running, PlainHTTP: d.bifrost.plainHTTP})
 	var refused *management.Error
 	if errors.As(err, &refused) {
+		if errors.Is(err, management.ErrInClear) {
+			refused.Hint += "; --bifrost-plain-http if something else encrypts"
+		}
 		return nil, usageError("--bifrost-url: "+refused.Reason, refused.Hint)
 	}
 	if err != nil {
 		return nil, err
 	}
-	return &api{client: client, timeout: d.applyTimeout, waits: args != nil}, nil
+	return &api{client: client, log: d.log, timeout: d.applyTimeout, waits: args != nil}, nil
 }
 
 // where gives the address for the status; none where the API is not used.
@@ -154,7 +183,7 @@ func (a *api) Apply(ctx context.Context, u watch.Update) []watch.Outcome {
 		push = a.client.Converge
 		ready := a.client.Ping
 		if a.waits || u.Trigger == watch.Restarted {
-			ready = a.client.Wait
+			ready = a.comesUp
 		}
 		err := ready(ctx)
 		a.reached.Store(err == nil)
@@ -175,6 +204,16 @@ func (a *api) Apply(ctx context.Context, u watch.Update) []watch.Outcome {
 		out = append(out, one)
 	}
 	return out
+}
+
+// comesUp waits for a Bifrost that starts. Nothing else is done meanwhile, so that
+// is said where it takes any time.
+func (a *api) comesUp(ctx context.Context) error {
+	if a.client.Ping(ctx) == nil {
+		return nil
+	}
+	a.log.Info("waiting for Bifrost to answer", "up_to", a.timeout.String(), "api", a.client.Where())
+	return a.client.Wait(ctx)
 }
 
 func (a *api) failed(u watch.Update, reason, hint string) []watch.Outcome {
@@ -198,12 +237,12 @@ func (a *api) takes(ctx context.Context, u watch.Update) func(*walker.Entry) (bo
 }
 
 // split makes the applier of the modes that hand over by field.
-func (d *daemon) split(args []string) (*watch.Split, *api, error) {
+func (d *daemon) split(args []string, running func() error) (*watch.Split, *api, error) {
 	s := &watch.Split{Word: d.apply}
 	var client *api
 	if d.apply != "restart" && d.mode == string(render.Inline) {
 		var err error
-		if client, err = d.newAPI(args); err != nil {
+		if client, err = d.newAPI(args, running); err != nil {
 			return nil, nil, err
 		}
 		s.API = client
@@ -219,7 +258,7 @@ const lookoutEvery = 3 * time.Second
 // ends: the connection that was kept to the one before is gone then.
 func (d *daemon) lookout(ctx context.Context, a *api) {
 	// It has its own connection, which nobody else uses up.
-	client, err := management.New(management.Options{URL: d.bifrost.address(d.p.env, nil), Timeout: lookoutEvery})
+	client, err := management.New(management.Options{URL: d.bifrost.address(d.p.env, nil), Timeout: lookoutEvery, PlainHTTP: true})
 	if err != nil {
 		return // a.client has the same address
 	}

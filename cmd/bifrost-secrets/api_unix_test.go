@@ -3,11 +3,18 @@
 package main
 
 import (
+	"bytes"
 	"errors"
+	"log/slog"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
+	"time"
 
+	"bifrost-secrets/render"
+	"bifrost-secrets/walker"
+	"bifrost-secrets/watch"
 	management "bifrost-secrets/watch/bifrost"
 )
 
@@ -56,7 +63,28 @@ func TestAPIAuth(t *testing.T) {
 	if auth, err = (&apiFlags{}).auth(); err != nil || auth.Scheme != management.NoAuth {
 		t.Errorf("none: %v %v", auth, err)
 	}
+	// It is looked at as --token-file is, and read anew.
+	open := file("admin:pass")
+	if err := os.Chmod(open, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	changing := file("admin:one")
+	d := &daemon{bifrost: apiFlags{basicFile: changing}, log: slog.New(slog.DiscardHandler)}
+	first, err := d.bifrost.auth()
+	if err != nil {
+		t.Fatal(err)
+	}
+	login := d.login(first)
+	for _, content := range []string{"admin:two", "broken"} { // a broken one leaves what was there
+		if err := os.WriteFile(changing, []byte(content), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if got := login(); string(got.Secret.Reveal()) != "two" {
+			t.Errorf("after %q it is not two", content)
+		}
+	}
 	for name, a := range map[string]apiFlags{
+		"open to all": {basicFile: open}, "open token": {tokenFile: open}, "empty": {tokenFile: file("\n")},
 		"both": {basicFile: file("a:b"), tokenFile: file("c")}, "no colon": {basicFile: file("CANARY")}, "no file": {tokenFile: "/nowhere"},
 	} {
 		var own *failure
@@ -75,5 +103,33 @@ func TestOwnVariables(t *testing.T) {
 		if got := isOwn(name, []string{"MY_ROLE_SECRET"}); got != want {
 			t.Errorf("%s: %v", name, got)
 		}
+	}
+}
+
+// That a Bifrost which starts is waited for is said: a flush waits with it.
+func TestAPISaysThatItWaits(t *testing.T) {
+	doc, err := walker.Parse("config.json", []byte(`{}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	plan, err := render.NewPlan(doc, nil, render.Options{Mode: render.Inline})
+	if err != nil {
+		t.Fatal(err)
+	}
+	rendering, problems := plan.Render(nil)
+	if problems != nil {
+		t.Fatal(problems)
+	}
+	var log bytes.Buffer
+	d := &daemon{job: job{p: &program{}}, bifrost: apiFlags{url: "unix:" + filepath.Join(t.TempDir(), "none")}, applyTimeout: 50 * time.Millisecond}
+	d.log = slog.New(slog.NewJSONHandler(&log, nil))
+	a, err := d.newAPI([]string{"bifrost"}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer a.client.Close()
+	a.Apply(t.Context(), watch.Update{Trigger: watch.Restarted, Rendering: rendering})
+	if !strings.Contains(log.String(), `"msg":"waiting for Bifrost to answer","up_to":"50ms"`) {
+		t.Errorf("log: %s", log.String())
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -49,6 +50,8 @@ type daemon struct {
 	files   *watch.Files
 	noted   *render.Plan  // its remarks were logged
 	flushed chan struct{} // somebody asked us for a flush
+	warned  []string      // what was said of the directories that are written to
+	hidden  []string      // what the command of --apply command does not get; of the loop's goroutine
 }
 
 // maxWait bounds the wait for quiet.
@@ -109,6 +112,7 @@ func (d *daemon) begin() {
 	d.warn = func(text string) { d.log.Warn(text) }
 	d.manager = &serviceManager{socket: d.p.env["NOTIFY_SOCKET"]}
 	d.metrics = metrics.New(versionName())
+	d.keyHint = watch.KeyHint
 	d.record = &watch.Record{Path: watch.RecordPath(d.out), AcceptKey: d.newKey}
 	d.files = watch.NewFiles(func() { d.loop.FileChanged() }, d.log)
 	d.flushed = make(chan struct{}, 1)
@@ -119,6 +123,7 @@ func (d *daemon) options(applier watch.Applier, check func(*job, *watch.Job) err
 	return watch.Options{
 		Load: func(before *watch.Job) (*watch.Job, error) {
 			return d.job.load(before, func(j *job, next *watch.Job) error {
+				d.hide(j.credentials())
 				to, err := d.targets(j.inputs())
 				if err == nil {
 					err = notOver(next.Source, to)
@@ -154,8 +159,11 @@ func (d *daemon) publishAll(r *render.Rendering) (wrote, replaced bool, err erro
 		for i := range r.Notes {
 			d.log.Info("note: "+clean(lines.Line(&r.Notes[i])), "hint", r.Notes[i].Hint)
 		}
-		for _, warning := range to.warnings() {
-			d.log.Warn(clean(warning))
+	}
+	for _, warning := range to.warnings() {
+		if !slices.Contains(d.warned, warning) {
+			d.warned = append(d.warned, warning)
+			d.log.Warn(clean(warning), "hint", "chmod go-w the directory, or chmod +t it; where it is an emptyDir of Kubernetes only the pod's own containers can write there")
 		}
 	}
 	done, err := d.publish(r, to, d.newKey)
@@ -263,6 +271,18 @@ func (c *confirmer) Refreshed(a watch.Attempt, _ map[sources.Kind]int, _ int, _ 
 }
 
 // commandApplier makes the applier of --apply command.
-func (d *daemon) commandApplier(env []string) *watch.Command {
-	return &watch.Command{Line: d.command, Out: d.out, Env: env, Timeout: d.applyTimeout, Output: d.p.screen}
+func (d *daemon) commandApplier() *watch.Command {
+	return &watch.Command{
+		Line: d.command, Out: d.out, Timeout: d.applyTimeout, Output: d.p.screen,
+		Env: func() []string { return d.ownless(d.hidden) },
+	}
+}
+
+// hide keeps the variables that a document's vault_store takes credentials from
+// out of the command's environment. What was hidden once stays so: another block
+// does not make an old credential public.
+func (d *daemon) hide(names []string) {
+	d.hidden = append(d.hidden, names...)
+	slices.Sort(d.hidden)
+	d.hidden = slices.Compact(d.hidden)
 }

@@ -49,7 +49,7 @@ func (p *program) execCommand() *cobra.Command {
 and hands it new values as watch does, by Bifrost's API or by a restart. Signals are passed on, but for SIGHUP,
 which makes a refresh. It ends with the status of the command; where the command was not started it is 125.`,
 		Example: `  # references in /app/data/config.source.json, values in /app/data/config.json
-  bifrost-secrets exec --app-dir /app/data -- /app/docker-entrypoint.sh /app/main
+  bifrost-secrets exec --app-dir /app/data -- /app/docker-entrypoint.sh
   # no secret on the disk or in Bifrost's database
   bifrost-secrets exec --app-dir /app/data --mode env -- /app/main -app-dir /app/data
   # the same, with the references that were typed into the dashboard (see attach and detach)
@@ -111,6 +111,9 @@ func (j *execJob) check(args []string) error {
 		j.config = filepath.Join(j.appDir, sourceName)
 	}
 	j.out = filepath.Join(j.appDir, publishedName)
+	if err := j.unmoved(); err != nil {
+		return err
+	}
 	if err := j.checkFlags(); err != nil {
 		return err
 	}
@@ -132,6 +135,24 @@ func (j *execJob) check(args []string) error {
 		return usageError("--start-from-last-good does not go with --mode env: no values rest on the disk", "use --mode inline")
 	}
 	return j.checkLoopFlags()
+}
+
+// unmoved finds a config that stands where the one with the values is to go.
+func (j *execJob) unmoved() error {
+	source := filepath.Join(j.appDir, sourceName)
+	hint := "exec reads " + sourceName + " and writes " + publishedName + ": where that is the one with your references, mv " + j.out + " " + source + "; docs/migrate.md shows the move"
+	out, err := os.Stat(j.out)
+	if err != nil {
+		return nil
+	}
+	in, err := os.Stat(j.config)
+	switch {
+	case err == nil && os.SameFile(in, out):
+		return usageError(j.config+": is the file "+publishedName+" that is read: its references would be lost", hint)
+	case isMissing(err) && j.config == source:
+		return usageError(j.config+" does not exist", hint)
+	}
+	return nil
 }
 
 func (j *execJob) run(outer context.Context, args []string) error {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"net/http"
+	"strings"
 	"time"
 
 	"bifrost-secrets/render"
@@ -40,8 +41,12 @@ Bifrost. It ends when that is done, and says which secrets failed.`,
 
 // flushed is what flush prints as JSON.
 type flushed struct {
-	OK      bool            `json:"ok"`
-	Message string          `json:"message,omitempty"`
+	OK      bool   `json:"ok"`
+	Message string `json:"message,omitempty"`
+	// Fields that are new and that Bifrost does not have yet.
+	RestartRequired int `json:"restart_required,omitempty"`
+	NotApplied      int `json:"not_applied,omitempty"`
+
 	Error   string          `json:"error,omitempty"`
 	Hint    string          `json:"hint,omitempty"`
 	Secrets json.RawMessage `json:"secrets,omitempty"` // the failing ones, as the server tells of them
@@ -59,8 +64,23 @@ func (j *flushJob) run(ctx context.Context) error {
 	}
 	if err == nil && !j.p.quiet {
 		j.p.screen.line("%s", clean(result.Message))
+		if text := unapplied(result.RestartRequired, result.NotApplied); text != "" {
+			j.p.note(text, "bifrost-secrets status shows which, and why")
+		}
 	}
 	return err
+}
+
+// unapplied tells of fields that are new and that Bifrost does not have.
+func unapplied(restart, failed int) string {
+	var parts []string
+	if failed > 0 {
+		parts = append(parts, count(failed, "field")+" could not be handed over yet")
+	}
+	if restart > 0 {
+		parts = append(parts, count(restart, "field")+" in want of a restart of Bifrost")
+	}
+	return strings.Join(parts, ", ")
 }
 
 func (j *flushJob) flush(ctx context.Context) (result flushed, err error) {

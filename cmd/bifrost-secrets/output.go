@@ -20,6 +20,8 @@ type output struct {
 	envFormat string
 	fileMode  string
 	owner     string
+
+	keyHint string // what to do about a changed encryption_key; empty: what render says
 }
 
 func (o *output) flags(cmd *cobra.Command) {
@@ -167,7 +169,7 @@ func (o *output) publish(r *render.Rendering, to targets, newKey bool) (done pub
 		if err != nil && !isMissing(err) {
 			return done, err
 		}
-		if err := r.KeepsKey(o.out, old, oldEnv, contents[to.envFile]); err != nil {
+		if err := r.KeepsKey(o.out, o.keyHint, old, oldEnv, contents[to.envFile]); err != nil {
 			return done, err
 		}
 	}

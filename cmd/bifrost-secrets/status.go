@@ -82,6 +82,7 @@ func printStatus(w io.Writer, s *watch.Status, now time.Time) error {
 	} else {
 		row("ready", "no: %s", s.NotReady)
 	}
+	row("not applied", "%s", unapplied(s.RestartRequired, s.NotApplied))
 	if a := s.Last; a != nil {
 		row("last refresh", "%s: %s, %s, %s, took %s", when(a.At, now), a.Trigger, a.Result, count(a.Calls, "call"), a.Took.Round(time.Millisecond))
 	}

@@ -180,9 +180,9 @@ func (s *supervised) applier() (watch.Applier, error) {
 	case "none":
 		return watch.None{}, nil
 	case "command":
-		return j.commandApplier(j.ownless(nil)), nil
+		return j.commandApplier(), nil
 	}
-	split, client, err := j.split(s.args)
+	split, client, err := j.split(s.args, s.Running)
 	s.api = client
 	if err == nil && j.apply != "api" {
 		split.Restart = s.Supervisor

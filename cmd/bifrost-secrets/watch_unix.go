@@ -107,9 +107,9 @@ func (j *watchJob) applier() (watch.Applier, *api, error) {
 	case "none":
 		return watch.None{}, nil, nil
 	case "command":
-		return j.commandApplier(j.ownless(nil)), nil, nil
+		return j.commandApplier(), nil, nil
 	}
-	return j.split(nil)
+	return j.split(nil, nil)
 }
 
 // signals ends with SIGINT and SIGTERM, and refreshes with SIGHUP.

@@ -65,6 +65,11 @@ func (a *answer) refused() *fault {
 
 // send makes one call and reads the whole answer.
 func (c *Client) send(whole context.Context, method, path string, body []byte, auth Auth) (*answer, *fault) {
+	if c.running != nil && (body != nil || auth.Scheme != NoAuth) {
+		if err := c.running(); err != nil {
+			return nil, &fault{state: Failed, reason: err.Error(), err: err}
+		}
+	}
 	ctx, cancel := context.WithTimeout(whole, c.timeout)
 	defer cancel()
 	req, err := http.NewRequestWithContext(ctx, method, c.base+path, bytes.NewReader(body))
@@ -99,9 +104,39 @@ func (c *Client) send(whole context.Context, method, path string, body []byte, a
 
 var badRequest = &fault{state: RestartRequired, reason: "a name in the document cannot stand in a url"}
 
+// recognize has whoever listens answer as Bifrost does, before he is sent
+// credentials or values: it keeps them from a program that has the port by chance,
+// or since Bifrost has not come up yet.
+func (s *session) recognize(ctx context.Context) *fault {
+	if s.known {
+		return nil
+	}
+	a, f := s.send(ctx, http.MethodGet, "/health", nil, Auth{})
+	if f != nil {
+		return f
+	}
+	if a.status >= http.StatusInternalServerError { // its database may be away
+		return a.refused()
+	}
+	tree, _ := decode("/health", a.body)
+	health, _ := tree.(map[string]any)
+	if _, ok := health["status"].(string); a.status != http.StatusOK || !ok {
+		return &fault{
+			state:  Failed,
+			reason: "what listens at " + s.where + " does not answer /health as bifrost does, and is sent nothing",
+			hint:   "see which program listens there",
+		}
+	}
+	s.known = true
+	return nil
+}
+
 // call makes a call with the credentials that work, trying those of the document
 // where Bifrost refuses the others.
 func (s *session) call(ctx context.Context, method, path string, body []byte) (*answer, *fault) {
+	if f := s.recognize(ctx); f != nil {
+		return nil, f
+	}
 	for _, auth := range s.logins() {
 		a, f := s.send(ctx, method, path, body, auth)
 		if f != nil {

@@ -9,6 +9,7 @@
 package bifrost
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -46,6 +47,15 @@ type Options struct {
 	// unix:/path of a socket. A path in it stands before those of the API.
 	URL  string
 	Auth Auth
+	// PlainHTTP allows values to go over plain http to another machine. What one
+	// signs in with never does.
+	PlainHTTP bool
+	// Login gives what to sign in with as of now, in place of Auth, and is asked at
+	// the beginning of each operation. It may be nil.
+	Login func() Auth
+	// Running says why no Bifrost is running, where that is known: then neither
+	// credentials nor values are sent to what listens in its place. It may be nil.
+	Running func() error
 	// HTTPClient is used in place of one of our own, which takes no proxy; not for
 	// a socket.
 	HTTPClient *http.Client
@@ -71,6 +81,10 @@ type Error struct {
 	Err    error // the cause, for errors.Is; not printed
 }
 
+// ErrInClear is the cause of the [Error] for an address that Options.PlainHTTP
+// would allow.
+var ErrInClear = errors.New("in clear")
+
 // Error gives the reason.
 func (e *Error) Error() string { return e.Reason }
 
@@ -82,7 +96,9 @@ func (e *Error) Unwrap() error { return e.Err }
 type Client struct {
 	base        string // of every URL, without a slash at its end
 	where       string // how messages call it
-	private     bool   // credentials may travel
+	login       func() Auth
+	running     func() error
+	private     bool // credentials may travel
 	http        *http.Client
 	timeout     time.Duration
 	concurrency int
@@ -91,18 +107,20 @@ type Client struct {
 
 	mu     sync.Mutex
 	auth   Auth                      // what has worked last
+	given  Auth                      // what login gave last
 	pushed map[string]sources.Secret // by path: what Bifrost was last given
 	// unfinished are the paths whose last write came to no good end, which Bifrost
 	// may have all the same, with what it had before.
 	unfinished map[string]likeness
 }
 
-// New makes a client. Credentials travel over https, a unix socket, or plain
-// http to the loopback: with others it fails. Every error is an *Error.
+// New makes a client. Values and credentials travel over https, a unix socket, or
+// plain http to the loopback: with others it fails, but for values where PlainHTTP
+// allows them. Every error is an *Error.
 func New(o Options) (*Client, error) {
 	c := &Client{
 		http: o.HTTPClient, timeout: o.Timeout, concurrency: o.Concurrency,
-		auth: o.Auth, pushed: map[string]sources.Secret{}, unfinished: map[string]likeness{},
+		auth: o.Auth, given: o.Auth, login: o.Login, running: o.Running, pushed: map[string]sources.Secret{}, unfinished: map[string]likeness{},
 		operation: make(chan struct{}, 1),
 	}
 	if c.timeout <= 0 {
@@ -128,6 +146,9 @@ func New(o Options) (*Client, error) {
 			Reason: "credentials for bifrost's api would travel in clear to " + c.where,
 			Hint:   "use https, or http to 127.0.0.1 or a unix socket",
 		}
+	}
+	if !c.private && !o.PlainHTTP {
+		return nil, &Error{Reason: "new values would travel in clear to " + c.where, Hint: "use https, or http to 127.0.0.1 or a unix socket", Err: ErrInClear}
 	}
 	if c.http == nil || dial != nil {
 		c.http = &http.Client{Transport: &http.Transport{DialContext: dial, MaxIdleConnsPerHost: c.concurrency, IdleConnTimeout: time.Second}} // an open connection can hold up a Bifrost that is to stop
@@ -232,12 +253,20 @@ type session struct {
 	*Client
 	doc   *walker.Document
 	admin *adminLogin // of the document; nil where it has none
+	known bool        // what answers has answered as Bifrost does
 }
 
 func (c *Client) session(doc *walker.Document) *session {
 	s := &session{Client: c, doc: doc}
 	if doc != nil {
 		s.admin = readAdmin(doc)
+	}
+	if c.login != nil {
+		c.mu.Lock()
+		if now := c.login(); !now.equal(c.given) {
+			c.auth, c.given = now, now
+		}
+		c.mu.Unlock()
 	}
 	return s
 }
@@ -254,6 +283,10 @@ func (s *session) logins() []Auth {
 		return []Auth{s.admin.auth(), current}
 	}
 	return []Auth{current, s.admin.auth()}
+}
+
+func (a Auth) equal(b Auth) bool {
+	return a.Scheme == b.Scheme && bytes.Equal(a.User.Reveal(), b.User.Reveal()) && bytes.Equal(a.Secret.Reveal(), b.Secret.Reveal())
 }
 
 func (c *Client) adopt(a Auth) {

@@ -41,6 +41,9 @@ func (c *canned) RoundTrip(r *http.Request) (*http.Response, error) {
 		}
 		return answer(http.StatusOK, "{}")
 	}
+	if r.URL.Path == "/health" {
+		return answer(http.StatusOK, `{"status":"ok"}`)
+	}
 	if r.URL.Path == "/api/version" {
 		return answer(http.StatusOK, `"v`+c.version+`"`)
 	}

@@ -33,7 +33,8 @@ func TestNew(t *testing.T) {
 		{"http://[::1]:8080", bifrost.Basic, ""},
 		{"https://bifrost.example.com", bifrost.Basic, ""},
 		{"unix:/run/bifrost.sock", bifrost.Basic, ""},
-		{"http://bifrost:8080", bifrost.NoAuth, ""},
+		{"http://bifrost:8080", bifrost.NoAuth, "in clear to http://bifrost:8080"},
+		{"http://10.0.0.1", bifrost.NoAuth, "in clear to http://10.0.0.1"},
 		{"http://bifrost:8080", bifrost.Basic, "in clear to http://bifrost:8080"},
 		{"http://10.0.0.1:8080", bifrost.Bearer, "in clear to http://10.0.0.1:8080"},
 		{"http://127.0.0.1.example.com", bifrost.Basic, "in clear"},
@@ -54,6 +55,14 @@ func TestNew(t *testing.T) {
 			t.Errorf("%s: %v, want an error with %q and a hint", c.url, err, c.wants)
 		case strings.Contains(e.Reason+e.Hint, "canary"):
 			t.Errorf("%s is repeated: %v", c.url, err)
+		}
+	}
+	// Where something else encrypts that may be said, for values; never for what
+	// one signs in with.
+	for scheme, wants := range map[bifrost.Scheme]string{bifrost.NoAuth: "", bifrost.Basic: "credentials"} {
+		_, err := bifrost.New(bifrost.Options{URL: "http://bifrost:8080", PlainHTTP: true, Auth: bifrost.Auth{Scheme: scheme}})
+		if (err == nil) != (wants == "") || err != nil && !strings.Contains(err.Error(), wants) {
+			t.Errorf("plain http is allowed: %v, want %q", err, wants)
 		}
 	}
 }
@@ -307,7 +316,7 @@ func TestCredentials(t *testing.T) {
 	elsewhere := &http.Client{Transport: &http.Transport{DisableKeepAlives: true, DialContext: func(ctx context.Context, network, _ string) (net.Conn, error) {
 		return new(net.Dialer).DialContext(ctx, network, strings.TrimPrefix(s.URL, "http://"))
 	}}}
-	api := client(t, "http://bifrost.internal:8080", func(o *bifrost.Options) { o.HTTPClient = elsewhere })
+	api := client(t, "http://bifrost.internal:8080", func(o *bifrost.Options) { o.HTTPClient, o.PlainHTTP = elsewhere, true })
 	got := api.Push(t.Context(), doc, targets(t, doc, keyPath, passwordPath))
 	wantStates(t, got, bifrost.Failed)
 	if !strings.Contains(got[0].Reason, "in clear") || !strings.Contains(got[0].Hint, "https") {

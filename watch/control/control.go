@@ -228,7 +228,7 @@ func (s *Server) Serve(ctx context.Context) error {
 	for _, f := range s.faces {
 		s.log.Info("listening", "address", f.address)
 		if f.kind == overTCP && s.tokens == nil {
-			s.log.Info("no token is configured, so there is neither flush nor status here", "address", f.address)
+			s.log.Info("no token is configured, so there is neither flush nor status here", "address", f.address, "hint", "give tokens with --token-file or $"+TokenVariable+", or listen on unix:PATH too")
 		}
 		running.Go(func() {
 			var err error

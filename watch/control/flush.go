@@ -19,6 +19,10 @@ import (
 // message is the body of a success, spelt as Bifrost Enterprise does.
 type message struct {
 	Message string `json:"message"`
+	// What the refresh has brought and Bifrost does not have yet; Enterprise has no
+	// such members.
+	RestartRequired int `json:"restart_required,omitempty"`
+	NotApplied      int `json:"not_applied,omitempty"`
 }
 
 // failing is one reason why a refresh did not succeed.
@@ -65,7 +69,7 @@ func (s *Server) flush(w http.ResponseWriter, r *http.Request) {
 	}
 	if !wait {
 		s.flushLater(joined)
-		answer(w, http.StatusAccepted, message{"vault cache flush requested"})
+		answer(w, http.StatusAccepted, message{Message: "vault cache flush requested"})
 		return
 	}
 	defer s.flights.leave()
@@ -76,8 +80,11 @@ func (s *Server) flush(w http.ResponseWriter, r *http.Request) {
 	s.log.Debug("flushed over HTTP", "client", client(r), "joined", joined, "took", time.Since(began), "ok", err == nil)
 	s.extend(w)
 	switch {
+	case err == nil && !s.watcher.Enabled(): // the first refresh has shown it
+		s.refuse(w, r, http.StatusBadRequest, render.NotEnabled, "")
 	case err == nil:
-		answer(w, http.StatusOK, message{"vault cache flushed"})
+		now := s.watcher.Status()
+		answer(w, http.StatusOK, message{"vault cache flushed", now.RestartRequired, now.NotApplied})
 	case errors.Is(err, context.Canceled) && r.Context().Err() == nil, s.base.Err() != nil:
 		fail(w, http.StatusServiceUnavailable, "the refresh was not finished: the program is ending", "")
 	case r.Context().Err() != nil: // nobody is there to be answered

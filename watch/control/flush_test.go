@@ -215,3 +215,26 @@ func TestNoTokenConfigured(t *testing.T) {
 		t.Errorf("healthz: %d", code)
 	}
 }
+
+// What the refresh brought and Bifrost does not have yet is counted beside
+// Enterprise's message.
+func TestFlushTellsOfWhatWaits(t *testing.T) {
+	w := idle()
+	r := start(t, w, nil)
+	w.Set(watch.Status{Ready: true, RestartRequired: 2, NotApplied: 1}, nil, true)
+	code, _, body := r.ask(t, http.MethodPost, r.url(0, FlushPath), token)
+	if code != 200 || body != `{"message":"vault cache flushed","restart_required":2,"not_applied":1}` {
+		t.Errorf("%d %s", code, body)
+	}
+}
+
+// Before the first refresh it is not known whether there is a vault_store: a
+// flush waits for it, and is then told.
+func TestFlushBeforeTheFirstRefresh(t *testing.T) {
+	w := idle()
+	w.Refresh = func() error { w.Set(watch.Status{}, nil, false); return nil }
+	r := start(t, w, nil)
+	if code, _, body := r.ask(t, http.MethodPost, r.url(0, FlushPath), token); code != 400 || body != `{"error":"vault: not enabled"}` {
+		t.Errorf("%d %s", code, body)
+	}
+}

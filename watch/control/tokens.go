@@ -31,6 +31,17 @@ const (
 // others than its owner can change it.
 func ReadTokens(path string) ([]sources.Secret, error) {
 	what := "--token-file " + path
+	data, err := ReadPrivate(what, path)
+	if err != nil {
+		return nil, err
+	}
+	return ParseTokens(what, data)
+}
+
+// ReadPrivate reads a file of credentials; what is how an error calls it. An error
+// is an [*Error]: also where everybody on the machine can read the file, or others
+// than its owner can change it.
+func ReadPrivate(what, path string) ([]byte, error) {
 	info, err := os.Stat(path)
 	if err != nil {
 		return nil, fileError(what, err)
@@ -62,7 +73,7 @@ func ReadTokens(path string) ([]sources.Secret, error) {
 	if len(data) > tokenFileMax {
 		return nil, &Error{Reason: fmt.Sprintf("%s is larger than the limit of %d bytes", what, tokenFileMax)}
 	}
-	return ParseTokens(what, data)
+	return data, nil
 }
 
 // ParseTokens is [ReadTokens] for a text that is at hand; what is how an error

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -37,9 +38,12 @@ type Server struct {
 	// URL is where it listens: http://127.0.0.1:PORT.
 	URL string
 
-	cmd    *exec.Cmd
-	client *http.Client
-	ready  chan string
+	path    string
+	cmd     *exec.Cmd // nil while it is stopped
+	log     io.Closer
+	reading sync.WaitGroup
+	client  *http.Client
+	ready   chan string
 
 	mu     sync.Mutex
 	posts  int           // POST lines of the access log: requests to AWS services
@@ -64,35 +68,50 @@ func Moto(tb testing.TB) *Server {
 		}
 		tb.Skip(missing)
 	}
-	s := &Server{
-		cmd:    exec.Command(path, "-H", "127.0.0.1", "-p", "0"),
-		client: &http.Client{Transport: &http.Transport{DisableKeepAlives: true}},
-		ready:  make(chan string, 1), grown: make(chan struct{}),
+	s := &Server{path: path, client: &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}, grown: make(chan struct{})}
+	s.Start(tb)
+	tb.Cleanup(s.Stop)
+	return s
+}
+
+// Start starts it, empty, after a Stop: it listens where it did before.
+func (s *Server) Start(tb testing.TB) {
+	tb.Helper()
+	port := "0"
+	if before, err := url.Parse(s.URL); err == nil && before.Port() != "" {
+		port = before.Port()
 	}
 	// A wrapper may stand before the server: the group takes both.
+	s.cmd = exec.Command(s.path, "-H", "127.0.0.1", "-p", port)
 	s.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	s.cmd.Env = append(os.Environ(), "PYTHONUNBUFFERED=1")
+	s.ready = make(chan string, 1)
 	r, w := io.Pipe()
 	s.cmd.Stdout, s.cmd.Stderr = w, w
 	if err := s.cmd.Start(); err != nil {
 		tb.Fatal(err)
 	}
-	var done sync.WaitGroup
-	done.Go(func() { s.read(r) })
-	tb.Cleanup(func() {
-		_ = syscall.Kill(-s.cmd.Process.Pid, syscall.SIGKILL)
-		_ = s.cmd.Wait()
-		_ = w.Close()
-		done.Wait()
-	})
+	s.log = w
+	s.reading.Go(func() { s.read(r) })
 	select {
 	case s.URL = <-s.ready:
 	case <-time.After(startLimit):
 		s.mu.Lock()
 		defer s.mu.Unlock()
-		tb.Fatalf("%s did not listen within %s:\n%s", path, startLimit, s.output.String())
+		tb.Fatalf("%s did not listen within %s:\n%s", s.path, startLimit, s.output.String())
 	}
-	return s
+}
+
+// Stop kills it, and all that it holds is gone.
+func (s *Server) Stop() {
+	if s.cmd == nil {
+		return
+	}
+	_ = syscall.Kill(-s.cmd.Process.Pid, syscall.SIGKILL)
+	_ = s.cmd.Wait()
+	_ = s.log.Close()
+	s.reading.Wait()
+	s.cmd = nil
 }
 
 // findMoto gives the path of moto_server, or "".
