@@ -21,7 +21,10 @@ const pathsShown = 20
 // apply hands an update over and notes what became of it. The error, which is
 // *[render.Problems], is what is to be tried again.
 func (l *Loop) apply(ctx context.Context, u Update) error {
-	u.Changed = l.withFailed(u)
+	if !u.Again {
+		l.late.forget(u)
+		u.Changed = l.withFailed(u)
+	}
 	began := time.Now()
 	l.handed = u.Rendering
 	outcomes := l.o.Applier.Apply(ctx, u)
@@ -29,7 +32,7 @@ func (l *Loop) apply(ctx context.Context, u Update) error {
 	failed := render.Problems{Document: u.Rendering.Plan.Document.Name}
 	keep := false // what it replaces may be needed
 	l.mu.Lock()
-	if u.Trigger == Restarted || u.Undo || l.seen.outcomes == nil {
+	if u.Trigger == Restarted && !u.Again || u.Undo || l.seen.outcomes == nil {
 		l.seen.outcomes = map[string]Outcome{}
 	}
 	for _, o := range outcomes {
@@ -42,18 +45,21 @@ func (l *Loop) apply(ctx context.Context, u Update) error {
 		}
 	}
 	l.mu.Unlock()
+	l.late.note(u, outcomes)
 	if l.undo != nil {
 		l.undo.awaits = l.undo.awaits || keep
 		if !l.undo.awaits || u.Undo {
 			l.undo = nil
 		}
 	}
-	l.reapply = time.Time{}
-	if len(failed.List) == 0 {
+	late, again, edited := l.failed(u.Rendering)
+	switch {
+	case len(late) == 0 && len(again) == 0 && !edited:
+		l.reapply = time.Time{}
 		l.applies.Reset()
-	} else {
+	case len(failed.List) > 0 || l.reapply.IsZero():
 		l.reapply = time.Now().Add(l.applies.Next())
-	}
+	} // else others have failed before, and have their time
 	l.told.applied(l.o.Log, l.o.Applier.Kind(), u, outcomes, time.Since(began))
 	if len(failed.List) > 0 {
 		return &failed
@@ -79,23 +85,62 @@ func (l *Loop) observe(outcomes []Outcome) {
 	}
 }
 
-// withFailed gives what changed, and what failed to be handed over before.
-func (l *Loop) withFailed(u Update) []render.Change {
-	again := map[string]bool{}
-	for path, o := range l.seen.outcomes {
+// late are the fields that failed to be handed over after a start of Bifrost, and
+// have not changed since: Bifrost has read them in its file, so that another
+// restart would not help, and its database may hold something older.
+type late struct {
+	trigger Trigger // Start or Restarted
+	paths   map[string]bool
+}
+
+// forget takes out what an update brings a newer value of.
+func (l *late) forget(u Update) {
+	for i := range u.Changed {
+		delete(l.paths, u.Changed[i].Path)
+	}
+}
+
+// note keeps what has failed after a start.
+func (l *late) note(u Update, outcomes []Outcome) {
+	if u.Undo || u.Trigger != Start && u.Trigger != Restarted {
+		return
+	}
+	l.trigger, l.paths = u.Trigger, map[string]bool{}
+	for _, o := range outcomes {
 		if o.State == Failed {
-			again[path] = true
+			l.paths[o.Path] = true
 		}
 	}
-	for i := range u.Changed {
-		delete(again, u.Changed[i].Path)
+}
+
+// failed gives what failed to be handed over before: after a start, and else.
+func (l *Loop) failed(r *render.Rendering) (late, again []render.Change, edited bool) {
+	for _, c := range r.Values() {
+		switch {
+		case l.seen.outcomes[c.Path].State != Failed:
+		case l.late.paths[c.Path]:
+			late = append(late, c)
+		default:
+			again = append(again, c)
+		}
 	}
+	return late, again, l.seen.outcomes[WholeDocument].State == Failed
+}
+
+// withFailed gives what changed, and what failed to be handed over before. What is
+// late has its own way.
+func (l *Loop) withFailed(u Update) []render.Change {
+	_, again, _ := l.failed(u.Rendering)
 	if len(again) == 0 {
 		return u.Changed
 	}
+	has := make(map[string]bool, len(u.Changed))
+	for i := range u.Changed {
+		has[u.Changed[i].Path] = true
+	}
 	changed := slices.Clip(u.Changed)
-	for _, c := range u.Rendering.Values() {
-		if again[c.Path] {
+	for _, c := range again {
+		if !has[c.Path] {
 			changed = append(changed, c)
 		}
 	}
@@ -111,18 +156,23 @@ func (l *Loop) handOver(ctx context.Context, t Trigger) {
 		l.asking.Unlock()
 	}
 	l.reapply = time.Time{}
-	if l.good.rendering == nil {
+	r := l.good.rendering
+	if r == nil {
 		return
 	}
-	u := Update{Trigger: t, Rendering: l.good.rendering, Before: l.good.rendering}
-	if t == Restarted {
-		u.Changed = l.good.rendering.Values()
-	} else {
-		u.Edited = l.seen.outcomes[WholeDocument].State == Failed
-	}
 	ctx = l.cancelable(ctx)
-	_ = l.apply(ctx, u) // what failed is tried again
-	l.end(nil, nil)
+	defer l.end(nil, nil)
+	if t == Restarted {
+		_ = l.apply(ctx, Update{Trigger: t, Rendering: r, Before: r, Changed: r.Values()}) // what failed is tried again
+		return
+	}
+	late, again, edited := l.failed(r)
+	if len(late) > 0 {
+		_ = l.apply(ctx, Update{Trigger: l.late.trigger, Again: true, Rendering: r, Before: r, Changed: late})
+	}
+	if len(again) > 0 || edited {
+		_ = l.apply(ctx, Update{Trigger: t, Rendering: r, Before: r, Changed: again, Edited: edited})
+	}
 }
 
 // rejection is what Bifrost ended over.
@@ -224,14 +274,18 @@ func (t *told) applied(log *slog.Logger, kind string, u Update, outcomes []Outco
 	}
 	same := signature.String() == t.outcomes
 	t.outcomes = signature.String()
-	attrs := []any{"kind", kind, "trigger", string(u.Trigger)}
+	trigger := u.Trigger
+	if u.Again {
+		trigger = Retry
+	}
+	attrs := []any{"kind", kind, "trigger", string(trigger)}
 	for _, s := range slices.Sorted(maps.Keys(count)) {
 		attrs = append(attrs, strings.ReplaceAll(string(s), " ", "_"), count[s])
 	}
 	attrs = append(attrs, "took", took.Round(time.Millisecond).String())
 	level := slog.LevelInfo
 	switch {
-	case len(outcomes) == 0 || same && u.Trigger == Retry:
+	case len(outcomes) == 0 || same && trigger == Retry:
 		level = slog.LevelDebug
 	case count[Failed]+count[Refused]+count[RestartRequired] > 0:
 		level = slog.LevelWarn
@@ -241,7 +295,7 @@ func (t *told) applied(log *slog.Logger, kind string, u Update, outcomes []Outco
 			attrs = append(attrs, name, shorten(list))
 		}
 	}
-	if u.Trigger != Restarted {
+	if trigger != Restarted {
 		attrs = append(attrs, "fields", shorten(paths))
 	}
 	log.Log(context.Background(), level, "applied", attrs...)

@@ -92,6 +92,7 @@ type Loop struct {
 	retry   time.Time // zero where none is due
 	reapply time.Time // zero where none is due
 	undo    *undo
+	late    late
 	refused refusals
 	told    told
 	handed  *render.Rendering // the newest that was applied

@@ -1,0 +1,123 @@
+package watch
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+// slow is a Bifrost whose API answers late, and then does not take a field.
+type slow struct {
+	healthy atomic.Bool
+	given   []string // triggers and paths
+}
+
+func (*slow) Kind() string { return "api" }
+
+func (s *slow) Apply(_ context.Context, u Update) []Outcome {
+	words := []string{string(u.Trigger)}
+	if u.Again {
+		words = append(words, "again")
+	}
+	var out []Outcome
+	for _, c := range u.Changed {
+		words = append(words, c.Path)
+		o := Outcome{Path: c.Path, State: Verified}
+		switch {
+		case !s.healthy.Load():
+			o.State = Failed
+		case c.Path == pathSolo:
+			o.State = RestartRequired
+		}
+		out = append(out, o)
+	}
+	s.given = append(s.given, strings.Join(words, " "))
+	return out
+}
+
+// restarts starts a Bifrost anew whenever it is asked to.
+type restarts struct {
+	n    int
+	loop *Loop
+}
+
+func (*restarts) Kind() string { return "restart" }
+
+func (r *restarts) Apply(_ context.Context, u Update) []Outcome {
+	r.n++
+	r.loop.Restarted()
+	return outcomesOf(u, InForce, "")
+}
+
+// A Bifrost that comes up late after a restart, and whose API does not take a
+// field, has read that field at its start: it is not restarted for it.
+func TestLateAfterRestart(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		api, again := &slow{}, &restarts{}
+		h := newHouse(t, func(o *Options) {
+			o.Supervised, o.Applier = true, &Split{Word: "auto", API: api, Restart: again}
+		})
+		again.loop = h.Loop
+		defer h.begin()()
+		h.Restarted()
+		wait(3 * time.Minute)
+		h.want("restarts", again.n, 0)
+		h.want("first", api.given[0], "restarted "+pathOne+" "+pathTwo+" "+pathSolo)
+		h.want("state", h.find(pathSolo).State, Failed)
+		h.want("of what is not the API's", h.find("encryption_key").State, InForce)
+		h.want("second", api.given[1], "restarted again "+pathOne+" "+pathTwo+" "+pathSolo)
+		if n := len(api.given); n < 5 || n > 12 {
+			t.Errorf("%d tries in three minutes", n)
+		}
+		if lines := strings.Join(h.lines(), "\n"); strings.Count(lines, "not_applied") > 2 {
+			t.Errorf("log: %s", lines)
+		}
+		// What changes meanwhile goes its own way, and the rest stays as it was.
+		h.store.put("both", both("o2", "t1"))
+		_ = h.flush()
+		h.want("the change", api.given[len(api.given)-1], "flush "+pathOne)
+		api.healthy.Store(true)
+		wait(2 * time.Minute)
+		if n := len(api.given); api.given[n-2] != "restarted again "+pathTwo+" "+pathSolo || api.given[n-1] != "retry "+pathOne {
+			t.Errorf("the last: %q", api.given[n-2:])
+		}
+		h.want("restarts", again.n, 0)
+		h.want("state", h.find(pathSolo).State, Unverifiable)
+		h.want("state", h.find(pathOne).State, Verified)
+		n := len(api.given)
+		wait(time.Hour)
+		h.want("hand-overs", len(api.given), n)
+		// A value that is new since the start is another matter.
+		h.store.put("solo", "s2")
+		h.want("flush", h.flush(), nil)
+		synctest.Wait()
+		h.want("restarts", again.n, 1)
+		h.want("state", h.find(pathSolo).State, Unverifiable)
+	})
+}
+
+// A start whose Bifrost is not there yet is handed over as a start, once it is:
+// what Bifrost has already is then not written again.
+func TestLateAfterStart(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		api := &slow{}
+		h := newHouse(t, func(o *Options) { o.Applier = &Split{Word: "auto", API: api} })
+		defer h.begin()()
+		wait(10 * time.Second)
+		api.healthy.Store(true)
+		wait(time.Minute)
+		h.want("first", api.given[0], "start "+pathOne+" "+pathTwo+" "+pathSolo)
+		for _, given := range api.given[1:] {
+			h.want("later", given, "start again "+pathOne+" "+pathTwo+" "+pathSolo)
+		}
+		n := len(api.given)
+		h.Restarted()
+		synctest.Wait()
+		h.want("after a restart", fmt.Sprint(slices.Clone(api.given[n:])), "[restarted "+pathOne+" "+pathTwo+" "+pathSolo+"]")
+	})
+}
