@@ -313,9 +313,15 @@ func (s *VaultStore) settings(backend sources.Backend, getenv func(string) (stri
 	return out, err
 }
 
-// Credentials gives the variables that the block takes credentials from, sorted.
-func (s *VaultStore) Credentials() []string {
+// Credentials gives the variables that open the backend, sorted: those that the
+// block takes credentials from, and, where it is enabled, those that the client of
+// its type reads by itself.
+func (s *VaultStore) Credentials(backends []sources.Backend) []string {
 	var names []string
+	backend, err := s.backend(backends)
+	if err == nil && s.Enabled {
+		names = append(names, backend.Ambient...)
+	}
 	add := func(block, key string, raw []byte) {
 		f := walker.NewField(&secretVar, key, raw)
 		if f.What == walker.Ref && f.Ref.Scheme == walker.Env && secretKey(block, key) {
@@ -329,9 +335,7 @@ func (s *VaultStore) Credentials() []string {
 		})
 	}
 	for key, value := range s.flags {
-		for _, block := range []string{"file", "aws", "gcp", "hashicorp", "azure"} {
-			add(block, key, gjson.AppendJSONString(nil, value))
-		}
+		add(backend.Block, key, gjson.AppendJSONString(nil, value))
 	}
 	sort.Strings(names)
 	return slices.Compact(names)
