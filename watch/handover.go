@@ -26,7 +26,6 @@ func (l *Loop) apply(ctx context.Context, u Update) error {
 		u.Changed = l.withFailed(u)
 	}
 	began := time.Now()
-	l.handed = u.Rendering
 	outcomes := l.o.Applier.Apply(ctx, u)
 	l.observe(outcomes)
 	failed := render.Problems{Document: u.Rendering.Plan.Document.Name}
@@ -46,6 +45,9 @@ func (l *Loop) apply(ctx context.Context, u Update) error {
 	}
 	l.mu.Unlock()
 	l.late.note(u, outcomes)
+	if keep && (u.Trigger != Restarted || u.Undo) {
+		l.handed = u.Rendering
+	}
 	if l.undo != nil {
 		l.undo.awaits = l.undo.awaits || keep
 		if !l.undo.awaits || u.Undo {

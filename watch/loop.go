@@ -95,7 +95,7 @@ type Loop struct {
 	late    late
 	refused refusals
 	told    told
-	handed  *render.Rendering // the newest that was applied
+	handed  *render.Rendering // the newest that Bifrost was, or is to be, started anew with
 
 	mu   sync.Mutex // guards what follows against Status and Ready
 	good good

@@ -9,6 +9,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"bifrost-secrets/render"
 )
 
 // slow is a Bifrost whose API answers late, and then does not take a field.
@@ -119,5 +121,37 @@ func TestLateAfterStart(t *testing.T) {
 		h.Restarted()
 		synctest.Wait()
 		h.want("after a restart", fmt.Sprint(slices.Clone(api.given[n:])), "[restarted "+pathOne+" "+pathTwo+" "+pathSolo+"]")
+	})
+}
+
+// A value that goes by the API alone does not keep what Bifrost was started with
+// from being accepted: what is taken back later is the later alone.
+func TestAcceptedBeside(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := newHouse(t, func(o *Options) { o.Supervised, o.Refuses = true, true })
+		defer h.begin()()
+		h.applier.state = func(u Update, c render.Change) State {
+			if c.Path == pathSolo && u.Trigger != Restarted {
+				return Verified
+			}
+			return InForce
+		}
+		h.store.put("both", both("o2", "t1"))
+		h.want("flush", h.flush(), nil)
+		restarted := h.Rendering()
+		h.Restarted()
+		synctest.Wait()
+		h.store.put("solo", "s2")
+		h.want("flush", h.flush(), nil)
+		h.Accepted(restarted)
+		synctest.Wait()
+		h.store.put("both", both("bad", "t1"))
+		h.want("flush", h.flush(), nil)
+		h.Rejected(h.Rendering(), "Bifrost ended")
+		synctest.Wait()
+		h.is("o2")
+		h.is("s2")
+		h.want("solo is fresh", h.find(pathSolo).Fresh, true)
+		h.want("one is fresh", h.find(pathOne).Fresh, false)
 	})
 }
