@@ -195,13 +195,14 @@ func (l *Loop) takeBack(ctx context.Context, r *rejection) {
 	back := l.undo
 	l.undo = nil
 	bad := l.good
+	blamed := back.blamed(bad.results)
 	var fields []string
-	for i, c := range bad.rendering.Values() {
-		if back.secrets[c.Secret] && i < pathsShown {
+	for _, c := range bad.rendering.Values() {
+		if blamed[c.Secret] {
 			fields = append(fields, c.Path)
 		}
 	}
-	for name := range back.secrets {
+	for name := range blamed {
 		res := bad.results[name]
 		f := fault{final: true, state: Refused, problem: render.Problem{
 			Reference: "vault." + name, Secret: name, Kind: sources.Unusable, Hint: "store a value that Bifrost accepts",
@@ -213,7 +214,7 @@ func (l *Loop) takeBack(ctx context.Context, r *rejection) {
 		l.refused.values[name] = refusal{version: res.Version, sum: sha256.Sum256(res.Value.Reveal()), fault: f}
 	}
 	if bad.job != back.good.job {
-		l.refused.sum = sha256.Sum256(bad.job.Plan.Document.Bytes())
+		l.refused.sum = bad.job.sum()
 		l.refused.why = errors.New(r.reason + "; the document before it is in force, and this one is not tried again")
 	}
 	l.mu.Lock()
@@ -227,7 +228,7 @@ func (l *Loop) takeBack(ctx context.Context, r *rejection) {
 			l.good.fetched[name] = bad.fetched[name]
 		}
 	}
-	for name := range back.secrets {
+	for name := range blamed {
 		if _, ok := l.good.results[name]; ok {
 			l.seen.held[name] = l.refused.values[name].fault
 		}
@@ -240,7 +241,7 @@ func (l *Loop) takeBack(ctx context.Context, r *rejection) {
 	if bad.job.Source != nil && bad.job.Source != l.good.job.Source {
 		_ = bad.job.Source.Close()
 	}
-	l.o.Log.Error("new values were taken back", "reason", r.reason, "fields", fields)
+	l.o.Log.Error("new values were taken back", "reason", r.reason, "fields", shorten(fields))
 	if _, _, err := l.o.Publish(l.good.rendering); err != nil {
 		l.o.Log.Error("the last good file could not be put back", "error", err.Error())
 	}

@@ -193,7 +193,7 @@ func (l *Loop) compose(ctx context.Context, v *visit, j *Job) (*draft, *render.P
 		d.results[name], d.held[name] = last, f
 		return true
 	}
-	for name, f := range l.refused.match(d.results) {
+	for name, f := range l.refused.match(d.results, good) {
 		hold(name, f)
 	}
 	for {

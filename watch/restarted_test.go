@@ -2,6 +2,8 @@ package watch
 
 import (
 	"context"
+	"crypto/sha256"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -153,5 +155,62 @@ func TestAcceptedBeside(t *testing.T) {
 		h.is("s2")
 		h.want("solo is fresh", h.find(pathSolo).Fresh, true)
 		h.want("one is fresh", h.find(pathOne).Fresh, false)
+	})
+}
+
+// An edited document that Bifrost did not live with is the cause by itself: the
+// secrets that it only moved are not blamed.
+func TestRejectedEdit(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := newHouse(t, func(o *Options) { o.Supervised, o.Refuses = true, true })
+		defer h.begin()()
+		h.applier.state = func(Update, render.Change) State { return InForce }
+		h.document = strings.Replace(document, `"vault.solo"}]`, `"vault.solo"},{"name":"d","value":"vault.solo"}]`, 1)
+		h.want("flush", h.flush(), nil)
+		h.lines()
+		h.Rejected(h.Rendering(), "Bifrost ended")
+		synctest.Wait()
+		if s := h.find(pathSolo); !s.Fresh || s.State != InForce {
+			t.Errorf("status: %+v", s)
+		}
+		if log := strings.Join(h.lines(), "\n"); !strings.Contains(log, "fields=[]") {
+			t.Errorf("log: %s", log)
+		}
+		var problems *render.Problems
+		if err := h.flush(); !errors.As(err, &problems) || len(problems.List) != 1 || !strings.Contains(problems.List[0].Reason, "the document before it is in force") {
+			t.Errorf("flush: %v", err)
+		}
+		h.document = document
+		h.want("flush", h.flush(), nil)
+	})
+}
+
+// A value that was refused once and is the good one by now is not held against it.
+func TestRefusedIsGood(t *testing.T) {
+	no := refusal{version: "v2", sum: sha256.Sum256([]byte("s1"))}
+	r := refusals{values: map[string]refusal{"solo": no}}
+	got := render.Values{"solo": {Value: secret("s1"), Version: "v2"}}
+	check(t, len(r.match(got, nil)), 1)
+	check(t, len(r.match(got, render.Values{"solo": {Value: secret("s0"), Version: "v2"}})), 1)
+	check(t, len(r.match(got, render.Values{"solo": {Value: secret("s1"), Version: "v1"}})), 0)
+}
+
+// Where the vault_store alone was edited, the document is not what is refused.
+func TestRejectedStore(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := newHouse(t, func(o *Options) { o.Supervised, o.Refuses = true, true })
+		defer h.begin()()
+		h.applier.state = func(Update, render.Change) State { return InForce }
+		h.move("bad", map[string]string{"enc": "the-key", "both": both("o1", "t1"), "solo": "bad"})
+		h.want("flush", h.flush(), nil)
+		h.Rejected(h.Rendering(), "Bifrost ended")
+		synctest.Wait()
+		h.is("s1")
+		if err := h.flush(); err == nil || !strings.Contains(err.Error(), "the document before it is in force") {
+			t.Errorf("flush: %v", err)
+		}
+		h.move("good", map[string]string{"enc": "the-key", "both": both("o1", "t1"), "solo": "s2"})
+		h.want("flush", h.flush(), nil)
+		h.is("s2")
 	})
 }
