@@ -113,11 +113,15 @@ func outcomesOf(u Update, state State, reason string) []Outcome {
 }
 
 // Run starts the child and looks after it until it ends for good or ctx does,
-// whereupon the child is stopped. code is the child's status. The error says
-// that it could not be started at all.
+// whereupon the child is stopped. code is the child's status. The error says why
+// there was none to be had: it could not be started, the last good values did not
+// come back, or ctx had ended before.
 func (s *Supervisor) Run(ctx context.Context, first *render.Rendering) (code int, err error) {
 	s.init()
 	defer close(s.gone)
+	if ctx.Err() != nil {
+		return 0, context.Cause(ctx)
+	}
 	if err := s.start(first, false); err != nil {
 		return 0, err
 	}

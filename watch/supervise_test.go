@@ -337,3 +337,16 @@ func check[T comparable](t *testing.T, got, want T) {
 		t.Errorf("got %v, want %v", got, want)
 	}
 }
+
+// What ends before its beginning starts nothing.
+func TestSupervisorEndsBefore(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := newNursery()
+		ctx, cancel := context.WithCancel(t.Context())
+		cancel()
+		_, err := n.Run(ctx, n.name("first"))
+		check(t, errors.Is(err, context.Canceled), true)
+		check(t, n.count(), 0)
+		check(t, n.apply(t, n.name("second"), false).State, Failed)
+	})
+}

@@ -173,14 +173,11 @@ func (j *execJob) run(outer context.Context, args []string) error {
 	defer cancel()
 	first, err := j.first(ctx, s)
 	if err != nil {
-		if n := s.signal.Load(); n != 0 {
-			return &failure{code: 128 + int(n)}
-		}
-		return err
+		return s.ended(err)
 	}
 	leave, err := j.joinCluster(ctx)
 	if err != nil {
-		return err
+		return s.ended(err)
 	}
 	defer leave()
 	beside.Go(func() {
@@ -189,10 +186,22 @@ func (j *execJob) run(outer context.Context, args []string) error {
 	s.began.Store(true)
 	j.manager.ready()
 	code, err := s.Supervisor.Run(ctx, first)
-	if err != nil {
+	switch {
+	case errors.Is(err, context.Canceled): // before there was a child
+		return s.ended(err)
+	case err != nil:
 		return err
 	}
 	return &failure{code: code}
+}
+
+// ended gives a failure before the child its code: that of a signal which came
+// first, as a shell has it.
+func (s *supervised) ended(err error) error {
+	if n := s.signal.Load(); n != 0 {
+		return &failure{code: 128 + int(n)}
+	}
+	return err
 }
 
 // first makes the first rendering, or finds that the last good one serves: then
