@@ -46,7 +46,8 @@ func (p *program) execCommand() *cobra.Command {
 		Short: "Render the config, start Bifrost with it, and keep it fresh",
 		Long: `Exec is the entrypoint of a container: it writes the resolved config into the app dir, starts the command,
 and hands it new values as watch does, by Bifrost's API or by a restart. Signals are passed on, but for SIGHUP,
-which makes a refresh. It ends with the status of the command; where the command was not started it is 125.`,
+which makes a refresh. It ends with the status of the command; where the command was not started it is 125,
+or 128 and the number of the signal that came before it was.`,
 		Example: `  # references in /app/data/config.source.json, values in /app/data/config.json
   bifrost-secrets exec --app-dir /app/data -- /app/docker-entrypoint.sh /app/main
   # no secret on the disk or in Bifrost's database
