@@ -3,8 +3,6 @@ package main
 import (
 	"bytes"
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"os"
 	"path/filepath"
 	"strings"
@@ -21,7 +19,7 @@ func (j *job) load(before *watch.Job, check func(*job, *watch.Job) error) (*watc
 	if err := n.read(); err != nil {
 		return nil, err
 	}
-	next := &watch.Job{Store: n.storeKey()}
+	next := &watch.Job{Store: n.store.Digest()}
 	if before != nil && before.Store == next.Store {
 		if bytes.Equal(before.Plan.Document.Bytes(), n.doc.Bytes()) {
 			return before, nil
@@ -50,22 +48,6 @@ func (j *job) load(before *watch.Job, check func(*job, *watch.Job) error) (*watc
 		}
 	}
 	return next, nil
-}
-
-// storeKey tells one vault_store from another. It is a digest, since a block may
-// hold credentials.
-func (j *job) storeKey() string {
-	var raw []byte
-	switch {
-	case j.vaultStore != "":
-		raw, _ = os.ReadFile(j.vaultStore) // it was read just before
-	case j.vaultType == "":
-		if found, _ := j.doc.Members("config_store", "vault_store"); len(found) > 0 {
-			raw = j.doc.Text(found[len(found)-1].Value)
-		}
-	}
-	sum := sha256.Sum256(raw)
-	return hex.EncodeToString(sum[:])
 }
 
 // files are what a change of is a change of what is read.
