@@ -51,7 +51,7 @@ func (l *Loop) apply(ctx context.Context, u Update) error {
 	if l.undo != nil {
 		l.undo.awaits = l.undo.awaits || keep
 		if !l.undo.awaits || u.Undo {
-			l.undo = nil
+			l.forgetUndo()
 		}
 	}
 	late, again, edited := l.failed(u.Rendering)
@@ -181,6 +181,22 @@ func (l *Loop) handOver(ctx context.Context, t Trigger) {
 type rejection struct {
 	rendering *render.Rendering
 	reason    string
+}
+
+// accept notes that Bifrost runs with r.
+func (l *Loop) accept(r *render.Rendering) {
+	if r == l.handed {
+		l.forgetUndo()
+	} // else something newer is not known to run yet
+}
+
+// forgetUndo gives up what would be gone back to, and the source that was kept for
+// it.
+func (l *Loop) forgetUndo() {
+	if u := l.undo; u != nil {
+		l.undo = nil
+		l.drop(u.good.job)
+	}
 }
 
 // takeBack puts what was in force before in force again.

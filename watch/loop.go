@@ -300,11 +300,9 @@ func (l *Loop) due() (at time.Time, act func(context.Context)) {
 	l.asking.Lock()
 	defer l.asking.Unlock()
 	a := &l.asked
-	if a.accepted != nil {
-		if a.accepted == l.handed {
-			l.undo = nil
-		} // else something newer is not known to run yet
+	if r := a.accepted; r != nil {
 		a.accepted = nil
+		return time.Time{}, func(context.Context) { l.accept(r) }
 	}
 	if a.rejected != nil {
 		r := a.rejected
