@@ -49,6 +49,7 @@ type daemon struct {
 	files   *watch.Files
 	noted   *render.Plan  // its remarks were logged
 	flushed chan struct{} // somebody asked us for a flush
+	looked  chan struct{} // the source may be another one
 }
 
 // maxWait bounds the wait for quiet.
@@ -111,7 +112,7 @@ func (d *daemon) begin() {
 	d.metrics = metrics.New(versionName())
 	d.record = &watch.Record{Path: watch.RecordPath(d.out), AcceptKey: d.newKey}
 	d.files = watch.NewFiles(func() { d.loop.FileChanged() }, d.log)
-	d.flushed = make(chan struct{}, 1)
+	d.flushed, d.looked = make(chan struct{}, 1), make(chan struct{}, 1)
 }
 
 // options are those of the loop that both commands share.
@@ -132,7 +133,7 @@ func (d *daemon) options(applier watch.Applier, check func(*job, *watch.Job) err
 		Publish: d.publishAll,
 		Applier: applier,
 		Keeper:  d.record, Watch: d.files.Watch, Log: d.log,
-		Observer: observers{d.metrics, d.manager},
+		Observer: observers{d.metrics, d.manager, &follower{d: d}},
 		Interval: d.interval, Splay: d.splay, Timeout: d.timeout, Wait: d.wait, MaxWait: maxWait, MaxStale: d.maxStale,
 		About: watch.Status{Version: versionName(), Config: d.config, Out: d.out, Mode: d.mode},
 	}
