@@ -64,6 +64,10 @@ type Target struct {
 	command func(context.Context) (sources.Secret, error)
 }
 
+// Ambient are the variables that a connection takes a credential from where the
+// settings have none.
+var Ambient = []string{"PGPASSWORD", "PGSSLPASSWORD"}
+
 // New checks the settings and makes no connection. What they lack may come from
 // libpq's variables and files (PGHOST, PGPASSWORD, ~/.pgpass and the like).
 // Errors are of kind BadSettings and show nothing of a URL.

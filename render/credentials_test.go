@@ -5,31 +5,51 @@ import (
 	"testing"
 
 	"bifrost-secrets/sources"
+	"bifrost-secrets/walker"
 )
 
-// The variables that credentials come from are known for the block of every
-// backend, also where flags stand for it.
-func TestCredentialsOfFlags(t *testing.T) {
-	for block, set := range map[string][]string{
-		"postgres": {"url=env.CRED", "password=env.CRED", "identity=env.CRED", "host=env.HOST"},
-		"azure":    {"client_secret=env.CRED", "client_id=env.ID"},
-		"file":     {"identity=env.CRED", "path=env.DIR"},
-	} {
-		s, err := StoreFromFlags(block, set, []sources.Backend{{Type: block, Block: block}})
-		if err != nil {
-			t.Fatal(err)
-		}
-		if got := s.Credentials(); !slices.Equal(got, []string{"CRED"}) {
-			t.Errorf("%s: %v", block, got)
-		}
+// The variables that open the vault are those that a block takes credentials from,
+// of whichever backend, and those that its client reads by itself.
+func TestCredentials(t *testing.T) {
+	backends := []sources.Backend{
+		{Type: "file", Block: "file"}, {Type: "aws-secrets-manager", Block: "aws"},
+		{Type: "hashicorp-vault", Block: "hashicorp", Ambient: []string{"VAULT_TOKEN"}}, {Type: "postgres", Block: "postgres", Ambient: []string{"PGPASSWORD"}},
 	}
-	for _, set := range []string{"url=env.CRED", "password=env.CRED", "identity=env.CRED"} {
-		s, err := StoreFromFlags("postgres", []string{set}, []sources.Backend{{Type: "postgres", Block: "postgres"}})
+	flags := func(kind string, set ...string) *VaultStore {
+		s, err := StoreFromFlags(kind, set, backends)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if got := s.Credentials(); !slices.Equal(got, []string{"CRED"}) {
-			t.Errorf("%s: %v", set, got)
+		return s
+	}
+	block := func(text string) *VaultStore {
+		doc, err := walker.Parse("config.json", []byte(`{"config_store":{"vault_store":`+text+`}}`))
+		if err != nil {
+			t.Fatal(err)
 		}
+		s, err := StoreFromDocument(doc)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return s
+	}
+	for name, test := range map[string]struct {
+		store *VaultStore
+		want  []string
+	}{
+		"password":   {flags("postgres", "host=env.HOST", "password=env.PGPW"), []string{"PGPASSWORD", "PGPW"}},
+		"url":        {flags("postgres", "url=env.PGURL", "identity=env.AGE"), []string{"AGE", "PGPASSWORD", "PGURL"}},
+		"token":      {flags("hashicorp-vault", "token=env.T"), []string{"T", "VAULT_TOKEN"}},
+		"ambient":    {flags("hashicorp-vault"), []string{"VAULT_TOKEN"}},
+		"cloud":      {flags("aws-secrets-manager", "secret_access_key=env.KEY", "region=env.REGION"), []string{"KEY"}},
+		"block":      {block(`{"enabled":true,"type":"postgres","postgres":{"password":"env.PGPW"},"aws":{"session_token":"env.OLD"}}`), []string{"OLD", "PGPASSWORD", "PGPW"}},
+		"disabled":   {block(`{"enabled":false,"type":"postgres","postgres":{"password":"env.PGPW"}}`), []string{"PGPW"}},
+		"other type": {block(`{"enabled":true,"type":"file","file":{"path":"/x"}}`), nil},
+	} {
+		t.Run(name, func(t *testing.T) {
+			if got := test.store.Credentials(backends); !slices.Equal(got, test.want) {
+				t.Errorf("got %q, want %q", got, test.want)
+			}
+		})
 	}
 }

@@ -2,6 +2,8 @@ package render
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"fmt"
 	"net/url"
 	"slices"
@@ -32,6 +34,7 @@ type VaultStore struct {
 	AccessMode string
 	Enabled    bool
 
+	raw    []byte // as it was read; nil where it comes from flags
 	from   string // what messages call the place that the block came from
 	blocks map[string]gjson.Result
 	flags  map[string]string // settings given as flags, in place of blocks
@@ -136,7 +139,7 @@ func secretKey(block, key string) bool {
 // parseStore reads a block. Names are compared without regard to case, as
 // encoding/json does it for Enterprise.
 func parseStore(document, path string, raw []byte, enabled bool) (*VaultStore, error) {
-	s := &VaultStore{Enabled: enabled, from: document, blocks: map[string]gjson.Result{}}
+	s := &VaultStore{Enabled: enabled, raw: raw, from: document, blocks: map[string]gjson.Result{}}
 	block := gjson.ParseBytes(raw)
 	if block.Type == gjson.Null {
 		return nil, nil
@@ -170,6 +173,17 @@ func parseStore(document, path string, raw []byte, enabled bool) (*VaultStore, e
 		return err == nil
 	})
 	return s, err
+}
+
+// Digest tells one block from another: the block itself may hold credentials. It is
+// the same for all that flags make, and for none.
+func (s *VaultStore) Digest() string {
+	var raw []byte
+	if s != nil {
+		raw = s.raw
+	}
+	sum := sha256.Sum256(raw)
+	return hex.EncodeToString(sum[:])
 }
 
 func join(path, name string) string {
@@ -313,9 +327,15 @@ func (s *VaultStore) settings(backend sources.Backend, getenv func(string) (stri
 	return out, err
 }
 
-// Credentials gives the variables that the block takes credentials from, sorted.
-func (s *VaultStore) Credentials() []string {
+// Credentials gives the variables that open the backend, sorted: those that the
+// block takes credentials from, and, where it is enabled, those that the client of
+// its type reads by itself.
+func (s *VaultStore) Credentials(backends []sources.Backend) []string {
 	var names []string
+	backend, err := s.backend(backends)
+	if err == nil && s.Enabled {
+		names = append(names, backend.Ambient...)
+	}
 	add := func(block, key string, raw []byte) {
 		f := walker.NewField(&secretVar, key, raw)
 		if f.What == walker.Ref && f.Ref.Scheme == walker.Env && secretKey(block, key) {
@@ -329,9 +349,7 @@ func (s *VaultStore) Credentials() []string {
 		})
 	}
 	for key, value := range s.flags {
-		for _, block := range []string{"file", "aws", "gcp", "hashicorp", "azure", "postgres"} {
-			add(block, key, gjson.AppendJSONString(nil, value))
-		}
+		add(backend.Block, key, gjson.AppendJSONString(nil, value))
 	}
 	sort.Strings(names)
 	return slices.Compact(names)

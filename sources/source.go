@@ -105,4 +105,8 @@ type Backend struct {
 	Block string   // the member of vault_store with its settings: `aws`
 	Keys  []string // the settings it knows, sorted
 	Open  Opener
+	// Ambient are the variables that its client takes a credential from by itself,
+	// and that Bifrost has no use of its own for. A cloud's are none of them:
+	// Bifrost's providers sign in with the same ones.
+	Ambient []string
 }

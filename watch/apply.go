@@ -52,6 +52,9 @@ type Update struct {
 	// Wrote reports that the published file has changed, and Replaced that there
 	// was one before.
 	Wrote, Replaced bool
+	// Again says that Changed failed to be handed over after a start of Bifrost,
+	// which Trigger tells of, and has not changed since.
+	Again bool
 	// Undo says that Bifrost ended soon after it was started with what is being
 	// taken back here.
 	Undo bool

@@ -34,6 +34,9 @@ func (*Command) Kind() string { return "command" }
 
 // Apply implements [Applier].
 func (c *Command) Apply(ctx context.Context, u Update) []Outcome {
+	if u.Again {
+		u.Trigger = Retry
+	}
 	switch {
 	case u.Trigger == Start && !u.Wrote: // the command was run when the file was written
 		return each(u.Changed, Handed, "", "")

@@ -81,3 +81,17 @@ func TestCommandNotRun(t *testing.T) {
 		}
 	}
 }
+
+// A command that failed at the start is run again, as a retry.
+func TestCommandAgain(t *testing.T) {
+	out := filepath.Join(t.TempDir(), "env")
+	c := &Command{Line: "env > " + out, Env: os.Environ, Timeout: 10 * time.Second}
+	for _, o := range c.Apply(t.Context(), updateOf(t, render.Inline, func(u *Update) { u.Trigger, u.Again = Start, true })) {
+		check(t, o.State, Handed)
+	}
+	content, err := os.ReadFile(out)
+	if err != nil {
+		t.Fatal(err)
+	}
+	check(t, strings.Contains(string(content), "BIFROST_SECRETS_TRIGGER=retry\n"), true)
+}

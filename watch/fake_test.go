@@ -148,6 +148,7 @@ type house struct {
 	store    *store
 	applier  *applier
 	document string
+	vault    string // which vault_store there is
 	loads    int
 	writes   []string    // what was published
 	full     atomic.Bool // the disk is
@@ -207,14 +208,19 @@ func (h *house) load(before *Job) (*Job, error) {
 	if err != nil {
 		return nil, err
 	}
-	if before != nil && bytes.Equal(doc.Bytes(), before.Plan.Document.Bytes()) {
+	if before != nil && bytes.Equal(doc.Bytes(), before.Plan.Document.Bytes()) && before.Store == h.vault {
 		return before, nil
 	}
 	plan, err := render.NewPlan(doc, &render.VaultStore{Type: "file", Enabled: true}, render.Options{Mode: render.Inline, Getenv: func(string) (string, bool) { return "", false }})
 	if err != nil {
 		return nil, err
 	}
-	return &Job{Plan: plan, Source: h.store, Files: []string{"config.json"}}, nil
+	return &Job{Plan: plan, Source: h.store, Store: h.vault, Files: []string{"config.json"}}, nil
+}
+
+// move has the secrets come from another store from now on.
+func (h *house) move(vault string, values map[string]string) {
+	h.vault, h.store = vault, &store{values: values, broken: map[string]sources.Kind{}}
 }
 
 func (h *house) publish(r *render.Rendering) (wrote, replaced bool, err error) {

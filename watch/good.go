@@ -118,13 +118,25 @@ func (u *undo) add(before good, changed []render.Change, after render.Values) *u
 	return u
 }
 
+// blamed gives the secrets that a newer state has another value of: an edited
+// document may only have moved the others.
+func (u *undo) blamed(newer render.Values) map[string]bool {
+	blamed := map[string]bool{}
+	for name := range u.secrets {
+		if old, ok := u.good.results[name]; !ok || !equal(old.Value, newer[name].Value) {
+			blamed[name] = true
+		}
+	}
+	return blamed
+}
+
 // uses reports whether the source of a job is needed to go back.
 func (u *undo) uses(j *Job) bool { return u != nil && u.good.job.Source == j.Source }
 
 // refusals are what Bifrost did not live with.
 type refusals struct {
 	values map[string]refusal // by secret
-	sum    [sha256.Size]byte  // of the document
+	sum    [sha256.Size]byte  // of the document that is refused
 	why    error              // nil where no document is refused
 }
 
@@ -136,11 +148,16 @@ type refusal struct {
 	fault   fault
 }
 
-// match gives the secrets whose value is one that was refused.
-func (r *refusals) match(got render.Values) map[string]fault {
+// match gives the secrets whose value is one that was refused, and not the good
+// one all the same.
+func (r *refusals) match(got, good render.Values) map[string]fault {
 	held := map[string]fault{}
 	for name, no := range r.values {
-		if res, ok := got[name]; ok && res.Err == nil && res.Version == no.version && sha256.Sum256(res.Value.Reveal()) == no.sum {
+		res, ok := got[name]
+		if !ok || res.Err != nil || res.Version != no.version || sha256.Sum256(res.Value.Reveal()) != no.sum {
+			continue
+		}
+		if last, ok := good[name]; !ok || !equal(last.Value, res.Value) {
 			held[name] = no.fault
 		}
 	}
@@ -149,7 +166,16 @@ func (r *refusals) match(got render.Values) map[string]fault {
 
 // document reports whether the job's document is the one that was refused.
 func (r *refusals) document(j *Job) bool {
-	return r.why != nil && sha256.Sum256(j.Plan.Document.Bytes()) == r.sum
+	return r.why != nil && j.sum() == r.sum
+}
+
+// sum tells one document from another, and with it where its secrets are.
+func (j *Job) sum() (sum [sha256.Size]byte) {
+	h := sha256.New()
+	h.Write(j.Plan.Document.Bytes())
+	h.Write([]byte(j.Store))
+	h.Sum(sum[:0])
+	return sum
 }
 
 // problemsOf gives an error as problems of the document of that name, which is

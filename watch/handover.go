@@ -21,15 +21,17 @@ const pathsShown = 20
 // apply hands an update over and notes what became of it. The error, which is
 // *[render.Problems], is what is to be tried again.
 func (l *Loop) apply(ctx context.Context, u Update) error {
-	u.Changed = l.withFailed(u)
+	if !u.Again {
+		l.late.forget(u)
+		u.Changed = l.withFailed(u)
+	}
 	began := time.Now()
-	l.handed = u.Rendering
 	outcomes := l.o.Applier.Apply(ctx, u)
 	l.observe(outcomes)
 	failed := render.Problems{Document: u.Rendering.Plan.Document.Name}
 	keep := false // what it replaces may be needed
 	l.mu.Lock()
-	if u.Trigger == Restarted || u.Undo || l.seen.outcomes == nil {
+	if u.Trigger == Restarted && !u.Again || u.Undo || l.seen.outcomes == nil {
 		l.seen.outcomes = map[string]Outcome{}
 	}
 	for _, o := range outcomes {
@@ -42,18 +44,24 @@ func (l *Loop) apply(ctx context.Context, u Update) error {
 		}
 	}
 	l.mu.Unlock()
+	l.late.note(u, outcomes)
+	if keep && (u.Trigger != Restarted || u.Undo) {
+		l.handed = u.Rendering
+	}
 	if l.undo != nil {
 		l.undo.awaits = l.undo.awaits || keep
 		if !l.undo.awaits || u.Undo {
-			l.undo = nil
+			l.forgetUndo()
 		}
 	}
-	l.reapply = time.Time{}
-	if len(failed.List) == 0 {
+	late, again, edited := l.failed(u.Rendering)
+	switch {
+	case len(late) == 0 && len(again) == 0 && !edited:
+		l.reapply = time.Time{}
 		l.applies.Reset()
-	} else {
+	case len(failed.List) > 0 || l.reapply.IsZero():
 		l.reapply = time.Now().Add(l.applies.Next())
-	}
+	} // else others have failed before, and have their time
 	l.told.applied(l.o.Log, l.o.Applier.Kind(), u, outcomes, time.Since(began))
 	if len(failed.List) > 0 {
 		return &failed
@@ -79,23 +87,62 @@ func (l *Loop) observe(outcomes []Outcome) {
 	}
 }
 
-// withFailed gives what changed, and what failed to be handed over before.
-func (l *Loop) withFailed(u Update) []render.Change {
-	again := map[string]bool{}
-	for path, o := range l.seen.outcomes {
+// late are the fields that failed to be handed over after a start of Bifrost, and
+// have not changed since: Bifrost has read them in its file, so that another
+// restart would not help, and its database may hold something older.
+type late struct {
+	trigger Trigger // Start or Restarted
+	paths   map[string]bool
+}
+
+// forget takes out what an update brings a newer value of.
+func (l *late) forget(u Update) {
+	for i := range u.Changed {
+		delete(l.paths, u.Changed[i].Path)
+	}
+}
+
+// note keeps what has failed after a start.
+func (l *late) note(u Update, outcomes []Outcome) {
+	if u.Undo || u.Trigger != Start && u.Trigger != Restarted {
+		return
+	}
+	l.trigger, l.paths = u.Trigger, map[string]bool{}
+	for _, o := range outcomes {
 		if o.State == Failed {
-			again[path] = true
+			l.paths[o.Path] = true
 		}
 	}
-	for i := range u.Changed {
-		delete(again, u.Changed[i].Path)
+}
+
+// failed gives what failed to be handed over before: after a start, and else.
+func (l *Loop) failed(r *render.Rendering) (late, again []render.Change, edited bool) {
+	for _, c := range r.Values() {
+		switch {
+		case l.seen.outcomes[c.Path].State != Failed:
+		case l.late.paths[c.Path]:
+			late = append(late, c)
+		default:
+			again = append(again, c)
+		}
 	}
+	return late, again, l.seen.outcomes[WholeDocument].State == Failed
+}
+
+// withFailed gives what changed, and what failed to be handed over before. What is
+// late has its own way.
+func (l *Loop) withFailed(u Update) []render.Change {
+	_, again, _ := l.failed(u.Rendering)
 	if len(again) == 0 {
 		return u.Changed
 	}
+	has := make(map[string]bool, len(u.Changed))
+	for i := range u.Changed {
+		has[u.Changed[i].Path] = true
+	}
 	changed := slices.Clip(u.Changed)
-	for _, c := range u.Rendering.Values() {
-		if again[c.Path] {
+	for _, c := range again {
+		if !has[c.Path] {
 			changed = append(changed, c)
 		}
 	}
@@ -111,24 +158,45 @@ func (l *Loop) handOver(ctx context.Context, t Trigger) {
 		l.asking.Unlock()
 	}
 	l.reapply = time.Time{}
-	if l.good.rendering == nil {
+	r := l.good.rendering
+	if r == nil {
 		return
 	}
-	u := Update{Trigger: t, Rendering: l.good.rendering, Before: l.good.rendering}
-	if t == Restarted {
-		u.Changed = l.good.rendering.Values()
-	} else {
-		u.Edited = l.seen.outcomes[WholeDocument].State == Failed
-	}
 	ctx = l.cancelable(ctx)
-	_ = l.apply(ctx, u) // what failed is tried again
-	l.end(nil, nil)
+	defer l.end(nil, nil)
+	if t == Restarted {
+		_ = l.apply(ctx, Update{Trigger: t, Rendering: r, Before: r, Changed: r.Values()}) // what failed is tried again
+		return
+	}
+	late, again, edited := l.failed(r)
+	if len(late) > 0 {
+		_ = l.apply(ctx, Update{Trigger: l.late.trigger, Again: true, Rendering: r, Before: r, Changed: late})
+	}
+	if len(again) > 0 || edited {
+		_ = l.apply(ctx, Update{Trigger: t, Rendering: r, Before: r, Changed: again, Edited: edited})
+	}
 }
 
 // rejection is what Bifrost ended over.
 type rejection struct {
 	rendering *render.Rendering
 	reason    string
+}
+
+// accept notes that Bifrost runs with r.
+func (l *Loop) accept(r *render.Rendering) {
+	if r == l.handed {
+		l.forgetUndo()
+	} // else something newer is not known to run yet
+}
+
+// forgetUndo gives up what would be gone back to, and the source that was kept for
+// it.
+func (l *Loop) forgetUndo() {
+	if u := l.undo; u != nil {
+		l.undo = nil
+		l.drop(u.good.job)
+	}
 }
 
 // takeBack puts what was in force before in force again.
@@ -143,13 +211,14 @@ func (l *Loop) takeBack(ctx context.Context, r *rejection) {
 	back := l.undo
 	l.undo = nil
 	bad := l.good
+	blamed := back.blamed(bad.results)
 	var fields []string
-	for i, c := range bad.rendering.Values() {
-		if back.secrets[c.Secret] && i < pathsShown {
+	for _, c := range bad.rendering.Values() {
+		if blamed[c.Secret] {
 			fields = append(fields, c.Path)
 		}
 	}
-	for name := range back.secrets {
+	for name := range blamed {
 		res := bad.results[name]
 		f := fault{final: true, state: Refused, problem: render.Problem{
 			Reference: "vault." + name, Secret: name, Kind: sources.Unusable, Hint: "store a value that Bifrost accepts",
@@ -161,7 +230,7 @@ func (l *Loop) takeBack(ctx context.Context, r *rejection) {
 		l.refused.values[name] = refusal{version: res.Version, sum: sha256.Sum256(res.Value.Reveal()), fault: f}
 	}
 	if bad.job != back.good.job {
-		l.refused.sum = sha256.Sum256(bad.job.Plan.Document.Bytes())
+		l.refused.sum = bad.job.sum()
 		l.refused.why = errors.New(r.reason + "; the document before it is in force, and this one is not tried again")
 	}
 	l.mu.Lock()
@@ -175,7 +244,7 @@ func (l *Loop) takeBack(ctx context.Context, r *rejection) {
 			l.good.fetched[name] = bad.fetched[name]
 		}
 	}
-	for name := range back.secrets {
+	for name := range blamed {
 		if _, ok := l.good.results[name]; ok {
 			l.seen.held[name] = l.refused.values[name].fault
 		}
@@ -188,7 +257,7 @@ func (l *Loop) takeBack(ctx context.Context, r *rejection) {
 	if bad.job.Source != nil && bad.job.Source != l.good.job.Source {
 		_ = bad.job.Source.Close()
 	}
-	l.o.Log.Error("new values were taken back", "reason", r.reason, "fields", fields)
+	l.o.Log.Error("new values were taken back", "reason", r.reason, "fields", shorten(fields))
 	if _, _, err := l.o.Publish(l.good.rendering); err != nil {
 		l.o.Log.Error("the last good file could not be put back", "error", err.Error())
 	}
@@ -224,14 +293,18 @@ func (t *told) applied(log *slog.Logger, kind string, u Update, outcomes []Outco
 	}
 	same := signature.String() == t.outcomes
 	t.outcomes = signature.String()
-	attrs := []any{"kind", kind, "trigger", string(u.Trigger)}
+	trigger := u.Trigger
+	if u.Again {
+		trigger = Retry
+	}
+	attrs := []any{"kind", kind, "trigger", string(trigger)}
 	for _, s := range slices.Sorted(maps.Keys(count)) {
 		attrs = append(attrs, strings.ReplaceAll(string(s), " ", "_"), count[s])
 	}
 	attrs = append(attrs, "took", took.Round(time.Millisecond).String())
 	level := slog.LevelInfo
 	switch {
-	case len(outcomes) == 0 || same && u.Trigger == Retry:
+	case len(outcomes) == 0 || same && trigger == Retry:
 		level = slog.LevelDebug
 	case count[Failed]+count[Refused]+count[RestartRequired] > 0:
 		level = slog.LevelWarn
@@ -242,7 +315,7 @@ func (t *told) applied(log *slog.Logger, kind string, u Update, outcomes []Outco
 	if len(failed) > 0 {
 		attrs = append(attrs, "not_applied", shorten(failed))
 	}
-	if u.Trigger != Restarted {
+	if trigger != Restarted {
 		attrs = append(attrs, "fields", shorten(paths))
 	}
 	log.Log(context.Background(), level, "applied", attrs...)

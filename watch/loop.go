@@ -93,9 +93,10 @@ type Loop struct {
 	retry   time.Time // zero where none is due
 	reapply time.Time // zero where none is due
 	undo    *undo
+	late    late
 	refused refusals
 	told    told
-	handed  *render.Rendering // the newest that was applied
+	handed  *render.Rendering // the newest that Bifrost was, or is to be, started anew with
 
 	mu   sync.Mutex // guards what follows against Status and Ready
 	good good
@@ -300,11 +301,9 @@ func (l *Loop) due() (at time.Time, act func(context.Context)) {
 	l.asking.Lock()
 	defer l.asking.Unlock()
 	a := &l.asked
-	if a.accepted != nil {
-		if a.accepted == l.handed {
-			l.undo = nil
-		} // else something newer is not known to run yet
+	if r := a.accepted; r != nil {
 		a.accepted = nil
+		return time.Time{}, func(context.Context) { l.accept(r) }
 	}
 	if a.rejected != nil {
 		r := a.rejected

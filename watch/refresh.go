@@ -40,6 +40,9 @@ func (l *Loop) refresh(outer context.Context, t Trigger) error {
 	v := &visit{trigger: t, began: time.Now(), fetches: map[sources.Source]render.Values{}}
 	l.draw(ctx, v)
 	if ctx.Err() != nil {
+		if v.draft != nil {
+			l.drop(v.draft.job)
+		}
 		if outer.Err() != nil {
 			l.end(waiters, context.Cause(outer))
 			return context.Cause(outer)
@@ -90,10 +93,10 @@ func (l *Loop) draw(ctx context.Context, v *visit) {
 	if problems != nil && next != l.good.job && l.good.job != nil {
 		// The new document cannot be had; the old one stays, and stays fresh.
 		l.drop(next)
-		v.document = problems
-		draft, problems = l.compose(ctx, v, l.good.job)
+		v.document, next = problems, l.good.job
+		draft, problems = l.compose(ctx, v, next)
 	}
-	if v.draft, v.failed = draft, problems; problems != nil && next != l.good.job {
+	if v.draft, v.failed = draft, problems; draft == nil {
 		l.drop(next)
 	}
 }
@@ -193,7 +196,7 @@ func (l *Loop) compose(ctx context.Context, v *visit, j *Job) (*draft, *render.P
 		d.results[name], d.held[name] = last, f
 		return true
 	}
-	for name, f := range l.refused.match(d.results) {
+	for name, f := range l.refused.match(d.results, good) {
 		hold(name, f)
 	}
 	for {
@@ -255,6 +258,7 @@ func (l *Loop) adopt(v *visit) (edited bool) {
 	}
 	if !d.same {
 		if v.wrote, v.replaced, v.publish = l.o.Publish(d.rendering); v.publish != nil {
+			l.drop(d.job)
 			return false
 		}
 		l.keepKey(d.rendering)

@@ -113,11 +113,15 @@ func outcomesOf(u Update, state State, reason string) []Outcome {
 }
 
 // Run starts the child and looks after it until it ends for good or ctx does,
-// whereupon the child is stopped. code is the child's status. The error says
-// that it could not be started at all.
+// whereupon the child is stopped. code is the child's status. The error says why
+// there was none to be had: it could not be started, the last good values did not
+// come back, or ctx had ended before.
 func (s *Supervisor) Run(ctx context.Context, first *render.Rendering) (code int, err error) {
 	s.init()
 	defer close(s.gone)
+	if ctx.Err() != nil {
+		return 0, context.Cause(ctx)
+	}
 	if err := s.start(first, false); err != nil {
 		return 0, err
 	}
@@ -142,9 +146,7 @@ func (s *Supervisor) Run(ctx context.Context, first *render.Rendering) (code int
 		case q := <-s.requests:
 			q.reply <- s.request(ctx, q.update)
 		case <-timer.C:
-			if over, code := s.onTime(ctx); over {
-				return code, nil
-			}
+			s.onTime(ctx)
 		case <-done:
 			if over, code := s.ended(ctx); over {
 				return code, nil
@@ -169,7 +171,7 @@ func (s *Supervisor) setTimer(timer *time.Timer) {
 	timer.Reset(time.Until(at))
 }
 
-func (s *Supervisor) onTime(ctx context.Context) (over bool, code int) {
+func (s *Supervisor) onTime(ctx context.Context) {
 	now := time.Now()
 	if s.child != nil && !s.graced && !s.started.Add(s.Grace).After(now) {
 		s.graced = true
@@ -177,15 +179,14 @@ func (s *Supervisor) onTime(ctx context.Context) (over bool, code int) {
 		s.Loop.Accepted(s.current)
 	}
 	if s.pending.IsZero() || s.pending.After(now) {
-		return false, 0
+		return
 	}
 	s.pending = time.Time{}
 	if s.waiting {
-		s.Log.Error("the last good values could not be put back in time")
-		return true, s.last
+		s.fatal = errors.New("no Bifrost is running: the last good values could not be put back within " + undoTimeout.String())
+		return
 	}
 	s.restart(ctx, s.wanted != s.current)
-	return false, 0
 }
 
 // request restarts for an update, now or later.

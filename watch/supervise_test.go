@@ -24,6 +24,8 @@ type fakeChild struct {
 	once  sync.Once
 	code  int
 	stops int
+
+	stopped *int // its status when it is stopped; nil: that of SIGTERM
 }
 
 func (c *fakeChild) PID() int              { return c.pid }
@@ -33,6 +35,9 @@ func (c *fakeChild) Code() int             { return c.code }
 func (c *fakeChild) Stop(context.Context) {
 	c.stops++
 	<-time.After(c.slow)
+	if c.stopped != nil {
+		c.end(*c.stopped)
+	}
 	c.end(143)
 }
 
@@ -336,4 +341,36 @@ func check[T comparable](t *testing.T, got, want T) {
 	if got != want {
 		t.Errorf("got %v, want %v", got, want)
 	}
+}
+
+// What ends before its beginning starts nothing.
+func TestSupervisorEndsBefore(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := newNursery()
+		ctx, cancel := context.WithCancel(t.Context())
+		cancel()
+		_, err := n.Run(ctx, n.name("first"))
+		check(t, errors.Is(err, context.Canceled), true)
+		check(t, n.count(), 0)
+		check(t, n.apply(t, n.name("second"), false).State, Failed)
+	})
+}
+
+// Where nothing runs and the last good values do not come back, that is a failure,
+// whatever the status of the child before.
+func TestSupervisorNotPutBack(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := newNursery()
+		wait := n.run(t.Context(), n.name("good"))
+		<-time.After(2 * time.Minute)
+		n.last().stopped = new(int) // it ends well when it is asked to
+		n.breaks(errors.New("argument list too long"))
+		n.apply(t, n.name("bad"), false)
+		began := time.Now()
+		_, err := wait()
+		check(t, time.Since(began), undoTimeout)
+		if err == nil || !strings.Contains(err.Error(), "could not be put back") {
+			t.Errorf("error: %v", err)
+		}
+	})
 }

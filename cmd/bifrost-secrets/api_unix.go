@@ -182,7 +182,7 @@ func (a *api) Apply(ctx context.Context, u watch.Update) []watch.Outcome {
 	if u.Trigger == watch.Start || u.Trigger == watch.Restarted {
 		push = a.client.Converge
 		ready := a.client.Ping
-		if a.waits || u.Trigger == watch.Restarted {
+		if (a.waits || u.Trigger == watch.Restarted) && !u.Again { // else the loop has other things to do meanwhile
 			ready = a.comesUp
 		}
 		err := ready(ctx)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"log/slog"
 	"net/url"
+	"slices"
 	"strings"
 	"time"
 
@@ -47,6 +48,18 @@ func checkAddress(flag, text string) error {
 		}
 	}
 	return usageError(flag+": an address with a password on the command line can be read by others", "put it into a variable and write "+flag+" env.NAME")
+}
+
+// credentials are the variables that the database is opened with.
+func (c *clusterFlags) credentials() []string {
+	if c.database == "" {
+		return nil
+	}
+	names := slices.Clone(database.Ambient)
+	if name, ok := strings.CutPrefix(c.database, "env."); ok {
+		names = append(names, name)
+	}
+	return names
 }
 
 // target gives the database that the flag names, or nil.

@@ -6,6 +6,7 @@ import (
 	"context"
 	"time"
 
+	"bifrost-secrets/sources"
 	"bifrost-secrets/watch"
 	"bifrost-secrets/watch/cluster"
 	"bifrost-secrets/watch/control"
@@ -41,11 +42,59 @@ func (d *daemon) spread() {
 	}
 }
 
+// follower looks after each refresh whether the source is another one. It
+// implements [watch.Observer].
+type follower struct {
+	others
+	d *daemon
+}
+
+// Refreshed implements [watch.Observer].
+func (f *follower) Refreshed(watch.Attempt, map[sources.Kind]int, int, string) { f.look() }
+
+// Applied implements [watch.Observer]: what is taken back is handed over without a
+// refresh.
+func (f *follower) Applied(string, []watch.Outcome) { f.look() }
+
+func (f *follower) look() {
+	select {
+	case f.d.looked <- struct{}{}:
+	default: // it is looked at anyway
+	}
+}
+
+func (d *daemon) join(ctx context.Context, source sources.Source) (*members, error) {
+	return d.cluster.join(ctx, d.p.getenv, source, d.log, func(cluster.Reason) { d.loop.Trigger(watch.Notify) })
+}
+
+// rejoin listens to the source that is in force by now. The old connections go
+// once the new ones are there, so that no flush is missed.
+func (d *daemon) rejoin(ctx context.Context, all *members, before, now sources.Source) *members {
+	_, told := before.(changing)
+	_, tells := now.(changing)
+	if !told && !tells {
+		return all
+	}
+	next, err := d.join(ctx, now)
+	if err != nil {
+		if ctx.Err() == nil {
+			d.log.Warn("changes of the new vault_store are only seen at the interval", "reason", err.Error())
+		}
+		return all
+	}
+	all.Close()
+	if tells { // what was written since it was read is not told of any more
+		d.loop.Trigger(watch.Notify)
+	}
+	return next
+}
+
 // joinCluster listens for the flushes of others, and for changes of a source
-// that tells of them by itself. It is called after the first refresh. The
-// function that it gives leaves.
+// that tells of them by itself, whichever is in force. It is called after the
+// first refresh. The function that it gives leaves.
 func (d *daemon) joinCluster(ctx context.Context) (leave func(), err error) {
-	all, err := d.cluster.join(ctx, d.p.getenv, d.loop.Source(), d.log, func(cluster.Reason) { d.loop.Trigger(watch.Notify) })
+	source := d.loop.Source()
+	all, err := d.join(ctx, source)
 	if err != nil {
 		return nil, err
 	}
@@ -57,6 +106,12 @@ func (d *daemon) joinCluster(ctx context.Context) (leave func(), err error) {
 			select {
 			case <-ctx.Done():
 				return
+			case <-d.looked:
+				if now := d.loop.Source(); now != source {
+					all = d.rejoin(ctx, all, source, now)
+					source = now
+				}
+				continue
 			case <-d.flushed:
 			}
 			telling, cancel := context.WithTimeout(ctx, spreadTimeout)

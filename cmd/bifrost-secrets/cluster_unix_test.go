@@ -4,12 +4,18 @@ package main
 
 import (
 	"fmt"
+	"log/slog"
+	"os"
 	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
 
+	"filippo.io/age"
+
+	"bifrost-secrets/sources"
 	"bifrost-secrets/sources/awssecrets/awstest"
+	"bifrost-secrets/sources/postgres"
 	"bifrost-secrets/sources/postgres/pgtest"
 )
 
@@ -85,6 +91,62 @@ func TestWatchCluster(t *testing.T) {
 		r.signal(syscall.SIGTERM)
 		r.ends(0)
 	}
+}
+
+// The store that is in force is listened to: also one that the vault_store names
+// since a while, and one that did not answer at the start.
+func TestFollowsStore(t *testing.T) {
+	t.Parallel()
+	server := pgtest.Start(t, pgtest.Options{})
+	first, second := server.Database(t), server.Database(t)
+	s := newLodge(t)
+	identity, err := age.GenerateX25519Identity()
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.env = append(s.env, "FIRST="+first.URL(), "SECOND="+second.URL(), "AGE="+identity.String())
+	versions := map[string]string{}
+	put := func(url, value string) {
+		t.Helper()
+		opened, err := postgres.Backend.Open(t.Context(), sources.Settings{"url": sources.NewSecret([]byte(url)), "identity": sources.NewSecret([]byte(identity.String()))},
+			sources.Options{Getenv: os.LookupEnv, Warn: func(string) {}, Log: slog.New(slog.DiscardHandler), Write: true})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer opened.Close()
+		versions[url], err = opened.(sources.Store).Put(t.Context(), sources.Write{Name: "openai", Value: sources.NewSecret([]byte(value)), Mark: sources.Mark{Owner: "o"}, Expect: versions[url], Token: sources.NewToken()})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	config := filepath.Join(s.app, "config.source.json")
+	of := func(name string) string {
+		return keysFor(`, "config_store": {"vault_store": {"enabled": true, "type": "postgres", "postgres": {"url": "env.`+name+`", "identity": "env.AGE"}}}`, "vault.openai")
+	}
+	put(first.URL(), "CANARY-1")
+	put(second.URL(), "CANARY-2")
+	s.write(config, of("FIRST"))
+	r := s.start("exec", "--app-dir", s.app, "--apply", "none", "--listen", "none", "--start-from-last-good", "1h", "--wait", "10ms", "--", "sleep", "1000")
+	r.logs("listening for changes of the store")
+	r.logs("started Bifrost")
+	s.write(config, of("SECOND"))
+	r.logs("listening for changes of the store")
+	put(second.URL(), "CANARY-3")
+	r.logs(`"trigger":"notify","result":"changed"`)
+	if !strings.Contains(s.published(), "CANARY-3") {
+		t.Error("what was published is not of the store in force")
+	}
+	r.signal(syscall.SIGTERM)
+	r.ends(143)
+	server.Stop(t)
+	r = s.start("exec", "--app-dir", s.app, "--apply", "none", "--listen", "none", "--start-from-last-good", "1h", "--verbose", "--", "sleep", "1000")
+	r.logs("started with the last good values")
+	server.Restart(t)
+	r.logs("listening for changes of the store")
+	put(second.URL(), "CANARY-4")
+	r.logs(`"trigger":"notify","result":"changed"`)
+	r.signal(syscall.SIGTERM)
+	r.ends(143)
 }
 
 // A pooler that keeps notifications to itself is refused at the start, and so is

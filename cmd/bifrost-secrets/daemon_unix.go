@@ -52,6 +52,7 @@ type daemon struct {
 	flushed chan struct{} // somebody asked us for a flush
 	warned  []string      // what was said of the directories that are written to
 	hidden  []string      // what the command of --apply command does not get; of the loop's goroutine
+	looked  chan struct{} // the source may be another one
 }
 
 // maxWait bounds the wait for quiet.
@@ -115,7 +116,17 @@ func (d *daemon) begin() {
 	d.keyHint = watch.KeyHint
 	d.record = &watch.Record{Path: watch.RecordPath(d.out), AcceptKey: d.newKey}
 	d.files = watch.NewFiles(func() { d.loop.FileChanged() }, d.log)
-	d.flushed = make(chan struct{}, 1)
+	d.flushed, d.looked = make(chan struct{}, 1), make(chan struct{}, 1)
+}
+
+// credentials are the variables that the vault_store and the cluster's database
+// take credentials from.
+func (d *daemon) credentials(j *job) []string {
+	hidden := d.cluster.credentials()
+	if j.store != nil {
+		hidden = append(hidden, j.store.Credentials(backends)...)
+	}
+	return hidden
 }
 
 // options are those of the loop that both commands share.
@@ -123,7 +134,7 @@ func (d *daemon) options(applier watch.Applier, check func(*job, *watch.Job) err
 	return watch.Options{
 		Load: func(before *watch.Job) (*watch.Job, error) {
 			return d.job.load(before, func(j *job, next *watch.Job) error {
-				d.hide(j.credentials())
+				d.hide(d.credentials(j))
 				to, err := d.targets(j.inputs())
 				if err == nil {
 					err = notOver(next.Source, to)
@@ -140,7 +151,7 @@ func (d *daemon) options(applier watch.Applier, check func(*job, *watch.Job) err
 		Publish: d.publishAll,
 		Applier: applier,
 		Keeper:  d.record, Watch: d.files.Watch, Log: d.log,
-		Observer: observers{d.metrics, d.manager},
+		Observer: observers{d.metrics, d.manager, &follower{d: d}},
 		Interval: d.interval, Splay: d.splay, Timeout: d.timeout, Wait: d.wait, MaxWait: maxWait, MaxStale: d.maxStale,
 		About: watch.Status{Version: versionName(), Config: d.config, Out: d.out, Mode: d.mode},
 	}

@@ -361,6 +361,27 @@ func TestExecStart(t *testing.T) {
 	r.ends(143)
 }
 
+// A watch that is ended before it is up says by what; one that runs ends well.
+func TestWatchEnded(t *testing.T) {
+	t.Parallel()
+	for sig, code := range map[syscall.Signal]int{syscall.SIGTERM: 143, syscall.SIGINT: 130} {
+		s, f := awsSite(t)
+		f.Set(awstest.Faults{Hang: true})
+		watch := func() *running {
+			return s.start("watch", "--config", filepath.Join(s.app, "config.source.json"), "--out", filepath.Join(s.app, "config.json"), "--apply", "none", "--listen", "none", "--timeout", "1s")
+		}
+		r := watch()
+		r.logs("refresh failed")
+		r.signal(sig)
+		r.ends(code)
+		f.Set(awstest.Faults{})
+		r = watch()
+		r.logs("refreshed")
+		r.signal(sig)
+		r.ends(0)
+	}
+}
+
 // In an outage the file that is there serves if it may, and is made fresh later.
 func TestExecFromLastGood(t *testing.T) {
 	t.Parallel()

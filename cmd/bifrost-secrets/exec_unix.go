@@ -47,7 +47,8 @@ func (p *program) execCommand() *cobra.Command {
 		Short: "Render the config, start Bifrost with it, and keep it fresh",
 		Long: `Exec is the entrypoint of a container: it writes the resolved config into the app dir, starts the command,
 and hands it new values as watch does, by Bifrost's API or by a restart. Signals are passed on, but for SIGHUP,
-which makes a refresh. It ends with the status of the command; where the command was not started it is 125.`,
+which makes a refresh. It ends with the status of the command; where the command was not started it is 125,
+or 128 and the number of the signal that came before it was.`,
 		Example: `  # references in /app/data/config.source.json, values in /app/data/config.json
   bifrost-secrets exec --app-dir /app/data -- /app/docker-entrypoint.sh
   # no secret on the disk or in Bifrost's database
@@ -208,14 +209,11 @@ func (j *execJob) run(outer context.Context, args []string) error {
 	defer cancel()
 	first, err := j.first(ctx, s)
 	if err != nil {
-		if n := s.signal.Load(); n != 0 {
-			return &failure{code: 128 + int(n)}
-		}
-		return err
+		return s.ended(err)
 	}
 	leave, err := j.joinCluster(ctx)
 	if err != nil {
-		return err
+		return s.ended(err)
 	}
 	defer leave()
 	beside.Go(func() {
@@ -224,10 +222,22 @@ func (j *execJob) run(outer context.Context, args []string) error {
 	s.began.Store(true)
 	j.manager.ready()
 	code, err := s.Supervisor.Run(ctx, first)
-	if err != nil {
+	switch {
+	case errors.Is(err, context.Canceled): // before there was a child
+		return s.ended(err)
+	case err != nil:
 		return err
 	}
 	return &failure{code: code}
+}
+
+// ended gives a failure before the child its code: that of a signal which came
+// first, as a shell has it.
+func (s *supervised) ended(err error) error {
+	if n := s.signal.Load(); n != 0 {
+		return &failure{code: 128 + int(n)}
+	}
+	return err
 }
 
 // first makes the first rendering, or finds that the last good one serves: then

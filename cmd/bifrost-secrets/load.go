@@ -3,8 +3,6 @@ package main
 import (
 	"bytes"
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"os"
 	"path/filepath"
 	"slices"
@@ -22,7 +20,7 @@ func (j *job) load(before *watch.Job, check func(*job, *watch.Job) error) (next 
 	if err := n.read(); err != nil {
 		return nil, err
 	}
-	next = &watch.Job{Store: n.storeKey()}
+	next = &watch.Job{Store: n.store.Digest()}
 	same := false
 	if before != nil && before.Store == next.Store {
 		next.Source, n.beside = before.Source, before.Plan.Beside
@@ -65,22 +63,6 @@ func (j *job) load(before *watch.Job, check func(*job, *watch.Job) error) (next 
 		}
 	}
 	return next, nil
-}
-
-// storeKey tells one vault_store from another. It is a digest, since a block may
-// hold credentials.
-func (j *job) storeKey() string {
-	var raw []byte
-	switch {
-	case j.vaultStore != "":
-		raw, _ = os.ReadFile(j.vaultStore) // it was read just before
-	case j.vaultType == "":
-		if found, _ := j.doc.Members("config_store", "vault_store"); len(found) > 0 {
-			raw = j.doc.Text(found[len(found)-1].Value)
-		}
-	}
-	sum := sha256.Sum256(raw)
-	return hex.EncodeToString(sum[:])
 }
 
 // files are what a change of is a change of what is read.

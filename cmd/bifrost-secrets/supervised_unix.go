@@ -37,14 +37,14 @@ type supervised struct {
 	from   atomic.Int64 // when the values of an earlier life were had, in Unix nanoseconds; 0 where they are not in use
 
 	mu     sync.Mutex
-	hidden []string // variables that the vault_store takes credentials from
+	hidden []string // variables that hold credentials of ours
 }
 
 // ownVariables begins the names of this program's own settings.
 const ownVariables = "BIFROST_SECRETS_"
 
 // ownless gives our environment without what is ours alone: our settings and
-// tokens, the vault_store's credentials, and systemd's socket.
+// tokens, what is hidden, and systemd's socket.
 func (j *job) ownless(hidden []string) []string {
 	var env []string
 	for name, value := range j.p.env {
@@ -72,7 +72,7 @@ func (s *supervised) lookup(name string) (string, bool) {
 
 // check refuses a document that Bifrost could not be started with.
 func (s *supervised) check(j *job, next *watch.Job) error {
-	hidden := slices.DeleteFunc(j.credentials(), func(name string) bool { return slices.Contains(next.Plan.Left, name) })
+	hidden := slices.DeleteFunc(s.job.credentials(j), func(name string) bool { return slices.Contains(next.Plan.Left, name) })
 	getenv := func(name string) (string, bool) {
 		if isOwn(name, hidden) {
 			return "", false
@@ -108,14 +108,6 @@ func stdioServers(doc *walker.Document) int {
 		return true
 	})
 	return n
-}
-
-// credentials are the variables that the vault_store takes credentials from.
-func (j *job) credentials() []string {
-	if j.store == nil {
-		return nil
-	}
-	return j.store.Credentials()
 }
 
 // start starts the child. In env mode r has the values that go into its

@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/signal"
 	"sync"
+	"sync/atomic"
 	"syscall"
 
 	"bifrost-secrets/watch"
@@ -23,7 +24,8 @@ func (p *program) watchCommand() *cobra.Command {
 		Short: "Keep the resolved config fresh, beside a Bifrost that something else starts",
 		Long: `Watch writes the resolved config, as render does, and then keeps it fresh: it looks for new values at
 each interval, on SIGHUP, on a flush over HTTP, and when the config or a secret file changes. What changed is
-handed to the running Bifrost. Where a new value cannot be had or used, the last good one stays in force.`,
+handed to the running Bifrost. Where a new value cannot be had or used, the last good one stays in force.
+SIGTERM and SIGINT end it: with 0 once it is up, and with 143 and 130 before that.`,
 		Example: `  # beside a Bifrost on the same machine, whose API takes new keys while it runs
   bifrost-secrets watch --config config.json --out /app/data/config.json
   # where a command makes Bifrost read the file
@@ -69,7 +71,11 @@ func (j *watchJob) run(outer context.Context) error {
 	j.loop = watch.New(j.options(applier, nil))
 	ctx, cancel := context.WithCancel(outer)
 	defer cancel()
-	stop := j.signals(cancel)
+	var by atomic.Int32 // the signal that ended us
+	stop := j.signals(func(sig syscall.Signal) {
+		by.CompareAndSwap(0, int32(sig))
+		cancel()
+	})
 	defer stop()
 	wait, err := j.serve(ctx, &beside{j.loop, client})
 	if err != nil {
@@ -77,15 +83,19 @@ func (j *watchJob) run(outer context.Context) error {
 	}
 	defer wait()
 	defer cancel()
-	if err := j.loop.Start(ctx, j.startTimeout); err != nil {
-		if ctx.Err() != nil {
-			return &failure{reason: "interrupted", code: exitUnresolved}
+	// A signal that comes before it is up is its status, as it is exec's.
+	ended := func(err error) error {
+		if n := by.Load(); n != 0 {
+			return &failure{code: 128 + int(n)}
 		}
 		return err
 	}
+	if err := j.loop.Start(ctx, j.startTimeout); err != nil {
+		return ended(err)
+	}
 	leave, err := j.joinCluster(ctx)
 	if err != nil {
-		return err
+		return ended(err)
 	}
 	defer leave()
 	j.manager.ready()
@@ -113,7 +123,7 @@ func (j *watchJob) applier() (watch.Applier, *api, error) {
 }
 
 // signals ends with SIGINT and SIGTERM, and refreshes with SIGHUP.
-func (j *watchJob) signals(end func()) (stop func()) {
+func (j *watchJob) signals(end func(syscall.Signal)) (stop func()) {
 	got := make(chan os.Signal, 8)
 	signal.Notify(got, syscall.SIGINT, syscall.SIGTERM)
 	if !signal.Ignored(syscall.SIGHUP) { // nohup
@@ -124,7 +134,7 @@ func (j *watchJob) signals(end func()) (stop func()) {
 		defer close(done)
 		for sig := range got {
 			if sig != syscall.SIGHUP {
-				end()
+				end(sig.(syscall.Signal))
 				continue
 			}
 			j.manager.reload()

@@ -42,9 +42,10 @@ import (
 // VAULT_CLIENT_CERT, VAULT_SKIP_VERIFY, VAULT_MAX_RETRIES and VAULT_RATE_LIMIT
 // among them.
 var Backend = sources.Backend{
-	Type:  backendType,
-	Block: "hashicorp",
-	Keys:  keys,
+	Type:    backendType,
+	Block:   "hashicorp",
+	Keys:    keys,
+	Ambient: []string{api.EnvVaultToken},
 	Open: func(_ context.Context, set sources.Settings, opts sources.Options) (sources.Source, error) {
 		s, err := newSource(set, opts)
 		if err != nil {

@@ -56,7 +56,7 @@ const (
 //   - recipients: the age recipients to write for, or the file that lists them;
 //     else that of the identity.
 //   - keep: the number of versions that are kept of each secret; 10.
-var Backend = sources.Backend{Type: "postgres", Block: "postgres", Keys: keys, Open: open}
+var Backend = sources.Backend{Type: "postgres", Block: "postgres", Keys: keys, Open: open, Ambient: database.Ambient}
 
 //go:embed migrations
 var files embed.FS

@@ -69,6 +69,17 @@ type Config struct {
 	idle  time.Duration                 // zero for idleLimit
 }
 
+// what says what is listened for.
+func (c *Config) what() string {
+	switch {
+	case !c.Flushes:
+		return "changes of the store"
+	case len(c.Stores) == 0:
+		return "flushes of the cluster"
+	}
+	return "flushes of the cluster and changes of the store"
+}
+
 // Status is what is known of the connection.
 type Status struct {
 	Up     bool      // it listens
@@ -220,9 +231,9 @@ func (m *Member) is(now Status) {
 	m.mu.Unlock()
 	switch {
 	case now.Up && !before.Up:
-		m.config.Log.Info("listening for flushes of the cluster", "database", m.config.Target.Describe())
+		m.config.Log.Info("listening for "+m.config.what(), "database", m.config.Target.Describe())
 	case !now.Up && now.Reason != before.Reason:
-		m.config.Log.Warn("not listening for flushes of the cluster; secrets are still refreshed at their interval", "reason", now.Reason)
+		m.config.Log.Warn("not listening for "+m.config.what()+"; secrets are still refreshed at their interval", "reason", now.Reason)
 	}
 }
 

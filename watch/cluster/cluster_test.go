@@ -191,6 +191,32 @@ func TestRestarted(t *testing.T) {
 	}
 }
 
+// What is listened for is said by what it is: a store alone is no cluster.
+func TestWords(t *testing.T) {
+	t.Parallel()
+	for want, c := range map[string]Config{
+		"flushes of the cluster":                          {Flushes: true},
+		"changes of the store":                            {Stores: []string{"a"}},
+		"flushes of the cluster and changes of the store": {Flushes: true, Stores: []string{"a"}},
+	} {
+		var said log
+		c.Log = said.logger()
+		target, err := database.New(database.Settings{Host: "h", DBName: "d", User: "u"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		c.Target = target
+		m := &Member{config: c}
+		m.is(Status{Reason: "it refuses connections"})
+		m.is(Status{Up: true})
+		for _, line := range []string{"\"not listening for " + want + ";", "\"listening for " + want + "\""} {
+			if !strings.Contains(said.String(), line) {
+				t.Errorf("no %s in %s", line, said.String())
+			}
+		}
+	}
+}
+
 // TestDownAtStart: it is waited for, and nobody waits.
 func TestDownAtStart(t *testing.T) {
 	t.Parallel()
