@@ -3,11 +3,16 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"os"
 	"path/filepath"
 	"testing"
+	"time"
 
+	"bifrost-secrets/render"
+	"bifrost-secrets/walker"
+	"bifrost-secrets/watch"
 	management "bifrost-secrets/watch/bifrost"
 )
 
@@ -75,5 +80,34 @@ func TestOwnVariables(t *testing.T) {
 		if got := isOwn(name, []string{"MY_ROLE_SECRET"}); got != want {
 			t.Errorf("%s: %v", name, got)
 		}
+	}
+}
+
+// What is handed over again after a start does not wait for Bifrost once more: the
+// loop has other things to do.
+func TestAPIAgain(t *testing.T) {
+	doc, err := walker.Parse("config.json", []byte("{}"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	plan, err := render.NewPlan(doc, nil, render.Options{Mode: render.Inline})
+	if err != nil {
+		t.Fatal(err)
+	}
+	r, problems := plan.Render(nil)
+	if problems != nil {
+		t.Fatal(problems)
+	}
+	client, err := management.New(management.Options{URL: "unix:" + filepath.Join(t.TempDir(), "none")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer client.Close()
+	a := &api{client: client, timeout: time.Hour, waits: true}
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	out := a.Apply(ctx, watch.Update{Trigger: watch.Restarted, Again: true, Rendering: r, Changed: make([]render.Change, 1)})
+	if ctx.Err() != nil || len(out) != 1 || out[0].State != watch.Failed {
+		t.Errorf("%v, and %v", out, ctx.Err())
 	}
 }
