@@ -28,6 +28,13 @@ func TestCloses(t *testing.T) {
 			_ = s.flush()
 			s.Accepted(s.handed)
 		}, true, false},
+		"of a restart that is waited for": {RestartRequired, func(s site) { // R1 is accepted, R2 is to come
+			_ = s.flush()
+			r := s.handed
+			s.new.put("solo", "s3")
+			_ = s.flush()
+			s.Accepted(r)
+		}, true, false},
 		"taken back": {InForce, func(s site) {
 			_ = s.flush()
 			s.Rejected(s.handed, "Bifrost ended")

@@ -88,14 +88,27 @@ type undo struct {
 	good    good            // its results are those alone that the newer state lacks
 	secrets map[string]bool // those that the newer state has another value of
 	awaits  bool            // Bifrost was, or is to be, started with the newer state
+	// later is what is gone back to once Bifrost is known to run with since: what
+	// has come after that start. It is nil where that is nothing, or needs no restart.
+	later *undo
+	since *render.Rendering
+	depth int
 }
 
+// laterMost bounds what is kept while a restart waits for its time and new values
+// come in.
+const laterMost = 8
+
 // add notes what an update replaces. Where an earlier one is not accepted yet,
-// that one's state is what is gone back to.
-func (u *undo) add(before good, changed []render.Change, after render.Values) *undo {
+// that one's state is what is gone back to. started is what Bifrost was last, or is
+// to be, started with.
+func (u *undo) add(before good, changed []render.Change, after render.Values, started *render.Rendering) *undo {
 	if u == nil {
-		u = &undo{good: before, secrets: map[string]bool{}}
+		u = &undo{good: before, secrets: map[string]bool{}, since: started}
 		u.good.results = render.Values{}
+	} else if u.awaits && u.depth < laterMost {
+		u.later = u.later.add(before, changed, after, started)
+		u.later.depth = u.depth + 1
 	}
 	keep := func(name string) {
 		if _, kept := u.good.results[name]; !kept && !u.secrets[name] {
@@ -131,7 +144,43 @@ func (u *undo) blamed(newer render.Values) map[string]bool {
 }
 
 // uses reports whether the source of a job is needed to go back.
-func (u *undo) uses(j *Job) bool { return u != nil && u.good.job.Source == j.Source }
+func (u *undo) uses(j *Job) bool {
+	return u != nil && (u.good.job.Source == j.Source || u.later.uses(j))
+}
+
+// jobs are those whose sources are needed to go back.
+func (u *undo) jobs() (jobs []*Job) {
+	for ; u != nil; u = u.later {
+		jobs = append(jobs, u.good.job)
+	}
+	return jobs
+}
+
+// accept gives what is gone back to now that Bifrost is known to run with r.
+func (u *undo) accept(r *render.Rendering) *undo {
+	for one := u; one != nil; one = one.later {
+		if one != u && one.since == r {
+			for depth, x := 0, one; x != nil; depth, x = depth+1, x.later {
+				x.depth = depth
+			}
+			return one
+		}
+	}
+	return u
+}
+
+// await notes whether Bifrost is started for what was added last. It gives nil where
+// there is no start to wait for.
+func (u *undo) await(start bool) *undo {
+	if u == nil {
+		return nil
+	}
+	u.later = u.later.await(start)
+	if u.awaits = u.awaits || start; !u.awaits {
+		return nil
+	}
+	return u
+}
 
 // refusals are what Bifrost did not live with.
 type refusals struct {

@@ -48,12 +48,12 @@ func (l *Loop) apply(ctx context.Context, u Update) error {
 	if keep && (u.Trigger != Restarted || u.Undo) {
 		l.handed = u.Rendering
 	}
-	if l.undo != nil {
-		l.undo.awaits = l.undo.awaits || keep
-		if !l.undo.awaits || u.Undo {
-			l.forgetUndo()
+	l.turnUndo(func(old *undo) *undo {
+		if u.Undo {
+			return nil
 		}
-	}
+		return old.await(keep)
+	})
 	late, again, edited := l.failed(u.Rendering)
 	switch {
 	case len(late) == 0 && len(again) == 0 && !edited:
@@ -185,17 +185,23 @@ type rejection struct {
 
 // accept notes that Bifrost runs with r.
 func (l *Loop) accept(r *render.Rendering) {
-	if r == l.handed {
-		l.forgetUndo()
-	} // else something newer is not known to run yet
+	l.turnUndo(func(old *undo) *undo {
+		if r == l.handed {
+			return nil
+		} // else something newer is not known to run yet
+		return old.accept(r)
+	})
 }
 
-// forgetUndo gives up what would be gone back to, and the source that was kept for
-// it.
-func (l *Loop) forgetUndo() {
-	if u := l.undo; u != nil {
-		l.undo = nil
-		l.drop(u.good.job)
+// turnUndo changes what would be gone back to, and closes the sources that were kept
+// for what is given up.
+func (l *Loop) turnUndo(turn func(*undo) *undo) {
+	jobs := l.undo.jobs()
+	l.undo = turn(l.undo)
+	for _, j := range jobs {
+		if !l.undo.uses(j) {
+			l.drop(j)
+		}
 	}
 }
 
@@ -254,8 +260,8 @@ func (l *Loop) takeBack(ctx context.Context, r *rejection) {
 	}
 	l.seen.outcomes = nil
 	l.mu.Unlock()
-	if bad.job.Source != nil && bad.job.Source != l.good.job.Source {
-		_ = bad.job.Source.Close()
+	for _, j := range append(back.later.jobs(), bad.job) {
+		l.drop(j)
 	}
 	l.o.Log.Error("new values were taken back", "reason", r.reason, "fields", shorten(fields))
 	if _, _, err := l.o.Publish(l.good.rendering); err != nil {

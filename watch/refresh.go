@@ -263,7 +263,7 @@ func (l *Loop) adopt(v *visit) (edited bool) {
 		}
 		l.keepKey(d.rendering)
 		if l.o.Refuses && before.rendering != nil {
-			l.undo = l.undo.add(before, v.changed, d.results)
+			l.undo = l.undo.add(before, v.changed, d.results, l.handed)
 		}
 	}
 	l.mu.Lock()

@@ -214,3 +214,39 @@ func TestRejectedStore(t *testing.T) {
 		h.is("s2")
 	})
 }
+
+// What Bifrost was started with is accepted also while the next restart waits for
+// its time: what is taken back after that is the later alone.
+func TestAcceptedBefore(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := newHouse(t, func(o *Options) { o.Supervised, o.Refuses = true, true })
+		defer h.begin()()
+		state := InForce
+		h.applier.state = func(u Update, c render.Change) State {
+			if c.Path == pathTwo && u.Trigger != Restarted {
+				return Verified
+			}
+			return state
+		}
+		h.store.put("both", both("o2", "t1"))
+		h.want("flush", h.flush(), nil)
+		started := h.Rendering()
+		h.store.put("both", both("o2", "t2")) // by the API
+		h.want("flush", h.flush(), nil)
+		state = RestartRequired
+		h.store.put("solo", "bad")
+		h.want("flush", h.flush(), nil)
+		h.Accepted(started)
+		synctest.Wait()
+		h.store.put("both", both("o2", "t3"))
+		h.want("flush", h.flush(), nil)
+		h.Rejected(h.Rendering(), "Bifrost ended")
+		synctest.Wait()
+		h.is("o2")
+		h.is("t2")
+		h.is("s1")
+		if n := h.applier.count(); !strings.Contains(h.applier.applied(n-1), "undo") {
+			t.Errorf("the last update: %s", h.applier.applied(n-1))
+		}
+	})
+}

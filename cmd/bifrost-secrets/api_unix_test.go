@@ -4,6 +4,7 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"log/slog"
 	"os"
@@ -131,5 +132,34 @@ func TestAPISaysThatItWaits(t *testing.T) {
 	a.Apply(t.Context(), watch.Update{Trigger: watch.Restarted, Rendering: rendering})
 	if !strings.Contains(log.String(), `"msg":"waiting for Bifrost to answer","up_to":"50ms"`) {
 		t.Errorf("log: %s", log.String())
+	}
+}
+
+// What is handed over again after a start does not wait for Bifrost once more: the
+// loop has other things to do.
+func TestAPIAgain(t *testing.T) {
+	doc, err := walker.Parse("config.json", []byte("{}"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	plan, err := render.NewPlan(doc, nil, render.Options{Mode: render.Inline})
+	if err != nil {
+		t.Fatal(err)
+	}
+	r, problems := plan.Render(nil)
+	if problems != nil {
+		t.Fatal(problems)
+	}
+	client, err := management.New(management.Options{URL: "unix:" + filepath.Join(t.TempDir(), "none")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer client.Close()
+	a := &api{client: client, timeout: time.Hour, waits: true}
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	out := a.Apply(ctx, watch.Update{Trigger: watch.Restarted, Again: true, Rendering: r, Changed: make([]render.Change, 1)})
+	if ctx.Err() != nil || len(out) != 1 || out[0].State != watch.Failed {
+		t.Errorf("%v, and %v", out, ctx.Err())
 	}
 }
