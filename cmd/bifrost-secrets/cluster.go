@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"log/slog"
 	"net/url"
@@ -19,11 +20,17 @@ import (
 type clusterFlags struct {
 	database string
 	splay    time.Duration
+	// own is Bifrost's config store, which serves where the flag names nothing; nil
+	// where there is none.
+	own *database.Target
 }
+
+// noCluster switches the cluster off where there is a config store.
+const noCluster = "none"
 
 func (c *clusterFlags) flags(cmd *cobra.Command) {
 	f := cmd.Flags()
-	f.StringVar(&c.database, "cluster", "", "`address` of a PostgreSQL over which a flush of one watcher flushes all; with a password as env.NAME")
+	f.StringVar(&c.database, "cluster", "", "`address` of a PostgreSQL over which a flush of one watcher flushes all, with a password as env.NAME; unless given, Bifrost's own PostgreSQL config store; or none")
 	f.DurationVar(&c.splay, "cluster-splay", 0, "refresh up to so much later than the others, after a flush of the cluster")
 }
 
@@ -31,6 +38,9 @@ func (c *clusterFlags) check() error {
 	switch {
 	case c.splay < 0:
 		return usageError("--cluster-splay cannot be less than nothing", "write 10s")
+	}
+	if c.database == noCluster {
+		return nil
 	}
 	return checkAddress("--cluster", c.database)
 }
@@ -52,7 +62,7 @@ func checkAddress(flag, text string) error {
 
 // credentials are the variables that the database is opened with.
 func (c *clusterFlags) credentials() []string {
-	if c.database == "" {
+	if c.database == "" || c.database == noCluster {
 		return nil
 	}
 	names := slices.Clone(database.Ambient)
@@ -62,8 +72,15 @@ func (c *clusterFlags) credentials() []string {
 	return names
 }
 
-// target gives the database that the flag names, or nil.
+// target gives the database that the flag names or, where it names nothing, the
+// config store; nil where there is neither.
 func (c *clusterFlags) target(getenv func(string) (string, bool)) (*database.Target, error) {
+	switch c.database {
+	case noCluster:
+		return nil, nil
+	case "":
+		return c.own, nil
+	}
 	return targetOf("--cluster", c.database, getenv)
 }
 
@@ -117,7 +134,10 @@ func (c *clusterFlags) join(ctx context.Context, getenv func(string) (string, bo
 	if target == nil {
 		return m, nil
 	}
-	if err := m.listen(ctx, config); err != nil {
+	if err := m.listen(ctx, config); err != nil && c.database == "" {
+		log.Warn("a flush of another watcher is not heard of", "reason", err.Error(), "hint", cmp.Or(sources.HintOf(err), "name a PostgreSQL for it with --cluster, or none"))
+		return m, nil
+	} else if err != nil {
 		m.Close()
 		return nil, usageError("--cluster: "+err.Error(), sources.HintOf(err))
 	}

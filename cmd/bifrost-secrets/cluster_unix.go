@@ -64,7 +64,21 @@ func (f *follower) look() {
 }
 
 func (d *daemon) join(ctx context.Context, source sources.Source) (*members, error) {
-	return d.cluster.join(ctx, d.p.getenv, source, d.log, func(cluster.Reason) { d.loop.Trigger(watch.Notify) })
+	flags := d.cluster
+	if r := d.loop.Rendering(); r != nil && flags.database == "" {
+		now := d.job
+		now.doc = r.Plan.Document
+		if err := now.findStore(); err == nil {
+			store, err := now.configStore(ctx, source)
+			switch {
+			case err != nil:
+				d.log.Warn("a flush of another watcher is not heard of", "reason", err.Error())
+			case store != nil:
+				flags.own = store.Target
+			}
+		}
+	}
+	return flags.join(ctx, d.p.getenv, source, d.log, func(cluster.Reason) { d.loop.Trigger(watch.Notify) })
 }
 
 // rejoin listens to the source that is in force by now. The old connections go

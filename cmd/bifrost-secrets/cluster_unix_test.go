@@ -149,6 +149,36 @@ func TestFollowsStore(t *testing.T) {
 	r.ends(143)
 }
 
+// Watchers whose Bifrosts share a config store need no flag for it.
+func TestWatchClusterOfConfigStore(t *testing.T) {
+	t.Parallel()
+	db := pgtest.Shared(t).Database(t)
+	f := awstest.StartFake(t)
+	f.Put("openai", "CANARY-1")
+	f.Put("db", db.Password)
+	store := strings.TrimSuffix(strings.TrimPrefix(awsStore(""), `, "config_store": {`), "}")
+	config := keysFor(fmt.Sprintf(`, "config_store": {"enabled": true, "type": "postgres", "config": {"host": %q, "port": "%d", "user": %q, "password": "vault.db", "db_name": %q, "ssl_mode": "require"}, %s}`,
+		db.Host, db.Port, pgtest.Superuser, db.Name, store), "vault.openai")
+	var all []*running
+	for range 2 {
+		s := newLodge(t)
+		s.write(filepath.Join(s.app, "config.source.json"), config)
+		for name, value := range f.Env() {
+			s.env = append(s.env, name+"="+value)
+		}
+		r := s.start("watch", "--config", filepath.Join(s.app, "config.source.json"), "--out", filepath.Join(s.app, "config.json"), "--apply", "none", "--listen", "none")
+		r.logs("listening for flushes")
+		all = append(all, r)
+	}
+	f.Put("openai", "CANARY-2")
+	all[0].signal(syscall.SIGHUP)
+	all[1].logs(`"trigger":"notify","result":"changed"`)
+	for _, r := range all {
+		r.signal(syscall.SIGTERM)
+		r.ends(0)
+	}
+}
+
 // A pooler that keeps notifications to itself is refused at the start, and so is
 // a password that everybody could read.
 func TestWatchClusterRefuses(t *testing.T) {
