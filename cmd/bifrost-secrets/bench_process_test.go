@@ -187,7 +187,7 @@ func (b *bench) small() {
 	if err != nil {
 		b.Fatal(err)
 	}
-	b.row(info.Size() <= 20e6, "binary, stripped", "<= 20 MB", "%s", mb(int(info.Size())))
+	b.row(info.Size() <= 34e6, "binary, stripped", "<= 34 MB", "%s", mb(int(info.Size())))
 
 	const runs = 20
 	env := b.environ(nil)

@@ -52,15 +52,15 @@ func TestStoreKilledAtEveryChange(t *testing.T) {
 				}
 				in := func(args ...string) string { return outputOf(t, dir, env, args) }
 				if n == 1 {
-					want = rendered(t, dir, in)
+					want = rendersTo(t, dir, in)
 				}
 				store := []string{"bifrost-secrets", "store", "--quiet", "--config", "config.json", "--owner", "gw", "--yes"}
 				out := in(append([]string{"killed-at", strconv.Itoa(n)}, store...)...)
-				if got := rendered(t, dir, in); got != want {
+				if got := rendersTo(t, dir, in); got != want {
 					t.Fatalf("%s: killed at change %d, the config renders to\n%s", out, n, got)
 				}
 				in(store...)
-				if got := rendered(t, dir, in); got != want {
+				if got := rendersTo(t, dir, in); got != want {
 					t.Fatalf("%s: run again after it was killed at change %d, the config renders to\n%s", out, n, got)
 				}
 				text, err := os.ReadFile(config)
@@ -82,8 +82,8 @@ func TestStoreKilledAtEveryChange(t *testing.T) {
 	}
 }
 
-// rendered gives what the config of a folder renders to.
-func rendered(t *testing.T, dir string, in func(...string) string) string {
+// rendersTo gives what the config of a folder renders to.
+func rendersTo(t *testing.T, dir string, in func(...string) string) string {
 	t.Helper()
 	in("bifrost-secrets", "render", "--quiet", "--config", "config.json", "--out", "out.json")
 	text, err := os.ReadFile(filepath.Join(dir, "out.json"))
