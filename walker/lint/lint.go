@@ -109,6 +109,7 @@ type checker struct {
 	kinds    map[*walker.Entry]*kindOf
 	look     look // at the field that is being checked
 	line     line // of the arguments that came last
+	sayings  map[saying]string
 	facts    facts
 	findings []Finding   // the last of them
 	before   [][]Finding // those that came before, in parts: there may be very many
@@ -120,7 +121,7 @@ func Check(doc *walker.Document, opts Options) []Finding {
 	if opts.Settings == nil {
 		opts.Settings = defaultSettings()
 	}
-	c := &checker{doc: doc, opts: opts, outline: outlineOf(doc), kinds: map[*walker.Entry]*kindOf{}}
+	c := &checker{doc: doc, opts: opts, outline: outlineOf(doc), kinds: map[*walker.Entry]*kindOf{}, sayings: map[saying]string{}}
 	c.store = readStore(c.outline)
 	var onField, onDocument []*Rule
 	for i := range rules {

@@ -22,7 +22,7 @@ var plaintextSecret = Rule{
 		if !l.fake {
 			kind = shapeOf(l.text)
 		}
-		found := c.at(f, l.hint, l.message(kind))
+		found := c.at(f, l.hint, c.said(l, kind))
 		switch {
 		case l.fake:
 			found.Severity = Note
