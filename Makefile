@@ -33,7 +33,7 @@ setup:
 	@./testdata/setup.sh
 
 test: setup
-	BIFROST_SECRETS_REQUIRE_BACKENDS=1 $(GO) test -race -timeout 8m ./...
+	BIFROST_SECRETS_REQUIRE_BACKENDS=1 $(GO) test -race -timeout 15m ./...
 
 check:
 	@test -z "$$(gofmt -l .)" || { gofmt -l .; echo 'run gofmt on these files'; exit 1; }
