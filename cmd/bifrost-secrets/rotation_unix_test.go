@@ -17,6 +17,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/aws/aws-sdk-go-v2/service/secretsmanager"
+
 	"bifrost-secrets/sources/awssecrets/awstest"
 	"bifrost-secrets/watch/bifrost/bifrosttest"
 )
@@ -52,7 +54,7 @@ func generation(n int) string {
 type rotated struct {
 	*lodge
 	t       *testing.T
-	aws     *awstest.Fake
+	aws     *secretsmanager.Client
 	up      *bifrosttest.Upstream
 	api     string // of Bifrost
 	control string // of ours
@@ -61,10 +63,13 @@ type rotated struct {
 }
 
 func newRotated(t *testing.T) *rotated {
-	s, f := awsSite(t)
-	r := &rotated{lodge: s, t: t, aws: f, up: bifrosttest.NewUpstream(t), client: &http.Client{Timeout: 30 * time.Second, Transport: &http.Transport{DisableKeepAlives: true}}}
+	s, server := newLodge(t), awstest.Moto(t)
+	for name, value := range server.Env() {
+		s.env = append(s.env, name+"="+value)
+	}
+	r := &rotated{lodge: s, t: t, aws: server.Client(awstest.Region, ""), up: bifrosttest.NewUpstream(t), client: &http.Client{Timeout: 30 * time.Second, Transport: &http.Transport{DisableKeepAlives: true}}}
 	s.write(filepath.Join(s.app, "config.source.json"), fmt.Sprintf(rotatingConfig, r.up.URL, s.app))
-	f.Put("all", generation(1))
+	server.Put(t, awstest.Region, "all", generation(1))
 	s.env = append(s.env, "BIFROST_SECRETS_TOKEN=CANARY-token-of-this-test", "HOME="+s.dir, "TMPDIR="+s.dir)
 	return r
 }
@@ -95,7 +100,10 @@ func (r *rotated) do(req *http.Request) (int, string) {
 // rotate stores another generation and flushes.
 func (r *rotated) rotate(n int) {
 	r.t.Helper()
-	r.aws.Put("all", generation(n))
+	secret, value := "all", generation(n)
+	if _, err := r.aws.PutSecretValue(r.t.Context(), &secretsmanager.PutSecretValueInput{SecretId: &secret, SecretString: &value}); err != nil {
+		r.t.Fatal(err)
+	}
 	req, err := http.NewRequestWithContext(r.t.Context(), http.MethodPost, r.control+"/api/vault/flush-cache", nil)
 	if err != nil {
 		r.t.Fatal(err)

@@ -109,14 +109,14 @@ func (c *checker) storeMembers() {
 	c.accessMode(o, on)
 }
 
-// accessMode looks at what read_and_write needs: a store that is on, and one
-// whose backend takes new secrets.
+// accessMode looks at what read_and_write needs: a store that is on. (Enterprise
+// keeps the references to what it writes in a PostgreSQL config store; we keep them
+// in the file as well.)
 func (c *checker) accessMode(o walker.Object, on bool) {
 	m, ok := find(c.doc, o, "access_mode")
 	if !ok {
 		return
 	}
-	_, sqlite := c.sqliteStore()
 	const path = storePath + ".access_mode"
 	switch mode := c.doc.String(m.Value); {
 	case mode == "read_only", mode == "":
@@ -124,8 +124,6 @@ func (c *checker) accessMode(o walker.Object, on bool) {
 		c.report(path, m.Value, "write read_only or read_and_write", "unknown access_mode "+quoted(mode))
 	case !on:
 		c.report(path, m.Value, `write "enabled": true`, "read_and_write without a vault_store that is enabled: nothing is ever written").Severity = Warning
-	case sqlite:
-		c.report(path, m.Value, "use a postgres config store, or read_only", "read_and_write wants a postgres config store: the references to what is written are kept there").Severity = Warning
 	}
 }
 
