@@ -13,6 +13,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strconv"
 	"strings"
 	"syscall"
@@ -43,6 +44,7 @@ type lodge struct {
 	app     string // Bifrost's app dir
 	secrets string
 	env     []string
+	asInit  bool // the program is PID 1 of a namespace of its own
 }
 
 const siteConfig = `{"config_store":{"enabled":true,"vault_store":{"enabled":true,"type":"file","file":{"path":"../secrets"}}},` +
@@ -83,7 +85,44 @@ func (s *lodge) published() string {
 // start starts the program.
 func (s *lodge) start(args ...string) *running {
 	s.t.Helper()
+	if s.asInit {
+		return s.startProgram("unshare", append([]string{"--pid", "--fork", "--kill-child", "--mount-proc", "bifrost-secrets"}, args...)...)
+	}
 	return s.startProgram("bifrost-secrets", args...)
+}
+
+// ways runs a test of exec as an ordinary process and, for root, as PID 1.
+func ways(t *testing.T, test func(*testing.T, *lodge)) {
+	t.Parallel()
+	for name, asInit := range map[string]bool{"ordinary": false, "as PID 1": true} {
+		if asInit && (runtime.GOOS != "linux" || os.Geteuid() != 0) {
+			t.Log("only root can make a PID namespace: as PID 1 this goes untested here")
+			continue
+		}
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := newLodge(t)
+			s.asInit = asInit
+			test(t, s)
+		})
+	}
+}
+
+// pid is the process of the program itself.
+func (r *running) pid() int {
+	r.t.Helper()
+	pid := r.cmd.Process.Pid
+	if filepath.Base(r.cmd.Path) != "unshare" {
+		return pid
+	}
+	children, err := os.ReadFile(fmt.Sprintf("/proc/%d/task/%d/children", pid, pid))
+	if err == nil {
+		pid, err = strconv.Atoi(strings.TrimSpace(string(children)))
+	}
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	return pid
 }
 
 func (s *lodge) startProgram(name string, args ...string) *running {
@@ -167,7 +206,7 @@ func (r *running) await(from chan string, text string) string {
 
 func (r *running) signal(sig syscall.Signal) {
 	r.t.Helper()
-	if err := r.cmd.Process.Signal(sig); err != nil {
+	if err := syscall.Kill(r.pid(), sig); err != nil {
 		r.t.Fatal(err)
 	}
 }
@@ -261,9 +300,9 @@ func TestExecSignals(t *testing.T) {
 
 // A child that does not live with a new value gets the last good ones back, and
 // the bad value is not tried again.
-func TestExecTakesBack(t *testing.T) {
-	t.Parallel()
-	s := newLodge(t)
+func TestExecTakesBack(t *testing.T) { ways(t, testTakesBack) }
+
+func testTakesBack(t *testing.T, s *lodge) {
 	r := s.stub()
 	r.says("started CANARY-1")
 	before := s.published()
@@ -279,16 +318,14 @@ func TestExecTakesBack(t *testing.T) {
 	s.put("openai", "CANARY-3")
 	r.says("started CANARY-3")
 	// A child that dies by itself ends exec.
-	if err := syscall.Kill(r.cmd.Process.Pid, syscall.SIGTERM); err != nil {
-		t.Fatal(err)
-	}
+	r.signal(syscall.SIGTERM)
 	r.ends(5)
 }
 
 // In env mode a rotation means a restart, and no value is in the file.
-func TestExecEnvMode(t *testing.T) {
-	t.Parallel()
-	s := newLodge(t)
+func TestExecEnvMode(t *testing.T) { ways(t, testEnvMode) }
+
+func testEnvMode(t *testing.T, s *lodge) {
 	s.env = append(s.env, "BIFROST_SECRETS_TOKEN=CANARY-token", "BIFROST_SECRETS_X=1")
 	r := s.exec([]string{"--mode", "env", "--apply", "auto"}, "sh", "-c", `trap 'exit 0' TERM; env | grep -c CANARY; env | grep BIFROST_SECRETS_; env | grep CANARY-[0-9]; while :; do sleep 1 & wait $!; done`)
 	r.says("2")
@@ -466,21 +503,11 @@ for i in 1 2 3; do (sleep 0.1 & ) ; done; trap 'echo usr1' USR1; echo "started $
 	args := []string{"--pid", "--fork", "--mount-proc", "bifrost-secrets", "exec", "--app-dir", s.app, "--listen", "none", "--apply", "restart", "--", "sh", "-c", script}
 	r := s.startProgram("unshare", args...)
 	r.says("started 1")
-	children, err := os.ReadFile(fmt.Sprintf("/proc/%d/task/%d/children", r.cmd.Process.Pid, r.cmd.Process.Pid))
-	if err != nil {
-		t.Fatal(err)
-	}
-	pid, err := strconv.Atoi(strings.TrimSpace(string(children)))
-	if err != nil {
-		t.Fatal(err)
-	}
 	for _, one := range []struct {
 		sig  syscall.Signal
 		want string
 	}{{syscall.SIGUSR1, "usr1"}, {syscall.SIGTERM, "zombies 0"}} {
-		if err := syscall.Kill(pid, one.sig); err != nil {
-			t.Fatal(err)
-		}
+		r.signal(one.sig)
 		r.says(one.want)
 	}
 	r.ends(5)
