@@ -29,7 +29,7 @@ func TestBeside(t *testing.T) {
 	}
 	ref := func(name string) walker.Reference { return walker.Reference{Scheme: walker.Vault, Name: name} }
 	entry := keyEntry(t)
-	beside := []Beside{{ref("shared"), entry, "config_keys/1/value"}, {ref("other"), entry, "config_keys/2/value"}}
+	beside := []Beside{{ref("shared"), entry, "config_keys/1/value", ""}, {ref("other"), entry, "config_keys/2/value", ""}}
 	values := Values{"shared": {Value: sources.NewSecret([]byte("sk-1")), Version: "1"}, "other": {Value: sources.NewSecret([]byte("sk-2"))}}
 	for _, mode := range []Mode{Inline, EnvMode} {
 		plan, err := NewPlan(doc, awsStore, Options{Mode: mode, Beside: beside, Getenv: func(string) (string, bool) { return "", false }})
@@ -63,7 +63,7 @@ func TestBeside(t *testing.T) {
 	if _, err := NewPlan(doc, nil, Options{Mode: EnvMode, Beside: beside}); !errors.As(err, &problems) || len(problems.List[0].Places) != 3 {
 		t.Error(err)
 	}
-	if _, err := NewPlan(doc, awsStore, Options{Mode: EnvMode, Beside: []Beside{{ref("not a name!"), entry, "config_keys/3/value"}}}); !errors.As(err, &problems) || !strings.Contains(err.Error(), "config_keys/3/value: vault.not a name!") {
+	if _, err := NewPlan(doc, awsStore, Options{Mode: EnvMode, Beside: []Beside{{ref("not a name!"), entry, "config_keys/3/value", ""}}}); !errors.As(err, &problems) || !strings.Contains(err.Error(), "config_keys/3/value: vault.not a name!") {
 		t.Error(err)
 	}
 	plan, err := NewPlan(doc, awsStore, Options{Mode: EnvMode, Beside: beside})

@@ -34,6 +34,9 @@ type Beside struct {
 	Ref   walker.Reference // to a vault
 	Entry *walker.Entry    // of the field that it stands in, which its value is checked against
 	Path  string           // how messages call that place
+	// Entity is what changes together with it, by a name of its own; empty where
+	// that is the place alone.
+	Entity string
 }
 
 // Plan is what has to be done to render a document: each distinct secret once,
@@ -67,6 +70,7 @@ type edit struct {
 	want       int    // index in wants; -1: text takes the place
 	text       string // JSON; may hold a secret that stood in the document
 	path       string
+	entity     string // of a place outside of the document
 	entry      *walker.Entry
 	byEnv      bool // env mode, and Bifrost resolves env. in this field
 }
@@ -245,7 +249,7 @@ func (p *planner) outside(b Beside) {
 		p.disabled = append(p.disabled, Place{Path: b.Path})
 		return
 	}
-	p.beside = append(p.beside, edit{want: p.want(want{ref: b.Ref, secret: secret}), path: b.Path, entry: b.Entry, byEnv: true})
+	p.beside = append(p.beside, edit{want: p.want(want{ref: b.Ref, secret: secret}), path: b.Path, entity: b.Entity, entry: b.Entry, byEnv: true})
 }
 
 // secret gives the number of a secret of the store; -1 where no store is enabled.

@@ -29,8 +29,9 @@ func equal(a, b sources.Secret) bool { return bytes.Equal(a.Reveal(), b.Reveal()
 // fault says why the newest value of a secret is not in force.
 type fault struct {
 	problem render.Problem
-	final   bool  // trying again is of no use before it changes
-	state   State // what the fields are to be told of; empty: their last one holds
+	final   bool   // trying again is of no use before it changes
+	state   State  // what the fields are to be told of; empty: their last one holds
+	waits   string // the secret that this one waits for, with no fault of its own
 }
 
 // keyField is the field that never changes.

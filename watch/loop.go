@@ -95,6 +95,7 @@ type Loop struct {
 	undo    *undo
 	late    late
 	refused refusals
+	halves  halves
 	told    told
 	handed  *render.Rendering // the newest that Bifrost was, or is to be, started anew with
 
@@ -118,7 +119,7 @@ type fileEvents struct{ first, last time.Time }
 
 // New makes a loop that has not begun.
 func New(o Options) *Loop {
-	l := &Loop{o: o, wake: make(chan struct{}, 1), waits: retryWaits, retries: retryWaits, applies: applyWaits}
+	l := &Loop{o: o, wake: make(chan struct{}, 1), waits: retryWaits, retries: retryWaits, applies: applyWaits, halves: halves{}}
 	l.refused.values = map[string]refusal{}
 	l.seen.fingerprints = newFingerprints()
 	return l

@@ -196,10 +196,19 @@ func (l *Loop) compose(ctx context.Context, v *visit, j *Job) (*draft, *render.P
 		d.results[name], d.held[name] = last, f
 		return true
 	}
-	for name, f := range l.refused.match(d.results, good) {
+	entities := j.Plan.Entities()
+	refused := l.refused.match(d.results, good)
+	l.refused.lift(refused, entities, d.results, good)
+	for name, f := range refused {
+		hold(name, f)
+	}
+	for name, f := range l.halves.find(entities, d.results, good) {
 		hold(name, f)
 	}
 	for {
+		if f := d.keepTogether(entities, good); f != nil {
+			return nil, &render.Problems{Document: j.Plan.Document.Name, List: []render.Problem{f.problem}}
+		}
 		if j == l.good.job && identical(j.Plan.Secrets, d.results, good) {
 			d.rendering, d.same = l.good.rendering, true
 			return d, nil

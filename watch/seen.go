@@ -57,7 +57,11 @@ func (l *Loop) settle(v *visit) error {
 	}
 	if v.draft != nil {
 		held = v.draft.held
+		v.draft.sayWhoWaits()
 		for _, name := range slices.Sorted(maps.Keys(held)) {
+			if held[name].waits != "" {
+				continue // who it waits for says so
+			}
 			problems.List = append(problems.List, held[name].problem)
 			again = again || !held[name].final
 		}

@@ -151,7 +151,7 @@ func (p *Plan) Beside() []render.Beside {
 			text = p.Attached[i-len(p.Attach)].Reference
 		}
 		if ref, err := walker.ParseReference(text); err == nil && ref.Scheme == walker.Vault {
-			all = append(all, render.Beside{Ref: ref, Entry: f.Entry, Path: f.Place.String()})
+			all = append(all, render.Beside{Ref: ref, Entry: f.Entry, Path: f.Place.String(), Entity: f.Place.Table + "/" + f.Place.Row})
 		}
 	}
 	return all
