@@ -53,6 +53,8 @@ type Settings struct {
 
 	// Password is taken as it is: nothing in it needs a quote.
 	Password sources.Secret
+	// Warn, if it is not nil, is told of a file of passwords that others may read.
+	Warn func(string)
 	// PasswordCommand, if it is not nil, gives the password at each new
 	// connection.
 	PasswordCommand func(context.Context) (sources.Secret, error)
@@ -60,18 +62,37 @@ type Settings struct {
 
 // Target is a database that can be connected to. It is safe for concurrent use.
 type Target struct {
-	config  *pgx.ConnConfig // is copied before use
-	command func(context.Context) (sources.Secret, error)
+	config   *pgx.ConnConfig // is copied before use
+	settings Settings        // what it was made of
 }
 
 // Ambient are the variables that a connection takes a credential from where the
 // settings have none.
 var Ambient = []string{"PGPASSWORD", "PGSSLPASSWORD"}
 
+// Variables are those of libpq that a connection is made of.
+var Variables = []string{
+	"PGDATABASE", "PGHOST", "PGHOSTADDR", "PGPASSFILE", "PGPASSWORD", "PGPORT", "PGSERVICE", "PGSERVICEFILE",
+	"PGSSLCERT", "PGSSLKEY", "PGSSLMODE", "PGSSLPASSWORD", "PGSSLROOTCERT", "PGUSER",
+}
+
 // New checks the settings and makes no connection. What they lack may come from
 // libpq's variables and files (PGHOST, PGPASSWORD, ~/.pgpass and the like).
 // Errors are of kind BadSettings and show nothing of a URL.
 func New(s Settings) (*Target, error) {
+	config, err := s.parse()
+	if err != nil {
+		return nil, err
+	}
+	if s.Warn != nil && s.Password.Len() == 0 && config.Password != "" {
+		warnOfPassfile(config, s.Warn)
+	}
+	return &Target{config: config, settings: s}, nil
+}
+
+// parse makes a config of the settings, libpq's variables and the files that
+// they name: those of passwords, services and certificates.
+func (s Settings) parse() (*pgx.ConnConfig, error) {
 	text, err := s.address()
 	if err != nil {
 		return nil, err
@@ -80,8 +101,13 @@ func New(s Settings) (*Target, error) {
 	if err != nil {
 		return nil, misread(s, err)
 	}
-	config.User = cmp.Or(s.User, config.User)
-	config.Database = cmp.Or(s.DBName, config.Database, config.User)
+	if config.Database == "" {
+		// libpq's default, which a file of passwords is looked up by as well.
+		config.Database = config.User
+		if config.Password == "" {
+			config.Password = fromPassfile(config)
+		}
+	}
 	config.Password = cmp.Or(string(s.Password.Reveal()), config.Password)
 	if config.ConnectTimeout == 0 {
 		config.ConnectTimeout = connectTimeout
@@ -90,11 +116,11 @@ func New(s Settings) (*Target, error) {
 		config.RuntimeParams["application_name"] = "bifrost-secrets"
 	}
 	config.DefaultQueryExecMode = pgx.QueryExecModeExec
-	return &Target{config: config, command: s.PasswordCommand}, nil
+	return config, nil
 }
 
 // address gives what pgx is to parse: the URL, or one made of the other
-// settings without what may hold any character.
+// settings without the password.
 func (s Settings) address() (string, error) {
 	others := s.Host + s.Port + s.User + s.DBName + s.SSLMode + s.SSLRootCert
 	switch {
@@ -124,7 +150,9 @@ func (s Settings) address() (string, error) {
 		}
 	}
 	query := url.Values{}
-	for key, value := range map[string]string{"host": s.Host, "port": s.Port, "sslmode": s.SSLMode, "sslrootcert": s.SSLRootCert} {
+	for key, value := range map[string]string{
+		"host": s.Host, "port": s.Port, "user": s.User, "dbname": s.DBName, "sslmode": s.SSLMode, "sslrootcert": s.SSLRootCert,
+	} {
 		if value != "" {
 			query.Set(key, value)
 		}
@@ -167,20 +195,20 @@ func (t *Target) User() string { return t.config.User }
 func (t *Target) As(application string) *Target {
 	config := t.config.Copy()
 	config.RuntimeParams["application_name"] = application
-	return &Target{config: config, command: t.command}
+	return &Target{config: config, settings: t.settings}
 }
 
 // Traced gives the same target with a tracer of its statements.
 func (t *Target) Traced(tracer pgx.QueryTracer) *Target {
 	config := t.config.Copy()
 	config.Tracer = tracer
-	return &Target{config: config, command: t.command}
+	return &Target{config: config, settings: t.settings}
 }
 
 // Connect makes a connection. Errors are *sources.Error.
 func (t *Target) Connect(ctx context.Context) (*pgx.Conn, error) {
 	config := t.config.Copy()
-	if err := t.password(ctx, config); err != nil {
+	if err := t.renew(ctx, config); err != nil {
 		return nil, err
 	}
 	conn, err := pgx.ConnectConfig(ctx, config)
@@ -200,7 +228,7 @@ func (t *Target) Pool(ctx context.Context, size int32) (*pgxpool.Pool, error) {
 	config.ConnConfig = t.config.Copy()
 	config.MaxConns, config.MinConns, config.MinIdleConns = size, 0, 0
 	config.MaxConnIdleTime, config.HealthCheckPeriod = idleTime, idleTime
-	config.BeforeConnect = t.password
+	config.BeforeConnect = t.renew
 	pool, err := pgxpool.NewWithConfig(ctx, config)
 	if err != nil {
 		return nil, t.Explain(err)
@@ -208,12 +236,17 @@ func (t *Target) Pool(ctx context.Context, size int32) (*pgxpool.Pool, error) {
 	return pool, nil
 }
 
-// password asks the command, if there is one.
-func (t *Target) password(ctx context.Context, config *pgx.ConnConfig) error {
-	if t.command == nil {
+// renew puts into config what may have been renewed since the target was made:
+// the password of the command, if there is one, or of a file, and certificates.
+// What cannot be read just now stays as it was.
+func (t *Target) renew(ctx context.Context, config *pgx.ConnConfig) error {
+	if now, err := t.settings.parse(); err == nil {
+		config.Password, config.TLSConfig, config.Fallbacks = now.Password, now.TLSConfig, now.Fallbacks
+	}
+	if t.settings.PasswordCommand == nil {
 		return nil
 	}
-	password, err := t.command(ctx)
+	password, err := t.settings.PasswordCommand(ctx)
 	if err != nil {
 		return err
 	}

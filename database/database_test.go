@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
@@ -195,16 +194,12 @@ func TestExplain(t *testing.T) {
 	t.Run("certificate for other names", func(t *testing.T) {
 		// The address is right and the name is not: ours is for localhost.
 		s := settings(d)
-		s.URL = secret(fmt.Sprintf("postgres://%s@127.0.0.1:%d/%s?sslmode=verify-full&sslrootcert=%s", s.User, d.Port, d.Name, url.QueryEscape(d.CAFile)))
-		s.Host, s.Port, s.User, s.DBName = "", "", "", ""
+		s.Host, s.SSLMode, s.SSLRootCert = "db.example", "verify-full", d.CAFile
 		target, err := New(s)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err := target.Ping(t.Context()); err != nil {
-			t.Error(err)
-		}
-		target.config.TLSConfig.ServerName = "db.example"
+		target.config.LookupFunc = func(context.Context, string) ([]string, error) { return []string{"127.0.0.1"}, nil }
 		wantError(t, target.Ping(t.Context()), sources.Unreachable, "", "is for other names")
 	})
 	t.Run("full", func(t *testing.T) {
@@ -215,12 +210,16 @@ func TestExplain(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		for range 2 {
+		for n := 0; n < 2; {
 			conn, err := target.Connect(t.Context())
+			if sources.KindOf(err) == sources.Throttled && t.Context().Err() == nil {
+				continue // what another test left is still being closed there
+			}
 			if err != nil {
 				t.Fatal(err)
 			}
 			defer Close(conn)
+			n++
 		}
 		wantError(t, target.Ping(t.Context()), sources.Throttled, "53300", "no connection left")
 	})

@@ -70,9 +70,9 @@ func (t *Target) answered(where string, a *pgconn.PgError) error {
 		e.Kind = sources.NoLogin
 		e.Message = fmt.Sprintf("%s refuses the password of %q, or knows no such user", where, user)
 		e.Hint = "check user and password; in a url, special characters are percent-encoded"
-		if t.config.Password == "" && t.command == nil {
+		if now, err := t.settings.parse(); err == nil && now.Password == "" && t.settings.PasswordCommand == nil {
 			e.Message = fmt.Sprintf("%s wants a password of %q, and none is set", where, user)
-			e.Hint = "set password to env.NAME of a variable that holds it"
+			e.Hint = "set password to env.NAME of a variable that holds it" + noLine(now)
 		}
 	case "28000":
 		e.Kind = sources.NoLogin

@@ -273,10 +273,11 @@ func (s *VaultStore) open(ctx context.Context, backends []sources.Backend, opts 
 			opts.Warn(fmt.Sprintf("%s: %s is not a part of vault_store that is known; it is ignored", s.from, s.path(name)))
 		}
 	}
-	settings, err := s.settings(backend, opts.Getenv)
+	settings, err := s.settings(backend, opts.Getenv, opts.Warn)
 	if err != nil {
 		return nil, err
 	}
+	opts = backend.Trimmed(opts)
 	source, err := backend.Open(ctx, settings, opts)
 	if err != nil {
 		e := storeError(s.from, s.path(backend.Block), sources.HintOf(err), "%s", err.Error())
@@ -297,7 +298,9 @@ func knownBlock(backends []sources.Backend, name string) bool {
 	return otherBlocks[name]
 }
 
-func (s *VaultStore) settings(backend sources.Backend, getenv func(string) (string, bool)) (sources.Settings, error) {
+// settings gives the members of the block as texts, without white space at their
+// ends: what a setting refers to often comes of a file with a last line.
+func (s *VaultStore) settings(backend sources.Backend, getenv func(string) (string, bool), warn func(string)) (sources.Settings, error) {
 	out := sources.Settings{}
 	var err error
 	set := func(key string, f walker.Field) {
@@ -309,7 +312,17 @@ func (s *VaultStore) settings(backend sources.Backend, getenv func(string) (stri
 			problem.Places = []Place{{Path: path}}
 			err = &Problems{Document: s.from, List: []Problem{*problem}}
 		case f.What != walker.Null:
-			out[key] = sources.NewSecret([]byte(text))
+			trimmed := sources.Trim(text)
+			if trimmed != text {
+				if path == "" {
+					path = "--vault-set " + key
+				}
+				if f.What == walker.Ref {
+					path += " (the variable " + f.Ref.Name + ")"
+				}
+				warn(path + " has white space at an end, which is left out")
+			}
+			out[key] = sources.NewSecret([]byte(trimmed))
 		}
 	}
 	for key, value := range s.flags {

@@ -109,4 +109,7 @@ type Backend struct {
 	// and that Bifrost has no use of its own for. A cloud's are none of them:
 	// Bifrost's providers sign in with the same ones.
 	Ambient []string
+	// Variables are those that its client, or the backend itself, takes a
+	// credential, an address or a file from. See [Backend.Trimmed].
+	Variables []string
 }

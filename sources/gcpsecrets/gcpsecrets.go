@@ -39,6 +39,9 @@ var Backend = sources.Backend{
 	Type:  backendType,
 	Block: "gcp",
 	Keys:  keys,
+	Variables: []string{
+		"GOOGLE_APPLICATION_CREDENTIALS",
+	},
 	Open: func(_ context.Context, set sources.Settings, opts sources.Options) (sources.Source, error) {
 		s, err := newSource(set, opts)
 		if err != nil {

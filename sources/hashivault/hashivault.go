@@ -46,6 +46,10 @@ var Backend = sources.Backend{
 	Block:   "hashicorp",
 	Keys:    keys,
 	Ambient: []string{api.EnvVaultToken},
+	Variables: []string{
+		"VAULT_ADDR", "VAULT_AGENT_ADDR", "VAULT_CACERT", "VAULT_CAPATH", "VAULT_CLIENT_CERT", "VAULT_CLIENT_KEY", "VAULT_NAMESPACE",
+		"VAULT_PROXY_ADDR", "VAULT_SKIP_VERIFY", "VAULT_TLS_SERVER_NAME", "VAULT_TOKEN",
+	},
 	Open: func(_ context.Context, set sources.Settings, opts sources.Options) (sources.Source, error) {
 		s, err := newSource(set, opts)
 		if err != nil {

@@ -94,7 +94,7 @@ func within(dir, path string) string {
 func fixed(what, token string) login {
 	return login{
 		what: what, hint: "it has expired or was revoked, or belongs to another vault or namespace: give a new one, or sign in with an AppRole or kubernetes_role, which renews itself",
-		token: func() (string, *sources.Error) { return strings.TrimSpace(token), nil },
+		token: func() (string, *sources.Error) { return sources.Trim(token), nil },
 	}
 }
 
@@ -136,7 +136,7 @@ func readShort(path string) (string, error) {
 		return "", errors.New("it is not a file with a token")
 	}
 	b, err := os.ReadFile(path)
-	return strings.TrimSpace(string(b)), err
+	return sources.Trim(string(b)), err
 }
 
 func byRole(role string, secret sources.Secret) login {

@@ -56,7 +56,7 @@ const (
 //   - recipients: the age recipients to write for, or the file that lists them;
 //     else that of the identity.
 //   - keep: the number of versions that are kept of each secret; 10.
-var Backend = sources.Backend{Type: "postgres", Block: "postgres", Keys: keys, Open: open, Ambient: database.Ambient}
+var Backend = sources.Backend{Type: "postgres", Block: "postgres", Keys: keys, Open: open, Ambient: database.Ambient, Variables: database.Variables}
 
 //go:embed migrations
 var files embed.FS
@@ -161,7 +161,7 @@ func (s *source) aim(set sources.Settings, opts sources.Options) error {
 	s.target, err = database.New(database.Settings{
 		URL: set["url"], Password: set["password"],
 		Host: set.Text("host"), Port: set.Text("port"), User: set.Text("user"), DBName: set.Text("db_name"),
-		SSLMode: set.Text("ssl_mode"), SSLRootCert: authority,
+		SSLMode: set.Text("ssl_mode"), SSLRootCert: authority, Warn: opts.Warn,
 	})
 	return err
 }

@@ -1,0 +1,73 @@
+package database
+
+import (
+	"fmt"
+	"net"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strconv"
+	"strings"
+
+	"github.com/jackc/pgpassfile"
+	"github.com/jackc/pgx/v5"
+)
+
+// passfile returns the path of libpq's file of passwords, which need not exist.
+func passfile() string {
+	if path := os.Getenv("PGPASSFILE"); path != "" {
+		return path
+	}
+	if runtime.GOOS == "windows" {
+		return filepath.Join(os.Getenv("APPDATA"), "postgresql", "pgpass.conf")
+	}
+	home, err := os.UserHomeDir()
+	if err != nil {
+		return ""
+	}
+	return filepath.Join(home, ".pgpass")
+}
+
+// passfileHost is what a line of the file calls the host of config.
+func passfileHost(config *pgx.ConnConfig) string {
+	if strings.HasPrefix(config.Host, "/") {
+		return "localhost"
+	}
+	return config.Host
+}
+
+// fromPassfile returns the password that the file has for config, or "".
+func fromPassfile(config *pgx.ConnConfig) string {
+	lines, err := pgpassfile.ReadPassfile(passfile())
+	if err != nil {
+		return ""
+	}
+	return lines.FindPassword(passfileHost(config), strconv.Itoa(int(config.Port)), config.Database, config.User)
+}
+
+// warnOfPassfile warns where the password is that of the file, and others may
+// read it. libpq would take no notice of such a file; one that a cluster mounts
+// is often so, and is used.
+func warnOfPassfile(config *pgx.ConnConfig, warn func(string)) {
+	info, err := os.Stat(passfile())
+	if err != nil || runtime.GOOS == "windows" || info.Mode().Perm()&0o077 == 0 || fromPassfile(config) != config.Password {
+		return
+	}
+	warn(fmt.Sprintf("the file of passwords %s may be read by others (mode %04o)", passfile(), info.Mode().Perm()))
+}
+
+// noLine continues a hint for a login without a password: what the file lacks.
+func noLine(config *pgx.ConnConfig) string {
+	path := passfile()
+	if path == "" {
+		return ""
+	}
+	which := "PGPASSFILE (or ~/.pgpass)"
+	if _, err := pgpassfile.ReadPassfile(path); err == nil {
+		which = path + ", where none matches"
+	} else if os.Getenv("PGPASSFILE") != "" {
+		which = path + ", which cannot be read"
+	}
+	return fmt.Sprintf(", or add a line for %s to %s",
+		strings.Join([]string{net.JoinHostPort(passfileHost(config), strconv.Itoa(int(config.Port))), config.Database, config.User}, ":"), which)
+}
