@@ -260,6 +260,7 @@ func TestNotes(t *testing.T) {
 	}
 	want := []string{
 		": a byte order mark at its start was dropped",
+		"setup_token: an object that versions of Bifrost read in different ways is written as a string",
 		"governance.auth_config.admin_password: an object that versions of Bifrost read in different ways is written as a string",
 		"governance.auth_config.admin_username: the string has escapes that Bifrost misreads; it is written without them",
 		"audit_logs.hmac_key: a literal that looks like a reference; versions of Bifrost read it in different ways; it is left as it is",

@@ -58,8 +58,8 @@ func TestWalk(t *testing.T) {
 			"[\"providerſ\"].x.Keys[0].value literal 1:37\n"},
 		{"null, number, mask", `{"encryption_key":null,"auth_config":{"admin_password":12,"admin_username":"****"}}`,
 			"encryption_key null 1:19\nauth_config.admin_password other 1:56\nauth_config.admin_username masked 1:76\n"},
-		{"misread escapes", `{"encryption_key":"a\/b","setup_token":"a\/b","auth_config":{"admin_password":"\ud83d\ude00"}}`,
-			"encryption_key literal misread 1:19\nsetup_token literal 1:40\nauth_config.admin_password literal misread 1:79\n"},
+		{"misread escapes", `{"encryption_key":"a\/b","proxy_config":{"password":"a\/b"},"auth_config":{"admin_password":"\ud83d\ude00"}}`,
+			"encryption_key literal misread 1:19\nproxy_config.password literal 1:53\nauth_config.admin_password literal misread 1:93\n"},
 		{"header maps", `{"mcp":{"client_configs":[{"headers":{"Authorization":"vault.a","x.y":"b"}}]}}`,
 			"mcp.client_configs[0].headers.Authorization reference vault.a 1:55\nmcp.client_configs[0].headers[\"x.y\"] literal 1:71\n"},
 		{"plugin of a known name", `{"plugins":[{"config":{"sasl":{"password":"p","x":"vault.q"}},"name":"kafka"}]}`,
@@ -76,8 +76,12 @@ func TestWalk(t *testing.T) {
 			"x reference vault.a outside 1:6\nclient.y[0] reference env.B outside 1:31\nz reference vault.c outside 1:78\n"},
 		{"broken references", `{"encryption_key":"vault.","auth_config":{"admin_password":"vault.a#","admin_username":"env."}}`,
 			"encryption_key broken reference 1:19\nauth_config.admin_password broken reference 1:60\nauth_config.admin_username broken reference 1:88\n"},
-		{"a container where a string should be", `{"setup_token":{"a":"vault.b"},"encryption_key":["vault.c"]}`,
-			"setup_token.a reference vault.b outside 1:21\nencryption_key[0] reference vault.c outside 1:50\n"},
+		{"what audit logs are sent with", `{"audit_logs":{"siem_integration":{"splunk":{"hec_token":"vault.a"},"elastic":{"api_key":"vault.b"}},"webhooks":{"endpoints":[{"auth":{"token":"vault.c"}}]}}}`,
+			"audit_logs.siem_integration.splunk.hec_token reference vault.a 1:58\naudit_logs.siem_integration.elastic.api_key reference vault.b 1:90\naudit_logs.webhooks.endpoints[0].auth.token reference vault.c 1:144\n"},
+		{"an old name", `{"client":{"mcp_external_server_url":"vault.a"},"governance":{"virtual_keys":[{"previous_value":"vault.b"}]}}`,
+			"client.mcp_external_server_url reference vault.a 1:38\ngovernance.virtual_keys[0].previous_value reference vault.b 1:97\n"},
+		{"a container where a string should be", `{"proxy_config":{"password":{"a":"vault.b"}},"encryption_key":["vault.c"]}`,
+			"proxy_config.password.a reference vault.b outside 1:34\nencryption_key[0] reference vault.c outside 1:64\n"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

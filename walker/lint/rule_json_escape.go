@@ -13,8 +13,15 @@ var jsonEscape = Rule{
 		if raw := string(c.doc.Text(spanOf(f))); f.What == walker.Ref && isASCII(raw) {
 			sees = raw + ", with quotes and backslashes"
 		}
-		c.at(f, `write / and not \/, and the character itself in place of a pair of \u escapes`,
-			`an escape that Bifrost cannot decode (\/ or a pair of surrogates); it would take `+sees+`, for the value`).replace(f.Text())
+		// A field that resolves env. in newer versions only was a plain string before.
+		who, severity := "Bifrost", Error
+		if f.Entry.Env == walker.Newer {
+			who, severity = "a newer Bifrost", Warning
+		}
+		found := c.at(f, `write / and not \/, and the character itself in place of a pair of \u escapes`,
+			`an escape that `+who+` cannot decode (\/ or a pair of surrogates); it would take `+sees+`, for the value`)
+		found.Severity = severity
+		found.replace(f.Text())
 	},
 }
 
