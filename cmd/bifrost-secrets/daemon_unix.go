@@ -268,7 +268,8 @@ func (others) Restarted() {}
 // implements [watch.Observer].
 type confirmer struct {
 	others
-	d *daemon
+	d      *daemon
+	failed string // what was said last
 }
 
 // Refreshed implements [watch.Observer].
@@ -276,8 +277,12 @@ func (c *confirmer) Refreshed(a watch.Attempt, _ map[sources.Kind]int, _ int, _ 
 	if a.Result != watch.Changed && a.Result != watch.Unchanged {
 		return
 	}
-	if err := c.d.record.Confirm(c.d.loop.Rendering().Plan.Document.Bytes()); err != nil {
-		c.d.log.Warn("the last good values cannot be noted as such, and would not serve in an outage", "error", err.Error())
+	err := c.d.record.Confirm(c.d.loop.Rendering().Plan.Document.Bytes())
+	if err == nil {
+		c.failed = ""
+	} else if c.failed != err.Error() {
+		c.failed = err.Error()
+		c.d.log.Warn("the last good values cannot be noted as such, and would not serve in an outage", "error", c.failed)
 	}
 }
 

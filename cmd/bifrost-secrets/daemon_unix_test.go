@@ -419,39 +419,6 @@ func TestWatchEnded(t *testing.T) {
 	}
 }
 
-// In an outage the file that is there serves if it may, and is made fresh later.
-func TestExecFromLastGood(t *testing.T) {
-	t.Parallel()
-	s, f := awsSite(t)
-	r := s.stub("--start-from-last-good", "1h")
-	r.says("started CANARY-1")
-	r.signal(syscall.SIGTERM)
-	r.ends(5)
-	if _, err := os.Stat(filepath.Join(s.app, "config.json.state")); err != nil {
-		t.Fatal(err)
-	}
-	f.Put("openai", "CANARY-2")
-	f.Set(awstest.Faults{Hang: true})
-	r = s.stub("--start-from-last-good", "1h", "--timeout", "1s")
-	r.logs("started with the last good values")
-	r.says("started CANARY-1")
-	f.Set(awstest.Faults{})
-	r.says("started CANARY-2")
-	r.signal(syscall.SIGTERM)
-	r.ends(5)
-	// Not those of another document.
-	f.Set(awstest.Faults{Hang: true})
-	path := filepath.Join(s.app, "config.source.json")
-	content, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	s.write(path, string(content)+" ")
-	r = s.stub("--start-from-last-good", "1h", "--timeout", "1s", "--start-timeout", "1s")
-	r.logs("the last good values do not serve")
-	r.ends(125)
-}
-
 // The key of an earlier life counts, also where nothing is left of the file.
 func TestExecEncryptionKey(t *testing.T) {
 	t.Parallel()

@@ -3,17 +3,22 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"errors"
+	"fmt"
+	"math"
 	"os"
 	"os/signal"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
 	"time"
 
 	"bifrost-secrets/render"
+	"bifrost-secrets/sources"
 	"bifrost-secrets/walker"
 	"bifrost-secrets/watch"
 	"bifrost-secrets/watch/child"
@@ -179,7 +184,7 @@ func (j *execJob) run(outer context.Context, args []string) error {
 	opts := j.options(applier, s.check)
 	opts.Supervised, opts.Getenv = true, s.lookup
 	opts.Refuses = j.apply == "auto" || j.apply == "restart"
-	if j.lastGood > 0 {
+	if j.mode == string(render.Inline) { // else no values rest on the disk
 		opts.Observer = append(opts.Observer.(observers), &confirmer{d: &j.daemon})
 	}
 	j.loop = watch.New(opts)
@@ -251,10 +256,13 @@ func (j *execJob) first(ctx context.Context, s *supervised) (*render.Rendering, 
 	if err == nil {
 		return j.loop.Rendering(), nil
 	}
-	if j.lastGood == 0 || ctx.Err() != nil || exitCode(err) != exitUnreachable {
+	if ctx.Err() != nil || !outage(err) {
 		return nil, err
 	}
-	age, why := j.serves()
+	if j.lastGood == 0 {
+		return nil, j.nameLastGood(err)
+	}
+	age, why := j.serves(j.lastGood)
 	if why == nil {
 		s.from.Store(int64(time.Now().Add(-age).UnixNano()))
 		j.log.Warn("the backend does not answer; Bifrost is started with the last good values", "age", age.Round(time.Second).String(), "out", j.out, "error", firstLine(err))
@@ -267,16 +275,48 @@ func (j *execJob) first(ctx context.Context, s *supervised) (*render.Rendering, 
 	return j.loop.Rendering(), nil
 }
 
-// serves reports whether the file of an earlier life may be used.
-func (j *execJob) serves() (time.Duration, error) {
+// outage reports whether a start failed since the backend does not answer, and for
+// nothing else: a refused login, a denial or a secret that is gone is an answer.
+func outage(err error) bool {
+	is := func(k sources.Kind) bool { return k == sources.Unreachable || k == sources.Throttled }
+	var problems *render.Problems
+	if !errors.As(err, &problems) {
+		return is(sources.KindOf(err))
+	}
+	return !slices.ContainsFunc(problems.List, func(one render.Problem) bool { return !is(one.Kind) })
+}
+
+// nameLastGood adds a hint to the error of a failed start where the file of an
+// earlier life could have been used.
+func (j *execJob) nameLastGood(err error) error {
+	age, why := j.serves(math.MaxInt64)
+	if j.mode != string(render.Inline) || why != nil {
+		return err
+	}
+	return &hinted{err, fmt.Sprintf("the last good values, %s old, are in %s: --start-from-last-good %s would start Bifrost with them", age.Round(time.Second), j.out, atLeast(age))}
+}
+
+// atLeast returns a flag's value that is longer than age: whole hours, as people
+// write them, a day at least.
+func atLeast(age time.Duration) string {
+	return fmt.Sprintf("%dh", max(24, int64(age/time.Hour)+1))
+}
+
+// serves reports whether the file of an earlier life may be used where it is no
+// older than most.
+func (j *execJob) serves(most time.Duration) (time.Duration, error) {
 	doc, err := walker.ReadFile(j.config)
 	if err != nil {
 		return 0, err
 	}
-	if _, err := walker.ReadFile(j.out); err != nil {
+	published, err := walker.ReadFile(j.out)
+	if err != nil {
 		return 0, err
 	}
-	return j.record.Serves(doc.Bytes(), j.lastGood)
+	if bytes.Contains(published.Bytes(), []byte("env."+render.EnvPrefix)) {
+		return 0, errors.New(j.out + " is of --mode env, and holds no values")
+	}
+	return j.record.Serves(doc.Bytes(), most)
 }
 
 func firstLine(err error) string {

@@ -174,6 +174,10 @@ func (p *program) report(err error) {
 	default:
 		s.problem(err.Error(), sources.HintOf(err))
 	}
+	var more *hinted
+	if errors.As(err, &more) {
+		s.hint(more.hint)
+	}
 }
 
 // reportAll prints every problem. Problems with the same hint share it.

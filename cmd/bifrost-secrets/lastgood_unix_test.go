@@ -1,0 +1,99 @@
+//go:build unix
+
+package main
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"bifrost-secrets/sources/awssecrets/awstest"
+)
+
+// In an outage the file that is there serves where that is asked for, on the first
+// day that it is, and is made fresh later. A start that fails names it.
+func TestExecFromLastGood(t *testing.T) {
+	t.Parallel()
+	s, f := awsSite(t)
+	fails := func(faults awstest.Faults, options ...string) string {
+		t.Helper()
+		f.Set(faults)
+		r := s.stub(append(options, "--timeout", "1s", "--start-timeout", "0s")...)
+		r.ends(125)
+		return strings.Join(r.all, "\n")
+	}
+	down, hint := awstest.Faults{Status: 503}, "hint: the last good values, "
+	if log := fails(down); strings.Contains(log, hint) {
+		t.Errorf("a hint at what is not there: %s", log)
+	}
+	f.Set(awstest.Faults{})
+	r := s.stub() // which asks for nothing
+	r.says("started CANARY-1")
+	r.signal(syscall.SIGTERM)
+	r.ends(5)
+	state := filepath.Join(s.app, "config.json.state")
+	if info, err := os.Stat(state); err != nil || info.Mode() != 0o600 {
+		t.Fatalf("%v %v", info, err)
+	}
+	old := time.Now().Add(-30 * time.Hour)
+	if err := os.Chtimes(state, old, old); err != nil {
+		t.Fatal(err)
+	}
+	if log := fails(down); !strings.Contains(log, hint+"30h0m") || !strings.Contains(log, "--start-from-last-good 31h would start Bifrost with them") {
+		t.Errorf("no hint: %s", log)
+	}
+	if log := fails(down, "--start-from-last-good", "29h"); !strings.Contains(log, "the last good values do not serve") {
+		t.Errorf("too old, and: %s", log)
+	}
+	f.Put("openai", "CANARY-2")
+	f.Set(down)
+	r = s.stub("--start-from-last-good", "31h", "--timeout", "1s")
+	r.logs("started with the last good values")
+	r.says("started CANARY-1")
+	f.Set(awstest.Faults{})
+	r.says("started CANARY-2")
+	r.signal(syscall.SIGTERM)
+	r.ends(5)
+
+	// An answer is no outage.
+	gone := f.ARN("vk")
+	for name, faults := range map[string]awstest.Faults{
+		"denied":           {Reject: "AccessDeniedException"},
+		"a refused login":  {Reject: "UnrecognizedClientException"},
+		"an expired login": {Reject: "ExpiredTokenException"},
+		"a deleted secret": {},
+	} {
+		if name == "a deleted secret" {
+			f.Mark(gone, awstest.Deleted)
+		}
+		for _, options := range [][]string{nil, {"--start-from-last-good", "1000h"}} {
+			if log := fails(faults, options...); strings.Contains(log, "last good") {
+				t.Errorf("%s, %v: %s", name, options, log)
+			}
+		}
+	}
+	// Not those of another document, nor those of env mode, which has none.
+	path := filepath.Join(s.app, "config.source.json")
+	content, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.write(path, string(content)+" ")
+	if log := fails(down, "--start-from-last-good", "1h"); !strings.Contains(log, "the config was edited since") {
+		t.Errorf("edited, and: %s", log)
+	}
+	if log := fails(down); strings.Contains(log, hint) {
+		t.Errorf("edited, and: %s", log)
+	}
+	s.write(path, string(content))
+	if log := fails(down); !strings.Contains(log, hint) {
+		t.Errorf("no hint: %s", log)
+	}
+	s.write(filepath.Join(s.app, "config.json"), `{"providers":{"openai":{"keys":[{"value":"env.BIFROST_SECRET_0"}]}}}`)
+	if log := fails(down, "--start-from-last-good", "1h"); !strings.Contains(log, "is of --mode env, and holds no values") {
+		t.Errorf("of env mode, and: %s", log)
+	}
+}
