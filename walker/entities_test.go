@@ -8,7 +8,7 @@ import (
 
 // alone are the objects whose fields have nothing to do with each other.
 var alone = []string{
-	"", "client", "client.oauth2_server_config", "audit_logs", "framework.pricing", "feature_flags.flags.*",
+	"", "client", "client.oauth2_server_config", "audit_logs", "audit_logs.immutability", "framework.pricing", "feature_flags.flags.*",
 }
 
 // Every line of the catalogue belongs to an entity, or stands for itself: a new
