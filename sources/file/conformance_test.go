@@ -17,9 +17,10 @@ import (
 	"bifrost-secrets/sources/sourcetest"
 )
 
-// lacks is what no layout of files has.
+const local = "there is no server: a file is there or it is not"
+
+// lacks is what a directory does not have.
 func lacks(more map[sourcetest.Ability]string) map[sourcetest.Ability]string {
-	const local = "there is no server: a file is there or it is not"
 	all := map[sourcetest.Ability]string{
 		sourcetest.Throttling: local, sourcetest.Hanging: local, sourcetest.Breaking: local, sourcetest.Counting: local,
 		sourcetest.Expiring:     "an age identity does not expire",
@@ -50,13 +51,8 @@ func startAt(t *testing.T, settings map[string]string, o sources.Options, seed f
 	}
 	return &sourcetest.Backend{Source: again(), Again: again, Seed: seed, Metadata: func() string {
 		path := settings["path"]
-		beside := filepath.Join(filepath.Dir(path), "."+filepath.Base(path))
-		kept := []string{beside + indexSuffix, beside + lockSuffix}
-		if info, err := os.Stat(path); err == nil && info.IsDir() {
-			kept = append(files(t, filepath.Join(path, marksFolder), ""), filepath.Join(path, lockSuffix))
-		}
 		all := ""
-		for _, path := range kept {
+		for _, path := range append(files(t, filepath.Join(path, marksFolder), ""), filepath.Join(path, lockSuffix)) {
 			if info, err := os.Stat(path); err == nil && info.IsDir() {
 				continue
 			}
@@ -144,10 +140,13 @@ func TestDocumentConformance(t *testing.T) {
 		return b
 	}
 	setup := sourcetest.Setup{
-		Lacks: lacks(map[sourcetest.Ability]string{
-			sourcetest.Binary: "json is text",
-			sourcetest.Denial: "a file may be read whole or not at all: see TestDenied",
-		}),
+		Lacks: map[sourcetest.Ability]string{
+			sourcetest.Throttling: local, sourcetest.Hanging: local, sourcetest.Breaking: local, sourcetest.Counting: local,
+			sourcetest.Expiring: "an age identity does not expire",
+			sourcetest.Binary:   "json is text",
+			sourcetest.Denial:   "a file may be read whole or not at all: see TestDenied",
+			sourcetest.Writing:  "a JSON file is read and never written: a directory is",
+		},
 		Names:    []string{"x", strings.Repeat("n", 2000), "a/b", "a.b", "a*b?", "@this", "#", "0", "-1", ":1", `back\slash"quote`, "é\U0001f511", "with space", "..", "a|b", "!x", "{x}"},
 		BadNames: []string{""},
 	}

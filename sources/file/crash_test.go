@@ -23,12 +23,7 @@ func storeAt(t *testing.T, settings map[string]string) sources.Store {
 	return s.(sources.Store)
 }
 
-func keeperOf(s sources.Store) *keeper {
-	if d, ok := s.(*directoryStore); ok {
-		return d.keeper
-	}
-	return s.(*documentStore).keeper
-}
+func keeperOf(s sources.Store) *keeper { return s.(*directoryStore).keeper }
 
 // killed is what ends a writer in the middle.
 type killed struct{}
@@ -37,10 +32,11 @@ type killed struct{}
 // it would have done on the way out, it does not do. It reports whether do got
 // so far.
 func killAt(s sources.Store, n int, do func()) (dead bool) {
-	keeperOf(s).step = func() {
+	keeperOf(s).do = func(_ string, call func() error) error {
 		if n--; n == 0 {
 			panic(killed{})
 		}
+		return call()
 	}
 	defer func() {
 		if r := recover(); r != nil {
@@ -58,19 +54,13 @@ func killAt(s sources.Store, n int, do func()) (dead bool) {
 // doing it again leads to the same end.
 func TestKilled(t *testing.T) {
 	t.Parallel()
-	key, to := newIdentity(t)
+	key, _ := newIdentity(t)
 	text := func(s string) sources.Secret { return sources.NewSecret([]byte(canary + s)) }
 	mark := sources.Mark{Owner: "prod", Path: "a.b"}
 	layouts := map[string]func(t *testing.T) map[string]string{
 		"directory": func(t *testing.T) map[string]string { return map[string]string{"path": t.TempDir()} },
 		"encrypted directory": func(t *testing.T) map[string]string {
 			return map[string]string{"path": t.TempDir(), "identity": key}
-		},
-		"document": func(t *testing.T) map[string]string {
-			return map[string]string{"path": write(t, filepath.Join(t.TempDir(), "s.json"), "{}\n")}
-		},
-		"encrypted document": func(t *testing.T) map[string]string {
-			return map[string]string{"path": write(t, filepath.Join(t.TempDir(), "s.json.age"), to("{}")), "identity": key}
 		},
 	}
 	// put does what a caller does: it looks, compares, and writes what differs.

@@ -3,6 +3,7 @@ package file
 import (
 	"context"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -82,24 +83,48 @@ func TestWriteDenied(t *testing.T) {
 	top := t.TempDir()
 	dir := filepath.Join(top, "mount")
 	write(t, filepath.Join(dir, "key"), canary)
-	document := write(t, filepath.Join(dir, "all.json"), "{}")
 	for _, path := range []string{filepath.Dir(top), top, dir} {
 		if err := os.Chmod(path, 0o755); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if err := os.Chmod(document, 0o644); err != nil {
-		t.Fatal(err)
-	}
-	for _, path := range []string{dir, document} {
-		s := storeAt(t, map[string]string{"path": path})
-		asOrdinaryUser(t, func() {
-			_, err := s.Put(context.Background(), writeTo("new", "1", ""))
-			wantError(t, err, sources.Denied, "no permission to write", "runs as user")
-			wantError(t, s.Delete(context.Background(), "new", "prod", sources.DeleteOptions{}), sources.Denied, "no permission to write")
-		})
-	}
-	if entries, err := os.ReadDir(dir); err != nil || len(entries) != 2 {
+	s := storeAt(t, map[string]string{"path": dir})
+	asOrdinaryUser(t, func() {
+		_, err := s.Put(context.Background(), writeTo("new", "1", ""))
+		wantError(t, err, sources.Denied, "no permission to write", "runs as user")
+		wantError(t, s.Delete(context.Background(), "new", "prod", sources.DeleteOptions{}), sources.Denied, "no permission to write")
+	})
+	if entries, err := os.ReadDir(dir); err != nil || len(entries) != 1 {
 		t.Errorf("something was made: %v, %v", entries, err)
+	}
+}
+
+// A secret whose file belongs to another user stays as it is: who may read it
+// would otherwise change.
+func TestWriteOtherOwner(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Skip("only root can make a file of another user")
+	}
+	top := t.TempDir()
+	dir := filepath.Join(top, "mount")
+	s := storeAt(t, map[string]string{"path": filepath.Dir(write(t, filepath.Join(dir, "x"), canary))})
+	version := mustPut(t, s, "key", "1", "")
+	for _, path := range []string{filepath.Dir(top), top, dir, filepath.Join(dir, marksFolder)} {
+		if err := os.Chmod(path, 0o777); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, path := range []string{filepath.Join(dir, "key"), filepath.Join(dir, lockSuffix), filepath.Join(dir, markPath("key", settled))} {
+		if err := os.Chmod(path, 0o666); err != nil {
+			t.Fatal(err)
+		}
+	}
+	before := tree(t, dir)
+	asOrdinaryUser(t, func() {
+		_, err := s.Put(context.Background(), writeTo("key", "2", version))
+		wantError(t, err, sources.Denied, `"key" in `+dir+" belongs to another user", "as root")
+	})
+	if after := tree(t, dir); !maps.Equal(before, after) {
+		t.Errorf("it was %v, and is %v", before, after)
 	}
 }

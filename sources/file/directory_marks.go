@@ -18,9 +18,10 @@ import (
 // folder: what a write costs does not depend on how many secrets there are. A
 // mark has nothing of the value.
 //
-// It is written before its secret, and removed after it: whoever is killed in
-// between leaves a mark without a secret, and never a secret of ours without a
-// mark. Nor may such a mark make ours what a person then puts there: while a
+// That of a new secret is written before it, and removed after it: whoever is
+// killed in between leaves a mark without a secret, and never a secret of ours
+// without a mark. That of a secret which changes is written after it: until then
+// it is ours by the old one. Nor may such a mark make ours what a person then puts there: while a
 // secret is being made or deleted its mark is pending, and counts for the one
 // file whose version it names. Settled, it counts whatever people do to the file.
 const (
@@ -132,8 +133,7 @@ func (k *keeper) saveMark(root *os.Root, name string, e entry) error {
 	}
 	at := markPath(name, suffix)
 	subject := filepath.Join(k.dir, at)
-	k.step()
-	if err := makeFolders(root, filepath.Dir(at)); err != nil {
+	if _, err := k.makeFolders(root, filepath.Dir(at)); err != nil {
 		return writeFailure(subject, err)
 	}
 	if e.pending {
@@ -147,15 +147,15 @@ func (k *keeper) saveMark(root *os.Root, name string, e entry) error {
 	if err != nil {
 		return writeFailure(subject, err)
 	}
-	return writeFailure(subject, k.commit(s, at))
+	_, err = s.commit(at)
+	return writeFailure(subject, err)
 }
 
 // settle makes the mark of a secret that is there count for good. Should the
 // system go down before that lasts, the next writer settles it.
 func (k *keeper) settle(root *os.Root, name string) error {
-	k.step()
 	at := markPath(name, settled)
-	return writeFailure(filepath.Join(k.dir, at), root.Rename(markPath(name, pending), at))
+	return writeFailure(filepath.Join(k.dir, at), k.do("settle", func() error { return root.Rename(markPath(name, pending), at) }))
 }
 
 // unsettle makes a mark count for the file of that version alone, which is to be
@@ -171,20 +171,17 @@ func (k *keeper) unsettle(root *os.Root, name string, e entry, version string) e
 		}
 	}
 	at := markPath(name, settled)
-	k.step()
-	err := root.Rename(at, markPath(name, pending))
+	err := k.do("unsettle", func() error { return root.Rename(at, markPath(name, pending)) })
 	if err == nil {
-		k.step()
-		err = syncDir(root, filepath.Dir(at))
+		err = k.syncDir(root, filepath.Dir(at))
 	}
 	return writeFailure(filepath.Join(k.dir, at), err)
 }
 
 // forget removes a mark, if there is one.
 func (k *keeper) forget(root *os.Root, name, suffix string) error {
-	k.step()
 	at := markPath(name, suffix)
-	if err := root.Remove(at); !errors.Is(err, fs.ErrNotExist) {
+	if err := k.do("forget", func() error { return root.Remove(at) }); !errors.Is(err, fs.ErrNotExist) {
 		return writeFailure(filepath.Join(k.dir, at), err)
 	}
 	return nil

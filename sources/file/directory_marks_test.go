@@ -69,7 +69,7 @@ func TestKilledThenByHand(t *testing.T) {
 				}
 				person(t, dir, "app/key")
 				for _, s := range []sources.Store{s, open()} {
-					keeperOf(s).step = func() {}
+					keeperOf(s).do = newKeeper("").do
 					item := s.Inspect(t.Context(), []string{"app/key"})["app/key"]
 					if item.Err != nil || !item.Exists || item.Mark != nil {
 						t.Errorf("killed at %d: it is taken for ours: %+v", n, item)
@@ -204,7 +204,10 @@ func TestMarkedAlways(t *testing.T) {
 			}
 		}
 	}
-	keeperOf(s).step = look
+	keeperOf(s).do = func(_ string, call func() error) error {
+		look()
+		return call()
+	}
 	writes := func() {
 		version := mustPut(t, s, "key", "1", "")
 		mustPut(t, s, "key", "2", version)
@@ -217,7 +220,7 @@ func TestMarkedAlways(t *testing.T) {
 		t.Error("nothing was seen")
 	}
 	// And between two looks of one reader.
-	keeperOf(s).step = func() {}
+	keeperOf(s).do = newKeeper("").do
 	done := make(chan struct{})
 	var readers sync.WaitGroup
 	for range 2 {

@@ -5,8 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 
@@ -62,6 +64,7 @@ func (d *directoryStore) Put(ctx context.Context, w sources.Write) (string, erro
 		if !done {
 			version, err = d.replace(root, f, local, w, subject)
 		}
+		d.tidied = err == nil // else the next write looks what was left
 		return err
 	})
 	return version, writeFailure(subject, err)
@@ -104,10 +107,6 @@ func (d *directoryStore) replace(root *os.Root, f found, local string, w sources
 		if as.encrypted {
 			to += ".age"
 		}
-		d.step()
-		if err := makeFolders(root, filepath.Dir(local)); err != nil {
-			return "", err
-		}
 	} else {
 		raw, err := readRaw(root, f.file, sources.MaxValue)
 		if err != nil {
@@ -126,35 +125,68 @@ func (d *directoryStore) replace(root *os.Root, f found, local string, w sources
 	if err != nil {
 		return "", err
 	}
-	s, err := d.stage(root, filepath.Dir(local), content, f.info)
+	made, err := d.makeFolders(root, filepath.Dir(local))
 	if err != nil {
 		return "", err
 	}
-	e := entry{Owner: w.Mark.Owner, Path: w.Mark.Path, Version: s.version, Token: w.Token, pending: f.info == nil}
-	if err := d.saveMark(root, w.Name, e); err != nil {
-		s.discard()
+	s, err := d.stage(root, filepath.Dir(local), content, f.info)
+	if err != nil {
+		d.unmake(root, made)
 		return "", err
 	}
-	if err := d.commit(s, to); err != nil || !e.pending {
+	e := entry{Owner: w.Mark.Owner, Path: w.Mark.Path, Version: s.version, Token: w.Token, pending: f.info == nil}
+	if !e.pending {
+		placed, err := s.commit(to)
+		if placed {
+			err = errors.Join(err, d.saveMark(root, w.Name, e))
+		}
 		return s.version, err
 	}
-	return s.version, d.settle(root, w.Name)
+	placed := false
+	if err = d.saveMark(root, w.Name, e); err != nil {
+		s.discard()
+	} else {
+		placed, err = s.commit(to)
+	}
+	if !placed {
+		_ = d.forget(root, w.Name, pending) // else it counts for nothing, and the next writer removes it
+		d.unmake(root, made)
+		return "", err
+	}
+	return s.version, errors.Join(err, d.settle(root, w.Name))
 }
 
-// makeFolders makes dir and those above it, and lasting.
-func makeFolders(root *os.Root, dir string) error {
-	if _, err := root.Stat(dir); err == nil {
-		return nil
+// makeFolders makes dir and those above it, and lasting. It returns those that
+// were not there, the innermost last; on an error there are none.
+func (k *keeper) makeFolders(root *os.Root, dir string) (made []string, err error) {
+	for at := dir; at != "."; at = filepath.Dir(at) {
+		if _, err := root.Stat(at); err == nil {
+			break
+		}
+		made = append(made, at)
 	}
-	if err := root.MkdirAll(dir, 0o700); err != nil {
-		return err
-	}
-	for ; dir != "."; dir = filepath.Dir(dir) {
-		if err := syncDir(root, filepath.Dir(dir)); err != nil {
-			return err
+	slices.Reverse(made)
+	for _, at := range made {
+		if err = k.do("mkdir", func() error { return root.Mkdir(at, 0o700) }); errors.Is(err, fs.ErrExist) {
+			err = nil // a link to nothing is found by whoever writes into it
+		}
+		if err == nil {
+			err = k.syncDir(root, filepath.Dir(at))
+		}
+		if err != nil {
+			k.unmake(root, made)
+			return nil, err
 		}
 	}
-	return nil
+	return made, nil
+}
+
+// unmake removes the folders that makeFolders has made, unless somebody has put
+// something into them.
+func (k *keeper) unmake(root *os.Root, made []string) {
+	for _, at := range slices.Backward(made) {
+		_ = k.do("rmdir", func() error { return root.Remove(at) })
+	}
 }
 
 // readRaw reads a file as it is on the disk; limit is that of its plain text.
@@ -198,14 +230,13 @@ func (d *directoryStore) Delete(ctx context.Context, name, owner string, _ sourc
 			return err
 		}
 		if err := d.unsettle(root, name, *e, f.version()); err != nil {
+			_ = d.settle(root, name) // which may be done, but may not last
 			return err
 		}
-		d.step()
-		if err := root.Remove(f.file); err != nil {
-			return err
+		if err := d.do("remove", func() error { return root.Remove(f.file) }); err != nil {
+			return errors.Join(err, d.settle(root, name)) // it is there, and ours as before
 		}
-		d.step()
-		if err := syncDir(root, filepath.Dir(f.file)); err != nil {
+		if err := d.syncDir(root, filepath.Dir(f.file)); err != nil {
 			return err
 		}
 		return d.forget(root, name, pending)

@@ -15,17 +15,16 @@
 // identities, or is such an identity itself. Passphrases, SSH keys and plugins
 // are not supported.
 //
-// A store of either replaces files whole, by renaming, and keeps beside them,
-// under hidden names, a lock and whose each secret is: in a directory a file for
-// each in the folder `.bifrost-secrets`, for a JSON file all in one
-// `.NAME.bifrost-secrets.json`. So a write costs the same however many secrets a
-// directory has, but for a look at each with the first write of a process; a JSON
-// file is read and written whole each time, and so is what stands beside it. What
-// it writes is encrypted as the file was that it replaces; a new file in a directory is encrypted where
-// `identity` or `recipients` is set. The setting `recipients` lists the public
-// keys, or names the file that does; without it they are those of the identity.
-// In a directory, what it encrypts is labelled with the name of the secret (see
-// package sealed), so that a file that is copied over another one is refused.
+// A directory can be written, a JSON file cannot. A store replaces files whole, by
+// renaming, and keeps beside them, under hidden names, a lock and, in the folder
+// `.bifrost-secrets`, whose each secret is: a file for each, so that a write costs
+// the same however many secrets there are, but for a look at each with the first
+// write of a process. What it writes is encrypted as the file was that it replaces;
+// a new file is encrypted where `identity` or `recipients` is set. The setting
+// `recipients` lists the public keys, or names the file that does; without it they
+// are those of the identity. What it encrypts is labelled with the name of the
+// secret (see package sealed), so that a file that is copied over another one is
+// refused.
 //
 // A value is read while others may write, so a file should be replaced by
 // renaming, never be rewritten in place. The values of one Fetch are of one
@@ -83,21 +82,17 @@ func Open(_ context.Context, settings sources.Settings, opts sources.Options) (s
 		}
 		return nil, e
 	case info.IsDir():
-		d := &directory{b, newKeeper(b.path, "")}
+		d := &directory{b, newKeeper(b.path)}
 		if opts.Write {
 			return &directoryStore{d}, nil
 		}
 		return d, nil
 	case info.Mode().IsRegular():
-		d := &document{b}
-		if !opts.Write {
-			return d, nil
+		if opts.Write {
+			return nil, badSettings(b.path+" is a JSON file, which is read and never written",
+				"to store secrets, let "+block+".path name a directory with one file a secret")
 		}
-		k, err := d.beside()
-		if err != nil {
-			return nil, err
-		}
-		return &documentStore{d, k}, nil
+		return &document{b}, nil
 	}
 	return nil, &sources.Error{
 		Kind:    sources.BadSettings,

@@ -16,6 +16,3 @@ func (*document) Identities(name string) []string { return []string{name} }
 
 // Recoverable implements [sources.Store].
 func (*directoryStore) Recoverable() bool { return false }
-
-// Recoverable implements [sources.Store].
-func (*documentStore) Recoverable() bool { return false }

@@ -34,20 +34,20 @@ func (e *entry) mark() *sources.Mark {
 	return &sources.Mark{Owner: e.Owner, Path: e.Path}
 }
 
-// keeper keeps the marks of one directory or JSON file, and those who write it
-// apart.
+// keeper keeps the marks of one directory, and those who write it apart.
 type keeper struct {
-	dir    string // where marks and lock stand
-	prefix string // of their names
+	dir string
 
 	mu     chan struct{} // held by the writer of this process
 	tidied bool          // the marks were held against the secrets
 	swept  map[string]bool
-	step   func() // called before each change of a file; tests end a writer there
+	// do makes one call that changes a file. Tests make it fail, or end the writer
+	// there.
+	do func(op string, call func() error) error
 }
 
-func newKeeper(dir, prefix string) *keeper {
-	return &keeper{dir: dir, prefix: prefix, mu: make(chan struct{}, 1), swept: map[string]bool{}, step: func() {}}
+func newKeeper(dir string) *keeper {
+	return &keeper{dir: dir, mu: make(chan struct{}, 1), swept: map[string]bool{}, do: func(_ string, call func() error) error { return call() }}
 }
 
 // lockPoll is how often a lock that is taken is tried again.
@@ -72,9 +72,13 @@ func (k *keeper) locked(ctx context.Context, write func(root *os.Root) error) er
 	if _, err := root.Lstat("..data"); err == nil {
 		return kubernetes(k.dir)
 	}
-	path := filepath.Join(k.dir, k.prefix+lockSuffix)
-	f, err := root.OpenFile(k.prefix+lockSuffix, os.O_RDWR|os.O_CREATE, 0o600)
-	if err != nil {
+	path := filepath.Join(k.dir, lockSuffix)
+	var f *os.File
+	err = k.do("lock", func() (err error) {
+		f, err = root.OpenFile(lockSuffix, os.O_RDWR|os.O_CREATE, 0o600)
+		return err
+	})
+	if f == nil || err != nil {
 		return writeFailure(path, err)
 	}
 	defer func() { _ = f.Close() }() // which gives the lock up
@@ -188,6 +192,9 @@ func writeFailure(subject string, err error) error {
 	}
 	e := failure(subject, err)
 	switch {
+	case errors.Is(err, errOtherOwner):
+		e.Kind, e.Message = sources.Denied, "the file of "+subject+" belongs to another user, and a new one cannot be given to them"
+		e.Hint = "run as its owner or as root, or give the file to the user that this runs as"
 	case errors.Is(err, fs.ErrPermission):
 		e.Message = "no permission to write " + subject
 	case readOnly(err):

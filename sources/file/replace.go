@@ -24,86 +24,120 @@ const (
 
 // staged is a file that waits to be put in place.
 type staged struct {
+	*keeper
 	root    *os.Root
 	temp    string // its path below root
 	version string // the version it will have
 }
 
+// errOtherOwner says that the new file cannot be given to the owner of the old one.
+var errOtherOwner = errors.New("belongs to another user")
+
 // stage writes content to a temporary file in dir, which is a path below root.
 // The file gets mode and owner of old, or 0600 where old is nil, and a time that
-// old does not have, since the time is the version.
-func (k *keeper) stage(root *os.Root, dir string, content []byte, old fs.FileInfo) (s *staged, err error) {
+// old does not have, since the time is the version. On an error nothing is left.
+func (k *keeper) stage(root *os.Root, dir string, content []byte, old fs.FileInfo) (*staged, error) {
 	k.sweep(root, dir)
-	s = &staged{root: root, temp: filepath.Join(dir, tempPrefix+rand.Text()+tempSuffix)}
-	k.step()
-	f, err := root.OpenFile(s.temp, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
-	if err != nil {
+	s := &staged{keeper: k, root: root, temp: filepath.Join(dir, tempPrefix+rand.Text()+tempSuffix)}
+	if err := s.fill(content, old); err != nil {
+		s.discard()
 		return nil, err
 	}
-	defer func() {
-		if closing := f.Close(); err == nil {
-			err = closing
-		}
-		if err != nil {
-			s.discard()
-		}
-	}()
-	if old != nil {
-		if err := like(f, old); err != nil {
-			return nil, err
+	return s, nil
+}
+
+func (s *staged) fill(content []byte, old fs.FileInfo) error {
+	var f *os.File
+	err := s.do("create", func() (err error) {
+		f, err = s.root.OpenFile(s.temp, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+		return err
+	})
+	if f == nil {
+		return err
+	}
+	if err == nil && old != nil {
+		// While it is empty: what the system refuses is refused before a secret is
+		// on the disk.
+		if err = s.do("like", func() error { return like(f, old) }); errors.Is(err, fs.ErrPermission) {
+			err = errOtherOwner
 		}
 	}
-	k.step()
-	if n, err := f.Write(content); err != nil || n < len(content) {
-		return nil, errors.Join(err, io.ErrShortWrite)
+	if err == nil {
+		err = s.do("write", func() error {
+			n, err := f.Write(content)
+			if err == nil && n < len(content) {
+				err = io.ErrShortWrite
+			}
+			return err
+		})
 	}
-	if s.version, err = s.date(f, old); err != nil {
-		return nil, err
+	if err == nil {
+		err = s.date(f, old)
 	}
-	return s, f.Sync()
+	if err == nil {
+		err = s.do("sync", f.Sync)
+	}
+	// Some file systems say that no space is left when a file is closed.
+	if closing := s.do("close", f.Close); err == nil {
+		err = closing
+	}
+	return err
 }
 
 // coarsest is the unit of time of the coarsest file system, FAT.
 const coarsest = 2 * time.Second
 
 // date gives the file its time.
-func (s *staged) date(f *os.File, old fs.FileInfo) (version string, err error) {
+func (s *staged) date(f *os.File, old fs.FileInfo) error {
 	at := time.Now()
 	if old != nil && !at.After(old.ModTime()) {
 		at = old.ModTime().Add(time.Microsecond)
 	}
 	for range 2 {
-		if err := s.root.Chtimes(s.temp, at, at); err != nil {
-			return "", err
+		if err := s.do("chtimes", func() error { return s.root.Chtimes(s.temp, at, at) }); err != nil {
+			return err
 		}
 		info, err := f.Stat()
 		if err != nil {
-			return "", err
+			return err
 		}
-		version = versionOf(info)
-		if old == nil || version != versionOf(old) {
+		s.version = versionOf(info)
+		if old == nil || s.version != versionOf(old) {
 			break
 		}
 		at = at.Add(coarsest)
 	}
-	return version, nil
+	return nil
 }
 
 // versionOf gives the version of what a file holds.
 func versionOf(info fs.FileInfo) string { return info.ModTime().UTC().Format(time.RFC3339Nano) }
 
-// commit puts the file in place.
-func (k *keeper) commit(s *staged, name string) error {
-	k.step()
-	if err := s.root.Rename(s.temp, name); err != nil {
+// commit puts the file in place, and reports whether it is there: where it is,
+// an error says that this may not outlast the system.
+func (s *staged) commit(name string) (placed bool, err error) {
+	if err := s.do("rename", func() error { return s.root.Rename(s.temp, name) }); err != nil {
+		// The answer of a network's file system may get lost after it was done.
+		if _, gone := s.root.Lstat(s.temp); errors.Is(gone, fs.ErrNotExist) {
+			return true, err
+		}
 		s.discard()
-		return err
+		return false, err
 	}
-	k.step()
-	return syncDir(s.root, filepath.Dir(name))
+	return true, s.syncDir(s.root, filepath.Dir(name))
 }
 
-func (s *staged) discard() { _ = s.root.Remove(s.temp) }
+func (k *keeper) syncDir(root *os.Root, dir string) error {
+	return k.do("syncDir", func() error { return syncDir(root, dir) })
+}
+
+// discard removes the temporary file. One that stays is removed by the next
+// writer.
+func (s *staged) discard() {
+	if err := s.do("discard", func() error { return s.root.Remove(s.temp) }); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		delete(s.swept, filepath.Dir(s.temp))
+	}
+}
 
 // sweep removes what killed processes left in dir, once.
 func (k *keeper) sweep(root *os.Root, dir string) {
@@ -117,7 +151,9 @@ func (k *keeper) sweep(root *os.Root, dir string) {
 	}
 	for _, e := range entries {
 		if name := e.Name(); strings.HasPrefix(name, tempPrefix) && strings.HasSuffix(name, tempSuffix) && e.Type().IsRegular() {
-			_ = root.Remove(filepath.Join(dir, name))
+			if k.do("sweep", func() error { return root.Remove(filepath.Join(dir, name)) }) != nil {
+				delete(k.swept, dir) // it waits for the next time
+			}
 		}
 	}
 }

@@ -59,19 +59,6 @@ func TestStoreModes(t *testing.T) {
 	}
 	mustPut(t, s, "app/sub/key", "2", version)
 	wantMode(t, path, 0o640)
-
-	document := write(t, filepath.Join(dir, "all.json"), "{}")
-	if err := os.Chmod(document, 0o440); err != nil {
-		t.Fatal(err)
-	}
-	link(t, "all.json", filepath.Join(dir, "link.json"))
-	mustPut(t, storeAt(t, map[string]string{"path": filepath.Join(dir, "link.json")}), "key", "1", "")
-	wantMode(t, document, 0o440)
-	wantMode(t, filepath.Join(dir, "link.json"), 0o777|fs.ModeSymlink)
-	wantMode(t, filepath.Join(dir, ".all.json"+indexSuffix), 0o600)
-	if o := openAt(t, document); string(o.one(t, "key").Value.Reveal()) != canary+"1" {
-		t.Error("it was not written to what the link leads to")
-	}
 }
 
 func TestStoreRefuses(t *testing.T) {
@@ -155,28 +142,34 @@ func TestStoreRecipients(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	both := encrypt(t, "{}", mine.Recipient(), theirs.Recipient())
+	both := encrypt(t, canary, mine.Recipient(), theirs.Recipient())
 	list := write(t, filepath.Join(dir, "recipients.txt"), "# ours\n"+mine.Recipient().String()+"\n"+theirs.Recipient().String()+"\n")
-	open := func(content string, more map[string]string) (sources.Store, string) {
-		path := write(t, filepath.Join(t.TempDir(), "s.json"), content)
-		settings := map[string]string{"path": path, "identity": mine.String()}
+	open := func(content string, more map[string]string) (s sources.Store, path, version string) {
+		path = write(t, filepath.Join(t.TempDir(), "key"), content)
+		settings := map[string]string{"path": filepath.Dir(path), "identity": mine.String()}
 		for key, text := range more {
 			settings[key] = text
 		}
-		return storeAt(t, settings), path
+		s = storeAt(t, settings)
+		if err := keeperOf(s).locked(t.Context(), func(root *os.Root) error {
+			return keeperOf(s).saveMark(root, "key", entry{Owner: "prod"}) // it is ours
+		}); err != nil {
+			t.Fatal(err)
+		}
+		return s, path, s.Inspect(t.Context(), []string{"key"})["key"].Version
 	}
 
 	// Others who could read it must be able to afterwards.
-	s, _ := open(armored(t, both), nil)
-	_, err = s.Put(t.Context(), writeTo("key", "1", ""))
+	s, _, at := open(armored(t, both), nil)
+	_, err = s.Put(t.Context(), writeTo("key", "1", at))
 	wantError(t, err, sources.Refused, "is encrypted for 2 keys, and only 1", "recipients")
 	for _, recipients := range []string{
 		mine.Recipient().String() + ", " + theirs.Recipient().String(),
 		mine.Recipient().String() + "\n" + theirs.Recipient().String(),
 		list,
 	} {
-		s, path := open(armored(t, both), map[string]string{"recipients": recipients})
-		mustPut(t, s, "key", "1", "")
+		s, path, at := open(armored(t, both), map[string]string{"recipients": recipients})
+		mustPut(t, s, "key", "1", at)
 		b, err := os.ReadFile(path)
 		if err != nil {
 			t.Fatal(err)
@@ -184,8 +177,8 @@ func TestStoreRecipients(t *testing.T) {
 		if !strings.HasPrefix(string(b), "-----BEGIN AGE") || strings.Contains(string(b), canary) {
 			t.Error("it is not armored any more")
 		}
-		openAt(t, path, theirs.String()).wantValue(t, "key", canary+"1")
-		openAt(t, path, mine.String()).wantValue(t, "key", canary+"1")
+		openAt(t, filepath.Dir(path), theirs.String()).wantValue(t, "key", canary+"1")
+		openAt(t, filepath.Dir(path), mine.String()).wantValue(t, "key", canary+"1")
 	}
 
 	for text, part := range map[string]string{
@@ -195,8 +188,8 @@ func TestStoreRecipients(t *testing.T) {
 		filepath.Join(dir, "none"):  "does not exist",
 		mine.Recipient().String() + "," + quantum.Recipient().String(): "cannot be used together",
 	} {
-		s, path := open(both, map[string]string{"recipients": text})
-		_, err := s.Put(t.Context(), writeTo("key", "1", ""))
+		s, path, at := open(both, map[string]string{"recipients": text})
+		_, err := s.Put(t.Context(), writeTo("key", "1", at))
 		wantError(t, err, sources.BadSettings, part)
 		if b, _ := os.ReadFile(path); string(b) != both {
 			t.Error("the file was touched")
@@ -285,24 +278,13 @@ func TestStoreMarks(t *testing.T) {
 	refuses()
 }
 
-func TestStoreIndex(t *testing.T) {
-	path := write(t, filepath.Join(t.TempDir(), "all.json"), "{}")
-	index := filepath.Join(filepath.Dir(path), ".all.json"+indexSuffix)
-	s := storeAt(t, map[string]string{"path": path})
-	mustPut(t, s, "key", "1", "")
-	for _, content := range []string{"", "{", "[]", `{"secrets": 3}`, "null", `{"secrets": {"key": "` + canary + `"}}`} {
-		write(t, index, content)
-		item := s.(sources.Inspector).Inspect(t.Context(), []string{"key"})["key"]
-		wantError(t, item.Err, sources.Unusable, "it says which secrets are ours", "restore it")
-		_, err := s.Put(t.Context(), writeTo("key", "2", ""))
-		wantError(t, err, sources.Unusable)
-		wantError(t, s.Delete(t.Context(), "key", "prod", sources.DeleteOptions{}), sources.Unusable)
-		openAt(t, path).wantValue(t, "key", canary+"1")
+// A JSON file is read, and nothing opens it for writing.
+func TestStoreDocument(t *testing.T) {
+	path := write(t, filepath.Join(t.TempDir(), "all.json"), `{"key": "CANARY"}`)
+	settings := sources.Settings{"path": sources.NewSecret([]byte(path))}
+	_, err := Backend.Open(t.Context(), settings, sources.Options{Getenv: os.LookupEnv, Warn: func(string) {}, Write: true})
+	wantError(t, err, sources.BadSettings, path+" is a JSON file, which is read and never written", "name a directory")
+	if entries, err := os.ReadDir(filepath.Dir(path)); err != nil || len(entries) != 1 {
+		t.Errorf("something was made: %v, %v", entries, err)
 	}
-	// Without it nothing is ours.
-	if err := os.Remove(index); err != nil {
-		t.Fatal(err)
-	}
-	_, err := s.Put(t.Context(), writeTo("key", "2", ""))
-	wantError(t, err, sources.Refused, "was not stored by bifrost-secrets")
 }

@@ -33,9 +33,11 @@ func (s Setup) matrix(t *testing.T) {
 	if column < 0 {
 		t.Fatalf("%s has no column %q", page, s.Column)
 	}
-	for _, one := range slices.Concat(reading, writing) {
+	for i, one := range slices.Concat(reading, writing) {
 		want := "yes"
-		if reason := s.Lacks[one.needs]; reason != "" {
+		if reason := s.Lacks[one.needs]; i >= len(reading) && s.Lacks[Writing] != "" {
+			want = "no"
+		} else if reason != "" {
 			want = "no"
 			if _, elsewhere, ok := strings.Cut(reason, ": see Test"); ok {
 				want = "`Test" + elsewhere + "`"
