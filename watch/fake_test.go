@@ -202,7 +202,7 @@ func (h *house) lines() []string {
 	return strings.Split(text, "\n")
 }
 
-func (h *house) load(before *Job) (*Job, error) {
+func (h *house) load(_ context.Context, before *Job) (*Job, error) {
 	h.loads++
 	doc, err := walker.Parse("config.json", []byte(h.document))
 	if err != nil {

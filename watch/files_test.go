@@ -36,7 +36,7 @@ func (h *home) Refreshed(a Attempt, _ map[sources.Kind]int, _ int, _ string) { h
 func (*home) Applied(string, []Outcome)                                      {}
 func (*home) Restarted()                                                     {}
 
-func (h *home) load(before *Job) (*Job, error) {
+func (h *home) load(_ context.Context, before *Job) (*Job, error) {
 	doc, err := walker.ReadFile(h.config)
 	if err != nil {
 		return nil, err

@@ -37,8 +37,8 @@ type Keeper interface {
 // needed.
 type Options struct {
 	// Load reads the document. It gives before itself where that is still what
-	// would be read; before is nil at first.
-	Load func(before *Job) (*Job, error)
+	// would be read; before is nil at first. It returns early when ctx ends.
+	Load func(ctx context.Context, before *Job) (*Job, error)
 	// Publish puts what was rendered in place. It reports whether that changed
 	// anything, and whether there was something before.
 	Publish func(*render.Rendering) (wrote, replaced bool, err error)

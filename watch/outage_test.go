@@ -130,7 +130,7 @@ func TestMotoOutage(t *testing.T) {
 	log, seen := &lines{}, &refreshes{seen: make(chan watch.Attempt, 10_000)}
 	const stale = 300 * time.Millisecond
 	loop := watch.New(watch.Options{
-		Load: func(*watch.Job) (*watch.Job, error) { return job, nil },
+		Load: func(context.Context, *watch.Job) (*watch.Job, error) { return job, nil },
 		Publish: func(r *render.Rendering) (wrote, replaced bool, err error) {
 			target, err := publish.Check(out, nil, publish.Options{})
 			if err == nil {

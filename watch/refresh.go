@@ -78,7 +78,7 @@ func (v *visit) took() bool { return v.draft != nil && !v.draft.same && v.publis
 
 // draw finds out what should be in force.
 func (l *Loop) draw(ctx context.Context, v *visit) {
-	next, err := l.load()
+	next, err := l.load(ctx)
 	if err != nil {
 		v.document, next = err, l.good.job
 	}
@@ -103,9 +103,9 @@ func (l *Loop) draw(ctx context.Context, v *visit) {
 
 // load reads the document and has its files watched. It reads it again once they
 // are, since a change just before would not be told of.
-func (l *Loop) load() (*Job, error) {
+func (l *Loop) load(ctx context.Context) (*Job, error) {
 	before := l.good.job
-	next, err := l.o.Load(before)
+	next, err := l.o.Load(ctx, before)
 	if err != nil || l.o.Watch == nil {
 		return next, err
 	}
@@ -115,7 +115,7 @@ func (l *Loop) load() (*Job, error) {
 			files = append(slices.Clip(files), before.Files...)
 		}
 		l.o.Watch(files)
-		again, err := l.o.Load(next)
+		again, err := l.o.Load(ctx, next)
 		if again == next {
 			return next, nil
 		}

@@ -25,6 +25,9 @@ type Status struct {
 	// not be handed over and are tried again.
 	RestartRequired int `json:"restart_required"`
 	NotApplied      int `json:"not_applied"`
+
+	// LogDropped is how many log lines this process could not write.
+	LogDropped uint64 `json:"log_lines_dropped"`
 }
 
 // Attempt is one refresh.

@@ -3,12 +3,16 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"fmt"
+	"io"
 	"log/slog"
+	"os"
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"bifrost-secrets/render"
@@ -53,6 +57,7 @@ type daemon struct {
 	warned  []string      // what was said of the directories that are written to
 	hidden  []string      // what the command of --apply command does not get; of the loop's goroutine
 	looked  chan struct{} // the source may be another one
+	ended   atomic.Bool
 }
 
 // maxWait bounds the wait for quiet.
@@ -105,11 +110,18 @@ func (d *daemon) begin() {
 		level = slog.LevelWarn
 	}
 	opts := &slog.HandlerOptions{Level: level}
-	if d.p.screen.terminal {
-		d.log = slog.New(slog.NewTextHandler(d.p.screen, opts))
-	} else {
-		d.log = slog.New(slog.NewJSONHandler(d.p.screen, opts))
+	handler := func(w io.Writer) slog.Handler {
+		if d.p.screen.terminal {
+			return slog.NewTextHandler(w, opts)
+		}
+		return slog.NewJSONHandler(w, opts)
 	}
+	d.p.screen.queue(func(dropped int) []byte {
+		var line bytes.Buffer
+		slog.New(handler(&line)).Warn("log lines were dropped here: nobody read them, or they could not be written", "count", dropped)
+		return line.Bytes()
+	})
+	d.log = slog.New(handler(d.p.screen))
 	d.warn = func(text string) { d.log.Warn(text) }
 	d.manager = &serviceManager{socket: d.p.env["NOTIFY_SOCKET"]}
 	d.metrics = metrics.New(versionName())
@@ -132,8 +144,8 @@ func (d *daemon) credentials(j *job) []string {
 // options are those of the loop that both commands share.
 func (d *daemon) options(applier watch.Applier, check func(*job, *watch.Job) error) watch.Options {
 	return watch.Options{
-		Load: func(before *watch.Job) (*watch.Job, error) {
-			return d.job.load(before, func(j *job, next *watch.Job) error {
+		Load: func(ctx context.Context, before *watch.Job) (*watch.Job, error) {
+			return d.job.load(ctx, before, func(j *job, next *watch.Job) error {
 				d.hide(d.credentials(j))
 				to, err := d.targets(j.inputs())
 				if err == nil {
@@ -143,7 +155,7 @@ func (d *daemon) options(applier watch.Applier, check func(*job, *watch.Job) err
 					err = check(j, next)
 				}
 				if err == nil && before == nil && j.besides == nil {
-					_, err = j.reachConfigStore(context.Background(), next.Source)
+					_, err = j.reachConfigStore(ctx, next.Source)
 				}
 				return err
 			})
@@ -207,9 +219,30 @@ func (d *daemon) warnOfPlaintext(plan *render.Plan) {
 	d.log.Warn("secrets stand in the config in plain text", "count", n, "fields", paths, "hint", "move them into the backend: bifrost-secrets store --config "+d.config+" --owner NAME")
 }
 
+// endTime is how long the end may take, beside that of a child.
+const endTime = 10 * time.Second
+
+// exit ends the program at once.
+func (d *daemon) exit(code int) {
+	d.p.screen.finish()
+	os.Exit(code)
+}
+
+// endWithin ends the program after a while if it has not ended by then, whatever
+// it waits for.
+func (d *daemon) endWithin(most time.Duration, code int) {
+	time.AfterFunc(most, func() {
+		if !d.ended.Load() {
+			d.log.Error("the end took too long and is cut short", "after", most.String())
+			d.exit(code)
+		}
+	})
+}
+
 // serve starts what runs beside the loop. The function that it gives waits until
 // all of it has ended, after ctx has.
 func (d *daemon) serve(ctx context.Context, watcher control.Watcher) (wait func(), err error) {
+	watcher = &logged{watcher, d.p.screen}
 	d.metrics.Follow(watcher.Status)
 	var running sync.WaitGroup
 	opts, wanted, err := d.listening.options(d.p, d.metrics.Handler(d.log), d.log)
@@ -229,6 +262,19 @@ func (d *daemon) serve(ctx context.Context, watcher control.Watcher) (wait func(
 	}
 	running.Go(func() { d.files.Run(ctx) })
 	return running.Wait, nil
+}
+
+// logged is a watcher whose status tells of the log too.
+type logged struct {
+	control.Watcher
+	screen *screen
+}
+
+// Status implements [control.Watcher].
+func (l *logged) Status() watch.Status {
+	st := l.Watcher.Status()
+	st.LogDropped = l.screen.dropped()
+	return st
 }
 
 // observers tell several.

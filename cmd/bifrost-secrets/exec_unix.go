@@ -169,9 +169,10 @@ func (j *execJob) run(outer context.Context, args []string) error {
 		return j.showRewrite(outer)
 	}
 	j.begin()
+	defer j.ended.Store(true)
 	ctx, cancel := context.WithCancel(outer)
 	defer cancel()
-	s := &supervised{job: j, args: args}
+	s := &supervised{job: j, args: args, ctx: ctx}
 	s.database.of(s)
 	s.Supervisor = &watch.Supervisor{
 		Start: s.start, Observer: j.metrics, Log: j.log,
@@ -192,13 +193,7 @@ func (j *execJob) run(outer context.Context, args []string) error {
 
 	s.forward = child.Forward(func(sig os.Signal) {
 		s.Told(sig)
-		if sig == syscall.SIGTERM {
-			j.manager.stopping()
-		}
-		if sig == syscall.SIGTERM || !s.began.Load() && sig != syscall.SIGUSR1 && sig != syscall.SIGUSR2 {
-			s.signal.CompareAndSwap(0, int32(sig.(syscall.Signal)))
-			cancel()
-		}
+		s.signalled(sig.(syscall.Signal), cancel)
 	})
 	defer s.forward.Close()
 	defer j.hangups()()
@@ -224,16 +219,38 @@ func (j *execJob) run(outer context.Context, args []string) error {
 	beside.Go(func() {
 		j.loop.Run(ctx)
 	})
-	s.began.Store(true)
 	j.manager.ready()
 	code, err := s.Supervisor.Run(ctx, first)
 	switch {
+	case err == nil:
+		err = &failure{code: code}
 	case errors.Is(err, context.Canceled): // before there was a child
-		return s.ended(err)
-	case err != nil:
-		return err
+		err = s.ended(err)
 	}
-	return &failure{code: code}
+	s.over.Store(true)
+	j.endWithin(endTime, exitCode(j.end(err)))
+	return err
+}
+
+// signalled ends exec for a signal, unless that is the child's alone.
+func (s *supervised) signalled(sig syscall.Signal, cancel func()) {
+	began := s.began.Load()
+	switch {
+	case sig == syscall.SIGUSR1 || sig == syscall.SIGUSR2 || sig != syscall.SIGTERM && began && !s.over.Load():
+		return
+	case s.signal.CompareAndSwap(0, int32(sig)):
+		most := endTime
+		if began {
+			most += s.job.stopTimeout
+		}
+		s.job.endWithin(most, 128+int(sig)) // the child's own end has another limit
+	case !began || s.over.Load():
+		s.job.exit(128 + int(s.signal.Load()))
+	}
+	cancel()
+	if sig == syscall.SIGTERM {
+		s.job.manager.stopping()
+	}
 }
 
 // ended gives a failure before the child its code: that of a signal which came

@@ -34,7 +34,7 @@ type job struct {
 
 	// besides gives the references outside of the document, once it is read; it
 	// may be nil.
-	besides func(*job, sources.Source) ([]render.Beside, error)
+	besides func(context.Context, *job, sources.Source) ([]render.Beside, error)
 	beside  []render.Beside
 
 	warn func(text string) // where remarks of a source go; nil: to the screen
@@ -102,7 +102,7 @@ func (j *job) read() error {
 
 func (j *job) readDocument() (err error) {
 	if j.config == "-" {
-		j.doc, err = walker.Read("-", j.p.stdin)
+		j.doc, err = walker.Read("-", j.p.input())
 	} else {
 		j.doc, err = walker.ReadFile(j.config)
 	}

@@ -15,7 +15,7 @@ import (
 // load reads the document for the loop, and gives before itself where it would
 // read that again. The source stays the same one while the vault_store does, so
 // that it stays signed in. check, which may be nil, may refuse a job.
-func (j *job) load(before *watch.Job, check func(*job, *watch.Job) error) (next *watch.Job, err error) {
+func (j *job) load(ctx context.Context, before *watch.Job, check func(*job, *watch.Job) error) (next *watch.Job, err error) {
 	n := *j
 	if err := n.read(); err != nil {
 		return nil, err
@@ -33,7 +33,7 @@ func (j *job) load(before *watch.Job, check func(*job, *watch.Job) error) (next 
 		if err := n.makePlan(); err != nil { // what is wrong with the document comes first
 			return nil, err
 		}
-		if next.Source, err = n.open(context.Background()); err != nil {
+		if next.Source, err = n.open(ctx); err != nil {
 			return nil, err
 		}
 		if opened := next.Source; opened != nil {
@@ -45,7 +45,7 @@ func (j *job) load(before *watch.Job, check func(*job, *watch.Job) error) (next 
 		}
 	}
 	if n.besides != nil {
-		if n.beside, err = n.besides(&n, next.Source); err != nil {
+		if n.beside, err = n.besides(ctx, &n, next.Source); err != nil {
 			return nil, err
 		}
 		if same && slices.Equal(n.beside, before.Plan.Beside) {

@@ -45,8 +45,8 @@ func (w *rewriter) use(j *job, next *watch.Job) {
 // whose variables stand there, and, with --rewrite-database, those that are to
 // become variables. At the first look it is an error if the database cannot be
 // reached: Bifrost could not start. Later the last answer holds.
-func (w *rewriter) besides(j *job, source sources.Source) ([]render.Beside, error) {
-	ctx, cancel := context.WithTimeout(context.Background(), storeTime)
+func (w *rewriter) besides(ctx context.Context, j *job, source sources.Source) ([]render.Beside, error) {
+	ctx, cancel := context.WithTimeout(ctx, storeTime)
 	defer cancel()
 	w.mu.Lock()
 	first := w.job == nil
@@ -118,14 +118,14 @@ func (w *rewriter) warn(text, hint string) {
 // before is called before each start of Bifrost: it scans the database again,
 // puts the variables in their places, and gives those that r has not. A reference
 // that was typed in since r was made and does not resolve stays as it is.
-func (w *rewriter) before(r *render.Rendering) ([]render.Variable, error) {
+func (w *rewriter) before(ctx context.Context, r *render.Rendering) ([]render.Variable, error) {
 	w.mu.Lock()
 	store, j, source := w.store, w.job, w.source
 	w.mu.Unlock()
 	if store == nil || j == nil {
 		return nil, nil
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), storeTime)
+	ctx, cancel := context.WithTimeout(ctx, storeTime)
 	defer cancel()
 	var err error
 	for range attemptsToAttach {

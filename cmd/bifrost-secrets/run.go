@@ -7,7 +7,6 @@ import (
 	"io/fs"
 	"log/slog"
 	"os"
-	"os/signal"
 	"strings"
 	"syscall"
 
@@ -45,6 +44,7 @@ const ownSignals = "signals"
 
 // program is one run: where it reads and writes, and what every command takes.
 type program struct {
+	ctx    context.Context // ends when the command is to
 	stdin  io.Reader
 	stdout io.Writer
 	screen *screen
@@ -60,7 +60,7 @@ type program struct {
 // own beside it.
 func run(args []string, stdin io.Reader, stdout, stderr io.Writer, env []string) int {
 	harden()
-	p := &program{stdin: stdin, stdout: stdout, env: map[string]string{}}
+	p := &program{ctx: context.Background(), stdin: stdin, stdout: stdout, env: map[string]string{}}
 	for _, one := range env {
 		name, value, _ := strings.Cut(one, "=")
 		p.env[name] = value
@@ -72,11 +72,12 @@ func run(args []string, stdin io.Reader, stdout, stderr io.Writer, env []string)
 		if cmd.Annotations[ownSignals] != "" {
 			return
 		}
-		var ctx context.Context
-		ctx, stop = signal.NotifyContext(cmd.Context(), os.Interrupt, syscall.SIGTERM)
-		cmd.SetContext(ctx)
+		p.ctx, stop = untilSignal(cmd.Context(), os.Exit)
+		cmd.SetContext(p.ctx)
 	}
 	defer func() { stop() }()
+	defer surviveReaders()()
+	defer p.screen.finish()
 	root.SetArgs(args)
 	root.SetIn(stdin)
 	root.SetOut(stdout)
@@ -85,6 +86,13 @@ func run(args []string, stdin io.Reader, stdout, stderr io.Writer, env []string)
 		root.SetArgs([]string{}) // cobra would fall back to the process's own
 	}
 	err := root.ExecuteContext(context.Background())
+	var path *fs.PathError
+	if errors.As(err, &path) && path.Path == os.Stdout.Name() {
+		if errors.Is(err, syscall.EPIPE) { // as if by the signal, which says nothing either
+			return signalled(syscall.SIGPIPE)
+		}
+		err = &failure{reason: "the standard output cannot be written: " + path.Err.Error(), code: exitUnresolved}
+	}
 	if err != nil {
 		p.report(err)
 	}

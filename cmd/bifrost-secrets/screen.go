@@ -25,6 +25,7 @@ const prefix = "bifrost-secrets: "
 type screen struct {
 	mu       sync.Mutex
 	w        io.Writer
+	lines    *logLines // where w is one of those, before the stream itself
 	terminal bool
 	colour   bool
 	progress bool // a progress line stands on the terminal
@@ -37,6 +38,39 @@ func newScreen(w io.Writer, env map[string]string) *screen {
 	}
 	s.colour = s.terminal && env["NO_COLOR"] == "" && env["TERM"] != "dumb"
 	return s
+}
+
+// queue has all that is written from now on go through a queue, so that nobody
+// waits for who reads it. notice returns the line that says how many lines were
+// dropped.
+func (s *screen) queue(notice func(dropped int) []byte) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.lines = &logLines{w: s.w, notice: notice}
+	s.w = s.lines
+}
+
+// stream returns what the screen writes to in the end.
+func (s *screen) stream() io.Writer {
+	if s.lines != nil {
+		return s.lines.w
+	}
+	return s.w
+}
+
+// dropped returns how many lines were dropped.
+func (s *screen) dropped() uint64 {
+	if s.lines == nil {
+		return 0
+	}
+	return s.lines.Dropped()
+}
+
+// finish waits a moment for who reads the last lines.
+func (s *screen) finish() {
+	if s.lines != nil {
+		s.lines.Finish(logPatience)
+	}
 }
 
 // Write lets a log handler write whole lines.

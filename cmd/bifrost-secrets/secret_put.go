@@ -150,7 +150,7 @@ func (j *secretPutJob) read(ctx context.Context, name string) ([]byte, error) {
 	if f, ok := j.p.stdin.(*os.File); ok && term.IsTerminal(int(f.Fd())) {
 		return j.p.ask(ctx, f, "value of "+quote(name)+" (not shown): ")
 	}
-	b, err := io.ReadAll(io.LimitReader(j.p.stdin, sources.MaxValue+1))
+	b, err := io.ReadAll(io.LimitReader(j.p.input(), sources.MaxValue+1))
 	if err != nil {
 		return nil, &failure{reason: "the standard input cannot be read: " + err.Error(), code: exitUsage}
 	}

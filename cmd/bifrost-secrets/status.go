@@ -88,6 +88,9 @@ func printStatus(w io.Writer, s *watch.Status, now time.Time) error {
 	}
 	row("last success", "%s", when(s.Success, now))
 	row("next refresh", "%s", when(s.Next, now))
+	if s.LogDropped > 0 {
+		row("log", "%d lines were dropped", s.LogDropped)
+	}
 	row("bifrost", "%s", describeBifrost(s.Bifrost, now))
 	if err := t.Flush(); err != nil {
 		return err

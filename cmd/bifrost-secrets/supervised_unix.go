@@ -32,9 +32,11 @@ type supervised struct {
 
 	database rewriter
 
-	began  atomic.Bool  // the child was started
-	signal atomic.Int32 // what ended us before that
-	from   atomic.Int64 // when the values of an earlier life were had, in Unix nanoseconds; 0 where they are not in use
+	ctx    context.Context // ends with exec
+	began  atomic.Bool     // the child was started
+	over   atomic.Bool     // there is no child any more, and will be none
+	signal atomic.Int32    // what ended us before that
+	from   atomic.Int64    // when the values of an earlier life were had, in Unix nanoseconds; 0 where they are not in use
 
 	mu     sync.Mutex
 	hidden []string // variables that hold credentials of ours
@@ -119,7 +121,7 @@ func (s *supervised) start(r *render.Rendering) (watch.Child, error) {
 		if err != nil {
 			return nil, err
 		}
-		more, err := s.database.before(r)
+		more, err := s.database.before(s.ctx, r)
 		if err != nil {
 			return nil, err
 		}
@@ -131,9 +133,15 @@ func (s *supervised) start(r *render.Rendering) (watch.Child, error) {
 	s.mu.Lock()
 	base := s.job.ownless(s.hidden)
 	s.mu.Unlock()
+	// From here on signals are the child's: one that comes too late to be seen
+	// here waits for it.
+	s.began.Store(true)
+	if s.ctx.Err() != nil {
+		return nil, context.Cause(s.ctx)
+	}
 	p, err := child.Start(context.Background(), child.Spec{
 		Args: s.args, Env: child.Environment(base, nil, add), StopTimeout: s.job.stopTimeout,
-		Stdin: fileOf(s.job.p.stdin), Stdout: fileOf(s.job.p.stdout), Stderr: fileOf(s.job.p.screen.w),
+		Stdin: fileOf(s.job.p.stdin), Stdout: fileOf(s.job.p.stdout), Stderr: fileOf(s.job.p.screen.stream()),
 	})
 	if err != nil {
 		return nil, err

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"sync/atomic"
+	"time"
 
 	"bifrost-secrets/sources"
 	"bifrost-secrets/watch"
@@ -30,7 +31,8 @@ func (m *serviceManager) tell(state string) {
 		return
 	}
 	defer conn.Close()
-	_, _ = conn.Write([]byte(state)) // nobody may listen
+	_ = conn.SetWriteDeadline(time.Now().Add(time.Second)) // nobody may read
+	_, _ = conn.Write([]byte(state))                       // nobody may listen
 }
 
 func (m *serviceManager) ready()    { m.tell("READY=1") }

@@ -64,6 +64,7 @@ func (j *watchJob) run(outer context.Context) error {
 		return err
 	}
 	j.begin()
+	defer j.ended.Store(true)
 	applier, client, err := j.applier()
 	if err != nil {
 		return err
@@ -73,7 +74,10 @@ func (j *watchJob) run(outer context.Context) error {
 	defer cancel()
 	var by atomic.Int32 // the signal that ended us
 	stop := j.signals(func(sig syscall.Signal) {
-		by.CompareAndSwap(0, int32(sig))
+		if !by.CompareAndSwap(0, int32(sig)) {
+			j.exit(signalled(sig))
+		}
+		j.endWithin(endTime, signalled(sig))
 		cancel()
 	})
 	defer stop()

@@ -15,6 +15,7 @@ var (
 	nextDesc       = describe("next_refresh_timestamp_seconds", "When the next refresh is due, in Unix time; 0 where none is planned.")
 	referencesDesc = describe("references", "References that are resolved here.")
 	staleDesc      = describe("stale_references", "Those of them that the last refresh did not bring, so that an earlier value is in force.")
+	droppedDesc    = describe("log_lines_dropped_total", "Log lines that nobody read in time, or that could not be written.")
 	waitingDesc    = describe("restart_required_fields", "Changed fields that wait for a restart of Bifrost.")
 )
 
@@ -28,7 +29,7 @@ type follower struct{ status func() watch.Status }
 
 // Describe implements [prometheus.Collector].
 func (f *follower) Describe(out chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{readyDesc, ageDesc, successDesc, nextDesc, referencesDesc, staleDesc, waitingDesc} {
+	for _, d := range []*prometheus.Desc{readyDesc, ageDesc, successDesc, nextDesc, referencesDesc, staleDesc, waitingDesc, droppedDesc} {
 		out <- d
 	}
 }
@@ -63,6 +64,7 @@ func (f *follower) Collect(out chan<- prometheus.Metric) {
 	gauge(referencesDesc, float64(len(s.References)))
 	gauge(staleDesc, stale)
 	gauge(waitingDesc, waiting)
+	out <- prometheus.MustNewConstMetric(droppedDesc, prometheus.CounterValue, float64(s.LogDropped))
 }
 
 // unix gives t in seconds, and 0 for no time at all.
