@@ -7,7 +7,6 @@ import (
 	"context"
 	"errors"
 	"log/slog"
-	"net/http/httptrace"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -115,8 +114,9 @@ type api struct {
 	client  *management.Client
 	log     *slog.Logger
 	timeout time.Duration
-	waits   bool        // Bifrost was started by us, so it comes up
-	reached atomic.Bool // it was healthy when it was last looked at
+	waits   bool                            // Bifrost was started by us, so it comes up
+	reached atomic.Bool                     // it was healthy when it was last looked at
+	doc     atomic.Pointer[walker.Document] // what was rendered last
 }
 
 // newAPI makes the applier. args are those of Bifrost's command, if it is ours;
@@ -174,6 +174,7 @@ func (a *api) Apply(ctx context.Context, u watch.Update) []watch.Outcome {
 	if err != nil { // what was rendered is a document: this is a fault of ours
 		return a.failed(u, "the rendered document cannot be read", "")
 	}
+	a.doc.Store(doc)
 	targets := make([]management.Target, len(u.Changed))
 	for i, c := range u.Changed {
 		targets[i] = management.Target{Path: c.Path, Entry: c.Entry, Value: c.Value}
@@ -249,35 +250,4 @@ func (d *daemon) split(args []string, running func() error) (*watch.Split, *api,
 	}
 	s.Takes = client.takes
 	return s, client, nil
-}
-
-// lookoutEvery is how often a Bifrost that is not ours is looked at.
-const lookoutEvery = 3 * time.Second
-
-// lookout tells of restarts of a Bifrost that something else starts, until ctx
-// ends: the connection that was kept to the one before is gone then.
-func (d *daemon) lookout(ctx context.Context, a *api) {
-	// It has its own connection, which nobody else uses up.
-	client, err := management.New(management.Options{URL: d.bifrost.address(d.p.env, nil), Timeout: lookoutEvery, PlainHTTP: true})
-	if err != nil {
-		return // a.client has the same address
-	}
-	defer client.Close()
-	tick := time.NewTicker(lookoutEvery)
-	defer tick.Stop()
-	up, first := a.reached.Load(), true
-	for {
-		anew := false
-		traced := httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{GotConn: func(got httptrace.GotConnInfo) { anew = !got.Reused }})
-		was := up
-		if up = client.Ping(traced) == nil; up && (!was || anew && !first) {
-			d.loop.Restarted()
-		}
-		first = first && !up
-		select {
-		case <-ctx.Done():
-			return
-		case <-tick.C:
-		}
-	}
 }

@@ -106,7 +106,9 @@ func (j *watchJob) run(outer context.Context) error {
 	var beside sync.WaitGroup
 	if client != nil {
 		defer client.client.Close()
-		beside.Go(func() { j.lookout(ctx, client) })
+		// Something else starts Bifrost: that it did has to be noticed.
+		lookout := client.client.NewLookout(client.reached.Load(), client.doc.Load, j.loop.Restarted)
+		beside.Go(func() { lookout.Run(ctx) })
 	}
 	j.loop.Run(ctx)
 	j.manager.stopping()

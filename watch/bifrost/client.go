@@ -57,12 +57,14 @@ type Options struct {
 	// credentials nor values are sent to what listens in its place. It may be nil.
 	Running func() error
 	// HTTPClient is used in place of one of our own, which takes no proxy; not for
-	// a socket.
+	// a socket, and not by a Lookout.
 	HTTPClient *http.Client
 	// Concurrency is how many objects are written side by side; 4 unless given.
 	// Each PUT of a provider or a key makes Bifrost ask the provider for its
 	// models with every key that it has.
 	Concurrency int
+	// Dial makes connections in place of [net.Dialer.DialContext]. It may be nil.
+	Dial func(ctx context.Context, network, address string) (net.Conn, error)
 	// Timeout is the deadline of each call; 20s unless given. Bifrost itself
 	// gives a provider that does not answer 15s.
 	Timeout time.Duration
@@ -100,15 +102,17 @@ type Client struct {
 	running     func() error
 	private     bool // credentials may travel
 	http        *http.Client
+	dial        func(ctx context.Context, network, address string) (net.Conn, error)
 	timeout     time.Duration
 	concurrency int
 
 	operation chan struct{} // full while a Push, Verify or Converge is under way
 
-	mu     sync.Mutex
-	auth   Auth                      // what has worked last
-	given  Auth                      // what login gave last
-	pushed map[string]sources.Secret // by path: what Bifrost was last given
+	mu      sync.Mutex
+	auth    Auth              // what has worked last
+	given   Auth              // what login gave last
+	current run               // the one that was last given all values; 0 where it is not known
+	pushed  map[string]pushed // by path: what Bifrost was last given
 	// unfinished are the paths whose last write came to no good end, which Bifrost
 	// may have all the same, with what it had before.
 	unfinished map[string]likeness
@@ -120,7 +124,7 @@ type Client struct {
 func New(o Options) (*Client, error) {
 	c := &Client{
 		http: o.HTTPClient, timeout: o.Timeout, concurrency: o.Concurrency,
-		auth: o.Auth, given: o.Auth, login: o.Login, running: o.Running, pushed: map[string]sources.Secret{}, unfinished: map[string]likeness{},
+		auth: o.Auth, given: o.Auth, login: o.Login, running: o.Running, pushed: map[string]pushed{}, unfinished: map[string]likeness{},
 		operation: make(chan struct{}, 1),
 	}
 	if c.timeout <= 0 {
@@ -129,15 +133,17 @@ func New(o Options) (*Client, error) {
 	if c.concurrency <= 0 {
 		c.concurrency = defaultConcurrency
 	}
-	var dial func(context.Context, string, string) (net.Conn, error)
-	if socket, ok := strings.CutPrefix(o.URL, "unix:"); ok {
+	if c.dial = o.Dial; c.dial == nil {
+		c.dial = new(net.Dialer).DialContext
+	}
+	socket, isSocket := strings.CutPrefix(o.URL, "unix:")
+	if isSocket {
 		if socket == "" {
 			return nil, badURL("names no socket")
 		}
 		c.base, c.where, c.private = "http://bifrost", o.URL, true
-		dial = func(ctx context.Context, _, _ string) (net.Conn, error) {
-			return new(net.Dialer).DialContext(ctx, "unix", socket)
-		}
+		dial := c.dial
+		c.dial = func(ctx context.Context, _, _ string) (net.Conn, error) { return dial(ctx, "unix", socket) }
 	} else if err := c.address(o.URL); err != nil {
 		return nil, err
 	}
@@ -150,8 +156,8 @@ func New(o Options) (*Client, error) {
 	if !c.private && !o.PlainHTTP {
 		return nil, &Error{Reason: "new values would travel in clear to " + c.where, Hint: "use https, or http to 127.0.0.1 or a unix socket", Err: ErrInClear}
 	}
-	if c.http == nil || dial != nil {
-		c.http = &http.Client{Transport: &http.Transport{DialContext: dial, MaxIdleConnsPerHost: c.concurrency, IdleConnTimeout: time.Second}} // an open connection can hold up a Bifrost that is to stop
+	if c.http == nil || isSocket {
+		c.http = &http.Client{Transport: &http.Transport{DialContext: c.dial, MaxIdleConnsPerHost: c.concurrency, IdleConnTimeout: time.Second}} // an open connection can hold up a Bifrost that is to stop
 	}
 	own := *c.http
 	own.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }

@@ -71,6 +71,7 @@ type job struct {
 	*session
 	mode     mode
 	of       string // the version of Bifrost; empty where it is not known
+	during   run    // the run of Bifrost; 0 where it is not known
 	outcomes []Outcome
 
 	// pluginConfigs are the configs of the document by the plugin's name, as they
@@ -101,6 +102,15 @@ func (c *Client) run(ctx context.Context, doc *walker.Document, targets []Target
 		return j.outcomes
 	}
 	j.of = version
+	if m == converge {
+		j.during = j.running(ctx)
+	}
+	c.mu.Lock()
+	if m == converge {
+		c.current = j.during
+	}
+	j.during = c.current
+	c.mu.Unlock()
 	var order []owner
 	groups := map[owner][]place{}
 	known := names(doc)
@@ -333,7 +343,7 @@ func (j *job) wants(p place, like likeness) (wants bool, had likeness) {
 	last, pushed := j.pushed[p.path]
 	earlier, unfinished := j.unfinished[p.path]
 	j.mu.Unlock()
-	known := pushed && string(last.Reveal()) == p.value
+	known := pushed && string(last.value.Reveal()) == p.value
 	switch {
 	case j.mode == verify:
 		return false, like
@@ -341,12 +351,28 @@ func (j *job) wants(p place, like likeness) (wants bool, had likeness) {
 		return true, earlier
 	case like == exact:
 		return false, like
-	case j.mode == push || like != alike:
+	case known && last.times >= writesMost && last.during.compare(j.during) != different:
+		return false, like
+	case j.mode == push || like == differs:
 		return true, like
 	}
+	if known && last.during.compare(j.during) != different {
+		return false, like // nothing is known to have happened since it was given
+	}
 	// What it shows is right. That may be an earlier value all the same.
-	return !telling(p.value) || pushed && !known, like
+	return like == blind || !telling(p.value) || pushed, like
 }
+
+// pushed is a value that Bifrost was given.
+type pushed struct {
+	value  sources.Secret
+	during run // of Bifrost; 0 where it is not known
+	times  int // how often one after the other
+}
+
+// writesMost is how often a value is written that Bifrost does not keep, or that
+// somebody else changes again: to go on for ever would help nobody.
+const writesMost = 3
 
 // began notes that Bifrost is about to be given values, and ended that it has
 // taken them.
@@ -354,7 +380,11 @@ func (j *job) began(places []place, had map[int]likeness) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	for _, p := range places {
-		j.pushed[p.path] = sources.NewSecret([]byte(p.value))
+		times := 0
+		if last, ok := j.pushed[p.path]; ok && string(last.value.Reveal()) == p.value && last.during.compare(j.during) != different {
+			times = last.times
+		}
+		j.pushed[p.path] = pushed{value: sources.NewSecret([]byte(p.value)), during: j.during, times: times + 1}
 		j.unfinished[p.path] = had[p.index]
 	}
 }

@@ -38,6 +38,9 @@ type Server struct {
 	db    database
 	open  map[string]map[string]string // by id of an MCP client: the headers of its connection
 	calls []string                     // every call of the API, as METHOD path
+	asked []string                     // every call of all there is
+	runs  int                          // how often it was started
+	quiet bool                         // it has no metrics
 }
 
 // New makes a Bifrost of a version that is not started yet: see Start. It ends
@@ -86,10 +89,42 @@ func (s *Server) Called() []string {
 	return all
 }
 
+// Asked gives every call since the last time, /health too, as METHOD path.
+func (s *Server) Asked() []string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	all := s.asked
+	s.asked = nil
+	return all
+}
+
+// NoMetrics switches its metrics off, as a setting of Bifrost does.
+func (s *Server) NoMetrics() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.quiet = true
+}
+
+// metrics shows when it was started, a minute after the time before.
+func (s *Server) metrics(w http.ResponseWriter, r *http.Request) {
+	s.mu.Lock()
+	runs, quiet := s.runs, s.quiet
+	s.mu.Unlock()
+	if quiet {
+		refuse(w, http.StatusNotFound, "Route not found: "+r.URL.Path)
+		return
+	}
+	w.Header().Set("Content-Type", "text/plain; version=0.0.4; charset=utf-8")
+	_, _ = fmt.Fprintf(w, "# TYPE process_start_time_seconds gauge\nprocess_start_time_seconds %.9e\n", 1.7e9+60*float64(runs))
+}
+
 // ServeHTTP implements [http.Handler].
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	s.mu.Lock()
 	up := s.up
+	if up {
+		s.asked = append(s.asked, r.Method+" "+r.URL.EscapedPath())
+	}
 	if up && strings.HasPrefix(r.URL.Path, "/api/") {
 		s.calls = append(s.calls, r.Method+" "+r.URL.EscapedPath())
 	}
@@ -97,11 +132,11 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if !up {
 		panic(http.ErrAbortHandler) // the connection is closed without an answer
 	}
+	if (strings.HasPrefix(r.URL.Path, "/api/") || r.URL.Path == "/metrics") && !s.allowed(r) {
+		refuse(w, http.StatusUnauthorized, "Unauthorized")
+		return
+	}
 	if strings.HasPrefix(r.URL.Path, "/api/") {
-		if !s.allowed(r) {
-			refuse(w, http.StatusUnauthorized, "Unauthorized")
-			return
-		}
 		s.hookMu.Lock()
 		hook := s.hook
 		s.hookMu.Unlock()
@@ -120,6 +155,7 @@ func (s *Server) mux() *http.ServeMux {
 	m.HandleFunc("GET /health", func(w http.ResponseWriter, _ *http.Request) {
 		reply(w, map[string]any{"components": map[string]string{"db_pings": "ok"}, "status": "ok"})
 	})
+	m.HandleFunc("GET /metrics", s.metrics)
 	m.HandleFunc("GET /api/version", func(w http.ResponseWriter, _ *http.Request) { reply(w, "v"+s.version) })
 	m.HandleFunc("GET /api/providers", s.listProviders)
 	m.HandleFunc("GET /api/providers/{provider}", s.getProvider)

@@ -49,6 +49,7 @@ func (s *Server) Start(config []byte) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.up = true
+	s.runs++
 	return nil
 }
 

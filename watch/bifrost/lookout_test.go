@@ -1,0 +1,343 @@
+package bifrost_test
+
+import (
+	"context"
+	"errors"
+	"io"
+	"log"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"slices"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"bifrost-secrets/walker"
+	"bifrost-secrets/watch/bifrost"
+	"bifrost-secrets/watch/bifrost/bifrosttest"
+)
+
+// wire is the way to a Bifrost, in memory, so that its time is the test's.
+type wire struct {
+	http.Handler
+	mu     sync.Mutex
+	down   bool          // nobody listens
+	slow   time.Duration // a dial takes
+	server *http.Server
+	conns  chan net.Conn
+	idle   time.Duration // the server closes an idle connection after so long
+	single bool          // and each one after its answer
+	open   []net.Conn    // our ends
+}
+
+func (w *wire) start() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.down, w.conns = false, make(chan net.Conn)
+	w.server = &http.Server{Handler: w.Handler, IdleTimeout: w.idle, ErrorLog: log.New(io.Discard, "", 0)}
+	w.server.SetKeepAlivesEnabled(!w.single)
+	go func(s *http.Server, l net.Listener) { _ = s.Serve(l) }(w.server, &listener{w.conns, make(chan struct{}), sync.Once{}})
+}
+
+func (w *wire) stop() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.down = true
+	_ = w.server.Close()
+}
+
+func (w *wire) dial(context.Context, string, string) (net.Conn, error) {
+	w.mu.Lock()
+	slow := w.slow
+	w.mu.Unlock()
+	time.Sleep(slow)
+	w.mu.Lock()
+	down, conns := w.down, w.conns
+	w.mu.Unlock()
+	if down {
+		return nil, &net.OpError{Op: "dial", Net: "tcp", Err: syscall.ECONNREFUSED}
+	}
+	ours, theirs := net.Pipe()
+	conns <- theirs
+	w.mu.Lock()
+	w.open = append(w.open, theirs)
+	w.mu.Unlock()
+	return ours, nil
+}
+
+func (w *wire) slows(d time.Duration) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.slow = d
+}
+
+// cut ends every connection, as a router does that forgets them.
+func (w *wire) cut() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, c := range w.open {
+		_ = c.Close()
+	}
+	w.open = nil
+}
+
+type listener struct {
+	conns chan net.Conn
+	done  chan struct{}
+	once  sync.Once
+}
+
+func (l *listener) Accept() (net.Conn, error) {
+	select {
+	case c := <-l.conns:
+		return c, nil
+	case <-l.done:
+		return nil, net.ErrClosed
+	}
+}
+func (l *listener) Close() error { l.once.Do(func() { close(l.done) }); return nil }
+func (*listener) Addr() net.Addr { return &net.UnixAddr{Name: "wire", Net: "unix"} }
+
+// outlook is a Lookout that looks at a Bifrost over a wire, and a loop that gives
+// it all values when it is told of a restart.
+type outlook struct {
+	*wire
+	t       *testing.T
+	bifrost *bifrosttest.Server
+	doc     *walker.Document
+	told    []time.Duration // when, since the beginning
+	began   time.Time
+}
+
+// restart has Bifrost away for so long.
+func (o *outlook) restart(away time.Duration) {
+	o.stop()
+	o.bifrost.Stop()
+	time.Sleep(away)
+	o.up()
+	o.start()
+}
+
+func (o *outlook) up() {
+	if err := o.bifrost.Start(o.doc.Bytes()); err != nil {
+		o.t.Error(err)
+	}
+}
+
+// behind is what a proxy says while Bifrost does not answer it.
+func (o *outlook) behind(w http.ResponseWriter, r *http.Request) {
+	defer func() {
+		if recover() != nil {
+			w.WriteHeader(http.StatusBadGateway)
+			_, _ = io.WriteString(w, "<html>502 Bad Gateway</html>")
+		}
+	}()
+	o.bifrost.ServeHTTP(w, r)
+}
+
+func TestLookout(t *testing.T) {
+	sick := func(o *outlook, for_ time.Duration, answer http.HandlerFunc) {
+		was := o.wire.Handler
+		o.stop()
+		o.wire.Handler = answer
+		o.start()
+		time.Sleep(for_)
+		o.stop()
+		o.wire.Handler = was
+		o.start()
+	}
+	type fault struct {
+		name    string
+		happens func(o *outlook) // within a minute
+		want    int              // restarts
+		more    int              // how many calls beside /health there may be
+	}
+	unlistening := func(o *outlook, d time.Duration) { o.stop(); time.Sleep(d); o.start() }
+	faults := []fault{
+		{"nothing", func(*outlook) {}, 0, 0},
+		{"a quick restart", func(o *outlook) { o.restart(250 * time.Millisecond) }, 1, 9},
+		{"a restart", func(o *outlook) { o.restart(2 * time.Second) }, 1, 9},
+		{"a long restart", func(o *outlook) { o.restart(20 * time.Second) }, 1, 9},
+		{"a restart that takes no time", func(o *outlook) {
+			o.cut()
+			o.bifrost.Stop()
+			o.up()
+		}, 1, 9},
+		{"a crash loop", func(o *outlook) {
+			for range 5 {
+				o.restart(4 * time.Second)
+				time.Sleep(6 * time.Second)
+			}
+		}, 5, 45},
+		{"idle connections are closed", func(o *outlook) { o.stop(); o.idle = time.Second; o.start() }, 0, 2},
+		{"every connection is closed", func(o *outlook) { o.stop(); o.single = true; o.start() }, 0, 2},
+		{"connections break", func(o *outlook) {
+			for range 80 {
+				o.cut()
+				time.Sleep(700 * time.Millisecond)
+			}
+		}, 0, 2},
+		{"connections break on a slow way", func(o *outlook) {
+			o.slows(400 * time.Millisecond)
+			for range 80 {
+				o.cut()
+				time.Sleep(700 * time.Millisecond)
+			}
+		}, 0, 2},
+		{"a restart on a way so slow that it is not missed", func(o *outlook) {
+			o.slows(time.Second)
+			o.restart(300 * time.Millisecond)
+		}, 1, 9},
+		{"a proxy in between that restarts", func(o *outlook) {
+			for range 5 {
+				unlistening(o, 4*time.Second)
+				time.Sleep(6 * time.Second)
+			}
+		}, 0, 5},
+		{"a restart behind a proxy", func(o *outlook) {
+			o.bifrost.Stop()
+			time.Sleep(4 * time.Second)
+			o.up()
+		}, 1, 9},
+		{"its database is away", func(o *outlook) {
+			sick(o, 10*time.Second, func(w http.ResponseWriter, _ *http.Request) {
+				w.WriteHeader(http.StatusServiceUnavailable)
+				_, _ = io.WriteString(w, `{"is_bifrost_error":false,"error":{"message":"config store not available"}}`)
+			})
+		}, 0, 2},
+		{"it is slow", func(o *outlook) {
+			sick(o, 10*time.Second, func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() })
+		}, 0, 2},
+	}
+	for _, f := range faults {
+		for _, metrics := range []bool{true, false} {
+			name, want := f.name, f.want
+			if !metrics {
+				name += ", without metrics"
+				switch f.name {
+				case "a proxy in between that restarts":
+					want = 5 // nobody answers: it looks the same
+				case "a restart on a way so slow that it is not missed", "a restart that takes no time":
+					want = 0 // and is found out at the next change
+				}
+			}
+			t.Run(name, func(t *testing.T) {
+				s := bifrosttest.New(t, "2.2.1")
+				if !metrics {
+					s.NoMetrics()
+				}
+				o := &outlook{t: t, bifrost: s, doc: parse(t, `{"providers":{"openai":{"keys":[{"name":"main","value":"12345678","models":["*"],"weight":1}]}}}`)}
+				o.up()
+				synctest.Test(t, func(t *testing.T) {
+					o.wire = &wire{Handler: http.HandlerFunc(o.behind)}
+					o.start()
+					defer o.stop()
+					c := client(t, "http://localhost", func(op *bifrost.Options) { op.Dial = o.dial })
+					all := targets(t, o.doc, keyPath)
+					wantStates(t, c.Converge(t.Context(), o.doc, all), bifrost.Unverifiable)
+					s.Asked()
+					o.began = time.Now()
+					look := c.NewLookout(true, func() *walker.Document { return o.doc }, func() {
+						o.told = append(o.told, time.Since(o.began))
+						wantStates(t, c.Converge(t.Context(), o.doc, all), bifrost.Unverifiable)
+					})
+					ctx, cancel := context.WithCancel(t.Context())
+					var running sync.WaitGroup
+					running.Go(func() { look.Run(ctx) })
+					time.Sleep(time.Second)
+					f.happens(o)
+					time.Sleep(time.Until(o.began.Add(2 * time.Minute)))
+					cancel()
+					running.Wait()
+					if len(o.told) != want {
+						t.Errorf("restarts are told of at %s, want %d", o.told, want)
+					}
+					calls := s.Asked()
+					n := len(calls)
+					calls = slices.DeleteFunc(calls, func(c string) bool { return c == "GET /health" })
+					// In two minutes a look every three seconds, and one more each time that a
+					// connection broke.
+					if n-len(calls) > 82 || want == f.want && len(calls) > f.more || metrics && want == 0 && f.more < 3 && writes(calls) > 0 {
+						t.Errorf("%d calls of /health, and %s", n-len(calls), calls)
+					}
+				})
+			})
+		}
+	}
+}
+
+// A Bifrost that was not there at first is given all values once it is, whoever
+// answered in its place; and one that was is noticed soon after it comes back.
+func TestLookoutSoon(t *testing.T) {
+	s := bifrosttest.New(t, "2.2.1")
+	o := &outlook{t: t, bifrost: s, doc: parse(t, `{"providers":{}}`)}
+	o.up()
+	synctest.Test(t, func(t *testing.T) {
+		o.wire = &wire{Handler: http.HandlerFunc(o.behind)}
+		o.start()
+		defer o.stop()
+		o.stop()
+		c := client(t, "http://localhost", func(op *bifrost.Options) { op.Dial = o.dial })
+		o.began = time.Now()
+		look := c.NewLookout(false, func() *walker.Document { return nil }, func() { o.told = append(o.told, time.Since(o.began).Round(time.Second)) })
+		ctx, cancel := context.WithCancel(t.Context())
+		var running sync.WaitGroup
+		running.Go(func() { look.Run(ctx) })
+		time.Sleep(10 * time.Second)
+		o.start()
+		time.Sleep(50 * time.Second)
+		o.restart(time.Second) // between two looks
+		time.Sleep(time.Minute)
+		cancel()
+		running.Wait()
+		if len(o.told) != 2 || o.told[0] > 13*time.Second || o.told[1] < time.Minute || o.told[1] > 65*time.Second {
+			t.Errorf("told of at %s", o.told)
+		}
+	})
+}
+
+// Where the metrics want credentials they are those of the document, which are
+// sent to a Bifrost alone.
+func TestLookoutSignsIn(t *testing.T) {
+	u := bifrosttest.NewUpstream(t)
+	doc := first.render(t, u)
+	s := bifrosttest.New(t, "1.5.0-prerelease7")
+	if err := s.Start(doc.Bytes()); err != nil {
+		t.Fatal(err)
+	}
+	asked := make(chan struct{}, 99)
+	relay := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		s.ServeHTTP(w, r)
+		asked <- struct{}{}
+	}))
+	defer relay.Close()
+	c := client(t, relay.URL, nil)
+	wantStates(t, c.Converge(t.Context(), doc, targets(t, doc, keyPath)), bifrost.Verified)
+	if calls := strings.Join(s.Asked(), " "); !strings.Contains(calls, "GET /metrics") {
+		t.Errorf("calls: %s", calls)
+	}
+	for len(asked) > 0 {
+		<-asked
+	}
+	told := make(chan struct{}, 99)
+	look := c.NewLookout(true, func() *walker.Document { return doc }, func() { told <- struct{}{} })
+	ctx, cancel := context.WithCancelCause(t.Context())
+	var running sync.WaitGroup
+	running.Go(func() { look.Run(ctx) })
+	<-asked
+	if err := s.Start(doc.Bytes()); err != nil { // its port was never closed: the run alone tells
+		t.Fatal(err)
+	}
+	relay.CloseClientConnections()
+	select {
+	case <-told:
+	case <-time.After(2 * time.Minute):
+		t.Error("the restart was not noticed")
+	}
+	cancel(errors.New("the end"))
+	running.Wait()
+}
