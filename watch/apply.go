@@ -36,6 +36,7 @@ const (
 	RestartRequired State = "restart required" // no way to hand it over but a restart that we may not make
 	Refused         State = "refused"          // it must not change: an encryption key
 	Failed          State = "failed"           // to be tried again
+	LastGood        State = "last good"        // Bifrost has it, and the newest value is not to be had or was refused; of the status alone
 )
 
 // Update is what a refresh has brought.

@@ -4,19 +4,12 @@ import (
 	"context"
 	"crypto/sha256"
 	"errors"
-	"fmt"
-	"log/slog"
-	"maps"
 	"slices"
-	"strings"
 	"time"
 
 	"bifrost-secrets/render"
 	"bifrost-secrets/sources"
 )
-
-// pathsShown is how many JSON paths a line of the log names.
-const pathsShown = 20
 
 // apply hands an update over and notes what became of it. The error, which is
 // *[render.Problems], is what is to be tried again.
@@ -35,7 +28,7 @@ func (l *Loop) apply(ctx context.Context, u Update) error {
 		l.seen.outcomes = map[string]Outcome{}
 	}
 	for _, o := range outcomes {
-		l.seen.outcomes[o.Path] = o
+		l.seen.note(o, u)
 		switch o.State {
 		case Failed:
 			failed.List = append(failed.List, render.Problem{Reason: o.Reason, Hint: o.Hint, Places: []render.Place{{Path: o.Path}}})
@@ -62,7 +55,7 @@ func (l *Loop) apply(ctx context.Context, u Update) error {
 	case len(failed.List) > 0 || l.reapply.IsZero():
 		l.reapply = time.Now().Add(l.applies.Next())
 	} // else others have failed before, and have their time
-	l.told.applied(l.o.Log, l.o.Applier.Kind(), u, outcomes, time.Since(began))
+	l.tellApplied(u, outcomes, time.Since(began))
 	if len(failed.List) > 0 {
 		return &failed
 	}
@@ -273,71 +266,4 @@ func (l *Loop) takeBack(ctx context.Context, r *rejection) {
 	u.Rendering = l.good.rendering
 	u.Changed = u.Rendering.Values()
 	_ = l.apply(ctx, u)
-}
-
-// told is what the log was told last, so that it is told of changes alone.
-type told struct {
-	failing  string
-	outcomes string
-}
-
-// applied writes a line about an update, unless it would be the same again.
-func (t *told) applied(log *slog.Logger, kind string, u Update, outcomes []Outcome, took time.Duration) {
-	count := map[State]int{}
-	var paths, required, failed []string
-	var signature strings.Builder
-	for _, o := range outcomes {
-		count[o.State]++
-		paths = append(paths, o.Path)
-		fmt.Fprintf(&signature, "%s %s\n", o.Path, o.State)
-		switch o.State {
-		case RestartRequired, Refused:
-			required = append(required, said(o))
-		case Failed:
-			failed = append(failed, said(o))
-		}
-	}
-	same := signature.String() == t.outcomes
-	t.outcomes = signature.String()
-	trigger := u.Trigger
-	if u.Again {
-		trigger = Retry
-	}
-	attrs := []any{"kind", kind, "trigger", string(trigger)}
-	for _, s := range slices.Sorted(maps.Keys(count)) {
-		attrs = append(attrs, strings.ReplaceAll(string(s), " ", "_"), count[s])
-	}
-	attrs = append(attrs, "took", took.Round(time.Millisecond).String())
-	level := slog.LevelInfo
-	switch {
-	case len(outcomes) == 0 || same && trigger == Retry:
-		level = slog.LevelDebug
-	case count[Failed]+count[Refused]+count[RestartRequired] > 0:
-		level = slog.LevelWarn
-	}
-	if len(required) > 0 {
-		attrs = append(attrs, "restart_required_fields", shorten(required))
-	}
-	if len(failed) > 0 {
-		attrs = append(attrs, "not_applied", shorten(failed))
-	}
-	if trigger != Restarted {
-		attrs = append(attrs, "fields", shorten(paths))
-	}
-	log.Log(context.Background(), level, "applied", attrs...)
-}
-
-func said(o Outcome) string {
-	if o.Reason == "" {
-		return o.Path
-	}
-	return o.Path + ": " + o.Reason
-}
-
-// shorten keeps a list of the log readable.
-func shorten(list []string) []string {
-	if more := len(list) - pathsShown; more > 0 {
-		return append(slices.Clone(list[:pathsShown]), fmt.Sprintf("and %d more", more))
-	}
-	return list
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"log/slog"
 	"math/rand/v2"
+	"strings"
 	"sync"
 	"time"
 
@@ -63,6 +64,7 @@ type Options struct {
 	Wait     time.Duration // file events are waited for until there was none for so long,
 	MaxWait  time.Duration // but no longer than this
 	MaxStale time.Duration // the age of a value from which on Ready fails; 0: never
+	Ready    func() error  // why /readyz fails, for the log; nil: [Loop.Ready]
 
 	About Status // what does not change: Version, Config, Out, Mode
 }
@@ -85,19 +87,21 @@ type Loop struct {
 	cancel context.CancelFunc // ends the refresh under way
 
 	// These are of the goroutine that runs Start and Run.
-	gate    gate
-	waits   Backoff // between tries of a refresh that failed
-	retries Backoff
-	applies Backoff
-	tick    time.Time
-	retry   time.Time // zero where none is due
-	reapply time.Time // zero where none is due
-	undo    *undo
-	late    late
-	refused refusals
-	halves  halves
-	told    told
-	handed  *render.Rendering // the newest that Bifrost was, or is to be, started anew with
+	gate     gate
+	waits    Backoff // between tries of a refresh that failed
+	retries  Backoff
+	applies  Backoff
+	tick     time.Time
+	retry    time.Time // zero where none is due
+	reapply  time.Time // zero where none is due
+	undo     *undo
+	late     late
+	refused  refusals
+	halves   halves
+	lookedAt time.Time         // readiness was looked at for what gets too old by then
+	handed   *render.Rendering // the newest that Bifrost was, or is to be, started anew with
+
+	readiness readiness
 
 	mu   sync.Mutex // guards what follows against Status and Ready
 	good good
@@ -214,19 +218,33 @@ func (l *Loop) Accepted(r *render.Rendering) { l.ask(func(a *asked) { a.accepted
 func (l *Loop) Start(ctx context.Context, timeout time.Duration) error {
 	deadline := time.Now().Add(timeout)
 	waits := startWaits
-	for {
+	for try := 1; ; try++ {
 		err := l.refresh(ctx, Start)
+		l.Look()
 		if err == nil || !comesUp(err) {
 			return err
 		}
+		before := waits.last
 		wait := waits.Next()
-		if time.Now().Add(wait).After(deadline) {
+		left := time.Until(deadline)
+		if wait > left {
 			return err
+		}
+		if waits.last != before { // they grow: then the reminder is enough
+			l.o.Log.Warn("the start is tried again", "tries", try, "next_in", wait.Round(time.Millisecond).String(), "gives_up_in", left.Round(time.Second).String(), "reason", firstLine(err))
 		}
 		if !l.sleep(ctx, wait) {
 			return err
 		}
+		if t := l.reminds(); !t.IsZero() && !t.After(time.Now()) {
+			l.remind()
+		}
 	}
+}
+
+func firstLine(err error) string {
+	line, _, _ := strings.Cut(err.Error(), "\n")
+	return line
 }
 
 // comesUp reports whether a failed start may succeed by waiting.
@@ -271,6 +289,7 @@ func (l *Loop) Run(ctx context.Context) {
 		at, act := l.due()
 		if !at.After(now) {
 			act(ctx)
+			l.Look()
 			continue
 		}
 		timer.Reset(at.Sub(now))
@@ -334,6 +353,12 @@ func (l *Loop) due() (at time.Time, act func(context.Context)) {
 	}
 	if !l.reapply.IsZero() {
 		sooner(l.reapply, func(ctx context.Context) { l.handOver(ctx, Retry) })
+	}
+	if t := l.reminds(); !t.IsZero() {
+		sooner(t, func(context.Context) { l.remind() })
+	}
+	if t := l.stale(); !t.IsZero() {
+		sooner(t, func(context.Context) { l.lookedAt = t })
 	}
 	return at, act
 }

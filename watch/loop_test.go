@@ -111,8 +111,8 @@ func TestOneFails(t *testing.T) {
 }
 
 // A hundred failed refreshes: the file and Bifrost are untouched, the waits grow
-// to five minutes, a line is logged at the beginning and one at the end, and
-// readiness ends with --max-stale.
+// to five minutes, a line is logged at the beginning, after ten minutes, every hour
+// and at the end, and readiness ends with --max-stale.
 func TestOutage(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := newHouse(t, func(o *Options) { o.MaxStale = 2 * time.Hour; o.Interval = 24 * time.Hour })
@@ -142,13 +142,26 @@ func TestOutage(t *testing.T) {
 		}
 		h.want("writes", len(h.writes), 1)
 		h.want("updates", h.applier.count(), 1)
-		if lines := h.lines(); len(lines) != 1 || !strings.Contains(lines[0], "refresh failed") {
-			t.Errorf("log: %q", lines)
+		told := map[string]int{}
+		for _, line := range h.lines() {
+			_, message, _ := strings.Cut(line, "msg=")
+			told[strings.SplitAfterN(message, `"`, 3)[1]]++
+		}
+		hours := int(time.Since(began).Hours())
+		for message, want := range map[string]int{"refresh failed": 1, "refresh still failing": hours, "not ready: /readyz fails from now on": 1, "still not ready": hours - 2} {
+			// the last reminder may be due, or not yet
+			if n := told[message+`"`]; n != want && n != want+1 {
+				t.Errorf("%s is told %d times in %v, want %d", message, n, time.Since(began), want)
+			}
+			delete(told, message+`"`)
+		}
+		if len(told) > 0 {
+			t.Errorf("it is also told that %v", told)
 		}
 		h.store.set(func(s *store) { s.down = false })
 		wait(5 * time.Minute)
 		h.want("ready", h.Ready(), nil)
-		if lines := h.lines(); len(lines) != 1 || !strings.Contains(lines[0], "all is well again") {
+		if lines := h.lines(); len(lines) < 2 || !strings.Contains(lines[len(lines)-2], "all is well again") || !strings.Contains(lines[len(lines)-2], " tries=101") || !strings.Contains(lines[len(lines)-1], "msg=ready not_ready_for=") {
 			t.Errorf("log: %q", lines)
 		}
 		// The waits begin anew.

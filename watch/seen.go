@@ -2,13 +2,9 @@ package watch
 
 import (
 	"cmp"
-	"context"
 	"errors"
-	"fmt"
-	"log/slog"
 	"maps"
 	"slices"
-	"strings"
 	"time"
 
 	"bifrost-secrets/render"
@@ -29,9 +25,13 @@ type seen struct {
 	success      time.Time
 	next         time.Time
 	problems     []string
+	hints        []string         // what to do about them, each once
+	failing      lasting          // the last refresh could not bring all
+	unapplied    lasting          // Bifrost does not have all
 	held         map[string]fault // by secret
 	document     error            // why the document as it stands is not in force
 	outcomes     map[string]Outcome
+	since        map[string]time.Time // when each of them began, for a value
 	fingerprints fingerprints
 }
 
@@ -71,9 +71,14 @@ func (l *Loop) settle(v *visit) error {
 	}
 	slices.SortStableFunc(problems.List, inOrder)
 	lines := make([]string, len(problems.List))
+	var hints []string
 	for i := range problems.List {
 		lines[i] = problems.Line(&problems.List[i])
 		failures[problems.List[i].Kind]++
+		hints = addHint(hints, problems.List[i].Hint)
+	}
+	if v.document != nil && v.draft != nil {
+		hints = addHint(hints, documentHint)
 	}
 	switch {
 	case v.draft == nil || v.publish != nil || len(held) > 0 && len(held) == len(v.draft.results):
@@ -92,18 +97,19 @@ func (l *Loop) settle(v *visit) error {
 		l.retries = l.waits
 	}
 	l.mu.Lock()
-	l.seen.last, l.seen.held, l.seen.document, l.seen.problems = a, held, v.document, lines
+	l.seen.last, l.seen.held, l.seen.document, l.seen.problems, l.seen.hints = a, held, v.document, lines, hints
 	if len(lines) == 0 {
 		l.seen.success = time.Now()
 	}
-	oldest := l.oldest()
+	failing := signature(v, held)
+	l.seen.failing.turn(failing, time.Now())
 	l.mu.Unlock()
 	l.plan()
 	delete(failures, "")
 	if l.o.Observer != nil {
 		l.o.Observer.Refreshed(*a, failures, v.asked, v.source)
 	}
-	l.told.refreshed(l.o.Log, a, v, held, lines, oldest)
+	l.tellRefreshed(a, v, failing)
 	switch {
 	case len(lines) == 0:
 		return nil
@@ -141,101 +147,12 @@ func (l *Loop) plan() {
 	l.seen.next = next
 }
 
-// refreshed writes a line about a refresh. A failure is told of when what fails
-// changes, and not at every try.
-func (t *told) refreshed(log *slog.Logger, a *Attempt, v *visit, held map[string]fault, problems []string, oldest time.Duration) {
-	attrs := []any{"trigger", string(a.Trigger), "result", a.Result, "secrets", v.asked, "calls", a.Calls, "took", a.Took.Round(time.Millisecond).String()}
-	if v.took() {
-		var paths []string
-		for i := range v.changed {
-			paths = append(paths, v.changed[i].Path)
-		}
-		attrs = append(attrs, "changed", len(paths), "fields", shorten(paths))
-	}
-	failing := t.signature(v, held)
-	level, message := slog.LevelInfo, "refreshed"
-	switch {
-	case failing != "" && failing != t.failing:
-		level, message = slog.LevelWarn, "refresh failed"
-		attrs = append(attrs, "problems", shorten(problems))
-		if v.document != nil && v.draft != nil {
-			attrs = append(attrs, "hint", "the config as it stands is not used; the one before stays in force until it is mended")
-		}
-		if len(held) > 0 {
-			attrs = append(attrs, "oldest_value", oldest.Round(time.Second).String())
-		}
-	case failing != "" && !v.took():
-		level, message = slog.LevelDebug, "refresh failed"
-	case failing == "" && t.failing != "":
-		message = "refreshed, all is well again"
-	case !v.took() && (a.Trigger == Tick || a.Trigger == Retry):
-		level = slog.LevelDebug
-	}
-	t.failing = failing
-	log.Log(context.Background(), level, message, attrs...)
-}
-
-// signature names what fails. Texts of errors are no part of it: they may hold
-// a port or a time.
-func (t *told) signature(v *visit, held map[string]fault) string {
-	var b strings.Builder
-	kinds := func(p *render.Problems) {
-		for i := range p.List {
-			fmt.Fprintf(&b, "%s %s %s\n", p.List[i].Secret, p.List[i].Reference, p.List[i].Kind)
-		}
-	}
-	var p *render.Problems
-	switch {
-	case errors.As(v.document, &p):
-		kinds(p)
-	case v.document != nil:
-		b.WriteString(v.document.Error() + "\n")
-	}
-	if v.failed != nil {
-		kinds(v.failed)
-	}
-	for _, name := range slices.Sorted(maps.Keys(held)) {
-		fmt.Fprintf(&b, "%s %s\n", name, held[name].problem.Kind)
-	}
-	if v.publish != nil {
-		b.WriteString("publish\n")
-	}
-	return b.String()
-}
-
-// oldest gives the age of the oldest value in force. The lock is held.
-func (l *Loop) oldest() time.Duration {
-	var oldest time.Duration
-	for _, at := range l.good.fetched {
-		oldest = max(oldest, time.Since(at))
-	}
-	return oldest
-}
-
-// Ready says why Bifrost should not be sent requests: nothing is in force yet,
-// or a value is older than MaxStale.
-func (l *Loop) Ready() error {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.ready()
-}
-
 // Enabled reports whether secrets are had from a vault_store. It is taken to be
 // so until it is known.
 func (l *Loop) Enabled() bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.good.job == nil || l.good.job.Source != nil
-}
-
-func (l *Loop) ready() error {
-	if l.good.job == nil {
-		return errors.New("nothing was rendered yet")
-	}
-	if oldest := l.oldest(); l.o.MaxStale > 0 && oldest > l.o.MaxStale {
-		return fmt.Errorf("the oldest value in force is %s old, more than %s (--max-stale)", oldest.Round(time.Second), l.o.MaxStale)
-	}
-	return nil
 }
 
 // Status tells of every reference and of the last and the next refresh.
@@ -246,6 +163,8 @@ func (l *Loop) Status() Status {
 	s.Apply = l.o.Applier.Kind()
 	s.Last, s.Success, s.Next = l.seen.last, l.seen.success, l.seen.next
 	s.Problems = append([]string{}, l.seen.problems...)
+	s.Hints = l.seen.hints
+	s.Failing, s.Unapplied = l.seen.failing.status(), l.seen.unapplied.status()
 	for _, o := range l.seen.outcomes {
 		switch o.State {
 		case RestartRequired:
@@ -272,13 +191,11 @@ func (l *Loop) Status() Status {
 			r.Age = int64(time.Since(r.Fetched).Seconds())
 		}
 		if o, ok := l.seen.outcomes[c.Path]; ok {
-			r.State, r.Reason = o.State, o.Reason
+			r.State, r.Reason, r.Since = o.State, o.Reason, l.seen.since[c.Path]
 		}
 		if f, held := l.seen.held[c.Secret]; held && c.Secret != "" {
-			r.Fresh, r.Reason = false, f.problem.Reason
-			if f.state != "" {
-				r.State = f.state
-			}
+			r.Fresh = false
+			f.show(&r)
 		}
 		s.References = append(s.References, r)
 	}

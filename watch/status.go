@@ -17,7 +17,10 @@ type Status struct {
 	Success    time.Time         `json:"last_success"`
 	Next       time.Time         `json:"next_refresh"`
 	References []ReferenceStatus `json:"references"`
-	Problems   []string          `json:"problems"` // of the last refresh, a line each
+	Problems   []string          `json:"problems"`            // of the last refresh, a line each
+	Hints      []string          `json:"hints,omitempty"`     // what to do about them, each once
+	Failing    *Lasting          `json:"failing,omitempty"`   // refreshes have problems
+	Unapplied  *Lasting          `json:"unapplied,omitempty"` // Bifrost does not have all
 	Bifrost    *BifrostStatus    `json:"bifrost,omitempty"`
 
 	// What was refreshed and Bifrost does not have: the fields, with an edited
@@ -28,6 +31,12 @@ type Status struct {
 
 	// LogDropped is how many log lines this process could not write.
 	LogDropped uint64 `json:"log_lines_dropped"`
+}
+
+// Lasting is a state that should not last.
+type Lasting struct {
+	Since time.Time `json:"since"`
+	Tries int       `json:"tries"` // that have ended in it
 }
 
 // Attempt is one refresh.
@@ -49,6 +58,7 @@ type ReferenceStatus struct {
 	Age         int64     `json:"age_seconds"`
 	Fresh       bool      `json:"fresh"` // the last refresh has brought it
 	State       State     `json:"state"`
+	Since       time.Time `json:"since,omitzero"` // when Bifrost got, or did not get, the value in force
 	Reason      string    `json:"reason,omitempty"`
 	Fingerprint string    `json:"fingerprint"` // keyed, with a key of this process: equal values have equal ones
 }

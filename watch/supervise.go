@@ -35,6 +35,7 @@ type Supervisor struct {
 		Restarted()
 		Accepted(*render.Rendering)
 		Rejected(r *render.Rendering, reason string)
+		Look()
 	}
 	Observer Observer // may be nil
 	Log      *slog.Logger
@@ -125,6 +126,7 @@ func (s *Supervisor) Run(ctx context.Context, first *render.Rendering) (code int
 	if err := s.start(first, false); err != nil {
 		return 0, err
 	}
+	s.Loop.Look()
 	s.Loop.Restarted()
 	timer := time.NewTimer(0)
 	defer timer.Stop()
@@ -142,7 +144,10 @@ func (s *Supervisor) Run(ctx context.Context, first *render.Rendering) (code int
 		}
 		select {
 		case <-ctx.Done():
-			return s.stop(), nil
+			asked := time.Now()
+			code := s.stop()
+			s.Log.Info("Bifrost ended", "status", code, "took", time.Since(asked).Round(time.Millisecond).String())
+			return code, nil
 		case q := <-s.requests:
 			q.reply <- s.request(ctx, q.update)
 		case <-timer.C:
@@ -227,6 +232,7 @@ func (s *Supervisor) restart(ctx context.Context, rotation bool) {
 	s.pending = time.Time{}
 	began := time.Now()
 	s.stop()
+	s.Loop.Look()
 	if ctx.Err() != nil || s.ending() {
 		return
 	}
@@ -246,6 +252,7 @@ func (s *Supervisor) restart(ctx context.Context, rotation bool) {
 		s.Observer.Restarted()
 	}
 	s.Log.Info("restarted Bifrost", "pid", s.child.PID(), "took", time.Since(began).Round(time.Millisecond).String())
+	s.Loop.Look()
 	s.Loop.Restarted()
 }
 
@@ -294,6 +301,7 @@ func (s *Supervisor) ended(ctx context.Context) (over bool, code int) {
 		wait := s.failures.Next()
 		s.Log.Error("Bifrost ended and is started again", "status", code, "in", wait.Round(time.Millisecond).String())
 		s.pending = time.Now().Add(wait)
+		s.Loop.Look()
 		return false, 0
 	}
 	s.Log.Info("Bifrost ended", "status", code, "after", after.Round(time.Millisecond).String())

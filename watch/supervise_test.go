@@ -106,6 +106,7 @@ func (n *nursery) count() int {
 }
 
 func (n *nursery) Restarted()                   { n.say("restarted", nil, "") }
+func (*nursery) Look()                          {}
 func (n *nursery) Accepted(r *render.Rendering) { n.say("accepted ", r, "") }
 func (n *nursery) Rejected(r *render.Rendering, reason string) {
 	n.say("rejected ", r, ": "+reason)

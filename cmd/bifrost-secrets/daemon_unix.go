@@ -13,6 +13,7 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"bifrost-secrets/render"
@@ -275,6 +276,13 @@ func (l *logged) Status() watch.Status {
 	st := l.Watcher.Status()
 	st.LogDropped = l.screen.dropped()
 	return st
+}
+
+// tellEnd says that a signal asks for the end, and what comes of it.
+func (d *daemon) tellEnd(sig os.Signal, what string) {
+	if name := map[os.Signal]string{syscall.SIGTERM: "SIGTERM", syscall.SIGINT: "SIGINT", syscall.SIGQUIT: "SIGQUIT"}[sig]; name != "" {
+		d.log.Info(name+" came: "+what, "signal", name)
+	}
 }
 
 // observers tell several.

@@ -259,7 +259,9 @@ func TestExecRotates(t *testing.T) {
 	s.put("openai", "CANARY-2")
 	r.says("term")
 	r.says("started CANARY-2 ")
+	r.logs("not ready: /readyz fails from now on")
 	r.logs("restarted Bifrost")
+	r.logs(`"msg":"ready","not_ready_for":`)
 	// The config itself.
 	s.write(filepath.Join(s.app, "config.source.json"), strings.Replace(siteConfig, "vault.openai", "CANARY-literal", 1))
 	r.says("started CANARY-literal ")
@@ -272,6 +274,8 @@ func TestExecRotates(t *testing.T) {
 	r.says("started CANARY-2 ")
 	r.signal(syscall.SIGTERM)
 	r.says("term")
+	r.logs("SIGTERM came: it is passed on to Bifrost, which has 10s to end")
+	r.logs(`"msg":"Bifrost ended","status":5`)
 	r.ends(5)
 }
 

@@ -183,7 +183,7 @@ func (j *execJob) run(outer context.Context, args []string) error {
 		return err
 	}
 	opts := j.options(applier, s.check)
-	opts.Supervised, opts.Getenv = true, s.lookup
+	opts.Supervised, opts.Getenv, opts.Ready = true, s.lookup, s.Ready
 	opts.Refuses = j.apply == "auto" || j.apply == "restart"
 	if j.mode == string(render.Inline) { // else no values rest on the disk
 		opts.Observer = append(opts.Observer.(observers), &confirmer{d: &j.daemon})
@@ -192,6 +192,7 @@ func (j *execJob) run(outer context.Context, args []string) error {
 	s.Loop, s.Supervisor.Loop = j.loop, j.loop
 
 	s.forward = child.Forward(func(sig os.Signal) {
+		j.tellEnd(sig, "it is passed on to Bifrost, which has "+j.stopTimeout.String()+" to end")
 		s.Told(sig)
 		s.signalled(sig.(syscall.Signal), cancel)
 	})

@@ -82,9 +82,12 @@ func printStatus(w io.Writer, s *watch.Status, now time.Time) error {
 	} else {
 		row("ready", "no: %s", s.NotReady)
 	}
-	row("not applied", "%s", unapplied(s.RestartRequired, s.NotApplied))
+	row("not applied", "%s", lasting(unapplied(s.RestartRequired, s.NotApplied), s.Unapplied, time.Time{}, now))
 	if a := s.Last; a != nil {
 		row("last refresh", "%s: %s, %s, %s, took %s", when(a.At, now), a.Trigger, a.Result, count(a.Calls, "call"), a.Took.Round(time.Millisecond))
+	}
+	if s.Failing != nil {
+		row("failing", "%s", lasting("", s.Failing, s.Next, now))
 	}
 	row("last success", "%s", when(s.Success, now))
 	row("next refresh", "%s", when(s.Next, now))
@@ -106,7 +109,35 @@ func printStatus(w io.Writer, s *watch.Status, now time.Time) error {
 			return err
 		}
 	}
+	for _, hint := range s.Hints {
+		if _, err := fmt.Fprintln(w, "hint: "+clean(hint)); err != nil {
+			return err
+		}
+	}
 	return nil
+}
+
+// lasting says since when a state lasts, how often it was tried to end it, and when
+// that is tried next.
+func lasting(text string, l *watch.Lasting, next, now time.Time) string {
+	if l == nil {
+		return text
+	}
+	if text != "" {
+		text += ", "
+	}
+	text += "since " + when(l.Since, now) + ", " + plural(l.Tries, "try", "tries")
+	if ahead := next.Sub(now); ahead > 0 {
+		text += ", next in " + span(ahead)
+	}
+	return text
+}
+
+func plural(n int, one, many string) string {
+	if n != 1 {
+		one = many
+	}
+	return fmt.Sprintf("%d %s", n, one)
 }
 
 func printReferences(w io.Writer, all []watch.ReferenceStatus) error {
@@ -124,6 +155,12 @@ func printReferences(w io.Writer, all []watch.ReferenceStatus) error {
 		if !r.Fresh {
 			stale++
 			age += " (stale)"
+		}
+		if r.State == watch.LastGood {
+			state += " in force"
+		}
+		if !r.Since.IsZero() && (r.Reason != "" || r.State == watch.LastGood) {
+			state += " since " + r.Since.UTC().Format(time.RFC3339)
 		}
 		if r.Reason != "" {
 			state += ": " + r.Reason

@@ -140,6 +140,7 @@ func (j *watchJob) signals(end func(syscall.Signal)) (stop func()) {
 		defer close(done)
 		for sig := range got {
 			if sig != syscall.SIGHUP {
+				j.tellEnd(sig, "watch ends; what is published stays")
 				end(sig.(syscall.Signal))
 				continue
 			}

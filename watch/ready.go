@@ -1,0 +1,121 @@
+package watch
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+)
+
+// readiness tells the log where /readyz turns, and again while it fails. It is safe
+// for concurrent use.
+type readiness struct {
+	mu    sync.Mutex
+	known bool
+	not   lasting
+	why   string
+}
+
+// look notes whether it is ready, and why not.
+func (r *readiness) look(log *slog.Logger, err error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	what, now := "", time.Now()
+	if err != nil {
+		what, r.why = "not ready", err.Error()
+	}
+	first := !r.known
+	r.known = true
+	r.not.turn(what, now)
+	switch {
+	case first && err != nil: // nobody has been told otherwise
+	case err != nil && r.not.news:
+		log.Warn("not ready: /readyz fails from now on", "reason", r.why)
+	case r.not.ended.tries > 0:
+		log.Info("ready", "not_ready_for", r.not.ended.lasted.Round(time.Millisecond).String())
+	case first:
+		log.Info("ready")
+	}
+}
+
+func (r *readiness) reminds() time.Time {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.not.again
+}
+
+func (r *readiness) ok() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.known && r.not.what == ""
+}
+
+func (r *readiness) remind(log *slog.Logger, now time.Time) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.not.due(now) {
+		log.Warn("still not ready", "since", r.not.since.UTC().Format(time.RFC3339), "for", now.Sub(r.not.since).Round(time.Second).String(), "reason", r.why)
+	}
+}
+
+// Look tells the log where what [Options] calls Ready has turned. The loop looks by
+// itself after all that it does: whoever changes something else calls it.
+func (l *Loop) Look() {
+	ready := l.o.Ready
+	if ready == nil {
+		ready = l.Ready
+	}
+	l.readiness.look(l.o.Log, ready())
+}
+
+// Ready says why Bifrost should not be sent requests: nothing is in force yet,
+// or a value is older than MaxStale.
+func (l *Loop) Ready() error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.ready()
+}
+
+func (l *Loop) ready() error {
+	if l.good.job == nil {
+		return errors.New("nothing was rendered yet")
+	}
+	if oldest := l.oldest(); l.o.MaxStale > 0 && oldest > l.o.MaxStale {
+		return fmt.Errorf("the oldest value in force is %s old, more than %s (--max-stale)", oldest.Round(time.Second), l.o.MaxStale)
+	}
+	return nil
+}
+
+// oldest gives the age of the oldest value in force. The lock is held.
+func (l *Loop) oldest() time.Duration {
+	var oldest time.Duration
+	for _, at := range l.good.fetched {
+		oldest = max(oldest, time.Since(at))
+	}
+	return oldest
+}
+
+// stale returns when readiness is to be looked at since a value gets too old by then;
+// zero where that does not come, or was seen.
+func (l *Loop) stale() time.Time {
+	if l.o.MaxStale <= 0 || !l.readiness.ok() {
+		return time.Time{}
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.good.job == nil {
+		return time.Time{}
+	}
+	var oldest time.Time
+	for _, at := range l.good.fetched {
+		if oldest.IsZero() || at.Before(oldest) {
+			oldest = at
+		}
+	}
+	at := oldest.Add(l.o.MaxStale + time.Second)
+	if oldest.IsZero() || !at.After(l.lookedAt) {
+		return time.Time{}
+	}
+	return at
+}
