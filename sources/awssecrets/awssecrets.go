@@ -90,6 +90,7 @@ type source struct {
 	token    sources.Secret
 
 	getenv   func(string) (string, bool)
+	warn     func(string)
 	log      *slog.Logger
 	timeout  time.Duration
 	batchOff bool
@@ -120,7 +121,7 @@ func newSource(set sources.Settings, opts sources.Options) (*source, error) {
 	s := &source{
 		region: set.Text("region"), role: set.Text("role_arn"), kmsKeyID: set.Text("kms_key_id"),
 		keyID: set["access_key_id"], key: set["secret_access_key"], token: set["session_token"],
-		getenv: opts.Getenv, log: opts.Log, timeout: opts.CallTimeout, batchOff: opts.BatchOff,
+		getenv: opts.Getenv, warn: opts.Warn, log: opts.Log, timeout: opts.CallTimeout, batchOff: opts.BatchOff,
 		slots: make(chan struct{}, atOnce), signing: make(chan struct{}, 1),
 		refused: make(map[string]bool),
 	}

@@ -2,6 +2,9 @@ package awssecrets
 
 import (
 	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -55,7 +58,17 @@ func TestFakeConformance(t *testing.T) {
 	s.Column = "aws"
 	s.Start = func(t *testing.T, o sources.Options) *sourcetest.Backend {
 		f := awstest.StartFake(t)
-		again := opener(t, f.Env(), o)
+		file := filepath.Join(t.TempDir(), "credentials")
+		keys := 0
+		renew := func() {
+			keys++
+			text := fmt.Sprintf("[default]\naws_access_key_id = KEY%d\naws_secret_access_key = secret\naws_session_token = token%d\n", keys, keys)
+			if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
+		renew()
+		again := opener(t, without(f.Env(), keyNames, "AWS_SHARED_CREDENTIALS_FILE", file), o)
 		return &sourcetest.Backend{
 			Source: again(), Again: again,
 			Seed:       func(name, text string) { f.Put(name, text) },
@@ -64,7 +77,11 @@ func TestFakeConformance(t *testing.T) {
 			Throttle:   func() { f.Set(awstest.Faults{Throttle: awstest.Always}) },
 			Hang:       func() { f.Set(awstest.Faults{Hang: true}) },
 			Break:      func() { f.Set(awstest.Faults{Garble: awstest.Always}) },
-			Expire:     func(after int) { f.Set(awstest.Faults{Expire: after}) },
+			Expire: func(after int) {
+				f.Set(awstest.Faults{Expire: after, ExpireKey: fmt.Sprintf("KEY%d", keys)})
+				renew()
+			},
+			Refuse: func() { f.Set(awstest.Faults{Reject: "ExpiredTokenException"}) },
 			DenyWrites: func() {
 				f.Set(awstest.Faults{DenyActions: []string{"CreateSecret", "PutSecretValue", "DeleteSecret", "TagResource"}})
 			},

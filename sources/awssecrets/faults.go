@@ -171,6 +171,12 @@ func (f *regional) doing() deed {
 // fault makes the error for i of a request that failed.
 func (f *regional) fault(i id, err error) *sources.Error {
 	var signIn *loginError
+	var known *sources.Error
+	if errors.As(err, &known) { // refused before
+		own := *known
+		own.Name = i.text
+		return &own
+	}
 	if errors.As(err, &signIn) {
 		e := f.loginFault(f.ctx, f.began, signIn.err)
 		e.Name = i.text

@@ -35,13 +35,14 @@ func (s *source) Fetch(ctx context.Context, names []string) map[string]sources.R
 	// The region may have become known only now.
 	groups, _ = group(names, sess.region)
 	var all sync.WaitGroup
+	login := sources.NewRenewal(sess)
 	for _, g := range groups {
 		if g.region == "" {
 			a.failAll(g.ids, sess.noRegion)
 			continue
 		}
 		all.Go(func() {
-			f := &regional{source: s, session: sess, answers: a, ctx: ctx, began: began, region: g.region}
+			f := &regional{source: s, login: login, answers: a, ctx: ctx, began: began, region: g.region}
 			f.fetch(g)
 		})
 	}
@@ -90,7 +91,7 @@ func (a *answers) failAll(ids []id, err *sources.Error) {
 // regional is the fetch of one region.
 type regional struct {
 	*source
-	session *session
+	login   *sources.Renewal[*session]
 	answers *answers
 	ctx     context.Context
 	began   time.Time
@@ -294,7 +295,7 @@ func (s *source) list(ctx context.Context) error {
 	if sess.region == "" {
 		return sess.noRegion
 	}
-	f := &regional{source: s, session: sess, ctx: ctx, began: began, region: sess.region}
+	f := &regional{source: s, login: sources.NewRenewal(sess), ctx: ctx, began: began, region: sess.region}
 	err := f.call("ListSecrets", 0, func(ctx context.Context, c *secretsmanager.Client) error {
 		_, err := c.ListSecrets(ctx, &secretsmanager.ListSecretsInput{MaxResults: aws.Int32(1)})
 		return err

@@ -29,7 +29,7 @@ func (s *source) at(ctx context.Context, i id, d deed) (*regional, error) {
 		own.Name = i.text
 		return nil, &own
 	}
-	f.session = sess
+	f.login = sources.NewRenewal(sess)
 	return f, nil
 }
 

@@ -86,6 +86,11 @@ func (s *source) loginFault(ctx context.Context, began time.Time, err error) *so
 	var sso *ssocreds.InvalidTokenError
 	var process *processcreds.ProviderError
 	switch {
+	case errors.Is(err, errUnprintable):
+		return &sources.Error{
+			Kind: sources.NoLogin, Message: "the access key or the session token for aws has characters that no credential has",
+			Hint: "see that each is the text itself: one line, without blanks",
+		}
 	case answered:
 		return s.roleFault(action, code, status)
 	case service == "STS" && isSilent(err):

@@ -110,8 +110,9 @@ func TestCredentialsLostOnTheWay(t *testing.T) {
 		t.Fatal(fault)
 	}
 	sess.cfg.Credentials = login{noKeys{}}
+	awstest.Setenv(t, without(f.Env(), keyNames)) // nor are there others
 	a := &answers{byName: make(map[string]sources.Result)}
-	r := &regional{source: s.source, session: sess, answers: a, ctx: context.Background(), began: time.Now(), region: awstest.Region}
+	r := &regional{source: s.source, login: sources.NewRenewal(sess), answers: a, ctx: context.Background(), began: time.Now(), region: awstest.Region}
 	groups, _ := group(names, awstest.Region)
 	r.fetch(groups[0])
 	for _, name := range names {

@@ -3,6 +3,8 @@ package awssecrets
 import (
 	"cmp"
 	"context"
+	"crypto/sha256"
+	"errors"
 	"log/slog"
 	"strings"
 	"sync"
@@ -34,6 +36,10 @@ type session struct {
 	region   string         // for names that are not ARNs; empty where nothing gives one
 	noRegion *sources.Error // why region is empty, if it was looked for
 
+	// What follows is guarded by source.signing.
+	used [sha256.Size]byte // of the credentials, to tell others from the same
+	dead bool              // they could not be had
+
 	mu      sync.Mutex
 	clients map[string]*secretsmanager.Client // by region
 }
@@ -51,43 +57,95 @@ func (s *session) client(region string) *secretsmanager.Client {
 }
 
 // signIn gives the session with credentials that are good now. It reads
-// configuration at the first use only, and again after a failure.
+// configuration at the first use only, and again where the session of before
+// gets no credentials: those of a file may be others by then.
 //
 // plain says that a name without a region is to be asked for; arnRegion is the
 // region of some ARN, for STS, where nothing else gives a region.
 func (s *source) signIn(ctx context.Context, plain bool, arnRegion string) (*session, *sources.Error) {
 	began := time.Now()
+	if fault := s.lock(ctx, began); fault != nil {
+		return nil, fault
+	}
+	defer func() { <-s.signing }()
+	var old *sources.Error
+	if sess := s.current(); sess != nil && !sess.dead && (sess.region != "" || !plain) {
+		if old = s.renew(ctx, began, sess); old == nil {
+			return sess, nil
+		}
+		if old.Kind != sources.NoLogin {
+			return nil, old
+		}
+	}
+	sess, fault := s.start(ctx, began, plain, arnRegion)
+	if fault == nil && old != nil {
+		s.warn(sources.SignedInAnew("aws", old))
+	}
+	return sess, fault
+}
+
+// anew gives the session for requests in region in place of old, which was
+// refused as why says. The chain of credentials is gone through again. Where it
+// has the same ones, they are not tried a second time.
+func (s *source) anew(ctx context.Context, old *session, region string, why *sources.Error) (*session, *sources.Error) {
+	began := time.Now()
+	if fault := s.lock(ctx, began); fault != nil {
+		return nil, fault
+	}
+	defer func() { <-s.signing }()
+	if sess := s.current(); sess != old && sess != nil && !sess.dead {
+		return sess, nil // another operation was here before
+	}
+	used := old.used
+	sess, fault := s.start(ctx, began, old.region != "", region)
+	switch {
+	case fault != nil:
+		return nil, fault
+	case sess.used == used:
+		same := *why
+		same.Hint = "the credentials were read again, and are the same: " + why.Hint
+		return nil, &same
+	}
+	s.warn(sources.SignedInAnew("aws", why))
+	return sess, nil
+}
+
+func (s *source) lock(ctx context.Context, began time.Time) *sources.Error {
 	select {
 	case s.signing <- struct{}{}:
-		defer func() { <-s.signing }()
+		return nil
 	case <-ctx.Done():
-		return nil, late(ctx, began)
+		return late(ctx, began)
 	}
-	if sess := s.current(); sess != nil && (sess.region != "" || !plain) {
-		return sess, s.renew(ctx, began, sess)
-	}
-	sess, err := s.newSession(ctx, plain, arnRegion)
-	if err == nil {
+}
+
+// start makes a session, with credentials.
+func (s *source) start(ctx context.Context, began time.Time, plain bool, arnRegion string) (*session, *sources.Error) {
+	sess, fault := s.newSession(ctx, plain, arnRegion)
+	if fault == nil {
 		s.mu.Lock()
 		s.session = sess
 		s.mu.Unlock()
-		err = s.renew(ctx, began, sess)
+		fault = s.renew(ctx, began, sess)
+		sess.dead = fault != nil
 	}
 	attrs := []slog.Attr{slog.Duration("took", time.Since(began).Round(time.Millisecond))}
-	if err != nil {
-		attrs = append(attrs, slog.String("failed", string(err.Kind)), slog.String("code", err.Code))
+	if fault != nil {
+		attrs = append(attrs, slog.String("failed", string(fault.Kind)), slog.String("code", fault.Code))
 	}
 	s.log.LogAttrs(ctx, slog.LevelDebug, "aws sign-in", attrs...)
-	return sess, err
+	return sess, fault
 }
 
 // renew sees to it that there are credentials. They are cached; asking for them
 // before the requests makes a failure to sign in one failure, and not one for
 // each batch with its retries.
 func (s *source) renew(ctx context.Context, began time.Time, sess *session) *sources.Error {
-	if _, err := sess.cfg.Credentials.Retrieve(ctx); err != nil {
+	c, err := sess.cfg.Credentials.Retrieve(ctx)
+	if err != nil {
 		return s.loginFault(ctx, began, err)
 	}
+	sess.used = sha256.Sum256([]byte(c.AccessKeyID + "\x00" + c.SecretAccessKey + "\x00" + c.SessionToken))
 	return nil
 }
 
@@ -171,11 +229,16 @@ type login struct {
 
 func (l login) Retrieve(ctx context.Context) (aws.Credentials, error) {
 	c, err := l.CredentialsProvider.Retrieve(ctx)
+	if err == nil && strings.ContainsFunc(c.AccessKeyID+c.SessionToken, func(r rune) bool { return r <= ' ' || r >= 0x7f }) {
+		err = errUnprintable // no header can hold it
+	}
 	if err != nil {
-		return c, &loginError{err}
+		return aws.Credentials{}, &loginError{err}
 	}
 	return c, nil
 }
+
+var errUnprintable = errors.New("characters that no credential has")
 
 type loginError struct{ err error }
 

@@ -79,6 +79,7 @@ type source struct {
 	clientID string
 	secret   sources.Secret
 
+	warn       func(string)
 	log        *slog.Logger
 	timeout    time.Duration
 	retryDelay time.Duration
@@ -106,7 +107,7 @@ func newSource(set sources.Settings, opts sources.Options) (*source, error) {
 	}
 	s := &source{
 		tenant: set.Text("tenant_id"), clientID: set.Text("client_id"), secret: set["client_secret"],
-		log: opts.Log, timeout: opts.CallTimeout, retryDelay: 500 * time.Millisecond, now: time.Now,
+		warn: opts.Warn, log: opts.Log, timeout: opts.CallTimeout, retryDelay: 500 * time.Millisecond, now: time.Now,
 		slots: make(chan struct{}, atOnce), signing: make(chan struct{}, 1),
 	}
 	if s.timeout <= 0 {

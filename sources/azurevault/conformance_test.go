@@ -26,7 +26,7 @@ func TestConformance(t *testing.T) {
 			"", "a\x00b", "a\nb", "\xff", strings.Repeat("n", 128), strings.Repeat("n", 300), strings.Repeat("/", 26), "a-x2F-b", "A-X2f-B",
 			"https://other.vault.azure.net/secrets/x", azuretest.URL + "/secrets/a_b", azuretest.URL + "/secrets/x/y", azuretest.URL + "/keys/x",
 		},
-		AtOnce: atOnce,
+		AtOnce: atOnce, Resends: 2,
 		Start: func(t *testing.T, o sources.Options) *sourcetest.Backend {
 			f := azuretest.StartFake(t)
 			again := func() sources.Source { return open(t, f, o) }
@@ -44,7 +44,8 @@ func TestConformance(t *testing.T) {
 				Throttle:   func() { f.Set(cloudtest.Faults{Throttle: cloudtest.Always}) },
 				Hang:       func() { f.Set(cloudtest.Faults{Hang: true}) },
 				Break:      func() { f.Set(cloudtest.Faults{Garble: cloudtest.Always}) },
-				Expire:     func(after int) { f.Set(cloudtest.Faults{Expire: after}) },
+				Expire:     f.Expire,
+				Refuse:     f.RefuseAll,
 				DenyWrites: func() { f.Set(cloudtest.Faults{DenyWrites: true}) },
 				Rotate:     func(name string) { f.Manage(inVault(name)) },
 				Versions:   func(name string) int { return f.Versions(inVault(name)) },

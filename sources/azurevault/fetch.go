@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"log/slog"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/Azure/azure-sdk-for-go/sdk/security/keyvault/azsecrets"
@@ -17,11 +16,10 @@ import (
 // act is one use of a source: an operation on secrets, with the session for it.
 type act struct {
 	*source
-	session *session
-	ctx     context.Context
-	began   time.Time
-	deed    deed
-	refused *atomic.Pointer[sources.Error] // credentials that are of no use any more
+	login *sources.Renewal[*session]
+	ctx   context.Context
+	began time.Time
+	deed  deed
 }
 
 // begin signs in for what is to be done.
@@ -31,7 +29,7 @@ func (s *source) begin(ctx context.Context, d deed) (*act, *sources.Error) {
 	if err != nil {
 		return nil, err
 	}
-	return &act{source: s, session: sess, ctx: ctx, began: began, deed: d, refused: new(atomic.Pointer[sources.Error])}, nil
+	return &act{source: s, login: sources.NewRenewal(sess), ctx: ctx, began: began, deed: d}, nil
 }
 
 // as gives the same act, with the words of another deed.
@@ -48,33 +46,42 @@ func named(err *sources.Error, name string) *sources.Error {
 	return &own
 }
 
-// call makes one request, when one of the slots is free, and logs it.
-func (a *act) call(method string, do func() error) error {
+// call makes one request, when one of the slots is free, and logs it. One whose
+// token is refused is sent once more with another: it was not carried out.
+func (a *act) call(method string, do func(*azsecrets.Client) error) error {
 	select {
 	case a.slots <- struct{}{}:
 		defer func() { <-a.slots }()
 	case <-a.ctx.Done():
 		return a.ctx.Err()
 	}
-	if err := a.ctx.Err(); err != nil {
-		return err
-	}
-	if e := a.refused.Load(); e != nil {
-		return e
-	}
-	began := time.Now()
-	err := do()
-	attrs := []slog.Attr{slog.String("method", method), slog.Duration("took", time.Since(began).Round(time.Millisecond))}
-	if err != nil {
-		fault := a.fault(id{}, err)
-		attrs = append(attrs, slog.String("failed", string(fault.Kind)), slog.String("code", fault.Code))
-		if fault.Kind == sources.NoLogin {
-			a.refused.Store(fault)
-			a.forget(a.session)
+	for {
+		if err := a.ctx.Err(); err != nil {
+			return err
+		}
+		sess, dead := a.login.Session()
+		if dead != nil {
+			return dead
+		}
+		began := time.Now()
+		err := do(sess.client)
+		attrs := []slog.Attr{slog.String("method", method), slog.Duration("took", time.Since(began).Round(time.Millisecond))}
+		var fault *sources.Error
+		if err != nil {
+			fault = a.fault(id{}, err)
+			attrs = append(attrs, slog.String("failed", string(fault.Kind)), slog.String("code", fault.Code))
+		}
+		a.log.LogAttrs(a.ctx, slog.LevelDebug, "azure request", attrs...)
+		if fault == nil || fault.Kind != sources.NoLogin {
+			return err
+		}
+		if !a.login.Refused(sess, fault, func(old *session) (*session, *sources.Error) { return a.anew(a.ctx, old, fault) }) {
+			if _, dead := a.login.Session(); dead != nil {
+				return dead
+			}
+			return err
 		}
 	}
-	a.log.LogAttrs(a.ctx, slog.LevelDebug, "azure request", attrs...)
-	return err
 }
 
 // Fetch asks for each of names once and answers for every one of them.
@@ -141,8 +148,8 @@ func (a *act) read(i id) sources.Result {
 // get asks for one version of a secret, or the current one.
 func (a *act) get(i id) (*azsecrets.Secret, error) {
 	var out azsecrets.GetSecretResponse
-	err := a.call("GetSecret", func() (err error) {
-		out, err = a.session.client.GetSecret(a.ctx, i.secret, i.version, nil)
+	err := a.call("GetSecret", func(c *azsecrets.Client) (err error) {
+		out, err = c.GetSecret(a.ctx, i.secret, i.version, nil)
 		return err
 	})
 	return &out.Secret, err
@@ -173,8 +180,8 @@ func (s *source) listOne(ctx context.Context) error {
 	if fault != nil {
 		return fault
 	}
-	err := a.call("ListSecretProperties", func() error {
-		_, err := a.session.client.NewListSecretPropertiesPager(nil).NextPage(ctx)
+	err := a.call("ListSecretProperties", func(c *azsecrets.Client) error {
+		_, err := c.NewListSecretPropertiesPager(nil).NextPage(ctx)
 		return err
 	})
 	if err != nil {

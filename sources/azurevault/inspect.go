@@ -6,6 +6,7 @@ import (
 	"strings"
 	"sync"
 
+	"github.com/Azure/azure-sdk-for-go/sdk/azcore/runtime"
 	"github.com/Azure/azure-sdk-for-go/sdk/security/keyvault/azsecrets"
 	"golang.org/x/sync/errgroup"
 
@@ -28,20 +29,10 @@ func (a *act) look(i id) (*described, error) {
 
 func (a *act) versions(i id) (*described, error) {
 	d := &described{versions: map[string]*version{}}
-	pager := a.session.client.NewListSecretPropertiesVersionsPager(i.secret, nil)
-	for pager.More() {
-		var page azsecrets.ListSecretPropertiesVersionsResponse
-		err := a.call("ListSecretPropertiesVersions", func() (err error) {
-			page, err = pager.NextPage(a.ctx)
-			return err
-		})
-		if err != nil {
-			fault := a.as(looking).fault(i, err)
-			if fault.Kind == sources.NotFound {
-				return &described{}, nil
-			}
-			return nil, fault
-		}
+	pager := func(c *azsecrets.Client) *runtime.Pager[azsecrets.ListSecretPropertiesVersionsResponse] {
+		return c.NewListSecretPropertiesVersionsPager(i.secret, nil)
+	}
+	err := pages(a, "ListSecretPropertiesVersions", pager, func(page azsecrets.ListSecretPropertiesVersionsResponse) {
 		for _, p := range page.Value {
 			if p == nil || p.ID == nil {
 				continue
@@ -57,6 +48,13 @@ func (a *act) versions(i id) (*described, error) {
 			d.managed = d.managed || isTrue(p.Managed)
 			d.keeps = d.keeps || protected(p.Attributes)
 		}
+	})
+	if err != nil {
+		fault := a.as(looking).fault(i, err)
+		if fault.Kind == sources.NotFound {
+			return &described{}, nil
+		}
+		return nil, fault
 	}
 	if !d.exists {
 		return d, nil
@@ -99,8 +97,8 @@ func (a *act) settle(i id, d *described) error {
 // deleted asks whether a secret is deleted and can be recovered.
 func (a *act) deleted(i id) (*described, error) {
 	var out azsecrets.GetDeletedSecretResponse
-	err := a.call("GetDeletedSecret", func() (err error) {
-		out, err = a.session.client.GetDeletedSecret(a.ctx, i.secret, nil)
+	err := a.call("GetDeletedSecret", func(c *azsecrets.Client) (err error) {
+		out, err = c.GetDeletedSecret(a.ctx, i.secret, nil)
 		return err
 	})
 	if err != nil {
@@ -170,6 +168,27 @@ func (s *source) Inspect(ctx context.Context, names []string) map[string]sources
 	return items
 }
 
+// pages asks for the pages of a list. The pager is that of the session which its
+// first page came from.
+func pages[T any](a *act, method string, pager func(*azsecrets.Client) *runtime.Pager[T], each func(T)) error {
+	var p *runtime.Pager[T]
+	for first := true; first || p.More(); first = false {
+		var page T
+		err := a.call(method, func(c *azsecrets.Client) (err error) {
+			if first {
+				p = pager(c)
+			}
+			page, err = p.NextPage(a.ctx)
+			return err
+		})
+		if err != nil {
+			return err
+		}
+		each(page)
+	}
+	return nil
+}
+
 // list gives the secrets of the vault, those that are deleted included where it
 // may be seen, by their names in lower case.
 func (a *act) list() (map[string]id, error) {
@@ -179,36 +198,28 @@ func (a *act) list() (map[string]id, error) {
 			all[strings.ToLower(one.Name())] = id{text: Names.Name(one.Name()), secret: one.Name()}
 		}
 	}
-	pager := a.session.client.NewListSecretPropertiesPager(nil)
-	for pager.More() {
-		var page azsecrets.ListSecretPropertiesResponse
-		err := a.call("ListSecretProperties", func() (err error) {
-			page, err = pager.NextPage(a.ctx)
-			return err
-		})
-		if err != nil {
-			return nil, a.as(listing).fault(id{}, err)
-		}
-		for _, p := range page.Value {
-			add(p.ID)
-		}
+	there := func(c *azsecrets.Client) *runtime.Pager[azsecrets.ListSecretPropertiesResponse] {
+		return c.NewListSecretPropertiesPager(nil)
 	}
-	gone := a.session.client.NewListDeletedSecretPropertiesPager(nil)
-	for gone.More() {
-		var page azsecrets.ListDeletedSecretPropertiesResponse
-		err := a.call("ListDeletedSecretProperties", func() (err error) {
-			page, err = gone.NextPage(a.ctx)
-			return err
-		})
-		if err != nil {
-			fault := a.as(listing).fault(id{}, err)
-			if fault.Kind == sources.Denied {
-				break
-			}
-			return nil, fault
-		}
+	err := pages(a, "ListSecretProperties", there, func(page azsecrets.ListSecretPropertiesResponse) {
 		for _, p := range page.Value {
 			add(p.ID)
+		}
+	})
+	if err != nil {
+		return nil, a.as(listing).fault(id{}, err)
+	}
+	gone := func(c *azsecrets.Client) *runtime.Pager[azsecrets.ListDeletedSecretPropertiesResponse] {
+		return c.NewListDeletedSecretPropertiesPager(nil)
+	}
+	err = pages(a, "ListDeletedSecretProperties", gone, func(page azsecrets.ListDeletedSecretPropertiesResponse) {
+		for _, p := range page.Value {
+			add(p.ID)
+		}
+	})
+	if err != nil {
+		if fault := a.as(listing).fault(id{}, err); fault.Kind != sources.Denied {
+			return nil, fault
 		}
 	}
 	return all, nil

@@ -58,15 +58,21 @@ func (s *source) signIn(ctx context.Context) (*session, *sources.Error) {
 	return sess, nil
 }
 
-// forget makes the next use sign in anew: a token that was refused would be
-// held until it expires.
-func (s *source) forget(sess *session) {
+// anew signs in again, after old was refused: credentials that a file or the
+// platform has may be others now. A refused token would otherwise be held until
+// it expires.
+func (s *source) anew(ctx context.Context, old *session, why *sources.Error) (*session, *sources.Error) {
 	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.session == sess {
+	if s.session == old {
 		s.session = nil
-		sess.close()
+		old.close()
 	}
+	s.mu.Unlock()
+	sess, fault := s.signIn(ctx)
+	if fault == nil {
+		s.warn(sources.SignedInAnew("azure", why))
+	}
+	return sess, fault
 }
 
 func (s *source) newSession(ctx context.Context, began time.Time) (*session, *sources.Error) {

@@ -115,8 +115,8 @@ func (a *act) admit(i id, d *described, w sources.Write) (done bool, err error) 
 func (a *act) set(i id, d *described, w sources.Write, tags map[string]*string) (string, error) {
 	value := string(w.Value.Reveal())
 	var out azsecrets.SetSecretResponse
-	err := a.call("SetSecret", func() (err error) {
-		out, err = a.session.client.SetSecret(a.ctx, i.secret, azsecrets.SetSecretParameters{Value: &value, Tags: tags}, nil)
+	err := a.call("SetSecret", func(c *azsecrets.Client) (err error) {
+		out, err = c.SetSecret(a.ctx, i.secret, azsecrets.SetSecretParameters{Value: &value, Tags: tags}, nil)
 		return err
 	})
 	switch {
@@ -170,8 +170,8 @@ func (s *store) Delete(ctx context.Context, name, owner string, o sources.Delete
 		return a.refusal(i, "cannot be deleted at once: the vault has purge protection",
 			"delete it with recovery; the vault purges it by itself when its days are over")
 	case d.gone.IsZero():
-		err = a.call("DeleteSecret", func() error {
-			_, err := a.session.client.DeleteSecret(ctx, i.secret, nil)
+		err = a.call("DeleteSecret", func(c *azsecrets.Client) error {
+			_, err := c.DeleteSecret(ctx, i.secret, nil)
 			return err
 		})
 		if err != nil && a.fault(i, err).Kind != sources.NotFound {
@@ -188,8 +188,8 @@ func (s *store) Delete(ctx context.Context, name, owner string, o sources.Delete
 // that there is nothing, or that it is not done.
 func (a *act) purge(i id) error {
 	for attempt := 1; ; attempt++ {
-		err := a.call("PurgeDeletedSecret", func() error {
-			_, err := a.session.client.PurgeDeletedSecret(a.ctx, i.secret, nil)
+		err := a.call("PurgeDeletedSecret", func(c *azsecrets.Client) error {
+			_, err := c.PurgeDeletedSecret(a.ctx, i.secret, nil)
 			return err
 		})
 		r := replyOf(err)

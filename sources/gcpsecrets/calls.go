@@ -10,6 +10,7 @@ import (
 	"cloud.google.com/go/auth"
 	"github.com/googleapis/gax-go/v2"
 	"google.golang.org/api/googleapi"
+	"google.golang.org/api/secretmanager/v1"
 
 	"bifrost-secrets/sources"
 )
@@ -17,10 +18,10 @@ import (
 // act is one use of a source: an operation on secrets, with the session for it.
 type act struct {
 	*source
-	session *session
-	ctx     context.Context
-	began   time.Time
-	deed    deed
+	login *sources.Renewal[*session]
+	ctx   context.Context
+	began time.Time
+	deed  deed
 }
 
 // begin signs in for what is to be done.
@@ -30,7 +31,7 @@ func (s *source) begin(ctx context.Context, d deed) (*act, *sources.Error) {
 	if err != nil {
 		return nil, err
 	}
-	return &act{source: s, session: sess, ctx: ctx, began: began, deed: d}, nil
+	return &act{source: s, login: sources.NewRenewal(sess), ctx: ctx, began: began, deed: d}, nil
 }
 
 // named gives a copy of err for one name.
@@ -41,17 +42,39 @@ func named(err *sources.Error, name string) *sources.Error {
 }
 
 // call makes one request, when one of the slots is free, and logs it. again
-// says that it does no harm to send it twice.
-func (a *act) call(method string, again bool, do func(ctx context.Context) error) error {
+// says that it does no harm to send it twice. One whose token is refused is sent
+// once more with another: it was not carried out.
+func (a *act) call(method string, again bool, do func(ctx context.Context, secrets *secretmanager.ProjectsSecretsService) error) error {
 	select {
 	case a.slots <- struct{}{}:
 		defer func() { <-a.slots }()
 	case <-a.ctx.Done():
 		return a.ctx.Err()
 	}
-	if err := a.ctx.Err(); err != nil {
-		return err
+	for {
+		if err := a.ctx.Err(); err != nil {
+			return err
+		}
+		sess, dead := a.login.Session()
+		if dead != nil {
+			return dead
+		}
+		err := a.request(method, again, func(ctx context.Context) error { return do(ctx, sess.secrets) })
+		if err == nil {
+			return nil
+		}
+		if fault := a.fault(id{}, err); fault.Kind != sources.NoLogin {
+			return err
+		} else if !a.login.Refused(sess, fault, func(old *session) (*session, *sources.Error) { return a.anew(a.ctx, old, fault) }) {
+			if _, dead := a.login.Session(); dead != nil {
+				return dead
+			}
+			return err
+		}
 	}
+}
+
+func (a *act) request(method string, again bool, do func(ctx context.Context) error) error {
 	r := &retryer{backoff: a.backoff, again: again}
 	began := time.Now()
 	err := gax.Invoke(a.ctx, func(ctx context.Context, _ gax.CallSettings) error { return do(ctx) },
@@ -62,9 +85,6 @@ func (a *act) call(method string, again bool, do func(ctx context.Context) error
 	if err != nil {
 		fault := a.fault(id{}, err)
 		attrs = append(attrs, slog.String("failed", string(fault.Kind)), slog.String("code", fault.Code))
-		if fault.Kind == sources.NoLogin {
-			a.forget(a.session)
-		}
 		err = &failure{err, r.retries + 1}
 	}
 	a.log.LogAttrs(a.ctx, slog.LevelDebug, "gcp request", attrs...)

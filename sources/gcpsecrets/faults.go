@@ -117,7 +117,10 @@ func (s *source) subject(i id) string {
 func (a *act) fault(i id, err error) *sources.Error {
 	r := replyOf(err)
 	var login *auth.Error
+	var known *sources.Error
 	switch {
+	case errors.As(err, &known): // refused before
+		return named(known, i.text)
 	case r.code == 0 && a.ctx.Err() != nil:
 		return named(netfault.Late(a.ctx, a.began, system), i.text)
 	case errors.As(err, &login):

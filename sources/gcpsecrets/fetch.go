@@ -73,8 +73,8 @@ var castagnoli = sync.OnceValue(func() *crc32.Table { return crc32.MakeTable(crc
 // access reads one version of a secret.
 func (a *act) access(i id) (value []byte, version string, failed error) {
 	var out *secretmanager.AccessSecretVersionResponse
-	err := a.call("AccessSecretVersion", true, func(ctx context.Context) (err error) {
-		out, err = a.session.secrets.Versions.Access(i.versioned()).Context(ctx).Do()
+	err := a.call("AccessSecretVersion", true, func(ctx context.Context, secrets *secretmanager.ProjectsSecretsService) (err error) {
+		out, err = secrets.Versions.Access(i.versioned()).Context(ctx).Do()
 		return err
 	})
 	if err != nil {
@@ -106,8 +106,8 @@ func (s *source) listOne(ctx context.Context) error {
 	if fault != nil {
 		return fault
 	}
-	err := a.call("ListSecrets", true, func(ctx context.Context) error {
-		_, err := a.session.secrets.List("projects/" + s.project).PageSize(1).Context(ctx).Do()
+	err := a.call("ListSecrets", true, func(ctx context.Context, secrets *secretmanager.ProjectsSecretsService) error {
+		_, err := secrets.List("projects/" + s.project).PageSize(1).Context(ctx).Do()
 		return err
 	})
 	if err != nil {

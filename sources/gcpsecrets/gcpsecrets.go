@@ -79,6 +79,7 @@ type source struct {
 	credentials sources.Secret // empty for those of the environment
 	dir         string         // that a path in credentials starts from
 
+	warn    func(string)
 	log     *slog.Logger
 	timeout time.Duration
 	backoff gax.Backoff
@@ -106,7 +107,7 @@ func newSource(set sources.Settings, opts sources.Options) (*source, error) {
 	}
 	s := &source{
 		project: set.Text("project_id"), credentials: set["credentials_json"], dir: opts.Dir,
-		log: opts.Log, timeout: opts.CallTimeout, now: time.Now,
+		warn: opts.Warn, log: opts.Log, timeout: opts.CallTimeout, now: time.Now,
 		backoff: gax.Backoff{Initial: time.Second, Max: 8 * time.Second, Multiplier: 2},
 		slots:   make(chan struct{}, atOnce), signing: make(chan struct{}, 1),
 	}

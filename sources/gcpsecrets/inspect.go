@@ -87,8 +87,8 @@ func (a *act) list() (map[string]*described, error) {
 	token := ""
 	for {
 		var out *secretmanager.ListSecretsResponse
-		err := a.call("ListSecrets", true, func(ctx context.Context) (err error) {
-			out, err = a.session.secrets.List("projects/" + a.project).PageSize(pageSize).PageToken(token).Context(ctx).Do()
+		err := a.call("ListSecrets", true, func(ctx context.Context, secrets *secretmanager.ProjectsSecretsService) (err error) {
+			out, err = secrets.List("projects/" + a.project).PageSize(pageSize).PageToken(token).Context(ctx).Do()
 			return err
 		})
 		if err != nil {

@@ -136,8 +136,8 @@ func overtaken(err error) bool {
 // error.
 func (a *act) get(i id) (*described, error) {
 	var out *secretmanager.Secret
-	err := a.call("GetSecret", true, func(ctx context.Context) (err error) {
-		out, err = a.session.secrets.Get(i.resource()).Context(ctx).Do()
+	err := a.call("GetSecret", true, func(ctx context.Context, secrets *secretmanager.ProjectsSecretsService) (err error) {
+		out, err = secrets.Get(i.resource()).Context(ctx).Do()
 		return err
 	})
 	switch {
@@ -159,8 +159,8 @@ func (a *act) as(d deed) *act {
 // newest asks for the number of the newest version.
 func (a *act) newest(i id, d *described) error {
 	var out *secretmanager.SecretVersion
-	err := a.call("GetSecretVersion", true, func(ctx context.Context) (err error) {
-		out, err = a.session.secrets.Versions.Get(i.resource() + "/versions/" + latest).Context(ctx).Do()
+	err := a.call("GetSecretVersion", true, func(ctx context.Context, secrets *secretmanager.ProjectsSecretsService) (err error) {
+		out, err = secrets.Versions.Get(i.resource() + "/versions/" + latest).Context(ctx).Do()
 		return err
 	})
 	switch {

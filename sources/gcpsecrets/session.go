@@ -48,12 +48,19 @@ func (s *source) signIn(ctx context.Context) (*session, *sources.Error) {
 	}
 	sess := s.current()
 	var fault *sources.Error
-	if sess == nil {
-		sess, fault = s.newSession(ctx, began)
+	if sess != nil {
+		if fault = s.token(ctx, began, sess); fault != nil && fault.Kind == sources.NoLogin {
+			// They may be others by now, those of a file for one.
+			s.forget(sess)
+			sess = nil
+		}
 	}
-	if fault == nil {
-		if _, err := sess.creds.Token(ctx); err != nil {
-			fault = s.loginFault(ctx, began, err)
+	if old := fault; sess == nil {
+		if sess, fault = s.newSession(ctx, began); fault == nil {
+			fault = s.token(ctx, began, sess)
+		}
+		if old != nil && fault == nil {
+			s.warn(sources.SignedInAnew("gcp", old))
 		}
 	}
 	attrs := []slog.Attr{slog.Duration("took", time.Since(began).Round(time.Millisecond))}
@@ -76,8 +83,13 @@ func (s *source) current() *session {
 	return s.session
 }
 
-// forget makes the next use sign in anew: a token that was refused would be
-// held until it expires.
+func (s *source) token(ctx context.Context, began time.Time, sess *session) *sources.Error {
+	if _, err := sess.creds.Token(ctx); err != nil {
+		return s.loginFault(ctx, began, err)
+	}
+	return nil
+}
+
 func (s *source) forget(sess *session) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -85,6 +97,18 @@ func (s *source) forget(sess *session) {
 		s.session = nil
 		sess.close()
 	}
+}
+
+// anew signs in again, after old was refused: credentials that a file has, and
+// tokens that a service gives, may be others now. A refused token would
+// otherwise be held until it expires.
+func (s *source) anew(ctx context.Context, old *session, why *sources.Error) (*session, *sources.Error) {
+	s.forget(old)
+	sess, fault := s.signIn(ctx)
+	if fault == nil {
+		s.warn(sources.SignedInAnew("gcp", why))
+	}
+	return sess, fault
 }
 
 // silent keeps the libraries from logging: GOOGLE_SDK_GO_LOGGING_LEVEL would

@@ -94,8 +94,8 @@ func (a *act) create(i id, w sources.Write) (made bool, err error) {
 	}
 	// Once more does no harm: a secret that is there already goes the way of an
 	// update, which knows its own claim.
-	err = a.call("CreateSecret", true, func(ctx context.Context) error {
-		_, err := a.session.secrets.Create("projects/"+i.project, secret).SecretId(i.secret).Context(ctx).Do()
+	err = a.call("CreateSecret", true, func(ctx context.Context, secrets *secretmanager.ProjectsSecretsService) error {
+		_, err := secrets.Create("projects/"+i.project, secret).SecretId(i.secret).Context(ctx).Do()
 		return err
 	})
 	switch {
@@ -119,8 +119,8 @@ func (a *act) update(i id, w sources.Write) (string, error) {
 	}
 	labels, annotations := d.marked(w, claim{w.Token, d.version, a.now()})
 	secret := &secretmanager.Secret{Etag: d.etag, Labels: labels, Annotations: annotations}
-	err = a.call("UpdateSecret", false, func(ctx context.Context) error {
-		_, err := a.session.secrets.Patch(i.resource(), secret).UpdateMask("annotations,labels").Context(ctx).Do()
+	err = a.call("UpdateSecret", false, func(ctx context.Context, secrets *secretmanager.ProjectsSecretsService) error {
+		_, err := secrets.Patch(i.resource(), secret).UpdateMask("annotations,labels").Context(ctx).Do()
 		return err
 	})
 	switch {
@@ -185,8 +185,8 @@ func (a *act) add(i id, w sources.Write, base int) (string, error) {
 		ForceSendFields: []string{"DataCrc32c"},
 	}}
 	var out *secretmanager.SecretVersion
-	err := a.call("AddSecretVersion", false, func(ctx context.Context) (err error) {
-		out, err = a.session.secrets.AddVersion(i.resource(), in).Context(ctx).Do()
+	err := a.call("AddSecretVersion", false, func(ctx context.Context, secrets *secretmanager.ProjectsSecretsService) (err error) {
+		out, err = secrets.AddVersion(i.resource(), in).Context(ctx).Do()
 		return err
 	})
 	if err != nil {
@@ -228,8 +228,8 @@ func (s *store) Delete(ctx context.Context, name, owner string, _ sources.Delete
 	case d.mark.Owner != owner:
 		return a.foreign(i, d.mark.Owner)
 	}
-	err = a.call("DeleteSecret", true, func(ctx context.Context) error {
-		_, err := a.session.secrets.Delete(i.resource()).Etag(d.etag).Context(ctx).Do()
+	err = a.call("DeleteSecret", true, func(ctx context.Context, secrets *secretmanager.ProjectsSecretsService) error {
+		_, err := secrets.Delete(i.resource()).Etag(d.etag).Context(ctx).Do()
 		return err
 	})
 	switch {

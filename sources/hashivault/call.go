@@ -2,6 +2,7 @@ package hashivault
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
 	"sync"
 	"time"
@@ -45,7 +46,15 @@ type lookups struct {
 	mu    sync.Mutex
 	bad   map[*session]bool
 	made  *session       // within the operation
+	ended *sources.Error // of a session that was refused, and of which another is to be made
+	dead  *sources.Error // of a second one that was: there is no third
 	fault *sources.Error // of a login, which is tried once; guarded by source.signing
+}
+
+func (l *lookups) isDead() *sources.Error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.dead
 }
 
 func (s *source) begin(ctx context.Context, d deed) *operation {
@@ -75,11 +84,13 @@ func (o *operation) call(what, name string, do func(ctx context.Context, c *api.
 		if err == nil {
 			return nil
 		}
-		if _, _, status := reply(err); (status == 403 || status == 401) && o.doubt(client, sess) {
-			if !renewed {
-				continue
-			}
-			return &sources.Error{Kind: sources.NoLogin, Name: name, Message: "vault does not accept the token that it has just given to " + o.login.what, Hint: o.login.hint}
+		if _, _, status := reply(err); (status == 403 || status == 401) && o.doubt(client, sess, status) && !renewed {
+			continue
+		}
+		if dead := o.lookups.isDead(); dead != nil {
+			own := *dead
+			own.Name = name
+			return &own
 		}
 		return o.fault(path, name, err)
 	}
@@ -110,7 +121,7 @@ func (o *operation) request(what string, do func() error) error {
 // doubt reports whether the token of a session is to be replaced: vault says
 // `permission denied` both to a token that it no longer knows and to one that a
 // policy keeps out. Which it is, the token itself may ask.
-func (o *operation) doubt(client *api.Client, sess *session) bool {
+func (o *operation) doubt(client *api.Client, sess *session, status int) bool {
 	o.lookups.mu.Lock()
 	defer o.lookups.mu.Unlock()
 	bad, known := o.lookups.bad[sess]
@@ -126,6 +137,10 @@ func (o *operation) doubt(client *api.Client, sess *session) bool {
 	}
 	if bad {
 		sess.end()
+		if o.lookups.ended != nil {
+			o.lookups.dead = &sources.Error{Kind: sources.NoLogin, Message: "vault does not accept the token that it has just given to " + o.login.what, Hint: o.login.hint}
+		}
+		o.lookups.ended = &sources.Error{Kind: sources.NoLogin, Code: fmt.Sprintf("http %d", status)}
 	}
 	o.lookups.bad[sess] = bad
 	return bad

@@ -1,6 +1,7 @@
 package hashivault
 
 import (
+	"crypto/tls"
 	"io"
 	"net/http"
 
@@ -43,6 +44,7 @@ func (s *source) newClient() (*api.Client, func(), *sources.Error) {
 	}
 	transport := cfg.HttpClient.Transport.(*http.Transport)
 	transport.MaxIdleConnsPerHost = atOnce
+	s.renewCertificate(transport.TLSClientConfig)
 	cfg.HttpClient.Transport = bounded{transport}
 	// VAULT_WRAP_TTL is for people: an answer that is wrapped has no value.
 	c.SetWrappingLookupFunc(func(string, string) string { return "" })
@@ -53,6 +55,25 @@ func (s *source) newClient() (*api.Client, func(), *sources.Error) {
 		c.SetNamespace(s.namespace)
 	}
 	return c, transport.CloseIdleConnections, nil
+}
+
+// renewCertificate makes each connection read the certificate that shows who we
+// are again: it is renewed on the disk more often than this program is started.
+// Where it cannot be read just now, it stays as it was.
+func (s *source) renewCertificate(config *tls.Config) {
+	certificate, _ := s.getenv(api.EnvVaultClientCert)
+	key, _ := s.getenv(api.EnvVaultClientKey)
+	if config == nil || config.GetClientCertificate == nil || certificate == "" || key == "" {
+		return
+	}
+	before := config.GetClientCertificate
+	config.GetClientCertificate = func(asked *tls.CertificateRequestInfo) (*tls.Certificate, error) {
+		now, err := tls.LoadX509KeyPair(certificate, key)
+		if err != nil {
+			return before(asked)
+		}
+		return &now, nil
+	}
 }
 
 // The errors of the client are not shown, since they may quote a variable.

@@ -20,7 +20,6 @@ func setup() sourcetest.Setup {
 		Names:    []string{"x", strings.Repeat("n", maxName), "a/b/c", `AZaz09_+=.@-~!$&'(),;:[]{}|^"<>` + "`", "a b/c d", "%2e%2e/%20%", "...", "..a/.b/c..", "é/世界", "data/data", "metadata/x", "-x"},
 		BadNames: []string{"", "/a", "a/", "a//b", "a/../b", "..", "./a", "a#b", "a?b", "a*", `a\b`, "a\nb", " a", "a /b", "\xff", strings.Repeat("n", maxName+1), "\u200b"},
 		AtOnce:   atOnce,
-		Renews:   true,
 	}
 }
 
@@ -52,6 +51,7 @@ func onFake(f *vaulttest.Fake, again func() sources.Source) *sourcetest.Backend 
 		Hang:     func() { f.Set(vaulttest.Faults{Hang: true}) },
 		Break:    func() { f.Set(vaulttest.Faults{Garble: true}) },
 		Expire:   f.Expire,
+		Refuse:   f.RefuseAll,
 		DenyWrites: func() {
 			for _, name := range []string{"key", "new"} {
 				for _, what := range []string{"data", "metadata", "delete"} {
@@ -79,7 +79,7 @@ func TestFakeConformance(t *testing.T) {
 func TestFakeConformanceWithToken(t *testing.T) {
 	t.Parallel()
 	s := setup()
-	s.Renews = false
+	s.Stays = true
 	s.Start = func(t *testing.T, o sources.Options) *sourcetest.Backend {
 		f := vaulttest.StartFake(t)
 		f.CASRequired()

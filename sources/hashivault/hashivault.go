@@ -82,6 +82,7 @@ type source struct {
 	login     login
 
 	getenv  func(string) (string, bool)
+	warn    func(string)
 	log     *slog.Logger
 	timeout time.Duration
 	wait    time.Duration // the most between two attempts; 0, but in tests, is the client's own
@@ -116,7 +117,7 @@ func newSource(set sources.Settings, opts sources.Options) (*source, error) {
 		address:   cmp.Or(set.Text("address"), variable(api.EnvVaultAgentAddr), variable(api.EnvVaultAddress)),
 		namespace: strings.Trim(cmp.Or(set.Text("namespace"), variable(api.EnvVaultNamespace)), "/"),
 		mount:     strings.Trim(cmp.Or(set.Text("mount_path"), "secret"), "/"),
-		getenv:    opts.Getenv, log: opts.Log, timeout: opts.CallTimeout,
+		getenv:    opts.Getenv, warn: opts.Warn, log: opts.Log, timeout: opts.CallTimeout,
 		slots: make(chan struct{}, atOnce), signing: make(chan struct{}, 1),
 	}
 	if checkPath(s.mount) != "" {

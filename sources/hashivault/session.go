@@ -36,6 +36,9 @@ func (o *operation) signIn() (*api.Client, *session, *engine, *sources.Error) {
 		return nil, nil, nil, o.late()
 	}
 	fault := o.lookups.fault
+	if dead := o.lookups.isDead(); dead != nil {
+		fault = dead
+	}
 	if fault == nil {
 		fault = o.prepare()
 		o.lookups.fault = fault
@@ -66,7 +69,11 @@ func (o *operation) prepare() (fault *sources.Error) {
 		}
 		o.lookups.mu.Lock()
 		o.lookups.made = sess
+		ended := o.lookups.ended
 		o.lookups.mu.Unlock()
+		if ended != nil {
+			s.warn(sources.SignedInAnew("vault", ended))
+		}
 		s.mu.Lock()
 		s.session = sess
 		s.mu.Unlock()

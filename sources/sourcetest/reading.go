@@ -33,6 +33,7 @@ var reading = []test{
 	{"hanging", Hanging, testHanging},
 	{"stopped", "", testStopped},
 	{"credentials expire", Expiring, testExpired},
+	{"credentials refused", Expiring, testRefused},
 	{"versions", "", testVersions},
 	{"ping", "", testPing},
 	{"names at the limits", "", testNames},
@@ -179,25 +180,79 @@ func (r *run) requests() int {
 	return r.Requests()
 }
 
+// testExpired lets a session end half way, as one does whose file is renewed on
+// the disk.
 func testExpired(r *run) {
-	var names []string
-	for i := range 100 {
-		names = append(names, fmt.Sprintf("key-%d", i))
+	names := r.manyNames()[:100]
+	if r.Many > 0 {
+		names = names[:min(len(names), r.Many)]
 	}
 	r.seedAll(names)
+	r.watch.want(r.ctx, names[0], value(names[0]))
 	r.Expire(2)
+	plan, before := r.Source.Plan(names).Total(), r.requests()
 	for name, result := range r.watch.fetch(r.ctx, names...) {
-		if result.Err != nil && !r.Renews {
+		if result.Err != nil && r.Stays {
 			r.watch.fails(result.Err, sources.NoLogin)
 			continue
 		}
 		r.watch.same(name, result, value(name))
 	}
+	// Those that were under way when it ended are sent once more, and no others.
+	if n, most := r.requests()-before, plan+r.AtOnce*max(1, r.Resends); n > most {
+		r.Errorf("%d requests, %d were planned, and %d can have been under way", n, plan, r.AtOnce)
+	}
 	last := r.watch.fetch(r.ctx, names[0])[names[0]]
-	if r.Renews {
-		r.watch.same(names[0], last, value(names[0]))
-	} else {
+	said := strings.Count(r.said.String(), "signed in anew")
+	if r.Stays {
 		r.watch.fails(last.Err, sources.NoLogin)
+		if said > 0 {
+			r.Error("it says that it signed in anew, and cannot have")
+		}
+		return
+	}
+	r.watch.same(names[0], last, value(names[0]))
+	if said != 1 {
+		r.Errorf("it says %d times that it signed in anew, want once", said)
+	}
+	// Looking and listing as well, which Expire(1) breaks off after a request.
+	for what, do := range map[string]func() error{
+		"ping":  func() error { return r.Source.Ping(r.ctx, names[0]) },
+		"fetch": func() error { return r.watch.fetch(r.ctx, names[0])[names[0]].Err },
+		"list": func() error {
+			inspector, ok := r.Source.(sources.Inspector)
+			if !ok {
+				return nil
+			}
+			_, err := inspector.List(r.ctx, names[0])
+			return err
+		},
+	} {
+		r.Expire(0)
+		if err := do(); err != nil {
+			r.Errorf("%s after the end of the session: %v (%s)", what, err, sources.HintOf(err))
+		}
+	}
+}
+
+// testRefused has credentials that are no good any more, nor are others: what is
+// under way is sent once more at most, and the rest not at all.
+func testRefused(r *run) {
+	names := r.manyNames()
+	r.seedAll(names)
+	r.watch.want(r.ctx, names[0], value(names[0]))
+	r.Refuse()
+	for range 2 {
+		before := r.requests()
+		for _, result := range r.watch.fetch(r.ctx, names...) {
+			r.watch.fails(result.Err, sources.NoLogin)
+		}
+		if n, most := r.requests()-before, 2*r.AtOnce*max(1, r.Resends); n > most {
+			r.Errorf("%d requests with credentials that are refused, want %d at most", n, most)
+		}
+	}
+	if said := r.said.String(); strings.Count(said, "signed in anew") > 2 {
+		r.Errorf("it goes on to sign in anew:\n%s", said)
 	}
 }
 

@@ -53,6 +53,7 @@ type run struct {
 	*Backend
 	ctx   context.Context
 	watch watched
+	said  *trace
 }
 
 func (s Setup) run(t *testing.T, one test) {
@@ -67,7 +68,7 @@ func (s Setup) run(t *testing.T, one test) {
 		t.Logf("%s is not here: %s", one.needs, reason)
 		return
 	}
-	r := &run{T: t, Setup: s, Backend: b, ctx: ctx, watch: watched{b.Source, t}}
+	r := &run{T: t, Setup: s, Backend: b, ctx: ctx, watch: watched{b.Source, t}, said: said}
 	one.run(r)
 	if found := spelt(said.String(), Canary); found != "" {
 		t.Errorf("a value was logged, as %s", found)

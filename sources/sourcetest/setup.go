@@ -32,7 +32,7 @@ const (
 	Throttling    Ability = "throttling"      // Throttle
 	Hanging       Ability = "hanging"         // Hang
 	Breaking      Ability = "breaking"        // Break
-	Expiring      Ability = "expiring"        // Expire
+	Expiring      Ability = "expiring"        // Expire and Refuse
 	Counting      Ability = "counting"        // Requests and MostAtOnce
 	Writing       Ability = "writing"         // Backend.Source is a Store
 	WriteDenial   Ability = "write denial"    // DenyWrites
@@ -68,9 +68,13 @@ type Setup struct {
 	// Many is how many secrets are asked for at once; 0 means 500. Fewer are for
 	// a server that is slow and has a quicker stand-in that takes them all.
 	Many int
-	// Renews says that a source signs in anew when its credentials have
-	// expired. One that does not fails with the kind NoLogin.
-	Renews bool
+	// Stays says that the credentials are in the settings themselves, so that there
+	// are no others to be had when they have expired: then the source fails with
+	// the kind NoLogin. Any other signs in anew, once, and says so.
+	Stays bool
+	// Resends is how often the client itself sends a request whose token is
+	// refused: 0 means once. A challenge may be a part of the protocol.
+	Resends int
 }
 
 // Backend is one started backend. A hook that is nil is an ability that is
@@ -94,7 +98,8 @@ type Backend struct {
 	Throttle   func()            // every request is one too many
 	Hang       func()            // no request gets an answer
 	Break      func()            // no request gets a usable answer
-	Expire     func(after int)   // the present credentials are refused once so many requests were answered
+	Expire     func(after int)   // the present credentials are refused once so many requests were answered; others can be had
+	Refuse     func()            // no credentials are accepted any more, whatever they are
 	Rotate     func(name string) // the backend is to rotate this secret by itself; it is ours
 
 	Requests   func() int            // requests so far, without those for signing in
@@ -108,7 +113,7 @@ func (b *Backend) has() map[Ability]bool {
 	_, store := b.Source.(sources.Store)
 	return map[Ability]bool{
 		Binary: b.SeedBinary != nil, Denial: b.Deny != nil, Throttling: b.Throttle != nil, Hanging: b.Hang != nil,
-		Breaking: b.Break != nil, Expiring: b.Expire != nil, Counting: b.Requests != nil && b.MostAtOnce != nil,
+		Breaking: b.Break != nil, Expiring: b.Expire != nil && b.Refuse != nil, Counting: b.Requests != nil && b.MostAtOnce != nil,
 		Writing: store, WriteDenial: b.DenyWrites != nil, Rotation: b.Rotate != nil, Metadata: b.Metadata != nil,
 		VersionCount: b.Versions != nil,
 	}

@@ -31,7 +31,8 @@ type Faults struct {
 	Garble   int    // the right answer with its braces taken away
 	Empty    int    // http status 200 and no body
 
-	Expire int // ExpiredTokenException for every request after so many of them
+	Expire    int    // ExpiredTokenException for every request after so many of them
+	ExpireKey string // only for those that are signed with this access key, and also for Expire 0
 
 	Reject      string   // every request is answered with this error code
 	DenyActions []string // AccessDeniedException for these
@@ -300,7 +301,8 @@ func (f *Fake) answer(action string, r *http.Request, body []byte) reply {
 		return fault(http.StatusInternalServerError, "InternalServiceError", "An error occurred on the server side.")
 	case due(&b.Throttle) || batch && due(&b.ThrottleBatch):
 		return fault(http.StatusBadRequest, "ThrottlingException", "Rate exceeded")
-	case b.Expire > 0 && f.served >= b.Expire:
+	case b.ExpireKey == "" && b.Expire > 0 && f.served >= b.Expire,
+		b.ExpireKey != "" && f.served >= b.Expire && strings.Contains(r.Header.Get("Authorization"), "Credential="+b.ExpireKey+"/"):
 		return fault(http.StatusBadRequest, "ExpiredTokenException", "The security token included in the request is expired")
 	case b.Status != 0:
 		return page(b.Status)

@@ -39,6 +39,8 @@ type Fake struct {
 	versions  int
 	tokens    int             // handed out
 	revoked   int             // tokens up to this one are refused
+	ends      bool            // the tokens handed out so far are refused once the gate says so
+	closed    bool            // no token is good, and none is given
 	login     string          // error of the endpoint for tokens
 	denied    map[string]bool // names that may not be read
 	reject    *cloudtest.Answer
@@ -94,6 +96,26 @@ func (f *Fake) Revoke() {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.revoked = f.tokens
+}
+
+// RefuseAll refuses every token, and gives none.
+func (f *Fake) RefuseAll() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.closed = true
+}
+
+// Expire refuses the tokens that were handed out so far once so many requests
+// were answered. Others are good.
+func (f *Fake) Expire(after int) {
+	if after == 0 {
+		f.Revoke()
+		return
+	}
+	f.mu.Lock()
+	f.ends = true
+	f.mu.Unlock()
+	f.Set(cloudtest.Faults{Expire: after})
 }
 
 // Tokens gives the number of tokens handed out.
@@ -164,6 +186,13 @@ func action(r *http.Request) string {
 func (f *Fake) answer(r *http.Request, body []byte, refused bool) cloudtest.Answer {
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	refused = refused || f.closed
+	if f.ends {
+		if f.ends = !refused; refused {
+			f.revoked = f.tokens
+			f.Set(cloudtest.Faults{})
+		}
+	}
 	if isLogin(r) {
 		return f.entra(r, body, refused)
 	}

@@ -40,6 +40,8 @@ type Fake struct {
 	reject  string          // status of every answer, in place of the right one
 	reason  string          // that goes with it
 	revoked int             // tokens up to this one are refused
+	ends    bool            // the tokens handed out so far are refused once the gate says so
+	closed  bool            // no token is good, and none is given
 	login   string          // error of the token endpoint
 	grants  []string        // kinds of the tokens asked for
 }
@@ -113,6 +115,26 @@ func (f *Fake) Revoke() {
 	f.revoked = f.tokens
 }
 
+// RefuseAll refuses every token, and gives none.
+func (f *Fake) RefuseAll() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.closed = true
+}
+
+// Expire refuses the tokens that were handed out so far once so many requests
+// were answered. Others are good.
+func (f *Fake) Expire(after int) {
+	if after == 0 {
+		f.Revoke()
+		return
+	}
+	f.mu.Lock()
+	f.ends = true
+	f.mu.Unlock()
+	f.Set(cloudtest.Faults{Expire: after})
+}
+
 // Reject makes every answer an error of this status, such as PERMISSION_DENIED,
 // with this reason, such as SERVICE_DISABLED.
 func (f *Fake) Reject(status, reason string) {
@@ -176,6 +198,13 @@ func (f *Fake) answer(r *http.Request, body []byte, refused bool) cloudtest.Answ
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	what := action(r)
+	refused = refused || f.closed
+	if f.ends {
+		if f.ends = !refused; refused {
+			f.revoked = f.tokens
+			f.Set(cloudtest.Faults{})
+		}
+	}
 	if what == "" {
 		return f.token(body, refused)
 	}

@@ -83,6 +83,9 @@ func (f *Fake) login(r *http.Request, method string) answer {
 	if json.NewDecoder(r.Body).Decode(&in) != nil {
 		return fail(400, "failed to parse JSON input")
 	}
+	if f.closed {
+		return fail(400, "invalid role or secret ID")
+	}
 	switch method {
 	case "approle":
 		if in["role_id"] != RoleID || in["secret_id"] != SecretID || f.useOnce && f.logins > 0 {

@@ -54,6 +54,7 @@ type Fake struct {
 	selfDenied bool
 	ttl      time.Duration // of the tokens that logins make
 	useOnce  bool          // the secret id is good for one login
+	closed   bool          // no login has success
 	expire   int           // answers until the present tokens are refused; -1 is never
 	made     int           // tokens
 	paths    []string      // of all requests
@@ -270,6 +271,16 @@ func (f *Fake) Expire(after int) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.expire = after
+}
+
+// RefuseAll ends every token but Root, and gives no other.
+func (f *Fake) RefuseAll() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.closed = true
+	for _, t := range f.tokens {
+		t.revoked = t.text != Root
+	}
 }
 
 // Requests is the number of requests for secrets and what is known of them, and
