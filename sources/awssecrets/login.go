@@ -11,8 +11,6 @@ import (
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/config"
-	"github.com/aws/aws-sdk-go-v2/credentials/processcreds"
-	"github.com/aws/aws-sdk-go-v2/credentials/ssocreds"
 	"github.com/aws/smithy-go"
 	smithyhttp "github.com/aws/smithy-go/transport/http"
 
@@ -48,7 +46,7 @@ func operation(err error) (service, action string) {
 
 // configFault makes the error for environment or shared config that the SDK
 // cannot use. The SDK's text is not shown: it may quote a line with a key.
-func configFault(ctx context.Context, began time.Time, err error) *sources.Error {
+func (s *source) configFault(ctx context.Context, began time.Time, err error) *sources.Error {
 	if ctx.Err() != nil {
 		return late(ctx, began)
 	}
@@ -65,14 +63,39 @@ func configFault(ctx context.Context, began time.Time, err error) *sources.Error
 	case errors.As(err, &profile):
 		e.Message = fmt.Sprintf("aws profile %q is in none of the shared config files", profile.Profile)
 		e.Hint = "check AWS_PROFILE, AWS_CONFIG_FILE and AWS_SHARED_CREDENTIALS_FILE"
+		if profile.Profile != s.profile() {
+			e.Message = fmt.Sprintf("aws profile %q, the source_profile of %q, is in none of the shared config files", profile.Profile, s.profile())
+			e.Hint = "check source_profile, AWS_CONFIG_FILE and AWS_SHARED_CREDENTIALS_FILE"
+		}
 	case errors.As(err, &path):
-		e.Message = fmt.Sprintf("file %s, which the aws settings name, cannot be read", path.Path)
+		e.Message = fmt.Sprintf("%s, which the aws settings name, cannot be read", s.fileOf(path.Path))
 	case errors.As(err, &file):
 		e.Message = fmt.Sprintf("shared config file %s cannot be used", file.Filename)
 	case errors.As(err, &role):
 		e.Message = fmt.Sprintf("aws profile %q names a role that cannot be used", role.Profile)
+		e.Hint = "see that its source_profile exists and gives credentials, or set credential_source"
+	default:
+		if sso := s.ssoIncomplete(err); sso != nil {
+			return sso
+		}
 	}
 	return e
+}
+
+// fileOf names a file. One with a credential is named by the variable that its
+// path stands in: somebody may have set that to what the file was to hold.
+func (s *source) fileOf(path string) string {
+	for _, name := range Backend.Variables {
+		v, ok := s.getenv(name)
+		switch {
+		case !ok || v != path:
+		case name == "AWS_CA_BUNDLE" || name == "AWS_CONFIG_FILE":
+			return "file " + path
+		default:
+			return "the file of " + name
+		}
+	}
+	return "a file"
 }
 
 // loginFault makes the error for credentials that could not be had.
@@ -83,8 +106,6 @@ func (s *source) loginFault(ctx context.Context, began time.Time, err error) *so
 	if ctx.Err() != nil && !answered {
 		return late(ctx, began)
 	}
-	var sso *ssocreds.InvalidTokenError
-	var process *processcreds.ProviderError
 	switch {
 	case errors.Is(err, errUnprintable):
 		return &sources.Error{
@@ -97,16 +118,9 @@ func (s *source) loginFault(ctx context.Context, began time.Time, err error) *so
 		e := unreachable(cmp.Or(hostOf(err), "sts"), netfault.Cause(err, s.timeout), err)
 		e.Hint = "credentials are to come from sts: check the network, the proxy settings and AWS_ENDPOINT_URL_STS"
 		return e
-	case errors.As(err, &sso) || strings.HasPrefix(service, "SSO"):
-		return &sources.Error{
-			Kind: sources.NoLogin, Message: fmt.Sprintf("the sso session of aws profile %q is not valid", s.profile()),
-			Hint: "run: aws sso login --profile " + s.profile(),
-		}
-	case errors.As(err, &process):
-		return &sources.Error{
-			Kind: sources.NoLogin, Message: fmt.Sprintf("the credential_process of aws profile %q failed", s.profile()),
-			Hint: "run the command by hand and see what it says",
-		}
+	}
+	if e := s.profileFault(service, status, err); e != nil {
+		return e
 	}
 	return &sources.Error{
 		Kind: sources.NoLogin, Message: "no aws credentials were found",
@@ -122,6 +136,9 @@ func (s *source) roleFault(action, code string, status int) *sources.Error {
 	}
 	kind := kindOf(code, status)
 	role, _ := s.getenv("AWS_ROLE_ARN")
+	if !roleForm().MatchString(role) {
+		role = "of the web identity"
+	}
 	if action == "AssumeRole" {
 		role = cmp.Or(s.role, fmt.Sprintf("of aws profile %q", s.profile()))
 	}
@@ -131,6 +148,9 @@ func (s *source) roleFault(action, code string, status int) *sources.Error {
 		e.Kind = kind
 		e.Message = fmt.Sprintf("role %s was not given: sts failed or had too many requests", role)
 		e.Hint = "wait and try again"
+	case action == "AssumeRoleWithWebIdentity" && strings.HasPrefix(code, "ExpiredToken"):
+		e.Message = fmt.Sprintf("the web identity token for role %s has expired", role)
+		e.Hint = "see that what writes the token file still renews it, and that the clock of this machine is right"
 	case action == "AssumeRoleWithWebIdentity":
 		e.Hint = "check that the trust policy of the role names the identity provider and the service account, and that the token file is current"
 	case kind == sources.Denied:
@@ -149,7 +169,7 @@ func (s *source) tried(err error) string {
 		case !used:
 			return unused
 		case tokenFile != "" && !readable(tokenFile): // the SDK tells it as text only
-			return fmt.Sprintf("file %s cannot be read", tokenFile)
+			return s.fileOf(tokenFile) + " cannot be read"
 		case isSilent(err):
 			return netfault.Cause(err, s.timeout)
 		}

@@ -193,7 +193,7 @@ func TestNoCredentials(t *testing.T) {
 		{"half a key", without(none, "", "AWS_ACCESS_KEY_ID", "a"), "the environment (AWS_SECRET_ACCESS_KEY is not set)"},
 		{"no role", without(none, "AWS_EC2_METADATA_DISABLED", "AWS_EC2_METADATA_SERVICE_ENDPOINT", f.URL), "the instance metadata (gave none)"},
 		{"no token file", without(none, "", "AWS_WEB_IDENTITY_TOKEN_FILE", "/no/token", "AWS_ROLE_ARN", "arn:aws:iam::210987654321:role/r"),
-			"web identity (file /no/token cannot be read)"},
+			"web identity (the file of AWS_WEB_IDENTITY_TOKEN_FILE cannot be read)"},
 		{"no container", without(none, "", "AWS_CONTAINER_CREDENTIALS_FULL_URI", "http://127.0.0.1:1/c"), "the container (connection refused"},
 	} {
 		t.Run(c.name, func(t *testing.T) {

@@ -146,7 +146,7 @@ func TestContainerCredentials(t *testing.T) {
 
 	env["AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE"] = "/no/token"
 	e := wantKind(t, open(t, env, settings()).fetch(t, "app/a")["app/a"].Err, sources.NoLogin)
-	if !strings.Contains(e.Hint, "the container (file /no/token cannot be read)") {
+	if !strings.Contains(e.Hint, "the container (the file of AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE cannot be read)") {
 		t.Error(e.Hint)
 	}
 }

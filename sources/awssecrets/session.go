@@ -159,7 +159,7 @@ func (s *source) newSession(ctx context.Context, plain bool, arnRegion string) (
 	began := time.Now()
 	cfg, err := s.load(ctx, s.region)
 	if err != nil {
-		return nil, configFault(ctx, began, err)
+		return nil, s.configFault(ctx, began, err)
 	}
 	sess := &session{region: cfg.Region, clients: make(map[string]*secretsmanager.Client)}
 	if sess.region == "" && plain {
@@ -179,7 +179,7 @@ func (s *source) newSession(ctx context.Context, plain bool, arnRegion string) (
 			return nil, sess.noRegion
 		}
 		if cfg, err = s.load(ctx, arnRegion); err != nil {
-			return nil, configFault(ctx, began, err)
+			return nil, s.configFault(ctx, began, err)
 		}
 	}
 	if s.role != "" {
@@ -271,15 +271,7 @@ func (s *source) plannedRegion(names []string) string {
 	if region != "" || arns == 0 || arns == len(names) {
 		return region
 	}
-	shared, err := config.LoadSharedConfigProfile(context.Background(), s.profile(), func(o *config.LoadSharedConfigOptions) {
-		// As LoadDefaultConfig does; this function does not know the variables.
-		if v, _ := s.getenv("AWS_CONFIG_FILE"); v != "" {
-			o.ConfigFiles = []string{v}
-		}
-		if v, _ := s.getenv("AWS_SHARED_CREDENTIALS_FILE"); v != "" {
-			o.CredentialsFiles = []string{v}
-		}
-	})
+	shared, err := s.sharedProfile()
 	if err != nil {
 		return "" // the fetch will say so
 	}

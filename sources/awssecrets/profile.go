@@ -1,0 +1,149 @@
+package awssecrets
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"os"
+	"os/exec"
+	"strings"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/config"
+	"github.com/aws/aws-sdk-go-v2/credentials/processcreds"
+	"github.com/aws/aws-sdk-go-v2/credentials/ssocreds"
+
+	"bifrost-secrets/sources"
+	"bifrost-secrets/sources/netfault"
+)
+
+// sharedProfile reads the profile that is in use from the shared config files.
+func (s *source) sharedProfile() (config.SharedConfig, error) {
+	return config.LoadSharedConfigProfile(context.Background(), s.profile(), func(o *config.LoadSharedConfigOptions) {
+		// As LoadDefaultConfig does; this function does not know the variables.
+		if v, _ := s.getenv("AWS_CONFIG_FILE"); v != "" {
+			o.ConfigFiles = []string{v}
+		}
+		if v, _ := s.getenv("AWS_SHARED_CREDENTIALS_FILE"); v != "" {
+			o.CredentialsFiles = []string{v}
+		}
+	})
+}
+
+// signsIn gives the profile that the credentials come from: that in use, or the
+// one at the end of its chain of source_profile. It gives nil where it is not a
+// profile that they come from.
+func (s *source) signsIn() *config.SharedConfig {
+	for _, name := range []string{"AWS_ACCESS_KEY_ID", "AWS_WEB_IDENTITY_TOKEN_FILE"} { // which come before
+		if v, _ := s.getenv(name); v != "" {
+			return nil
+		}
+	}
+	shared, err := s.sharedProfile()
+	if err != nil || s.key.Len() > 0 {
+		return nil
+	}
+	p := &shared
+	for p.Source != nil {
+		p = p.Source
+	}
+	return p
+}
+
+// profileFault makes the error for a profile that gave no credentials, where it
+// is one that a person or a program signs in for. err is what the SDK says, and
+// service and status are those of an answer to it.
+func (s *source) profileFault(service string, status int, err error) *sources.Error {
+	p := s.signsIn()
+	if p == nil {
+		return nil
+	}
+	sso := p.SSOSession != nil || p.SSOStartURL != ""
+	var process *processcreds.ProviderError
+	switch {
+	case (sso || p.LoginSession != "") && service != "" && (isSilent(err) || status >= 500 || status == http.StatusTooManyRequests):
+		why := netfault.Cause(err, s.timeout)
+		if status > 0 {
+			why = fmt.Sprintf("http status %d", status)
+		}
+		e := unreachable("the service that aws profile "+p.Profile+" signs in at", why, err)
+		e.Hint = "check the network, the proxy settings and sso_region"
+		return e
+	case sso && service == "SSO" && status != 0 && status != http.StatusUnauthorized:
+		return &sources.Error{
+			Kind: sources.NoLogin, Message: fmt.Sprintf("the SSO session of profile %s may not use the role %s in account %s", p.Profile, p.SSORoleName, p.SSOAccountID),
+			Hint: "check sso_role_name and sso_account_id, and that the role is assigned to who signed in",
+		}
+	case sso:
+		return &sources.Error{
+			Kind: sources.NoLogin, Message: fmt.Sprintf("the SSO session of profile %s %s", p.Profile, ssoState(p, time.Now())),
+			Hint: "run: aws sso login --profile " + p.Profile,
+		}
+	case p.LoginSession != "":
+		return &sources.Error{
+			Kind: sources.NoLogin, Message: fmt.Sprintf("the login session of profile %s has expired, or there is none", p.Profile),
+			Hint: "run: aws login --profile " + p.Profile,
+		}
+	case errors.As(err, &process):
+		e := &sources.Error{
+			Kind: sources.NoLogin, Message: fmt.Sprintf("the credential_process of aws profile %q failed", p.Profile),
+			Hint: "run the command by hand and see what it says",
+		}
+		var exit *exec.ExitError
+		if errors.As(err, &exit) {
+			e.Message += ": " + exit.String() // the state of the process, and no output
+		} else {
+			e.Message += ": its output is not what aws wants of one"
+		}
+		return e
+	}
+	return nil
+}
+
+// ssoState says how the session of a profile stands, by the token that the AWS
+// CLI keeps of it.
+func ssoState(p *config.SharedConfig, now time.Time) string {
+	key := p.SSOStartURL
+	if p.SSOSession != nil {
+		key = p.SSOSession.Name
+	}
+	path, err := ssocreds.StandardCachedTokenFilepath(key)
+	if err != nil {
+		return "cannot be looked up: there is no home directory"
+	}
+	text, err := os.ReadFile(path)
+	if errors.Is(err, os.ErrNotExist) {
+		return "has expired or was never made: there is none on this machine"
+	}
+	if err != nil {
+		return "cannot be read from ~/.aws/sso/cache"
+	}
+	var token struct {
+		ExpiresAt time.Time `json:"expiresAt"`
+	}
+	if json.Unmarshal(text, &token) == nil && !token.ExpiresAt.IsZero() && token.ExpiresAt.Before(now) {
+		return "has expired, on " + token.ExpiresAt.UTC().Format("2006-01-02 at 15:04 MST")
+	}
+	return "has expired"
+}
+
+// ssoIncomplete makes the error for a profile whose settings of SSO the SDK
+// refuses, or gives nil where they are not the reason.
+func (s *source) ssoIncomplete(err error) *sources.Error {
+	if strings.Contains(err.Error(), "SSO session section") { // the SDK has no type for it
+		return &sources.Error{
+			Kind: sources.NoLogin, Message: fmt.Sprintf("aws profile %q, or its source_profile, names an sso_session that is not in the config file", s.profile()),
+			Hint: "run: aws configure sso --profile " + s.profile(),
+		}
+	}
+	p := s.signsIn()
+	if p == nil || p.SSOSessionName == "" && p.SSOStartURL == "" {
+		return nil
+	}
+	return &sources.Error{
+		Kind: sources.NoLogin, Message: fmt.Sprintf("the SSO settings of aws profile %q are not complete, or contradict each other", p.Profile),
+		Hint: "run: aws configure sso --profile " + p.Profile,
+	}
+}
