@@ -10,6 +10,7 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"sort"
 	"sync"
 	"syscall"
 	"unicode/utf8"
@@ -30,7 +31,8 @@ type Document struct {
 	Notes []string
 
 	data     []byte
-	sections []Span // the objects and arrays that are members of the top
+	sections []Span   // the objects and arrays that are members of the top
+	anchors  []Anchor // empty where the document is a file of its own
 
 	mu   sync.Mutex
 	last mark // the place that Position was last asked for
@@ -44,6 +46,16 @@ type mark struct {
 // Position is a place in a document as people count: lines and columns from 1,
 // a column being one character and not one byte.
 type Position struct{ Line, Column int }
+
+// Anchor says where a part of a document stands in the file that holds it: the
+// byte at Offset is at Position there. What follows, up to the next anchor,
+// stands in the file as it does in the document if Text is set; otherwise it all
+// belongs to that one place.
+type Anchor struct {
+	Offset int
+	Position
+	Text bool
+}
 
 // DocumentError says why a document cannot be read.
 type DocumentError struct {
@@ -65,10 +77,20 @@ func (e *DocumentError) Error() string {
 // Unwrap gives the cause.
 func (e *DocumentError) Unwrap() error { return e.Err }
 
-// ReadFile reads and checks the document in a file. Pipes work; one that nobody
-// has open for writing is an empty document and not a wait. Every error is a
+// ReadFile reads and checks the document in a file. Every error is a
 // *DocumentError.
 func ReadFile(path string) (*Document, error) {
+	data, err := ReadFileBytes(path)
+	if err != nil {
+		return nil, err
+	}
+	return Parse(path, data)
+}
+
+// ReadFileBytes returns what stands in a file that is a document or holds one.
+// Pipes work; one that nobody has open for writing is empty and not a wait. Every
+// error is a *DocumentError.
+func ReadFileBytes(path string) ([]byte, error) {
 	fail := func(err error) error {
 		e := &DocumentError{Name: path, Reason: "cannot be read: " + reason(err), Err: err}
 		if errors.Is(err, fs.ErrNotExist) {
@@ -95,17 +117,27 @@ func ReadFile(path string) (*Document, error) {
 	if err != nil {
 		return nil, fail(err)
 	}
-	return Parse(path, data)
+	return data, nil
 }
 
 // Read reads and checks the document that r gives. Every error is a
 // *DocumentError.
 func Read(name string, r io.Reader) (*Document, error) {
+	data, err := ReadBytes(name, r)
+	if err != nil {
+		return nil, err
+	}
+	return Parse(name, data)
+}
+
+// ReadBytes returns what r gives, which is a document or holds one. Every error
+// is a *DocumentError.
+func ReadBytes(name string, r io.Reader) ([]byte, error) {
 	data, err := readAll(r, 0)
 	if err != nil {
 		return nil, &DocumentError{Name: name, Reason: "cannot be read: " + reason(err), Err: err}
 	}
-	return Parse(name, data)
+	return data, nil
 }
 
 // readAll reads r into one allocation where size is right, and never more than
@@ -128,8 +160,12 @@ func reason(err error) string {
 
 // Parse checks data and makes a document of it, which keeps data and relies on
 // nobody changing it. Every error is a *DocumentError with its place.
-func Parse(name string, data []byte) (*Document, error) {
-	d := &Document{Name: name, data: data}
+func Parse(name string, data []byte) (*Document, error) { return ParseWithin(name, data, nil) }
+
+// ParseWithin is Parse for a document that another file holds: places are those
+// in that file, as anchors say, which are in the order of their offsets.
+func ParseWithin(name string, data []byte, anchors []Anchor) (*Document, error) {
+	d := &Document{Name: name, data: data, anchors: anchors}
 	if len(data) > MaxSize {
 		return nil, &DocumentError{Name: name, Reason: fmt.Sprintf("is larger than %d MiB", MaxSize>>20), Hint: "is this a Bifrost config.json?"}
 	}
@@ -146,14 +182,22 @@ func Parse(name string, data []byte) (*Document, error) {
 // Bytes gives the document, without a byte order mark. It must not be changed.
 func (d *Document) Bytes() []byte { return d.data }
 
-// Position gives the place of the byte at offset. Asked for rising offsets, as
+// Position returns the place of the byte at offset, in the file that holds the
+// document. Asked for rising offsets, as
 // the fields come, it goes over the document once in all.
 func (d *Document) Position(offset int) Position {
 	d.mu.Lock()
 	defer d.mu.Unlock()
+	begin := Anchor{Position: Position{Line: 1, Column: 1}, Text: true}
+	if i := sort.Search(len(d.anchors), func(i int) bool { return d.anchors[i].Offset > offset }); i > 0 {
+		begin = d.anchors[i-1]
+	}
+	if !begin.Text {
+		return begin.Position
+	}
 	m := d.last
-	if m.Line == 0 || offset < m.offset {
-		m = mark{Position: Position{Line: 1, Column: 1}}
+	if m.Line == 0 || offset < m.offset || m.offset < begin.Offset {
+		m = mark{offset: begin.Offset, Position: begin.Position}
 	}
 	for {
 		n := bytes.IndexByte(d.data[m.offset:offset], '\n')

@@ -65,6 +65,7 @@ type Rule struct {
 	Summary  string   // one line
 	field    func(*checker, *walker.Field)
 	document func(*checker)
+	lack     bool // the second concludes from what the document lacks
 }
 
 // Rules gives every rule, sorted by its id.
@@ -95,6 +96,10 @@ type Options struct {
 	Settings *Settings
 	// Getenv looks a variable up; nil means that the environment is not known.
 	Getenv func(string) (string, bool)
+
+	// Part is set where the document is only a part of a config: nothing is
+	// concluded from what it lacks.
+	Part bool
 
 	rows bool // the document is made of the rows of a database
 }
@@ -132,7 +137,7 @@ func Check(doc *walker.Document, opts Options) []Finding {
 		if r.field != nil {
 			onField = append(onField, r)
 		}
-		if r.document != nil && !opts.rows {
+		if r.document != nil && !opts.rows && !(r.lack && opts.Part) {
 			onDocument = append(onDocument, r)
 		}
 	}

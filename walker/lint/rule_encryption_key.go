@@ -5,6 +5,7 @@ import "bifrost-secrets/walker"
 var encryptionKey = Rule{
 	ID: "encryption-key", Severity: Note,
 	Summary: "secrets go into the config store unencrypted",
+	lack:    true,
 	document: func(c *checker) {
 		if !c.facts.stored || c.storeOff() || c.anySet("BIFROST_ENCRYPTION_KEY") {
 			return

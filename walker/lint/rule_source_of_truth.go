@@ -5,6 +5,7 @@ import "bifrost-secrets/walker"
 var sourceOfTruth = Rule{
 	ID: "source-of-truth", Severity: Note,
 	Summary: "what is changed through Bifrost's API outlives a rotated secret in the file",
+	lack:    true,
 	document: func(c *checker) {
 		if _, ok := find(c.doc, c.top(), "source_of_truth"); ok || !c.facts.vault || c.storeOff() {
 			return

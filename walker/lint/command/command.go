@@ -86,6 +86,7 @@ type options struct {
 	online    bool
 	rows      bool   // look at config stores
 	database  string // the one to look at
+	byContent bool
 	listRules bool
 	quiet     bool
 	jobs      int
@@ -115,6 +116,8 @@ misspelt or that Bifrost would not resolve, and what Bifrost would misread. It n
 
 It reads files, every config below a directory (a *.json with a section of Bifrost's, hidden folders
 and node_modules left out), or the standard input (-); without an argument, the config.json here.
+JSON with comments is read too (*.jsonc); and in YAML a config.json that stands in a ConfigMap or the like, and
+the values of Bifrost's Helm chart.
 Settings come from the first ` + settingsName + ` on the way from the first file's folder up to the
 root of the repository; outside of a repository, up to the working directory.`,
 		Example: strings.ReplaceAll(`  @ config.json
@@ -134,6 +137,7 @@ root of the repository; outside of a repository, up to the working directory.`,
 	f.StringVar(&o.mode, "mode", "inline", "how the config will be rendered: inline or env")
 	f.StringVar(&o.settings, "settings", "", "the settings `file`, in place of the one that is found")
 	f.StringVar(&o.stdinName, "stdin-filename", "", "the `name` of what the standard input gives")
+	f.BoolVar(&o.byContent, "by-content", false, "of the files that are named, too, look only at those that are Bifrost configs or hold some")
 	f.BoolVar(&o.fix, "fix", false, "make the repairs that are safe, in the files themselves")
 	f.BoolVar(&o.diff, "diff", false, "show the repairs that --fix makes in place of the findings, values masked")
 	f.BoolVar(&o.listRules, "list-rules", false, "print every rule and stop")

@@ -3,24 +3,22 @@ package command
 import (
 	"bytes"
 	"cmp"
-	"io"
+	"errors"
 	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
-	"sync"
 
 	"bifrost-secrets/walker"
-
-	"github.com/tidwall/gjson"
+	"bifrost-secrets/walker/lint/embedded"
 )
 
 // input is one document to look at.
 type input struct {
 	name  string // as it is shown; "-" or --stdin-filename for the standard input
 	stdin bool
-	found bool // below a directory: it may be no config at all
+	found bool // below a directory, or with --by-content: it may be no config at all
 	// failed says why it could not even be looked for.
 	failed *walker.DocumentError
 	// database is set where it is no document, but the database of the flag.
@@ -52,7 +50,7 @@ func (r *run) inputs(args []string) (*inputs, error) {
 		}
 		info, err := os.Stat(arg)
 		if err != nil || !info.IsDir() {
-			in.all = append(in.all, input{name: arg}) // reading it will say what is wrong
+			in.all = append(in.all, input{name: arg, found: r.byContent}) // reading it will say what is wrong
 			continue
 		}
 		in.dirs = append(in.dirs, arg)
@@ -113,8 +111,8 @@ func realName(name string) string {
 	return name
 }
 
-// below adds the JSON files below a directory. Whether they are configs is found
-// out when they are read.
+// below adds the files below a directory that may be configs or hold some, by
+// their names. Whether they do is found out when they are read.
 func (in *inputs) below(dir string) {
 	root := dir
 	if info, err := os.Lstat(dir); err == nil && !info.IsDir() {
@@ -131,7 +129,7 @@ func (in *inputs) below(dir string) {
 			return nil
 		case entry.IsDir() && name != filepath.Clean(dir) && (strings.HasPrefix(base, ".") || base == "node_modules"):
 			return filepath.SkipDir
-		case entry.IsDir() || !strings.HasSuffix(base, ".json"):
+		case entry.IsDir() || embedded.KindOf(base) == embedded.Other:
 			return nil
 		}
 		if !entry.Type().IsRegular() {
@@ -144,56 +142,67 @@ func (in *inputs) below(dir string) {
 	})
 }
 
-// sections are the members that a config may have at its top, as far as there
-// are fields below them.
-var sections = sync.OnceValue(func() map[string]bool {
-	out := map[string]bool{}
-	for _, e := range walker.Catalogue() {
-		name, _, _ := strings.Cut(e.Pattern, ".")
-		out[strings.TrimSuffix(name, "[]")] = true
+// read returns the configs that an input holds: itself, unless it is a file that
+// other things stand in too. skipped is set where it holds none and was not named
+// as a config.
+func (r *run) read(in input) (configs []embedded.Config, skipped bool, invalid *walker.DocumentError) {
+	if in.failed != nil {
+		return nil, false, in.failed
 	}
-	return out
-})
-
-// isConfig reports whether a document looks like a config of Bifrost's: it names
-// Bifrost's schema, or has a section that holds what such a section may hold.
-func isConfig(doc *walker.Document) bool {
-	found := false
-	gjson.ParseBytes(doc.Bytes()).ForEach(func(name, value gjson.Result) bool {
-		switch {
-		case name.String() == "$schema":
-			found = strings.Contains(value.String(), "getbifrost")
-		case name.String() == "encryption_key":
-			found = true
-		case sections()[strings.ToLower(name.String())]:
-			found = value.IsObject() || value.IsArray() && value.Get("0").IsObject()
+	text, err := r.text(in)
+	if err != nil {
+		// Where the system said no, nobody knows what the file is.
+		return nil, false, asInvalid(in, err)
+	}
+	kind := embedded.KindOf(in.name)
+	switch {
+	case kind == embedded.YAML && in.found && !embedded.MayHoldConfig(text):
+		return nil, true, nil
+	case kind == embedded.YAML:
+		configs, err = embedded.InYAML(in.name, text)
+	case kind == embedded.JSONC:
+		configs = make([]embedded.Config, 1)
+		configs[0], err = embedded.Commented(in.name, text)
+	default:
+		configs = make([]embedded.Config, 1)
+		configs[0].Document, err = walker.Parse(in.name, text)
+		// A manifest of Kubernetes can be JSON too, which is YAML.
+		if err == nil && !embedded.IsConfig(configs[0].Document) && bytes.Contains(text, []byte(`"config.json"`)) {
+			configs, err = embedded.InYAML(in.name, text)
 		}
-		return !found
-	})
-	return found
+	}
+	switch {
+	case err != nil && in.found && !(kind != embedded.YAML && filepath.Base(in.name) == "config.json") && !embedded.MayBeConfig(text):
+		return nil, true, nil
+	case err != nil:
+		return nil, false, asInvalid(in, err)
+	case in.found && (len(configs) == 0 || len(configs) == 1 && !configs[0].Part && !embedded.IsConfig(configs[0].Document)):
+		return nil, true, nil
+	case len(configs) == 0:
+		return nil, false, &walker.DocumentError{
+			Name: in.name, Reason: "holds no Bifrost config",
+			Hint: "of YAML, lint looks at a config.json that it holds and at the values of Bifrost's Helm chart, which stand below bifrost",
+		}
+	}
+	return configs, false, nil
 }
 
-// mayBeConfig reports whether a file that holds no valid document was meant as a
-// config: other tools have files called *.json with comments in them. The first
-// megabyte is enough to tell.
-func mayBeConfig(name string) bool {
-	if filepath.Base(name) == "config.json" {
-		return true
+// text returns what stands in an input.
+func (r *run) text(in input) ([]byte, error) {
+	if in.stdin {
+		return walker.ReadBytes(in.name, r.Stdin)
 	}
-	f, err := os.Open(name)
-	if err != nil {
-		return true
+	return walker.ReadFileBytes(in.name)
+}
+
+// asInvalid returns the error as one about a document.
+func asInvalid(in input, err error) *walker.DocumentError {
+	var invalid *walker.DocumentError
+	if !errors.As(err, &invalid) {
+		invalid = &walker.DocumentError{Name: in.name, Reason: err.Error(), Err: err}
 	}
-	defer f.Close()
-	text, err := io.ReadAll(io.LimitReader(f, 1<<20))
-	if err != nil || bytes.Contains(text, []byte("getbifrost")) {
-		return true
+	if errors.Is(err, fs.ErrNotExist) {
+		invalid.Hint = "name a file, a directory, or - for the standard input"
 	}
-	named := 0
-	for section := range sections() {
-		if bytes.Contains(text, []byte(`"`+section+`"`)) {
-			named++
-		}
-	}
-	return named > 1
+	return invalid
 }

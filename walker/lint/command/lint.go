@@ -6,11 +6,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 	"strings"
 
 	"bifrost-secrets/walker"
 	"bifrost-secrets/walker/lint"
+	"bifrost-secrets/walker/lint/embedded"
 	"bifrost-secrets/walker/lint/fix"
 	"bifrost-secrets/walker/lint/report"
 
@@ -19,18 +19,17 @@ import (
 
 // result is what one document gave.
 type result struct {
-	skipped  bool // it is no config
-	fragment report.Fragment
-	rows     []report.Fragment // of its config store
-	diff     []byte
-	counts   [lint.Error + 1]int // of findings, by severity
-	fixable  int
-	repaired int
-	notes    []string
-	invalid  *walker.DocumentError // it cannot be looked at
-	failed   error                 // it could not be written back, or not be looked up
-	database bool                  // it is no file
-	unasked  bool                  // it was looked at, but not looked up
+	skipped   bool              // it is no config
+	fragments []report.Fragment // of the configs that it holds, and of their config stores
+	diff      []byte
+	counts    [lint.Error + 1]int // of findings, by severity
+	fixable   int
+	repaired  int
+	notes     []string
+	invalid   *walker.DocumentError // it cannot be looked at
+	failed    error                 // it could not be written back, or not be looked up
+	database  bool                  // it is no file
+	unasked   bool                  // it was looked at, but not looked up
 }
 
 // totals are what all documents gave.
@@ -108,49 +107,60 @@ func (r *run) one(ctx context.Context, in input) (res result) {
 		r.lookAtRows(ctx, nil, &res)
 		return res
 	}
-	doc, err := r.read(in)
-	if err != nil {
-		// Where the system said no, nobody knows what the file is.
-		res.skipped = in.found && err.Err == nil && !mayBeConfig(in.name)
-		res.invalid = err
+	configs, skipped, invalid := r.read(in)
+	if skipped || invalid != nil {
+		res.skipped, res.invalid = skipped, invalid
 		return res
 	}
-	if in.found && !isConfig(doc) {
-		return result{skipped: true}
+	for i := range configs {
+		r.config(ctx, in, &configs[i], &res)
 	}
-	res.notes = doc.Notes
-	opts := lint.Options{Env: r.mode == "env", Settings: r.settled, Getenv: r.Getenv}
+	return res
+}
+
+// config looks at one config of an input.
+func (r *run) config(ctx context.Context, in input, config *embedded.Config, res *result) {
+	doc := config.Document
+	res.notes = append(res.notes, doc.Notes...)
+	opts := lint.Options{Env: r.mode == "env", Settings: r.settled, Getenv: r.Getenv, Part: config.Part}
 	var findings []lint.Finding
-	if r.fix || r.diff {
+	switch {
+	case config.Copied:
+		findings = lint.Check(doc, opts)
+		for i := range findings {
+			findings[i].Fix = nil
+		}
+		if r.fix || r.diff {
+			res.notes = append(res.notes, "only JSON files without comments are repaired")
+		}
+	case r.fix || r.diff:
 		repair := fix.Repair(doc, opts)
 		if r.diff {
 			res.diff = report.Diff(doc, repair.Document, repair.Changes, r.out.Colour)
 		}
-		if r.fix {
-			if len(repair.Changes) > 0 {
-				if res.failed = writeBack(in.name, doc.Bytes(), repair.Document.Bytes()); res.failed != nil {
-					return res
-				}
+		if r.fix && len(repair.Changes) > 0 {
+			if res.failed = writeBack(in.name, doc.Bytes(), repair.Document.Bytes()); res.failed != nil {
+				return
 			}
+		}
+		if r.fix {
 			res.repaired = repair.Repaired
 			doc, findings = repair.Document, repair.Findings
 		}
-	}
-	if !r.fix {
+	default:
 		findings = lint.Check(doc, opts)
 	}
-	if r.online {
+	if r.online && !config.Part {
 		more, err := r.Online(ctx, doc, opts.Env)
 		findings, res.failed, res.unasked = append(findings, r.settled.Apply(more)...), err, err != nil
 	}
 	res.count(findings)
 	if !r.diff {
-		res.fragment = r.out.Render(doc, findings)
+		res.fragments = append(res.fragments, r.out.Render(doc, findings))
 	}
-	if r.rows && r.database == "" && res.failed == nil {
-		r.lookAtRows(ctx, doc, &res)
+	if r.rows && r.database == "" && res.failed == nil && !config.Part {
+		r.lookAtRows(ctx, doc, res)
 	}
-	return res
 }
 
 func (res *result) count(findings []lint.Finding) {
@@ -167,33 +177,9 @@ func (r *run) lookAtRows(ctx context.Context, doc *walker.Document, res *result)
 	opts := lint.Options{Env: r.mode == "env", Settings: r.settled, Getenv: r.Getenv}
 	notes, err := r.ConfigStore(ctx, doc, r.database, opts, func(name string, findings []lint.Finding) {
 		res.count(findings)
-		res.rows = append(res.rows, r.out.RenderRows(name, findings))
+		res.fragments = append(res.fragments, r.out.RenderRows(name, findings))
 	})
 	res.notes, res.failed = append(res.notes, notes...), err
-}
-
-func (r *run) read(in input) (*walker.Document, *walker.DocumentError) {
-	if in.failed != nil {
-		return nil, in.failed
-	}
-	var doc *walker.Document
-	var err error
-	if in.stdin {
-		doc, err = walker.Read(in.name, r.Stdin)
-	} else {
-		doc, err = walker.ReadFile(in.name)
-	}
-	var invalid *walker.DocumentError
-	if err == nil {
-		return doc, nil
-	}
-	if !errors.As(err, &invalid) {
-		invalid = &walker.DocumentError{Name: in.name, Reason: err.Error(), Err: err}
-	}
-	if errors.Is(err, fs.ErrNotExist) {
-		invalid.Hint = "name a file, a directory, or - for the standard input"
-	}
-	return nil, invalid
 }
 
 // tell reports one result. Its errors are those of the standard output.
@@ -219,16 +205,13 @@ func (r *run) tell(out *bufio.Writer, w *report.Writer, t *totals, one *result, 
 	if one.unasked {
 		t.unasked++
 	}
-	fragment := one.fragment
+	fragments := one.fragments
 	if one.invalid != nil {
 		t.invalid++
-		fragment = r.out.Failure(one.invalid)
+		fragments = []report.Fragment{r.out.Failure(one.invalid)}
 	}
-	if err := w.Add(fragment); err != nil {
-		return err
-	}
-	for _, rows := range one.rows {
-		if err := w.Add(rows); err != nil {
+	for _, fragment := range fragments {
+		if err := w.Add(fragment); err != nil {
 			return err
 		}
 	}
@@ -253,6 +236,9 @@ func (r *run) tell(out *bufio.Writer, w *report.Writer, t *totals, one *result, 
 
 // end says what there was, in all, and how the program ends.
 func (r *run) end(in *inputs, t *totals) error {
+	if t.files == 0 && t.invalid == 0 && !t.databases && r.byContent && in.dirs == nil {
+		return nil
+	}
 	if t.files == 0 && t.invalid == 0 && !t.databases {
 		return usage("name the file itself, if it is one", "no Bifrost config below %s", strings.Join(in.dirs, ", "))
 	}

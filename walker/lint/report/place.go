@@ -1,10 +1,8 @@
 package report
 
 import (
-	"bytes"
 	"cmp"
 	"slices"
-	"unicode/utf8"
 
 	"bifrost-secrets/walker"
 	"bifrost-secrets/walker/lint"
@@ -39,19 +37,8 @@ func locate(doc *walker.Document, findings []lint.Finding) []located {
 	if !slices.IsSortedFunc(marks, inOrder) { // they are, unless findings share a place
 		slices.SortFunc(marks, inOrder)
 	}
-	b, i, pos := doc.Bytes(), 0, walker.Position{Line: 1, Column: 1}
 	for _, m := range marks {
-		for {
-			n := bytes.IndexByte(b[i:m.offset], '\n')
-			if n < 0 {
-				break
-			}
-			i += n + 1
-			pos = walker.Position{Line: pos.Line + 1, Column: 1}
-		}
-		pos.Column += utf8.RuneCount(b[i:m.offset])
-		i = m.offset
-		*m.at = pos
+		*m.at = doc.Position(m.offset)
 	}
 	return found
 }

@@ -1,0 +1,95 @@
+// Package embedded finds the Bifrost configs that other files hold: JSON with
+// comments, a config.json inside a Kubernetes ConfigMap or another YAML file, and
+// the values of Bifrost's Helm chart. The places of what it finds are those in the
+// file, so that a finding of lint stands where a person looks for it.
+package embedded
+
+import (
+	"bytes"
+	"path/filepath"
+	"strings"
+	"sync"
+
+	"bifrost-secrets/walker"
+
+	"github.com/tidwall/gjson"
+)
+
+// Config is a config that a file holds.
+type Config struct {
+	Document *walker.Document
+	// Part is set where it is not the whole of a config.json, but what a chart makes
+	// one of: nothing follows from what it lacks.
+	Part bool
+	// Copied is set where the document is not the text of the file: no repair of it
+	// can be written back.
+	Copied bool
+}
+
+// Kind is what a file may be, by its name.
+type Kind int
+
+// The kinds.
+const (
+	Other Kind = iota
+	JSON       // *.json, and everything that is named as a config
+	JSONC      // *.jsonc: JSON with comments
+	YAML       // *.yaml, *.yml
+)
+
+// KindOf returns what a file is by its name.
+func KindOf(name string) Kind {
+	switch strings.ToLower(filepath.Ext(name)) {
+	case ".json":
+		return JSON
+	case ".jsonc":
+		return JSONC
+	case ".yaml", ".yml":
+		return YAML
+	}
+	return Other
+}
+
+// sections are the members that a config may have at its top, as far as there
+// are fields below them.
+var sections = sync.OnceValue(func() map[string]bool {
+	out := map[string]bool{}
+	for _, e := range walker.Catalogue() {
+		name, _, _ := strings.Cut(e.Pattern, ".")
+		out[strings.TrimSuffix(name, "[]")] = true
+	}
+	return out
+})
+
+// IsConfig reports whether a document looks like a config of Bifrost's: it names
+// Bifrost's schema, or has a section that holds what such a section may hold.
+func IsConfig(doc *walker.Document) bool {
+	found := false
+	gjson.ParseBytes(doc.Bytes()).ForEach(func(name, value gjson.Result) bool {
+		switch {
+		case name.String() == "$schema":
+			found = strings.Contains(value.String(), "getbifrost")
+		case name.String() == "encryption_key":
+			found = true
+		case sections()[strings.ToLower(name.String())]:
+			found = value.IsObject() || value.IsArray() && value.Get("0").IsObject()
+		}
+		return !found
+	})
+	return found
+}
+
+// MayBeConfig reports whether a text that is no valid document was meant as a
+// config: it names Bifrost's schema, or two of its sections.
+func MayBeConfig(text []byte) bool {
+	if bytes.Contains(text, []byte("getbifrost")) {
+		return true
+	}
+	named := 0
+	for section := range sections() {
+		if bytes.Contains(text, []byte(`"`+section+`"`)) {
+			named++
+		}
+	}
+	return named > 1
+}

@@ -1,0 +1,223 @@
+package embedded
+
+import (
+	"bytes"
+	"encoding/json"
+	"strings"
+	"sync"
+	"unicode"
+	"unicode/utf8"
+
+	"bifrost-secrets/walker"
+
+	"go.yaml.in/yaml/v3"
+)
+
+// The limits of what is written out of a file whose aliases may name each other's
+// mappings many times.
+const (
+	maxValues = 16 << 20 // bytes
+	maxDepth  = 64
+)
+
+// values takes the values of Bifrost's Helm chart as a config: those of the
+// mapping `bifrost`, and beside them what the chart has for the stores. Names in
+// camelCase become the config's own, as the chart makes them.
+func (r *reader) values(around, bifrost *yaml.Node) error {
+	w := valuesWriter{r: r}
+	w.out.WriteString("{")
+	w.members(bifrost, 0)
+	for i := 0; i+1 < len(around.Content); i += 2 {
+		name, value := around.Content[i], around.Content[i+1]
+		switch name.Value {
+		case "storage": // its stores are members of the config
+			w.members(value, 0)
+		case "vectorStore", "postgresql":
+			w.member(name, value, 0)
+		}
+	}
+	w.out.WriteString("}")
+	if w.failed {
+		return &walker.DocumentError{Name: r.name, Position: placeOf(bifrost), Reason: "the values of bifrost are too many or too deep to look at", Hint: "are its aliases right?"}
+	}
+	doc, err := walker.ParseWithin(r.name, w.out.Bytes(), w.anchors)
+	if err != nil {
+		return err
+	}
+	if IsConfig(doc) {
+		r.found = append(r.found, Config{Document: doc, Part: true, Copied: true})
+	}
+	return nil
+}
+
+// valuesWriter writes YAML as JSON, and keeps where each part of it came from.
+type valuesWriter struct {
+	r       *reader
+	out     bytes.Buffer
+	anchors []walker.Anchor
+	failed  bool
+}
+
+// members writes the members of a mapping behind those that were written.
+func (w *valuesWriter) members(n *yaml.Node, depth int) {
+	if n = named(n); n.Kind != yaml.MappingNode {
+		return
+	}
+	own := map[string]bool{}
+	for i := 0; i+1 < len(n.Content); i += 2 {
+		own[n.Content[i].Value] = true
+	}
+	for i := 0; i+1 < len(n.Content); i += 2 {
+		name, value := n.Content[i], n.Content[i+1]
+		switch {
+		case name.Tag == "!!merge":
+			w.merge(value, own, depth)
+		case !ofKubernetes(name.Value, own):
+			w.member(name, value, depth)
+		}
+	}
+}
+
+// merge writes what `<<` brings into a mapping that has members of its own.
+func (w *valuesWriter) merge(from *yaml.Node, own map[string]bool, depth int) {
+	from = named(from)
+	if from.Kind == yaml.SequenceNode {
+		for _, one := range from.Content {
+			w.merge(one, own, depth)
+		}
+		return
+	}
+	for i := 0; from.Kind == yaml.MappingNode && i+1 < len(from.Content); i += 2 {
+		if name := from.Content[i].Value; !own[name] {
+			own[name] = true
+			w.member(from.Content[i], from.Content[i+1], depth)
+		}
+	}
+}
+
+func (w *valuesWriter) member(name, value *yaml.Node, depth int) {
+	if b := w.out.Bytes(); b[len(b)-1] != '{' {
+		w.out.WriteByte(',')
+	}
+	w.out.WriteByte('\n')
+	w.place(name)
+	w.string(configName(name.Value))
+	w.out.WriteString(": ")
+	w.value(value, depth+1)
+}
+
+func (w *valuesWriter) value(n *yaml.Node, depth int) {
+	if w.failed = w.failed || depth > maxDepth || w.out.Len() > maxValues; w.failed {
+		w.out.WriteString("null")
+		return
+	}
+	n = named(n)
+	w.place(n)
+	switch n.Kind {
+	case yaml.MappingNode:
+		w.out.WriteByte('{')
+		w.members(n, depth)
+		w.out.WriteByte('}')
+	case yaml.SequenceNode:
+		w.out.WriteByte('[')
+		for i, one := range n.Content {
+			if i > 0 {
+				w.out.WriteByte(',')
+			}
+			w.value(one, depth+1)
+		}
+		w.out.WriteByte(']')
+	default:
+		w.scalar(n)
+	}
+}
+
+// scalar writes a scalar, which is a string to us unless it is null or a boolean.
+func (w *valuesWriter) scalar(n *yaml.Node) {
+	switch n.Tag {
+	case "!!null":
+		w.out.WriteString(`""`) // the chart leaves it out
+	case "!!bool":
+		var is bool
+		if n.Decode(&is) == nil && is {
+			w.out.WriteString("true")
+		} else {
+			w.out.WriteString("false")
+		}
+	case "!!int", "!!float":
+		if json.Valid([]byte(n.Value)) {
+			w.out.WriteString(n.Value)
+			break
+		}
+		fallthrough
+	default:
+		begin := w.out.Len()
+		w.string(n.Value)
+		if quotes, ok := w.r.verbatim(n); ok && w.out.Len() == begin+len(n.Value)+2 {
+			at := placeOf(n)
+			at.Column += quotes
+			w.anchors = append(w.anchors, walker.Anchor{Offset: begin + 1, Position: at, Text: true})
+			if quotes == 0 {
+				at.Column += utf8.RuneCountInString(n.Value)
+				w.anchors = append(w.anchors, walker.Anchor{Offset: w.out.Len(), Position: at})
+			}
+		}
+	}
+}
+
+func (w *valuesWriter) string(text string) {
+	w.out.WriteString(walker.Quote(text))
+}
+
+// place notes that what is written next stands at a node.
+func (w *valuesWriter) place(n *yaml.Node) {
+	w.anchors = append(w.anchors, walker.Anchor{Offset: w.out.Len(), Position: placeOf(n)})
+}
+
+// named returns the node that an alias names.
+func named(n *yaml.Node) *yaml.Node {
+	if n.Kind == yaml.AliasNode && n.Alias != nil {
+		return n.Alias
+	}
+	return n
+}
+
+// ofKubernetes reports whether a member names a Secret of Kubernetes, or a key in
+// one that is named beside it: that is no secret.
+func ofKubernetes(name string, beside map[string]bool) bool {
+	switch {
+	case name == "existingSecret", name == "providerSecrets", name == "encryptionKeySecret", strings.HasSuffix(name, "ecretRef"), strings.HasSuffix(name, "ecretKeyRef"):
+		return true
+	}
+	return beside["existingSecret"] && strings.HasSuffix(name, "Key") && beside[strings.TrimSuffix(name, "Key")] || name == "usernameKey" || name == "passwordKey"
+}
+
+// configNames are the names of the catalogue's members.
+var configNames = sync.OnceValue(func() map[string]bool {
+	out := map[string]bool{}
+	for _, e := range walker.Catalogue() {
+		for _, step := range walker.PatternSteps(e.Pattern) {
+			out[step] = true
+		}
+	}
+	return out
+})
+
+// configName returns the config's name for one of the chart's: encryptionKey is
+// encryption_key. A name that the config has as it stands stays.
+func configName(name string) string {
+	if configNames()[name] {
+		return name
+	}
+	var snake strings.Builder
+	for i, c := range name {
+		if unicode.IsUpper(c) && i > 0 {
+			snake.WriteByte('_')
+		}
+		snake.WriteRune(unicode.ToLower(c))
+	}
+	if configNames()[snake.String()] {
+		return snake.String()
+	}
+	return name
+}
