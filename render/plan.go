@@ -23,7 +23,16 @@ const (
 type Options struct {
 	Mode    Mode
 	Literal []string // paths of strings that only look like references
-	Getenv  func(string) (string, bool)
+	// Anywhere has references resolved in every string value of the document but
+	// those of vault_store, and not only in the fields that the catalogue knows.
+	Anywhere bool
+	Getenv   func(string) (string, bool)
+	// UnsetIsNote makes a variable that is not set a note: what publishes nothing
+	// needs no variable.
+	UnsetIsNote bool
+	// MissIsNote makes a note of what was meant as a reference and is none: for
+	// what is about other fields.
+	MissIsNote bool
 	// Beside are references that stand outside of the document. Whatever the
 	// mode, their values go into the environment.
 	Beside []Beside
@@ -86,6 +95,7 @@ func NewPlan(doc *walker.Document, store *VaultStore, opts Options) (*Plan, erro
 		leftNames: map[string]bool{},
 		wantOf:    map[walker.Reference]int{},
 		secretOf:  map[string]int{},
+		opts:      opts,
 	}
 	// Room for every reference, so that a large list is not copied as it grows.
 	p.edits = make([]edit, 0, bytes.Count(doc.Bytes(), []byte(`"vault.`)))
@@ -95,11 +105,15 @@ func NewPlan(doc *walker.Document, store *VaultStore, opts Options) (*Plan, erro
 	for _, note := range doc.Notes {
 		p.Notes = append(p.Notes, Problem{Reason: note})
 	}
-	doc.Walk(p.field)
+	if opts.Anywhere {
+		doc.WalkAnywhere(p.field)
+	} else {
+		doc.Walk(p.field)
+	}
 	for _, b := range opts.Beside {
 		p.outside(b)
 	}
-	p.finish(opts)
+	p.finish()
 	return p.Plan, p.problems.orNil()
 }
 
@@ -128,6 +142,7 @@ func (p *Plan) Resolved() int {
 
 type planner struct {
 	*Plan
+	opts      Options
 	problems  Problems
 	store     *VaultStore
 	literal   map[string]bool // the exempted paths, and whether each was met
@@ -154,7 +169,7 @@ func (p *planner) field(f *walker.Field) bool {
 	if p.insideStore(f) {
 		return true
 	}
-	if f.Entry != nil {
+	if f.Entry != nil && !f.Entry.Outside() {
 		p.Fields++
 	}
 	if _, exempt := p.literal[f.Path]; exempt {
@@ -163,7 +178,7 @@ func (p *planner) field(f *walker.Field) bool {
 	}
 	switch {
 	case f.Entry == nil:
-		p.note(f, "move it, or tell us about the field", "looks like a reference, but no field that takes one is known here; it is left as it is")
+		p.stray(f)
 	case f.What == walker.Broken:
 		hint := hintOf(f.Err)
 		if f.Entry.Form == walker.ZoneForm {
@@ -174,6 +189,7 @@ func (p *planner) field(f *walker.Field) bool {
 		p.vault(f)
 	case f.What == walker.Ref:
 		p.env(f)
+	case p.nearMiss(f):
 	case f.Disputed && refersAgain(f):
 		p.note(f, "write the text without an object if it may be a reference", "a literal that looks like a reference; versions of Bifrost read it in different ways; it is left as it is")
 	case f.Disputed:
@@ -186,6 +202,43 @@ func (p *planner) field(f *walker.Field) bool {
 		p.note(f, "", "the string has escapes that Bifrost misreads; it is written without them")
 	}
 	return true
+}
+
+// nearMiss reports whether something stands in f that was meant as a reference
+// and is none.
+func (p *planner) nearMiss(f *walker.Field) bool {
+	miss := f.NearMiss()
+	if !miss.Found() {
+		return false
+	}
+	p.leftover(f, exemptHint(miss.Hint, f.Path), miss.Message(f.Entry))
+	return true
+}
+
+// leftover reports what nothing would resolve although somebody meant it to.
+func (p *planner) leftover(f *walker.Field, hint, reason string) {
+	if p.opts.MissIsNote {
+		p.note(f, hint, reason)
+		return
+	}
+	p.problem(f, false, hint, reason)
+}
+
+// stray looks after a string outside of every field that begins like a reference.
+func (p *planner) stray(f *walker.Field) {
+	const unknown = "looks like a reference, but no field that takes one is known here"
+	hint := "check the spelling of the members above it, or have it resolved with --anywhere"
+	text := walker.TrimUnseen(f.Text())
+	path, isVault := strings.CutPrefix(text, "vault.")
+	switch {
+	case !isVault, strings.ContainsAny(text, " \t"): // prose that happens to begin so, perhaps
+		p.note(f, hint, unknown+"; it is left as it is")
+	case strings.ContainsAny(path, "/#") && !walker.HostLike(text):
+		p.leftover(f, exemptHint(hint, f.Path), unknown+", and nothing would resolve it")
+	default:
+		p.note(f, exemptHint(hint, f.Path), unknown+"; it is left as it is")
+		p.Notes[len(p.Notes)-1].Warning = true
+	}
 }
 
 func exemptHint(hint, path string) string {
@@ -282,6 +335,10 @@ func (p *planner) want(w want) int {
 // env looks after an env. reference: Bifrost resolves it where it can, and it
 // is resolved here where it cannot.
 func (p *planner) env(f *walker.Field) {
+	if f.Ref.Templated() {
+		p.leftover(f, exemptHint("fill it in before Bifrost reads the file, or write the whole reference", f.Path), "a variable or a template inside of a reference")
+		return
+	}
 	if f.Entry.Env != walker.Unsupported {
 		p.leftNames[f.Ref.Name] = true
 		p.left = append(p.left, edit{start: f.Start, end: f.End, text: f.Ref.Name, path: f.Path, entry: f.Entry})
@@ -291,7 +348,13 @@ func (p *planner) env(f *walker.Field) {
 		return
 	}
 	if _, ok := p.getenv(f.Ref.Name); !ok {
-		p.problem(f, false, exemptHint("set it here, since Bifrost does not resolve env. in this field", f.Path), "the variable is not set")
+		const reason = "the variable is not set"
+		hint := exemptHint("set it here, since Bifrost does not resolve env. in this field", f.Path)
+		if p.opts.UnsetIsNote {
+			p.note(f, "render and exec need it", f.Ref.String()+": "+reason+" here")
+		} else {
+			p.problem(f, false, hint, reason)
+		}
 		return
 	}
 	p.use(f, want{ref: f.Ref, secret: -1}, false)
@@ -313,7 +376,7 @@ func (p *planner) rewrite(f *walker.Field, text string) {
 	p.edits = append(p.edits, edit{start: f.Start, end: f.End, want: -1, text: walker.Quote(text), path: f.Path, entry: f.Entry})
 }
 
-func (p *planner) finish(opts Options) {
+func (p *planner) finish() {
 	if len(p.disabled) > 0 {
 		hint := `give config_store a vault_store block with "enabled": true, or name one with --vault-store or --vault-type`
 		if p.store != nil {
@@ -321,7 +384,7 @@ func (p *planner) finish(opts Options) {
 		}
 		p.problems.add(Problem{Reason: NotEnabled, Hint: hint, Kind: sources.BadSettings, Places: p.disabled})
 	}
-	for _, path := range opts.Literal {
+	for _, path := range p.opts.Literal {
 		if !p.literal[path] {
 			p.problems.add(Problem{Reason: "--literal names no field of the document", Hint: "copy the path from the output of explain", Invalid: true, Places: []Place{{Path: path}}})
 			p.literal[path] = true

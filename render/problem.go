@@ -29,8 +29,9 @@ type Problem struct {
 	Code      string       `json:"code,omitempty"` // the backend's error code
 	Kind      sources.Kind `json:"kind,omitempty"` // the kind of the source's failure
 	Places    []Place      `json:"places,omitempty"`
-	Invalid   bool         `json:"-"` // the document or the settings are wrong, not a reference
-	Secret    string       `json:"-"` // the secret of which another value would mend it; empty where none would
+	Warning   bool         `json:"warning,omitempty"` // a remark that people must see, --quiet or not
+	Invalid   bool         `json:"-"`                 // the document or the settings are wrong, not a reference
+	Secret    string       `json:"-"`                 // the secret of which another value would mend it; empty where none would
 }
 
 // Problems are all the reasons at once. As an error it prints one a line.

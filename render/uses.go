@@ -25,6 +25,7 @@ type Use struct {
 	How       How    `json:"how"`
 	Variable  string `json:"variable,omitempty"` // in env mode, the one that carries the value
 	Version   string `json:"version,omitempty"`
+	Anywhere  bool   `json:"anywhere,omitempty"` // outside of every field that is known: see Options.Anywhere
 }
 
 // Uses gives every reference of the document, in its order. versions, which may
@@ -33,6 +34,7 @@ func (p *Plan) Uses(versions map[string]string) []Use {
 	uses := make([]Use, 0, len(p.edits)+len(p.left))
 	add := func(e *edit, u Use) {
 		u.Span, u.Path, u.Kind = walker.Span{Start: e.start, End: e.end}, e.path, e.entry.Kind.String()
+		u.Anywhere = e.entry.Outside()
 		uses = append(uses, u)
 	}
 	for i := range p.edits {

@@ -136,6 +136,17 @@ func secretKey(block, key string) bool {
 	return false
 }
 
+// settingEntry returns the catalogue's line of a setting, or one like it.
+func settingEntry(block, key string) *walker.Entry {
+	pattern := storePath + "." + block + "." + key
+	for i, e := range walker.Catalogue() {
+		if e.Pattern == pattern && e.Form == walker.SecretVarForm {
+			return &walker.Catalogue()[i]
+		}
+	}
+	return &walker.Entry{Pattern: pattern, Form: walker.SecretVarForm}
+}
+
 // parseStore reads a block. Names are compared without regard to case, as
 // encoding/json does it for Enterprise.
 func parseStore(document, path string, raw []byte, enabled bool) (*VaultStore, error) {
@@ -327,14 +338,14 @@ func (s *VaultStore) settings(backend sources.Backend, getenv func(string) (stri
 	}
 	for key, value := range s.flags {
 		quoted := gjson.AppendJSONString(nil, value)
-		set(key, walker.NewField(&secretVar, key, quoted))
+		set(key, walker.NewField(settingEntry(backend.Block, key), key, quoted))
 	}
 	block, ok := s.blocks[backend.Block]
 	if ok && !block.IsObject() {
 		return nil, storeError(s.from, s.path(backend.Block), "", "not an object")
 	}
 	block.ForEach(func(key, value gjson.Result) bool {
-		set(key.String(), walker.NewField(&secretVar, key.String(), []byte(value.Raw)))
+		set(key.String(), walker.NewField(settingEntry(backend.Block, key.String()), key.String(), []byte(value.Raw)))
 		return true
 	})
 	return out, err
@@ -391,6 +402,9 @@ func settingText(f walker.Field, getenv func(string) (string, bool)) (string, *P
 			return bad("set it, or write the setting itself", "env."+f.Ref.Name+" is not set")
 		}
 		return value, nil
+	}
+	if miss := f.NearMiss(); miss.Found() {
+		return bad(miss.Hint, miss.What)
 	}
 	if f.What == walker.Other && strings.HasPrefix(f.Text(), "[") {
 		return bad("", "neither a string, a number nor a boolean")

@@ -1,5 +1,7 @@
 package walker
 
+import "sync"
+
 // Matcher finds fields: those of the catalogue, and more that a user names.
 type Matcher struct{ root *node }
 
@@ -16,6 +18,25 @@ func NewMatcher(more []Entry) (*Matcher, error) {
 
 // WalkWith is Walk with the fields of a matcher.
 func (d *Document) WalkWith(m *Matcher, yield func(*Field) bool) { d.walk(m.root, yield) }
+
+// outside is the line for what no line of the catalogue stands for.
+var outside = Entry{Pattern: "**", Kind: Setting, Form: ZoneForm}
+
+// Outside reports whether e stands for the strings outside of every field, as
+// [Document.WalkAnywhere] yields them.
+func (e *Entry) Outside() bool { return e.Pattern == outside.Pattern }
+
+var anywhereMatcher = sync.OnceValue(func() *Matcher {
+	m, err := NewMatcher([]Entry{outside})
+	if err != nil {
+		panic("walker: " + err.Error()) // the catalogue itself compiles
+	}
+	return m
+})
+
+// WalkAnywhere is Walk, but that every string outside of every field is yielded
+// too, in its place, as one of a free-form zone.
+func (d *Document) WalkAnywhere(yield func(*Field) bool) { d.walk(anywhereMatcher().root, yield) }
 
 // Object is an object of a document.
 type Object struct {

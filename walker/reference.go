@@ -2,6 +2,7 @@ package walker
 
 import (
 	"bytes"
+	"cmp"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -78,6 +79,17 @@ func checkText(scheme Scheme, rest string) *ReferenceError {
 	for _, r := range rest {
 		if unicode.IsControl(r) {
 			return reasonf("check how the value was pasted", "the reference has a control character in it")
+		}
+	}
+	path, key, _ := strings.Cut(rest, "#")
+	for _, part := range [...]string{path, key} {
+		first, _ := utf8.DecodeRuneInString(part)
+		last, _ := utf8.DecodeLastRuneInString(part)
+		if first < utf8.RuneSelf && last < utf8.RuneSelf { // nearly always
+			continue
+		}
+		if name := cmp.Or(UnseenName(first), UnseenName(last)); name != "" {
+			return reasonf("type it anew", "the reference has %s at an end of its path or key, which nobody sees", name)
 		}
 	}
 	if strings.TrimSpace(rest) != rest {

@@ -181,6 +181,10 @@ func (d *daemon) publishAll(r *render.Rendering) (wrote, replaced bool, err erro
 		d.warnOfPlaintext(r.Plan)
 		lines := render.Problems{Document: r.Plan.Document.Name}
 		for i := range r.Notes {
+			if r.Notes[i].Warning {
+				d.log.Warn(clean(lines.Line(&r.Notes[i])), "hint", r.Notes[i].Hint)
+				continue
+			}
 			d.log.Info("note: "+clean(lines.Line(&r.Notes[i])), "hint", r.Notes[i].Hint)
 		}
 	}

@@ -77,6 +77,7 @@ func (j *explainJob) run(cmd *cobra.Command) error {
 		_, err := io.WriteString(j.p.stdout, walker.CatalogueText())
 		return err
 	}
+	j.unset = !j.fetch // render and exec need it, and to explain does not
 	failed := j.prepare()
 	var problems *render.Problems
 	if failed != nil && (j.plan == nil || !errors.As(failed, &problems)) {
@@ -135,6 +136,9 @@ func (e *explanation) print(w io.Writer, versions bool) error {
 	fmt.Fprintln(t, head)
 	for _, u := range e.Uses {
 		goes := map[render.How]string{render.ValueInFile: "into the file", render.ValueInEnv: "into " + u.Variable, render.LeftToBifrost: "left for Bifrost"}[u.How]
+		if u.Anywhere {
+			goes += ", by --anywhere"
+		}
 		fmt.Fprintf(t, "%s\t%s\t%s", clean(u.Path), clean(u.Reference), goes)
 		if versions {
 			fmt.Fprintf(t, "\t%s", clean(u.Version))
@@ -143,6 +147,11 @@ func (e *explanation) print(w io.Writer, versions bool) error {
 	}
 	if err := t.Flush(); err != nil {
 		return err
+	}
+	if n := e.rest(); n > 0 {
+		if _, err := fmt.Fprintf(w, "\n%s of secrets still rest in the file, since Bifrost resolves no env. in those fields\n", count(n, "value")); err != nil {
+			return err
+		}
 	}
 	if e.Source == "" {
 		_, err := fmt.Fprintf(w, "\n%s, %s\n", count(len(e.Uses), "reference"), count(len(e.Secrets), "secret"))
@@ -156,6 +165,16 @@ func (e *explanation) print(w io.Writer, versions bool) error {
 		_, err = fmt.Fprintln(w)
 	}
 	return err
+}
+
+// rest counts the values of secrets that end in the file although the mode is env.
+func (e *explanation) rest() (n int) {
+	for _, u := range e.Uses {
+		if e.Mode == string(render.EnvMode) && u.How == render.ValueInFile && u.Secret != "" {
+			n++
+		}
+	}
+	return n
 }
 
 // policied is a source that can say which permissions it needs.

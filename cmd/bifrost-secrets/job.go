@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -27,6 +28,8 @@ type job struct {
 	vaultType  string
 	vaultSet   []string
 	literal    []string
+	anywhere   bool
+	unset      bool // a variable that is not set is no failure: nothing is published
 	mode       string
 	timeout    time.Duration
 	awsBatch   string
@@ -47,8 +50,13 @@ type job struct {
 // flags are those of the commands that render, or say what rendering would do.
 func (j *job) flags(cmd *cobra.Command) {
 	j.planFlags(cmd)
+	j.anywhereFlag(cmd)
 	cmd.Flags().StringVar(&j.mode, "mode", string(render.Inline), "inline: values in the file; env: env.NAME in the file, values in the environment")
 	complete(cmd, "mode", "inline", "env")
+}
+
+func (j *job) anywhereFlag(cmd *cobra.Command) {
+	cmd.Flags().BoolVar(&j.anywhere, "anywhere", false, "resolve references in every string value, and not only in the fields that are known; never inside vault_store")
 }
 
 // planFlags are those of the commands that look at all references of a document.
@@ -128,7 +136,7 @@ func (j *job) findStore() (err error) {
 }
 
 func (j *job) makePlan() (err error) {
-	j.plan, err = render.NewPlan(j.doc, j.store, render.Options{Mode: render.Mode(j.mode), Literal: j.literal, Getenv: j.p.getenv, Beside: j.beside})
+	j.plan, err = render.NewPlan(j.doc, j.store, render.Options{Mode: render.Mode(j.mode), Literal: j.literal, Anywhere: j.anywhere, UnsetIsNote: j.unset, Getenv: j.p.getenv, Beside: j.beside})
 	return err
 }
 
@@ -252,8 +260,27 @@ func (p *program) waiting(what string) (done func()) {
 // notesShown is how many remarks are printed without --verbose.
 const notesShown = 10
 
+// notes shows the remarks on a document that is rendered.
 func (j *job) notes(all []render.Problem) {
+	j.remarks(all)
+	if len(j.plan.Left) > 0 {
+		j.p.note(fmt.Sprintf("%s left for Bifrost to resolve from its own environment: %s", count(len(j.plan.Left), "variable"), listed(j.plan.Left)), "")
+	}
+}
+
+// remarks shows what was remarked, warnings first.
+func (j *job) remarks(all []render.Problem) {
 	lines := render.Problems{Document: j.doc.Name}
+	all = slices.Clone(all)
+	slices.SortStableFunc(all, func(a, b render.Problem) int { // warnings first
+		switch {
+		case a.Warning == b.Warning:
+			return 0
+		case a.Warning:
+			return -1
+		}
+		return 1
+	})
 	shown := len(all)
 	if shown > notesShown+1 && !j.p.verbose {
 		shown = notesShown
@@ -263,14 +290,33 @@ func (j *job) notes(all []render.Problem) {
 		if i+1 < shown && all[i+1].Hint == hint {
 			hint = "" // the last of them says it
 		}
-		j.p.note(lines.Line(&all[i]), hint)
+		if all[i].Warning {
+			j.p.screen.warning(lines.Line(&all[i]), hint)
+		} else {
+			j.p.note(lines.Line(&all[i]), hint)
+		}
 	}
 	if shown < len(all) {
 		j.p.note(fmt.Sprintf("%d more notes; --verbose shows them", len(all)-shown), "")
 	}
-	if len(j.plan.Left) > 0 {
-		j.p.note(fmt.Sprintf("%s left for Bifrost to resolve from its own environment: %s", count(len(j.plan.Left), "variable"), listed(j.plan.Left)), "")
+}
+
+// warnings shows the remarks that people must see, alone.
+func (j *job) warnings(all []render.Problem) {
+	lines := render.Problems{Document: j.doc.Name}
+	for i := range all {
+		if all[i].Warning {
+			j.p.screen.warning(lines.Line(&all[i]), all[i].Hint)
+		}
 	}
+}
+
+// warned returns err, which the plan failed with, after the warnings of the plan.
+func (j *job) warned(err error) error {
+	if j.plan != nil {
+		j.warnings(j.plan.Notes)
+	}
+	return err
 }
 
 // count gives a number and its noun.

@@ -63,7 +63,7 @@ func (o *online) lookUp(ctx context.Context, doc *walker.Document, env bool) ([]
 	}
 	var problems *render.Problems
 	var err error
-	j.plan, err = render.NewPlan(doc, j.store, render.Options{Mode: render.Mode(j.mode), Literal: j.literal, Getenv: o.getenv})
+	j.plan, err = render.NewPlan(doc, j.store, render.Options{Mode: render.Mode(j.mode), Literal: j.literal, Getenv: o.getenv, MissIsNote: true})
 	found := []lint.Finding{}
 	if errors.As(err, &problems) {
 		found = j.unplanned(problems)

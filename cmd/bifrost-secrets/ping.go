@@ -9,7 +9,7 @@ import (
 )
 
 func (p *program) pingCommand() *cobra.Command {
-	j := &job{p: p}
+	j := &job{p: p, unset: true}
 	var asJSON bool
 	cmd := &cobra.Command{
 		Use:   "ping",
@@ -44,8 +44,9 @@ it is reached too, with the settings that Bifrost will use.`,
 
 func (j *job) ping(ctx context.Context) (described, store string, err error) {
 	if err := j.prepare(); err != nil {
-		return "", "", err
+		return "", "", j.warned(err)
 	}
+	j.warnings(j.plan.Notes)
 	source, err := j.open(ctx)
 	if err != nil {
 		return "", "", err

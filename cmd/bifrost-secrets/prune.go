@@ -44,6 +44,8 @@ mark or none, nor one that was not stored from a field.`,
 		RunE: func(cmd *cobra.Command, _ []string) error { return j.run(cmd.Context()) },
 	}
 	j.planFlags(cmd)
+	j.anywhereFlag(cmd)
+	j.unset = true
 	j.ownerFlags(cmd, &j.owner, &j.prefix)
 	f := cmd.Flags()
 	f.BoolVar(&j.yes, "yes", false, "do it")
@@ -101,6 +103,7 @@ func (j *pruneJob) prune(ctx context.Context, report *pruning) error {
 	if err := j.prepare(); err != nil {
 		return err
 	}
+	j.remarks(j.plan.Notes)
 	store, err := j.openStore(ctx)
 	if err != nil {
 		return err

@@ -86,7 +86,7 @@ func (j *renderJob) render(cmd *cobra.Command, a *account) error {
 		return err
 	}
 	if err := j.prepare(); err != nil {
-		return err
+		return j.warned(err)
 	}
 	to, err := j.targets(j.inputs())
 	if err != nil {

@@ -110,6 +110,11 @@ func (s *screen) note(text, hint string) {
 	s.hint(hint)
 }
 
+func (s *screen) warning(text, hint string) {
+	s.line("%s %s", s.paint("33", "warning:"), clean(text))
+	s.hint(hint)
+}
+
 func (s *screen) hint(hint string) {
 	if hint != "" {
 		s.line("%s %s", s.paint("36", "hint:"), clean(hint))

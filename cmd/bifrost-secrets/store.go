@@ -172,6 +172,7 @@ func (j *storeJob) do(ctx context.Context, report *storing) error {
 		return err
 	}
 	report.fill(plan)
+	j.remarks(plan.Notes)
 	if !j.json {
 		if err := report.print(j.p.stdout); err != nil {
 			return err

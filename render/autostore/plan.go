@@ -73,6 +73,7 @@ type Plan struct {
 	Document *walker.Document
 	Owner    string
 	Items    []Item // in the order of the document
+	Notes    []render.Problem
 
 	store sources.Store
 }
@@ -85,6 +86,9 @@ func NewPlan(ctx context.Context, doc *walker.Document, store sources.Store, o O
 	p.clashes()
 	for i := range p.Items {
 		it := &p.Items[i]
+		if it.Action == Refuse {
+			continue
+		}
 		if ref, err := walker.ParseReference(it.Reference()); err != nil || ref != (walker.Reference{Scheme: walker.Vault, Name: it.Name}) {
 			it.refuse("choose another --prefix", "no reference can name %s", strconv.Quote(it.Name))
 		} else if err := walker.CheckName(o.Store.Type, it.Name); err != nil {
@@ -115,10 +119,14 @@ func Plaintext(doc *walker.Document, o Options) []Item {
 		case f.Text() == "":
 		default:
 			pos := doc.Position(f.Start)
-			items = append(items, Item{
+			it := Item{
 				Place: render.Place{Path: f.Path, Line: pos.Line, Column: pos.Column, Span: walker.Span{Start: f.Start, End: f.End}},
 				Kind:  f.Entry.Kind.String(), Name: n.name(f.Entry.Pattern, f.Path), value: sources.NewSecret([]byte(f.Text())),
-			})
+			}
+			if miss := f.NearMiss(); miss.Found() {
+				it.refuse(miss.Hint, "%s", miss.What)
+			}
+			items = append(items, it)
 		}
 		return true
 	})
@@ -172,10 +180,11 @@ func (p *Plan) rehearse(o Options) error {
 	}
 	store := *o.Store
 	store.Enabled = true
-	plan, err := render.NewPlan(doc, &store, render.Options{Mode: render.Inline, Literal: o.Literal, Getenv: o.Getenv})
+	plan, err := render.NewPlan(doc, &store, render.Options{Mode: render.Inline, Literal: o.Literal, Getenv: o.Getenv, UnsetIsNote: true, MissIsNote: true})
 	if err != nil {
 		return err
 	}
+	p.Notes = plan.Notes
 	byName, values := map[string]*Item{}, render.Values{}
 	for i := range p.Items {
 		it := &p.Items[i]

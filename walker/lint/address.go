@@ -76,25 +76,3 @@ func numeric(s string) bool {
 	}
 	return s != ""
 }
-
-// hostLike reports whether a text that begins like a reference may be the name
-// of a host, with or without a port and a path: `vault.example.com:8200`.
-func hostLike(text string) bool {
-	host, _, _ := strings.Cut(text, "/")
-	host, port, hasPort := strings.Cut(host, ":")
-	if hasPort && !numeric(port) || strings.ContainsAny(text, "# ") {
-		return false
-	}
-	labels := strings.Split(host, ".")
-	for _, label := range labels {
-		if label == "" || strings.ContainsFunc(label, func(r rune) bool {
-			return !('a' <= r && r <= 'z' || 'A' <= r && r <= 'Z' || '0' <= r && r <= '9' || r == '-')
-		}) {
-			return false
-		}
-	}
-	return hasPort || len(labels) > 2 && domains[strings.ToLower(labels[len(labels)-1])]
-}
-
-// domains are the last labels of the hosts that configs mostly name.
-var domains = set("com net org io dev app ai cloud co de uk eu fr nl us in jp internal local localdomain localhost svc lan corp intranet home arpa test example invalid")

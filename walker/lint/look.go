@@ -61,11 +61,11 @@ func placeOf(e *walker.Entry) place {
 		return zonePlace
 	case strings.HasSuffix(p, "headers.*"):
 		return headerPlace
-	case strings.HasSuffix(p, ".envs[]"), strings.HasSuffix(p, ".args[]"), strings.HasSuffix(p, ".command"):
+	case walker.CommandLine(e):
 		return linePlace
 	case e.Kind != walker.SecretKind, strings.HasSuffix(p, "url") && !strings.HasSuffix(p, "webhook_url"):
 		return settingPlace
-	case strings.HasSuffix(p, ".credentials_json"), strings.HasSuffix(p, ".credentials"), strings.HasSuffix(p, ".identity"):
+	case walker.HoldsPath(e):
 		return pathPlace
 	}
 	return secretPlace
@@ -78,7 +78,7 @@ type look struct {
 	literal bool   // a text of the document's own stands here
 	text    string // that text
 	raw     bool   // it is the JSON text of an object that is no object form
-	foreign foreign
+	miss    walker.NearMiss
 	leak    leak
 }
 
@@ -114,9 +114,9 @@ func (c *checker) lookAt(f *walker.Field) {
 		return
 	}
 	if !l.raw && !(f.Object && refers(l.text)) { // of which the rule object-form has more to say
-		l.foreign = foreignIn(l.text, l.place, f.Entry.Kind)
+		l.miss = walker.FindNearMiss(f.Entry, l.text)
 	}
-	if !l.foreign.found() && !c.store.holds(f.Start) {
+	if !l.miss.Found() && !c.store.holds(f.Start) {
 		l.leak = c.leakIn(f)
 	}
 }

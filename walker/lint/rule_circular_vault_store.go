@@ -7,7 +7,7 @@ var circularVaultStore = Rule{
 	Summary: "vault_store itself refers to the vault",
 	field: func(c *checker, f *walker.Field) {
 		if f.What == walker.Ref && f.Ref.Scheme == walker.Vault && c.store.holds(f.Start) {
-			c.at(f, writeEnv, "a vault. reference inside vault_store: the vault cannot open itself")
+			c.at(f, "write env.NAME", "a vault. reference inside vault_store: the vault cannot open itself")
 		}
 	},
 }

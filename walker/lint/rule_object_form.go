@@ -68,7 +68,7 @@ func (o *object) meant() string {
 	default:
 		text = kind + "." + text
 	}
-	if !sound(text) {
+	if !walker.SoundReference(text) {
 		return ""
 	}
 	return text

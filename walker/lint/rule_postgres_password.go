@@ -11,7 +11,7 @@ var postgresPassword = Rule{
 	Summary: "a Postgres password that Bifrost below 1.5 passes on unquoted",
 	field: func(c *checker, f *walker.Field) {
 		l := &c.look
-		if f.Entry == nil || !l.literal || l.raw || l.foreign.found() || !strings.HasSuffix(f.Entry.Selector, "=postgres") || !strings.HasSuffix(f.Entry.Pattern, ".password") {
+		if f.Entry == nil || !l.literal || l.raw || l.miss.Found() || !strings.HasSuffix(f.Entry.Selector, "=postgres") || !strings.HasSuffix(f.Entry.Pattern, ".password") {
 			return
 		}
 		if strings.IndexByte(l.text, ' ') >= 0 || strings.HasPrefix(l.text, "'") || strings.HasSuffix(l.text, `\`) {

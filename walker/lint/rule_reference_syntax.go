@@ -16,15 +16,11 @@ var referenceSyntax = Rule{
 			c.broken(f)
 		case f.What == walker.Ref:
 			c.odd(f)
-		case c.look.foreign.found():
-			form := &c.look.foreign
-			then := "; Bifrost would take it for the value itself"
-			if c.look.place == linePlace {
-				then = "; the command would get it as it stands"
-			}
-			found := c.at(f, form.hint, form.what+then)
-			if form.repair != "" {
-				found.replace(form.repair)
+		case c.look.miss.Found():
+			miss := &c.look.miss
+			found := c.at(f, miss.Hint, miss.Message(f.Entry))
+			if miss.Repair != "" {
+				found.replace(miss.Repair)
 			} else if c.look.place == zonePlace {
 				found.Severity, found.Hint = Warning, found.Hint+unlessLiteral
 			}
@@ -61,11 +57,11 @@ func (c *checker) broken(f *walker.Field) {
 func withoutSpace(text string) string {
 	path, key, fragment := strings.Cut(text, "#")
 	scheme, path, _ := strings.Cut(path, ".")
-	text = scheme + "." + strings.TrimSpace(path)
+	text = scheme + "." + walker.TrimUnseen(path)
 	if fragment {
-		text += "#" + strings.TrimSpace(key)
+		text += "#" + walker.TrimUnseen(key)
 	}
-	if !sound(text) {
+	if !walker.SoundReference(text) {
 		return ""
 	}
 	return text
@@ -75,11 +71,11 @@ func withoutSpace(text string) string {
 func (c *checker) odd(f *walker.Field) {
 	switch {
 	case gainsaid(f): // the rule object-form says what is wrong
-	case templated(f.Ref):
+	case f.Ref.Templated():
 		c.at(f, "fill it in before Bifrost reads the file, or write the whole reference", "a variable or a template inside of a reference; Bifrost would take it for a part of the name")
-	case f.Ref.Scheme == walker.Env && !isVariable(f.Ref.Name):
-		c.at(f, writeEnv+", with letters, digits and _ alone", "the reference names a variable that hardly any environment can have; Bifrost would use an empty value").Severity = Warning
-	case c.look.place == zonePlace && hostLike(f.Ref.String()):
+	case f.Ref.Scheme == walker.Env && !walker.IsVariable(f.Ref.Name):
+		c.at(f, "write env.NAME"+", with letters, digits and _ alone", "the reference names a variable that hardly any environment can have; Bifrost would use an empty value").Severity = Warning
+	case c.look.place == zonePlace && walker.HostLike(f.Ref.String()):
 		c.at(f, unlessMeant, "this may be the name of a host, but is read as a reference").Severity = Warning
 	}
 }

@@ -9,11 +9,11 @@ var secretName = Rule{
 		if f.Entry == nil || f.What != walker.Ref || f.Ref.Scheme != walker.Vault || c.store.kind == "" || c.store.holds(f.Start) {
 			return
 		}
-		if templated(f.Ref) {
+		if f.Ref.Templated() {
 			return // the rule reference-syntax says what is wrong
 		}
 		loose := c.look.place == zonePlace
-		if loose && hostLike(f.Ref.String()) {
+		if loose && walker.HostLike(f.Ref.String()) {
 			return // so it does here
 		}
 		if err := walker.CheckName(c.store.kind, f.Ref.Name); err != nil {

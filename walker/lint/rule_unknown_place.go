@@ -16,7 +16,7 @@ var unknownPlace = Rule{
 			return
 		}
 		found := c.at(f, "check the spelling of the members above it, or move it", "looks like a reference, but no field that takes one is known here; nothing resolves it")
-		if hostLike(f.Ref.String()) {
+		if walker.HostLike(f.Ref.String()) {
 			found.Severity = Note
 		}
 		if name := lastName(f.Path); name == "ref" || name == "env_var" {

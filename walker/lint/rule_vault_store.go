@@ -12,7 +12,7 @@ var vaultStore = Rule{
 	Summary: "a vault_store block that cannot work, or that holds credentials",
 	field: func(c *checker, f *walker.Field) {
 		l := &c.look
-		if f.Entry == nil || !c.store.holds(f.Start) || !l.literal || l.text == "" || l.foreign.found() {
+		if f.Entry == nil || !c.store.holds(f.Start) || !l.literal || l.text == "" || l.miss.Found() {
 			return
 		}
 		const hint = "write env.NAME, or let the platform give the process a role"

@@ -11,7 +11,7 @@ var virtualKeyPrefix = Rule{
 	Summary: "a virtual key that does not begin sk-bf-",
 	field: func(c *checker, f *walker.Field) {
 		l := &c.look
-		if f.Entry == nil || !l.literal || l.text == "" || l.raw || l.foreign.found() || f.Entry.Pattern != "governance.virtual_keys[].value" {
+		if f.Entry == nil || !l.literal || l.text == "" || l.raw || l.miss.Found() || f.Entry.Pattern != "governance.virtual_keys[].value" {
 			return
 		}
 		if !strings.HasPrefix(l.text, "sk-bf-") {
