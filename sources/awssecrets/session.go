@@ -102,9 +102,7 @@ func (s *source) anew(ctx context.Context, old *session, region string, why *sou
 	case fault != nil:
 		return nil, fault
 	case sess.used == used:
-		same := *why
-		same.Hint = "the credentials were read again, and are the same: " + why.Hint
-		return nil, &same
+		return old, nil
 	}
 	s.warn(sources.SignedInAnew("aws", why))
 	return sess, nil
