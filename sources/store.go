@@ -86,6 +86,15 @@ type Inspector interface {
 	Identities(name string) []string
 }
 
+// Aliaser is an [Inspector] in which a secret may be reached by names that are not
+// told apart by their spelling, such as links in a file system.
+type Aliaser interface {
+	// Aliases gives the other names that lead to the secret of each of names; it
+	// leaves out those that have none. A store with more names than can be looked
+	// at is an error.
+	Aliases(ctx context.Context, names []string) (map[string][]string, error)
+}
+
 // Store is a source that can also be written. It is opened with
 // [Options].Write, and at no other time. sources/sourcetest has these promises
 // as tests.
@@ -111,6 +120,10 @@ type Store interface {
 	// Recoverable reports whether a deleted secret can be brought back for a
 	// while, unless o.Now was asked for.
 	Recoverable() bool
+
+	// History reports whether the value that Put replaces can still be had for a
+	// while.
+	History() bool
 
 	// MaxValue is the most bytes that a value may have.
 	MaxValue() int

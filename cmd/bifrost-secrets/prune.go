@@ -8,9 +8,7 @@ import (
 
 	"bifrost-secrets/render"
 	"bifrost-secrets/render/autostore"
-	"bifrost-secrets/render/configstore"
 	"bifrost-secrets/sources"
-	"bifrost-secrets/walker"
 
 	"github.com/spf13/cobra"
 )
@@ -23,6 +21,7 @@ type pruneJob struct {
 	days        int
 	now         bool
 	most        int
+	trash       trash
 	ignoreStore bool
 	json        bool
 }
@@ -33,11 +32,13 @@ func (p *program) pruneCommand() *cobra.Command {
 		Use:   "prune --owner NAME",
 		Short: "Delete stored secrets that no field refers to any more",
 		Long: `Prune lists the secrets that store has put into the backend for this owner, and deletes those that
-nothing in the config, or in Bifrost's PostgreSQL config store, refers to any more. Without --yes it shows which, and deletes nothing.
+no text in the config, or in Bifrost's PostgreSQL config store, could mean any more. Without --yes it shows which, and deletes nothing.
 
 Removing a provider or a key from the config deletes no secret by itself: this command does, when asked. It does
-nothing while a reference of the config does not resolve, and it touches no secret that bears another owner's
-mark or none, nor one that was not stored from a field.`,
+nothing while a reference of the config does not resolve, or while lint reports reference-syntax or object-form,
+and it touches no secret that bears another owner's mark or none, nor one that was not stored from a field.
+
+Where the backend cannot bring back what is deleted, --trash or --no-trash has to be given.`,
 		Example: `  bifrost-secrets prune --config config.json --owner gateway-eu
   bifrost-secrets prune --config config.json --owner gateway-eu --yes`,
 		Args: noArgs,
@@ -47,6 +48,7 @@ mark or none, nor one that was not stored from a field.`,
 	j.anywhereFlag(cmd)
 	j.unset = true
 	j.ownerFlags(cmd, &j.owner, &j.prefix)
+	j.trash.flags(cmd)
 	f := cmd.Flags()
 	f.BoolVar(&j.yes, "yes", false, "do it")
 	f.IntVar(&j.days, "recovery-days", 30, "how long a deleted secret can be restored, where the backend offers that (AWS: 7 to 30)")
@@ -67,6 +69,7 @@ type pruning struct {
 	Kept    int           `json:"kept"`
 	Gone    int           `json:"scheduled_before"`
 	Deleted int           `json:"deleted"`
+	Trash   string        `json:"trash,omitempty"` // where their values are, sealed
 	Error   string        `json:"error,omitempty"`
 }
 
@@ -109,7 +112,10 @@ func (j *pruneJob) prune(ctx context.Context, report *pruning) error {
 		return err
 	}
 	defer store.Close()
-	refs, err := j.besideDocument(ctx, store)
+	if err := j.unclear(); err != nil {
+		return err
+	}
+	beside, err := j.besideDocument(ctx, store, j.ignoreStore)
 	if err != nil {
 		return err
 	}
@@ -122,7 +128,7 @@ func (j *pruneJob) prune(ctx context.Context, report *pruning) error {
 	ctx, cancel := j.within(ctx)
 	defer cancel()
 	done := j.p.waiting("listing the secrets in " + store.Describe())
-	found, err := autostore.FindUnused(ctx, j.doc, store, autostore.Options{Store: j.store, Prefix: j.prefix, Owner: j.owner}, refs)
+	found, err := autostore.FindUnused(ctx, j.doc, store, autostore.Options{Store: j.store, Prefix: j.prefix, Owner: j.owner}, beside)
 	done()
 	if err != nil {
 		return err
@@ -143,21 +149,34 @@ func (j *pruneJob) prune(ctx context.Context, report *pruning) error {
 	if !j.yes || len(found.Delete) == 0 {
 		return nil
 	}
-	if !store.Recoverable() && !j.now {
-		return &failure{
-			reason: store.Describe() + " cannot bring back what is deleted; nothing was deleted",
-			hint:   "if they may go for good, add --now", code: exitUsage,
+	if !store.Recoverable() {
+		if err := j.trash.demand(store.Describe() + " cannot bring back what is deleted; nothing was deleted"); err != nil {
+			return err
 		}
+	}
+	if err := j.unchanged(); err != nil {
+		return err
+	}
+	var going []trashed
+	for _, it := range found.Delete {
+		going = append(going, trashed{it.Name, it.Mark.Path})
+	}
+	if report.Trash, err = j.trash.keep(ctx, store, j.config, j.owner, going); err != nil {
+		return err
 	}
 	report.Deleted, err = found.Execute(ctx, store, j.owner, sources.DeleteOptions{RecoveryDays: j.days, Now: j.now})
 	if !j.p.quiet && report.Deleted > 0 {
 		j.p.screen.line("deleted %s in %s", count(report.Deleted, "secret"), clean(report.Source))
 	}
+	j.trash.say(j.p, report.Trash)
 	return err
 }
 
 func (j *pruneJob) checkPruneFlags() error {
 	if err := checkOwner(j.owner); err != nil {
+		return err
+	}
+	if err := j.trash.check(); err != nil {
 		return err
 	}
 	switch {
@@ -169,42 +188,6 @@ func (j *pruneJob) checkPruneFlags() error {
 		return usageError("--max-delete must not be negative", "")
 	}
 	return nil
-}
-
-// besideDocument gives the references in Bifrost's config store, which keep their
-// secrets too. It refuses to judge by the file alone where the database cannot be
-// looked at.
-func (j *pruneJob) besideDocument(ctx context.Context, source sources.Source) ([]walker.Reference, error) {
-	if !j.hasConfigStore() {
-		if autostore.Unscanned(j.doc) == "sqlite" {
-			j.p.note("the SQLite config store of Bifrost is not looked at; a vault. reference that was typed into the dashboard does not keep its secret", "")
-		}
-		return nil, nil
-	}
-	if j.ignoreStore {
-		return nil, nil
-	}
-	ctx, cancel := j.within(ctx)
-	defer cancel()
-	var refs []walker.Reference
-	var sum *configstore.Summary
-	store, err := j.configStore(ctx, source)
-	if err == nil {
-		done := j.p.waiting("asking " + store.Name())
-		refs, sum, err = store.References(ctx)
-		done()
-	}
-	if err != nil {
-		err = ofConfigStore(err)
-		return nil, &failure{
-			reason: err.Error() + "; it may refer to secrets too, so nothing was deleted",
-			hint:   "if nobody typed vault. references into the dashboard, go on with --ignore-config-store", code: exitCode(err),
-		}
-	}
-	if sum.Encrypted > 0 {
-		j.p.note(fmt.Sprintf("%s: %s encrypted by Bifrost, and not looked at", store.Name(), count(sum.Encrypted, "value")), "")
-	}
-	return refs, nil
 }
 
 func (j *pruneJob) unresolved(err error) error {

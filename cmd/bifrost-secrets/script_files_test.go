@@ -114,13 +114,15 @@ func newAgeIdentity() (*ageIdentity, error) {
 }
 
 // doAgeKey makes an identity, writes it to a file and puts it into a variable:
-// age-key key.txt AGE_KEY. What is encrypted from now on is for it.
+// age-key key.txt AGE_KEY. What is encrypted from now on is for it; key.txt.pub has
+// the recipient.
 func doAgeKey(ts *testscript.TestScript, neg bool, args []string) {
 	arguments(ts, neg, args, "age-key file variable")
 	id, err := newAgeIdentity()
 	ts.Check(err)
 	of(ts).age = id
 	put(ts, args[0], "# a comment, as age-keygen writes one\n"+id.String()+"\n")
+	put(ts, args[0]+".pub", id.Recipient().String()+"\n")
 	ts.Setenv(args[1], id.String())
 }
 

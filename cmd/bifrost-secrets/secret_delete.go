@@ -17,6 +17,11 @@ type secretDeleteJob struct {
 	yes  bool
 	now  bool
 	days int
+
+	named bool // --config was given
+
+	trash       trash
+	ignoreStore bool
 }
 
 func (p *program) secretDeleteCommand() *cobra.Command {
@@ -25,8 +30,9 @@ func (p *program) secretDeleteCommand() *cobra.Command {
 		Use:   "delete NAME...",
 		Short: "Delete secrets that were stored for an owner",
 		Long: `Delete shows what it would delete, and with --yes deletes it: only secrets that bifrost-secrets stored
-for --owner, and none that the config refers to. If one of the names is refused, none is deleted. AWS keeps a
-deleted secret for 30 days, in which it can be restored; --recovery-days says otherwise, --now leaves no time at all.`,
+for --owner, and none that a text in the config, or in its PostgreSQL config store, could mean. If one of the names is
+refused, none is deleted. AWS keeps a deleted secret for 30 days, in which it can be restored; --recovery-days says
+otherwise, --now leaves no time at all. Where the backend cannot bring one back, --trash or --no-trash has to be given.`,
 		Example: `  bifrost-secrets secret delete bifrost/openai --owner prod
   bifrost-secrets secret delete bifrost/openai --owner prod --recovery-days 7 --yes`,
 		Args: func(cmd *cobra.Command, args []string) error {
@@ -35,7 +41,10 @@ deleted secret for 30 days, in which it can be restored; --recovery-days says ot
 			}
 			return nil
 		},
-		RunE: func(cmd *cobra.Command, args []string) error { return j.run(cmd.Context(), args) },
+		RunE: func(cmd *cobra.Command, args []string) error {
+			j.named = cmd.Flags().Changed("config")
+			return j.run(cmd.Context(), args)
+		},
 	}
 	j.secretFlags(cmd)
 	j.ownerFlag(cmd, "`name` of the gateway that the secrets were stored for")
@@ -43,6 +52,9 @@ deleted secret for 30 days, in which it can be restored; --recovery-days says ot
 	f.BoolVar(&j.yes, "yes", false, "delete, and not only show what would be deleted")
 	f.IntVar(&j.days, "recovery-days", 0, "`days` in which the secret can be restored, where the backend can do that; 0 is its default")
 	f.BoolVar(&j.now, "now", false, "delete beyond recovery")
+	f.BoolVar(&j.ignoreStore, "ignore-config-store", false, "do not look for references in the PostgreSQL config store of the config")
+	j.databaseFlag(cmd)
+	j.trash.flags(cmd)
 	return cmd
 }
 
@@ -54,7 +66,8 @@ type deletion struct {
 	Reason  string `json:"reason,omitempty"`
 	Hint    string `json:"hint,omitempty"`
 
-	down bool // it failed since the backend cannot be reached
+	path string // of the field that it was stored from
+	down bool   // it failed since the backend cannot be reached
 }
 
 func (j *secretDeleteJob) run(ctx context.Context, names []string) error {
@@ -64,6 +77,9 @@ func (j *secretDeleteJob) run(ctx context.Context, names []string) error {
 	case j.days < 0:
 		return usageError("--recovery-days cannot be less than 0", "")
 	}
+	if err := j.trash.check(); err != nil {
+		return err
+	}
 	slices.Sort(names)
 	names = slices.Compact(names)
 	store, err := j.writable(ctx)
@@ -71,6 +87,11 @@ func (j *secretDeleteJob) run(ctx context.Context, names []string) error {
 		return err
 	}
 	defer store.Close()
+	if j.named && j.doc == nil { // the block comes from elsewhere, but it is this config that is in use
+		if err := j.readDocument(); err != nil {
+			return err
+		}
+	}
 	ctx, cancel := j.within(ctx)
 	defer cancel()
 	plan, err := j.plan(ctx, store, names)
@@ -78,22 +99,78 @@ func (j *secretDeleteJob) run(ctx context.Context, names []string) error {
 		return err
 	}
 	refused := slices.ContainsFunc(plan, func(d deletion) bool { return d.Action == "refused" })
-	if j.yes && !refused {
+	folder := ""
+	if going := goingOf(plan); j.yes && !refused && len(going) > 0 {
+		if !store.Recoverable() {
+			if err := j.trash.demand(store.Describe() + " cannot bring back what is deleted; nothing was deleted"); err != nil {
+				return err
+			}
+		}
+		if j.doc != nil {
+			if err := j.unchanged(); err != nil {
+				return err
+			}
+		}
+		if folder, err = j.trash.keep(ctx, store, j.config, j.owner, going); err != nil {
+			return err
+		}
 		j.carryOut(ctx, store, plan)
 	}
-	return j.tell(plan, refused)
+	err = j.tell(plan, refused)
+	j.trash.say(j.p, folder)
+	return err
+}
+
+func goingOf(plan []deletion) (all []trashed) {
+	for _, d := range plan {
+		if d.Action == "delete" {
+			all = append(all, trashed{d.Name, d.path})
+		}
+	}
+	return all
+}
+
+// meant gives the test whether a text of the config, if there is one, or of its
+// config store could mean a secret.
+func (j *secretDeleteJob) meant(ctx context.Context, store sources.Store, names []string) (func(name string) (string, bool), error) {
+	if j.doc == nil {
+		return func(string) (string, bool) { return "", false }, nil
+	}
+	if err := j.unclear(); err != nil {
+		return nil, err
+	}
+	beside, err := j.besideDocument(ctx, store, j.ignoreStore)
+	if err != nil {
+		return nil, err
+	}
+	o := autostore.Options{Store: j.store}
+	meant, err := autostore.LookFor(ctx, store, o, names)
+	if err != nil {
+		return nil, err
+	}
+	meant.Document(j.doc, j.store.Prefix)
+	if beside != nil {
+		if err := beside(meant.Text); err != nil {
+			return nil, err
+		}
+	}
+	return meant.By, nil
 }
 
 // plan decides on each of names.
 func (j *secretDeleteJob) plan(ctx context.Context, store sources.Store, names []string) ([]deletion, error) {
-	wanted := func(string) bool { return false }
-	if j.doc != nil {
-		wanted = autostore.Wanted(j.doc, store, nil)
+	meant, err := j.meant(ctx, store, names)
+	if err != nil {
+		return nil, err
 	}
 	items := store.Inspect(ctx, names)
 	var plan []deletion
 	for _, name := range names {
 		item, d := items[name], deletion{Name: name, Version: items[name].Version, Action: "refused"}
+		place, isMeant := meant(name)
+		if item.Mark != nil {
+			d.path = item.Mark.Path
+		}
 		switch {
 		case item.Err != nil:
 			return nil, failed(item.Err)
@@ -103,8 +180,8 @@ func (j *secretDeleteJob) plan(ctx context.Context, store sources.Store, names [
 			d.Reason, d.Hint = "it was not stored by bifrost-secrets", "delete it with the tools of the backend"
 		case item.Mark.Owner != j.owner:
 			d.Reason, d.Hint = "it belongs to the owner "+quote(item.Mark.Owner), "give --owner as that owner does"
-		case wanted(name):
-			d.Reason, d.Hint = j.doc.Name+" refers to it", "take the reference out first"
+		case isMeant:
+			d.Reason, d.Hint = place+" refers to it, or may mean it", "take that out first"
 		case !item.Gone.IsZero() && !j.now:
 			d.Action, d.Reason = "none", "it is deleted already"
 		default:

@@ -17,6 +17,7 @@ import (
 type secretPutJob struct {
 	secretJob
 	keepSpace, trimSpace bool
+	trash                trash
 }
 
 func (p *program) secretPutCommand() *cobra.Command {
@@ -25,7 +26,8 @@ func (p *program) secretPutCommand() *cobra.Command {
 		Use:   "put NAME",
 		Short: "Store one secret",
 		Long: `Put stores the value that it reads from the standard input, or, on a terminal, asks for without
-showing it. A value is never an argument. A value that is there already is not written again.
+showing it. A value is never an argument. A value that is there already is not written again; another one that
+was stored for the same --owner is replaced, and with --trash first sealed there.
 
 A value with white space at its beginning or end is refused, since a line break there is most often
 not meant: --trim-space takes it off, --keep-space keeps it.`,
@@ -36,6 +38,7 @@ not meant: --trim-space takes it off, --keep-space keeps it.`,
 	}
 	j.secretFlags(cmd)
 	j.ownerFlag(cmd, "`name` of the gateway that the secret is for")
+	j.trash.flags(cmd)
 	cmd.Flags().BoolVar(&j.keepSpace, "keep-space", false, "store white space at the beginning and end of the value as it is")
 	cmd.Flags().BoolVar(&j.trimSpace, "trim-space", false, "take white space at the beginning and end of the value off")
 	return cmd
@@ -60,6 +63,9 @@ func (j *secretPutJob) run(ctx context.Context, name string) error {
 	case j.config == "-" && j.vaultStore == "" && j.vaultType == "":
 		return usageError("--config - and the value cannot both come from the standard input", "name the file of the config")
 	}
+	if err := j.trash.check(); err != nil {
+		return err
+	}
 	store, err := j.writable(ctx)
 	if err != nil {
 		return err
@@ -72,10 +78,15 @@ func (j *secretPutJob) run(ctx context.Context, name string) error {
 	ctx, cancel := j.within(ctx)
 	defer cancel()
 	defer j.p.waiting("storing in " + store.Describe())()
-	version, changed, err := putOne(ctx, store, name, j.owner, value)
+	folder := ""
+	version, changed, err := putOne(ctx, store, name, j.owner, value, func(field string) (err error) {
+		folder, err = j.trash.keep(ctx, store, j.config, j.owner, []trashed{{name, field}})
+		return err
+	})
 	if err != nil {
 		return failed(err)
 	}
+	j.trash.say(j.p, folder)
 	if !j.p.quiet && changed {
 		j.p.screen.line("stored %s in %s: version %s, %s", quote(name), clean(store.Describe()), clean(version), count(value.Len(), "byte"))
 	} else if !j.p.quiet {
@@ -87,8 +98,12 @@ func (j *secretPutJob) run(ctx context.Context, name string) error {
 	return nil
 }
 
-// putOne stores a value unless it is there, and reads it back.
-func putOne(ctx context.Context, store sources.Store, name, owner string, value sources.Secret) (version string, changed bool, err error) {
+// putOne stores a value unless it is there, and reads it back. ahead is called
+// before another value is replaced, which was stored from a field, if that is not
+// empty.
+func putOne(
+	ctx context.Context, store sources.Store, name, owner string, value sources.Secret, ahead func(field string) error,
+) (version string, changed bool, err error) {
 	item := store.Inspect(ctx, []string{name})[name]
 	if item.Err != nil {
 		return "", false, item.Err
@@ -100,6 +115,9 @@ func putOne(ctx context.Context, store sources.Store, name, owner string, value 
 			now := store.Fetch(ctx, []string{name})[name]
 			if now.Err == nil && bytes.Equal(now.Value.Reveal(), value.Reveal()) {
 				return item.Version, false, nil
+			}
+			if err := ahead(w.Mark.Path); err != nil {
+				return "", false, err
 			}
 		}
 	}

@@ -35,6 +35,7 @@ type storeJob struct {
 	out      string
 	json     bool
 	rows     bool // of the config store, and not the config
+	trash    trash
 }
 
 func (p *program) storeCommand() *cobra.Command {
@@ -47,6 +48,7 @@ reference in its place. Without --yes it shows what it would do and writes nothi
 
 Everything is stored first, then read back and compared, and only then is the file replaced: whenever it stops,
 the file works as it is, and running it again finishes the work. It needs "access_mode": "read_and_write".
+Where a secret of this owner gets another value, and the backend keeps no versions, --trash or --no-trash has to be given.
 
 With --config-store it is Bifrost's PostgreSQL config store whose secrets are stored, and not the file's: variables
 take their places there, as attach puts them, and exec has their values in Bifrost's environment from then on.`,
@@ -66,6 +68,7 @@ take their places there, as attach puts them, and exec has their values in Bifro
 	f.BoolVar(&j.json, "json", false, "print JSON")
 	f.BoolVar(&j.rows, "config-store", false, "store what stands in Bifrost's PostgreSQL config store, in place of what stands in the config")
 	j.databaseFlag(cmd)
+	j.trash.flags(cmd)
 	return cmd
 }
 
@@ -122,6 +125,9 @@ func (j *storeJob) run(ctx context.Context) error {
 
 func (j *storeJob) do(ctx context.Context, report *storing) error {
 	if err := checkOwner(j.owner); err != nil {
+		return err
+	}
+	if err := j.trash.check(); err != nil {
 		return err
 	}
 	if j.rows {
@@ -185,11 +191,31 @@ func (j *storeJob) do(ctx context.Context, report *storing) error {
 		j.sayPlan(report)
 		return nil
 	}
-	return j.execute(ctx, plan, target, report)
+	return j.execute(ctx, store, plan, target, report)
+}
+
+// throwAway keeps the values that storing replaces, where the backend would not.
+func (j *storeJob) throwAway(ctx context.Context, store sources.Store, plan *autostore.Plan) error {
+	var going []trashed
+	for _, it := range plan.Replaced() {
+		going = append(going, trashed{it.Name, it.Path})
+	}
+	if len(going) > 0 && !store.History() {
+		what := count(len(going), "secret") + " would get another value, and " + store.Describe() + " does not keep the one that is there; nothing was written"
+		if err := j.trash.demand(what); err != nil {
+			return err
+		}
+	}
+	folder, err := j.trash.keep(ctx, store, j.config, j.owner, going)
+	j.trash.say(j.p, folder)
+	return err
 }
 
 // execute stores, and then writes the file.
-func (j *storeJob) execute(ctx context.Context, plan *autostore.Plan, target *publish.Target, report *storing) error {
+func (j *storeJob) execute(ctx context.Context, store sources.Store, plan *autostore.Plan, target *publish.Target, report *storing) error {
+	if err := j.throwAway(ctx, store, plan); err != nil {
+		return err
+	}
 	done := j.p.waiting("storing " + count(report.Writes, "secret") + " in " + report.Source)
 	err := plan.Store(ctx)
 	done()

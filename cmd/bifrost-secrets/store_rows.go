@@ -57,7 +57,7 @@ func (j *storeJob) doRows(ctx context.Context, report *storing) error {
 			rows.plan, err = autostore.NewPlan(ctx, rows.found.Document, store, o)
 		}
 		if err == nil {
-			rows.label(j.doc, store, wanted)
+			err = rows.label(ctx, j.doc, store, o, wanted)
 		}
 	}
 	done()
@@ -78,7 +78,7 @@ func (j *storeJob) doRows(ctx context.Context, report *storing) error {
 		j.sayPlan(report)
 		return nil
 	}
-	return j.executeRows(ctx, rows, report)
+	return j.executeRows(ctx, store, rows, report)
 }
 
 func (rows *rowsToStore) find(ctx context.Context) (err error) {
@@ -103,7 +103,16 @@ func (rows *rowsToStore) fields() (places []string) {
 
 // label gives the items their places in the database, adds what Bifrost has
 // encrypted as refused, and refuses to change a secret that the config refers to.
-func (rows *rowsToStore) label(doc *walker.Document, store sources.Store, wanted func(string) bool) {
+func (rows *rowsToStore) label(ctx context.Context, doc *walker.Document, store sources.Store, o autostore.Options, wanted func(string) bool) error {
+	var names []string
+	for _, it := range rows.plan.Replaced() {
+		names = append(names, it.Name)
+	}
+	meant, err := autostore.LookFor(ctx, store, o, names)
+	if err != nil {
+		return err
+	}
+	meant.Document(doc, o.Prefix)
 	used := map[string]string{}
 	for _, ref := range autostore.References(doc) {
 		for _, name := range store.Identities(ref.Name) {
@@ -122,6 +131,11 @@ func (rows *rowsToStore) label(doc *walker.Document, store sources.Store, wanted
 				it.Hint = "see which of the two is right: put that into the secret, and write its reference into the dashboard"
 			}
 		}
+		if at, ok := meant.By(it.Name); ok && it.Action == autostore.Changed {
+			it.Action = autostore.Refuse
+			it.Reason = at + " may mean the secret of that name, which has another value"
+			it.Hint = "see which of the two is right, and take the other out first"
+		}
 	}
 	for _, one := range rows.found.Encrypted {
 		if !wanted(one.Place.String()) {
@@ -133,10 +147,14 @@ func (rows *rowsToStore) label(doc *walker.Document, store sources.Store, wanted
 		rows.plan.Items = append(rows.plan.Items, it)
 		rows.paths = append(rows.paths, "")
 	}
+	return nil
 }
 
 // executeRows stores, and then writes the rows.
-func (j *storeJob) executeRows(ctx context.Context, rows *rowsToStore, report *storing) error {
+func (j *storeJob) executeRows(ctx context.Context, store sources.Store, rows *rowsToStore, report *storing) error {
+	if err := j.throwAway(ctx, store, rows.plan); err != nil {
+		return err
+	}
 	done := j.p.waiting("storing " + count(report.Writes, "secret") + " in " + report.Source)
 	err := rows.plan.Store(ctx)
 	done()

@@ -345,7 +345,10 @@ func TestFindUnused(t *testing.T) {
 	put("bifrost/j", "gw", "j") // named in a database
 	put("bifrost/K", "gw", "k") // spelled otherwise
 	doc := parse(t, `{"encryption_key": "vault.bifrost/a", "nowhere": {"x": "vault.bifrost/c"}, "auth_config": {"admin_password": "vault.bifrost/d#k", "admin_username": "vault.BIFROST/k"}}`)
-	p, err := FindUnused(context.Background(), doc, m, options(), []walker.Reference{{Scheme: walker.Vault, Name: "bifrost/j"}})
+	p, err := FindUnused(context.Background(), doc, m, options(), func(see func(place, text string)) error {
+		see("a database", "vault.bifrost/j")
+		return nil
+	})
 	if err != nil || len(p.Delete) != 1 || p.Delete[0].Name != "bifrost/b" || p.Kept != 5 || len(p.Gone) != 1 {
 		t.Fatalf("%+v %v", p, err)
 	}

@@ -20,6 +20,7 @@ type memory struct {
 	puts    int
 	largest int
 	before  func(op, name string) error
+	ids     func(name string) []string // of another backend; nil for one that does not tell cases apart
 }
 
 type kept struct {
@@ -36,12 +37,18 @@ func newMemory() *memory {
 	return &memory{items: map[string]*kept{}, largest: 1 << 10, before: func(string, string) error { return nil }}
 }
 
-func (m *memory) Identities(name string) []string    { return []string{strings.ToLower(name)} }
+func (m *memory) Identities(name string) []string {
+	if m.ids != nil {
+		return m.ids(name)
+	}
+	return []string{strings.ToLower(name)}
+}
 func (m *memory) Plan(names []string) sources.Calls  { return sources.Calls{Single: len(names)} }
 func (m *memory) Ping(context.Context, string) error { return nil }
 func (m *memory) Describe() string                   { return "memory" }
 func (m *memory) Close() error                       { return nil }
 func (m *memory) Recoverable() bool                  { return true }
+func (m *memory) History() bool                      { return true }
 func (m *memory) MaxValue() int                      { return m.largest }
 func version(k *kept) string                         { return strconv.Itoa(k.versions) }
 func refused(format string, args ...any) error {

@@ -100,7 +100,31 @@ func NewPlan(ctx context.Context, doc *walker.Document, store sources.Store, o O
 	if err := p.rehearse(o); err != nil {
 		return nil, err
 	}
-	return p, p.compare(ctx)
+	if err := p.compare(ctx); err != nil {
+		return p, err
+	}
+	return p, p.overwritten(ctx, o)
+}
+
+// overwritten refuses to change a secret that another text of the document could
+// mean, which would get another value too.
+func (p *Plan) overwritten(ctx context.Context, o Options) error {
+	names := p.names(func(it *Item) bool { return it.Action == Changed })
+	if len(names) == 0 {
+		return nil
+	}
+	meant, err := LookFor(ctx, p.store, o, names)
+	if err != nil {
+		return err
+	}
+	meant.Document(p.Document, o.prefix())
+	for i := range p.Items {
+		it := &p.Items[i]
+		if place, ok := meant.By(it.Name); ok && it.Action == Changed {
+			it.refuse("see which of the two is right, and take the other out first", "%s may mean the secret of that name, which has another value", place)
+		}
+	}
+	return nil
 }
 
 // Plaintext gives the fields whose secrets stand in the document itself, with
@@ -292,6 +316,16 @@ func (p *Plan) names(wanted func(*Item) bool) []string {
 		}
 	}
 	return names
+}
+
+// Replaced gives the secrets whose values Store replaces, with their fields.
+func (p *Plan) Replaced() (all []Item) {
+	for _, it := range p.Items {
+		if it.Action == Changed {
+			all = append(all, it)
+		}
+	}
+	return all
 }
 
 // Count gives the number of items with an action.

@@ -2,7 +2,7 @@ package autostore
 
 import (
 	"context"
-	"slices"
+	"maps"
 	"strings"
 
 	"bifrost-secrets/render"
@@ -12,38 +12,73 @@ import (
 
 // Pruning is what prune would do.
 type Pruning struct {
-	Delete []sources.Item // owned by this owner, under the prefix, and wanted by no field
-	Kept   int            // owned by this owner and wanted
+	Delete []sources.Item // owned by this owner, under the prefix, and meant by no text
+	Kept   int            // owned by this owner and meant
 	Gone   []sources.Item // deleted before, and still recoverable
 }
 
 // FindUnused lists the secrets of an owner under the prefix, and finds those that
-// no reference of the document names any more. It deletes nothing.
+// no text of the document could mean any more: see [Meant]. It deletes nothing.
 //
 // A secret that was not stored from a field (its mark has no path) is left
-// alone, as is every one that bears no mark or that of another owner. Any text of
-// the document that refers to a secret keeps it, also one outside of every known
-// field. refs are references that stand elsewhere, such as in a config store.
-func FindUnused(ctx context.Context, doc *walker.Document, store sources.Store, o Options, refs []walker.Reference) (*Pruning, error) {
-	wanted := Wanted(doc, store, refs)
+// alone, as is every one that bears no mark or that of another owner. beside, which
+// may be nil, calls see for every text outside of the document that may mean one,
+// such as those of a config store.
+func FindUnused(
+	ctx context.Context, doc *walker.Document, store sources.Store, o Options, beside func(see func(place, text string)) error,
+) (*Pruning, error) {
 	items, err := store.List(ctx, o.prefix()+"/")
 	if err != nil {
 		return nil, err
 	}
 	p := &Pruning{}
+	var names []string
+	var ours []sources.Item
 	for _, it := range items {
 		switch {
 		case it.Err != nil, it.Mark == nil, it.Mark.Owner != o.Owner, it.Mark.Path == "":
 		case !strings.HasPrefix(it.Name, o.prefix()+"/"):
 		case !it.Gone.IsZero():
 			p.Gone = append(p.Gone, it)
-		case wanted(it.Name):
-			p.Kept++
 		default:
+			names, ours = append(names, it.Name), append(ours, it)
+		}
+	}
+	meant, err := LookFor(ctx, store, o, names)
+	if err != nil {
+		return nil, err
+	}
+	meant.Document(doc, o.prefix())
+	if beside != nil {
+		if err := beside(meant.Text); err != nil {
+			return nil, err
+		}
+	}
+	for _, it := range ours {
+		if _, ok := meant.By(it.Name); ok {
+			p.Kept++
+		} else {
 			p.Delete = append(p.Delete, it)
 		}
 	}
 	return p, nil
+}
+
+// LookFor makes a [Meant] for names, and for the other names that lead to their
+// secrets in the store.
+func LookFor(ctx context.Context, store sources.Inspector, o Options, names []string) (*Meant, error) {
+	all := map[string][]string{}
+	for _, name := range names {
+		all[name] = nil
+	}
+	if a, ok := store.(sources.Aliaser); ok && len(names) > 0 {
+		aliases, err := a.Aliases(ctx, names)
+		if err != nil {
+			return nil, err
+		}
+		maps.Copy(all, aliases)
+	}
+	return NewMeant(store, o.prefix(), all), nil
 }
 
 // Reference is a reference to a secret, and the field that it stands in.
@@ -66,26 +101,6 @@ func References(doc *walker.Document) (all []Reference) {
 		return true
 	})
 	return all
-}
-
-// Wanted gives the test whether a secret may be one that a reference of the
-// document, or of more, names, however that spells it.
-func Wanted(doc *walker.Document, store sources.Inspector, more []walker.Reference) func(name string) bool {
-	wanted := map[string]bool{}
-	want := func(ref walker.Reference) {
-		for _, name := range store.Identities(ref.Name) {
-			wanted[name] = true
-		}
-	}
-	for _, ref := range References(doc) {
-		want(ref.Reference)
-	}
-	for _, ref := range more {
-		want(ref)
-	}
-	return func(name string) bool {
-		return slices.ContainsFunc(store.Identities(name), func(one string) bool { return wanted[one] })
-	}
 }
 
 // Unscanned says which config store the document has that may hold references

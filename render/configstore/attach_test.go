@@ -125,6 +125,44 @@ func TestAttachConflict(t *testing.T) {
 	}
 }
 
+// The meaning of a variable is kept while it may stand anywhere.
+func TestDetachKeepsMeanings(t *testing.T) {
+	s, d := newStore(t, "1.5")
+	if err := s.Attach(t.Context(), mustPlan(t, s)); err != nil {
+		t.Fatal(err)
+	}
+	meanings := func() string {
+		return d.Text(t, "SELECT coalesce(string_agg(reference, ' ' ORDER BY reference), '') FROM bifrost_secrets.reference")
+	}
+	d.Exec(t, `-- a copy of a row, as the dashboard makes one
+INSERT INTO config_keys (name, provider, provider_id, key_id, value) SELECT 'copy', provider, provider_id, 'copy', value FROM config_keys WHERE name = 'whole';
+-- what cannot be read
+UPDATE config_mcp_clients SET headers_json = '{"Authorization": "' || (SELECT variable FROM bifrost_secrets.reference WHERE reference = 'vault.mcp#a&b')`+"\n"+`WHERE id = 1;
+-- encrypted by Bifrost meanwhile
+UPDATE config_keys SET encryption_status = 'encrypted', value = encode(decode(repeat('00', 40), 'hex'), 'base64') WHERE name = 'azure'`)
+	for _, dry := range []bool{true, false, false} {
+		done, err := s.Detach(t.Context(), dry)
+		if err != nil {
+			t.Fatal(err)
+		}
+		left := map[string]bool{}
+		for _, one := range done.Left {
+			left[one.Reference] = one.Reason != ""
+		}
+		for _, want := range []string{"vault.openai/key", "vault.mcp#a&b", "vault.azure#key"} {
+			if !left[want] {
+				t.Errorf("dry %v: %s is forgotten: %+v", dry, want, done)
+			}
+		}
+	}
+	if got := meanings(); !strings.Contains(got, "vault.openai/key") || !strings.Contains(got, "vault.mcp#a&b") || !strings.Contains(got, "vault.azure#key") || strings.Contains(got, "vault.openai/other") {
+		t.Errorf("remembered are %s", got)
+	}
+	if p := mustPlan(t, s); len(p.Unknown) != 0 {
+		t.Errorf("nobody knows %+v", p.Unknown)
+	}
+}
+
 func TestAttachAtOnce(t *testing.T) {
 	s, d := newStore(t, "1.4")
 	var all sync.WaitGroup

@@ -14,13 +14,14 @@ import (
 // Detachment is what putting the references back does.
 type Detachment struct {
 	Restored []Reference // the reference is back
-	Edited   []Reference // somebody has written something else since; it stays, and the meaning is forgotten
-	Left     []Reference // the variable stays, and why
+	Edited   []Reference // somebody has written something else since; it stays
+	Left     []Reference // the variable stays, or may, and why; its meaning is kept
 }
 
 // Detach puts the references back exactly as they were spelled, and forgets what
-// the variables meant: all of it in one transaction, or nothing. With dry it only
-// says what it would do.
+// the variables meant: all of it in one transaction, or nothing. What a variable
+// meant that stands anywhere else in the database, or may stand in what cannot be
+// read, is not forgotten. With dry it only says what it would do.
 func (s *Store) Detach(ctx context.Context, dry bool) (*Detachment, error) {
 	conn, err := s.Target.Connect(ctx)
 	if err != nil {
@@ -48,7 +49,10 @@ func (s *Store) Detach(ctx context.Context, dry bool) (*Detachment, error) {
 			return err
 		}
 		edits, forget, err := d.judge(ctx, tx, l, remembered)
-		if err != nil || dry {
+		if err != nil {
+			return err
+		}
+		if forget, err = d.keepUsed(ctx, tx, forget); err != nil || dry {
 			return err
 		}
 		if err := write(ctx, tx, l.schema, edits); err != nil {
@@ -88,6 +92,9 @@ func (d *Detachment) judge(ctx context.Context, q querier, l *layout, remembered
 		one := Reference{Place: m.Place, Reference: m.reference, Variable: m.variable, Since: m.since}
 		f := rows[at].field(m.Place)
 		switch {
+		case f == nil && hidden(l, rows[at], m.Place):
+			one.Reason = "what stands there cannot be read: Bifrost has encrypted it, or its version keeps it in another way"
+			d.Left = append(d.Left, one)
 		case f == nil || f.What != walker.Ref || f.Ref.Scheme != walker.Env || f.Ref.Name != m.variable:
 			d.Edited = append(d.Edited, one)
 			forget = append(forget, m)
@@ -103,6 +110,56 @@ func (d *Detachment) judge(ctx context.Context, q querier, l *layout, remembered
 		}
 	}
 	return edits, forget, nil
+}
+
+// hidden reports whether a place may still hold its variable although no field is
+// found there. Of a row that is gone, in a table that is known, nothing is left.
+func hidden(l *layout, r *Row, p Place) bool {
+	i := slices.IndexFunc(known, func(t *table) bool { return t.name == p.Table })
+	switch {
+	case i < 0 || !slices.Contains(l.columns[p.Table], known[i].key) || !slices.Contains(l.columns[p.Table], p.Column):
+		return true
+	case r == nil:
+		return false
+	}
+	same := func(one Place) bool { return one.Column == p.Column }
+	return slices.ContainsFunc(r.Encrypted, same) || slices.ContainsFunc(r.Unreadable, same)
+}
+
+// keepUsed takes the meanings out of forget whose variables stand elsewhere in the
+// database, such as in a copy that somebody made of a row.
+func (d *Detachment) keepUsed(ctx context.Context, q querier, forget []meaning) ([]meaning, error) {
+	going := map[string]bool{}
+	for _, m := range forget {
+		going[m.variable] = true
+	}
+	restored := map[Place]bool{}
+	for _, one := range d.Restored {
+		restored[one.Place] = true
+	}
+	used := map[string]*Field{}
+	if _, err := scan(ctx, q, func(r *Row) error {
+		for i := range r.Fields {
+			if f := &r.Fields[i]; f.What == walker.Ref && f.Ref.Scheme == walker.Env && going[f.Ref.Name] && !restored[f.Place] {
+				used[f.Ref.Name] = f
+			}
+		}
+		return nil
+	}); err != nil {
+		return nil, err
+	}
+	told := map[string]bool{}
+	return slices.DeleteFunc(forget, func(m meaning) bool {
+		f := used[m.variable]
+		if f != nil && !told[m.variable] {
+			told[m.variable] = true
+			d.Left = append(d.Left, Reference{
+				Place: f.Place, Entity: f.Entity, Reference: m.reference, Variable: m.variable, Since: m.since,
+				Reason: "the variable stands here too, where attach did not put it",
+			})
+		}
+		return f != nil
+	}), nil
 }
 
 // field finds a field by its place; the row may be nil.

@@ -135,23 +135,34 @@ func TestReferBesideEdits(t *testing.T) {
 	}
 }
 
-func TestReferences(t *testing.T) {
+func TestTexts(t *testing.T) {
 	s, d := newStore(t, "1.5")
 	if err := s.Attach(t.Context(), mustPlan(t, s)); err != nil {
 		t.Fatal(err)
 	}
-	d.Exec(t, "UPDATE config_keys SET value = 'sk-typed-over' WHERE name = 'whole'") // its reference is still remembered
-	refs, sum, err := s.References(t.Context())
-	names := map[string]bool{}
-	for _, r := range refs {
-		names[r.Name] = true
-	}
-	for _, want := range []string{"openai/key", "azure", "openai/other", "mcp", "virtual", "plugin/key"} {
-		if !names[want] {
-			t.Errorf("%s is not in use", want)
+	d.Exec(t, `UPDATE config_keys SET value = 'sk-typed-over', models_json = '["vault.in-models"]' WHERE name = 'whole'; -- its reference is still remembered
+CREATE TABLE of_a_later_version (a int, b jsonb); INSERT INTO of_a_later_version VALUES (1, '{"vault.as-name": ["x"]}');
+CREATE TABLE logs (content text); INSERT INTO logs VALUES ('vault.in-a-log');
+ALTER TABLE config_keys ADD COLUMN later text; UPDATE config_keys SET later = 'Vault.later' WHERE name = 'whole'`)
+	var all strings.Builder
+	rows := 0
+	sum, err := s.Texts(t.Context(), func(*Row) { rows++ }, func(p Place, text string) { all.WriteString(p.String() + ": " + text + "\n") })
+	for _, want := range []string{
+		"vault.openai/key", "vault.azure#key", "vault.openai/other", "vault.mcp#a&b", "vault.virtual", "vault.plugin/key",
+		"/models_json: [\"vault.in-models\"]", "of_a_later_version//b: {\"vault.as-name\"", "/later: Vault.later",
+	} {
+		if !strings.Contains(all.String(), want) {
+			t.Errorf("%s is not among the texts:\n%s", want, all.String())
 		}
 	}
-	if err != nil || len(names) != 6 || sum.Encrypted != 2 {
-		t.Errorf("%v %+v %v", names, sum, err)
+	if err != nil || sum.Encrypted != 2 || rows != sum.Rows || strings.Contains(all.String(), "in-a-log") {
+		t.Errorf("%+v %d %v", sum, rows, err)
+	}
+	for _, own := range []string{"sessions/", "oauth_tokens/"} {
+		for line := range strings.Lines(all.String()) {
+			if strings.HasPrefix(line, own) && strings.Contains(line, "/token:") {
+				t.Error("a credential of Bifrost's own was read: " + line[:20])
+			}
+		}
 	}
 }

@@ -229,3 +229,6 @@ func (s *store) Delete(ctx context.Context, name, owner string, o sources.Delete
 
 // Recoverable implements [sources.Store].
 func (*store) Recoverable() bool { return true }
+
+// History implements [sources.Store].
+func (*store) History() bool { return true }

@@ -230,3 +230,6 @@ func (a *act) pause() error {
 
 // Recoverable implements [sources.Store].
 func (*store) Recoverable() bool { return true }
+
+// History implements [sources.Store].
+func (*store) History() bool { return true }

@@ -1,6 +1,10 @@
 package file
 
-import "strings"
+import (
+	"strings"
+
+	"filippo.io/age"
+)
 
 // Identities implements [sources.Inspector]. A secret may lie in a file of its
 // name or, encrypted, in one with .age behind it, and a reference may name either.
@@ -16,3 +20,16 @@ func (*document) Identities(name string) []string { return []string{name} }
 
 // Recoverable implements [sources.Store].
 func (*directoryStore) Recoverable() bool { return false }
+
+// History implements [sources.Store].
+func (*directoryStore) History() bool { return false }
+
+// Recipients gives whom new files are encrypted for; there are none where they
+// are not.
+func (b *base) Recipients() ([]age.Recipient, error) {
+	if !b.seals() {
+		return nil, nil
+	}
+	to, _, err := b.keys.Readers()
+	return to, err
+}

@@ -243,3 +243,6 @@ func (s *store) Delete(ctx context.Context, name, owner string, _ sources.Delete
 
 // Recoverable implements [sources.Store].
 func (*store) Recoverable() bool { return false }
+
+// History implements [sources.Store].
+func (*store) History() bool { return true }

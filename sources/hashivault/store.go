@@ -302,3 +302,6 @@ func (p *put) orConflict(fault *sources.Error, d *described) *sources.Error {
 
 // Recoverable implements [sources.Store].
 func (*store) Recoverable() bool { return true }
+
+// History implements [sources.Store].
+func (*store) History() bool { return true }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"strconv"
 
+	"filippo.io/age"
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
@@ -235,3 +236,12 @@ func (s *store) migrate(ctx context.Context) error {
 
 // Recoverable implements [sources.Store].
 func (*store) Recoverable() bool { return false }
+
+// History implements [sources.Store].
+func (s *store) History() bool { return s.keep > 1 }
+
+// Recipients gives whom values are sealed for.
+func (s *store) Recipients() ([]age.Recipient, error) {
+	to, _, err := s.keys.Readers()
+	return to, err
+}

@@ -1,0 +1,110 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"slices"
+
+	"bifrost-secrets/render"
+	"bifrost-secrets/render/autostore"
+	"bifrost-secrets/render/configstore"
+	"bifrost-secrets/sources"
+	"bifrost-secrets/walker"
+	"bifrost-secrets/walker/lint"
+)
+
+// uncertain are the rules of lint whose findings say that versions of Bifrost, or
+// people, read a text in another way than render does.
+var uncertain = []string{"reference-syntax", "object-form"}
+
+// unclear refuses to delete while lint reports what could mean another secret than
+// render takes it for.
+func (j *job) unclear() error {
+	return j.unclearAt(j.doc.Name, lint.Check(j.doc, lint.Options{}), func(f *lint.Finding) render.Place {
+		pos := j.doc.Position(f.Span.Start)
+		return render.Place{Path: f.Path, Line: pos.Line, Column: pos.Column}
+	})
+}
+
+func (j *job) unclearAt(name string, found []lint.Finding, place func(*lint.Finding) render.Place) error {
+	problems := &render.Problems{Document: name}
+	for i := range found {
+		if f := &found[i]; slices.Contains(uncertain, f.Rule) && !slices.Contains(j.literal, f.Path) {
+			problems.List = append(problems.List, render.Problem{Reason: f.Message, Hint: f.Hint, Places: []render.Place{place(f)}})
+		}
+	}
+	if len(problems.List) == 0 {
+		return nil
+	}
+	reportAll(j.p.screen, problems)
+	j.p.screen.line("while lint reports such a text (%s, %s), nothing is deleted", uncertain[0], uncertain[1])
+	j.p.screen.hint("bifrost-secrets lint --fix mends what it can; --literal exempts a place")
+	return &failure{code: exitUnresolved}
+}
+
+// besideDocument gives what looks at the texts of Bifrost's config store, which
+// keep their secrets too; nil where there is none to look at. It refuses to judge
+// by the file alone where the database cannot be looked at.
+func (j *job) besideDocument(ctx context.Context, source sources.Source, ignore bool) (func(see func(place, text string)) error, error) {
+	if !j.hasConfigStore() {
+		if autostore.Unscanned(j.doc) == "sqlite" {
+			j.p.note("the SQLite config store of Bifrost is not looked at; a vault. reference that was typed into the dashboard does not keep its secret", "")
+		}
+		return nil, nil
+	}
+	if ignore {
+		return nil, nil
+	}
+	refused := func(err error) error {
+		err = ofConfigStore(err)
+		return &failure{
+			reason: err.Error() + "; it may refer to secrets too, so nothing was deleted",
+			hint:   "if nobody typed vault. references into the dashboard, go on with --ignore-config-store", code: exitCode(err),
+		}
+	}
+	within, cancel := j.within(ctx)
+	defer cancel()
+	store, err := j.configStore(within, source)
+	if err != nil {
+		return nil, refused(err)
+	}
+	return func(see func(place, text string)) error {
+		ctx, cancel := j.within(ctx)
+		defer cancel()
+		var found []lint.Finding
+		done := j.p.waiting("asking " + store.Name())
+		sum, err := store.Texts(ctx, func(r *configstore.Row) {
+			places := map[string]configstore.Place{}
+			for i := range r.Fields {
+				places[r.Fields[i].Path] = r.Fields[i].Place
+			}
+			for _, f := range lint.CheckRow(r.Document, lint.Options{}) {
+				if place, ok := places[f.Path]; ok {
+					f.Path, f.Span = place.String(), walker.Span{}
+					found = append(found, f)
+				}
+			}
+		}, func(p configstore.Place, text string) { see(store.Name()+": "+p.String(), text) })
+		done()
+		if err != nil {
+			return refused(err)
+		}
+		if sum.Encrypted > 0 {
+			j.p.note(fmt.Sprintf("%s: %s encrypted by Bifrost, and not looked at", store.Name(), count(sum.Encrypted, "value")), "")
+		}
+		return j.unclearAt(store.Name(), found, func(f *lint.Finding) render.Place { return render.Place{Path: f.Path} })
+	}, nil
+}
+
+// unchanged refuses to delete by what a config said that has become another one.
+func (j *job) unchanged() error {
+	if j.config == "-" {
+		return nil
+	}
+	now, err := walker.ReadFile(j.config)
+	if err == nil && bytes.Equal(now.Bytes(), j.doc.Bytes()) {
+		return nil
+	}
+	return &failure{reason: j.config + " was changed meanwhile; nothing was deleted", hint: "run again", code: exitUnresolved}
+}

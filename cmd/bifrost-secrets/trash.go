@@ -1,0 +1,212 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"bifrost-secrets/render/publish"
+	"bifrost-secrets/sources"
+	"bifrost-secrets/sources/sealed"
+
+	"filippo.io/age"
+	"github.com/spf13/cobra"
+)
+
+// trash is where values go that a backend could not bring back, before it loses
+// them. There is no place that is taken unless one is named: a copy of a key that
+// somebody wanted gone is not to lie where nobody knows of it, and a deletion is
+// not to be for good because nobody thought of it.
+type trash struct {
+	dir        string
+	recipients string
+	none       bool
+}
+
+func (t *trash) flags(cmd *cobra.Command) {
+	f := cmd.Flags()
+	f.StringVar(&t.dir, "trash", "", "the `folder` that values are sealed into (age) before they go")
+	f.StringVar(&t.recipients, "trash-recipients", "", "whom to seal them for: age1... `keys` or a file of them (default: those of the vault_store block)")
+	f.BoolVar(&t.none, "no-trash", false, "keep no copy, also where the backend cannot bring back what goes")
+}
+
+func (t *trash) check() error {
+	switch {
+	case t.dir != "" && t.none:
+		return usageError("--trash and --no-trash exclude each other", "give one of them")
+	case t.recipients != "" && t.dir == "":
+		return usageError("--trash-recipients needs --trash", "name the folder with --trash")
+	}
+	return nil
+}
+
+// demand refuses to go on where what would go is said neither to be kept nor to
+// be lost. what says what would become of it.
+func (t *trash) demand(what string) error {
+	if t.dir != "" || t.none {
+		return nil
+	}
+	return &failure{
+		reason: what,
+		hint:   "--trash DIR first seals a copy there; --no-trash lets them go for good", code: exitUsage,
+	}
+}
+
+// trashed is a value that is about to go.
+type trashed struct{ name, path string }
+
+// keep seals the present values into a new folder below that of --trash, beside a
+// page that says how to bring them back, and returns its path. What cannot be kept
+// is an error, and then nothing is. Without --trash it does nothing.
+func (t *trash) keep(ctx context.Context, store sources.Store, config, owner string, all []trashed) (folder string, err error) {
+	if t.dir == "" || len(all) == 0 {
+		return "", nil
+	}
+	to, err := t.readers(store)
+	if err != nil {
+		return "", err
+	}
+	var names []string
+	for _, one := range all {
+		names = append(names, one.name)
+	}
+	values := store.Fetch(ctx, names)
+	for _, name := range names {
+		if err := values[name].Err; err != nil {
+			return "", &failure{
+				reason: fmt.Sprintf("%s cannot be read for the trash: %v; nothing was changed", quote(name), err),
+				hint:   "--no-trash lets it go for good", code: exitCode(err),
+			}
+		}
+	}
+	if folder, err = t.folder(store); err != nil {
+		return "", err
+	}
+	defer func() {
+		if err != nil {
+			_ = os.RemoveAll(folder)
+		}
+	}()
+	var page strings.Builder
+	fmt.Fprintf(&page, "What bifrost-secrets has taken out of %s, sealed with age.\n\nTo bring one back, with KEY the file of an identity of its recipients:\n", clean(store.Describe()))
+	for i, one := range all {
+		file := fmt.Sprintf("%d-%s.age", i+1, fileName(one.name))
+		content, err := encrypted(values[one.name].Value.Reveal(), to)
+		if err == nil {
+			err = putFile(filepath.Join(folder, file), content)
+		}
+		if err != nil {
+			return "", &failure{reason: "the trash cannot be written: " + err.Error() + "; nothing was changed", hint: "name another folder with --trash", code: exitUnresolved}
+		}
+		fmt.Fprintf(&page, "\n%s\n", clean(one.name))
+		if one.path != "" {
+			fmt.Fprintf(&page, "  of %s\n", clean(one.path))
+		}
+		fmt.Fprintf(&page, "  age --decrypt -i KEY %s | bifrost-secrets secret put %s --owner %s --config %s --keep-space\n", shell(file), shell(one.name), shell(owner), shell(config))
+	}
+	if err = putFile(filepath.Join(folder, "README.txt"), []byte(page.String())); err != nil {
+		return "", &failure{reason: "the trash cannot be written: " + err.Error() + "; nothing was changed", hint: "name another folder with --trash", code: exitUnresolved}
+	}
+	return folder, nil
+}
+
+// folder makes a folder for what goes now.
+func (t *trash) folder(store sources.Store) (string, error) {
+	failed := func(err error) (string, error) {
+		return "", &failure{reason: "--trash: " + err.Error() + "; nothing was changed", hint: "name a folder that can be written", code: exitUsage}
+	}
+	if err := os.MkdirAll(t.dir, 0o700); err != nil {
+		return failed(err)
+	}
+	real, err := filepath.EvalSymlinks(t.dir)
+	if err == nil {
+		real, err = filepath.Abs(real)
+	}
+	if err != nil {
+		return failed(err)
+	}
+	if err := notOver(store, targets{config: &publish.Target{Path: real}}); err != nil {
+		return "", usageError("--trash: "+err.Error(), "name a folder elsewhere")
+	}
+	folder, err := os.MkdirTemp(real, time.Now().UTC().Format("20060102T150405Z")+"-")
+	if err != nil {
+		return failed(err)
+	}
+	return folder, nil
+}
+
+// readers gives whom to seal for.
+func (t *trash) readers(store sources.Store) (to []age.Recipient, err error) {
+	if t.recipients != "" {
+		keys := sealed.Keys{Block: "--trash", Recipients: sources.NewSecret([]byte(t.recipients))}
+		if to, _, err = keys.Readers(); err != nil {
+			return nil, usageError(strings.ReplaceAll(err.Error(), "--trash.recipients", "--trash-recipients"), sources.HintOf(err))
+		}
+		return to, nil
+	}
+	if s, ok := store.(interface {
+		Recipients() ([]age.Recipient, error)
+	}); ok {
+		if to, err = s.Recipients(); err != nil {
+			return nil, err
+		}
+	}
+	if len(to) == 0 {
+		return nil, usageError("--trash: "+store.Describe()+" has no recipients, for whom the trash could be sealed", "name them with --trash-recipients age1..., or let it go for good with --no-trash")
+	}
+	return to, nil
+}
+
+func encrypted(value []byte, to []age.Recipient) ([]byte, error) {
+	var out bytes.Buffer
+	w, err := age.Encrypt(&out, to...)
+	if err == nil {
+		_, err = w.Write(value)
+	}
+	if err == nil {
+		err = w.Close()
+	}
+	return out.Bytes(), err
+}
+
+func putFile(path string, content []byte) error {
+	target, err := publish.Check(path, nil, publish.Options{})
+	if err == nil {
+		_, err = target.Write(content)
+	}
+	return err
+}
+
+// fileName makes a part of a file name of a secret's name, for people.
+func fileName(name string) string {
+	const most = 80
+	name = strings.Map(func(r rune) rune {
+		if r < 0x80 && sources.Alphanumeric(byte(r)) || r == '-' || r == '.' {
+			return r
+		}
+		return '_'
+	}, name)
+	return name[max(0, len(name)-most):]
+}
+
+// shell quotes a word for a shell.
+func shell(word string) string {
+	if strings.ContainsFunc(word, func(r rune) bool {
+		return !(r < 0x80 && sources.Alphanumeric(byte(r)) || strings.ContainsRune("-_./=@+:", r))
+	}) || word == "" {
+		return "'" + strings.ReplaceAll(word, "'", `'\''`) + "'"
+	}
+	return word
+}
+
+// say tells where the copies are.
+func (t *trash) say(p *program, folder string) {
+	if folder != "" && !p.quiet {
+		p.screen.line("sealed the values into %s", clean(folder))
+		p.screen.hint(clean(filepath.Join(folder, "README.txt")) + " says how to bring them back")
+	}
+}

@@ -1,0 +1,5 @@
+//go:build race
+
+package autostore
+
+func init() { raced = true }
