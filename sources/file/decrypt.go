@@ -6,7 +6,9 @@ import (
 	"errors"
 	"io"
 	"io/fs"
+	"path/filepath"
 	"slices"
+	"strings"
 
 	"filippo.io/age"
 	"filippo.io/age/armor"
@@ -28,15 +30,29 @@ const (
 // encrypted file is met.
 type identities func() ([]age.Identity, error)
 
-// plaintext reads at most limit bytes, after decrypting what is encrypted.
-func plaintext(from io.Reader, subject string, limit int64, ids identities) (data []byte, encrypted bool, err error) {
+// saysEncrypted reports whether the name of a file says that age has encrypted it.
+func saysEncrypted(name string) bool { return strings.EqualFold(filepath.Ext(name), ".age") }
+
+// plaintext reads at most limit bytes, after decrypting what is encrypted. What
+// must be encrypted, and what is so twice, is never taken as it stands.
+func plaintext(from io.Reader, subject string, limit int64, must bool, ids identities) (data []byte, encrypted bool, err error) {
 	// Armor makes 4/3 of the length; twice is enough, and bounds an endless line.
 	in := bufio.NewReader(io.LimitReader(from, 2*limit+headerRoom))
-	head, _ := in.Peek(leadingSpace + len(armor.Header)) // an error comes back at the next read
-	armored := bytes.HasPrefix(bytes.TrimLeft(head, " \t\r\n"), []byte(armor.Header))
+	head, _ := in.Peek(len(byteOrderMark) + leadingSpace + len(armor.Header)) // an error comes back at the next read
+	if bytes.HasPrefix(head, []byte(byteOrderMark)) && isArmored(head[len(byteOrderMark):]) {
+		_, _ = in.Discard(len(byteOrderMark)) // it was peeked
+		head = head[len(byteOrderMark):]
+	}
+	armored := isArmored(head)
 	encrypted = armored || bytes.HasPrefix(head, []byte(binaryHeader))
 
 	var out io.Reader = in
+	switch {
+	case !encrypted && (bytes.HasPrefix(head, []byte("\xff\xfe")) || bytes.HasPrefix(head, []byte("\xfe\xff"))) && (must || bytes.Contains(head, []byte("A\x00G\x00E\x00 \x00E\x00N\x00C"))):
+		return nil, false, notEncrypted(subject+" is in UTF-16, in which age cannot read it", "save it as ASCII or UTF-8, or encrypt with age -o FILE and not with > in PowerShell")
+	case !encrypted && must:
+		return nil, false, notEncrypted(subject+" is not encrypted with age, although its name ends .age", "encrypt it, or give it another name if it is meant to be plain")
+	}
 	if encrypted {
 		keys, err := ids()
 		if err != nil {
@@ -61,8 +77,21 @@ func plaintext(from io.Reader, subject string, limit int64, ids identities) (dat
 		return nil, false, failure(subject, err)
 	case int64(len(data)) > limit:
 		return nil, encrypted, tooLarge(subject, limit)
+	case encrypted && (isArmored(data) || bytes.HasPrefix(data, []byte(binaryHeader))):
+		return nil, true, notEncrypted(subject+" is encrypted with age twice", "encrypt the value itself, once")
 	}
 	return data, encrypted, nil
+}
+
+const byteOrderMark = "\ufeff"
+
+// isArmored reports whether data begins like a file in age's text form.
+func isArmored(data []byte) bool {
+	return bytes.HasPrefix(bytes.TrimLeft(data, " \t\r\n"), []byte(armor.Header))
+}
+
+func notEncrypted(message, hint string) error {
+	return &sources.Error{Kind: sources.Unusable, Message: message, Hint: hint}
 }
 
 // undecryptable puts an error of age into words of our own: those of age quote

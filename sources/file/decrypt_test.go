@@ -2,6 +2,7 @@ package file
 
 import (
 	"bytes"
+	"encoding/base64"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -68,6 +69,9 @@ func TestDecrypt(t *testing.T) {
 	write(t, filepath.Join(mount, "armored"), armored(t, to(canary)))
 	write(t, filepath.Join(mount, "spaced"), strings.Repeat(" \r\n", 300)+armored(t, to(canary))+"\n\n")
 	write(t, filepath.Join(mount, "windows"), strings.ReplaceAll(armored(t, to(canary)), "\n", "\r\n"))
+	write(t, filepath.Join(mount, "mark"), byteOrderMark+armored(t, to(canary)))
+	write(t, filepath.Join(mount, "mark.windows.AGE"), byteOrderMark+strings.ReplaceAll(armored(t, to(canary)), "\n", "\r\n"))
+	write(t, filepath.Join(mount, "upper.Age"), "\n"+armored(t, to(canary)))
 	write(t, filepath.Join(mount, "empty"), to(""))
 	write(t, filepath.Join(mount, "limit"), armored(t, to(limit)))
 	write(t, filepath.Join(mount, "db", "suffix.age"), to(canary))
@@ -84,6 +88,7 @@ func TestDecrypt(t *testing.T) {
 			o := openAt(t, mount, identity)
 			for name, value := range map[string]string{
 				"binary": canary + "\n", "armored": canary, "spaced": canary, "windows": canary, "empty": "",
+				"mark": canary, "mark.windows.AGE": canary, "upper.Age": canary,
 				"limit": limit, "db/suffix": canary, "db/suffix.age": canary, "both": "plain", "both.age": canary,
 			} {
 				o.wantValue(t, name, value)
@@ -109,6 +114,56 @@ func TestDecryptHybrid(t *testing.T) {
 	dir := t.TempDir()
 	write(t, filepath.Join(dir, "a"), encrypt(t, canary, identity.Recipient()))
 	openAt(t, dir, identity.String()).wantValue(t, "a", canary)
+}
+
+// TestNameSaysEncrypted: a name that ends .age decrypts or fails.
+func TestNameSaysEncrypted(t *testing.T) {
+	key, to := newIdentity(t)
+	plain := []string{"is not encrypted with age, although its name ends .age"}
+	twice := []string{"is encrypted with age twice"}
+	wide := func(order, text string) string {
+		for _, c := range []byte(text) {
+			if order == "\xff\xfe" {
+				order += string([]byte{c, 0})
+			} else {
+				order += string([]byte{0, c})
+			}
+		}
+		return order
+	}
+	for name, test := range map[string]struct {
+		data  string
+		parts []string
+	}{
+		"plain text":            {canary, plain},
+		"nothing":               {"", plain},
+		"a byte order mark":     {byteOrderMark + canary, plain},
+		"a mark before binary":  {byteOrderMark + to(canary), plain},
+		"a comment before":      {"# openai\n" + armored(t, to(canary)), plain},
+		"base64":                {base64.StdEncoding.EncodeToString([]byte(to(canary))), plain},
+		"base64 of armor":       {base64.StdEncoding.EncodeToString([]byte(armored(t, to(canary)))), plain},
+		"too much space before": {strings.Repeat(" ", 2*leadingSpace) + armored(t, to(canary)), plain},
+		"twice":                 {to(to(canary)), twice},
+		"twice, as text":        {armored(t, to(armored(t, to(canary)))), twice},
+		"UTF-16":                {wide("\xff\xfe", armored(t, to(canary))), []string{"is in UTF-16", "PowerShell"}},
+		"UTF-16, big end first": {wide("\xfe\xff", armored(t, to(canary))), []string{"is in UTF-16"}},
+		"an armor of nothing":   {armor.Header + "\n", []string{"damaged or cut short"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			dir := t.TempDir()
+			for _, file := range []string{"a.age", "b.AGE"} {
+				write(t, filepath.Join(dir, file), test.data)
+				o := openAt(t, dir, key)
+				o.wantError(t, file, sources.Unusable, test.parts...)
+				path := write(t, filepath.Join(dir, "s.json"+file[1:]), test.data)
+				openAt(t, path, key).wantError(t, "a", sources.Unusable, test.parts...)
+			}
+			openAt(t, dir, key).wantError(t, "a", sources.Unusable, test.parts...) // whose file is a.age
+		})
+	}
+	dir := t.TempDir()
+	write(t, filepath.Join(dir, "wide"), wide("\xff\xfe", armored(t, to(canary))))
+	openAt(t, dir, key).wantError(t, "wide", sources.Unusable, "is in UTF-16")
 }
 
 func TestUndecryptable(t *testing.T) {

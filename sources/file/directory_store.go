@@ -9,7 +9,6 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strings"
 	"syscall"
 
 	"bifrost-secrets/sources"
@@ -34,7 +33,7 @@ func (d *directoryStore) Put(ctx context.Context, w sources.Write) (string, erro
 		return "", err
 	}
 	subject := fmt.Sprintf("%q in %s", w.Name, d.path)
-	if strings.HasSuffix(w.Name, ".age") {
+	if saysEncrypted(w.Name) {
 		return "", refused(w.Name, subject+" would be taken for the encrypted file of another secret", "take a name that does not end in .age")
 	}
 	version := ""

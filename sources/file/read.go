@@ -63,7 +63,7 @@ func readFile(from opener, name, subject string, limit int64, ids identities) (c
 	if !info.Mode().IsRegular() {
 		return content{}, notRegular(subject, info)
 	}
-	data, encrypted, err := plaintext(f, subject, limit, ids)
+	data, encrypted, err := plaintext(f, subject, limit, saysEncrypted(name), ids)
 	if err != nil {
 		return content{}, err
 	}
