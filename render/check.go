@@ -2,14 +2,17 @@ package render
 
 import (
 	"bytes"
+	"fmt"
 	"strings"
+	"unicode"
+	"unicode/utf8"
 
 	"bifrost-secrets/walker"
 )
 
 // trait is a property of a value that is harmless in some fields and not in
 // others. It is found once for each value, however many fields want it.
-type trait uint16
+type trait uint32
 
 const (
 	empty trait = 1 << iota
@@ -22,10 +25,18 @@ const (
 	outerSpace
 	jsonObject
 	hardForLibpq
+	ciphertext
+	perhapsCiphertext
+	unseenAtAnEnd
+	unseenInside
 )
 
-func traitsOf(value []byte) trait {
-	var t trait
+// remarkable is what is to be said of a value in words of its own: what a tool
+// has encrypted, and characters that nobody sees. It holds nothing of the value.
+type remarkable struct{ cipher, unseen string }
+
+// traitsOf returns the traits of a value, and what to call some of them.
+func traitsOf(value []byte) (t trait, about remarkable) {
 	set := func(on bool, bit trait) {
 		if on {
 			t |= bit
@@ -38,10 +49,56 @@ func traitsOf(value []byte) trait {
 	set(len(value) > 0 && (value[0] == '"' || value[len(value)-1] == '"'), inQuotes)
 	set(walker.IsMasked(string(value)), masked)
 	set(bytes.HasPrefix(value, []byte("sk-bf-")), virtualKey)
-	set(len(bytes.TrimSpace(value)) != len(value), outerSpace)
+	set(len(bytes.Trim(value, " \t\r\n\v\f")) != len(value), outerSpace)
 	set(len(value) > 1 && value[0] == '{' && value[len(value)-1] == '}', jsonObject)
 	set(bytes.ContainsAny(value, " '\\"), hardForLibpq)
-	return t
+	if what, likely := walker.Ciphertext(string(value)); what != "" {
+		about.cipher = what
+		set(!likely, ciphertext)
+		set(likely, perhapsCiphertext)
+	}
+	if about.unseen = unseenEnds(value); about.unseen != "" {
+		t |= unseenAtAnEnd
+	} else if about.unseen = unseenWithin(value); about.unseen != "" {
+		t |= unseenInside
+	}
+	return t, about
+}
+
+// unseenEnds returns in words how a value begins and ends, where it is with a
+// character that nobody sees or with a quote that is no part of any secret.
+func unseenEnds(value []byte) string {
+	var said []string
+	first, _ := utf8.DecodeRune(value)
+	last, size := utf8.DecodeLastRune(value)
+	if name := endName(first); name != "" {
+		said = append(said, "begins with "+name)
+	}
+	if name := endName(last); name != "" && len(value) > size {
+		said = append(said, "ends with "+name)
+	}
+	if len(value) > 2 && len(said) == 0 && first == last && (first == '\'' || first == '`') {
+		said = append(said, "stands in quotes")
+	}
+	return strings.Join(said, " and ")
+}
+
+func endName(r rune) string {
+	if walker.TypographicQuote(r) {
+		return fmt.Sprintf("a typographic quote (U+%04X)", r)
+	}
+	return walker.UnseenName(r)
+}
+
+// unseenWithin names the first character of a value that leaves no mark at all.
+// Spaces of all widths may be meant there, and line breaks have rules of their own.
+func unseenWithin(value []byte) string {
+	for _, r := range string(value) {
+		if name := walker.UnseenName(r); name != "" && r != 0 && !unicode.IsSpace(r) {
+			return name
+		}
+	}
+	return ""
 }
 
 // rule is a check of a value against the field that it goes to. The facts are
@@ -65,9 +122,19 @@ func postgresPassword(e *walker.Entry) bool {
 	return strings.HasSuffix(e.Selector, "=postgres") && strings.HasSuffix(e.Pattern, ".password")
 }
 
+// oneLine are the fields that hold no document.
+func oneLine(e *walker.Entry) bool {
+	return !strings.Contains(e.Note, "JSON document") && !strings.Contains(e.Note, "PEM")
+}
+
 // singleValue are the secret fields that hold one value and no document.
 func singleValue(e *walker.Entry) bool {
-	return secretField(e) && !strings.Contains(e.Note, "JSON document") && !strings.Contains(e.Note, "PEM")
+	return secretField(e) && oneLine(e)
+}
+
+// reasonFor returns why a value breaks the rule, in the words about that value.
+func (r *rule) reasonFor(about remarkable) string {
+	return strings.NewReplacer("%cipher", about.cipher, "%unseen", about.unseen).Replace(r.reason)
 }
 
 var rules = []rule{
@@ -78,6 +145,10 @@ var rules = []rule{
 	{empty, true, secretField, "the value is empty", "store a value"},
 	{hasLineBreak, true, header, "the value has a line break in it, which a header cannot carry", "store it without"},
 	{hasLineBreak, false, keyValue, "the value has a line break in it", "store it without"},
+	{ciphertext, true, anyField, "the value is %cipher, and Bifrost would use it as it stands", "store what it decrypts to"},
+	{perhapsCiphertext, false, secretField, "the value looks like %cipher", "if it is, store what it decrypts to"},
+	{unseenAtAnEnd, false, oneLine, "the value %unseen", "store it without, unless it is meant"},
+	{unseenInside, false, oneLine, "the value has %unseen in it", "store it without, unless it is meant"},
 	{outerSpace, false, singleValue, "the value begins or ends with space", "store it without"},
 	{jsonObject, false, singleValue, "the value is a JSON object and the field wants one value", "name a key of it: vault.path#key"},
 	{hardForLibpq, false, postgresPassword, "the password has a space, a quote or a backslash in it, which Bifrost below 1.5 passes on unquoted", "use Bifrost 1.5 or later, or another password"},

@@ -18,6 +18,12 @@ import (
 // its end, which editors and `echo` leave there.
 func whole(value []byte) ([]byte, *sources.Error) {
 	if !utf8.Valid(value) {
+		if what, likely := walker.Ciphertext(string(value)); what != "" && !likely {
+			return nil, unusable("the secret is "+what, "store what it decrypts to")
+		}
+		if bytes.HasPrefix(value, []byte("\xff\xfe")) || bytes.HasPrefix(value, []byte("\xfe\xff")) {
+			return nil, unusable("the secret is in UTF-16", "store it as UTF-8")
+		}
 		return nil, unusable("a binary secret, and not UTF-8 text", "store it as text, in base64 if need be")
 	}
 	value = bytes.TrimSuffix(value, []byte("\n"))
@@ -39,6 +45,9 @@ type fragments struct {
 func parseFragments(value []byte) *fragments {
 	doc, err := walker.Parse("", value)
 	if err != nil {
+		if what, likely := walker.Ciphertext(string(value)); what != "" && !likely {
+			return &fragments{err: unusable("the secret is "+what+", so it has no keys", "store what it decrypts to")}
+		}
 		return &fragments{err: unusable("the secret is not a JSON object, so it has no keys", "write the reference without #key for the whole value")}
 	}
 	f := &fragments{top: gjson.ParseBytes(doc.Bytes())}

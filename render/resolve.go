@@ -11,6 +11,7 @@ import (
 type value struct {
 	text   []byte
 	traits trait
+	about  remarkable
 	json   []byte // text as a JSON string; made when it is first needed
 }
 
@@ -66,7 +67,8 @@ func (p *Plan) Render(values Values) (*Rendering, *Problems) {
 			c.faults[i] = err
 			continue
 		}
-		r.values[i] = value{text: text, traits: traitsOf(text)}
+		traits, about := traitsOf(text)
+		r.values[i] = value{text: text, traits: traits, about: about}
 	}
 	clear(parsed) // the documents are not needed any more, their parts are copies
 	c.collect(r)
@@ -150,10 +152,11 @@ func (c *collector) collect(r *Rendering) {
 			c.add(key, one, e)
 			continue
 		}
+		about := r.values[e.want].about
 		judge(r.values[e.want].traits, e.entry, func(broken *rule) {
-			c.add(faultKey{want: e.want, rule: broken}, Problem{Reference: w.ref.String(), Reason: broken.reason, Hint: broken.hint, Kind: sources.Unusable}, e)
+			c.add(faultKey{want: e.want, rule: broken}, Problem{Reference: w.ref.String(), Reason: broken.reasonFor(about), Hint: broken.hint, Kind: sources.Unusable}, e)
 		}, func(remark *rule) {
-			notes.add(faultKey{want: e.want, rule: remark}, Problem{Reference: w.ref.String(), Reason: remark.reason, Hint: remark.hint}, e)
+			notes.add(faultKey{want: e.want, rule: remark}, Problem{Reference: w.ref.String(), Reason: remark.reasonFor(about), Hint: remark.hint}, e)
 		})
 	}
 	r.Notes = append(r.Notes[:len(r.Notes):len(r.Notes)], notes.list...)

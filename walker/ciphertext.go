@@ -24,7 +24,6 @@ var ciphers = []cipher{
 	{inside: "-----BEGIN PGP MESSAGE-----", what: "what PGP has encrypted"},
 	{inside: "-----BEGIN CMS-----", what: "what CMS has encrypted"},
 	{inside: "-----BEGIN PKCS7-----", what: "what PKCS #7 has encrypted", likely: true},
-	{starts: "GITCRYPT\x00", what: "what git-crypt has encrypted"},
 	{starts: "Salted__", what: "what openssl has encrypted"},
 	{starts: "U2FsdGVkX1", least: 24, what: "what openssl has encrypted, in base64", likely: true},
 	{starts: "{cipher}", what: "a value that Spring Cloud Config has encrypted"},
@@ -41,6 +40,9 @@ var ciphers = []cipher{
 // decrypted: "a value that sops has encrypted". likely is true where it may be
 // something else; what is empty where text does not look so.
 func Ciphertext(text string) (what string, likely bool) {
+	if strings.HasPrefix(text, "\x00GITCRYPT") {
+		return "what git-crypt has encrypted", false
+	}
 	text = TrimUnseen(strings.TrimPrefix(text, "\ufeff"))
 	if text == "" {
 		return "", false

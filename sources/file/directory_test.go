@@ -25,7 +25,6 @@ func TestDirectoryValues(t *testing.T) {
 		"db/main/pass":    canary + "1",
 		"with space#é.v1": canary + "2",
 		"limit":           strings.Repeat("x", sources.MaxValue),
-		"key.age":         canary + "3", // read by its whole name, and plain in spite of it
 	}
 	for name, value := range values {
 		write(t, filepath.Join(dir, name), value)
