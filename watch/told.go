@@ -161,7 +161,7 @@ func (l *Loop) troubles() []any {
 	if len(l.seen.held) > 0 {
 		attrs = append(attrs, "oldest_value", l.oldest().Round(time.Second).String())
 	}
-	if next := time.Until(l.seen.next); next > 0 {
+	if next := time.Until(l.seen.next); next > 0 && (l.good.job != nil || l.seen.last.Trigger != Start) { // who starts says that itself
 		attrs = append(attrs, "next_in", next.Round(time.Second).String())
 	}
 	return attrs

@@ -6,7 +6,6 @@ import (
 	"bytes"
 	"context"
 	"fmt"
-	"io"
 	"log/slog"
 	"os"
 	"slices"
@@ -103,26 +102,19 @@ func (d *daemon) checkLoopFlags() error {
 
 // begins makes the logger, and what else does not depend on the command.
 func (d *daemon) begin() {
-	level := slog.LevelInfo
-	switch {
-	case d.p.verbose:
-		level = slog.LevelDebug
-	case d.p.quiet:
-		level = slog.LevelWarn
-	}
-	opts := &slog.HandlerOptions{Level: level}
-	handler := func(w io.Writer) slog.Handler {
-		if d.p.screen.terminal {
-			return slog.NewTextHandler(w, opts)
+	format := d.p.format
+	if format == "" {
+		if format = jsonLog; d.p.screen.terminal {
+			format = textLog
 		}
-		return slog.NewJSONHandler(w, opts)
 	}
 	d.p.screen.queue(func(dropped int) []byte {
 		var line bytes.Buffer
-		slog.New(handler(&line)).Warn("log lines were dropped here: nobody read them, or they could not be written", "count", dropped)
+		slog.New(d.p.handler(&line, format)).Warn("log lines were dropped here: nobody read them, or they could not be written", "count", dropped)
 		return line.Bytes()
 	})
-	d.log = slog.New(handler(d.p.screen))
+	d.log = slog.New(d.p.handler(d.p.screen, format))
+	d.p.screen.log = d.log // what ends it is a line of the log too
 	d.warn = func(text string) { d.log.Warn(text) }
 	d.manager = &serviceManager{socket: d.p.env["NOTIFY_SOCKET"]}
 	d.metrics = metrics.New(versionName())

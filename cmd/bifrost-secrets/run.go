@@ -5,7 +5,6 @@ import (
 	"errors"
 	"io"
 	"io/fs"
-	"log/slog"
 	"os"
 	"strings"
 	"syscall"
@@ -52,6 +51,7 @@ type program struct {
 
 	verbose bool
 	quiet   bool
+	format  logFormat
 	writes  bool // the command writes files, so its errors say that it did not
 }
 
@@ -66,14 +66,16 @@ func run(args []string, stdin io.Reader, stdout, stderr io.Writer, env []string)
 		p.env[name] = value
 	}
 	p.screen = newScreen(stderr, p.env)
+	p.chooseLogFormat(args)
 	root := p.root()
 	stop := func() {}
-	root.PersistentPreRun = func(cmd *cobra.Command, _ []string) {
-		if cmd.Annotations[ownSignals] != "" {
-			return
+	root.PersistentPreRunE = func(cmd *cobra.Command, _ []string) error {
+		if err := p.checkLogFormat(cmd); err != nil || cmd.Annotations[ownSignals] != "" {
+			return err
 		}
 		p.ctx, stop = untilSignal(cmd.Context(), os.Exit)
 		cmd.SetContext(p.ctx)
+		return nil
 	}
 	defer func() { stop() }()
 	defer surviveReaders()()
@@ -116,6 +118,8 @@ values in place.`,
 	}
 	root.PersistentFlags().BoolVarP(&p.verbose, "verbose", "v", false, "say more about what is done")
 	root.PersistentFlags().BoolVarP(&p.quiet, "quiet", "q", false, "say nothing but errors")
+	root.PersistentFlags().Var(&p.format, "log-format", "text or json, for all that goes to the standard error; exec and watch write json unless that is a terminal; also "+logFormatVariable)
+	_ = root.RegisterFlagCompletionFunc("log-format", cobra.FixedCompletions([]string{"text", "json"}, cobra.ShellCompDirectiveNoFileComp))
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
 		// The flags of a misspelt command are unknown only since it is.
 		if words := cmd.Flags().Args(); cmd == root && len(words) > 0 {
@@ -232,14 +236,6 @@ func exitCode(err error) int {
 func (p *program) getenv(name string) (string, bool) {
 	value, ok := p.env[name]
 	return value, ok
-}
-
-// log gives the logger for detail, which --verbose shows.
-func (p *program) log() *slog.Logger {
-	if !p.verbose {
-		return slog.New(slog.DiscardHandler)
-	}
-	return slog.New(slog.NewTextHandler(p.screen, &slog.HandlerOptions{Level: slog.LevelDebug}))
 }
 
 // isMissing reports whether err says that a file is not there.

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"os"
 	"strconv"
 	"strings"
@@ -28,7 +29,8 @@ type screen struct {
 	lines    *logLines // where w is one of those, before the stream itself
 	terminal bool
 	colour   bool
-	progress bool // a progress line stands on the terminal
+	progress bool         // a progress line stands on the terminal
+	log      *slog.Logger // where all is written as lines of a log; else nil
 }
 
 func newScreen(w io.Writer, env map[string]string) *screen {
@@ -97,26 +99,53 @@ func (s *screen) paint(code, text string) string {
 }
 
 func (s *screen) line(format string, args ...any) {
+	if s.log != nil {
+		s.log.Info(fmt.Sprintf(format, args...))
+		return
+	}
 	_, _ = s.Write([]byte(prefix + fmt.Sprintf(format, args...) + "\n"))
 }
 
 func (s *screen) problem(text, hint string) {
+	if s.log != nil {
+		s.log.Error(clean(text), hintAttr(hint)...)
+		return
+	}
 	s.line("%s", s.paint("31", clean(text)))
 	s.hint(hint)
 }
 
 func (s *screen) note(text, hint string) {
+	if s.log != nil {
+		s.log.Info("note: "+clean(text), hintAttr(hint)...)
+		return
+	}
 	s.line("%s %s", s.paint("33", "note:"), clean(text))
 	s.hint(hint)
 }
 
 func (s *screen) warning(text, hint string) {
+	if s.log != nil {
+		s.log.Warn(clean(text), hintAttr(hint)...)
+		return
+	}
 	s.line("%s %s", s.paint("33", "warning:"), clean(text))
 	s.hint(hint)
 }
 
+func hintAttr(hint string) []any {
+	if hint == "" {
+		return nil
+	}
+	return []any{"hint", clean(hint)}
+}
+
 func (s *screen) hint(hint string) {
-	if hint != "" {
+	switch {
+	case hint == "":
+	case s.log != nil:
+		s.log.Warn("hint: " + clean(hint))
+	default:
 		s.line("%s %s", s.paint("36", "hint:"), clean(hint))
 	}
 }
@@ -175,6 +204,10 @@ func (s *screen) waiting(what string) (done func()) {
 }
 
 func (s *screen) showProgress(text string) {
+	if s.log != nil {
+		s.log.Info(text)
+		return
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.clear()
@@ -224,7 +257,7 @@ func reportAll(s *screen, problems *render.Problems) {
 	for i := range problems.List {
 		one := &problems.List[i]
 		hint := one.Hint
-		if i+1 < len(problems.List) && problems.List[i+1].Hint == hint {
+		if i+1 < len(problems.List) && problems.List[i+1].Hint == hint && s.log == nil {
 			hint = "" // the last of them says it
 		}
 		s.problem(problems.Line(one), hint)

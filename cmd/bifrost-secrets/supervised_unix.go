@@ -42,9 +42,6 @@ type supervised struct {
 	hidden []string // variables that hold credentials of ours
 }
 
-// ownVariables begins the names of this program's own settings.
-const ownVariables = "BIFROST_SECRETS_"
-
 // ownless gives our environment without what is ours alone: our settings and
 // tokens, what is hidden, and systemd's socket.
 func (j *job) ownless(hidden []string) []string {

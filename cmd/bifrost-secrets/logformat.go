@@ -1,0 +1,101 @@
+package main
+
+import (
+	"io"
+	"log/slog"
+	"strings"
+
+	"github.com/spf13/cobra"
+)
+
+// logFormat is how the log is written, and with it all that goes to the standard
+// error: one form in one run. Empty means what fits: exec and watch write text to a
+// terminal and JSON elsewhere, and the other commands lines for people.
+type logFormat string
+
+const (
+	textLog logFormat = "text"
+	jsonLog logFormat = "json"
+)
+
+// logFormatVariable stands in for --log-format.
+const logFormatVariable = ownVariables + "LOG_FORMAT"
+
+// ownVariables begins the names of this program's own settings.
+const ownVariables = "BIFROST_SECRETS_"
+
+// Set implements pflag.Value.
+func (f *logFormat) Set(text string) error {
+	if text != string(textLog) && text != string(jsonLog) {
+		return usageError("--log-format must be text or json", "")
+	}
+	*f = logFormat(text)
+	return nil
+}
+
+// Type implements pflag.Value.
+func (*logFormat) Type() string { return "string" }
+
+// String implements pflag.Value.
+func (f *logFormat) String() string { return string(*f) }
+
+// chooseLogFormat finds the format before anything can go wrong: what is wrong with
+// the flags is written in it too.
+func (p *program) chooseLogFormat(args []string) {
+	p.format = logFormat(p.env[logFormatVariable])
+	for i, arg := range args {
+		if arg == "--" {
+			break
+		}
+		if value, ok := strings.CutPrefix(arg, "--log-format="); ok {
+			p.format = logFormat(value)
+		} else if arg == "--log-format" && i+1 < len(args) {
+			p.format = logFormat(args[i+1])
+		}
+	}
+	if p.format == jsonLog {
+		p.screen.log = slog.New(p.handler(p.screen, jsonLog))
+	}
+}
+
+// checkLogFormat refuses a variable that names no format.
+func (p *program) checkLogFormat(cmd *cobra.Command) error {
+	if text := p.env[logFormatVariable]; text != "" && text != string(textLog) && text != string(jsonLog) {
+		err := usageError(logFormatVariable+" must be text or json", "")
+		if cmd.Annotations[ownSignals] == "exec" {
+			return &notStarted{err: err, code: exitNotStarted}
+		}
+		return err
+	}
+	if p.format == jsonLog { // --verbose and --quiet are known by now
+		p.screen.log = slog.New(p.handler(p.screen, jsonLog))
+	}
+	return nil
+}
+
+// handler returns what writes a log to w.
+func (p *program) handler(w io.Writer, format logFormat) slog.Handler {
+	level := slog.LevelInfo
+	switch {
+	case p.verbose:
+		level = slog.LevelDebug
+	case p.quiet:
+		level = slog.LevelWarn
+	}
+	opts := &slog.HandlerOptions{Level: level}
+	if format == jsonLog {
+		return slog.NewJSONHandler(w, opts)
+	}
+	return slog.NewTextHandler(w, opts)
+}
+
+// log returns the logger for detail, which --verbose shows.
+func (p *program) log() *slog.Logger {
+	switch {
+	case !p.verbose:
+		return slog.New(slog.DiscardHandler)
+	case p.screen.log != nil:
+		return p.screen.log
+	}
+	return slog.New(p.handler(p.screen, textLog))
+}
