@@ -17,6 +17,7 @@ func TestNamesOfBackends(t *testing.T) {
 	names := []string{
 		"x", "a/b", "a_b", "é", "a b", "..", "a\x00b", "a\nb", "\xff", "a\x7fb", "\ufffd", "-x2F", "A-x41-",
 		"projects/demo/secrets/x", "projects/demo/secrets/x/versions/3", "projects/demo/secrets/x/versions/latest", "projects/example.com:demo/secrets/x",
+		"//secretmanager.googleapis.com/projects/demo/secrets/x", "//secretmanager.googleapis.com/projects/1/secrets/x/versions/3", "//secretmanager.googleapis.com/x",
 		"projects/demo/secrets/a b", "projects/demo", "projects/demo/locations/europe-west1/secrets/x",
 		azuretest.URL + "/secrets/x", azuretest.URL + "/secrets/x/0123456789abcdef0123456789abcdef", azuretest.URL + "/secrets/x/1", azuretest.URL + "/keys/x", "https://", "http://x",
 	}

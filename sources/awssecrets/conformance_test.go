@@ -23,7 +23,8 @@ func setup() sourcetest.Setup {
 	return sourcetest.Setup{
 		Lacks:    map[sourcetest.Ability]string{sourcetest.CompareAndSet: "PutSecretValue has no condition"},
 		Names:    []string{"x", strings.Repeat("n", 512), "a/b/c", "AZaz09/_+=.@-", "-x", "a//b", "/a"},
-		BadNames: []string{"", "a b", "a#b", "a*", "é", "a:b", strings.Repeat("n", 513), "arn:aws:secretsmanager:us-east-1:1:secret:x", "!x"},
+		BadNames: []string{"", "a b", "a#b", "a*", "é", "a:b", strings.Repeat("n", 513), "arn:aws:secretsmanager:us-east-1:1:secret:x", "~x"},
+		Foreign:  []string{"rds!db-11111111-2222-3333-4444-555555555555", "events!connection/x/y", "ecs-sc!x"},
 		AtOnce:   atOnce,
 	}
 }

@@ -12,16 +12,17 @@ import (
 )
 
 var (
-	// Compiled when first needed: {1,512} takes its time.
-	nameForm = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^[A-Za-z0-9/_+=.@-]{1,512}$`) })
+	// Compiled when first needed: {1,512} takes its time. The services of AWS that
+	// keep secrets for people, RDS for one, put their name and ! before those.
+	nameForm = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^[A-Za-z0-9/_+=.@!-]{1,512}$`) })
 	// The name of an ARN may have the seven characters that AWS adds to it.
 	arnForm = sync.OnceValue(func() *regexp.Regexp {
-		return regexp.MustCompile(`^(arn:aws[a-z-]*:secretsmanager:([a-z0-9-]+):([0-9]{12}):secret:)([A-Za-z0-9/_+=.@-]{1,519})$`)
+		return regexp.MustCompile(`^(arn:aws[a-z-]*:secretsmanager:([a-z0-9-]+):([0-9]{12}):secret:)([A-Za-z0-9/_+=.@!-]{1,519})$`)
 	})
 	suffixForm = regexp.MustCompile(`-[A-Za-z0-9]{6}$`)
 )
 
-const nameHint = "a name has 1 to 512 of the characters A-Za-z0-9/_+=.@-"
+const nameHint = "a name has 1 to 512 of the characters A-Za-z0-9/_+=.@-, and ! where a service of aws has made it"
 
 // id is what a reference calls a secret: a name or an ARN, which may lack the
 // random suffix that AWS adds.
@@ -50,6 +51,17 @@ func parseID(text string) (id, *sources.Error) {
 		e.Hint = "it looks like arn:aws:secretsmanager:REGION:ACCOUNT:secret:NAME"
 	}
 	return id{}, e
+}
+
+// unwritable refuses what can be read and is not ours to make or to change.
+func (i id) unwritable() *sources.Error {
+	if !strings.Contains(i.name, "!") {
+		return nil
+	}
+	return &sources.Error{
+		Kind: sources.BadName, Name: i.text, Message: fmt.Sprintf("%q can be read and not written: a name with ! is that of a service of aws", shorten(i.text)),
+		Hint: "a name has 1 to 512 of the characters A-Za-z0-9/_+=.@-",
+	}
 }
 
 func shorten(s string) string {

@@ -33,6 +33,9 @@ func (*store) MaxValue() int { return maxValue }
 // the token of the write.
 func (s *store) Put(ctx context.Context, w sources.Write) (string, error) {
 	i, bad := parseID(w.Name)
+	if bad == nil {
+		bad = i.unwritable()
+	}
 	if bad != nil {
 		return "", bad
 	}

@@ -226,7 +226,7 @@ func TestListPages(t *testing.T) {
 	if !slices.IsSortedFunc(items, func(a, b sources.Item) int { return strings.Compare(a.Name, b.Name) }) {
 		t.Error("not sorted")
 	}
-	for _, prefix := range []string{"!x", "a b", strings.Repeat("x", 513)} {
+	for _, prefix := range []string{"~x", "a b", strings.Repeat("x", 513)} {
 		_, err := s.List(t.Context(), prefix)
 		wantKind(t, err, sources.BadName)
 	}

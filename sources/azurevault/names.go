@@ -26,7 +26,7 @@ type id struct {
 
 func (s *source) parse(text string) (id, *sources.Error) {
 	if m := idForm().FindStringSubmatch(text); m != nil {
-		if !strings.EqualFold(m[1], s.host) {
+		if !strings.EqualFold(strings.TrimSuffix(m[1], ":443"), strings.TrimSuffix(s.host, ":443")) {
 			return id{}, &sources.Error{
 				Kind: sources.BadName, Name: text, Message: fmt.Sprintf("%q is in another vault than %s", text, s.host),
 				Hint: "all secrets come from vault_store.azure.vault_url",

@@ -107,7 +107,7 @@ func (s *source) subject(i id) string {
 	switch {
 	case i.secret == "":
 		return "the list of secrets in project " + s.project
-	case strings.HasPrefix(i.text, "projects/"):
+	case strings.HasPrefix(strings.TrimPrefix(i.text, fullPrefix), "projects/"):
 		return fmt.Sprintf("secret %q", i.text) // it names the project itself
 	}
 	return fmt.Sprintf("secret %q in project %s", i.text, i.project)

@@ -14,7 +14,12 @@ var Names = sources.Names{
 	Max:     255, System: "gcp",
 }
 
-const latest = "latest"
+const (
+	latest = "latest"
+	// fullPrefix begins the full names that other services of Google have for
+	// what is in this one.
+	fullPrefix = "//" + host + "/"
+)
 
 var resourceForm = lazily(`^projects/((?:[a-z0-9.-]{1,60}:)?[a-z0-9][a-z0-9-]{0,61})/secrets/([A-Za-z0-9_-]{1,255})(?:/versions/([A-Za-z0-9_-]{1,63}))?$`)
 
@@ -27,10 +32,11 @@ type id struct {
 }
 
 func (s *source) parse(text string) (id, *sources.Error) {
-	if m := resourceForm().FindStringSubmatch(text); m != nil {
+	resource := strings.TrimPrefix(text, fullPrefix)
+	if m := resourceForm().FindStringSubmatch(resource); m != nil {
 		return id{text, m[1], m[2], m[3]}, nil
 	}
-	if strings.HasPrefix(text, "projects/") {
+	if strings.HasPrefix(resource, "projects/") || resource != text {
 		e := &sources.Error{
 			Kind: sources.BadName, Name: text, Message: "the name begins as a resource of gcp does, and is not that of a secret",
 			Hint: "it looks like projects/PROJECT/secrets/ID or projects/PROJECT/secrets/ID/versions/VERSION",

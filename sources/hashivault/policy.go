@@ -40,7 +40,9 @@ func (s *source) rules(rules []rule, names []string) []byte {
 	s.mu.Unlock()
 	names = slices.Compact(slices.Sorted(slices.Values(names)))
 	for i := len(names) - 1; i >= 0; i-- {
-		if checkName(names[i]) == nil {
+		// A star at the end of a path stands for anything: such a name cannot be
+		// allowed alone.
+		if checkName(names[i]) == nil && !strings.HasSuffix(names[i], "*") {
 			rules = slices.Insert(rules, 0, rule{"data", names[i], `"read"`})
 		}
 	}

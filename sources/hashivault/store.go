@@ -35,7 +35,7 @@ func (*store) MaxValue() int { return maxValue }
 // is known by its value, in the version after the one that was expected.
 func (s *store) Put(ctx context.Context, w sources.Write) (string, error) {
 	mark, bad := markData(w.Mark)
-	if nameless := checkName(w.Name); nameless != nil {
+	if nameless := checkWritable(w.Name); nameless != nil {
 		bad = nameless
 	}
 	if bad == nil {

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -279,10 +280,11 @@ func testPing(r *run) {
 }
 
 func testNames(r *run) {
-	for _, name := range r.Names {
+	names := slices.Concat(r.Names, r.Foreign)
+	for _, name := range names {
 		r.Seed(name, value(name[:min(len(name), 20)]))
 	}
-	for name, result := range r.watch.fetch(r.ctx, r.Names...) {
+	for name, result := range r.watch.fetch(r.ctx, names...) {
 		r.watch.same(name, result, value(name[:min(len(name), 20)]))
 	}
 }

@@ -63,6 +63,9 @@ type Setup struct {
 	Names []string
 	// BadNames are refused with the kind BadName, and without a request.
 	BadNames []string
+	// Foreign are names that others make in the backend, and we do not: they are
+	// read as any, and a write is refused with the kind BadName, without a request.
+	Foreign []string
 	// AtOnce is the most requests that a source has under way.
 	AtOnce int
 	// Many is how many secrets are asked for at once; 0 means 500. Fewer are for

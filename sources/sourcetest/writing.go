@@ -262,6 +262,10 @@ func testWrittenBadNames(r *run) {
 		r.watch.fails(err, sources.BadName)
 		r.watch.fails(r.watch.store().Delete(r.ctx, name, owner, sources.DeleteOptions{}), sources.BadName)
 	}
+	for _, name := range r.Foreign {
+		_, err := r.watch.put(r.ctx, write(name, "1", ""))
+		r.watch.fails(err, sources.BadName)
+	}
 	if n := r.requests() - before; n > 0 {
 		r.Errorf("%d requests for names that cannot be", n)
 	}
