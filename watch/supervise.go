@@ -39,6 +39,14 @@ type Supervisor struct {
 	}
 	Observer Observer // may be nil
 	Log      *slog.Logger
+	// Answers waits until the child that was started answers as a Bifrost that is
+	// ready, or ctx ends, and then returns nil or why it does not. It may be nil:
+	// then a child that runs is taken for ready.
+	Answers func(ctx context.Context) error
+	// Patience is how long a start waits for an answer before it is told of as it
+	// is, and how long the first child may take before it is taken for one that
+	// cannot be asked.
+	Patience time.Duration
 
 	Grace       time.Duration // a child that ends sooner after a rotation did not like it
 	MinInterval time.Duration // between two starts that values are the cause of
@@ -46,6 +54,7 @@ type Supervisor struct {
 	OnFailure   bool          // a child that ends by itself with a failure is started again
 
 	requests chan restartRequest
+	up       chan Child // it answers
 	gone     chan struct{}
 	once     sync.Once
 
@@ -57,10 +66,15 @@ type Supervisor struct {
 	pending  time.Time         // when wanted is to be started; zero where it is not
 	graced   bool              // the child's grace is over
 	failures Backoff
-	fatal    error // there is nothing left to be started
+	fatal    error              // there is nothing left to be started
+	awaited  *awaited           // the restart that is over when the child answers
+	unwait   context.CancelFunc // ends the wait for an answer; nil without Answers
 
 	mu       sync.Mutex
 	child    Child // nil while there is none
+	going    bool  // the child is about to be replaced
+	answered bool  // the child has answered
+	judged   bool  // some child has, so that one that does not is not ready
 	started  time.Time
 	restarts int
 	told     time.Time // when the child was last sent a signal that should end it
@@ -77,7 +91,7 @@ const undoTimeout = 30 * time.Second
 
 func (s *Supervisor) init() {
 	s.once.Do(func() {
-		s.requests, s.gone = make(chan restartRequest), make(chan struct{})
+		s.requests, s.up, s.gone = make(chan restartRequest), make(chan Child), make(chan struct{})
 		s.failures = Backoff{First: time.Second, Most: time.Minute}
 	})
 }
@@ -149,7 +163,13 @@ func (s *Supervisor) Run(ctx context.Context, first *render.Rendering) (code int
 			s.Log.Info("Bifrost ended", "status", code, "took", time.Since(asked).Round(time.Millisecond).String())
 			return code, nil
 		case q := <-s.requests:
-			q.reply <- s.request(ctx, q.update)
+			if out := s.request(ctx, &q); out != nil {
+				q.reply <- out
+			}
+		case c := <-s.up:
+			if c == s.child {
+				s.answers()
+			}
 		case <-timer.C:
 			s.onTime(ctx)
 		case <-done:
@@ -164,10 +184,17 @@ func (s *Supervisor) Run(ctx context.Context, first *render.Rendering) (code int
 // child's grace.
 func (s *Supervisor) setTimer(timer *time.Timer) {
 	at := s.pending
-	if s.child != nil && !s.graced {
-		if end := s.started.Add(s.Grace); at.IsZero() || end.Before(at) {
-			at = end
+	sooner := func(t time.Time) {
+		if at.IsZero() || t.Before(at) {
+			at = t
 		}
+	}
+	switch {
+	case s.child == nil:
+	case s.awaited == nil && !s.graced:
+		sooner(s.started.Add(s.Grace))
+	case s.awaited != nil && s.awaited.request != nil:
+		sooner(s.awaited.until)
 	}
 	if at.IsZero() {
 		timer.Stop()
@@ -178,7 +205,10 @@ func (s *Supervisor) setTimer(timer *time.Timer) {
 
 func (s *Supervisor) onTime(ctx context.Context) {
 	now := time.Now()
-	if s.child != nil && !s.graced && !s.started.Add(s.Grace).After(now) {
+	if s.child != nil && s.awaited != nil && !s.awaited.until.After(now) {
+		s.reply(InForce, "Bifrost was started with it, and has not answered within "+s.Patience.String())
+	}
+	if s.child != nil && s.awaited == nil && !s.graced && !s.started.Add(s.Grace).After(now) {
 		s.graced = true
 		s.failures.Reset()
 		s.Loop.Accepted(s.current)
@@ -191,18 +221,19 @@ func (s *Supervisor) onTime(ctx context.Context) {
 		s.fatal = errors.New("no Bifrost is running: the last good values could not be put back within " + undoTimeout.String())
 		return
 	}
-	s.restart(ctx, s.wanted != s.current)
+	s.restart(ctx, s.wanted != s.current, nil)
 }
 
-// request restarts for an update, now or later.
-func (s *Supervisor) request(ctx context.Context, u Update) []Outcome {
+// request restarts for an update, now or later. It returns nil where the outcome
+// is known when Bifrost answers.
+func (s *Supervisor) request(ctx context.Context, q *restartRequest) []Outcome {
+	u := q.update
 	switch {
 	case ctx.Err() != nil || s.ending():
 		return outcomesOf(u, Failed, "Bifrost is about to end")
 	case u.Undo:
 		s.waiting, s.wanted = false, u.Rendering
-		s.restart(ctx, false)
-		return outcomesOf(u, InForce, "")
+		return s.restart(ctx, false, q)
 	case s.waiting:
 		return outcomesOf(u, RestartRequired, "values that Bifrost refused are about to be taken back")
 	}
@@ -222,38 +253,7 @@ func (s *Supervisor) request(ctx context.Context, u Update) []Outcome {
 		s.pending = at
 		return outcomesOf(u, RestartRequired, "Bifrost is restarted at "+at.Format(time.TimeOnly))
 	}
-	s.restart(ctx, true)
-	return outcomesOf(u, InForce, "")
-}
-
-// restart replaces the child. Where the new one cannot be started at all, that
-// is as if it had ended at once.
-func (s *Supervisor) restart(ctx context.Context, rotation bool) {
-	s.pending = time.Time{}
-	began := time.Now()
-	s.stop()
-	s.Loop.Look()
-	if ctx.Err() != nil || s.ending() {
-		return
-	}
-	if err := s.start(s.wanted, rotation); err != nil {
-		if !rotation {
-			s.fatal = err
-			return
-		}
-		s.Log.Error("Bifrost could not be started", "error", err.Error())
-		s.reject("it could not be started: " + err.Error())
-		return
-	}
-	s.mu.Lock()
-	s.restarts++
-	s.mu.Unlock()
-	if s.Observer != nil {
-		s.Observer.Restarted()
-	}
-	s.Log.Info("restarted Bifrost", "pid", s.child.PID(), "took", time.Since(began).Round(time.Millisecond).String())
-	s.Loop.Look()
-	s.Loop.Restarted()
+	return s.restart(ctx, true, q)
 }
 
 func (s *Supervisor) start(r *render.Rendering, rotation bool) error {
@@ -264,7 +264,20 @@ func (s *Supervisor) start(r *render.Rendering, rotation bool) error {
 	if err != nil {
 		return err
 	}
-	s.child, s.started = child, time.Now()
+	s.child, s.started, s.going, s.answered = child, time.Now(), false, false
+	if s.Answers != nil {
+		var ctx context.Context
+		ctx, s.unwait = context.WithCancel(context.Background())
+		go func() {
+			if s.Answers(ctx) != nil {
+				return
+			}
+			select {
+			case s.up <- child:
+			case <-ctx.Done():
+			}
+		}()
+	}
 	return nil
 }
 
@@ -283,6 +296,9 @@ func (s *Supervisor) forget() int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.last, s.child = s.child.Code(), nil
+	if s.unwait != nil {
+		s.unwait()
+	}
 	return s.last
 }
 
@@ -290,14 +306,18 @@ func (s *Supervisor) forget() int {
 func (s *Supervisor) ended(ctx context.Context) (over bool, code int) {
 	code = s.forget()
 	after := time.Since(s.started)
-	early := s.rotation && after <= s.Grace && !s.graced
+	early := s.rotation && (after <= s.Grace && !s.graced || s.awaited != nil)
 	switch {
 	case ctx.Err() != nil || s.ending():
 		return true, code
 	case early:
+		s.reply(RestartRequired, takenBack)
+		s.awaited = nil
 		s.reject(fmt.Sprintf("Bifrost ended with status %d, %s after it was started with it", code, after.Round(time.Millisecond)))
 		return false, 0
 	case s.OnFailure && code != 0:
+		s.reply(RestartRequired, "Bifrost ended before it answered, and is started again")
+		s.awaited = nil
 		wait := s.failures.Next()
 		s.Log.Error("Bifrost ended and is started again", "status", code, "in", wait.Round(time.Millisecond).String())
 		s.pending = time.Now().Add(wait)

@@ -126,7 +126,20 @@ func (d *daemon) newAPI(args []string, running func() error) (*api, error) {
 	if err != nil {
 		return nil, err
 	}
-	client, err := management.New(management.Options{URL: d.bifrost.address(d.p.env, args), Auth: auth, Login: d.login(auth), Running: running, PlainHTTP: d.bifrost.plainHTTP})
+	client, err := d.newClient(management.Options{URL: d.bifrost.address(d.p.env, args), Auth: auth, Login: d.login(auth), Running: running, PlainHTTP: d.bifrost.plainHTTP})
+	if err != nil {
+		return nil, err
+	}
+	return &api{client: client, log: d.log, timeout: d.applyTimeout, waits: args != nil}, nil
+}
+
+// newProbe makes a client that asks for Bifrost's health and is given no value.
+func (d *daemon) newProbe(args []string) (*management.Client, error) {
+	return d.newClient(management.Options{URL: d.bifrost.address(d.p.env, args), PlainHTTP: true, Timeout: management.LookEvery})
+}
+
+func (d *daemon) newClient(o management.Options) (*management.Client, error) {
+	client, err := management.New(o)
 	var refused *management.Error
 	if errors.As(err, &refused) {
 		if errors.Is(err, management.ErrInClear) {
@@ -134,10 +147,7 @@ func (d *daemon) newAPI(args []string, running func() error) (*api, error) {
 		}
 		return nil, usageError("--bifrost-url: "+refused.Reason, refused.Hint)
 	}
-	if err != nil {
-		return nil, err
-	}
-	return &api{client: client, log: d.log, timeout: d.applyTimeout, waits: args != nil}, nil
+	return client, err
 }
 
 // where gives the address for the status; none where the API is not used.

@@ -197,8 +197,9 @@ func TestDeploySystemdRuns(t *testing.T) {
 			args := s.all(strings.Fields(readUnit(t, deployed(t, "systemd/"+name+".service")).one(t, "Service", "ExecStart"))[1:])
 			if name == "bifrost" {
 				// The script is no Bifrost whose API could be waited for.
-				r := s.start(slices.Insert(args, 1, "--apply", "restart")...)
+				r := s.start(slices.Insert(args, 1, "--apply", "restart", "--apply-timeout", "1s")...)
 				r.says("started sk-CANARY-0001 -app-dir " + s.root + "/var/lib/bifrost -host 127.0.0.1 -port 8080")
+				r.logs("Bifrost does not answer") // and is ready as long as it runs
 				s.alive("health", "--ready", "--address", "unix:/run/bifrost/control.sock")
 				r.signal(syscall.SIGHUP)
 				r.logs(`"trigger":"signal"`)

@@ -176,12 +176,17 @@ func (j *execJob) run(outer context.Context, args []string) error {
 	s.database.of(s)
 	s.Supervisor = &watch.Supervisor{
 		Start: s.start, Observer: j.metrics, Log: j.log,
+		Answers: s.answers, Patience: j.applyTimeout,
 		Grace: j.startGrace, MinInterval: j.minRestart, Splay: j.restartSplay, OnFailure: j.restart == "on-failure",
 	}
 	applier, err := s.applier()
 	if err != nil {
 		return err
 	}
+	if s.probe, err = j.newProbe(args); err != nil {
+		return err
+	}
+	defer s.probe.Close()
 	opts := j.options(applier, s.check)
 	opts.Supervised, opts.Getenv, opts.Ready = true, s.lookup, s.Ready
 	opts.Refuses = j.apply == "auto" || j.apply == "restart"

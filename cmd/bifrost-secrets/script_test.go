@@ -33,6 +33,7 @@ var programs = map[string]func(){
 	"bifrost-secrets-crashing": crashing,
 	"unprivileged":             unprivileged,
 	"show-environment":         showEnvironment,
+	"gated-bifrost":            gatedBifrost,
 }
 
 // leakChecked runs the tests and then looks for goroutines that they left.

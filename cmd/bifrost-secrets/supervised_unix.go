@@ -15,6 +15,7 @@ import (
 	"bifrost-secrets/render"
 	"bifrost-secrets/walker"
 	"bifrost-secrets/watch"
+	management "bifrost-secrets/watch/bifrost"
 	"bifrost-secrets/watch/child"
 
 	"github.com/tidwall/gjson"
@@ -29,6 +30,7 @@ type supervised struct {
 	args    []string
 	forward *child.Forwarder
 	api     *api // nil where it is not used
+	probe   *management.Client
 
 	database rewriter
 
@@ -148,6 +150,33 @@ func (s *supervised) start(r *render.Rendering) (watch.Child, error) {
 	return &bifrostProcess{p, s.forward}, nil
 }
 
+// askEvery is how often a Bifrost that has not answered for long is asked again.
+const askEvery = 5 * time.Second
+
+// answers waits until the Bifrost that was started is healthy. That it is not, is
+// said where it takes long.
+func (s *supervised) answers(ctx context.Context) error {
+	patience, cancel := context.WithTimeout(ctx, s.job.applyTimeout)
+	err := s.probe.Wait(patience)
+	cancel()
+	if err == nil || ctx.Err() != nil {
+		return err
+	}
+	s.job.log.Warn("Bifrost does not answer", "for", s.job.applyTimeout.String(), "api", s.probe.Where(), "error", err.Error(), "hint", "where it listens elsewhere, say so with --bifrost-url")
+	tick := time.NewTicker(askEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-tick.C:
+		}
+		if s.probe.Ping(ctx) == nil {
+			return nil
+		}
+	}
+}
+
 // fileOf gives the file that a stream is, and nil where it is none.
 func fileOf(stream any) *os.File {
 	f, _ := stream.(*os.File)
@@ -203,7 +232,7 @@ func (s *supervised) Status() watch.Status {
 
 // Ready implements control.Watcher.
 func (s *supervised) Ready() error {
-	if err := s.Running(); err != nil {
+	if err := s.Answering(); err != nil {
 		return err
 	}
 	from := s.from.Load()

@@ -1,0 +1,102 @@
+//go:build unix
+
+package main
+
+import (
+	"encoding/json"
+	"io"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// gatedBifrost is a child that answers /health on the port that it is given, once
+// the file that it is given exists.
+func gatedBifrost() {
+	for {
+		if _, err := os.Stat(os.Args[2]); err == nil {
+			break
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+	_ = http.ListenAndServe("127.0.0.1:"+os.Args[1], http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		reply(w, `{"status":"ok","components":{"db_pings":"ok"}}`)
+	}))
+}
+
+// While Bifrost is replaced /readyz says so, until the new one answers; and the
+// log tells of the restart then. At first it is not ready before it answers either.
+func TestExecReady(t *testing.T) {
+	t.Parallel()
+	s, port := newLodge(t), freePort(t)
+	gate := filepath.Join(s.dir, "gate")
+	open := func() {
+		t.Helper()
+		if err := os.WriteFile(gate, nil, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	r := s.start("exec", "--app-dir", s.app, "--mode", "env", "--listen", "127.0.0.1:0", "--wait", "10ms", "--min-restart-interval", "0s",
+		"--bifrost-url", "http://127.0.0.1:"+port, "--", "gated-bifrost", port, gate)
+	var entry struct{ Address string }
+	if err := json.Unmarshal([]byte(r.logs("listening")), &entry); err != nil {
+		t.Fatal(err)
+	}
+	client := &http.Client{Timeout: patience, Transport: &http.Transport{DisableKeepAlives: true}}
+	readyz := func() (int, string) {
+		t.Helper()
+		resp, err := client.Get(entry.Address + "/readyz")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer resp.Body.Close()
+		body, err := io.ReadAll(resp.Body)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return resp.StatusCode, string(body)
+	}
+	becomes := func(want int) {
+		t.Helper()
+		for late := time.Now().Add(2 * time.Minute); ; time.Sleep(10 * time.Millisecond) {
+			code, body := readyz()
+			if code == want {
+				return
+			}
+			if time.Now().After(late) {
+				t.Fatalf("/readyz is %d %s, want %d", code, body, want)
+			}
+		}
+	}
+	r.logs("started Bifrost")
+	if code, body := readyz(); code != 503 || !strings.Contains(body, "does not answer yet") {
+		t.Errorf("before it answers: %d %s", code, body)
+	}
+	open()
+	becomes(200)
+	if err := os.Remove(gate); err != nil {
+		t.Fatal(err)
+	}
+	s.put("openai", "CANARY-2")
+	r.logs("started Bifrost")
+	if code, body := readyz(); code != 503 || !strings.Contains(body, "does not answer yet") {
+		t.Errorf("while it is replaced: %d %s", code, body)
+	}
+	for _, line := range r.all {
+		if strings.Contains(line, "restarted Bifrost") || strings.Contains(line, "in_force") && strings.Contains(line, `"trigger":"file"`) {
+			t.Errorf("it is told of before it answers: %s", line)
+		}
+	}
+	open()
+	if line := r.logs("restarted Bifrost"); !strings.Contains(line, `"took":`) {
+		t.Errorf("the log does not tell how long it took: %s", line)
+	}
+	r.logs(`"in_force":`)
+	becomes(200)
+	r.signal(syscall.SIGTERM)
+	r.ends(128 + int(syscall.SIGTERM))
+}

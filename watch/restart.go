@@ -1,0 +1,109 @@
+package watch
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+)
+
+// awaited is a restart whose child has not answered yet.
+type awaited struct {
+	began, until time.Time
+	request      *restartRequest // who waits for it; may be nil
+}
+
+// restart replaces the child. Where the new one cannot be started at all, that
+// is as if it had ended at once. It returns what became of the request, if there
+// is one, and nil where that is known when Bifrost answers.
+func (s *Supervisor) restart(ctx context.Context, rotation bool, q *restartRequest) []Outcome {
+	out := func(state State, reason string) []Outcome {
+		if q == nil {
+			return nil
+		}
+		return outcomesOf(q.update, state, reason)
+	}
+	s.pending = time.Time{}
+	began := time.Now()
+	s.mu.Lock()
+	s.going = true // who asks whether it is ready hears of it before it is gone
+	s.mu.Unlock()
+	s.Loop.Look()
+	s.stop()
+	if ctx.Err() != nil || s.ending() {
+		return out(Failed, "Bifrost is about to end")
+	}
+	if err := s.start(s.wanted, rotation); err != nil {
+		if !rotation {
+			s.fatal = err
+			return out(Failed, "Bifrost could not be started")
+		}
+		s.Log.Error("Bifrost could not be started", "error", err.Error())
+		s.reject("it could not be started: " + err.Error())
+		return out(RestartRequired, takenBack)
+	}
+	s.mu.Lock()
+	s.restarts++
+	judged := s.judged
+	s.mu.Unlock()
+	if s.Observer != nil {
+		s.Observer.Restarted()
+	}
+	s.awaited = &awaited{began: began, until: time.Now().Add(s.Patience), request: q}
+	if s.unwait == nil || !judged {
+		s.restarted()
+		return out(InForce, "")
+	}
+	return nil
+}
+
+const takenBack = "Bifrost ended over it, and the last good values are about to be put back"
+
+// restarted tells that the child of a restart is there.
+func (s *Supervisor) restarted() {
+	s.Log.Info("restarted Bifrost", "pid", s.child.PID(), "took", time.Since(s.awaited.began).Round(time.Millisecond).String())
+	s.awaited = nil
+	s.Loop.Look()
+	s.Loop.Restarted()
+}
+
+// answers notes that the child has answered.
+func (s *Supervisor) answers() {
+	s.mu.Lock()
+	s.answered, s.judged = true, true
+	s.mu.Unlock()
+	if s.awaited == nil {
+		s.Loop.Look()
+		return
+	}
+	s.reply(InForce, "")
+	s.restarted()
+}
+
+// reply tells who waits for the restart under way.
+func (s *Supervisor) reply(state State, reason string) {
+	if s.awaited == nil || s.awaited.request == nil {
+		return
+	}
+	s.awaited.request.reply <- outcomesOf(s.awaited.request.update, state, reason)
+	s.awaited.request = nil
+}
+
+// Answering says why Bifrost should not be sent requests: there is none, it is
+// being replaced, or the one that was started has not answered yet. A child that
+// is the first and does not answer within Patience is taken for one that cannot
+// be asked.
+func (s *Supervisor) Answering() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for_ := time.Since(s.started)
+	switch {
+	case s.going:
+		return errors.New("Bifrost is being restarted")
+	case s.child == nil:
+		return errors.New("there is no Bifrost running")
+	case s.Answers == nil || s.answered || !s.judged && for_ > s.Patience:
+		return nil
+	}
+	return fmt.Errorf("Bifrost was started %s ago and does not answer yet", for_.Round(100*time.Millisecond))
+}
