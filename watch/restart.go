@@ -102,7 +102,7 @@ func (s *Supervisor) Answering() error {
 		return errors.New("Bifrost is being restarted")
 	case s.child == nil:
 		return errors.New("there is no Bifrost running")
-	case s.Answers == nil || s.answered || !s.judged && for_ > s.Patience:
+	case s.Answers == nil || s.answered || !s.judged && time.Since(s.first) > s.Patience:
 		return nil
 	}
 	return fmt.Errorf("Bifrost was started %s ago and does not answer yet", for_.Round(100*time.Millisecond))

@@ -156,6 +156,7 @@ func TestNeverAnswers(t *testing.T) {
 		check(t, n.apply(t, n.name("second"), false).State, InForce)
 		check(t, time.Since(began), 0)
 		check(t, n.heard(), "restarted")
+		check(t, n.Answering(), nil)
 		cancel()
 		_, err := wait()
 		check(t, err, nil)

@@ -76,6 +76,7 @@ type Supervisor struct {
 	answered bool  // the child has answered
 	judged   bool  // some child has, so that one that does not is not ready
 	started  time.Time
+	first    time.Time // when the first child was started
 	restarts int
 	told     time.Time // when the child was last sent a signal that should end it
 	last     int       // the status of the child before
@@ -265,6 +266,9 @@ func (s *Supervisor) start(r *render.Rendering, rotation bool) error {
 		return err
 	}
 	s.child, s.started, s.going, s.answered = child, time.Now(), false, false
+	if s.first.IsZero() {
+		s.first = s.started
+	}
 	if s.Answers != nil {
 		var ctx context.Context
 		ctx, s.unwait = context.WithCancel(context.Background())

@@ -254,8 +254,10 @@ func (s *lodge) stub(options ...string) *running { return s.exec(options, "sh", 
 func TestExecRotates(t *testing.T) {
 	t.Parallel()
 	s := newLodge(t)
-	r := s.stub()
+	r := s.stub("--apply-timeout", "10ms")
 	r.says("started CANARY-1 ")
+	r.logs("Bifrost does not answer") // it is no Bifrost that could be asked
+	r.logs(`"msg":"ready"`)
 	s.put("openai", "CANARY-2")
 	r.says("term")
 	r.says("started CANARY-2 ")

@@ -163,6 +163,7 @@ func (s *supervised) answers(ctx context.Context) error {
 		return err
 	}
 	s.job.log.Warn("Bifrost does not answer", "for", s.job.applyTimeout.String(), "api", s.probe.Where(), "error", err.Error(), "hint", "where it listens elsewhere, say so with --bifrost-url")
+	s.Loop.Look()
 	tick := time.NewTicker(askEvery)
 	defer tick.Stop()
 	for {
