@@ -3,7 +3,8 @@
 # .cache where it can:
 #   moto_server, an emulator of AWS: on the PATH, or in .cache/moto;
 #   PostgreSQL's programs: those of the system, or in .cache/postgres;
-#   promtool, which checks the metrics: on the PATH, or in .cache/prometheus.
+#   promtool, which checks the metrics: on the PATH, or in .cache/prometheus;
+#   gitleaks, which lint must not miss anything of, and its rules: in .cache/gitleaks.
 set -eu
 cd "$(dirname "$0")/.."
 
@@ -75,6 +76,26 @@ set_up_postgres() {
 	exit 1
 }
 
+# Its module is no part of ours: it has a hundred others behind it.
+set_up_gitleaks() {
+	gitleaks='github.com/zricethezav/gitleaks/v8@v8.30.1'
+	if [ "$(cat .cache/gitleaks/version 2>/dev/null)" = "$gitleaks" ]; then
+		return
+	fi
+	echo "setting up $gitleaks in .cache/gitleaks" >&2
+	rm -rf .cache/gitleaks
+	mkdir -p .cache/gitleaks
+	if ! GOFLAGS=-buildvcs=false GOBIN="$PWD/.cache/gitleaks" go install "$gitleaks" ||
+		! cp "$(go env GOMODCACHE)/$gitleaks/config/gitleaks.toml" .cache/gitleaks/; then
+		rm -rf .cache/gitleaks
+		echo "gitleaks could not be built; it comes from Go's module proxy" >&2
+		exit 1
+	fi
+	chmod u+w .cache/gitleaks/gitleaks.toml
+	echo "$gitleaks" >.cache/gitleaks/version
+}
+
 set_up_moto
+set_up_gitleaks
 set_up_postgres
 set_up_promtool

@@ -5,39 +5,101 @@ import (
 	"strings"
 )
 
-// inURL finds the credential in a URL: the user information before its host, or
-// a parameter with a telling name. name says which; text is the credential.
-func inURL(address string) (name, text string) {
+// aPassword is what the user information of a URL mostly holds.
+const aPassword = "a password"
+
+// urlParts finds the credentials in a URL: the user information before its host,
+// the parameters with a telling name in its query or its fragment, and steps of
+// its path that look as if they were drawn at random.
+func urlParts(address string) (parts []part) {
 	scheme, rest, ok := strings.Cut(address, "://")
 	if !ok || !isScheme(scheme) {
-		return "", ""
+		return nil
 	}
+	add := func(from, to int, of string) {
+		parts = append(parts, part{start: from, end: to, url: true, of: of})
+	}
+	base := len(scheme) + len("://")
 	// By the book the host begins before the first slash, but a password with a
 	// slash in it is what people write: the last @ tells.
 	front, _, _ := strings.Cut(rest, "?")
+	host := base
 	if at := strings.LastIndexByte(front, '@'); at >= 0 {
 		user, password, has := strings.Cut(front[:at], ":")
 		switch {
 		case has && password != "" && !strings.Contains(user, "/") && !portAndPath(password):
-			return "a password", password
-		case shapeOf(unescaped(user)) != "":
-			return "a token for the user", unescaped(user)
+			add(base+len(user)+1, base+at, aPassword)
+			host = base + at + 1
+		case shapeOf(unescaped(user)) != "", !has && opaque(unescaped(user)) && !strings.Contains(front[at:], "sentry"):
+			add(base, base+len(user), "a token for the user")
+			host = base + at + 1
 		}
 	}
-	_, query, _ := strings.Cut(rest, "?")
-	query, _, _ = strings.Cut(query, "#")
-	for query != "" {
-		var one string
-		one, query, _ = strings.Cut(query, "&")
-		name, value, _ := strings.Cut(one, "=")
-		if name = unescaped(name); value != "" && telling(name) && !numeric(value) {
+	end := host + strings.IndexAny(address[host:]+"?", "?#")
+	pathParts(address, host, end, add)
+	for at := end; at < len(address); {
+		at++ // past the sign before it
+		to := at + strings.IndexAny(address[at:]+"&", "&?#")
+		name, value, _ := strings.Cut(address[at:to], "=")
+		name = unescaped(name)
+		name = strings.TrimLeft(name, "/") // of a route in a fragment
+		if value != "" && !numeric(value) && (telling(name) || hintOf(name) == loosely && opaque(unescaped(value))) {
+			of := "a parameter"
 			if parameters[strings.ToLower(name)] {
-				return "the parameter " + name, unescaped(value)
+				of = "the parameter " + name
 			}
-			return "a parameter", unescaped(value)
+			add(to-len(value), to, of)
+		}
+		at = to
+	}
+	return parts
+}
+
+// pathParts finds the steps of a URL's path, from host to end, that look as if
+// they were drawn at random: a key in the path is what many webhooks and servers
+// of MCP have.
+func pathParts(address string, host, end int, add func(from, to int, of string)) {
+	name, _, _ := strings.Cut(address[host:end], "/")
+	if publicHost(name) {
+		return
+	}
+	before := ""
+	for at := host + len(name); at < end; {
+		at++
+		to := at + strings.IndexByte(address[at:end]+"/", '/')
+		step := address[at:to]
+		if len(step) >= 20 && runOf(step, "_-~=") == len(step) && random(step) && strings.ContainsAny(step, "0123456789") && !isUUID(step) && !things[strings.ToLower(before)] {
+			add(at, to, "a step of its path")
+		}
+		at, before = to, step
+	}
+}
+
+// publicHost reports whether the paths of a host have random steps that are no
+// secrets: commits and accounts.
+func publicHost(host string) bool {
+	for _, end := range []string{"github.com", "githubusercontent.com", "gitlab.com", "cloudflare.com", "google.com", "googleapis.com", "jsdelivr.net", "unpkg.com"} {
+		if strings.HasSuffix(host, end) {
+			return true
 		}
 	}
-	return "", ""
+	return false
+}
+
+// things are steps of a path before the name of something.
+var things = set("account accounts project projects tenant tenants org orgs organization organizations team teams workspace workspaces user users subscription subscriptions " +
+	"deployment deployments endpoint endpoints model models file files document documents d commit commits blob tree raw releases images assets oauth2 realms applications apps app")
+
+func isUUID(text string) bool {
+	if len(text) != 36 {
+		return false
+	}
+	for i, c := range []byte(text) {
+		if dash := i == 8 || i == 13 || i == 18 || i == 23; dash != (c == '-') || !dash && !isAlnum(c) {
+			return false
+		}
+	}
+	return true
 }
 
 // parameters are names that a message may show: they stand in what may be a

@@ -9,7 +9,7 @@ type facts struct {
 	stored  bool            // Bifrost's config store will hold a secret
 	plugins []int           // where fields of plugins stand that change with a secret, in rising order
 	uses    map[string]*use // of each secret
-	strays  []walker.Span   // the strings outside of every field that may hold a secret
+	strays  []suspect       // the strings outside of every field that may hold a secret
 }
 
 // use is how a secret is referred to.

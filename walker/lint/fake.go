@@ -9,6 +9,29 @@ var fakeParts = strings.Fields("example dummy fake placeholder changeme change-m
 // fakeValues are placeholders as a whole.
 var fakeValues = set("test secret password passwd none null nil undefined empty foo bar foobar admin key token value string n/a na tbd api-key api_key apikey mykey my-key my_key")
 
+// fakeWords are words that placeholders are made of where they are made of
+// nothing else: what local servers of models want as a key, which is anything.
+var fakeWords = set("sk pk ak bf ant or lf proj api apikey key keys token bearer auth secret credential credentials value string my our the a an any anything some for of is " +
+	"no not non nokey noauth none null nil nothing required needed necessary need unused ignored ignore anonymous anon public default empty blank noop " +
+	"test tests testing tester mock mocked stub dummy fake demo sample example placeholder local localhost localai dev development stage staging prod production internal offline free open " +
+	"lm studio lmstudio ollama vllm llama cpp llamacpp llamafile sglang sgl tgi xinference litellm jan gpt4all koboldcpp oobabooga tabby mlx lemonade " +
+	"openai anthropic gemini google azure bedrock vertex mistral cohere groq provider model server bifrost gateway service team user client app " +
+	"abc abcd abcde abcdef abc123 abcd1234 xyz xyz123 foo bar baz qux foobar asdf qwerty 0 1 2 3 00 000 0000 111 1111 123 1234 12345 123456 1234567 12345678 123456789 1234567890 " +
+	"your insert replace change me here with real actual valid existing new old first second todo tbd n")
+
+// isMadeUp reports whether a text has nothing but such words in it.
+func isMadeUp(lower string) bool {
+	if len(lower) > 48 {
+		return false
+	}
+	for _, word := range strings.FieldsFunc(lower, func(r rune) bool { return strings.ContainsRune("-_ .:/+", r) }) {
+		if !fakeWords[word] {
+			return false
+		}
+	}
+	return true
+}
+
 var fakeBy = func() (by [256][]string) {
 	for _, part := range fakeParts {
 		by[part[0]] = append(by[part[0]], part)
@@ -32,7 +55,7 @@ func looksFake(text string, password bool) bool {
 	if password {
 		return strings.Trim(text, "*") == ""
 	}
-	return len(text) < 8 || fewKinds(lower)
+	return len(text) < 8 || fewKinds(lower) || isMadeUp(lower)
 }
 
 func hasFakePart(lower string) bool {

@@ -11,6 +11,7 @@ import (
 // leak is a secret that stands in the document in plain text.
 type leak struct {
 	text   string // the secret itself, never to be shown
+	within int    // the byte of a longer text where it begins; 0 if it counts as the whole
 	what   string // what the message says it is
 	of     string // which part of the value it is; empty for all of it
 	hint   string
@@ -24,6 +25,8 @@ const (
 	inPlainText = "a secret in plain text"
 	placeholder = "a placeholder where a secret belongs"
 	storeIt     = `store it, and write "vault.path#key" or "env.NAME" here`
+	inTheURL    = "the URL carries " + inPlainText
+	storeURL    = "store the whole URL and refer to it, or take the secret out of it"
 )
 
 // message says what was found: never any of it, but its kind and its length.
@@ -66,8 +69,9 @@ func (c *checker) said(l *leak, kind string) string {
 	return text
 }
 
-// leakIn looks for a secret in the literal that the checker looks at.
-func (c *checker) leakIn(f *walker.Field) leak {
+// leakIn looks for a secret in the literal that the checker looks at, and for
+// more of them.
+func (c *checker) leakIn(f *walker.Field) (leak, []leak) {
 	l := &c.look
 	whole := leak{text: l.text, what: inPlainText, hint: storeIt}
 	switch l.place {
@@ -75,48 +79,79 @@ func (c *checker) leakIn(f *walker.Field) leak {
 		switch {
 		case l.raw && !l.document && shapeOf(l.text) == "":
 			// The rule object-form says what is wrong with the object as a whole.
-			return leak{text: shapeWithin(l.text), what: inPlainText, hint: storeIt}
+			return leak{text: shapeWithin(l.text), what: inPlainText, hint: storeIt}, nil
 		case f.Object && refers(l.text):
-			return leak{} // so it does here
+			return leak{}, nil // so it does here
 		case l.place == pathPlace && isPath(l.text), keyless(l.text):
-			return leak{}
+			return leak{}, nil
 		}
 		whole.hashed = strings.HasSuffix(f.Entry.Pattern, "admin_password") && isBcrypt(l.text)
 		whole.fake = looksFake(l.text, l.password)
-		return whole
+		return whole, nil
 	case headerPlace:
 		if telling(lastName(f.Path)) {
 			whole.fake = looksFake(l.text, false)
-			return whole
+			return whole, nil
 		}
 	case linePlace:
 		if found := c.line.leak(f, l.text); found.found() {
-			return found
+			return found, nil
 		}
-		return openInLine(f, l.text)
+		return first(openInLine(f, l.text))
 	case zonePlace:
 		// Where a name alone says that it is a secret, and that of a pair is often
 		// called key, a placeholder is not worth a word.
 		name := lastName(f.Path)
 		if len(name) > len("key") && telling(name) && plausible(l.text, name) && !looksFake(l.text, isPassword(name)) {
-			return whole
+			return whole, nil
 		}
 	}
-	return openLeak(l.text)
+	return first(openLeaks(l.text, lastName(f.Path)))
 }
 
-// openLeak finds a secret in a text that may be anything.
-func openLeak(text string) leak {
-	if name, part := inURL(text); part != "" {
-		return leak{
-			text: part, what: "the URL carries " + inPlainText, of: name, fake: looksFake(part, name == "a password"),
-			hint: "store the whole URL and refer to it, or take the secret out of it",
+// first takes the first of some leaks from the others.
+func first(all []leak) (leak, []leak) {
+	if len(all) == 0 {
+		return leak{}, nil
+	}
+	return all[0], all[1:]
+}
+
+// openLeaks finds the secrets in a text that may be anything, under a name that
+// may be anything.
+func openLeaks(text, name string) []leak {
+	if shapeOf(text) != "" && !looksFake(text, false) {
+		return []leak{{text: text, what: inPlainText, hint: storeIt}}
+	}
+	address := isAddress(text)
+	bare := strings.TrimSpace(strings.TrimPrefix(text, "Bearer "))
+	var found []leak
+	for _, p := range partsOf(text) {
+		l := leak{text: text[p.start:p.end], within: p.start, what: inPlainText, of: p.of, hint: storeIt}
+		if p.url || address {
+			l.text, l.what, l.hint = unescaped(l.text), inTheURL, storeURL
+		}
+		if address || len(bare) == len(l.text) {
+			l.within = 0
+		}
+		found = append(found, l)
+	}
+	if found == nil && address {
+		for _, p := range urlParts(text) { // what is plainly a placeholder is worth a note
+			value := unescaped(text[p.start:p.end])
+			found = append(found, leak{text: value, what: inTheURL, of: p.of, fake: looksFake(value, p.of == aPassword), hint: storeURL})
 		}
 	}
-	if shapeOf(text) != "" && !looksFake(text, false) {
-		return leak{text: text, what: inPlainText, hint: storeIt}
+	if found == nil && opaque(text) && hintOf(name) == loosely && !address && !refers(text) && !filledLater(text) && !looksFake(text, false) {
+		return []leak{{text: text, what: inPlainText, hint: storeIt}}
 	}
-	return leak{}
+	return found
+}
+
+// isAddress reports whether a text is a URL as a whole.
+func isAddress(text string) bool {
+	scheme, rest, ok := strings.Cut(text, "://")
+	return ok && isScheme(scheme) && !strings.ContainsAny(rest, " \t\n\"'")
 }
 
 // plausible reports whether a text may be a credential where only a name says

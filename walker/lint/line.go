@@ -11,6 +11,8 @@ import (
 type line struct {
 	array string // the path of its array
 	flag  string // `--token`; empty if it names no credential
+	pair  string // `--user`; empty if it takes no NAME:password
+	short bool   // `-p`, which may be a password
 }
 
 // arrayOf gives the path of the array that an element is in.
@@ -23,11 +25,15 @@ func arrayOf(path string) string {
 
 // next takes note of the argument in the field.
 func (n *line) next(f *walker.Field) {
-	n.array, n.flag = arrayOf(f.Path), ""
+	*n = line{array: arrayOf(f.Path)}
 	if !strings.HasSuffix(f.Entry.Pattern, ".args[]") || f.What != walker.Literal {
 		return
 	}
-	n.flag = tellingFlag(f.Text())
+	text := f.Text()
+	n.flag, n.short = tellingFlag(text), text == "-p"
+	if name := strings.TrimLeft(text, "-"); len(name) < len(text) && pairFlags[name] {
+		n.pair = name
+	}
 }
 
 // tellingFlag gives the name of an option whose value is a credential.
@@ -49,8 +55,13 @@ func lineHint(f *walker.Field) string {
 // leak finds a secret in an argument, or in an entry of an environment.
 func (n *line) leak(f *walker.Field, text string) leak {
 	found := leak{what: inPlainText, hint: lineHint(f)}
+	follows := n.array == arrayOf(f.Path)
+	if name, password := n.pairOrShort(text, follows); password != "" {
+		found.text, found.of = password, "the value of "+name
+		return found
+	}
 	var name string
-	if n.flag != "" && n.array == arrayOf(f.Path) && !strings.HasPrefix(text, "-") {
+	if n.flag != "" && follows && !strings.HasPrefix(text, "-") {
 		name, found.text = n.flag, text
 	} else {
 		name, found.text = credentialOf(text)
@@ -69,24 +80,42 @@ func (n *line) leak(f *walker.Field, text string) leak {
 	return found
 }
 
-// openInLine finds a secret that needs no name to tell, in any word of a text or
-// in what a word gives a name: DATABASE_URL=postgres://….
-func openInLine(f *walker.Field, text string) leak {
-	found := openLeak(text)
-	for _, word := range strings.Fields(text) {
-		if found.found() {
-			break
-		}
-		if _, value, ok := assigned(word); ok {
-			word = value
-		}
-		found = openLeak(word)
+// pairOrShort finds the password in NAME:password behind --user and the like, and
+// behind -p, which often is no password, but a port or a package.
+func (n *line) pairOrShort(text string, follows bool) (name, password string) {
+	if follows && n.pair != "" {
+		return n.pair, pairIn(text)
 	}
-	if filledLater(found.text) || refers(found.text) {
-		return leak{}
+	if name, value, ok := assigned(text); ok && pairFlags[name] {
+		return name, pairIn(value)
 	}
-	found.hint = lineHint(f)
-	return found
+	rest, attached := strings.CutPrefix(text, "-p")
+	if (attached || follows && n.short) && len(rest) >= 8 && runOf(rest, "_-!$%&*+=?^~") == len(rest) && random(rest) && !looksFake(rest, false) {
+		return "-p", rest
+	}
+	return "", ""
+}
+
+// openInLine finds the secrets that need no name to tell, anywhere in a text or
+// in what gives a name a value: DATABASE_URL=postgres://….
+func openInLine(f *walker.Field, text string) []leak {
+	name, value, ok := assigned(text)
+	if !ok {
+		name, value = "", text
+	}
+	all := openLeaks(value, name)
+	if len(all) == 0 {
+		all = openLeaks(text, "")
+	}
+	kept := all[:0]
+	for _, l := range all {
+		if filledLater(l.text) || refers(l.text) {
+			continue
+		}
+		l.hint, l.within = lineHint(f), 0
+		kept = append(kept, l)
+	}
+	return kept
 }
 
 // credentialOf finds a credential in a text that is, or holds, options and

@@ -80,6 +80,7 @@ type look struct {
 	raw     bool   // it is the JSON text of an object that is no object form
 	miss    walker.NearMiss
 	leak    leak
+	more    []leak // further ones in the same text
 }
 
 func (c *checker) lookAt(f *walker.Field) {
@@ -117,7 +118,7 @@ func (c *checker) lookAt(f *walker.Field) {
 		l.miss = walker.FindNearMiss(f.Entry, l.text)
 	}
 	if !l.miss.Found() && !c.store.holds(f.Start) {
-		l.leak = c.leakIn(f)
+		l.leak, l.more = c.leakIn(f)
 	}
 }
 

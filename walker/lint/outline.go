@@ -86,7 +86,8 @@ type outline struct {
 	objects [places][]walker.Object // without their paths, for which see pathsOf
 	keys    []providerKey
 	doubles []double
-	suspect []walker.Span   // the strings that may hold a secret by how they begin
+	suspect []suspect       // the strings that may hold a secret
+	hints   [256]hinted     // of the names of members that came lately
 	open    []walker.Member // of the objects that are open, the innermost last
 }
 
@@ -96,13 +97,21 @@ type providerKey struct {
 	name  walker.Span // of the value; empty where there is none
 }
 
+// suspect is a string that may hold a secret, and the name of the member that it
+// is the value of, or an element of the value.
+type suspect struct {
+	walker.Span
+	name walker.Span
+	hint hint
+}
+
 // double is a member whose object has had one of the same name before.
 type double struct{ first, again walker.Member }
 
 func outlineOf(doc *walker.Document) *outline {
 	o := &outline{doc: doc}
 	b := doc.Bytes()
-	o.value(b, space(b, 0), &outlined)
+	o.value(b, space(b, 0), &outlined, walker.Span{})
 	return o
 }
 
@@ -114,16 +123,20 @@ func (o *outline) last(at int) (walker.Object, bool) {
 	return walker.Object{}, false
 }
 
-// value goes through the value at i, for which n stands, and gives the place
-// behind it. The document b is known to be valid.
-func (o *outline) value(b []byte, i int, n *branch) int {
+// value goes through the value at i, for which n stands and which has a name, and
+// gives the place behind it. The document b is known to be valid.
+func (o *outline) value(b []byte, i int, n *branch, name walker.Span) int {
 	switch b[i] {
 	case '{':
-		return o.object(b, i, n)
+		return o.object(b, i, n, name)
 	case '"':
 		end := text(b, i)
-		if mayBeOpen(b[i+1 : end-1]) {
-			o.suspect = append(o.suspect, walker.Span{Start: i, End: end})
+		says := silent
+		if mayBeNamed(b[i+1 : end-1]) {
+			says = o.hintOf(b, name)
+		}
+		if says != silent || mayHold(b[i+1:end-1]) {
+			o.suspect = append(o.suspect, suspect{walker.Span{Start: i, End: end}, name, says})
 		}
 		return end
 	case '[':
@@ -131,17 +144,63 @@ func (o *outline) value(b []byte, i int, n *branch) int {
 			n = n.elem
 		}
 		for i = space(b, i+1); b[i] != ']'; {
-			i = comma(b, o.value(b, i, n))
+			i = comma(b, o.value(b, i, n, name))
 		}
 		return i + 1
 	}
 	return scalar(b, i)
 }
 
+// hinted is the name of a member, as it is spelt, and what it says.
+type hinted struct {
+	head uint64 // its first bytes
+	name walker.Span
+	hint hint
+}
+
+// hintOf returns what the name of a string says of it. The names of a document
+// are mostly the same few.
+func (o *outline) hintOf(b []byte, name walker.Span) hint {
+	size := name.End - name.Start
+	if size <= len(`""`) || name.Start+8 > len(b) {
+		return silent
+	}
+	head := binary.LittleEndian.Uint64(b[name.Start:])
+	if size < 8 {
+		head &= 1<<(8*size) - 1
+	}
+	h := &o.hints[(head^uint64(size)<<48^uint64(b[name.End-2])<<40)*0x9e3779b97f4a7c15>>56]
+	if h.head != head || h.name.End-h.name.Start != size || size > 8 && string(b[h.name.Start+8:h.name.End]) != string(b[name.Start+8:name.End]) {
+		*h = hinted{head, name, hintOf(o.doc.String(name))}
+	}
+	return h.hint
+}
+
+// mayBeNamed is a quick test, of the inside of a JSON string, that a text passes
+// which is a credential where its name says so.
+func mayBeNamed(raw []byte) bool {
+	if len(raw) < len("secret") {
+		return false
+	}
+	plain := true
+	for i, c := range raw {
+		switch {
+		case c <= ' ', c == ':' && i+2 < len(raw) && raw[i+1] == '/' && raw[i+2] == '/':
+			return false
+		case !('a' <= c && c <= 'z' || c == '-' || c == '_'):
+			plain = false
+		}
+	}
+	return !plain || len(raw) > 24
+}
+
+// inherits are names of members that say less than the name of their object.
+var inherits = set("value default secret text plain plaintext literal raw data current new")
+
 // few is how many names are compared faster one by one than by a map.
 const few = 24
 
-func (o *outline) object(b []byte, start int, n *branch) int {
+func (o *outline) object(b []byte, start int, n *branch, name walker.Span) int {
 	base := len(o.open)
 	var index map[string]int // the members' places in open, where they are many
 	i := space(b, start+1)
@@ -152,7 +211,11 @@ func (o *outline) object(b []byte, start int, n *branch) int {
 		if n != nil {
 			below = n.child(o.doc, m)
 		}
-		m.Value = walker.Span{Start: i, End: o.value(b, i, below)}
+		called := m.Name
+		if b[i] == '"' && o.hintOf(b, name) != silent && inherits[string(b[m.Name.Start+1:m.Name.End-1])] {
+			called = name
+		}
+		m.Value = walker.Span{Start: i, End: o.value(b, i, below, called)}
 		i = comma(b, m.Value.End)
 		if own := o.open[base:]; len(own) < few {
 			for j := range own {

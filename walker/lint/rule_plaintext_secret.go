@@ -18,51 +18,125 @@ var plaintextSecret = Rule{
 			c.at(f, "", "a bcrypt hash, from which the password cannot be read, but can be guessed").Severity = Note
 			return
 		}
-		kind := ""
-		if !l.fake {
-			kind = shapeOf(l.text)
-		}
-		found := c.at(f, l.hint, c.said(l, kind))
-		switch {
-		case l.fake:
-			found.Severity = Note
-		case kind != "":
-			found.Severity = Error
+		c.tellLeak(f, l)
+		for i := range c.look.more {
+			c.tellLeak(f, &c.look.more[i])
 		}
 	},
 	document: (*checker).strayLeaks,
 }
 
-// strayLeaks reports the secrets outside of every field: nothing but what they
-// look like tells that they are any.
+// tellLeak reports a leak in a field.
+func (c *checker) tellLeak(f *walker.Field, l *leak) {
+	kind := ""
+	if !l.fake {
+		kind = shapeOf(l.text)
+	}
+	found := c.at(f, l.hint, c.said(l, kind))
+	if l.within > 0 && !f.Object {
+		found.Span = within(c.doc, found.Span, l)
+	}
+	switch {
+	case l.fake:
+		found.Severity = Note
+	case kind != "":
+		found.Severity = Error
+	}
+}
+
+// within returns the place of a leak in a string of the document.
+func within(doc *walker.Document, string walker.Span, l *leak) walker.Span {
+	return walker.Span{Start: rawOffset(doc, string, l.within), End: rawOffset(doc, string, l.within+len(l.text))}
+}
+
+// rawOffset returns where in the document a byte of the text of a string stands.
+func rawOffset(doc *walker.Document, string walker.Span, offset int) int {
+	at := string.Start + 1
+	for b := doc.Bytes(); offset > 0 && at < string.End-1; offset-- {
+		switch {
+		case b[at] != '\\':
+			at++
+		case b[at+1] != 'u':
+			at += 2
+		default:
+			n := len(`\u0000`)
+			if pair := at + n; (b[at+2]|0x20) == 'd' && b[at+3] >= '8' && pair+n < string.End && b[pair] == '\\' && b[pair+1] == 'u' {
+				n *= 2
+			}
+			offset -= len(doc.String(walker.Span{Start: at - 1, End: at + n + 1})) - 1
+			at += n
+		}
+	}
+	return at
+}
+
+// strayLeaks reports the secrets outside of every field: nothing but their form,
+// or the name that they have, tells that they are any.
 func (c *checker) strayLeaks() {
-	leaks := map[int]leak{}
+	type stray struct {
+		suspect
+		leaks []leak
+	}
+	var all []stray
 	var offsets []int
-	for _, span := range c.facts.strays {
-		if l := strayLeak(c.doc.String(span)); l.found() && !l.fake {
-			leaks[span.Start] = l
-			offsets = append(offsets, span.Start)
+	for _, one := range c.facts.strays {
+		if leaks := c.strayLeak(one); len(leaks) > 0 {
+			all = append(all, stray{one, leaks})
+			offsets = append(offsets, one.Start)
 		}
 	}
 	paths := pathsOf(c.doc, offsets...)
-	for _, span := range c.facts.strays {
-		l, ok := leaks[span.Start]
-		if !ok {
-			continue
-		}
-		kind := shapeOf(l.text)
-		found := c.report(paths[span.Start], span, "take it out of the file; if a field was meant, check the spelling of the members above", l.message(kind)+", outside of every field that is known")
-		if kind != "" {
-			found.Severity = Error
+	for _, one := range all {
+		for i := range one.leaks {
+			l := &one.leaks[i]
+			kind := shapeOf(l.text)
+			span := one.Span
+			if l.within > 0 {
+				span = within(c.doc, span, l)
+			}
+			found := c.report(paths[one.Start], span, "take it out of the file; if a field was meant, check the spelling of the members above", l.message(kind)+", outside of every field that is known")
+			switch {
+			case kind == virtualKey && identifies(lastName(found.Path)):
+				found.Severity = Note // the id of a virtual key may look like one
+			case kind != "":
+				found.Severity = Error
+			}
 		}
 	}
 }
 
-// strayLeak finds a secret in a text of which nothing else is known. The path of
-// a URL may have parameters too.
-func strayLeak(text string) leak {
-	if strings.HasPrefix(text, "/") {
+// anySecret stands for the field that a secret outside of every field was meant
+// for.
+var anySecret = &walker.Entry{Kind: walker.SecretKind}
+
+// identifies reports whether a name is that of an identifier.
+func identifies(name string) bool {
+	all := words(name)
+	return len(all) > 0 && (all[len(all)-1] == "id" || all[len(all)-1] == "ids")
+}
+
+// strayLeak finds secrets in a string of which no more is known than its name.
+// The path of a URL may have parameters too.
+func (c *checker) strayLeak(s suspect) []leak {
+	text := c.doc.String(s.Span)
+	if strings.HasPrefix(text, "/") && strings.ContainsAny(text, "?#") && !strings.ContainsAny(text, " \t\n\"'") {
 		text = "https://host" + text
 	}
-	return openLeak(text)
+	name := ""
+	if s.hint != silent {
+		name = c.doc.String(s.name)
+	}
+	all := openLeaks(text, name)
+	if len(all) == 0 && s.hint == tells && credible(text, name, tells, len(name) <= len("key")) && !looksFake(text, isPassword(name)) {
+		if miss := walker.FindNearMiss(anySecret, text); !miss.Found() && !walker.IsMasked(text) {
+			return []leak{{text: text, what: inPlainText}}
+		}
+	}
+	kept := all[:0]
+	for _, l := range all {
+		if !l.fake {
+			kept = append(kept, l)
+		}
+	}
+	return kept
 }

@@ -24,7 +24,7 @@ var vaultStore = Rule{
 			c.at(f, hint, found.message(shapeOf(l.text)))
 			return
 		}
-		if found := openLeak(l.text); found.found() {
+		if found, _ := first(openLeaks(l.text, "")); found.found() {
 			found.what = strings.Replace(found.what, inPlainText, vaultCredential, 1)
 			c.at(f, hint, found.message(shapeOf(found.text)))
 		}

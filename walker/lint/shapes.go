@@ -7,110 +7,6 @@ import (
 	"strings"
 )
 
-// shape is a way that the keys of an issuer look.
-type shape struct {
-	name   string
-	prefix string
-	least  int    // characters behind the prefix, at least
-	more   string // characters that may stand there beside letters and digits
-}
-
-// shapes are tried in order; the first that fits names the value. The forms are
-// those that the issuers document, or that secret scanners agree on.
-var shapes = []shape{
-	{"an Anthropic key", "sk-ant-", 16, "_-"},
-	{"a Bifrost virtual key", "sk-bf-", 16, "_-"},
-	{"an OpenRouter key", "sk-or-", 16, "_-"},
-	{"a Langfuse key", "sk-lf-", 16, "_-"},
-	{"an OpenAI key", "sk-proj-", 16, "_-"},
-	{"an OpenAI key", "sk-svcacct-", 16, "_-"},
-	{"an OpenAI key", "sk-admin-", 16, "_-"},
-	{"an OpenAI key", "sk-", 20, "_-"},
-	{"an AWS access key id", "AKIA", 16, ""},
-	{"an AWS access key id", "ASIA", 16, ""},
-	{"a Bedrock API key", "ABSK", 40, "+/="},
-	{"a Google API key", "AIza", 30, "_-"},
-	{"a Slack token", "xoxa-", 10, "-"},
-	{"a Slack token", "xoxb-", 10, "-"},
-	{"a Slack token", "xoxe-", 10, "-"},
-	{"a Slack token", "xoxp-", 10, "-"},
-	{"a Slack token", "xoxr-", 10, "-"},
-	{"a Slack token", "xoxs-", 10, "-"},
-	{"a Slack token", "xapp-", 12, "-"},
-	{"a GitHub token", "github_pat_", 30, "_"},
-	{"a GitHub token", "ghp_", 30, ""},
-	{"a GitHub token", "gho_", 30, ""},
-	{"a GitHub token", "ghs_", 30, ""},
-	{"a GitHub token", "ghu_", 30, ""},
-	{"a GitHub token", "ghr_", 30, ""},
-	{"a GitLab token", "glpat-", 16, "_-."},
-	{"a Hugging Face token", "hf_", 20, ""},
-	{"a Groq key", "gsk_", 20, ""},
-	{"a Perplexity key", "pplx-", 20, ""},
-	{"an xAI key", "xai-", 20, ""},
-	{"a Fireworks key", "fw_", 20, ""},
-	{"a Cerebras key", "csk-", 20, ""},
-	{"an NVIDIA key", "nvapi-", 20, "_-"},
-	{"a Replicate token", "r8_", 20, ""},
-	{"a Pinecone key", "pcsk_", 20, "_"},
-	{"a Tavily key", "tvly-", 16, "_-"},
-	{"a Notion token", "ntn_", 20, ""},
-	{"a Linear key", "lin_api_", 20, ""},
-	{"a Stripe key", "sk_live_", 16, ""},
-	{"a Stripe key", "rk_live_", 16, ""},
-	{"a token of HashiCorp Vault", "hvs.", 20, "_-"},
-	{"a webhook signing secret", "whsec_", 16, "+/=_-"},
-	{"an age identity", "AGE-SECRET-KEY-", 20, ""},
-	{"a Slack webhook", "https://hooks.slack.com/services/", 8, "/"},
-	{"a Slack webhook", "https://hooks.slack.com/workflows/", 8, "/"},
-	{"a Discord webhook", "https://discord.com/api/webhooks/", 8, "/_-"},
-}
-
-// shapesBy are the shapes by the first byte of the prefix.
-var shapesBy = func() (by [256][]*shape) {
-	for i := range shapes {
-		c := shapes[i].prefix[0]
-		by[c] = append(by[c], &shapes[i])
-	}
-	return by
-}()
-
-// openStart is how a text may begin that holds a secret wherever it stands.
-type openStart struct {
-	text string
-	url  bool // only if there is more in it
-}
-
-// openStartsBy are all of them by their first byte: those of shapes, of headers,
-// and of URLs.
-var openStartsBy = func() (by [256][]openStart) {
-	for i := range shapes {
-		by[shapes[i].prefix[0]] = append(by[shapes[i].prefix[0]], openStart{shapes[i].prefix, false})
-	}
-	for _, s := range strings.Fields("eyJ -----BEGIN Bearer Basic") {
-		by[s[0]] = append(by[s[0]], openStart{s, false})
-	}
-	for _, s := range strings.Fields("http:// https:// postgres:// postgresql:// redis:// rediss:// mysql:// mongodb:// mongodb+srv:// amqp:// amqps:// ftp:// /") {
-		by[s[0]] = append(by[s[0]], openStart{s, true})
-	}
-	return by
-}()
-
-// mayBeOpen is a quick test, of the inside of a JSON string, that a text passes
-// in which openLeak finds something. One that has space before it, or its first
-// letters escaped, is not worth the time.
-func mayBeOpen(raw []byte) bool {
-	if len(raw) == 0 {
-		return false
-	}
-	for _, s := range openStartsBy[raw[0]] {
-		if len(raw) > len(s.text) && string(raw[:len(s.text)]) == s.text {
-			return !s.url || bytes.IndexByte(raw, '@') >= 0 || bytes.IndexByte(raw, '=') >= 0 || bytes.Contains(raw, []byte(".webhook.office.com/"))
-		}
-	}
-	return false
-}
-
 // shapeOf names what a value looks like; empty where it is nothing known.
 func shapeOf(text string) string {
 	text = strings.TrimSpace(text)
@@ -118,13 +14,8 @@ func shapeOf(text string) string {
 	if bare == "" {
 		return ""
 	}
-	for _, s := range shapesBy[bare[0]] {
-		if rest, ok := strings.CutPrefix(bare, s.prefix); ok && len(rest) >= s.least && madeOf(rest, s.more) {
-			return s.name
-		}
-	}
-	if isJWT(bare) {
-		return "a JWT"
+	if n, kind := keyAt(bare, 0); n == len(bare) {
+		return kind
 	}
 	if encoded, ok := strings.CutPrefix(text, "Basic "); ok {
 		if pair, err := base64.StdEncoding.DecodeString(encoded); err == nil && bytes.IndexByte(pair, ':') > 0 {
@@ -137,10 +28,79 @@ func shapeOf(text string) string {
 		}
 		return "a PEM private key"
 	}
-	if host, _, _ := strings.Cut(strings.TrimPrefix(text, "https://"), "/"); len(host) < len(text) && strings.HasSuffix(host, ".webhook.office.com") {
+	if teamsWebhook(text) {
 		return "a Microsoft Teams webhook"
 	}
 	return ""
+}
+
+func teamsWebhook(text string) bool {
+	host, _, _ := strings.Cut(strings.TrimPrefix(text, "https://"), "/")
+	return len(host) < len(text) && strings.HasSuffix(host, ".webhook.office.com")
+}
+
+// keyAt returns how much of a text, from its byte i, is a key by its form alone,
+// and what that is. Byte i must begin a word.
+func keyAt(text string, i int) (n int, kind string) {
+	rest := text[i:]
+	for _, s := range shapesBy[rest[0]] {
+		if n := s.fits(rest); n > 0 {
+			return n, s.name
+		}
+	}
+	word := 0
+	for word < len(rest) && (isAlnum(rest[word]) || rest[word] == '_') {
+		word++
+	}
+	switch {
+	case strings.HasPrefix(rest, "ey") && word >= 10 && word < len(rest) && rest[word] == '.':
+		if n := runOf(rest, "._-/+="); isJWT(rest[:n]) {
+			return n, "a JWT"
+		}
+	case word >= 36 && strings.HasSuffix(rest[:word], "_mmk"):
+		return word, "a MaxMind key"
+	case word >= 60 && strings.Contains(rest[:word], "JQQJ99"):
+		return word, "an Azure key"
+	case word >= 2 && word < len(rest):
+		return keyAround(rest, word)
+	}
+	return 0, ""
+}
+
+// keyAround is keyAt for the forms that have a mark in their middle, behind the
+// first word of the text.
+func keyAround(text string, word int) (n int, kind string) {
+	behind := text[word:]
+	id := strings.TrimPrefix(text[:word], "bot")
+	switch {
+	case strings.HasPrefix(behind, ":A") && len(id) >= 5 && len(id) <= 16 && numeric(id):
+		if n := 1 + runOf(behind[1:], "_-"); n >= 35 {
+			return word + n, "a Telegram token"
+		}
+	case (behind[0] == '|' || behind[0] == '%') && word >= 15 && word <= 16 && numeric(text[:word]):
+		if n := 1 + runOf(behind[1:], "_-"); n >= 28 {
+			return word + n, "a Facebook token"
+		}
+	case word >= 14 && strings.HasPrefix(behind, ".atlasv1."):
+		if n := runOf(behind, "._=-"); n >= 60 {
+			return word + n, "a Terraform token"
+		}
+	case behind[0] == '~' && text[word-1] == 'Q' && '0' <= text[word-2] && text[word-2] <= '9':
+		if n := runOf(behind, "_~.-"); n >= 32 {
+			return word + n, "an Azure client secret"
+		}
+	}
+	return 0, ""
+}
+
+// runOf returns how many bytes a text begins with that are letters, digits or in
+// more.
+func runOf(text, more string) int {
+	n := 0
+	for n < len(text) && (isAlnum(text[n]) || contains(more, text[n])) {
+		n++
+	}
+	return n
 }
 
 // shapeWithin gives the first string in a JSON text that looks like a real key.
@@ -169,12 +129,12 @@ func madeOf(s, more string) bool {
 // isJWT reports whether a text is a JSON Web Token: three parts, the first two
 // of which are JSON objects in base64.
 func isJWT(text string) bool {
-	if !strings.HasPrefix(text, "eyJ") || strings.Count(text, ".") != 2 {
+	if !strings.HasPrefix(text, "ey") || strings.Count(text, ".") != 2 {
 		return false
 	}
 	parts := strings.Split(text, ".")
 	for i, part := range parts {
-		if !madeOf(part, "_-") || i < 2 && (len(part) < 10 || !strings.HasPrefix(part, "eyJ")) {
+		if !madeOf(part, "_-/+=") || i < 2 && (len(part) < 10 || !strings.HasPrefix(part, "ey")) {
 			return false
 		}
 	}
@@ -192,7 +152,7 @@ func privateKey(text string) (body string, ok bool) {
 		if kind, text, ok = strings.Cut(text, "-----"); !ok {
 			return "", false
 		}
-		if strings.HasSuffix(kind, "PRIVATE KEY") {
+		if strings.HasSuffix(kind, "PRIVATE KEY") || strings.HasSuffix(kind, "PRIVATE KEY BLOCK") {
 			body, _, _ = strings.Cut(text, "-----END")
 			return body, true
 		}

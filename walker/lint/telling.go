@@ -32,6 +32,48 @@ func telling(name string) bool {
 	return false
 }
 
+// hint is how much a name says of its value.
+type hint uint8
+
+const (
+	silent  hint = iota
+	loosely      // it may be a credential, if it looks as if it was drawn at random
+	tells        // it is one
+)
+
+// hintOf returns what a name says of its value.
+func hintOf(name string) hint {
+	if telling(name) {
+		return tells
+	}
+	if all := words(name); len(all) == 0 || about[all[len(all)-1]] {
+		return silent
+	}
+	lower := strings.ToLower(name)
+	for i := range len(lower) {
+		for _, w := range suspicious[lower[i]] {
+			if strings.HasPrefix(lower[i:], w) {
+				return loosely
+			}
+		}
+	}
+	return silent
+}
+
+// suspicious are parts of names, by their first byte: what credentials are
+// called, and issuers whose keys have no form of their own.
+var suspicious = func() (by [256][]string) {
+	for _, w := range strings.Fields("access api auth cred key pass secret session token " +
+		"adafruit adobe airtable algolia alibaba asana atlassian beamer bitbucket bittrex brave cloudflare codecov cohere coinbase confluence confluent contentful " +
+		"datadog deepgram discord drone dropbox etsy exa facebook fastly finicity finnhub flickr freshbooks gitter gocardless heroku hubspot infura intercom jfrog jira " +
+		"kraken kucoin launchdarkly linear linked looker mailchimp mailgun mapbox mattermost maxmind meraki message-bird message_bird messagebird mistral netlify " +
+		"new-relic new_relic newrelic new-york-times newyorktimes nytimes okta plaid private-ai private_ai privateai rapidapi sendbird sentry serp snyk sonar sourcegraph " +
+		"squarespace sumo telegr travis twilio twitch twitter typeform yandex zendesk") {
+		by[w[0]] = append(by[w[0]], w)
+	}
+	return by
+}()
+
 func set(list string) map[string]bool {
 	out := map[string]bool{}
 	for _, w := range strings.Fields(list) {
@@ -42,7 +84,7 @@ func set(list string) map[string]bool {
 
 var (
 	// credentials are words that name one.
-	credentials = set("authorization token secret password passwd passphrase pass pwd credential cookie signature sig jwt pat bearer")
+	credentials = set("authorization token secret password passwd passphrase pass pwd credential cookie signature sig jwt pat bearer contribsys")
 	// endings are how words end that are written together: `xauthtoken`.
 	endings = strings.Fields("authorization token secret password passwd passphrase apikey accesskey secretkey privatekey authkey")
 	// about are last words of a name that says something about a credential.

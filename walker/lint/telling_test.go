@@ -42,7 +42,7 @@ func TestLastName(t *testing.T) {
 }
 
 func TestShapeOf(t *testing.T) {
-	tail := strings.Repeat("aB3d", 12)
+	tail := strings.Repeat("aB3d", 20)
 	for _, s := range shapes {
 		value := s.prefix + tail
 		if got := shapeOf(value); got != s.name {
@@ -77,6 +77,14 @@ func TestLooksFake(t *testing.T) {
 			t.Errorf("%q looks fake", value)
 		}
 	}
+	for _, value := range strings.Fields("lm-studio sk-no-key-required token-abc123 mock-key test-key none-needed no_api_key ollama-key sk-local-dev llama.cpp-server sk-1234567890 local-vllm sk-bf-test-key api-key-not-required anything-works-or-not") {
+		if got := looksFake(value, false); got != !strings.Contains(value, "works") {
+			t.Errorf("%q looks fake: %v", value, got)
+		}
+		if looksFake(value, true) != hasFakePart(value) {
+			t.Errorf("the password %q looks fake", value)
+		}
+	}
 	for value, want := range map[string]bool{"hunter2": false, "a": false, "changeme": true, "password": true, "****": true} {
 		if got := looksFake(value, true); got != want {
 			t.Errorf("the password %q looks fake: %v", value, got)
@@ -89,7 +97,11 @@ func TestInURL(t *testing.T) {
 		"https://u:pw12345@h/x": "pw12345", "https://u:p@ss/w#rd@h/x": "p@ss/w#rd", "redis://:pw@h": "pw", "https://h/?key=abc&x=1#f": "abc", "https://h?a=b&access_token=%41bc": "Abc",
 		"https://h:8080/a@b": "", "https://h/@scope/x:y@z": "", "https://user@h": "", "https://h/?keyword=a": "", "https://h/?token=123": "", "u:p@h": "", "1a://u:p@h": "", "https://h/#a:b@c": "", "://": "",
 	} {
-		if _, got := inURL(address); got != want {
+		got := ""
+		if parts := urlParts(address); len(parts) > 0 {
+			got = unescaped(address[parts[0].start:parts[0].end])
+		}
+		if got != want {
 			t.Errorf("%s: got %q, want %q", address, got, want)
 		}
 	}
