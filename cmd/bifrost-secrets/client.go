@@ -18,6 +18,7 @@ import (
 	"syscall"
 	"time"
 
+	"bifrost-secrets/sources/netfault"
 	"bifrost-secrets/watch/control"
 
 	"github.com/spf13/cobra"
@@ -105,7 +106,7 @@ func (c *client) ask(ctx context.Context, method, path string) (*response, error
 
 // transport reads the address.
 func (c *client) transport() (*url.URL, *http.Transport, error) {
-	t := &http.Transport{Proxy: nil} // it is this machine, or was named exactly
+	t := netfault.Guard(&http.Transport{}) // no proxy: it is this machine, or was named exactly
 	if path, ok := strings.CutPrefix(c.address, "unix:"); ok {
 		if path == "" {
 			return nil, nil, c.noAddress()

@@ -86,7 +86,8 @@ func TestFakeConformance(t *testing.T) {
 			DenyWrites: func() {
 				f.Set(awstest.Faults{DenyActions: []string{"CreateSecret", "PutSecretValue", "DeleteSecret", "TagResource"}})
 			},
-			Rotate:   func(name string) { f.Mark(f.ARN(name), awstest.Rotated) },
+			Rotate: func(name string) { f.Mark(f.ARN(name), awstest.Rotated) },
+			Liar:   &f.Liar, Elsewhere: f.Elsewhere(),
 			Versions: f.Versions, Metadata: f.Metadata,
 			Requests: f.Total, MostAtOnce: f.MostAtOnce,
 		}
@@ -98,7 +99,7 @@ func TestMotoConformance(t *testing.T) {
 	m := awstest.Moto(t)
 	s := setup()
 	s.Many = 60 // three batches: moto is slow, and the fake is asked for all
-	for _, ability := range []sourcetest.Ability{sourcetest.Denial, sourcetest.Throttling, sourcetest.Hanging, sourcetest.Breaking, sourcetest.Expiring} {
+	for _, ability := range []sourcetest.Ability{sourcetest.Denial, sourcetest.Throttling, sourcetest.Hanging, sourcetest.Breaking, sourcetest.Expiring, sourcetest.Lying, sourcetest.Naming} {
 		s.Lacks[ability] = "moto cannot be made to misbehave: see TestFakeConformance"
 	}
 	s.Lacks[sourcetest.WriteDenial] = "the errors that moto gives of its policies are not those of AWS: see TestFakeConformance"

@@ -191,7 +191,7 @@ func TestAnswerWithoutEnd(t *testing.T) {
 	f.Put("app/a", strings.Repeat(mark, 2+maxAnswer/len(mark)))
 	s := open(t, f.Env(), settings())
 	e := wantKind(t, s.fetch(t, "app/a")["app/a"].Err, sources.Unreachable)
-	if !strings.Contains(e.Message, "an answer of more than 33554432 bytes") || strings.Contains(show(e), mark) {
+	if !strings.Contains(e.Message, "an answer of more than 12582912 bytes") || strings.Contains(show(e), mark) {
 		t.Error(e)
 	}
 }

@@ -11,6 +11,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"bifrost-secrets/sources"
+	"bifrost-secrets/sources/netfault"
 )
 
 // Fetch asks for each of names once and answers for every one of them.
@@ -269,6 +270,8 @@ func (f *regional) single(i id) {
 	case out.ARN == nil && out.Name == nil:
 		// The SDK takes a body of no bytes for an answer.
 		f.answers.fail(i, unreachable(f.host(), "an answer without a secret", nil))
+	case !i.is(aws.ToString(out.ARN), aws.ToString(out.Name)):
+		f.answers.fail(i, netfault.Other(f.host(), i.text))
 	default:
 		if !i.isARN() {
 			f.learn(accountOf(aws.ToString(out.ARN)))

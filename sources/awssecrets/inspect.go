@@ -13,6 +13,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"bifrost-secrets/sources"
+	"bifrost-secrets/sources/netfault"
 )
 
 // at signs in for what is done to one secret.
@@ -103,13 +104,15 @@ func (s *source) List(ctx context.Context, prefix string) ([]sources.Item, error
 				items = append(items, d.item(d.name))
 			}
 		}
-		// A token seen before would go round for ever.
 		token := aws.ToString(out.NextToken)
-		if token == "" || seen[token] {
+		if token == "" {
 			break
+		}
+		if seen[token] {
+			return nil, netfault.Endless(f.host())
 		}
 		seen[token], in.NextToken = true, out.NextToken
 	}
 	slices.SortFunc(items, func(a, b sources.Item) int { return strings.Compare(a.Name, b.Name) })
-	return items, nil
+	return slices.CompactFunc(items, func(a, b sources.Item) bool { return a.Name == b.Name }), nil
 }

@@ -13,6 +13,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/secretsmanager/types"
 
 	"bifrost-secrets/sources"
+	"bifrost-secrets/sources/netfault"
 )
 
 // The tags that say whose a secret is. Everybody who may list secrets sees them.
@@ -174,6 +175,9 @@ func (f *regional) describe(i id) (*described, error) {
 	}
 	if out.ARN == nil && out.Name == nil { // a body of no bytes
 		return nil, unreachable(f.host(), "an answer without a secret", nil)
+	}
+	if !i.is(aws.ToString(out.ARN), aws.ToString(out.Name)) {
+		return nil, netfault.Other(f.host(), i.text)
 	}
 	d := &described{
 		exists: true, name: aws.ToString(out.Name), mark: markOf(out.Tags), tags: out.Tags,

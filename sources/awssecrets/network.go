@@ -34,7 +34,7 @@ func late(ctx context.Context, began time.Time) *sources.Error {
 // hostOf gives the host that a failed request went to, or "".
 func hostOf(err error) string {
 	var sent *url.Error
-	if errors.As(err, &sent) {
+	if errors.As(err, &sent) && !netfault.Elsewhere(err) { // whose host the answer named
 		if u, err := url.Parse(sent.URL); err == nil {
 			return u.Host
 		}

@@ -11,11 +11,13 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
+
+	"bifrost-secrets/sources/netfault"
 )
 
 // maxAnswer bounds the body of an answer. Twenty secrets of 64 KiB, each byte
 // escaped, are 8 MiB.
-const maxAnswer = 32 << 20
+const maxAnswer = 12 << 20
 
 // loginClient is the client for signing in (STS, SSO, instance metadata and the
 // like). The SDK copies it for each service, and nothing can close what the
@@ -23,6 +25,7 @@ const maxAnswer = 32 << 20
 func loginClient(timeout time.Duration) *awshttp.BuildableClient {
 	return awshttp.NewBuildableClient().WithTimeout(timeout).WithTransportOptions(func(t *http.Transport) {
 		t.DisableKeepAlives = true
+		netfault.Brief(netfault.Guard(t))
 	})
 }
 
@@ -38,7 +41,7 @@ func newCaller(from aws.HTTPClient, timeout time.Duration) *caller {
 	if !ok {
 		built = awshttp.NewBuildableClient()
 	}
-	t := built.GetTransport()
+	t := netfault.Guard(built.GetTransport())
 	t.DisableKeepAlives = false
 	t.MaxIdleConnsPerHost = 2 * atOnce
 	t.TLSHandshakeTimeout = timeout

@@ -61,7 +61,7 @@ const (
 	callTimeout = 10 * time.Second // of one attempt, where the options name none
 	atOnce      = 16               // requests under way at a time
 	maxRetries  = 3
-	maxAnswer   = 16 << 20
+	maxAnswer   = 4 << 20 // a value has 25 KiB, and a page 25 secrets
 )
 
 var (

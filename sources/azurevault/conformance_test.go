@@ -49,7 +49,8 @@ func TestConformance(t *testing.T) {
 				DenyWrites: func() { f.Set(cloudtest.Faults{DenyWrites: true}) },
 				Rotate:     func(name string) { f.Manage(inVault(name)) },
 				Versions:   func(name string) int { return f.Versions(inVault(name)) },
-				Metadata:   f.Metadata, Requests: f.Total, MostAtOnce: f.MostAtOnce,
+				Liar:       &f.Liar, Elsewhere: "https://" + cloudtest.Elsewhere,
+				Metadata: f.Metadata, Requests: f.Total, MostAtOnce: f.MostAtOnce,
 			}
 		},
 	})

@@ -11,6 +11,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"bifrost-secrets/sources"
+	"bifrost-secrets/sources/netfault"
 )
 
 // act is one use of a source: an operation on secrets, with the session for it.
@@ -134,6 +135,9 @@ func (a *act) read(i id) sources.Result {
 	}
 	if out.ID == nil || out.Value == nil {
 		return unusable(": the answer has no value")
+	}
+	if !i.owns(out.ID) {
+		return sources.Result{Err: netfault.Other(a.host, i.text)}
 	}
 	if e := a.outOfDate(i, out.Attributes); e != nil {
 		return sources.Result{Err: e}

@@ -11,6 +11,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"bifrost-secrets/sources"
+	"bifrost-secrets/sources/netfault"
 )
 
 // listFrom is the number of names from which on the lists of secrets, 25 in a
@@ -32,10 +33,10 @@ func (a *act) versions(i id) (*described, error) {
 	pager := func(c *azsecrets.Client) *runtime.Pager[azsecrets.ListSecretPropertiesVersionsResponse] {
 		return c.NewListSecretPropertiesVersionsPager(i.secret, nil)
 	}
-	err := pages(a, "ListSecretPropertiesVersions", pager, func(page azsecrets.ListSecretPropertiesVersionsResponse) {
+	err := pages(a, "ListSecretPropertiesVersions", pager, func(page azsecrets.ListSecretPropertiesVersionsResponse) (*string, bool) {
 		for _, p := range page.Value {
-			if p == nil || p.ID == nil {
-				continue
+			if p == nil || !i.owns(p.ID) {
+				return nil, false
 			}
 			v := &version{id: p.ID.Version(), tags: p.Tags, enabled: true}
 			if p.Attributes != nil {
@@ -48,6 +49,7 @@ func (a *act) versions(i id) (*described, error) {
 			d.managed = d.managed || isTrue(p.Managed)
 			d.keeps = d.keeps || protected(p.Attributes)
 		}
+		return page.NextLink, page.Value != nil
 	})
 	if err != nil {
 		fault := a.as(looking).fault(i, err)
@@ -169,8 +171,10 @@ func (s *source) Inspect(ctx context.Context, names []string) map[string]sources
 }
 
 // pages asks for the pages of a list. The pager is that of the session which its
-// first page came from.
-func pages[T any](a *act, method string, pager func(*azsecrets.Client) *runtime.Pager[T], each func(T)) error {
+// first page came from. each reports whether a page is one of that list, and the
+// link to the next: one that leads back would go round for ever.
+func pages[T any](a *act, method string, pager func(*azsecrets.Client) *runtime.Pager[T], each func(T) (next *string, ok bool)) error {
+	seen := map[string]bool{}
 	var p *runtime.Pager[T]
 	for first := true; first || p.More(); first = false {
 		var page T
@@ -184,7 +188,16 @@ func pages[T any](a *act, method string, pager func(*azsecrets.Client) *runtime.
 		if err != nil {
 			return err
 		}
-		each(page)
+		next, ok := each(page)
+		switch {
+		case !ok:
+			return netfault.Other(a.host, "")
+		case next == nil:
+		case seen[*next]:
+			return netfault.Endless(a.host)
+		default:
+			seen[*next] = true
+		}
 	}
 	return nil
 }
@@ -201,10 +214,14 @@ func (a *act) list() (map[string]id, error) {
 	there := func(c *azsecrets.Client) *runtime.Pager[azsecrets.ListSecretPropertiesResponse] {
 		return c.NewListSecretPropertiesPager(nil)
 	}
-	err := pages(a, "ListSecretProperties", there, func(page azsecrets.ListSecretPropertiesResponse) {
+	err := pages(a, "ListSecretProperties", there, func(page azsecrets.ListSecretPropertiesResponse) (*string, bool) {
 		for _, p := range page.Value {
+			if p == nil {
+				return nil, false
+			}
 			add(p.ID)
 		}
+		return page.NextLink, page.Value != nil
 	})
 	if err != nil {
 		return nil, a.as(listing).fault(id{}, err)
@@ -212,10 +229,14 @@ func (a *act) list() (map[string]id, error) {
 	gone := func(c *azsecrets.Client) *runtime.Pager[azsecrets.ListDeletedSecretPropertiesResponse] {
 		return c.NewListDeletedSecretPropertiesPager(nil)
 	}
-	err = pages(a, "ListDeletedSecretProperties", gone, func(page azsecrets.ListDeletedSecretPropertiesResponse) {
+	err = pages(a, "ListDeletedSecretProperties", gone, func(page azsecrets.ListDeletedSecretPropertiesResponse) (*string, bool) {
 		for _, p := range page.Value {
+			if p == nil {
+				return nil, false
+			}
 			add(p.ID)
 		}
+		return page.NextLink, page.Value != nil
 	})
 	if err != nil {
 		if fault := a.as(listing).fault(id{}, err); fault.Kind != sources.Denied {

@@ -6,6 +6,8 @@ import (
 	"strings"
 	"sync"
 
+	"github.com/Azure/azure-sdk-for-go/sdk/security/keyvault/azsecrets"
+
 	"bifrost-secrets/sources"
 )
 
@@ -45,6 +47,12 @@ func (s *source) parse(text string) (id, *sources.Error) {
 		return id{}, err
 	}
 	return id{text: text, secret: name}, nil
+}
+
+// owns reports whether an id of the vault is that of the secret, and of the version
+// that is asked for, if there is one.
+func (i id) owns(got *azsecrets.ID) bool {
+	return got != nil && strings.EqualFold(got.Name(), i.secret) && (i.version == "" || got.Version() == i.version)
 }
 
 // lazily compiles a pattern when it is first used: those with {1,255} take

@@ -18,11 +18,15 @@ import (
 
 // session is what a source has once it has signed in.
 type session struct {
-	client    *azsecrets.Client
-	transport *http.Transport
+	client     *azsecrets.Client
+	transports []*http.Transport
 }
 
-func (s *session) close() { s.transport.CloseIdleConnections() }
+func (s *session) close() {
+	for _, t := range s.transports {
+		t.CloseIdleConnections()
+	}
+}
 
 // signIn gives the session. The first time it asks for a token, so that a
 // failure to sign in is one failure, and not one for each secret.
@@ -88,22 +92,25 @@ func (s *source) newSession(ctx context.Context, began time.Time) (*session, *so
 			Telemetry: policy.TelemetryOptions{ApplicationID: "bifrost-secrets"},
 		}
 	}
-	// The SDK wants to see the transport itself where identities need it.
-	credential, err := s.credential(options(transport))
+	// The SDK wants to see the transport itself where identities need it, so what
+	// is left to bound is the connection.
+	signing := netfault.Brief(transport.Clone())
+	sess := &session{transports: []*http.Transport{transport, signing}}
+	credential, err := s.credential(options(signing))
 	if err != nil {
 		return nil, s.loginFault(ctx, began, err)
 	}
 	if scope := s.scope(); scope != "" {
 		if _, err := credential.GetToken(ctx, policy.TokenRequestOptions{Scopes: []string{scope}, TenantID: s.tenant}); err != nil {
-			transport.CloseIdleConnections()
+			sess.close()
 			return nil, s.loginFault(ctx, began, err)
 		}
 	}
-	client, err := azsecrets.NewClient(s.vault, login{credential}, &azsecrets.ClientOptions{ClientOptions: options(netfault.Limited(transport, maxAnswer))})
+	sess.client, err = azsecrets.NewClient(s.vault, login{credential}, &azsecrets.ClientOptions{ClientOptions: options(netfault.Only(s.host, netfault.Limited(transport, maxAnswer)))})
 	if err != nil {
 		return nil, s.loginFault(ctx, began, err)
 	}
-	return &session{client: client, transport: transport}, nil
+	return sess, nil
 }
 
 func (s *source) credential(o azcore.ClientOptions) (azcore.TokenCredential, error) {

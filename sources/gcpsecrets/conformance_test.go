@@ -46,7 +46,8 @@ func TestConformance(t *testing.T) {
 				DenyWrites: func() { f.Set(cloudtest.Faults{DenyWrites: true}) },
 				Rotate:     func(name string) { f.Rotate(id(name)) },
 				Versions:   func(name string) int { return f.Versions(id(name)) },
-				Metadata:   f.Metadata, Requests: f.Total, MostAtOnce: f.MostAtOnce,
+				Liar:       &f.Liar, Elsewhere: "https://" + cloudtest.Elsewhere,
+				Metadata: f.Metadata, Requests: f.Total, MostAtOnce: f.MostAtOnce,
 			}
 		},
 	})

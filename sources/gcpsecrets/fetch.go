@@ -13,6 +13,7 @@ import (
 	"google.golang.org/api/secretmanager/v1"
 
 	"bifrost-secrets/sources"
+	"bifrost-secrets/sources/netfault"
 )
 
 // Fetch asks for each of names once and answers for every one of them.
@@ -83,8 +84,11 @@ func (a *act) access(i id) (value []byte, version string, failed error) {
 	torn := func(what string) error {
 		return &sources.Error{Kind: sources.Unusable, Name: i.text, Message: a.subject(i) + " did not arrive whole: " + what, Hint: "run again"}
 	}
-	if out.Payload == nil || out.Name == "" {
+	if out == nil || out.Payload == nil || out.Name == "" {
 		return nil, "", torn("the answer has no payload")
+	}
+	if !i.owns(out.Name) {
+		return nil, "", netfault.Other(host, i.text)
 	}
 	b, err := base64.StdEncoding.DecodeString(out.Payload.Data)
 	if err != nil { // its text quotes nothing, and says nothing either

@@ -64,7 +64,7 @@ const (
 	maxAttempts = 4
 	// maxAnswer bounds the body of an answer: a page of a list has the
 	// annotations of its secrets, up to 16 KiB each.
-	maxAnswer = 64 << 20
+	maxAnswer = 20 * pageSize << 10
 )
 
 var (

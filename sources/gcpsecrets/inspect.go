@@ -10,10 +10,11 @@ import (
 	"google.golang.org/api/secretmanager/v1"
 
 	"bifrost-secrets/sources"
+	"bifrost-secrets/sources/netfault"
 )
 
 const (
-	pageSize = 1000
+	pageSize = 500
 	// listFrom is the number of names from which on the list of secrets is
 	// cheaper than asking for each.
 	listFrom = 10
@@ -94,12 +95,17 @@ func (a *act) list() (map[string]*described, error) {
 		if err != nil {
 			return nil, a.as(listing).fault(id{}, err)
 		}
+		if out == nil || slices.Contains(out.Secrets, nil) {
+			return nil, netfault.Other(host, "")
+		}
 		for _, one := range out.Secrets {
 			all[path.Base(one.Name)] = describe(one)
 		}
-		// A token seen before would go round for ever.
-		if token = out.NextPageToken; token == "" || seen[token] {
+		if token = out.NextPageToken; token == "" {
 			return all, nil
+		}
+		if seen[token] {
+			return nil, netfault.Endless(host)
 		}
 		seen[token] = true
 	}

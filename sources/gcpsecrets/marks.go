@@ -16,6 +16,7 @@ import (
 	"google.golang.org/api/secretmanager/v1"
 
 	"bifrost-secrets/sources"
+	"bifrost-secrets/sources/netfault"
 )
 
 // What says whose a secret is. Labels hold 63 of a-z 0-9 _ - alone, too few for
@@ -145,6 +146,8 @@ func (a *act) get(i id) (*described, error) {
 		return &described{}, nil
 	case err != nil:
 		return nil, a.as(looking).fault(i, err)
+	case out == nil || path.Base(out.Name) != i.secret:
+		return nil, netfault.Other(host, i.text)
 	}
 	return describe(out), nil
 }
@@ -169,11 +172,18 @@ func (a *act) newest(i id, d *described) error {
 	case err != nil:
 		return a.as(deed{"secretmanager.versions.get", "looked at", false}).fault(i, err)
 	}
-	d.version = numberOf(out)
+	if d.version = numberOf(i, out); d.version == 0 {
+		return netfault.Other(host, i.text)
+	}
 	return nil
 }
 
-func numberOf(v *secretmanager.SecretVersion) int {
+// numberOf returns the number of a version of a secret, and 0 for what is no
+// version of it.
+func numberOf(i id, v *secretmanager.SecretVersion) int {
+	if v == nil || !i.owns(v.Name) {
+		return 0
+	}
 	n, _ := strconv.Atoi(path.Base(v.Name))
 	return n
 }

@@ -2,6 +2,7 @@ package gcpsecrets
 
 import (
 	"regexp"
+	"strconv"
 	"strings"
 	"sync"
 
@@ -62,6 +63,17 @@ func (i id) versioned() string {
 		return i.resource() + "/versions/" + latest
 	}
 	return i.resource() + "/versions/" + i.version
+}
+
+// owns reports whether a version, as the API names it, is one of the secret, and
+// the one asked for where a number was: projects/NUMBER/secrets/ID/versions/N.
+func (i id) owns(version string) bool {
+	parts := strings.Split(version, "/")
+	if len(parts) != 6 || parts[2] != "secrets" || parts[3] != i.secret || parts[4] != "versions" {
+		return false
+	}
+	_, err := strconv.Atoi(i.version)
+	return err != nil || parts[5] == i.version
 }
 
 // lazily compiles a pattern when it is first used: those with {1,255} take

@@ -192,7 +192,7 @@ func (a *act) add(i id, w sources.Write, base int) (string, error) {
 	if err != nil {
 		return "", a.fault(i, err)
 	}
-	switch n := numberOf(out); {
+	switch n := numberOf(i, out); {
 	case n == 0:
 		return "", a.refusal(i, "was answered for without a version", "run again, which begins with what is there now")
 	case n != base+1:

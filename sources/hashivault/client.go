@@ -1,6 +1,7 @@
 package hashivault
 
 import (
+	"bufio"
 	"crypto/tls"
 	"io"
 	"net/http"
@@ -8,6 +9,7 @@ import (
 	"github.com/hashicorp/vault/api"
 
 	"bifrost-secrets/sources"
+	"bifrost-secrets/sources/netfault"
 )
 
 // maxAnswer bounds the body of an answer: a document of the largest size, each
@@ -38,14 +40,25 @@ func (s *source) newClient() (*api.Client, func(), *sources.Error) {
 	if s.wait > 0 {
 		cfg.MinRetryWait, cfg.MaxRetryWait = s.wait/2, s.wait
 	}
+	if !cfg.DisableRedirects {
+		// One, as Vault's client does by itself: a standby sends to the active
+		// node. But it would go to any host, with the token.
+		cfg.DisableRedirects = true
+		cfg.HttpClient.CheckRedirect = func(_ *http.Request, via []*http.Request) error {
+			if len(via) > 1 {
+				return http.ErrUseLastResponse
+			}
+			return nil
+		}
+	}
 	c, err := api.NewClient(cfg)
 	if err != nil {
 		return nil, nil, badEnvironment
 	}
-	transport := cfg.HttpClient.Transport.(*http.Transport)
+	transport := netfault.Guard(cfg.HttpClient.Transport.(*http.Transport))
 	transport.MaxIdleConnsPerHost = atOnce
 	s.renewCertificate(transport.TLSClientConfig)
-	cfg.HttpClient.Transport = bounded{transport}
+	cfg.HttpClient.Transport = full{netfault.Limited(transport, maxAnswer)}
 	// VAULT_WRAP_TTL is for people: an answer that is wrapped has no value.
 	c.SetWrappingLookupFunc(func(string, string) string { return "" })
 	// The client has read the process's environment by itself; what counts is
@@ -80,17 +93,26 @@ func (s *source) renewCertificate(config *tls.Config) {
 var badEnvironment = badSettings("the environment of the vault client cannot be used",
 	"check VAULT_ADDR, VAULT_CACERT, VAULT_CAPATH, VAULT_CLIENT_CERT, VAULT_CLIENT_KEY, VAULT_SKIP_VERIFY, VAULT_PROXY_ADDR, VAULT_RATE_LIMIT, VAULT_CLIENT_TIMEOUT and VAULT_MAX_RETRIES")
 
-// bounded refuses answers that are too large.
-type bounded struct{ *http.Transport }
+// full refuses an answer without a body to who reads: the client would take it for
+// the answer that there is nothing.
+type full struct{ http.RoundTripper }
 
-func (b bounded) RoundTrip(req *http.Request) (*http.Response, error) {
-	resp, err := b.Transport.RoundTrip(req)
-	if err != nil {
+func (f full) RoundTrip(req *http.Request) (*http.Response, error) {
+	resp, err := f.RoundTripper.RoundTrip(req)
+	if err != nil || req.Method != http.MethodGet && req.Method != "LIST" || resp.StatusCode < 200 || resp.StatusCode > 299 {
+		return resp, err
+	}
+	body := bufio.NewReader(resp.Body)
+	if _, err := body.Peek(1); err != nil {
+		_ = resp.Body.Close()
+		if err == io.EOF {
+			err = io.ErrUnexpectedEOF
+		}
 		return nil, err
 	}
 	resp.Body = struct {
 		io.Reader
 		io.Closer
-	}{http.MaxBytesReader(nil, resp.Body, maxAnswer), resp.Body}
+	}{body, resp.Body}
 	return resp, nil
 }

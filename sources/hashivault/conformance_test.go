@@ -15,6 +15,7 @@ func setup() sourcetest.Setup {
 	return sourcetest.Setup{
 		Lacks: map[sourcetest.Ability]string{
 			sourcetest.Binary:   "a document is JSON, which holds text alone",
+			sourcetest.Naming:   "an answer is a document without a name",
 			sourcetest.Rotation: "the key-value engine rotates nothing by itself",
 		},
 		Names:    []string{"x", strings.Repeat("n", maxName), "a/b/c", `AZaz09_+=.@-~!$&'(),;:[]{}|^"<>` + "`", "a b/c d", "%2e%2e/%20%", "...", "..a/.b/c..", "é/世界", "data/data", "metadata/x", "-x"},
@@ -61,6 +62,7 @@ func onFake(f *vaulttest.Fake, again func() sources.Source) *sourcetest.Backend 
 			}
 		},
 		Versions: f.Versions, Metadata: f.Metadata,
+		Liar: &f.Liar, Elsewhere: f.Elsewhere(),
 		Requests: f.Requests, MostAtOnce: f.MostAtOnce,
 	}
 }

@@ -144,11 +144,15 @@ func (o *operation) list(folder string) (entries []string, fault *sources.Error)
 	if fault != nil || got == nil {
 		return nil, fault
 	}
-	all, _ := got.Data["keys"].([]any)
+	all, ok := got.Data["keys"].([]any)
 	for _, one := range all {
-		if entry, ok := one.(string); ok {
-			entries = append(entries, entry)
-		}
+		entry, text := one.(string)
+		ok = ok && text
+		entries = append(entries, entry)
 	}
-	return entries, nil
+	if !ok {
+		return nil, o.unreachable("an answer without a list", nil)
+	}
+	slices.Sort(entries)
+	return slices.Compact(entries), nil
 }

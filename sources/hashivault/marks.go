@@ -140,6 +140,11 @@ func (o *operation) describe(name string) (*described, *sources.Error) {
 	if fault != nil || got == nil {
 		return &described{}, fault
 	}
+	if _, versions := got.Data["versions"].(map[string]any); !versions || number(got.Data["current_version"]) == 0 && got.Data["current_version"] != json.Number("0") {
+		fault := o.unreachable("an answer without the metadata of a secret; is "+o.mount+" a mount of the type kv, version 2?", nil)
+		fault.Name = name
+		return nil, fault
+	}
 	return parse(got.Data, time.Now()), nil
 }
 

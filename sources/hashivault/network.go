@@ -44,6 +44,9 @@ func (o *operation) cause(err error) (string, error) {
 		return "the address of a proxy, or of where it redirects to, could not be looked up", nil // and whose name the answer gave
 	}
 	why := netfault.Cause(err, o.timeout)
+	if netfault.Elsewhere(err) {
+		why += "; where a standby does so, give the address of the active node or of what stands before all"
+	}
 	var authority x509.UnknownAuthorityError
 	if errors.As(err, &authority) {
 		why += "; VAULT_CACERT names the file of yours"

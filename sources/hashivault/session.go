@@ -162,7 +162,11 @@ func (o *operation) look(client *api.Client) (*engine, *sources.Error) {
 	case err != nil:
 		return nil, o.fault("sys/internal/ui/mounts/"+o.mount, "", err)
 	}
-	if kind, _ := known.Data["type"].(string); kind != "kv" && kind != "generic" {
+	kind, _ := known.Data["type"].(string)
+	if kind == "" {
+		return nil, o.unreachable("an answer without what is mounted at "+o.mount, nil)
+	}
+	if kind != "kv" && kind != "generic" {
 		return nil, badSettings("the engine that is mounted at "+o.mount+" keeps no secrets: it has the type "+kind,
 			"set mount_path in vault_store.hashicorp to a mount of the type kv")
 	}

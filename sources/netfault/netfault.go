@@ -34,7 +34,7 @@ func Late(ctx context.Context, began time.Time, system string) *sources.Error {
 // who was asked, where err does not say so itself; timeout is that of one attempt.
 func Unreachable(err error, host string, timeout time.Duration) *sources.Error {
 	var sent *url.Error
-	if errors.As(err, &sent) {
+	if errors.As(err, &sent) && !Elsewhere(err) { // whose host the answer named
 		if u, err := url.Parse(sent.URL); err == nil && u.Host != "" {
 			host = u.Host
 		}
@@ -82,6 +82,8 @@ func Cause(err error, timeout time.Duration) string {
 	var tooBig *http.MaxBytesError
 	var sent *url.Error
 	switch {
+	case Elsewhere(err):
+		return "it redirects or leads to another host, which is not followed"
 	case errors.As(err, &op) && op.Op == "proxyconnect":
 		return "the proxy of HTTPS_PROXY cannot be reached"
 	case errors.As(err, &dns) && dns.IsNotFound:
@@ -133,15 +135,14 @@ func (l limited) RoundTrip(req *http.Request) (*http.Response, error) {
 
 // Transport makes the transport of a client whose every attempt may take
 // timeout, with atOnce requests under way. Proxies and authorities are those of
-// the environment.
+// the environment; it is guarded.
 func Transport(timeout time.Duration, atOnce int) *http.Transport {
-	return &http.Transport{
+	return Guard(&http.Transport{
 		Proxy:                 http.ProxyFromEnvironment,
 		DialContext:           (&net.Dialer{Timeout: timeout, KeepAlive: 30 * time.Second}).DialContext,
-		ForceAttemptHTTP2:     true,
 		MaxIdleConnsPerHost:   2 * atOnce,
 		IdleConnTimeout:       90 * time.Second,
 		TLSHandshakeTimeout:   timeout,
 		ResponseHeaderTimeout: timeout,
-	}
+	})
 }

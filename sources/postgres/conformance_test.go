@@ -28,6 +28,8 @@ func TestConformance(t *testing.T) {
 		},
 		Lacks: map[sourcetest.Ability]string{
 			sourcetest.Throttling: "PostgreSQL has no throttling but max_connections: see package database",
+			sourcetest.Lying:      "PostgreSQL does not speak HTTP: see TestLyingServer",
+			sourcetest.Naming:     "PostgreSQL does not speak HTTP: see TestLyingServer",
 			sourcetest.Expiring:   "a login holds for as long as its connection",
 			sourcetest.Rotation:   "PostgreSQL rotates nothing by itself",
 			sourcetest.Recovery:   "a deleted secret is gone with all its versions",

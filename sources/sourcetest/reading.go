@@ -32,6 +32,8 @@ var reading = []test{
 	{"throttled", Throttling, func(r *run) { r.Throttle(); r.down(r.ctx, sources.Throttled) }},
 	{"broken", Breaking, func(r *run) { r.Break(); r.down(r.ctx, sources.Unreachable) }},
 	{"hanging", Hanging, testHanging},
+	{"lying", Lying, testLying},
+	{"another's answer", Naming, testOther},
 	{"stopped", "", testStopped},
 	{"credentials expire", Expiring, testExpired},
 	{"credentials refused", Expiring, testRefused},

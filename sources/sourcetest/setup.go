@@ -15,6 +15,7 @@ import (
 	"testing"
 
 	"bifrost-secrets/sources"
+	"bifrost-secrets/sources/sourcetest/cloudtest"
 )
 
 // Canary stands in every value of the suite, and may stand in nothing that is
@@ -34,6 +35,8 @@ const (
 	Breaking      Ability = "breaking"        // Break
 	Expiring      Ability = "expiring"        // Expire and Refuse
 	Counting      Ability = "counting"        // Requests and MostAtOnce
+	Lying         Ability = "lying"           // Liar and Elsewhere
+	Naming        Ability = "naming"          // an answer names the secret that it is of
 	Writing       Ability = "writing"         // Backend.Source is a Store
 	WriteDenial   Ability = "write denial"    // DenyWrites
 	Rotation      Ability = "rotation"        // Rotate
@@ -105,6 +108,9 @@ type Backend struct {
 	Refuse     func()            // no credentials are accepted any more, whatever they are
 	Rotate     func(name string) // the backend is to rotate this secret by itself; it is ours
 
+	Liar      *cloudtest.Liar // stands before the server, for all requests
+	Elsewhere string          // the address of another host: see [cloudtest.Lies]
+
 	Requests   func() int            // requests so far, without those for signing in
 	MostAtOnce func() int            // the most that were under way together
 	Versions   func(name string) int // how many versions of a secret the backend has
@@ -116,7 +122,7 @@ func (b *Backend) has() map[Ability]bool {
 	_, store := b.Source.(sources.Store)
 	return map[Ability]bool{
 		Binary: b.SeedBinary != nil, Denial: b.Deny != nil, Throttling: b.Throttle != nil, Hanging: b.Hang != nil,
-		Breaking: b.Break != nil, Expiring: b.Expire != nil && b.Refuse != nil, Counting: b.Requests != nil && b.MostAtOnce != nil,
+		Breaking: b.Break != nil, Expiring: b.Expire != nil && b.Refuse != nil, Counting: b.Requests != nil && b.MostAtOnce != nil, Lying: b.Liar != nil,
 		Writing: store, WriteDenial: b.DenyWrites != nil, Rotation: b.Rotate != nil, Metadata: b.Metadata != nil,
 		VersionCount: b.Versions != nil,
 	}

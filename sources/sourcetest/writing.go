@@ -30,6 +30,7 @@ var writing = []test{
 	{"looking at many", "", testInspectMany},
 	{"nothing of a value beside it", Metadata, testMetadata},
 	{"list", "", testList},
+	{"lying lists", Lying, testLyingLists},
 	{"delete", "", testDelete},
 	{"delete what is not ours", "", testDeleteForeign},
 	{"recover", Recovery, testRecovery},

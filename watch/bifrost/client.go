@@ -21,6 +21,7 @@ import (
 	"time"
 
 	"bifrost-secrets/sources"
+	"bifrost-secrets/sources/netfault"
 	"bifrost-secrets/walker"
 )
 
@@ -157,7 +158,7 @@ func New(o Options) (*Client, error) {
 		return nil, &Error{Reason: "new values would travel in clear to " + c.where, Hint: "use https, or http to 127.0.0.1 or a unix socket", Err: ErrInClear}
 	}
 	if c.http == nil || isSocket {
-		c.http = &http.Client{Transport: &http.Transport{DialContext: c.dial, MaxIdleConnsPerHost: c.concurrency, IdleConnTimeout: time.Second}} // an open connection can hold up a Bifrost that is to stop
+		c.http = &http.Client{Transport: netfault.Guard(&http.Transport{DialContext: c.dial, MaxIdleConnsPerHost: c.concurrency, IdleConnTimeout: time.Second})} // an open connection can hold up a Bifrost that is to stop
 	}
 	own := *c.http
 	own.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }

@@ -8,10 +8,13 @@ import (
 	"math"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"sync"
 	"testing"
 	"time"
+
+	"bifrost-secrets/sources/sourcetest/cloudtest"
 )
 
 // Always is a count of faults that is never used up.
@@ -59,7 +62,10 @@ type Fake struct {
 	// URL is where it listens: http://127.0.0.1:PORT. Set by Start.
 	URL string
 
+	cloudtest.Liar
+
 	server *http.Server
+	thief  *httptest.Server
 	done   chan struct{}
 
 	mu       sync.Mutex
@@ -108,7 +114,8 @@ func (f *Fake) Start() error {
 		return err
 	}
 	f.URL = "http://" + l.Addr().String()
-	f.server = &http.Server{Handler: f, ErrorLog: log.New(io.Discard, "", 0)}
+	f.thief = httptest.NewServer(f.Liar.Thief(f))
+	f.server = &http.Server{Handler: f.Before(f), ErrorLog: log.New(io.Discard, "", 0)}
 	go func() {
 		defer close(f.done)
 		_ = f.server.Serve(l)
@@ -120,8 +127,13 @@ func (f *Fake) Start() error {
 func (f *Fake) Close() {
 	f.Set(Faults{})
 	_ = f.server.Close()
+	f.thief.CloseClientConnections()
+	f.thief.Close()
 	<-f.done
 }
+
+// Elsewhere is the address of another host that answers as this one does.
+func (f *Fake) Elsewhere() string { return f.thief.URL }
 
 // Env gives the environment of a process that is to use f.
 func (f *Fake) Env() map[string]string { return env(f.URL) }

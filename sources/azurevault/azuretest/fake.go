@@ -32,6 +32,7 @@ const (
 // Fake is one vault. It is safe for concurrent use.
 type Fake struct {
 	*cloudtest.Gate
+	cloudtest.Liar
 	*cloudtest.Server
 
 	mu        sync.Mutex
@@ -68,7 +69,7 @@ func New(dir string) (*Fake, error) {
 		Throttled: throttled(),
 	})
 	var err error
-	f.Server, err = cloudtest.New(dir, f.Gate, Host, loginHost, discoveryHost)
+	f.Server, err = cloudtest.New(dir, f.Before(f.Gate), Host, loginHost, discoveryHost)
 	return f, err
 }
 

@@ -254,9 +254,9 @@ func (f *Fake) page(r *http.Request, all []any) cloudtest.Answer {
 	all = all[min(from, len(all)):]
 	if len(all) > size {
 		all = all[:size]
-		out["nextLink"] = fmt.Sprintf("%s%s?api-version=%s&$skiptoken=%d", URL, r.URL.Path, r.URL.Query().Get("api-version"), from+size)
+		out["nextLink"] = fmt.Sprintf("%s:443%s?api-version=%s&$skiptoken=%d", URL, r.URL.Path, r.URL.Query().Get("api-version"), from+size)
 	}
-	out["value"] = all
+	out["value"] = append([]any{}, all...) // never null
 	return cloudtest.JSON(http.StatusOK, out)
 }
 

@@ -30,6 +30,7 @@ const (
 // Fake is one project of Secret Manager. It is safe for concurrent use.
 type Fake struct {
 	*cloudtest.Gate
+	cloudtest.Liar
 	*cloudtest.Server
 
 	mu      sync.Mutex
@@ -66,7 +67,7 @@ func New(dir string) (*Fake, error) {
 		Throttled: failure(http.StatusTooManyRequests, "RESOURCE_EXHAUSTED", "Quota exceeded for quota metric 'Access Requests'.", nil),
 	})
 	var err error
-	f.Server, err = cloudtest.New(dir, f.Gate, host, tokenHost)
+	f.Server, err = cloudtest.New(dir, f.Before(f.Gate), host, tokenHost)
 	return f, err
 }
 

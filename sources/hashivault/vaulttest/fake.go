@@ -11,6 +11,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"bifrost-secrets/sources/sourcetest/cloudtest"
 )
 
 // What every fake has.
@@ -41,6 +43,9 @@ type Faults struct {
 // old of version 1, in the root namespace and in the namespace team-a.
 type Fake struct {
 	*httptest.Server
+	cloudtest.Liar
+
+	thief *httptest.Server
 
 	mu       sync.Mutex
 	faults   Faults
@@ -85,7 +90,8 @@ func NewFake() *Fake {
 		f.mounts[namespace+"pki"] = &mount{kind: "pki"}
 	}
 	f.tokens[Root] = &token{}
-	f.Server = httptest.NewServer(http.HandlerFunc(f.serve))
+	f.Server = httptest.NewServer(f.Before(http.HandlerFunc(f.serve)))
+	f.thief = httptest.NewServer(f.Liar.Thief(http.HandlerFunc(f.serve)))
 	return f
 }
 
@@ -95,9 +101,14 @@ func (f *Fake) Stop() {
 	close(f.released)
 	f.released = make(chan struct{})
 	f.mu.Unlock()
-	f.CloseClientConnections()
-	f.Close()
+	for _, server := range []*httptest.Server{f.Server, f.thief} {
+		server.CloseClientConnections()
+		server.Close()
+	}
 }
+
+// Elsewhere is the address of another host that answers as this one does.
+func (f *Fake) Elsewhere() string { return f.thief.URL }
 
 // Vault makes the fake speak of tokens as HashiCorp Vault does, and not as OpenBao.
 func (f *Fake) Vault() {

@@ -55,7 +55,7 @@ func Start(tb testing.TB, handler http.Handler, hosts ...string) *Server {
 // New starts a server that answers for hosts. It keeps the certificate of its
 // authority in dir.
 func New(dir string, handler http.Handler, hosts ...string) (*Server, error) {
-	pemRoots, certificate, err := issue(hosts)
+	pemRoots, certificate, err := issue(append(hosts, Elsewhere))
 	if err != nil {
 		return nil, err
 	}
@@ -74,7 +74,7 @@ func New(dir string, handler http.Handler, hosts ...string) (*Server, error) {
 	s.inner = &http.Server{Handler: handler, ErrorLog: quiet}
 	s.done.Go(func() { _ = s.outer.Serve(l) })
 	s.done.Go(func() {
-		_ = s.inner.Serve(tls.NewListener(tunnels{s}, &tls.Config{Certificates: []tls.Certificate{certificate}}))
+		_ = s.inner.Serve(tls.NewListener(tunnels{s}, &tls.Config{Certificates: []tls.Certificate{certificate}, NextProtos: []string{"h2", "http/1.1"}}))
 	})
 	return s, nil
 }
@@ -95,7 +95,15 @@ func (s *Server) Env() map[string]string {
 // Route makes a transport use s, for tests that start many: net/http reads the
 // environment only once in a process.
 func (s *Server) Route(t *http.Transport) {
-	t.Proxy = http.ProxyURL(s.Proxy)
+	refuse := t.Proxy // which may not like where a redirect leads
+	t.Proxy = func(r *http.Request) (*url.URL, error) {
+		if refuse != nil {
+			if _, err := refuse(r); err != nil {
+				return nil, err
+			}
+		}
+		return s.Proxy, nil
+	}
 	t.TLSClientConfig = &tls.Config{RootCAs: s.Roots}
 }
 

@@ -1,0 +1,136 @@
+package netfault
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"net/url"
+	"strings"
+
+	"bifrost-secrets/sources"
+)
+
+// errElsewhere is the error for a redirect that is not followed.
+var errElsewhere = errors.New("a redirect to another host")
+
+// Elsewhere reports whether err is of such a redirect.
+func Elsewhere(err error) bool { return errors.Is(err, errElsewhere) }
+
+// Guard makes a transport safe for requests that carry credentials, and returns
+// it. A redirect that leaves the host is an error before anything is sent there:
+// whoever answers for the right host may not choose who else is given its tokens,
+// nor whose values are taken for its own. And it speaks HTTP/1.1 alone, since
+// GODEBUG=http2debug makes Go print each header and each byte that HTTP/2 carries.
+// Nothing is decompressed, and the headers of an answer are bounded.
+func Guard(t *http.Transport) *http.Transport {
+	t.MaxResponseHeaderBytes = 256 << 10
+	t.DisableCompression = true                      // a thousand bytes may stand for a million
+	t.ForceAttemptHTTP2, t.TLSNextProto = false, nil // what golang.org/x/net/http2 leaves there as well
+	t.Protocols = new(http.Protocols)
+	t.Protocols.SetHTTP1(true)
+	if t.TLSClientConfig != nil {
+		t.TLSClientConfig = t.TLSClientConfig.Clone()
+		t.TLSClientConfig.NextProtos = nil
+	}
+	// Asked for each request, and copied with the transport, as a RoundTripper
+	// around it would not be: some SDKs want to see the transport itself.
+	proxy := t.Proxy
+	t.Proxy = func(req *http.Request) (*url.URL, error) {
+		if from := req.Response; from != nil && from.Request != nil && leaves(from.Request.URL, req.URL) {
+			return nil, errElsewhere
+		}
+		if proxy == nil {
+			return nil, nil
+		}
+		return proxy(req)
+	}
+	return t
+}
+
+// leaves reports whether a redirect goes to another server than the one that was
+// asked. The same host by https is not another one.
+func leaves(from, to *url.URL) bool {
+	if from.Scheme == "http" && to.Scheme == "https" && strings.EqualFold(from.Hostname(), to.Hostname()) {
+		return false
+	}
+	return from.Scheme != to.Scheme || !strings.EqualFold(withPort(from), withPort(to))
+}
+
+// withPort returns the host of an address with its port, also where it is the
+// usual one and left out.
+func withPort(u *url.URL) string {
+	if u.Port() == "" {
+		return net.JoinHostPort(u.Hostname(), map[string]string{"http": "80", "https": "443"}[u.Scheme])
+	}
+	return u.Host
+}
+
+// Only refuses requests but those by https to one host, before anything is sent: the
+// pages of a list may name any address as that of the next.
+func Only(host string, next http.RoundTripper) http.RoundTripper { return only{host, next} }
+
+type only struct {
+	host string
+	next http.RoundTripper
+}
+
+func (o only) RoundTrip(req *http.Request) (*http.Response, error) {
+	if leaves(&url.URL{Scheme: "https", Host: o.host}, req.URL) {
+		return nil, errElsewhere
+	}
+	return o.next.RoundTrip(req)
+}
+
+// Brief bounds what a connection of t may bring, whatever comes over it: for
+// signing in, where the SDKs want a transport of net/http and its answers are
+// short. It returns t.
+func Brief(t *http.Transport) *http.Transport {
+	dial := t.DialContext
+	if dial == nil {
+		dial = new(net.Dialer).DialContext
+	}
+	t.DialContext = func(ctx context.Context, network, address string) (net.Conn, error) {
+		conn, err := dial(ctx, network, address)
+		if err != nil {
+			return nil, err
+		}
+		return &brief{Conn: conn, left: briefly}, nil
+	}
+	return t
+}
+
+// briefly is more than all that a login has to say over one connection.
+const briefly = 8 << 20
+
+type brief struct {
+	net.Conn
+	left int
+}
+
+func (b *brief) Read(p []byte) (int, error) {
+	if b.left <= 0 {
+		return 0, &http.MaxBytesError{Limit: briefly}
+	}
+	n, err := b.Conn.Read(p[:min(len(p), b.left)])
+	b.left -= n
+	return n, err
+}
+
+// Other is the error for an answer about another secret than the one that was
+// asked for: somebody between us and host has mixed up answers, or lies.
+func Other(host, name string) *sources.Error {
+	return &sources.Error{
+		Kind: sources.Unreachable, Name: name, Message: fmt.Sprintf("no usable answer from %s: it is about another secret than the one asked for", host),
+		Hint: "check the network and the proxy settings",
+	}
+}
+
+// Endless is the error for a list whose pages do not end.
+func Endless(host string) *sources.Error {
+	return &sources.Error{
+		Kind: sources.Unreachable, Message: fmt.Sprintf("no usable answer from %s: the pages of its list do not end", host),
+		Hint: "check the network and the proxy settings",
+	}
+}
