@@ -37,6 +37,7 @@ type execJob struct {
 	restart      string
 	lastGood     time.Duration
 	rewrite      string // "", yes or plan
+	cleanEnv     bool
 }
 
 // The files of an app dir: Bifrost reads the one, and we the other.
@@ -82,6 +83,7 @@ or 128 and the number of the signal that came before it was.`,
 	f.DurationVar(&j.restartSplay, "restart-splay", 0, "a restart for new values comes up to so much later, for fleets")
 	f.StringVar(&j.restart, "restart", "never", "never: end with the command; on-failure: start it again when it fails")
 	f.DurationVar(&j.lastGood, "start-from-last-good", 0, "where the backend does not answer at the start, use the config.json that is there if it is no older than this")
+	f.BoolVar(&j.cleanEnv, "clean-env", false, "start Bifrost with the variables that the config names and those that it needs, and no others: no login of a cloud")
 	j.databaseFlag(cmd)
 	f.StringVar(&j.rewrite, "rewrite-database", "", "with --mode env: put variables in the place of vault. references in Bifrost's PostgreSQL config store; plan only shows which")
 	f.Lookup("rewrite-database").NoOptDefVal = "yes"
@@ -242,7 +244,7 @@ func (j *execJob) run(outer context.Context, args []string) error {
 func (s *supervised) signalled(sig syscall.Signal, cancel func()) {
 	began := s.began.Load()
 	switch {
-	case sig == syscall.SIGUSR1 || sig == syscall.SIGUSR2 || sig != syscall.SIGTERM && began && !s.over.Load():
+	case sig != syscall.SIGTERM && sig != syscall.SIGINT && sig != syscall.SIGQUIT, sig != syscall.SIGTERM && began && !s.over.Load():
 		return
 	case s.signal.CompareAndSwap(0, int32(sig)):
 		most := endTime

@@ -42,6 +42,7 @@ type supervised struct {
 
 	mu     sync.Mutex
 	hidden []string // variables that hold credentials of ours
+	named  []string // variables that the config names
 }
 
 // ownless gives our environment without what is ours alone: our settings and
@@ -94,7 +95,7 @@ func (s *supervised) check(j *job, next *watch.Job) error {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.hidden = hidden
+	s.hidden, s.named = hidden, namedVariables(j.doc, next.Plan.Left)
 	s.database.use(j, next)
 	return nil
 }
@@ -130,8 +131,14 @@ func (s *supervised) start(r *render.Rendering) (watch.Child, error) {
 	}
 	add = append(add, "APP_DIR="+s.job.appDir)
 	s.mu.Lock()
-	base := s.job.ownless(s.hidden)
+	base, named := s.job.ownless(s.hidden), s.named
 	s.mu.Unlock()
+	if s.job.cleanEnv {
+		base = slices.DeleteFunc(base, func(entry string) bool {
+			name, _, _ := strings.Cut(entry, "=")
+			return !needs(name, named)
+		})
+	}
 	// From here on signals are the child's: one that comes too late to be seen
 	// here waits for it.
 	s.began.Store(true)

@@ -45,8 +45,9 @@ import (
 	"time"
 )
 
-// DefaultStopTimeout is how long a child has to end by itself, as with docker.
-const DefaultStopTimeout = 10 * time.Second
+// DefaultStopTimeout is how long a child has to end by itself: of the 30 seconds that
+// Kubernetes leaves a pod, what is left is for our own end.
+const DefaultStopTimeout = 25 * time.Second
 
 // The exit codes with which a command that could not be started is reported,
 // after env(1), timeout(1) and the shells.

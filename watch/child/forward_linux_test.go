@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"os/exec"
 	"syscall"
 	"testing"
 	"time"
@@ -21,6 +22,10 @@ func TestForwardsOnce(t *testing.T) {
 		}
 		must(t, syscall.Kill(pid, syscall.SIGHUP))
 		s.want("flush")
+		for _, sig := range others {
+			must(t, syscall.Kill(pid, sig.(syscall.Signal)))
+			s.want(sig.String())
+		}
 		must(t, syscall.Kill(pid, syscall.SIGUSR2))
 		s.want("user defined signal 2")
 		s.stdin.Close()
@@ -29,6 +34,19 @@ func TestForwardsOnce(t *testing.T) {
 			t.Errorf("got %d, want 7", got)
 		}
 	})
+}
+
+// Without a terminal there is no job control that SIGTSTP would be for.
+func TestForwardsStop(t *testing.T) {
+	t.Parallel()
+	cmd := exec.Command(os.Args[0], "--", os.Args[0], "stoppable")
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
+	s := launch(t, cmd, "supervise", "record")
+	s.want("ready")
+	must(t, syscall.Kill(s.cmd.Process.Pid, syscall.SIGTSTP))
+	s.want("stopped")
+	s.stdin.Close()
+	s.want("counts 0 0 0 0 0 0")
 }
 
 // A whole group is signalled, by timeout(1) or a supervisor of ours.
@@ -56,7 +74,10 @@ func TestForwardOverARestart(t *testing.T) {
 			t.Fatalf("saw %v, want %v", got, sig)
 		}
 	}
-	// Before the first start signals wait, each once.
+	// Before the first start signals wait, each once, but for those that mean nothing
+	// to a process that is not there yet, and could end it.
+	send(syscall.SIGALRM)
+	send(syscall.Signal(lastRealTime))
 	send(syscall.SIGUSR1)
 	send(syscall.SIGUSR1)
 	first := start(t, "record", time.Hour)

@@ -11,8 +11,8 @@ import (
 	"syscall"
 )
 
-// forwarded are the signals that are passed on. SIGHUP is not: it asks us to
-// refresh, and would kill a Bifrost.
+// forwarded are the signals that are passed on, and wait for the next process where
+// there is none. SIGHUP is not: it asks us to refresh, and would kill a Bifrost.
 var forwarded = []os.Signal{syscall.SIGTERM, syscall.SIGINT, syscall.SIGQUIT, syscall.SIGUSR1, syscall.SIGUSR2}
 
 // Forwarder passes signals on to a process, which may be exchanged.
@@ -28,14 +28,17 @@ type Forwarder struct {
 
 // Forward takes SIGTERM, SIGINT, SIGQUIT, SIGUSR1 and SIGUSR2 that this process
 // receives, save those that it was told to ignore when it started, and passes
-// each on once. seen, which may be nil, is told of each before that, also while
-// there is no process. Close ends it.
+// each on once. So it does with those that mean nothing to a process that is not
+// there yet, and are dropped then: on Linux SIGWINCH, SIGALRM, SIGCONT, the real-time
+// ones and, without a controlling terminal, SIGTSTP; elsewhere SIGALRM. seen, which
+// may be nil, is told of each before that, also while there is no process. Close ends
+// it.
 func Forward(seen func(sig os.Signal)) *Forwarder {
 	if seen == nil {
 		seen = func(os.Signal) {}
 	}
 	f := &Forwarder{signals: make(chan os.Signal, 64), stopped: make(chan struct{}), seen: seen}
-	for _, sig := range forwarded {
+	for _, sig := range append(momentary(), forwarded...) {
 		if !signal.Ignored(sig) {
 			signal.Notify(f.signals, sig)
 		}
@@ -77,7 +80,7 @@ func (f *Forwarder) send(sig os.Signal) {
 	if f.to != nil && !errors.Is(f.to.Signal(sig), os.ErrProcessDone) {
 		return
 	}
-	if !slices.Contains(f.waiting, sig) {
+	if slices.Contains(forwarded, sig) && !slices.Contains(f.waiting, sig) {
 		f.waiting = append(f.waiting, sig)
 	}
 }

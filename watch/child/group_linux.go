@@ -18,6 +18,26 @@ func killGroup(pid int) { _ = unix.Kill(-pid, unix.SIGKILL) }
 // sentByTerminal is never so: the terminal's signals reach one group only.
 func sentByTerminal(os.Signal) bool { return false }
 
+// The real-time signals that are passed on. Those before are used by the C libraries
+// themselves (SIGRTMIN, which is 34, by musl), and Go leaves them to them.
+const firstRealTime, lastRealTime = 35, 64
+
+// momentary are the signals that are passed on to a process that is there, and
+// dropped where there is none. Where there is a controlling terminal, SIGTSTP is left
+// to its job control.
+func momentary() []os.Signal {
+	all := []os.Signal{syscall.SIGWINCH, syscall.SIGALRM, syscall.SIGCONT}
+	for n := firstRealTime; n <= lastRealTime; n++ {
+		all = append(all, syscall.Signal(n))
+	}
+	fd, err := unix.Open("/dev/tty", unix.O_RDWR|unix.O_CLOEXEC|unix.O_NOCTTY, 0)
+	if err != nil {
+		return append(all, syscall.SIGTSTP)
+	}
+	_ = unix.Close(fd)
+	return all
+}
+
 // terminal is our controlling terminal, if we have one.
 type terminal struct {
 	fd int // 0 means none: that one is taken by the standard input

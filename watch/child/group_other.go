@@ -15,6 +15,11 @@ func dieWithUs(*syscall.SysProcAttr) {}
 // killGroup does nothing: the child is in our own group.
 func killGroup(int) {}
 
+// momentary are the signals that are passed on to a process that is there, and
+// dropped where there is none. Those of a terminal go to the whole group by
+// themselves.
+func momentary() []os.Signal { return []os.Signal{syscall.SIGALRM} }
+
 // sentByTerminal reports whether the child, which is in our group, has a signal
 // from the terminal already.
 func sentByTerminal(sig os.Signal) bool {

@@ -42,15 +42,22 @@ func TestMain(m *testing.M) {
 	goleak.VerifyTestMain(m)
 }
 
-// watched are the signals that record tells of, in this order.
-var watched = []os.Signal{syscall.SIGHUP, syscall.SIGINT, syscall.SIGQUIT, syscall.SIGTERM, syscall.SIGUSR1, syscall.SIGUSR2}
+// watched are the signals that record tells of and counts, in this order; others are
+// those that it only tells of.
+var (
+	watched = []os.Signal{syscall.SIGHUP, syscall.SIGINT, syscall.SIGQUIT, syscall.SIGTERM, syscall.SIGUSR1, syscall.SIGUSR2}
+	others  = []os.Signal{syscall.SIGWINCH, syscall.SIGALRM, syscall.Signal(firstRealTime), syscall.Signal(firstRealTime + 3), syscall.Signal(lastRealTime)}
+)
 
 // record prints "ready", the signals that it receives and the lines that it
 // reads, and when the standard input ends how often each signal came. It exits
 // with 7.
-func record([]string) {
+func record(args []string) {
 	signals := make(chan os.Signal, 1000)
-	signal.Notify(signals, watched...)
+	if len(args) > 0 { // a terminal's SIGTSTP is to stop it
+		signal.Notify(signals, syscall.SIGTSTP)
+	}
+	signal.Notify(signals, append(others, watched...)...)
 	lines := make(chan string)
 	go func() {
 		in := bufio.NewScanner(os.Stdin)
