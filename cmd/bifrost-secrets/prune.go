@@ -103,7 +103,13 @@ func (j *pruneJob) prune(ctx context.Context, report *pruning) error {
 		}
 		defer unlock()
 	}
-	if err := j.prepare(); err != nil {
+	if err := j.read(); err != nil {
+		return err
+	}
+	if err := j.unclear(); err != nil {
+		return err
+	}
+	if err := j.makePlan(); err != nil {
 		return err
 	}
 	j.remarks(j.plan.Notes)
@@ -112,9 +118,6 @@ func (j *pruneJob) prune(ctx context.Context, report *pruning) error {
 		return err
 	}
 	defer store.Close()
-	if err := j.unclear(); err != nil {
-		return err
-	}
 	beside, err := j.besideDocument(ctx, store, j.ignoreStore)
 	if err != nil {
 		return err

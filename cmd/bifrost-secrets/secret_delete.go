@@ -154,7 +154,7 @@ func (j *secretDeleteJob) meant(ctx context.Context, store sources.Store, names 
 			return nil, err
 		}
 	}
-	return meant.By, nil
+	return meant.By, meant.Certain()
 }
 
 // plan decides on each of names.

@@ -358,6 +358,27 @@ func TestFindUnused(t *testing.T) {
 	}
 }
 
+// A variable of env mode that nobody knows the meaning of could be any secret.
+func TestUnknownVariable(t *testing.T) {
+	m := newMemory()
+	m.items["bifrost/a"] = &kept{versions: 1, mark: &sources.Mark{Owner: "gw", Path: "a"}}
+	whole := render.EnvName(walker.Reference{Scheme: walker.Vault, Name: "bifrost/a"})
+	key := render.EnvName(walker.Reference{Scheme: walker.Vault, Name: "bifrost/a", Key: "k", Fragment: true})
+	for text, want := range map[string]string{
+		`{"a": "env.` + whole + `"}`:                            "",
+		`{"a": "env.` + key + `"}`:                              "config.json:1:7 has the variable " + key,
+		`{"a": "env.` + key + `", "b": "vault.bifrost/a#k"}`:    "",
+		`{"a": "$` + key + `"}`:                                 "config.json:1:7 has the variable",
+		`{"a": "env.BIFROST_SECRET_OF_MINE"}`:                   "",
+		`{"` + strings.Replace(key, "_", `\u005f`, 1) + `": 1}`: "config.json:1:2 has the variable",
+	} {
+		p, err := FindUnused(context.Background(), parse(t, text), m, options(), nil)
+		if want != "" && (err == nil || !strings.Contains(err.Error(), want) || sources.HintOf(err) == "") || want == "" && err != nil {
+			t.Errorf("%s: %+v %v", text, p, err)
+		}
+	}
+}
+
 func TestUnscanned(t *testing.T) {
 	for text, want := range map[string]string{
 		`{}`:                                     "sqlite",

@@ -2,9 +2,11 @@ package autostore
 
 import (
 	"html"
+	"maps"
 	"net/url"
 	"path"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"unicode"
@@ -31,6 +33,10 @@ type Meant struct {
 	root  *words
 	byID  map[string][]*candidate // by what store calls the identities of a name
 	all   map[string]*candidate
+	// known are the variables of env mode whose references are known, and others
+	// the places of those that were met.
+	known  map[string]bool
+	others map[string]string
 }
 
 // candidate is a secret that is looked for.
@@ -52,7 +58,7 @@ type words struct {
 // to it in the store, if there are any. prefix is what the names of stored secrets
 // begin with; it may be empty.
 func NewMeant(store sources.Inspector, prefix string, names map[string][]string) *Meant {
-	m := &Meant{store: store, root: &words{}, byID: map[string][]*candidate{}, all: map[string]*candidate{}}
+	m := &Meant{store: store, root: &words{}, byID: map[string][]*candidate{}, all: map[string]*candidate{}, known: map[string]bool{}, others: map[string]string{}}
 	for name, aliases := range names {
 		c := &candidate{}
 		m.all[name] = c
@@ -70,7 +76,9 @@ func NewMeant(store sources.Inspector, prefix string, names map[string][]string)
 			}
 		}
 		// What a rendering in env mode has in the place of the reference.
-		m.lookFor(c, render.EnvName(walker.Reference{Scheme: walker.Vault, Name: name}), true)
+		variable := render.EnvName(walker.Reference{Scheme: walker.Vault, Name: name})
+		m.lookFor(c, variable, true)
+		m.known[variable] = true
 	}
 	return m
 }
@@ -119,6 +127,20 @@ func (m *Meant) By(name string) (place string, ok bool) {
 	return "", false
 }
 
+// Certain returns an error where a variable of env mode was met and nothing that
+// was looked at says which secret it stands for: it could be any.
+func (m *Meant) Certain() error {
+	for _, variable := range slices.Sorted(maps.Keys(m.others)) {
+		if !m.known[variable] {
+			return &sources.Error{
+				Kind: sources.Unusable, Message: m.others[variable] + " has the variable " + variable + ", and nobody knows which secret it stands for; nothing was deleted",
+				Hint: "prune by the config with the references, and write the reference again where the variable was left over",
+			}
+		}
+	}
+	return nil
+}
+
 // Document looks at every string and every name of a member in a document.
 // Fields whose values Bifrost has masked mean what would be stored from them.
 func (m *Meant) Document(doc *walker.Document, prefix string) {
@@ -164,6 +186,14 @@ func (m *Meant) means(c *candidate, place func() string) {
 // text looks at one text in each of its readings. naming says that a whole text
 // may be the name of a secret.
 func (m *Meant) text(place func() string, text string, naming bool) {
+	if ref, err := walker.ParseReference(text); err == nil && ref.Scheme == walker.Vault {
+		m.known[render.EnvName(ref)] = true
+	}
+	for _, variable := range variables.FindAllString(text, -1) {
+		if m.others[variable] == "" {
+			m.others[variable] = place()
+		}
+	}
 	seen := map[string]bool{}
 	read := func(text string) {
 		if text != "" && !seen[text] {
@@ -193,6 +223,8 @@ func (m *Meant) text(place func() string, text string, naming bool) {
 	}
 	read(text)
 }
+
+var variables = regexp.MustCompile(render.EnvPrefix + `[0-9A-F]{24}\b`)
 
 func spacing(r rune) bool { return unicode.IsSpace(r) || unicode.IsControl(r) }
 

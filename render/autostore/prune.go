@@ -23,7 +23,7 @@ type Pruning struct {
 // A secret that was not stored from a field (its mark has no path) is left
 // alone, as is every one that bears no mark or that of another owner. beside, which
 // may be nil, calls see for every text outside of the document that may mean one,
-// such as those of a config store.
+// such as those of a config store. What [Meant.Certain] reports is an error.
 func FindUnused(
 	ctx context.Context, doc *walker.Document, store sources.Store, o Options, beside func(see func(place, text string)) error,
 ) (*Pruning, error) {
@@ -53,6 +53,9 @@ func FindUnused(
 		if err := beside(meant.Text); err != nil {
 			return nil, err
 		}
+	}
+	if err := meant.Certain(); err != nil {
+		return nil, err
 	}
 	for _, it := range ours {
 		if _, ok := meant.By(it.Name); ok {

@@ -193,22 +193,69 @@ func (s *Store) Attach(ctx context.Context, p *Plan) error {
 		return nil
 	}
 	return s.change(ctx, func(tx pgx.Tx) error {
+		// A place has one meaning, so what another stood for there goes now. First
+		// every copy of its variable gets one of its own.
+		remembered, err := s.meanings(ctx, tx)
+		if err != nil {
+			return err
+		}
+		all, err := copies(ctx, tx, remembered)
+		if err != nil {
+			return err
+		}
 		for i, one := range p.Attach {
 			f, original := p.edits[i].field, p.edits[i].original
 			if original == "" {
 				original = f.spelled()
 			}
-			_, err := tx.Exec(ctx, "INSERT INTO "+s.table()+` (in_table, in_row, in_column, in_key, variable, reference, original, encryption_status)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
-ON CONFLICT (in_table, in_row, in_column, in_key) DO UPDATE SET variable = EXCLUDED.variable, reference = EXCLUDED.reference,
-original = EXCLUDED.original, encryption_status = EXCLUDED.encryption_status, since = now()`,
-				one.Place.Table, one.Place.Row, one.Place.Column, one.Place.Key, one.Variable, one.Reference, original, f.row.Status)
-			if err != nil {
+			all = append(all, meaning{Place: one.Place, variable: one.Variable, reference: one.Reference, original: original, status: f.row.Status})
+		}
+		for _, m := range all {
+			if err := s.remember(ctx, tx, m); err != nil {
 				return err
 			}
 		}
 		return write(ctx, tx, p.Summary.Schema, p.edits)
 	})
+}
+
+// remember keeps what the variable at a place means.
+func (s *Store) remember(ctx context.Context, tx pgx.Tx, m meaning) error {
+	_, err := tx.Exec(ctx, "INSERT INTO "+s.table()+` (in_table, in_row, in_column, in_key, variable, reference, original, encryption_status)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
+ON CONFLICT (in_table, in_row, in_column, in_key) DO UPDATE SET variable = EXCLUDED.variable, reference = EXCLUDED.reference,
+original = EXCLUDED.original, encryption_status = EXCLUDED.encryption_status, since = now()`,
+		m.Table, m.Row, m.Column, m.Key, m.variable, m.reference, m.original, m.status)
+	return err
+}
+
+// copies gives the meanings of variables that stand where attach did not put
+// them, such as in a row that somebody has copied.
+func copies(ctx context.Context, q querier, remembered []meaning) (all []meaning, err error) {
+	byVariable, byPlace := map[string]*meaning{}, map[Place]string{}
+	for i := range remembered {
+		m := &remembered[i]
+		byVariable[m.variable], byPlace[m.Place] = m, m.variable
+	}
+	if len(remembered) == 0 {
+		return nil, nil
+	}
+	_, err = scan(ctx, q, func(r *Row) error {
+		for i := range r.Fields {
+			f := &r.Fields[i]
+			m := byVariable[f.Ref.Name]
+			if f.What != walker.Ref || f.Ref.Scheme != walker.Env || m == nil || byPlace[f.Place] == m.variable {
+				continue
+			}
+			one := meaning{Place: f.Place, variable: m.variable, reference: m.reference, original: m.reference, status: m.status, since: m.since}
+			if f.row.cells[f.column].form == jsonForm {
+				one.original = walker.Quote(one.original)
+			}
+			all = append(all, one)
+		}
+		return nil
+	})
+	return all, err
 }
 
 // change does one thing to the database in a transaction, under the lock, and

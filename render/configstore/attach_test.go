@@ -134,8 +134,19 @@ func TestDetachKeepsMeanings(t *testing.T) {
 	meanings := func() string {
 		return d.Text(t, "SELECT coalesce(string_agg(reference, ' ' ORDER BY reference), '') FROM bifrost_secrets.reference")
 	}
-	d.Exec(t, `-- a copy of a row, as the dashboard makes one
+	d.Exec(t, `-- copies of a row, as the dashboard makes them, the first of which is then another key
 INSERT INTO config_keys (name, provider, provider_id, key_id, value) SELECT 'copy', provider, provider_id, 'copy', value FROM config_keys WHERE name = 'whole';
+UPDATE config_keys SET value = 'vault.new' WHERE name = 'whole'`)
+	if p := mustPlan(t, s); len(p.Unknown) != 0 || len(p.Attach) != 1 {
+		t.Fatalf("%+v", p)
+	}
+	if err := s.Attach(t.Context(), mustPlan(t, s)); err != nil {
+		t.Fatal(err)
+	}
+	if p := mustPlan(t, s); len(p.Unknown) != 0 || !strings.Contains(meanings(), "vault.openai/key") {
+		t.Fatalf("attach forgot %+v", p.Unknown)
+	}
+	d.Exec(t, `INSERT INTO config_keys (name, provider, provider_id, key_id, value) SELECT 'second copy', provider, provider_id, 'copy 2', value FROM config_keys WHERE name = 'copy';
 -- what cannot be read
 UPDATE config_mcp_clients SET headers_json = '{"Authorization": "' || (SELECT variable FROM bifrost_secrets.reference WHERE reference = 'vault.mcp#a&b')`+"\n"+`WHERE id = 1;
 -- encrypted by Bifrost meanwhile
@@ -149,14 +160,17 @@ UPDATE config_keys SET encryption_status = 'encrypted', value = encode(decode(re
 		for _, one := range done.Left {
 			left[one.Reference] = one.Reason != ""
 		}
-		for _, want := range []string{"vault.openai/key", "vault.mcp#a&b", "vault.azure#key"} {
+		for _, want := range []string{"vault.mcp#a&b", "vault.azure#key"} {
 			if !left[want] {
 				t.Errorf("dry %v: %s is forgotten: %+v", dry, want, done)
 			}
 		}
 	}
-	if got := meanings(); !strings.Contains(got, "vault.openai/key") || !strings.Contains(got, "vault.mcp#a&b") || !strings.Contains(got, "vault.azure#key") || strings.Contains(got, "vault.openai/other") {
+	if got := meanings(); got != "vault.azure#client vault.azure#key vault.mcp#a&b" {
 		t.Errorf("remembered are %s", got)
+	}
+	if got := d.Text(t, "SELECT string_agg(value, ' ' ORDER BY name) FROM config_keys WHERE name IN ('copy', 'second copy', 'whole')"); got != "vault.openai/key vault.openai/key vault.new" {
+		t.Errorf("put back are %s", got)
 	}
 	if p := mustPlan(t, s); len(p.Unknown) != 0 {
 		t.Errorf("nobody knows %+v", p.Unknown)

@@ -19,9 +19,10 @@ type Detachment struct {
 }
 
 // Detach puts the references back exactly as they were spelled, and forgets what
-// the variables meant: all of it in one transaction, or nothing. What a variable
-// meant that stands anywhere else in the database, or may stand in what cannot be
-// read, is not forgotten. With dry it only says what it would do.
+// the variables meant: all of it in one transaction, or nothing. Copies that
+// somebody has made of a variable become references too; what one meant that may
+// stand in what cannot be read is not forgotten. With dry it only says what it would
+// do.
 func (s *Store) Detach(ctx context.Context, dry bool) (*Detachment, error) {
 	conn, err := s.Target.Connect(ctx)
 	if err != nil {
@@ -48,11 +49,12 @@ func (s *Store) Detach(ctx context.Context, dry bool) (*Detachment, error) {
 		if err != nil {
 			return err
 		}
-		edits, forget, err := d.judge(ctx, tx, l, remembered)
+		more, err := copies(ctx, tx, remembered)
 		if err != nil {
 			return err
 		}
-		if forget, err = d.keepUsed(ctx, tx, forget); err != nil || dry {
+		edits, forget, err := d.judge(ctx, tx, l, append(remembered, more...))
+		if err != nil || dry {
 			return err
 		}
 		if err := write(ctx, tx, l.schema, edits); err != nil {
@@ -109,7 +111,10 @@ func (d *Detachment) judge(ctx context.Context, q querier, l *layout, remembered
 			forget = append(forget, m)
 		}
 	}
-	return edits, forget, nil
+	// Whatever still has the variable needs one of its meanings.
+	return edits, slices.DeleteFunc(forget, func(m meaning) bool {
+		return slices.ContainsFunc(d.Left, func(one Reference) bool { return one.Variable == m.variable })
+	}), nil
 }
 
 // hidden reports whether a place may still hold its variable although no field is
@@ -124,42 +129,6 @@ func hidden(l *layout, r *Row, p Place) bool {
 	}
 	same := func(one Place) bool { return one.Column == p.Column }
 	return slices.ContainsFunc(r.Encrypted, same) || slices.ContainsFunc(r.Unreadable, same)
-}
-
-// keepUsed takes the meanings out of forget whose variables stand elsewhere in the
-// database, such as in a copy that somebody made of a row.
-func (d *Detachment) keepUsed(ctx context.Context, q querier, forget []meaning) ([]meaning, error) {
-	going := map[string]bool{}
-	for _, m := range forget {
-		going[m.variable] = true
-	}
-	restored := map[Place]bool{}
-	for _, one := range d.Restored {
-		restored[one.Place] = true
-	}
-	used := map[string]*Field{}
-	if _, err := scan(ctx, q, func(r *Row) error {
-		for i := range r.Fields {
-			if f := &r.Fields[i]; f.What == walker.Ref && f.Ref.Scheme == walker.Env && going[f.Ref.Name] && !restored[f.Place] {
-				used[f.Ref.Name] = f
-			}
-		}
-		return nil
-	}); err != nil {
-		return nil, err
-	}
-	told := map[string]bool{}
-	return slices.DeleteFunc(forget, func(m meaning) bool {
-		f := used[m.variable]
-		if f != nil && !told[m.variable] {
-			told[m.variable] = true
-			d.Left = append(d.Left, Reference{
-				Place: f.Place, Entity: f.Entity, Reference: m.reference, Variable: m.variable, Since: m.since,
-				Reason: "the variable stands here too, where attach did not put it",
-			})
-		}
-		return f != nil
-	}), nil
 }
 
 // field finds a field by its place; the row may be nil.
