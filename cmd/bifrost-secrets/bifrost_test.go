@@ -33,6 +33,7 @@ func TestBifrost(t *testing.T) {
 	t.Run("references in its encrypted database", testBifrostDatabaseEncrypted)
 	t.Run("the hash beside a value", testBifrostHash)
 	t.Run("plaintext in its database", testBifrostStoreRows)
+	t.Run("nothing happens, and it restarts", testBifrostIdle)
 }
 
 const (
