@@ -14,7 +14,6 @@ import (
 	"fmt"
 	"net"
 	"net/url"
-	"os"
 	"slices"
 	"strconv"
 	"strings"
@@ -94,6 +93,9 @@ func New(s Settings) (*Target, error) {
 // they name: those of passwords, services and certificates.
 func (s Settings) parse() (*pgx.ConnConfig, error) {
 	text, err := s.address()
+	if err == nil {
+		err = checkFiles(text)
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -141,7 +143,7 @@ func (s Settings) address() (string, error) {
 		return "", bad("port is no number from 1 to 65535", "PostgreSQL listens on 5432 where nothing else was chosen")
 	}
 	if s.SSLRootCert != "" {
-		pem, err := os.ReadFile(s.SSLRootCert)
+		pem, _, err := sources.ReadFile(s.SSLRootCert, fileMost)
 		if err != nil {
 			return "", unreadable(err)
 		}

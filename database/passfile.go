@@ -1,6 +1,7 @@
 package database
 
 import (
+	"bytes"
 	"fmt"
 	"net"
 	"os"
@@ -11,6 +12,8 @@ import (
 
 	"github.com/jackc/pgpassfile"
 	"github.com/jackc/pgx/v5"
+
+	"bifrost-secrets/sources"
 )
 
 // passfile returns the path of libpq's file of passwords, which need not exist.
@@ -36,9 +39,17 @@ func passfileHost(config *pgx.ConnConfig) string {
 	return config.Host
 }
 
+func readPassfile() (*pgpassfile.Passfile, error) {
+	data, _, err := sources.ReadFile(passfile(), fileMost)
+	if err != nil {
+		return nil, err
+	}
+	return pgpassfile.ParsePassfile(bytes.NewReader(data))
+}
+
 // fromPassfile returns the password that the file has for config, or "".
 func fromPassfile(config *pgx.ConnConfig) string {
-	lines, err := pgpassfile.ReadPassfile(passfile())
+	lines, err := readPassfile()
 	if err != nil {
 		return ""
 	}
@@ -63,7 +74,7 @@ func noLine(config *pgx.ConnConfig) string {
 		return ""
 	}
 	which := "PGPASSFILE (or ~/.pgpass)"
-	if _, err := pgpassfile.ReadPassfile(path); err == nil {
+	if _, err := readPassfile(); err == nil {
 		which = path + ", where none matches"
 	} else if os.Getenv("PGPASSFILE") != "" {
 		which = path + ", which cannot be read"

@@ -46,7 +46,7 @@ func (p *Plan) Fetch(ctx context.Context, source sources.Source) Values {
 	if len(p.Secrets) == 0 {
 		return nil
 	}
-	return source.Fetch(ctx, p.Secrets)
+	return sources.FetchWithin(ctx, source, p.Secrets)
 }
 
 // Render puts values in their places and checks each against every field that

@@ -12,7 +12,6 @@ import (
 	"os"
 	"sort"
 	"sync"
-	"syscall"
 	"unicode/utf8"
 )
 
@@ -87,9 +86,8 @@ func ReadFile(path string) (*Document, error) {
 	return Parse(path, data)
 }
 
-// ReadFileBytes returns what stands in a file that is a document or holds one.
-// Pipes work; one that nobody has open for writing is empty and not a wait. Every
-// error is a *DocumentError.
+// ReadFileBytes returns what stands in a regular file that is a document or holds
+// one. Every error is a *DocumentError.
 func ReadFileBytes(path string) ([]byte, error) {
 	fail := func(err error) error {
 		e := &DocumentError{Name: path, Reason: "cannot be read: " + reason(err), Err: err}
@@ -101,20 +99,16 @@ func ReadFileBytes(path string) ([]byte, error) {
 		}
 		return e
 	}
-	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0)
-	if err != nil {
-		return nil, fail(err)
-	}
-	defer f.Close()
-	info, err := f.Stat()
-	if err != nil {
-		return nil, fail(err)
-	}
-	if info.IsDir() {
-		return nil, &DocumentError{Name: path, Reason: "is a directory", Hint: "name the config.json in it"}
-	}
-	data, err := readAll(f, info.Size())
-	if err != nil {
+	data, err := ReadRegular(path, MaxSize)
+	var kind kindError
+	switch {
+	case errors.Is(err, tooLarge(MaxSize)):
+		return nil, large(path)
+	case errors.As(err, &kind) && kind == directory:
+		return nil, &DocumentError{Name: path, Reason: "is " + string(kind), Hint: "name the config.json in it"}
+	case errors.As(err, &kind):
+		return nil, &DocumentError{Name: path, Reason: "is " + string(kind) + ", and only regular files are read", Hint: "write - for its name and give it as the standard input"}
+	case err != nil:
 		return nil, fail(err)
 	}
 	return data, nil
@@ -167,7 +161,7 @@ func Parse(name string, data []byte) (*Document, error) { return ParseWithin(nam
 func ParseWithin(name string, data []byte, anchors []Anchor) (*Document, error) {
 	d := &Document{Name: name, data: data, anchors: anchors}
 	if len(data) > MaxSize {
-		return nil, &DocumentError{Name: name, Reason: fmt.Sprintf("is larger than %d MiB", MaxSize>>20), Hint: "is this a Bifrost config.json?"}
+		return nil, large(name)
 	}
 	if bom := []byte("\xef\xbb\xbf"); bytes.HasPrefix(data, bom) {
 		d.data = data[len(bom):]
@@ -177,6 +171,10 @@ func ParseWithin(name string, data []byte, anchors []Anchor) (*Document, error) 
 		return nil, err
 	}
 	return d, nil
+}
+
+func large(name string) *DocumentError {
+	return &DocumentError{Name: name, Reason: fmt.Sprintf("is larger than %d MiB", MaxSize>>20), Hint: "is this a Bifrost config.json?"}
 }
 
 // Bytes gives the document, without a byte order mark. It must not be changed.

@@ -97,7 +97,8 @@ func TestReadFile(t *testing.T) {
 	for path, want := range map[string]string{
 		dir:                         "is a directory",
 		filepath.Join(dir, "no"):    "no such file",
-		fifo:                        "the document is empty",
+		fifo:                        "is a named pipe, and only regular files are read",
+		"/dev/zero":                 "is a device or another special file, and only regular files are read",
 		huge:                        "is larger than 256 MiB",
 		filepath.Join(huge, "x"):    "cannot be read: not a directory",
 		"/proc/self/mem":            "cannot be read: input/output error",

@@ -54,11 +54,14 @@ const (
 // KeyHint is what to do about an encryption_key that has changed.
 const KeyHint = "restore the old key; or, after the database was cleaned, use --accept-new-encryption-key once"
 
+// recordMost is more than a record has, in bytes.
+const recordMost = 64 << 10
+
 func (r *Record) load() error {
 	if r.read {
 		return nil
 	}
-	content, err := os.ReadFile(r.Path)
+	content, _, err := sources.ReadFile(r.Path, recordMost)
 	if errors.Is(err, fs.ErrNotExist) {
 		r.read = true
 		return nil

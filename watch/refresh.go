@@ -156,7 +156,7 @@ func (l *Loop) fetch(ctx context.Context, v *visit, j *Job) render.Values {
 	defer cancel()
 	v.asked += len(names)
 	v.calls += j.Source.Plan(names).Total()
-	maps.Copy(got, j.Source.Fetch(ctx, names))
+	maps.Copy(got, sources.FetchWithin(ctx, j.Source, names))
 	return got
 }
 

@@ -13,11 +13,11 @@ import (
 	"net/http"
 	"net/netip"
 	"net/url"
-	"os"
 	"strings"
 	"syscall"
 	"time"
 
+	"bifrost-secrets/sources"
 	"bifrost-secrets/sources/netfault"
 	"bifrost-secrets/watch/control"
 
@@ -144,12 +144,16 @@ func (c *client) noAddress() error {
 }
 
 func readPool(path string) (*x509.CertPool, error) {
-	data, err := os.ReadFile(path)
+	data, _, err := sources.ReadFile(path, sources.MaxValue)
 	switch {
 	case isMissing(err):
 		return nil, usageError("--ca-cert "+path+" does not exist", "")
 	case err != nil:
-		return nil, usageError("--ca-cert "+path+" cannot be read", "see its owner and mode")
+		var at *fs.PathError
+		if errors.As(err, &at) {
+			err = at.Err
+		}
+		return nil, usageError("--ca-cert "+path+" cannot be read: "+err.Error(), "name a file of certificates in PEM that this user may read")
 	}
 	pool := x509.NewCertPool()
 	if !pool.AppendCertsFromPEM(data) {

@@ -20,7 +20,7 @@ var errLocked = errors.New("locked by another process")
 // replaced it.
 func lockFile(path string) (*os.File, error) {
 	for {
-		f, err := os.Open(path)
+		f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0)
 		if err != nil {
 			return nil, err
 		}

@@ -9,6 +9,7 @@ import (
 	"bifrost-secrets/render"
 	"bifrost-secrets/render/publish"
 	"bifrost-secrets/sources"
+	"bifrost-secrets/walker"
 
 	"github.com/spf13/cobra"
 )
@@ -157,7 +158,7 @@ func (o *output) publish(r *render.Rendering, to targets, newKey bool) (done pub
 		contents[to.envFile] = env
 		vars, _ := r.Environment() // EnvFile has reported what is wrong with them
 		done.variables = len(vars)
-		if oldEnv, err = os.ReadFile(to.envFile.Path); err != nil && !isMissing(err) {
+		if oldEnv, _, err = sources.ReadFile(to.envFile.Path, walker.MaxSize); err != nil && !isMissing(err) {
 			return done, err
 		}
 	}
@@ -165,7 +166,7 @@ func (o *output) publish(r *render.Rendering, to targets, newKey bool) (done pub
 		done.replaced = true
 	}
 	if r.HasKey() && !newKey {
-		old, err := os.ReadFile(to.config.Path)
+		old, _, err := sources.ReadFile(to.config.Path, walker.MaxSize)
 		if err != nil && !isMissing(err) {
 			return done, err
 		}

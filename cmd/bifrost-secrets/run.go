@@ -70,7 +70,14 @@ func run(args []string, stdin io.Reader, stdout, stderr io.Writer, env []string)
 	root := p.root()
 	stop := func() {}
 	root.PersistentPreRunE = func(cmd *cobra.Command, _ []string) error {
-		if err := p.checkLogFormat(cmd); err != nil || cmd.Annotations[ownSignals] != "" {
+		err := checkAuthorities()
+		if err != nil && cmd.Annotations[ownSignals] == "exec" {
+			return &notStarted{err: err, code: exitNotStarted}
+		}
+		if err == nil {
+			err = p.checkLogFormat(cmd)
+		}
+		if err != nil || cmd.Annotations[ownSignals] != "" {
 			return err
 		}
 		p.ctx, stop = untilSignal(cmd.Context(), os.Exit)
@@ -99,6 +106,21 @@ func run(args []string, stdin io.Reader, stdout, stderr io.Writer, env []string)
 		p.report(err)
 	}
 	return exitCode(err)
+}
+
+// authoritiesMost is more than a bundle of all certificate authorities has, in
+// bytes.
+const authoritiesMost = 16 << 20
+
+// checkAuthorities refuses a file of certificate authorities that Go would read by
+// itself, whatever it is.
+func checkAuthorities() error {
+	var at *fs.PathError
+	path := os.Getenv("SSL_CERT_FILE")
+	if path != "" && errors.As(sources.CheckFile(path, authoritiesMost), &at) {
+		return usageError("SSL_CERT_FILE: "+path+" cannot be read: "+at.Err.Error(), "name a file of certificates in PEM, or unset it")
+	}
+	return nil
 }
 
 func (p *program) root() *cobra.Command {

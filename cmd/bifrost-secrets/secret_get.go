@@ -50,7 +50,7 @@ func (j *secretJob) get(ctx context.Context, name string, reveal bool) error {
 	ctx, cancel := j.within(ctx)
 	defer cancel()
 	done := j.p.waiting("reading from " + source.Describe())
-	result := source.Fetch(ctx, []string{name})[name]
+	result := sources.FetchWithin(ctx, source, []string{name})[name]
 	done()
 	if result.Err != nil {
 		return failed(result.Err)

@@ -224,7 +224,7 @@ func (j *storeJob) execute(ctx context.Context, store sources.Store, plan *autos
 	}
 	mark := ""
 	if j.config != "-" {
-		now, err := os.ReadFile(j.config)
+		now, err := walker.ReadRegular(j.config, walker.MaxSize)
 		if err != nil {
 			return err
 		}

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"os"
 	"strings"
 	"time"
 
@@ -68,7 +67,7 @@ func (s *source) configFault(ctx context.Context, began time.Time, err error) *s
 			e.Hint = "check source_profile, AWS_CONFIG_FILE and AWS_SHARED_CREDENTIALS_FILE"
 		}
 	case errors.As(err, &path):
-		e.Message = fmt.Sprintf("%s, which the aws settings name, cannot be read", s.fileOf(path.Path))
+		e.Message = fmt.Sprintf("%s, which the aws settings name, cannot be read: %v", s.fileOf(path.Path), path.Err)
 	case errors.As(err, &file):
 		e.Message = fmt.Sprintf("shared config file %s cannot be used", file.Filename)
 	case errors.As(err, &role):
@@ -192,7 +191,7 @@ func (s *source) tried(err error) string {
 }
 
 func readable(path string) bool {
-	f, err := os.Open(path)
+	f, _, err := sources.OpenFile(path)
 	if err != nil {
 		return false
 	}

@@ -21,6 +21,9 @@ import (
 
 // sharedProfile reads the profile that is in use from the shared config files.
 func (s *source) sharedProfile() (config.SharedConfig, error) {
+	if err := s.checkShared(); err != nil {
+		return config.SharedConfig{}, err
+	}
 	return config.LoadSharedConfigProfile(context.Background(), s.profile(), func(o *config.LoadSharedConfigOptions) {
 		// As LoadDefaultConfig does; this function does not know the variables.
 		if v, _ := s.getenv("AWS_CONFIG_FILE"); v != "" {

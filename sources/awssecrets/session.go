@@ -198,6 +198,9 @@ func (s *source) newSession(ctx context.Context, plain bool, arnRegion string) (
 
 // load reads the environment and the shared config files. It makes no request.
 func (s *source) load(ctx context.Context, region string) (aws.Config, error) {
+	if err := s.checkFiles(); err != nil {
+		return aws.Config{}, err
+	}
 	client := loginClient(s.timeout)
 	with := []func(*config.LoadOptions) error{
 		config.WithRegion(region),

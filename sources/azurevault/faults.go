@@ -215,6 +215,10 @@ var entraForm = lazily(`AADSTS[0-9]{4,8}`)
 
 // loginFault makes the error for credentials that gave no token.
 func (s *source) loginFault(ctx context.Context, began time.Time, err error) *sources.Error {
+	var own *sources.Error
+	if errors.As(err, &own) {
+		return own
+	}
 	var failed *azidentity.AuthenticationFailedError
 	answered := errors.As(err, &failed) && failed.RawResponse != nil
 	switch {

@@ -2,8 +2,12 @@ package azurevault
 
 import (
 	"context"
+	"errors"
+	"fmt"
+	"io/fs"
 	"log/slog"
 	"net/http"
+	"os"
 	"strings"
 	"time"
 
@@ -113,7 +117,19 @@ func (s *source) newSession(ctx context.Context, began time.Time) (*session, *so
 	return sess, nil
 }
 
+// fileMost is more than any file of a token or a certificate has, in bytes.
+const fileMost = 1 << 20
+
 func (s *source) credential(o azcore.ClientOptions) (azcore.TokenCredential, error) {
+	// The SDK reads these by itself, whatever they are.
+	for _, name := range []string{"AZURE_FEDERATED_TOKEN_FILE", "AZURE_CLIENT_CERTIFICATE_PATH"} {
+		var at *fs.PathError
+		if path := os.Getenv(name); path != "" && s.secret.Len() == 0 && errors.As(sources.CheckFile(path, fileMost), &at) {
+			return nil, &sources.Error{
+				Kind: sources.NoLogin, Message: fmt.Sprintf("file %s, which %s names, cannot be read: %v", path, name, at.Err), Hint: "check the path",
+			}
+		}
+	}
 	switch {
 	case s.secret.Len() > 0:
 		return azidentity.NewClientSecretCredential(s.tenant, s.clientID, string(s.secret.Reveal()), &azidentity.ClientSecretCredentialOptions{ClientOptions: o})

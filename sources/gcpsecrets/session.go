@@ -4,10 +4,12 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io/fs"
 	"log/slog"
 	"net/http"
 	"os"
+	"path/filepath"
 	"strings"
 	"time"
 
@@ -148,6 +150,9 @@ func (s *source) detect(ctx context.Context, began time.Time, client *http.Clien
 	if s.credentials.Len() > 0 {
 		return s.given(opts)
 	}
+	if fault := checkDefault(); fault != nil {
+		return nil, fault
+	}
 	type found struct {
 		creds *auth.Credentials
 		err   error
@@ -166,6 +171,54 @@ func (s *source) detect(ctx context.Context, began time.Time, client *http.Clien
 	case <-ctx.Done():
 		return nil, netfault.Late(ctx, began, system)
 	}
+}
+
+// credentialsMost is more than any file of credentials has, in bytes.
+const credentialsMost = 1 << 20
+
+// checkDefault refuses a file that the library would read by itself, whatever it
+// is.
+func checkDefault() *sources.Error {
+	paths := []string{os.Getenv("GOOGLE_APPLICATION_CREDENTIALS")}
+	if paths[0] == "" {
+		home, _ := os.UserHomeDir()
+		paths = []string{
+			filepath.Join(home, ".config", "gcloud", "application_default_credentials.json"),
+			filepath.Join(os.Getenv("APPDATA"), "gcloud", "application_default_credentials.json"),
+		}
+	}
+	for _, path := range paths {
+		var at *fs.PathError
+		if path != "" && errors.As(sources.CheckFile(path, credentialsMost), &at) {
+			return noLogin(fmt.Sprintf("the gcp credentials in %s cannot be read: %v", path, at.Err), formHint)
+		}
+		if fault := checkSubject(path); fault != nil {
+			return fault
+		}
+	}
+	return nil
+}
+
+// checkSubject refuses credentials of workload identity federation whose token
+// is in what is no file.
+func checkSubject(path string) *sources.Error {
+	text, _, err := sources.ReadFile(path, credentialsMost)
+	if err != nil {
+		return nil // the library says so
+	}
+	var form struct {
+		Source struct {
+			File string `json:"file"`
+		} `json:"credential_source"`
+	}
+	if json.Unmarshal(text, &form) != nil || form.Source.File == "" {
+		return nil
+	}
+	var at *fs.PathError
+	if errors.As(sources.CheckFile(form.Source.File, credentialsMost), &at) {
+		return noLogin(fmt.Sprintf("the token in %s cannot be read: %v", form.Source.File, at.Err), formHint)
+	}
+	return nil
 }
 
 // noDefault is the error for an environment without credentials. The text of
@@ -197,11 +250,13 @@ func (s *source) given(opts *credentials.DetectOptions) (*auth.Credentials, *sou
 	text := s.credentials.Reveal()
 	where := "credentials_json"
 	if path := s.path(); path != "" {
-		b, err := os.ReadFile(path)
+		b, _, err := sources.ReadFile(path, credentialsMost)
 		if err != nil {
 			e := noLogin("credentials_json is neither JSON nor the path of a file that can be read", "check the path, and who may read it")
 			// What is there may as well be the credentials in another form.
-			if strings.HasSuffix(path, ".json") {
+			if sources.CheckFile(path, credentialsMost) != nil {
+				e.Message = "the path that credentials_json names is no regular file, or a very large one"
+			} else if strings.HasSuffix(path, ".json") {
 				e.Message = "file " + path + ", which credentials_json names, cannot be read"
 			}
 			return nil, e

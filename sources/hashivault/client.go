@@ -22,6 +22,9 @@ func (s *source) newClient() (*api.Client, func(), *sources.Error) {
 	if s.address == "" {
 		return nil, nil, badSettings("the address of the vault is not set", "set address in vault_store.hashicorp, or VAULT_ADDR")
 	}
+	if fault := checkFiles(); fault != nil {
+		return nil, nil, fault
+	}
 	cfg := api.DefaultConfig()
 	if cfg.Error != nil {
 		return nil, nil, badEnvironment

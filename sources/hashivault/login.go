@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"os"
 	"path/filepath"
 	"strings"
 
@@ -128,14 +127,7 @@ func unreadable(what, path string, err error) *sources.Error {
 const maxToken = 64 << 10
 
 func readShort(path string) (string, error) {
-	info, err := os.Stat(path)
-	if err != nil {
-		return "", err
-	}
-	if !info.Mode().IsRegular() || info.Size() > maxToken {
-		return "", errors.New("it is not a file with a token")
-	}
-	b, err := os.ReadFile(path)
+	b, _, err := sources.ReadFile(path, maxToken)
 	return sources.Trim(string(b)), err
 }
 

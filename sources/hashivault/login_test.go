@@ -89,7 +89,7 @@ func TestNoLogin(t *testing.T) {
 		{settings("address", f.URL, "kubernetes_role", vaulttest.PodRole, "kubernetes_token_file", writeFile(t, filepath.Join(dir, "pod"), "CANARY-7c1e")), nil, `does not accept the kubernetes role "gateway"`},
 		{settings("address", f.URL, "kubernetes_role", vaulttest.PodRole, "kubernetes_token_file", filepath.Join(dir, "none")), nil, "cannot be read from"},
 		{settings("address", f.URL, "token_file", filepath.Join(dir, "none")), nil, "cannot be read from"},
-		{settings("address", f.URL, "token_file", dir), nil, "not a file with a token"},
+		{settings("address", f.URL, "token_file", dir), nil, "it is a directory, and only regular files are read"},
 		{settings("address", f.URL, "token_file", writeFile(t, filepath.Join(dir, "empty"), "\n")), nil, "it is empty"},
 	} {
 		s := open(t, test.set, test.env)

@@ -202,7 +202,7 @@ func readKeys(path, subject, hint string) ([]byte, fs.FileMode, *sources.Error) 
 	failed := func(format string, err error) ([]byte, fs.FileMode, *sources.Error) {
 		return nil, 0, &sources.Error{Message: fmt.Sprintf(format, subject), Hint: hint, Err: err}
 	}
-	info, err := os.Stat(path) // opening a pipe would wait
+	info, err := os.Stat(path)
 	switch {
 	case err == nil && info.IsDir():
 		return failed("%s is a directory", nil)
@@ -213,7 +213,7 @@ func readKeys(path, subject, hint string) ([]byte, fs.FileMode, *sources.Error) 
 	}
 	var data []byte
 	if err == nil {
-		data, err = os.ReadFile(path)
+		data, info, err = sources.ReadFile(path, maxKeys)
 	}
 	switch {
 	case errors.Is(err, fs.ErrNotExist), errors.Is(err, syscall.ENOTDIR), errors.Is(err, syscall.ENAMETOOLONG):

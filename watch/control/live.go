@@ -6,8 +6,9 @@ import (
 	"errors"
 	"io/fs"
 	"log/slog"
-	"os"
 	"sync"
+
+	"bifrost-secrets/sources"
 )
 
 // live is what stands in files, as of now. A file that can no longer be used
@@ -74,12 +75,15 @@ func followCertificate(cert, key string, log *slog.Logger) (*live[certificate], 
 	return l, l.follow()
 }
 
+// certificateMost is more than any certificate or key has, in bytes.
+const certificateMost = 1 << 20
+
 func loadCertificate(cert, key string) (c certificate, err error) {
-	certPEM, err := os.ReadFile(cert)
+	certPEM, _, err := sources.ReadFile(cert, certificateMost)
 	if err != nil {
 		return c, fileError("--tls-cert "+cert, err)
 	}
-	keyPEM, err := os.ReadFile(key)
+	keyPEM, _, err := sources.ReadFile(key, certificateMost)
 	if err != nil {
 		return c, fileError("--tls-key "+key, err)
 	}
@@ -110,11 +114,14 @@ func config(l *live[certificate]) *tls.Config {
 // fileError puts an error of the file system into words.
 func fileError(what string, err error) *Error {
 	e := &Error{Reason: what + " cannot be read", Err: err}
+	var at *fs.PathError
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		e.Reason = what + " does not exist"
 	case errors.Is(err, fs.ErrPermission):
 		e.Reason = "no permission to read " + what
+	case errors.As(err, &at):
+		e.Reason += ": " + at.Err.Error()
 	}
 	return e
 }

@@ -5,13 +5,10 @@ import (
 	"crypto/sha256"
 	"crypto/subtle"
 	"fmt"
-	"io"
 	"log/slog"
-	"os"
 	"runtime"
 	"slices"
 	"strings"
-	"syscall"
 
 	"bifrost-secrets/sources"
 )
@@ -42,21 +39,8 @@ func ReadTokens(path string) ([]sources.Secret, error) {
 // is an [*Error]: also where everybody on the machine can read the file, or others
 // than its owner can change it.
 func ReadPrivate(what, path string) ([]byte, error) {
-	info, err := os.Stat(path)
+	data, info, err := sources.ReadFile(path, tokenFileMax)
 	if err != nil {
-		return nil, fileError(what, err)
-	}
-	if !info.Mode().IsRegular() {
-		return nil, &Error{Reason: what + " is no regular file"}
-	}
-	// What it is may change before it is opened: not waiting for the writer of a
-	// pipe makes that harmless.
-	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0)
-	if err != nil {
-		return nil, fileError(what, err)
-	}
-	defer func() { _ = f.Close() }()
-	if info, err = f.Stat(); err != nil {
 		return nil, fileError(what, err)
 	}
 	// Windows has access lists instead, and Go makes up a mode there.
@@ -65,13 +49,6 @@ func ReadPrivate(what, path string) ([]byte, error) {
 			Reason: fmt.Sprintf("%s has mode %04o: others can read or change the tokens", what, perm),
 			Hint:   "chmod 600 it (in Kubernetes: defaultMode 0400, or 0440 with fsGroup), and take new tokens",
 		}
-	}
-	data, err := io.ReadAll(io.LimitReader(f, tokenFileMax+1))
-	if err != nil {
-		return nil, fileError(what, err)
-	}
-	if len(data) > tokenFileMax {
-		return nil, &Error{Reason: fmt.Sprintf("%s is larger than the limit of %d bytes", what, tokenFileMax)}
 	}
 	return data, nil
 }

@@ -7,11 +7,15 @@ import (
 	"path/filepath"
 	"strings"
 
+	"bifrost-secrets/walker"
 	"bifrost-secrets/walker/lint"
 )
 
 // settingsName is what a settings file is called.
 const settingsName = ".bifrost-secrets-lint.json"
+
+// settingsMost is more than any settings file has, in bytes.
+const settingsMost = 1 << 20
 
 // readSettings gives the settings for a run whose first file is first.
 func (r *run) readSettings(first string) (*lint.Settings, error) {
@@ -21,7 +25,7 @@ func (r *run) readSettings(first string) (*lint.Settings, error) {
 			return nil, nil
 		}
 	}
-	text, err := os.ReadFile(name)
+	text, err := walker.ReadRegular(name, settingsMost)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		return nil, usage("name the file with --settings", "%s: no such file", name)

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+
+	"bifrost-secrets/walker"
 )
 
 // writeBack puts text in the place of a file's content, which must still be old
@@ -27,7 +29,7 @@ func writeBack(name string, old, text []byte) error {
 	if !info.Mode().IsRegular() {
 		return fail("use --diff", "it is not a regular file")
 	}
-	now, err := os.ReadFile(real)
+	now, err := walker.ReadRegular(real, walker.MaxSize)
 	if err != nil {
 		return fail("", "%s", cause(err))
 	}

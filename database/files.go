@@ -1,0 +1,77 @@
+package database
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"net/url"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+
+	"bifrost-secrets/sources"
+)
+
+// fileMost is more than any file of certificates or passwords has, in bytes.
+const fileMost = 4 << 20
+
+// files are those that pgx reads by itself, without a limit and whatever they
+// are: the name in an address, libpq's variable, and the name in the home.
+var files = []struct{ key, variable, home string }{
+	{"passfile", "PGPASSFILE", ".pgpass"},
+	{"servicefile", "PGSERVICEFILE", ".pg_service.conf"},
+	{"sslrootcert", "PGSSLROOTCERT", ".postgresql/root.crt"},
+	{"sslcert", "PGSSLCERT", ".postgresql/postgresql.crt"},
+	{"sslkey", "PGSSLKEY", ".postgresql/postgresql.key"},
+}
+
+// checkFiles refuses an address for which pgx would read what never ends.
+func checkFiles(address string) error {
+	home, _ := os.UserHomeDir()
+	for _, file := range files {
+		path, from := inAddress(address, file.key), file.key
+		if path == "" {
+			path, from = os.Getenv(file.variable), file.variable
+		}
+		if path == "" && home != "" {
+			path, from = filepath.Join(home, file.home), "~/"+file.home
+		}
+		if path == "" || file.key == "sslrootcert" && path == "system" {
+			continue
+		}
+		if err := sources.CheckFile(path, fileMost); err != nil {
+			return bad(fmt.Sprintf("the file of %s cannot be read: %v", from, causeOf(err)), "name another file, or take the setting out")
+		}
+	}
+	return nil
+}
+
+// causeOf returns what the system said, without the path: it may be a password in
+// the wrong place.
+func causeOf(err error) error {
+	var at *fs.PathError
+	if errors.As(err, &at) {
+		return at.Err
+	}
+	return err
+}
+
+// words are what stands in an address of the form key=value key='value'.
+var words = regexp.MustCompile(`(?i)([a-z]+)\s*=\s*(?:'((?:[^'\\]|\\.)*)'|(\S*))`)
+
+// inAddress returns what an address says for key, or "".
+func inAddress(address, key string) string {
+	if strings.Contains(address, "://") {
+		if u, err := url.Parse(address); err == nil {
+			return u.Query().Get(key)
+		}
+		return "" // pgx says what is wrong with it
+	}
+	for _, word := range words.FindAllStringSubmatch(address, -1) {
+		if word[1] == key {
+			return strings.NewReplacer(`\\`, `\`, `\'`, `'`).Replace(word[2] + word[3])
+		}
+	}
+	return ""
+}

@@ -1,0 +1,137 @@
+package sources_test
+
+import (
+	"context"
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"bifrost-secrets/sources"
+)
+
+func TestReadFile(t *testing.T) {
+	dir := t.TempDir()
+	path := filepath.Join(dir, "f")
+	for _, size := range []int{0, 1, 511, 512, 513, 10_000} {
+		content := strings.Repeat("x", size)
+		if err := os.WriteFile(path, []byte(content), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		data, info, err := sources.ReadFile(path, 10_000)
+		if err != nil || string(data) != content || info.Size() != int64(size) {
+			t.Errorf("%d bytes: got %d, %v", size, len(data), err)
+		}
+		if err := sources.CheckFile(path, 10_000); err != nil {
+			t.Error(err)
+		}
+	}
+	wants := func(err error, text string) {
+		t.Helper()
+		var at *fs.PathError
+		if !errors.As(err, &at) || at.Err.Error() != text {
+			t.Errorf("got %v, want %s", err, text)
+		}
+	}
+	_, _, err := sources.ReadFile(path, 9_999)
+	wants(err, "it is larger than the limit of 9999 bytes")
+	wants(sources.CheckFile(path, 9_999), "it is larger than the limit of 9999 bytes")
+	_, _, err = sources.ReadFile(dir, 10)
+	wants(err, "it is a directory, and only regular files are read")
+	wants(sources.CheckFile(dir, 10), "it is a directory, and only regular files are read")
+	if _, _, err := sources.ReadFile(filepath.Join(dir, "none"), 10); !errors.Is(err, fs.ErrNotExist) {
+		t.Error(err)
+	}
+	for _, path := range []string{filepath.Join(dir, "none"), os.DevNull} {
+		if err := sources.CheckFile(path, 10); err != nil {
+			t.Errorf("%s: %v", path, err)
+		}
+	}
+	if data, _, err := sources.ReadFile("/proc/self/status", 1<<20); err != nil && !errors.Is(err, fs.ErrNotExist) || err == nil && len(data) == 0 {
+		t.Error("a file without a size:", err)
+	}
+}
+
+// sourceOf is a source of which only Fetch is asked for.
+type sourceOf struct {
+	sources.Source
+	fetch func(context.Context) map[string]sources.Result
+}
+
+func (s sourceOf) Fetch(ctx context.Context, _ []string) map[string]sources.Result {
+	return s.fetch(ctx)
+}
+
+func TestFetchWithin(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ctx, cancel := context.WithTimeoutCause(t.Context(), time.Minute, errors.New("no answer within 1m"))
+		defer cancel()
+		fetched := map[string]sources.Result{"a": {Version: "1"}}
+		got := sources.FetchWithin(ctx, sourceOf{fetch: func(context.Context) map[string]sources.Result { return fetched }}, []string{"a"})
+		if got["a"].Version != "1" {
+			t.Errorf("got %v", got)
+		}
+		// One that ends with its context says itself what it had by then.
+		got = sources.FetchWithin(ctx, sourceOf{fetch: func(ctx context.Context) map[string]sources.Result { <-ctx.Done(); return fetched }}, []string{"a"})
+		if got["a"].Version != "1" {
+			t.Errorf("got %v", got)
+		}
+		never := make(chan struct{})
+		began := time.Now()
+		got = sources.FetchWithin(ctx, sourceOf{fetch: func(context.Context) map[string]sources.Result { <-never; return fetched }}, []string{"a", "b"})
+		if took := time.Since(began); took > 5*time.Second {
+			t.Errorf("it took %v", took)
+		}
+		for _, name := range []string{"a", "b"} {
+			if err := got[name].Err; sources.KindOf(err) != sources.Unreachable || err.Error() != "no answer within 1m" {
+				t.Errorf("%s: got %v", name, err)
+			}
+		}
+		close(never)
+	})
+}
+
+// Files that somebody else names are read by the two readers that wait for
+// nothing. What opens a file in another way has its reason here.
+func TestOneReader(t *testing.T) {
+	reasons := map[string]string{
+		"sources/regular.go":                "the reader itself",
+		"walker/regular.go":                 "the reader of documents",
+		"sources/file/read.go":              "through an os.Root, in the same way",
+		"walker/lint/command/inputs.go":     "the beginning of a file only, without waiting",
+		"walker/lint/command/write.go":      "a directory, to be synced",
+		"watch/control/socket_unix.go":      "the lock, which has no content",
+		"watch/child/reap_linux.go":         "/proc",
+		"render/publish/os_unix.go":         "/proc",
+		"cmd/bifrost-secrets/lock_unix.go":  "to be locked, without waiting",
+		"cmd/bifrost-secrets/lock_other.go": "where there are no pipes in the file system",
+	}
+	opens := regexp.MustCompile(`\b(os\.(ReadFile|Open|OpenFile|DirFS)|pgpassfile\.ReadPassfile|tls\.LoadX509KeyPair|ioutil\.ReadFile)\(`)
+	err := filepath.WalkDir("..", func(path string, entry fs.DirEntry, err error) error {
+		name := filepath.ToSlash(strings.TrimPrefix(path, ".."+string(filepath.Separator)))
+		switch {
+		case err != nil:
+			return err
+		case entry.IsDir() && (strings.HasPrefix(entry.Name(), ".") && entry.Name() != ".." || strings.HasSuffix(entry.Name(), "test") || entry.Name() == "testdata"):
+			return filepath.SkipDir
+		case !strings.HasSuffix(path, ".go") || strings.HasSuffix(path, "_test.go"):
+			return nil
+		}
+		text, err := os.ReadFile(path)
+		if err != nil {
+			return err
+		}
+		if found := opens.FindString(string(text)); found != "" && reasons[name] == "" {
+			t.Errorf("%s opens a file with %s): use sources.ReadFile or walker.ReadRegular", name, found)
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
