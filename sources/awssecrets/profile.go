@@ -116,7 +116,7 @@ func ssoState(p *config.SharedConfig, now time.Time) string {
 	if err != nil {
 		return "cannot be looked up: there is no home directory"
 	}
-	text, err := os.ReadFile(path)
+	text, _, err := sources.ReadFile(path, fileMost)
 	if errors.Is(err, os.ErrNotExist) {
 		return "has expired or was never made: there is none on this machine"
 	}

@@ -84,8 +84,10 @@ func (s *source) renewCertificate(config *tls.Config) {
 	}
 	before := config.GetClientCertificate
 	config.GetClientCertificate = func(asked *tls.CertificateRequestInfo) (*tls.Certificate, error) {
-		now, err := tls.LoadX509KeyPair(certificate, key)
-		if err != nil {
+		certificatePEM, _, err1 := sources.ReadFile(certificate, certificatesMost)
+		keyPEM, _, err2 := sources.ReadFile(key, certificatesMost)
+		now, err3 := tls.X509KeyPair(certificatePEM, keyPEM)
+		if errors.Join(err1, err2, err3) != nil {
 			return before(asked)
 		}
 		return &now, nil
