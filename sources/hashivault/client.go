@@ -3,6 +3,7 @@ package hashivault
 import (
 	"bufio"
 	"crypto/tls"
+	"errors"
 	"io"
 	"net/http"
 
