@@ -50,8 +50,8 @@ bench: build
 	@cd cmd/bifrost-secrets && ../../.cache/bench -test.run '^TestBench$$' -test.timeout 30m
 
 fuzz:
-	@set -e; for target in $$(grep -rhoE '^func Fuzz[A-Za-z]+' --include='*_test.go' . | sed 's/func //' | sort -u); do \
-		package=$$(dirname $$(grep -rlE "^func $$target\(" --include='*_test.go' . | head -n 1)); \
+	@set -e; for found in $$(grep -rHoE '^func Fuzz[A-Za-z0-9_]+' --include='*_test.go' . | sed 's/func //' | sort); do \
+		package=$$(dirname "$${found%%:*}"); target=$${found##*:}; \
 		echo "== $$target in $$package"; \
 		$(GO) test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 2s $$package; \
 	done

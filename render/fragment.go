@@ -6,6 +6,7 @@ import (
 	"sort"
 	"strconv"
 	"strings"
+	"sync"
 	"unicode/utf8"
 
 	"bifrost-secrets/sources"
@@ -36,8 +37,44 @@ func unusable(reason, hint string) *sources.Error {
 
 // fragments is a secret whose value is a JSON object.
 type fragments struct {
-	top gjson.Result
-	err *sources.Error
+	top   *node
+	names func() string // of its keys, for hints
+	err   *sources.Error
+}
+
+// node is a value in it. What an object or an array holds is found when it is
+// first wanted, once: thousands of references may lead into one secret.
+type node struct {
+	gjson.Result
+	members map[string]*node
+	items   []*node
+	open    bool
+}
+
+func (n *node) look() {
+	if n.open {
+		return
+	}
+	n.open = true
+	if n.IsObject() {
+		n.members = map[string]*node{}
+	} else if !n.IsArray() {
+		return // ForEach would take a text for its own element
+	}
+	n.ForEach(func(key, value gjson.Result) bool {
+		if n.members != nil {
+			n.members[key.String()] = &node{Result: value}
+		} else {
+			n.items = append(n.items, &node{Result: value})
+		}
+		return true
+	})
+}
+
+// member returns the value of a member, and nil where there is none.
+func (n *node) member(name string) *node {
+	n.look()
+	return n.members[name]
 }
 
 // parseFragments reads a secret's value. What is wrong with it is said without
@@ -50,9 +87,8 @@ func parseFragments(value []byte) *fragments {
 		}
 		return &fragments{err: unusable("the secret is not a JSON object, so it has no keys", "write the reference without #key for the whole value")}
 	}
-	f := &fragments{top: gjson.ParseBytes(doc.Bytes())}
-	f.err = duplicate(f.top)
-	return f
+	top := gjson.ParseBytes(doc.Bytes())
+	return &fragments{top: &node{Result: top}, names: sync.OnceValue(func() string { return keyNames(top) }), err: duplicate(top)}
 }
 
 // duplicate reports the first name that occurs twice in an object or in what it
@@ -82,54 +118,39 @@ func (f *fragments) get(key string) ([]byte, *sources.Error) {
 	if f.err != nil {
 		return nil, f.err
 	}
-	v, ok := member(f.top, key)
-	if !ok && strings.HasPrefix(key, "/") {
-		v, ok = pointer(f.top, key)
+	v := f.top.member(key)
+	if v == nil && strings.HasPrefix(key, "/") {
+		v = f.top.pointer(key)
 	}
 	switch {
-	case !ok:
-		return nil, unusable(fmt.Sprintf("the secret has no key %s", strconv.Quote(key)), "its keys are "+keyNames(f.top))
+	case v == nil:
+		return nil, unusable(fmt.Sprintf("the secret has no key %s", strconv.Quote(key)), "its keys are "+f.names())
 	case v.Type == gjson.Null:
-		return nil, unusable(fmt.Sprintf("the key %s is null", strconv.Quote(key)), "its keys are "+keyNames(f.top))
+		return nil, unusable(fmt.Sprintf("the key %s is null", strconv.Quote(key)), "its keys are "+f.names())
 	case v.Type == gjson.String:
 		return []byte(v.String()), nil
 	}
 	return []byte(v.Raw), nil
 }
 
-func member(v gjson.Result, name string) (found gjson.Result, ok bool) {
-	if !v.IsObject() {
-		return found, false
-	}
-	v.ForEach(func(key, value gjson.Result) bool {
-		if key.String() == name {
-			found, ok = value, true
-		}
-		return !ok
-	})
-	return found, ok
-}
-
 var pointerEscapes = strings.NewReplacer("~1", "/", "~0", "~")
 
-func pointer(v gjson.Result, path string) (gjson.Result, bool) {
-	for _, step := range strings.Split(path[1:], "/") {
+// pointer follows a JSON Pointer, and returns nil where it leads nowhere.
+func (n *node) pointer(path string) *node {
+	for step := range strings.SplitSeq(path[1:], "/") {
 		step = pointerEscapes.Replace(step)
-		if v.IsArray() {
-			all := v.Array()
+		if n.IsArray() {
+			n.look()
 			i, err := strconv.Atoi(step)
-			if err != nil || i < 0 || i >= len(all) || strconv.Itoa(i) != step {
-				return v, false
+			if err != nil || i < 0 || i >= len(n.items) || strconv.Itoa(i) != step {
+				return nil
 			}
-			v = all[i]
-			continue
-		}
-		var ok bool
-		if v, ok = member(v, step); !ok {
-			return v, false
+			n = n.items[i]
+		} else if n = n.member(step); n == nil {
+			return nil
 		}
 	}
-	return v, true
+	return n
 }
 
 // keysShown is how many keys a hint lists.

@@ -34,7 +34,7 @@ func (n Names) ID(name string) (string, *Error) {
 	if name == "" {
 		return bad("write the name of a secret after `vault.`", "is not the name of a secret")
 	}
-	if strings.ContainsFunc(name, func(r rune) bool { return r < ' ' || r == 0x7f || r == utf8.RuneError }) {
+	if unwritable(name) {
 		return bad("leave out control characters and what is not utf-8", "cannot be the name of a secret")
 	}
 	id := n.encode(name)
@@ -48,10 +48,15 @@ func (n Names) ID(name string) (string, *Error) {
 	return id, nil
 }
 
+// unwritable reports whether a text cannot be a name, whatever its id would be.
+func unwritable(name string) bool {
+	return strings.ContainsFunc(name, func(r rune) bool { return r < ' ' || r == 0x7f || r == utf8.RuneError })
+}
+
 // Name gives the name of an id, which may be any id that the backend has.
 func (n Names) Name(id string) string {
 	name, escaped := decode(id)
-	if !escaped || !utf8.ValidString(name) {
+	if !escaped || unwritable(name) {
 		return id
 	}
 	if again := n.encode(name); again != id && !(n.Fold && strings.EqualFold(again, id)) {
@@ -71,13 +76,23 @@ func (n Names) encode(name string) string {
 	var b strings.Builder
 	for i := range len(name) {
 		c := name[i]
-		if _, ok := escapeAt(name[i:]); n.Allowed(c) && !ok {
+		if n.Allowed(c) && !n.escapeLike(name[i:]) {
 			b.WriteByte(c)
 		} else {
 			fmt.Fprintf(&b, "-x%02X-", c)
 		}
 	}
 	return b.String()
+}
+
+// escapeLike reports whether what begins a name would look like an escape once it
+// is written: its last hyphen may be the first of the next escape.
+func (n Names) escapeLike(text string) bool {
+	if len(text) < escapeLength {
+		return false
+	}
+	_, ok := escapeAt(text[:escapeLength-1] + "-")
+	return ok && (text[escapeLength-1] == '-' || !n.Allowed(text[escapeLength-1]))
 }
 
 const escapeLength = len("-xHH-")

@@ -20,6 +20,11 @@ func TestNamesOfIDs(t *testing.T) {
 		"-xzz-/":     "-xzz--x2F-",
 		"a-x41-b":    "a-x41-b", // no name is written so: the byte is allowed
 		"-x2f-lower": "-x2f-lower",
+		// The hyphen of the escape that follows would end one.
+		"team-x41/openai": "team-x2D-x41-x2F-openai", "team-x41-x2F-openai": "team-x41-x2F-openai",
+		"-x2F/": "-x2D-x2F-x2F-", "-xé": "-x-xC3--xA9-", "-x41": "-x41",
+		// No name has a control character, so that this is the id of none.
+		"a-x00-b": "a-x00-b", "a-x0A-b": "a-x0A-b", "a-xFF-b": "a-xFF-b",
 	} {
 		id, err := gcpNames.ID(name)
 		if err != nil || id != want {
@@ -53,7 +58,7 @@ func TestNamesRefused(t *testing.T) {
 }
 
 func FuzzNames(f *testing.F) {
-	for _, seed := range []string{"a/b", "-x2F-", "a-x2F-b/", "é", "-x-x2F-2F-", "--x2F-"} {
+	for _, seed := range []string{"a/b", "-x2F-", "a-x2F-b/", "é", "-x-x2F-2F-", "--x2F-", "team-x41/openai", "team-x41-x2F-openai", "-x00-"} {
 		f.Add(seed, seed+"x")
 	}
 	f.Fuzz(func(t *testing.T, one, other string) {
