@@ -6,6 +6,7 @@ package sources
 import (
 	"context"
 	"log/slog"
+	"sync/atomic"
 	"time"
 )
 
@@ -61,6 +62,44 @@ type Source interface {
 	// Close ends what the source has open. It does not wait for a Fetch.
 	Close() error
 }
+
+// Counter is a source that counts the requests that it makes for secrets. Those
+// for signing in, and those that its client repeats by itself, do not count.
+type Counter interface {
+	// Made returns the requests that were made since the source was opened.
+	Made() Calls
+}
+
+// CallsOf returns the requests that do makes of s for names: as s counts them,
+// or, where it does not, as it plans them.
+func CallsOf(s Source, names []string, do func()) Calls {
+	c, ok := s.(Counter)
+	if !ok {
+		planned := s.Plan(names)
+		do()
+		planned.IfRefused = 0
+		return planned
+	}
+	before := c.Made()
+	do()
+	after := c.Made()
+	return Calls{Batch: after.Batch - before.Batch, Single: after.Single - before.Single}
+}
+
+// Tally counts requests. It is safe for concurrent use.
+type Tally struct{ batch, single atomic.Int64 }
+
+// Add counts one request, for many names or for one.
+func (t *Tally) Add(batch bool) {
+	if batch {
+		t.batch.Add(1)
+	} else {
+		t.single.Add(1)
+	}
+}
+
+// Made implements [Counter].
+func (t *Tally) Made() Calls { return Calls{Batch: int(t.batch.Load()), Single: int(t.single.Load())} }
 
 // Settings are the members of a backend's block (vault_store.aws and the like)
 // with `env.` references already resolved. A key that the block does not have

@@ -155,8 +155,7 @@ func (l *Loop) fetch(ctx context.Context, v *visit, j *Job) render.Values {
 	ctx, cancel := context.WithTimeoutCause(ctx, l.o.Timeout, fmt.Errorf("no answer within %s (--timeout)", l.o.Timeout))
 	defer cancel()
 	v.asked += len(names)
-	v.calls += j.Source.Plan(names).Total()
-	maps.Copy(got, sources.FetchWithin(ctx, j.Source, names))
+	v.calls += sources.CallsOf(j.Source, names, func() { maps.Copy(got, sources.FetchWithin(ctx, j.Source, names)) }).Total()
 	return got
 }
 

@@ -107,6 +107,7 @@ func (j *explainJob) run(cmd *cobra.Command) error {
 		if r, failed = j.resolve(cmd.Context(), source); r != nil {
 			versions, e.Notes = r.Versions, r.Notes
 		}
+		e.Calls = calls{Total: j.made.Total(), Batch: j.made.Batch, Single: j.made.Single}
 		errors.As(failed, &problems)
 	}
 	e.Uses = j.plan.Uses(versions)

@@ -45,6 +45,7 @@ type job struct {
 	doc   *walker.Document
 	store *render.VaultStore
 	plan  *render.Plan
+	made  sources.Calls // the requests of resolve
 }
 
 // flags are those of the commands that render, or say what rendering would do.
@@ -214,7 +215,14 @@ func (j *job) resolve(ctx context.Context, source sources.Source) (*render.Rende
 	if source != nil && len(j.plan.Secrets) > 0 {
 		defer j.p.waiting("fetching " + count(len(j.plan.Secrets), "secret") + " from " + source.Describe())()
 	}
-	rendering, err := j.plan.Resolve(ctx, source)
+	var rendering *render.Rendering
+	var err error
+	resolve := func() { rendering, err = j.plan.Resolve(ctx, source) }
+	if source == nil {
+		resolve()
+	} else {
+		j.made = sources.CallsOf(source, j.plan.Secrets, resolve)
+	}
 	if err != nil && errors.Is(context.Cause(ctx), context.Canceled) {
 		reason := "interrupted"
 		if j.p.writes {

@@ -105,9 +105,10 @@ func (j *renderJob) render(cmd *cobra.Command, a *account) error {
 	a.Fields, a.Secrets, a.Left = j.plan.Fields, len(j.plan.Secrets), j.plan.Left
 	if source != nil {
 		defer source.Close()
-		a.Source, a.Calls = source.Describe(), source.Plan(j.plan.Secrets).Total()
+		a.Source = source.Describe()
 	}
 	rendering, err := j.resolve(cmd.Context(), source)
+	a.Calls = j.made.Total()
 	if err != nil {
 		return err
 	}

@@ -82,6 +82,8 @@ var (
 
 // source implements sources.Source.
 type source struct {
+	sources.Tally
+
 	region   string // from the settings or the environment; may be empty
 	role     string
 	kmsKeyID string // the key for new secrets

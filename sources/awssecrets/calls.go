@@ -46,6 +46,7 @@ func (f *regional) call(action string, n int, do func(context.Context, *secretsm
 func (f *regional) request(action string, n int, sess *session, do func(context.Context, *secretsmanager.Client) error) error {
 	ctx, attempts := countAttempts(f.ctx)
 	began := time.Now()
+	f.Add(action == "BatchGetSecretValue")
 	err := do(ctx, sess.client(f.region))
 	attrs := []slog.Attr{
 		slog.String("action", action),

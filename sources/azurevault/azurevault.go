@@ -73,6 +73,8 @@ var (
 
 // source implements sources.Source.
 type source struct {
+	sources.Tally
+
 	vault    string // https://HOST, without a slash at the end
 	host     string
 	tenant   string

@@ -65,6 +65,7 @@ func (a *act) call(method string, do func(*azsecrets.Client) error) error {
 			return dead
 		}
 		began := time.Now()
+		a.Add(false)
 		err := do(sess.client)
 		attrs := []slog.Attr{slog.String("method", method), slog.Duration("took", time.Since(began).Round(time.Millisecond))}
 		var fault *sources.Error

@@ -77,6 +77,7 @@ func (a *act) call(method string, again bool, do func(ctx context.Context, secre
 func (a *act) request(method string, again bool, do func(ctx context.Context) error) error {
 	r := &retryer{backoff: a.backoff, again: again}
 	began := time.Now()
+	a.Add(false)
 	err := gax.Invoke(a.ctx, func(ctx context.Context, _ gax.CallSettings) error { return do(ctx) },
 		gax.WithRetry(func() gax.Retryer { return r }))
 	attrs := []slog.Attr{

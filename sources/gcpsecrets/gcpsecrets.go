@@ -75,6 +75,8 @@ var (
 
 // source implements sources.Source.
 type source struct {
+	sources.Tally
+
 	project     string
 	credentials sources.Secret // empty for those of the environment
 	dir         string         // that a path in credentials starts from

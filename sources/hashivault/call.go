@@ -107,6 +107,7 @@ func (o *operation) request(what string, do func() error) error {
 		return err
 	}
 	began := time.Now()
+	o.Add(false)
 	err := do()
 	attrs := []slog.Attr{slog.String("action", o.deed.capability), slog.String("of", what), slog.Duration("took", time.Since(began).Round(time.Millisecond))}
 	if err != nil {

@@ -76,6 +76,8 @@ const (
 
 // source implements sources.Inspector.
 type source struct {
+	sources.Tally
+
 	address   string // empty where neither the settings nor the environment have one
 	namespace string
 	mount     string // without slashes at its ends

@@ -72,6 +72,8 @@ var tables = func() database.Migrations {
 
 // source implements sources.Inspector.
 type source struct {
+	sources.Tally
+
 	target  *database.Target
 	schema  string
 	keys    *sealed.Keys
@@ -237,6 +239,7 @@ func (s *source) query(ctx context.Context, do func(context.Context, *pgxpool.Po
 		pool, err = s.connected(ctx)
 	}
 	if err == nil {
+		s.Add(s.batch > 1)
 		err = do(ctx, pool)
 	}
 	if err == nil {

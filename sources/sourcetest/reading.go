@@ -312,11 +312,16 @@ func testMany(r *run) {
 	names := r.manyNames()
 	r.seedAll(names)
 	plan, before := r.Source.Plan(names), r.requests()
-	for name, result := range r.watch.fetch(r.ctx, names...) {
-		r.watch.same(name, result, value(name))
-	}
+	made := sources.CallsOf(r.Source, names, func() {
+		for name, result := range r.watch.fetch(r.ctx, names...) {
+			r.watch.same(name, result, value(name))
+		}
+	})
 	if r.Requests == nil {
 		return
+	}
+	if plan.IfRefused = 0; made != plan {
+		r.Errorf("the source counts %+v, and %+v were planned", made, plan)
 	}
 	if n := r.requests() - before; n != plan.Total() {
 		r.Errorf("%d requests, and %d were planned", n, plan.Total())
