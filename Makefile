@@ -6,7 +6,9 @@
 GO ?= go
 export GOFLAGS ?= -buildvcs=false
 VERSION ?=
-LDFLAGS = -s -w $(if $(VERSION),-X main.version=$(VERSION))
+# The address of docs/lint.md, for the helpUri of SARIF.
+DOCS ?=
+LDFLAGS = -s -w $(if $(VERSION),-X main.version=$(VERSION)) $(if $(DOCS),-X bifrost-secrets/walker/lint/report.docs=$(DOCS))
 STATICCHECK = honnef.co/go/tools/cmd/staticcheck@v0.8.2
 GOVULNCHECK = golang.org/x/vuln/cmd/govulncheck@v1.9.0
 FUZZTIME ?= 60s

@@ -19,6 +19,8 @@ func (p *program) lintCommand() *cobra.Command {
 		Online:      o.lookUp,
 		ConfigStore: o.rows,
 	})
+	cmd.Version = versionText()
+	cmd.SetVersionTemplate("{{.Version}}\n")
 	o.addFlags(cmd)
 	check := cmd.RunE
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {

@@ -132,6 +132,7 @@ each distinct secret once (a cloud's or HashiCorp's secret manager, PostgreSQL, 
 values in place.`,
 		Example: `  bifrost-secrets render --config config.json --out /app/data/config.json
   bifrost-secrets explain --config config.json`,
+		Version:       versionText(),
 		SilenceErrors: true,
 		// The default of cobra is only set on a path that we do not take.
 		SuggestionsMinimumDistance: 2,
@@ -142,6 +143,7 @@ values in place.`,
 	root.PersistentFlags().BoolVarP(&p.quiet, "quiet", "q", false, "say nothing but errors")
 	root.PersistentFlags().Var(&p.format, "log-format", "text or json, for all that goes to the standard error; exec and watch write json unless that is a terminal; also "+logFormatVariable)
 	_ = root.RegisterFlagCompletionFunc("log-format", cobra.FixedCompletions([]string{"text", "json"}, cobra.ShellCompDirectiveNoFileComp))
+	root.SetVersionTemplate("{{.Version}}\n")
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
 		// The flags of a misspelt command are unknown only since it is.
 		if words := cmd.Flags().Args(); cmd == root && len(words) > 0 {

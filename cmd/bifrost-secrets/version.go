@@ -24,7 +24,7 @@ func (p *program) versionCommand() *cobra.Command {
 			if asJSON {
 				return json.NewEncoder(p.stdout).Encode(map[string]string{"version": name, "go": runtime.Version(), "platform": runtime.GOOS + "/" + runtime.GOARCH})
 			}
-			_, err := fmt.Fprintf(p.stdout, "bifrost-secrets %s (%s, %s/%s)\n", name, runtime.Version(), runtime.GOOS, runtime.GOARCH)
+			_, err := fmt.Fprintln(p.stdout, versionText())
 			return err
 		},
 	}
@@ -41,4 +41,9 @@ func versionName() string {
 		return info.Main.Version
 	}
 	return "development"
+}
+
+// versionText is what `version` and --version print.
+func versionText() string {
+	return fmt.Sprintf("bifrost-secrets %s (%s, %s/%s)", versionName(), runtime.Version(), runtime.GOOS, runtime.GOARCH)
 }

@@ -35,6 +35,8 @@ type pathfinder struct {
 	b     []byte
 	steps []step
 	found map[int]string
+	// called is what elements are called, by their paths; see callElement.
+	called map[string]string
 }
 
 // step is a member or, where its name is empty, an element of an array.
@@ -63,6 +65,9 @@ func (p *pathfinder) value(i int) int {
 			p.steps[own].name = walker.Span{Start: i, End: text(p.b, i)}
 			p.at(i)
 			i = space(p.b, space(p.b, p.steps[own].name.End)+1)
+		}
+		if open == '[' {
+			p.callElement(i)
 		}
 		i = comma(p.b, p.value(i))
 	}

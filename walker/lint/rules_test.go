@@ -172,6 +172,21 @@ func TestSettings(t *testing.T) {
 			t.Errorf("%s:\ngot\n%s\nwant\n%s", text, g, w)
 		}
 	}
+	some, err := ParseSettings([]byte(`{"ignore":[{"file":"deploy/*.json","path":"encryption*"},{"file":"config.json","rule":"unknown-place"}]}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for file, want := range map[string]int{"deploy/eu/a.json": 1, "config.json": 1, "deploy/config.json": 0, "a.json": 2} {
+		got := 0
+		for _, f := range Check(doc, Options{Settings: some.For(file)}) {
+			if f.Severity > Note {
+				got++
+			}
+		}
+		if got != want {
+			t.Errorf("%s: %d findings, want %d", file, got, want)
+		}
+	}
 	for _, text := range []string{`{`, `[]`, `{"x":1}`, `{"rules":{"nope":"off"}}`, `{"rules":{"prefix":"loud"}}`, `{"ignore":[{"rule":"prefix"}]}`, `{"ignore":[{"rule":"nope","path":"a"}]}`, `{"own_fields":[{"plugin":"x"}]}`, `{} {}`} {
 		if _, err := ParseSettings([]byte(text)); err == nil {
 			t.Errorf("%s is accepted", text)

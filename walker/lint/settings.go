@@ -25,6 +25,7 @@ type Settings struct {
 type ignore struct {
 	rule    string // empty: every rule
 	pattern string
+	file    string // empty: every file
 }
 
 // settingsFile is .bifrost-secrets-lint.json.
@@ -35,6 +36,7 @@ type settingsFile struct {
 	Ignore []struct {
 		Rule string `json:"rule"`
 		Path string `json:"path"`
+		File string `json:"file"`
 	} `json:"ignore"`
 	// Prefix is what the path of every secret must begin with, for the rule
 	// prefix, which it switches on.
@@ -85,15 +87,18 @@ func ParseSettings(text []byte) (*Settings, error) {
 		s.severity[id] = sev
 	}
 	for _, one := range file.Ignore {
+		if one.Path == "" && one.File == "" {
+			return nil, fmt.Errorf("ignore: an entry has neither path nor file")
+		}
 		if one.Path == "" {
-			return nil, fmt.Errorf("ignore: an entry has no path")
+			one.Path = "*"
 		}
 		if one.Rule != "" {
 			if err := known(one.Rule); err != nil {
 				return nil, fmt.Errorf("ignore: %w", err)
 			}
 		}
-		s.ignore = append(s.ignore, ignore{one.Rule, one.Path})
+		s.ignore = append(s.ignore, ignore{one.Rule, one.Path, one.File})
 	}
 	var own []walker.Entry
 	for _, one := range file.OwnFields {
@@ -144,6 +149,25 @@ func (s *Settings) on(r *Rule) bool {
 	return !r.Off
 }
 
+// For returns the settings for one file, by its name below the folder of the
+// settings, with slashes. What is ignored in some files alone is ignored nowhere
+// without it.
+func (s *Settings) For(file string) *Settings {
+	if s == nil {
+		return nil
+	}
+	own := *s
+	own.ignore = nil
+	for _, one := range s.ignore {
+		// As in .gitignore, a pattern without a slash is that of a name in any folder.
+		if one.file == "" || matches(one.file, file) || !strings.Contains(one.file, "/") && matches(one.file, file[strings.LastIndexByte(file, '/')+1:]) {
+			one.file = ""
+			own.ignore = append(own.ignore, one)
+		}
+	}
+	return &own
+}
+
 // Apply gives findings their severities and takes away those that are not
 // wanted. It uses the memory of all. [Check] does it for its own.
 func (s *Settings) Apply(all []Finding) []Finding {
@@ -169,7 +193,7 @@ func (s *Settings) Apply(all []Finding) []Finding {
 // stands for any part of a path.
 func (s *Settings) ignores(f *Finding) bool {
 	for _, one := range s.ignore {
-		if one.rule != "" && one.rule != f.Rule {
+		if one.rule != "" && one.rule != f.Rule || one.file != "" {
 			continue
 		}
 		if matches(one.pattern, f.Path) {

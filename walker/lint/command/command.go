@@ -7,6 +7,7 @@
 package command
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"io"
@@ -75,21 +76,23 @@ func usage(hint, format string, args ...any) error {
 
 // options are the flags.
 type options struct {
-	format    string
-	json      bool
-	failOn    string
-	mode      string
-	settings  string
-	stdinName string
-	fix       bool
-	diff      bool
-	online    bool
-	rows      bool   // look at config stores
-	database  string // the one to look at
-	byContent bool
-	listRules bool
-	quiet     bool
-	jobs      int
+	format        string
+	json          bool
+	failOn        string
+	mode          string
+	settings      string
+	baseline      string
+	writeBaseline string
+	stdinName     string
+	fix           bool
+	diff          bool
+	online        bool
+	rows          bool   // look at config stores
+	database      string // the one to look at
+	byContent     bool
+	listRules     bool
+	quiet         bool
+	jobs          int
 }
 
 // Failures takes apart what the command ends with: there may be one for each
@@ -136,6 +139,8 @@ root of the repository; outside of a repository, up to the working directory.`,
 	f.StringVar(&o.failOn, "fail-on", lint.Warning.String(), "the least severity that makes the exit code 1: note, warning, error or never")
 	f.StringVar(&o.mode, "mode", "inline", "how the config will be rendered: inline or env")
 	f.StringVar(&o.settings, "settings", "", "the settings `file`, in place of the one that is found")
+	f.StringVar(&o.baseline, "baseline", "", "a `file` with findings that are known: they are not reported, and those that are gone are told")
+	f.StringVar(&o.writeBaseline, "write-baseline", "", "write the findings to a `file` for --baseline in place of a report; of files that are not looked at, it keeps what it has")
 	f.StringVar(&o.stdinName, "stdin-filename", "", "the `name` of what the standard input gives")
 	f.BoolVar(&o.byContent, "by-content", false, "of the files that are named, too, look only at those that are Bifrost configs or hold some")
 	f.BoolVar(&o.fix, "fix", false, "make the repairs that are safe, in the files themselves")
@@ -196,6 +201,10 @@ func (o *options) check(formatted bool) error {
 		return usage("add --config-store", "--database needs --config-store")
 	case o.rows && (o.fix || o.diff):
 		return usage("leave one of them out", "--config-store repairs nothing, so it goes with neither --fix nor --diff")
+	case o.baseline != "" && o.writeBaseline != "":
+		return usage("leave one of them out", "--baseline reads what --write-baseline writes, so they exclude each other")
+	case o.writeBaseline != "" && (o.fix || o.diff):
+		return usage("repair first", "--write-baseline goes with neither --fix nor --diff")
 	case o.jobs < 0:
 		return usage("write 0 for as many as there are processors", "--jobs %d is less than nothing", o.jobs)
 	case o.jobs == 0:
@@ -209,7 +218,10 @@ type run struct {
 	Program
 	options
 	settled *lint.Settings
-	out     report.Options
+	// settledDir is the folder of the settings; empty where there are none.
+	settledDir string
+	base       *baseline // nil where none was named
+	out        report.Options
 }
 
 func (r *run) do(ctx context.Context, args []string, formatted bool) error {
@@ -225,6 +237,11 @@ func (r *run) do(ctx context.Context, args []string, formatted bool) error {
 	}
 	if r.settled, err = r.readSettings(inputs.first); err != nil {
 		return err
+	}
+	if name := cmp.Or(r.baseline, r.writeBaseline); name != "" {
+		if r.base, err = readBaseline(name, r.writeBaseline != ""); err != nil {
+			return err
+		}
 	}
 	r.out = report.Options{
 		Format: report.Format(r.format), Colour: colour(r.Stdout, r.Getenv),

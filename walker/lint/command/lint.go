@@ -3,9 +3,11 @@ package command
 import (
 	"bufio"
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"strconv"
 	"strings"
 
 	"bifrost-secrets/walker"
@@ -122,7 +124,7 @@ func (r *run) one(ctx context.Context, in input) (res result) {
 func (r *run) config(ctx context.Context, in input, config *embedded.Config, res *result) {
 	doc := config.Document
 	res.notes = append(res.notes, doc.Notes...)
-	opts := lint.Options{Env: r.mode == "env", Settings: r.settled, Getenv: r.Getenv, Part: config.Part}
+	opts := lint.Options{Env: r.mode == "env", Settings: r.settledFor(in.name), Getenv: r.Getenv, Part: config.Part}
 	var findings []lint.Finding
 	switch {
 	case config.Copied:
@@ -152,7 +154,10 @@ func (r *run) config(ctx context.Context, in input, config *embedded.Config, res
 	}
 	if r.online && !config.Part {
 		more, err := r.Online(ctx, doc, opts.Env)
-		findings, res.failed, res.unasked = append(findings, r.settled.Apply(more)...), err, err != nil
+		findings, res.failed, res.unasked = append(findings, opts.Settings.Apply(more)...), err, err != nil
+	}
+	if r.base != nil {
+		findings = r.base.take(in.name, doc, findings)
 	}
 	res.count(findings)
 	if !r.diff {
@@ -176,6 +181,9 @@ func (res *result) count(findings []lint.Finding) {
 func (r *run) lookAtRows(ctx context.Context, doc *walker.Document, res *result) {
 	opts := lint.Options{Env: r.mode == "env", Settings: r.settled, Getenv: r.Getenv}
 	notes, err := r.ConfigStore(ctx, doc, r.database, opts, func(name string, findings []lint.Finding) {
+		if r.base != nil {
+			findings = r.base.take(name, nil, findings)
+		}
 		res.count(findings)
 		res.fragments = append(res.fragments, r.out.RenderRows(name, findings))
 	})
@@ -245,7 +253,30 @@ func (r *run) end(in *inputs, t *totals) error {
 	if t.repaired > 0 {
 		r.say("repaired %s in %s", count(t.repaired, "finding"), count(t.changed, "file"))
 	}
-	r.say("%s", t.summary())
+	if r.writeBaseline != "" {
+		n, err := r.base.write()
+		if err != nil {
+			return err
+		}
+		r.say("wrote %s to %s", count(n, "finding"), r.writeBaseline)
+		if t.invalid == 0 && len(t.failed) == 0 {
+			return nil
+		}
+	}
+	r.say("%s", r.summary(t))
+	if r.baseline != "" {
+		gone := r.base.gone()
+		for i, a := range gone {
+			if i == mostGone {
+				r.say("note: and %d more", len(gone)-i)
+				break
+			}
+			r.say("note: %s: %s [%s] is in the baseline, and there no more", a.File, cmp.Or(a.Path, "the document"), a.Rule)
+		}
+		if len(gone) > 0 {
+			r.say("hint: --write-baseline %s takes out what is gone", r.baseline)
+		}
+	}
 	if t.fixable > 0 && !r.fix && !r.diff {
 		r.say("hint: %d of them can be repaired by --fix; --diff shows how", t.fixable)
 	}
@@ -266,6 +297,17 @@ func (r *run) end(in *inputs, t *totals) error {
 		}
 	}
 	return nil
+}
+
+// mostGone is how many findings that are gone are told one by one.
+const mostGone = 20
+
+// summary counts the findings in words, and those of the baseline.
+func (r *run) summary(t *totals) string {
+	if r.base != nil && r.base.known > 0 {
+		return t.summary() + "; " + strconv.Itoa(r.base.known) + " in the baseline"
+	}
+	return t.summary()
 }
 
 // summary counts the findings in words.

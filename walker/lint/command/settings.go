@@ -32,11 +32,19 @@ func (r *run) readSettings(first string) (*lint.Settings, error) {
 	case err != nil:
 		return nil, usage("", "%s: cannot be read: %s", name, cause(err))
 	}
+	if r.settledDir, err = filepath.Abs(filepath.Dir(name)); err != nil {
+		return nil, usage("", "%s: %s", name, cause(err))
+	}
 	s, err := lint.ParseSettings(text)
 	if err != nil {
 		return nil, usage("docs/lint.md says what a settings file may hold", "%s: %s", name, err)
 	}
 	return s, nil
+}
+
+// settledFor returns the settings for a file.
+func (r *run) settledFor(name string) *lint.Settings {
+	return r.settled.For(fileName(r.settledDir, name))
 }
 
 // findSettings looks for a settings file in the folder of first and those above

@@ -67,7 +67,7 @@ func (o *Options) Render(doc *walker.Document, findings []lint.Finding) Fragment
 	case JSON:
 		return renderJSON(found)
 	case SARIF:
-		return o.renderSARIF(found)
+		return o.renderSARIF(found, lint.Fingerprints(doc, findings))
 	case GitHub:
 		return renderGitHub(found)
 	}
@@ -88,7 +88,7 @@ func (o *Options) RenderRows(name string, findings []lint.Finding) Fragment {
 	case JSON:
 		return renderJSON(found)
 	case SARIF:
-		return o.renderSARIF(found)
+		return o.renderSARIF(found, lint.Fingerprints(nil, findings))
 	case GitHub:
 		return renderGitHub(found)
 	}

@@ -1,12 +1,13 @@
 package report
 
 import (
+	"cmp"
 	"fmt"
-	"hash/fnv"
 	"net/url"
 	"path/filepath"
 	"strings"
 
+	pages "bifrost-secrets/docs"
 	"bifrost-secrets/walker/lint"
 )
 
@@ -19,8 +20,19 @@ type (
 		ID               string          `json:"id"`
 		ShortDescription sarifText       `json:"shortDescription"`
 		FullDescription  sarifText       `json:"fullDescription"`
-		Help             sarifText       `json:"help"`
+		Help             sarifHelp       `json:"help"`
+		HelpURI          string          `json:"helpUri"`
 		Default          sarifRuleConfig `json:"defaultConfiguration"`
+		Properties       sarifRisk       `json:"properties"`
+	}
+	sarifHelp struct {
+		Text     string `json:"text"`
+		Markdown string `json:"markdown"`
+	}
+	// sarifRisk is what GitHub sorts alerts by.
+	sarifRisk struct {
+		Tags     []string `json:"tags"`
+		Severity string   `json:"security-severity"` // from 0.1 to 10
 	}
 	sarifRuleConfig struct {
 		Enabled bool   `json:"enabled"`
@@ -69,7 +81,29 @@ type (
 
 // fingerprint names the way in which partialFingerprints are made. Another way
 // takes another name.
-const fingerprint = "bifrostSecretsPlace/v1"
+const fingerprint = "bifrostSecretsPlace/v2"
+
+// docs is the address of docs/lint.md, which the linker sets for a copy of this
+// program whose documentation has one.
+var docs = "urn:bifrost-secrets:docs:lint"
+
+// risks are the rules that are about security itself, with how severe it is to
+// break them, from 0.1 to 10. The others are about what does not work.
+var risks = map[string]string{
+	"plaintext-secret": "8.5", "encryption-key": "6.0", "stdio-environment": "5.5", "database-ciphertext": "2.0", "postgres-password": "4.0",
+}
+
+// ruleText returns what docs/lint.md says of a rule: all of it, and its first
+// paragraph on one line.
+func ruleText(r *lint.Rule) (all, first string) {
+	_, section, ok := strings.Cut(pages.Lint, "\n## "+r.ID+"\n\n")
+	if !ok {
+		return r.Summary, r.Summary
+	}
+	section, _, _ = strings.Cut(section, "\n## ")
+	first, _, _ = strings.Cut(section, "\n\n")
+	return strings.TrimSpace(section), strings.ReplaceAll(first, "\n", " ")
+}
 
 func sarifLevel(s lint.Severity) string {
 	return severity(s) // SARIF has the very same words
@@ -79,12 +113,12 @@ func sarifLevel(s lint.Severity) string {
 func (o *Options) sarifHead() string {
 	d := sarifDriver{Name: "bifrost-secrets", Version: o.Version, Rules: []sarifRule{}}
 	for _, r := range o.Rules {
-		// The documentation has no address that holds for every copy of this
-		// program, and SARIF wants an absolute one in helpUri; so help names it.
+		all, first := ruleText(&r)
 		d.Rules = append(d.Rules, sarifRule{
-			ID: r.ID, ShortDescription: sarifText{r.Summary}, FullDescription: sarifText{r.Summary},
-			Help:    sarifText{"see docs/lint.md#" + r.ID + " of bifrost-secrets"},
-			Default: sarifRuleConfig{Enabled: !r.Off, Level: sarifLevel(r.Severity)},
+			ID: r.ID, ShortDescription: sarifText{r.Summary}, FullDescription: sarifText{first},
+			Help: sarifHelp{all, all}, HelpURI: docs + "#" + r.ID,
+			Default:    sarifRuleConfig{Enabled: !r.Off, Level: sarifLevel(r.Severity)},
+			Properties: sarifRisk{[]string{"security"}, cmp.Or(risks[r.ID], "3.0")},
 		})
 	}
 	return `{"$schema": "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sarif-schema-2.1.0.json", "version": "2.1.0", "runs": [{` +
@@ -97,13 +131,11 @@ func sarifTail(failed bool) string {
 	return fmt.Sprintf("\n],\n"+`"invocations": [{"executionSuccessful": %t}]`+"\n}]}\n", !failed)
 }
 
-func (o *Options) renderSARIF(found []located) Fragment {
+func (o *Options) renderSARIF(found []located, prints []string) Fragment {
 	index := map[string]int{}
 	for i, r := range o.Rules {
 		index[r.ID] = i
 	}
-	type place struct{ rule, path string }
-	nth := map[place]int{} // of findings of one rule at one path
 	var out []byte
 	for i := range found {
 		f := &found[i]
@@ -122,11 +154,7 @@ func (o *Options) renderSARIF(found []located) Fragment {
 			l.Logical = []sarifLogical{{Clean(f.Path), "value"}}
 		}
 		r.Locations = []sarifLocation{l}
-		p := place{f.Rule, f.Path}
-		hash := fnv.New64a()
-		_, _ = fmt.Fprintf(hash, "%s\x00%s\x00%d", p.rule, p.path, nth[p])
-		nth[p]++
-		r.Fingerprints = map[string]string{fingerprint: fmt.Sprintf("%016x", hash.Sum64())}
+		r.Fingerprints = map[string]string{fingerprint: prints[i]}
 		if i > 0 {
 			out = append(out, ",\n"...)
 		}
