@@ -45,7 +45,7 @@ func listenSocket(path string) (net.Listener, error) {
 	if len(path) > pathMax {
 		return nil, socketError(what, dir, syscall.EINVAL)
 	}
-	unlock, err := lock(dir)
+	unlock, err := lock(filepath.Join(dir, "."+filepath.Base(path)+".lock"), lockWait)
 	if err != nil {
 		return nil, socketError(what, dir, err)
 	}
@@ -80,22 +80,47 @@ func listenSocket(path string) (net.Listener, error) {
 	return s, nil
 }
 
-// errStarting is that another process is about to bind in the same folder.
-var errStarting = errors.New("another process is setting up a socket there")
+// lockWait is how long to wait for another process that sets up the same socket,
+// which takes it no time unless it has been stopped.
+const lockWait = 10 * time.Second
 
-// lock keeps two processes that start at once from both finding a socket
-// without a listener. The kernel ends it with the process.
-func lock(dir string) (unlock func(), err error) {
-	f, err := os.Open(dir)
-	if err != nil {
-		return nil, err
-	}
-	// Not every file system has locks; without one, the last to start wins.
-	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); errors.Is(err, syscall.EWOULDBLOCK) {
+var (
+	errStarting = errors.New("another process is setting up that socket, and does not get done")
+	errForeign  = errors.New("the lock beside it belongs to somebody else")
+)
+
+// lock keeps two processes that start at once from both finding a socket without
+// a listener. It is a file of its own for each socket, which nobody else can open,
+// and so hold; it goes with the lock. The kernel ends the lock with the process.
+func lock(path string, wait time.Duration) (unlock func(), err error) {
+	for late := time.Now().Add(wait); ; time.Sleep(5 * time.Millisecond) {
+		f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|syscall.O_NOFOLLOW|syscall.O_NONBLOCK, 0o600)
+		if err != nil {
+			return nil, err
+		}
+		mine, err := f.Stat()
+		if err != nil {
+			_ = f.Close()
+			return nil, err
+		}
+		if st, ok := mine.Sys().(*syscall.Stat_t); !mine.Mode().IsRegular() || ok && int(st.Uid) != os.Geteuid() {
+			_ = f.Close()
+			return nil, errForeign
+		}
+		// Not every file system has locks; without one, the last to start wins.
+		held := errors.Is(syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB), syscall.EWOULDBLOCK)
+		// Who had it before has taken it away, and another may stand there.
+		if now, err := os.Lstat(path); !held && err == nil && os.SameFile(mine, now) {
+			return func() {
+				_ = os.Remove(path)
+				_ = f.Close()
+			}, nil
+		}
 		_ = f.Close()
-		return nil, errStarting
+		if time.Now().After(late) {
+			return nil, errStarting
+		}
 	}
-	return func() { _ = f.Close() }, nil
 }
 
 // vacant checks that path may be replaced.
@@ -123,7 +148,9 @@ func vacant(what, path string) error {
 func socketError(what, dir string, err error) *Error {
 	switch {
 	case errors.Is(err, errStarting):
-		return &Error{Reason: what + ": " + errStarting.Error(), Hint: "one process only can listen on a socket", Err: err}
+		return &Error{Reason: what + ": " + errStarting.Error(), Hint: "see which process has its lock: fuser " + dir + "/.*.lock", Err: err}
+	case errors.Is(err, errForeign), errors.Is(err, syscall.ELOOP):
+		return &Error{Reason: what + ": " + errForeign.Error(), Hint: "take a folder that only this user can write to", Err: err}
 	case errors.Is(err, fs.ErrNotExist), errors.Is(err, syscall.ENOTDIR):
 		return &Error{Reason: what + ": there is no folder " + dir, Hint: "make it, for the user that this process runs as", Err: err}
 	case errors.Is(err, fs.ErrPermission):

@@ -9,9 +9,12 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
+	"time"
 )
 
 // listenOn opens a server on a socket, with nobody serving.
@@ -96,24 +99,86 @@ func TestSuccessorIsLeftAlone(t *testing.T) {
 	second.Close()
 }
 
-// While one process looks whether the place is free and takes it, no other
-// does: both would find it free.
-func TestSocketIsTakenByOne(t *testing.T) {
+// However many start at once, on one socket one listens, and each other that has a
+// socket of its own does too.
+func TestSocketsStartTogether(t *testing.T) {
 	dir := t.TempDir()
-	path := filepath.Join(dir, "s")
-	unlock, err := lock(dir)
+	// Whoever can open the folder cannot hold anybody up.
+	stranger, err := os.Open(dir)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if s, err := listenOn(path); err == nil || !strings.Contains(err.Error(), "another process is setting up a socket there") {
-		t.Errorf("%v %v", s, err)
+	defer stranger.Close()
+	if err := syscall.Flock(int(stranger.Fd()), syscall.LOCK_EX); err != nil {
+		t.Fatal(err)
 	}
+	var all sync.WaitGroup
+	listening := make(chan *Server, 40)
+	for i := range 40 {
+		all.Go(func() {
+			path := filepath.Join(dir, "own"+strconv.Itoa(i))
+			if i%2 == 0 {
+				path = filepath.Join(dir, "same")
+			}
+			s, err := listenOn(path)
+			switch {
+			case err == nil:
+				listening <- s
+			case i%2 != 0 || !strings.Contains(err.Error(), "something else listens there"):
+				t.Errorf("%s: %v", path, err)
+			}
+		})
+	}
+	all.Wait()
+	close(listening)
+	n := 0
+	for s := range listening {
+		n++
+		defer s.Close()
+	}
+	entries, err := os.ReadDir(dir)
+	if n != 21 || err != nil || len(entries) != 21 {
+		t.Errorf("%d listen, want 21; there are %v (%v)", n, entries, err)
+	}
+}
+
+// One that sets up the socket is waited for, and not for ever; the hint says who it is.
+func TestSocketLock(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "l")
+	unlock, err := lock(path, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := lock(path, 0); !errors.Is(err, errStarting) {
+		t.Errorf("got %v", err)
+	}
+	got := make(chan error, 1)
+	go func() {
+		second, err := lock(path, 2*time.Minute)
+		if err == nil {
+			second()
+		}
+		got <- err
+	}()
 	unlock()
-	s, err := listenOn(path)
-	if err != nil {
-		t.Fatal(err)
+	if err := <-got; err != nil {
+		t.Error(err)
 	}
-	s.Close()
+	if _, err := os.Lstat(path); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("the lock stays: %v", err)
+	}
+	for what, place := range map[string]func(path string) error{
+		"a pipe": func(path string) error { return syscall.Mkfifo(path, 0o600) },
+		"a link": func(path string) error { return os.Symlink("/dev/null", path) },
+	} {
+		path := filepath.Join(t.TempDir(), "s")
+		if err := place(filepath.Join(filepath.Dir(path), ".s.lock")); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := listenOn(path); err == nil || !strings.Contains(err.Error(), "the lock beside it belongs to somebody else") {
+			t.Errorf("%s: %v", what, err)
+		}
+	}
 }
 
 func TestNoSocket(t *testing.T) {
@@ -143,5 +208,25 @@ func TestNoSocket(t *testing.T) {
 	}
 	if entries, err := os.ReadDir(dir); err != nil || len(entries) != 2 {
 		t.Errorf("left behind: %v", entries)
+	}
+}
+
+// A file of tokens belongs to who uses it, or to root.
+func TestOwnerOfTokens(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "tokens")
+	if err := os.WriteFile(path, []byte("0123456789abcdef0123456789abcdef\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if tokens, err := ReadTokens(path); err != nil || len(tokens) != 1 {
+		t.Fatal(len(tokens), err)
+	}
+	if os.Geteuid() != 0 {
+		t.Skip("only root can give a file away")
+	}
+	if err := os.Chown(path, 65534, 0); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := ReadTokens(path); err == nil || !strings.Contains(err.Error(), "belongs to user 65534, who can change the tokens") {
+		t.Errorf("got %v", err)
 	}
 }

@@ -25,7 +25,7 @@ const (
 // ReadTokens gives the tokens in a file, one a line; empty lines and those that
 // begin with # are left out. The first is the one that a client sends. An error
 // is an [*Error]: also where everybody on the machine can read the file, or
-// others than its owner can change it.
+// others than this user and root can change it.
 func ReadTokens(path string) ([]sources.Secret, error) {
 	what := "--token-file " + path
 	data, err := ReadPrivate(what, path)
@@ -37,7 +37,7 @@ func ReadTokens(path string) ([]sources.Secret, error) {
 
 // ReadPrivate reads a file of credentials; what is how an error calls it. An error
 // is an [*Error]: also where everybody on the machine can read the file, or others
-// than its owner can change it.
+// than this user and root can change it.
 func ReadPrivate(what, path string) ([]byte, error) {
 	data, info, err := sources.ReadFile(path, tokenFileMax)
 	if err != nil {
@@ -48,6 +48,12 @@ func ReadPrivate(what, path string) ([]byte, error) {
 		return nil, &Error{
 			Reason: fmt.Sprintf("%s has mode %04o: others can read or change the tokens", what, perm),
 			Hint:   "chmod 600 it (in Kubernetes: defaultMode 0400, or 0440 with fsGroup), and take new tokens",
+		}
+	}
+	if owner, foreign := foreignOwner(info); foreign {
+		return nil, &Error{
+			Reason: fmt.Sprintf("%s belongs to user %d, who can change the tokens", what, owner),
+			Hint:   "give it to the user that this process runs as, or to root",
 		}
 	}
 	return data, nil
