@@ -5,6 +5,8 @@ import (
 	"errors"
 	"maps"
 	"slices"
+	"strings"
+	"syscall"
 	"time"
 
 	"bifrost-secrets/render"
@@ -17,6 +19,13 @@ const (
 	Changed      = "changed"
 	PartlyFailed = "partly failed" // some secrets, or the document, are not as new as they should be
 	AllFailed    = "failed"
+)
+
+// The kinds of failure that are no source's, beside those of the package sources.
+const (
+	BadDocument sources.Kind = "document not usable" // config.json as it stands, or its vault_store
+	NotWritten  sources.Kind = "not written"         // the published file
+	DiskFull    sources.Kind = "disk full"           // it, for want of room
 )
 
 // seen is what is shown of the loop. The loop's mutex guards it.
@@ -42,17 +51,20 @@ func (l *Loop) settle(v *visit) error {
 	held := map[string]fault{}
 	failures := map[sources.Kind]int{}
 	problems := &render.Problems{Document: l.o.About.Config}
-	again := v.publish != nil
-	if v.document != nil {
-		problems.List = append(problems.List, problemsOf(v.document, problems.Document)...)
-		var p *render.Problems
-		again = again || v.document != l.refused.why && errors.As(v.document, &p) && !p.Invalid()
-		if p == nil {
-			failures[sources.BadSettings]++
+	note := func(list []render.Problem, otherwise sources.Kind) {
+		problems.List = append(problems.List, list...)
+		for i := range list {
+			failures[cmp.Or(list[i].Kind, otherwise)]++
 		}
 	}
+	again := v.publish != nil
+	if v.document != nil {
+		note(problemsOf(v.document, problems.Document), BadDocument)
+		var p *render.Problems
+		again = again || v.document != l.refused.why && errors.As(v.document, &p) && !p.Invalid()
+	}
 	if v.failed != nil {
-		problems.List = append(problems.List, v.failed.List...)
+		note(v.failed.List, "")
 		again = true
 	}
 	if v.draft != nil {
@@ -62,19 +74,22 @@ func (l *Loop) settle(v *visit) error {
 			if held[name].waits != "" {
 				continue // who it waits for says so
 			}
-			problems.List = append(problems.List, held[name].problem)
+			note([]render.Problem{held[name].problem}, "")
 			again = again || !held[name].final
 		}
 	}
 	if v.publish != nil {
-		problems.List = append(problems.List, problemsOf(v.publish, problems.Document)...)
+		kind := NotWritten
+		if errors.Is(v.publish, syscall.ENOSPC) || errors.Is(v.publish, syscall.EDQUOT) {
+			kind = DiskFull
+		}
+		note(problemsOf(v.publish, problems.Document), kind)
 	}
 	slices.SortStableFunc(problems.List, inOrder)
 	lines := make([]string, len(problems.List))
 	var hints []string
 	for i := range problems.List {
 		lines[i] = problems.Line(&problems.List[i])
-		failures[problems.List[i].Kind]++
 		hints = addHint(hints, problems.List[i].Hint)
 	}
 	if v.document != nil && v.draft != nil {
@@ -105,7 +120,6 @@ func (l *Loop) settle(v *visit) error {
 	l.seen.failing.turn(failing, time.Now())
 	l.mu.Unlock()
 	l.plan()
-	delete(failures, "")
 	if l.o.Observer != nil {
 		l.o.Observer.Refreshed(*a, failures, v.asked, v.source)
 	}
@@ -164,6 +178,9 @@ func (l *Loop) Status() Status {
 	s.Last, s.Success, s.Next = l.seen.last, l.seen.success, l.seen.next
 	s.Problems = append([]string{}, l.seen.problems...)
 	s.Hints = l.seen.hints
+	if l.seen.document != nil {
+		s.Unusable, _, _ = strings.Cut(l.seen.document.Error(), "\n")
+	}
 	s.Failing, s.Unapplied = l.seen.failing.status(), l.seen.unapplied.status()
 	for _, o := range l.seen.outcomes {
 		switch o.State {

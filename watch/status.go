@@ -29,6 +29,13 @@ type Status struct {
 	RestartRequired int `json:"restart_required"`
 	NotApplied      int `json:"not_applied"`
 
+	// Unusable says why config.json as it stands is not in force: a restart of this
+	// program would end with it.
+	Unusable string `json:"document_unusable,omitempty"`
+	// LastGood is when the values of an earlier life, which serve until there are
+	// newer ones, were had.
+	LastGood time.Time `json:"last_good,omitzero"`
+
 	// LogDropped is how many log lines this process could not write.
 	LogDropped uint64 `json:"log_lines_dropped"`
 }

@@ -102,8 +102,9 @@ func TestDeployComposeRuns(t *testing.T) {
 	}
 	s.env = append(s.env, "APP_DIR="+s.root+imageAppDir)
 	one := c.Services["bifrost"]
-	r := s.start(append([]string{"exec", "--apply", "restart", "--min-restart-interval", "0s"}, s.all(one.Command)...)...)
+	r := s.start(append([]string{"exec", "--apply", "restart", "--min-restart-interval", "0s", "--apply-timeout", "1s"}, s.all(one.Command)...)...)
 	r.says("started sk-CANARY-0001")
+	r.logs("Bifrost does not answer") // the script is none, and is ready as long as it runs
 	s.alive(health(t, one.Healthcheck.Test[1], fmt.Sprint(imagePort))...)
 	s.holds("/app/data/config.json", "CANARY-encryption-key")
 	// As the remark in the file says: written into, not moved over.

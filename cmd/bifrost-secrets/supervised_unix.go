@@ -230,6 +230,9 @@ func (s *supervised) Status() watch.Status {
 	child := s.Supervisor.Status()
 	child.API = s.api.where()
 	st.Bifrost = &child
+	if from := s.from.Load(); from != 0 && s.Loop.Rendering() == nil {
+		st.LastGood = time.Unix(0, from)
+	}
 	if err := s.Ready(); err != nil {
 		st.Ready, st.NotReady = false, err.Error()
 	} else {

@@ -55,7 +55,7 @@ func (a *answer) refused() *fault {
 		f.busy = true
 	case http.StatusUnauthorized, http.StatusForbidden:
 		f.reason = fmt.Sprintf("bifrost refuses the credentials (status %d)", a.status)
-		f.hint = "check auth_config of the document, or the credentials that were given for bifrost's api"
+		f.hint = "was the admin password changed in the dashboard? put the new one into the document's auth_config, or where it refers to; or see the credentials that were given for bifrost's api"
 	case http.StatusBadRequest, http.StatusConflict, http.StatusMethodNotAllowed, http.StatusRequestEntityTooLarge, http.StatusUnprocessableEntity:
 		f.state = RestartRequired
 		f.hint = "bifrost's own log says why; a restart makes it read the file"

@@ -16,6 +16,8 @@ var (
 	referencesDesc = describe("references", "References that are resolved here.")
 	staleDesc      = describe("stale_references", "Those of them that the last refresh did not bring, so that an earlier value is in force.")
 	droppedDesc    = describe("log_lines_dropped_total", "Log lines that nobody read in time, or that could not be written.")
+	unusableDesc   = describe("document_unusable", "1 if the config as it stands cannot be used, so that the one before it is in force and a start would fail, else 0.")
+	unappliedDesc  = describe("not_applied_fields", "Changed fields that Bifrost could not be given, and that are tried again.")
 	waitingDesc    = describe("restart_required_fields", "Changed fields that wait for a restart of Bifrost.")
 )
 
@@ -29,7 +31,7 @@ type follower struct{ status func() watch.Status }
 
 // Describe implements [prometheus.Collector].
 func (f *follower) Describe(out chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{readyDesc, ageDesc, successDesc, nextDesc, referencesDesc, staleDesc, waitingDesc, droppedDesc} {
+	for _, d := range []*prometheus.Desc{readyDesc, ageDesc, successDesc, nextDesc, referencesDesc, staleDesc, waitingDesc, unappliedDesc, unusableDesc, droppedDesc} {
 		out <- d
 	}
 }
@@ -40,7 +42,7 @@ func (f *follower) Collect(out chan<- prometheus.Metric) {
 	gauge := func(d *prometheus.Desc, v float64) {
 		out <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, v)
 	}
-	var ready, stale, waiting float64
+	var ready, stale, waiting, unusable float64
 	var oldest int64
 	for i := range s.References {
 		r := &s.References[i]
@@ -57,13 +59,21 @@ func (f *follower) Collect(out chan<- prometheus.Metric) {
 	if s.Ready {
 		ready = 1
 	}
+	if s.Unusable != "" {
+		unusable = 1
+	}
+	if !s.LastGood.IsZero() {
+		oldest = max(oldest, int64(time.Since(s.LastGood).Seconds()))
+	}
 	gauge(readyDesc, ready)
 	gauge(ageDesc, float64(oldest))
 	gauge(successDesc, unix(s.Success))
 	gauge(nextDesc, unix(s.Next))
 	gauge(referencesDesc, float64(len(s.References)))
 	gauge(staleDesc, stale)
-	gauge(waitingDesc, waiting)
+	gauge(waitingDesc, max(waiting, float64(s.RestartRequired))) // an edited document is no reference
+	gauge(unappliedDesc, float64(s.NotApplied))
+	gauge(unusableDesc, unusable)
 	out <- prometheus.MustNewConstMetric(droppedDesc, prometheus.CounterValue, float64(s.LogDropped))
 }
 

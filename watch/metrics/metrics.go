@@ -28,7 +28,8 @@ var (
 	results  = []string{"unchanged", "changed", "partly failed", "failed"}
 	kinds    = []sources.Kind{
 		sources.NotFound, sources.Denied, sources.Disabled, sources.Throttled, sources.Unreachable,
-		sources.NoLogin, sources.Unusable, sources.BadName, sources.BadSettings, "",
+		sources.NoLogin, sources.Unusable, sources.BadName, sources.BadSettings,
+		watch.BadDocument, watch.NotWritten, watch.DiskFull, "",
 	}
 	appliers = []string{"api", "restart", "command", "none"}
 	states   = []watch.State{
@@ -101,8 +102,7 @@ func counter(name, help string, labels ...string) *prometheus.CounterVec {
 // word spells a word of the house as a label value: `restart_required`.
 func word[T ~string](text T) string { return strings.ReplaceAll(string(text), " ", "_") }
 
-// kindWord is word for a kind; a failure that is no source's, such as a document
-// that does not parse, has none.
+// kindWord is word for a kind.
 func kindWord(kind sources.Kind) string {
 	if kind == "" {
 		return "other"
