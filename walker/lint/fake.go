@@ -4,7 +4,7 @@ import "strings"
 
 // fakeParts are what placeholders are made of.
 var fakeParts = strings.Fields("example dummy fake placeholder changeme change-me change_me replace your insert- insert_ " +
-	"not-a-real not-real notreal not-needed not_needed xxxx ... … todo fixme sample redacted goes-here goes_here -here _here")
+	"/xxx not-a-real not-real notreal not-needed not_needed xxxx ... … todo fixme sample redacted goes-here goes_here -here _here")
 
 // fakeValues are placeholders as a whole.
 var fakeValues = set("test secret password passwd none null nil undefined empty foo bar foobar admin key token value string n/a na tbd api-key api_key apikey mykey my-key my_key")

@@ -102,7 +102,7 @@ func (c *checker) leakIn(f *walker.Field) (leak, []leak) {
 		// Where a name alone says that it is a secret, and that of a pair is often
 		// called key, a placeholder is not worth a word.
 		name := lastName(f.Path)
-		if len(name) > len("key") && telling(name) && plausible(l.text, name) && !looksFake(l.text, isPassword(name)) {
+		if len(name) > len("key") && telling(name) && plausible(l.text, name) && !looksFake(l.text, isPassword(name)) && !filledLater(l.text) {
 			return whole, nil
 		}
 	}

@@ -180,7 +180,7 @@ func (s *scan) value(at int, name string, says hint, prose bool) int {
 // credible reports whether a value is a credential, given what its name says.
 func credible(value, name string, says hint, prose bool) bool {
 	switch {
-	case strings.Contains(value, "://"), isPath(value), numeric(value), refers(value), filledLater(value), value[0] == '$', value[0] == '<', value[0] == '%':
+	case strings.Contains(value, "://"), isPath(value), isNumber(value), isDate(value), refers(value), filledLater(value), value[0] == '$', value[0] == '<', value[0] == '%':
 		return false
 	case says == loosely, prose && !isPassword(name):
 		return opaque(value)
@@ -200,6 +200,16 @@ func mixesCase(text string) bool {
 		}
 	}
 	return false
+}
+
+// isNumber reports whether a text is made of what numbers are made of.
+func isNumber(text string) bool {
+	return strings.Trim(text, "0123456789.,+-eE") == ""
+}
+
+// isDate reports whether a text begins like a date: 2026-11-28.
+func isDate(text string) bool {
+	return len(text) >= 10 && text[4] == '-' && text[7] == '-' && numeric(text[:4]) && numeric(text[5:7]) && numeric(text[8:10])
 }
 
 // opaque reports whether a text is one word that looks as if it was drawn at

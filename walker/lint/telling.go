@@ -89,7 +89,7 @@ var (
 	endings = strings.Fields("authorization token secret password passwd passphrase apikey accesskey secretkey privatekey authkey")
 	// about are last words of a name that says something about a credential.
 	about = set("id ids name names file path dir url uri endpoint host type kind ttl timeout limit limits count budget length size " +
-		"header headers prefix suffix mode method var variable env ref enabled required expiry expires expiration format version algorithm issuer audience scope scopes field column command policy policies rule rules hint question strength store manager provider")
+		"header headers prefix suffix mode method var variable env ref enabled required expiry expires expiration format version algorithm issuer audience scope scopes field column command policy policies rule rules hint question strength store manager provider at reset since until date time timestamp age duration interval index label title description status state usage")
 	// lookups are words before `key` of a key that opens nothing.
 	lookups = set("cache partition idempotency routing sort primary foreign public group object project index shard dedup row hash map host tag label model lookup session user tenant")
 )
