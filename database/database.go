@@ -31,6 +31,8 @@ const (
 	// idleTime is how long a connection is kept for the next use: those who
 	// refresh every hour should not hold one all the while.
 	idleTime = 30 * time.Second
+	// mostMessage bounds one message of a server, which is at most a row, in bytes.
+	mostMessage = 64 << 20
 )
 
 // modes are the values of SSLMode, as libpq has them.
@@ -118,6 +120,7 @@ func (s Settings) parse() (*pgx.ConnConfig, error) {
 		config.RuntimeParams["application_name"] = "bifrost-secrets"
 	}
 	config.DefaultQueryExecMode = pgx.QueryExecModeExec
+	config.MaxProtocolMessageBodyLen = mostMessage
 	return config, nil
 }
 

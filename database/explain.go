@@ -1,6 +1,7 @@
 package database
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
@@ -9,6 +10,7 @@ import (
 	"io/fs"
 	"net"
 	"os"
+	"regexp"
 	"strings"
 	"syscall"
 
@@ -59,11 +61,14 @@ func (t *Target) Explain(err error) error {
 	return down(nil, "the connection to "+where+" was lost, or what is there does not speak PostgreSQL's protocol", "")
 }
 
-// answered puts an answer of the server into words. Its messages speak of
-// objects and logins; the statements of this program carry no secret in the
-// clear, so they cannot hold one.
+// answered puts an answer of the server into words, by its code alone: a message
+// is whatever a trigger raises, or a server that is none writes, and may repeat a
+// row or the password. The cause that goes with it has nothing but the code.
 func (t *Target) answered(where string, a *pgconn.PgError) error {
-	e := &sources.Error{Kind: sources.Unreachable, Code: a.Code, Err: a}
+	if !codeForm.MatchString(a.Code) {
+		a = &pgconn.PgError{Code: "XX000"}
+	}
+	e := &sources.Error{Kind: sources.Unreachable, Code: a.Code, Err: &pgconn.PgError{Code: a.Code}}
 	user, name := t.config.User, t.config.Database
 	switch a.Code {
 	case "28P01":
@@ -76,7 +81,7 @@ func (t *Target) answered(where string, a *pgconn.PgError) error {
 		}
 	case "28000":
 		e.Kind = sources.NoLogin
-		e.Message = fmt.Sprintf("%s does not let %q in to %q from here: %s", where, user, name, oneLine(a.Message))
+		e.Message = fmt.Sprintf("%s does not let %q in to %q from here", where, user, name)
 		e.Hint = "see pg_hba.conf there; it may want TLS (ssl_mode require or better)"
 	case "3D000":
 		e.Message = fmt.Sprintf("%s has no database %q", where, name)
@@ -91,16 +96,32 @@ func (t *Target) answered(where string, a *pgconn.PgError) error {
 		e.Message = where + " ended the connection"
 	case "42501":
 		e.Kind = sources.Denied
-		e.Message = fmt.Sprintf("%s does not let %q do this: %s", where, user, oneLine(a.Message))
+		e.Message = fmt.Sprintf("%s does not let %q do this", where, user)
 		e.Hint = "docs/postgres.md has the GRANTs that are needed"
 	case "25006":
 		e.Kind = sources.Denied
 		e.Message = fmt.Sprintf("the database %q at %s is read-only", name, t.Address())
 		e.Hint = "is it a standby? name the primary; or default_transaction_read_only is set for the role"
 	default:
-		e.Message = where + " answers: " + oneLine(a.Message)
+		e.Message = where + " failed: " + meaning(a.Code)
+		e.Hint = "the log of the server has its own words; " + a.Code + " is explained in PostgreSQL's list of error codes"
 	}
 	return e
+}
+
+var codeForm = regexp.MustCompile(`^[0-9A-Z]{5}$`)
+
+// meanings are what codes of PostgreSQL say, by their beginnings.
+var meanings = map[string]string{
+	"08": "the connection broke", "0A": "it does not know how to do this", "22": "a value does not fit its column", "23": "a constraint there refuses the row",
+	"25": "the transaction was not in the right state", "28": "it does not let us in", "3F": "there is no such schema", "40": "another transaction was in the way",
+	"42": "its tables are not those that are expected", "42P01": "there is no such table", "42703": "there is no such column", "53": "it has run out of something",
+	"53100": "its disk is full", "53200": "it has run out of memory", "54": "this is too much for it", "55": "something there is in use", "55P03": "it did not get a lock in time",
+	"57014": "it cancelled the statement, as its statement_timeout wants", "58": "its own files failed", "P0": "a trigger or a function there refuses it",
+}
+
+func meaning(code string) string {
+	return cmp.Or(meanings[code], meanings[code[:2]], "an error of its own")
 }
 
 // untrusted puts an error of TLS into words, or gives nil for any other.
@@ -160,9 +181,4 @@ func unreadable(err error) error {
 		}
 	}
 	return bad("the file of ssl_root_cert: "+reason, holdsPEM)
-}
-
-// oneLine makes a message of a server fit into ours.
-func oneLine(text string) string {
-	return strings.TrimSuffix(strings.Join(strings.Fields(text), " "), ".")
 }

@@ -48,13 +48,13 @@ func (s *source) explain(err error) error {
 	case answer == nil:
 	case noTables(answer):
 		return &sources.Error{
-			Kind: sources.NotFound, Code: answer.Code, Err: answer,
+			Kind: sources.NotFound, Code: answer.Code, Err: &pgconn.PgError{Code: answer.Code},
 			Message: fmt.Sprintf("nothing is stored in %s: there are no tables in the schema %q", s.target.Describe(), s.schema),
 			Hint:    "the first write makes them: bifrost-secrets secret put; or check db_name and schema",
 		}
 	case answer.Code == "42703":
 		return &sources.Error{
-			Kind: sources.BadSettings, Code: answer.Code, Err: answer,
+			Kind: sources.BadSettings, Code: answer.Code, Err: &pgconn.PgError{Code: answer.Code},
 			Message: fmt.Sprintf("the tables in the schema %q of %s are of another version", s.schema, s.target.Describe()),
 			Hint:    "the next write brings them up to date; or the schema is not ours",
 		}

@@ -12,6 +12,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"bifrost-secrets/sources"
+	"bifrost-secrets/sources/netfault"
 	"bifrost-secrets/sources/sealed"
 )
 
@@ -66,6 +67,10 @@ func (s *source) Fetch(ctx context.Context, names []string) map[string]sources.R
 // fetchChunk answers for each of names, with one statement.
 func (s *source) fetchChunk(ctx context.Context, names []string, identities []age.Identity, answer func(string, sources.Result)) {
 	var rows []row
+	asked, have := make(map[string]bool, len(names)), make(map[string]bool, len(names))
+	for _, name := range names {
+		asked[name] = true
+	}
 	err := s.query(ctx, func(ctx context.Context, pool *pgxpool.Pool) error {
 		// The formats are asked for since the statement is not prepared: as text,
 		// bytes would have twice the length.
@@ -74,10 +79,19 @@ func (s *source) fetchChunk(ctx context.Context, names []string, identities []ag
 		if err != nil {
 			return err
 		}
-		rows, err = pgx.CollectRows(found, func(r pgx.CollectableRow) (one row, err error) {
-			return one, r.Scan(&one.name, &one.version, &one.sealed)
-		})
-		return err
+		defer found.Close()
+		for found.Next() {
+			var one row
+			if err := found.Scan(&one.name, &one.version, &one.sealed); err != nil {
+				return err
+			}
+			if !asked[one.name] || have[one.name] {
+				return netfault.Other(s.target.Address(), "")
+			}
+			have[one.name] = true
+			rows = append(rows, one)
+		}
+		return found.Err()
 	})
 	if err != nil {
 		for _, name := range names {
@@ -86,20 +100,18 @@ func (s *source) fetchChunk(ctx context.Context, names []string, identities []ag
 		return
 	}
 	s.log.Debug("read", "source", s.Describe(), "asked", len(names), "found", len(rows))
-	missing := make(map[string]bool, len(names))
-	for _, name := range names {
-		missing[name] = true
-	}
 	var all sync.WaitGroup
 	for _, one := range rows {
-		delete(missing, one.name)
 		s.opening <- struct{}{}
 		all.Go(func() {
 			defer func() { <-s.opening }()
 			answer(one.name, s.unseal(ctx, one, identities))
 		})
 	}
-	for name := range missing {
+	for _, name := range names {
+		if have[name] {
+			continue
+		}
 		answer(name, sources.Result{Err: &sources.Error{
 			Kind: sources.NotFound, Name: name, Message: fmt.Sprintf("no secret %q in %s", name, s.Describe()),
 			Hint: "bifrost-secrets secret list shows the names that there are",

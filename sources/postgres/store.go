@@ -198,7 +198,7 @@ func (s *store) write(ctx context.Context, name string, do func(context.Context,
 	})
 	var answer *pgconn.PgError
 	if errors.As(err, &answer) && answer.Code == "23505" {
-		err = &sources.Error{Kind: sources.Conflict, Err: answer, Message: fmt.Sprintf("%q in %s was created meanwhile", name, s.Describe()), Hint: "look again, and decide anew"}
+		err = &sources.Error{Kind: sources.Conflict, Message: fmt.Sprintf("%q in %s was created meanwhile", name, s.Describe()), Hint: "look again, and decide anew"}
 	}
 	if err != nil {
 		return of(name, err)
