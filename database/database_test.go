@@ -168,7 +168,7 @@ func TestExplain(t *testing.T) {
 		{"TLS wanted here", change(plain, func(s *Settings) { s.SSLMode = "require" }), sources.Unreachable, "", []string{"knows no TLS"}},
 		{"unknown authority", change(d, func(s *Settings) { s.SSLMode, s.SSLRootCert = "verify-full", pgtest.OtherCA(t) }), sources.Unreachable, "", []string{"authority that is not trusted"}},
 		{"other name", change(d, func(s *Settings) { s.Host, s.SSLMode, s.SSLRootCert = "127.0.0.2", "verify-full", d.CAFile }), sources.Unreachable, "", nil},
-		{"expired", change(expired, func(s *Settings) { s.SSLMode, s.SSLRootCert = "verify-full", expired.CAFile }), sources.Unreachable, "", []string{"has expired"}},
+		{"expired", change(expired, func(s *Settings) { s.SSLMode, s.SSLRootCert = "verify-full", expired.CAFile }), sources.Unreachable, "", []string{"the certificate for ", "expired on 20"}},
 		{"not let in by a URL", Settings{URL: secret(d.As(role, "CANARY"))}, sources.NoLogin, "28P01", []string{role}},
 	}
 	for _, test := range tests {

@@ -13,10 +13,12 @@ import (
 	"regexp"
 	"strings"
 	"syscall"
+	"time"
 
 	"github.com/jackc/pgx/v5/pgconn"
 
 	"bifrost-secrets/sources"
+	"bifrost-secrets/sources/netfault"
 )
 
 // Explain puts an error of a connection or a statement into words, as a
@@ -138,6 +140,9 @@ func untrusted(where string, err error) error {
 		e.Message, e.Hint = "the certificate of "+where+" is signed by an authority that is not trusted here", fix
 	case errors.As(err, &invalid) && invalid.Reason == x509.Expired:
 		e.Message, e.Hint = "the certificate of "+where+" has expired, or is not valid yet", "renew it there, and check the clock here"
+		if when := netfault.Outdated(invalid, time.Now()); when != "" {
+			e.Message = where + ": " + when
+		}
 	case errors.As(err, &invalid):
 		e.Message, e.Hint = "the certificate of "+where+" is not valid", fix
 	case errors.As(err, &name):

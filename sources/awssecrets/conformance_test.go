@@ -77,6 +77,7 @@ func TestFakeConformance(t *testing.T) {
 			Deny:       func(name string) { f.Mark(f.ARN(name), awstest.Denied) },
 			Throttle:   func() { f.Set(awstest.Faults{Throttle: awstest.Always}) },
 			Hang:       func() { f.Set(awstest.Faults{Hang: true}) },
+			Between:    func() { f.Set(awstest.Faults{Status: 403}) },
 			Break:      func() { f.Set(awstest.Faults{Garble: awstest.Always}) },
 			Expire: func(after int) {
 				f.Set(awstest.Faults{Expire: after, ExpireKey: fmt.Sprintf("KEY%d", keys)})
@@ -99,7 +100,7 @@ func TestMotoConformance(t *testing.T) {
 	m := awstest.Moto(t)
 	s := setup()
 	s.Many = 60 // three batches: moto is slow, and the fake is asked for all
-	for _, ability := range []sourcetest.Ability{sourcetest.Denial, sourcetest.Throttling, sourcetest.Hanging, sourcetest.Breaking, sourcetest.Expiring, sourcetest.Lying, sourcetest.Naming} {
+	for _, ability := range []sourcetest.Ability{sourcetest.Denial, sourcetest.Throttling, sourcetest.Hanging, sourcetest.Breaking, sourcetest.Proxied, sourcetest.Expiring, sourcetest.Lying, sourcetest.Naming} {
 		s.Lacks[ability] = "moto cannot be made to misbehave: see TestFakeConformance"
 	}
 	s.Lacks[sourcetest.WriteDenial] = "the errors that moto gives of its policies are not those of AWS: see TestFakeConformance"

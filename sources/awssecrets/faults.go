@@ -109,12 +109,8 @@ func kindOf(code string, status int) sources.Kind {
 		return sources.Unreachable
 	case code != "":
 		return sources.Disabled
-	case status == http.StatusForbidden:
-		return sources.Denied
-	case status == http.StatusUnauthorized:
-		return sources.NoLogin
 	}
-	return sources.Unreachable
+	return sources.Unreachable // an answer without a code is not one of aws
 }
 
 // isKMS reports whether an access denial is about the key of a secret.
@@ -187,6 +183,7 @@ func (f *regional) fault(i id, err error) *sources.Error {
 	switch {
 	case code == "" && status >= 300 && status < 500 && kindOf(code, status) == sources.Unreachable:
 		e := unreachable(host, fmt.Sprintf("http status %d without an error code of aws", status), nil)
+		e.Hint = "something in between has answered, such as a proxy or a firewall: check HTTPS_PROXY, NO_PROXY and AWS_ENDPOINT_URL"
 		e.Name = i.text
 		return e
 	case code != "" || status >= 300:

@@ -134,6 +134,9 @@ func (s *source) roleFault(action, code string, status int) *sources.Error {
 		e.Code = code
 	}
 	kind := kindOf(code, status)
+	if code == "" && status < 500 && kind == sources.Unreachable {
+		return netfault.Between("sts", "sts", status)
+	}
 	role, _ := s.getenv("AWS_ROLE_ARN")
 	if !roleForm().MatchString(role) {
 		role = "of the web identity"

@@ -44,7 +44,7 @@ func TestStoreFaults(t *testing.T) {
 		{"parameter", awstest.Faults{Reject: "InvalidParameterException"}, sources.Refused, "aws does not accept the request", "kms_key_id"},
 		{"permission", awstest.Faults{DenyActions: []string{"CreateSecret", "PutSecretValue", "DeleteSecret"}}, sources.Denied,
 			`secret "new" in us-east-1 may not be created by arn:aws:iam::123456789012:user/tester`, "allow secretsmanager:CreateSecret on arn:aws:secretsmanager:us-east-1:*:secret:new-??????"},
-		{"proxy", awstest.Faults{Status: 403}, sources.Denied, "may not be created", "secretsmanager:CreateSecret"},
+		{"proxy", awstest.Faults{Status: 403}, sources.Unreachable, "http status 403 without", "HTTPS_PROXY"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			f := awstest.StartFake(t)

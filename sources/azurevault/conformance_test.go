@@ -43,6 +43,7 @@ func TestConformance(t *testing.T) {
 				Deny:       func(name string) { f.Deny(inVault(name)) },
 				Throttle:   func() { f.Set(cloudtest.Faults{Throttle: cloudtest.Always}) },
 				Hang:       func() { f.Set(cloudtest.Faults{Hang: true}) },
+				Between:    func() { f.Set(cloudtest.Faults{Between: cloudtest.Always}) },
 				Break:      func() { f.Set(cloudtest.Faults{Garble: cloudtest.Always}) },
 				Expire:     f.Expire,
 				Refuse:     f.RefuseAll,

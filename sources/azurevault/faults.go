@@ -88,9 +88,7 @@ func (r reply) kind() sources.Kind {
 		return sources.Disabled
 	case r.status == http.StatusForbidden && r.code != "":
 		return sources.Denied
-	case r.status == http.StatusForbidden: // a proxy's page
-		return sources.Denied
-	case r.status == http.StatusUnauthorized:
+	case r.status == http.StatusUnauthorized && r.code != "":
 		return sources.NoLogin
 	case r.status == http.StatusTooManyRequests:
 		return sources.Throttled
@@ -135,6 +133,9 @@ func (a *act) fault(i id, err error) *sources.Error {
 		return named(netfault.Late(a.ctx, a.began, system), i.text)
 	case r.status == 0:
 		return named(netfault.Unreachable(err, a.host, a.timeout), i.text)
+	}
+	if r.code == "" && r.status < 500 && r.status != http.StatusTooManyRequests {
+		return named(netfault.Between(a.host, system, r.status), i.text)
 	}
 	e := a.answered(i, r)
 	e.Name = i.text
@@ -229,6 +230,8 @@ func (s *source) loginFault(ctx context.Context, began time.Time, err error) *so
 			Kind: sources.Unreachable, Code: fmt.Sprintf("http status %d", failed.RawResponse.StatusCode),
 			Message: "no token was given: entra id failed or had too many requests", Hint: "wait and try again",
 		}
+	case answered && !fromEntra(failed):
+		return netfault.Between("entra id", "entra id", failed.RawResponse.StatusCode)
 	case answered:
 		e := noLogin("the credentials were not accepted by entra id", "check tenant_id, client_id and client_secret, and that the secret has not expired")
 		// Nothing else of the text is ours to show.
@@ -250,6 +253,16 @@ func (s *source) loginFault(ctx context.Context, began time.Time, err error) *so
 	}
 	return noLogin("no azure credentials were found",
 		"set tenant_id, client_id and client_secret, give the workload an identity, or run: az login; tried the environment, workload identity, managed identity, azure cli, azure developer cli, azure powershell")
+}
+
+// fromEntra reports whether an answer has the form of an error of Entra ID, or of
+// the platform that gives an identity.
+func fromEntra(err *azidentity.AuthenticationFailedError) bool {
+	var said struct {
+		Error json.RawMessage `json:"error"`
+	}
+	body, failed := runtime.Payload(err.RawResponse)
+	return failed == nil && json.Unmarshal(body, &said) == nil && len(said.Error) > 0 || entraForm().MatchString(err.Error())
 }
 
 func noLogin(message, hint string) *sources.Error {

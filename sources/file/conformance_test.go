@@ -22,7 +22,7 @@ const local = "there is no server: a file is there or it is not"
 // lacks is what a directory does not have.
 func lacks(more map[sourcetest.Ability]string) map[sourcetest.Ability]string {
 	all := map[sourcetest.Ability]string{
-		sourcetest.Lying: local, sourcetest.Naming: local, sourcetest.Throttling: local, sourcetest.Hanging: local, sourcetest.Breaking: local, sourcetest.Counting: local,
+		sourcetest.Lying: local, sourcetest.Naming: local, sourcetest.Throttling: local, sourcetest.Hanging: local, sourcetest.Breaking: local, sourcetest.Proxied: local, sourcetest.Counting: local,
 		sourcetest.Expiring:     "an age identity does not expire",
 		sourcetest.Rotation:     "a file is not rotated by anybody whom we could ask",
 		sourcetest.VersionCount: "a file has one version",
@@ -141,7 +141,7 @@ func TestDocumentConformance(t *testing.T) {
 	}
 	setup := sourcetest.Setup{
 		Lacks: map[sourcetest.Ability]string{
-			sourcetest.Lying: local, sourcetest.Naming: local, sourcetest.Throttling: local, sourcetest.Hanging: local, sourcetest.Breaking: local, sourcetest.Counting: local,
+			sourcetest.Lying: local, sourcetest.Naming: local, sourcetest.Throttling: local, sourcetest.Hanging: local, sourcetest.Breaking: local, sourcetest.Proxied: local, sourcetest.Counting: local,
 			sourcetest.Expiring: "an age identity does not expire",
 			sourcetest.Binary:   "json is text",
 			sourcetest.Denial:   "a file may be read whole or not at all: see TestDenied",

@@ -94,10 +94,6 @@ func (r reply) kind() sources.Kind {
 		return k
 	case r.code == http.StatusTooManyRequests:
 		return sources.Throttled
-	case r.code == http.StatusUnauthorized:
-		return sources.NoLogin
-	case r.code == http.StatusForbidden:
-		return sources.Denied
 	}
 	return sources.Unreachable
 }
@@ -127,6 +123,9 @@ func (a *act) fault(i id, err error) *sources.Error {
 		return named(a.loginFault(a.ctx, a.began, err), i.text)
 	case r.code == 0:
 		return named(netfault.Unreachable(err, host, a.timeout), i.text)
+	}
+	if r.status == "" && r.code < 500 && r.code != http.StatusTooManyRequests {
+		return named(netfault.Between(host, system, r.code), i.text)
 	}
 	e := a.answered(i, r)
 	e.Name = i.text
@@ -237,14 +236,19 @@ func (s *source) loginFault(ctx context.Context, began time.Time, err error) *so
 			Message: "no token was given: the service for tokens failed or had too many requests", Hint: "wait and try again",
 		}
 	case answered:
+		// OAuth has a text there, and the service that lends accounts an object.
 		var said struct {
-			Error string `json:"error"`
+			Error json.RawMessage `json:"error"`
 		}
-		_ = json.Unmarshal(refused.Body, &said)
+		if json.Unmarshal(refused.Body, &said) != nil || len(said.Error) == 0 {
+			return netfault.Between("the service for tokens", "that service", refused.Response.StatusCode)
+		}
+		var code string
+		_ = json.Unmarshal(said.Error, &code)
 		e := noLogin("the credentials were not accepted by the service for tokens", "check that the key, its service account and its project still exist, and that the clock of this machine is right")
 		e.Code = fmt.Sprintf("http status %d", refused.Response.StatusCode)
-		if oauthForm().MatchString(said.Error) {
-			e.Code = said.Error
+		if oauthForm().MatchString(code) {
+			e.Code = code
 		}
 		return e
 	case netfault.Silent(err):

@@ -144,13 +144,14 @@ func TestCredentials(t *testing.T) {
 		said         string // "" for a success
 	}{
 		{gcptest.Credentials(), "", ""}, {key, "", ""}, {"key.json", "", ""}, {"user.json", "", ""}, {"", key, ""},
-		{"none.json", "", "file " + filepath.Join(dir, "none.json") + ", which credentials_json names, cannot be read"},
+		{"none.json", "", "the file that credentials_json names cannot be read"},
 		{"CANARYeyJ0eXBl", "", "neither JSON nor the path of a file"},
 		{`{"type": CANARY}`, "", "credentials_json is not JSON"},
 		{`{"type": "CANARY"}`, "", "credentials_json is not a credentials file of gcp"},
 		{"broken.json", "", "the file that credentials_json names"},
-		{"", filepath.Join(dir, "none.json"), "none.json, which GOOGLE_APPLICATION_CREDENTIALS names, cannot be read"},
-		{"", filepath.Join(dir, "broken.json"), "broken.json, which GOOGLE_APPLICATION_CREDENTIALS names, is not"},
+		{"", filepath.Join(dir, "none.json"), "the file that GOOGLE_APPLICATION_CREDENTIALS names cannot be read: no such file"},
+		{"", filepath.Join(dir, "broken.json"), "the file that GOOGLE_APPLICATION_CREDENTIALS names is not"},
+		{"", `{"type": "service_account", "private_key": "CANARY"}`, "the file that GOOGLE_APPLICATION_CREDENTIALS names cannot be read"},
 	} {
 		f := gcptest.StartFake(t)
 		f.Put("x", []byte("CANARY-value"))

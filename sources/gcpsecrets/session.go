@@ -222,7 +222,8 @@ func checkSubject(path string) *sources.Error {
 }
 
 // noDefault is the error for an environment without credentials. The text of
-// err is not shown: it may quote a file.
+// err is not shown: it may quote a file. Nor is the variable: people have set it
+// to what the file was to hold.
 func noDefault(err error) *sources.Error {
 	e := noLogin("no gcp credentials were found",
 		"set credentials_json or GOOGLE_APPLICATION_CREDENTIALS, or run: gcloud auth application-default login; on gcp, give the workload a service account")
@@ -230,10 +231,10 @@ func noDefault(err error) *sources.Error {
 	file := os.Getenv("GOOGLE_APPLICATION_CREDENTIALS")
 	switch {
 	case errors.As(err, &path):
-		e.Message = "file " + path.Path + ", which GOOGLE_APPLICATION_CREDENTIALS names, cannot be read"
+		e.Message = "the file that GOOGLE_APPLICATION_CREDENTIALS names cannot be read: " + path.Err.Error()
 		e.Hint = "check the path, and who may read it"
 	case file != "":
-		e.Message = "file " + file + ", which GOOGLE_APPLICATION_CREDENTIALS names, is not a credentials file of gcp"
+		e.Message = "the file that GOOGLE_APPLICATION_CREDENTIALS names is not a credentials file of gcp"
 		e.Hint = formHint
 	}
 	return e
@@ -257,7 +258,7 @@ func (s *source) given(opts *credentials.DetectOptions) (*auth.Credentials, *sou
 			if sources.CheckFile(path, credentialsMost) != nil {
 				e.Message = "the path that credentials_json names is no regular file, or a very large one"
 			} else if strings.HasSuffix(path, ".json") {
-				e.Message = "file " + path + ", which credentials_json names, cannot be read"
+				e.Message = "the file that credentials_json names cannot be read"
 			}
 			return nil, e
 		}

@@ -51,6 +51,7 @@ func onFake(f *vaulttest.Fake, again func() sources.Source) *sourcetest.Backend 
 		Deny:     func(name string) { f.Deny("secret/data/"+name, "read") },
 		Throttle: func() { f.Set(vaulttest.Faults{Throttle: true}) },
 		Hang:     func() { f.Set(vaulttest.Faults{Hang: true}) },
+		Between:  func() { f.Set(vaulttest.Faults{Between: true}) },
 		Break:    func() { f.Set(vaulttest.Faults{Garble: true}) },
 		Expire:   f.Expire,
 		Refuse:   f.RefuseAll,

@@ -8,6 +8,7 @@ import (
 	"github.com/hashicorp/vault/api"
 
 	"bifrost-secrets/sources"
+	"bifrost-secrets/sources/netfault"
 )
 
 // The text of the client's errors is never shown: it may quote the body of an
@@ -16,10 +17,23 @@ import (
 // reply gives what an answer said, if there was one: its errors as one text, to
 // be searched and never shown, and the HTTP status (0, where none came).
 func reply(err error) (answer *api.ResponseError, text string, status int) {
-	if !errors.As(err, &answer) {
-		return nil, "", 0
+	if !errors.As(err, &answer) || isBetween(answer) {
+		return answer, "", 0
 	}
 	return answer, strings.ToLower(strings.Join(answer.Errors, "\n")), answer.StatusCode
+}
+
+// isBetween reports whether an answer is not one of vault, which gives a list of
+// errors with each refusal: a proxy or a firewall has answered.
+func isBetween(answer *api.ResponseError) bool {
+	switch status := answer.StatusCode; {
+	case status < 400 || status >= 500 || status == 413 || status == 429:
+		return false
+	case answer.RawError:
+		return !strings.Contains(strings.ToLower(strings.Join(answer.Errors, "")), "http request to an https server")
+	default:
+		return len(answer.Errors) == 0 && (status == 401 || status == 403)
+	}
 }
 
 // isBadToken reports whether a 403 to a request that every token may make is
@@ -59,7 +73,7 @@ func subject(name string) string {
 
 // fault makes the error for a request to a path, about a secret or none.
 func (o *operation) fault(path, name string, err error) *sources.Error {
-	_, text, status := reply(err)
+	said, text, status := reply(err)
 	e := &sources.Error{Name: name}
 	if status > 0 {
 		e.Code = fmt.Sprintf("http %d", status)
@@ -68,6 +82,9 @@ func (o *operation) fault(path, name string, err error) *sources.Error {
 	switch {
 	case o.ctx.Err() != nil:
 		e = o.late()
+		e.Name = name
+	case status == 0 && said != nil:
+		e = netfault.Between(o.host(), "vault", said.StatusCode)
 		e.Name = name
 	case status == 0 || status >= 300 && status < 400:
 		e = o.unreachable(o.cause(err))

@@ -145,6 +145,15 @@ func (s *source) checkAddress(warn func(string)) error {
 	if err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" || u.User != nil {
 		return badSettings("address is not the address of a vault", "it looks like https://vault.example.com:8200")
 	}
+	// The client adds /v1 itself, and /ui is what a browser shows.
+	base := strings.TrimRight(u.Path, "/")
+	if i := strings.Index(base+"/", "/ui/"); i >= 0 {
+		base = base[:i]
+	}
+	if base = strings.TrimSuffix(base, "/v1"); base != strings.TrimRight(u.Path, "/") {
+		warn("the address of the vault ends with a path of its api or its pages, which is left out")
+		s.address = (&url.URL{Scheme: u.Scheme, Host: u.Host, Path: base}).String()
+	}
 	host := u.Hostname()
 	if ip := net.ParseIP(host); u.Scheme == "http" && host != "localhost" && (ip == nil || !ip.IsLoopback()) {
 		warn("the address of the vault is http: its token and the secrets can be read on the way")

@@ -106,19 +106,21 @@ func fromFile(what, path string) login {
 			err = errors.New("it is empty")
 		}
 		if err != nil {
-			return "", unreadable(what, path, err)
+			return "", unreadable(what, err)
 		}
 		return token, nil
 	}}
 }
 
-func unreadable(what, path string, err error) *sources.Error {
+// unreadable does not say the path: it may be the token itself, put there by
+// mistake.
+func unreadable(what string, err error) *sources.Error {
 	var at *fs.PathError
 	if errors.As(err, &at) {
 		err = at.Err
 	}
 	return &sources.Error{
-		Kind: sources.NoLogin, Message: fmt.Sprintf("%s cannot be read from %s: %v", what, path, err), Err: err,
+		Kind: sources.NoLogin, Message: fmt.Sprintf("%s cannot be read from its file: %v", what, err), Err: err,
 		Hint: "check the path, and that this user may read the file",
 	}
 }
@@ -156,11 +158,11 @@ func byPod(set sources.Settings, dir string) login {
 		method: func() (api.AuthMethod, *sources.Error) {
 			token, err := readShort(path)
 			if err != nil {
-				return nil, unreadable("the token of the service account", path, err)
+				return nil, unreadable("the token of the service account", err)
 			}
 			m, err := kubernetes.NewKubernetesAuth(role, kubernetes.WithMountPath(mount), kubernetes.WithServiceAccountToken(token))
 			if err != nil {
-				return nil, unreadable("the token of the service account", path, errors.New("it is empty"))
+				return nil, unreadable("the token of the service account", errors.New("it is empty"))
 			}
 			return m, nil
 		}}

@@ -87,8 +87,10 @@ func TestNoLogin(t *testing.T) {
 		{settings("address", f.URL, "token", "CANARY-7c1e\x01"), nil, "has characters that no token has"},
 		{settings("address", f.URL, "role_id", vaulttest.RoleID, "secret_id", "CANARY-7c1e"), nil, "does not accept the AppRole"},
 		{settings("address", f.URL, "kubernetes_role", vaulttest.PodRole, "kubernetes_token_file", writeFile(t, filepath.Join(dir, "pod"), "CANARY-7c1e")), nil, `does not accept the kubernetes role "gateway"`},
-		{settings("address", f.URL, "kubernetes_role", vaulttest.PodRole, "kubernetes_token_file", filepath.Join(dir, "none")), nil, "cannot be read from"},
-		{settings("address", f.URL, "token_file", filepath.Join(dir, "none")), nil, "cannot be read from"},
+		{settings("address", f.URL, "kubernetes_role", vaulttest.PodRole, "kubernetes_token_file", filepath.Join(dir, "none")), nil, "cannot be read from its file: no such file"},
+		{settings("address", f.URL, "token_file", filepath.Join(dir, "none")), nil, "cannot be read from its file: no such file"},
+		{settings("address", f.URL, "token_file", "hvs.CANARY-7c1e"), nil, "cannot be read from its file: no such file"}, // the token itself
+		{settings("address", f.URL, "kubernetes_role", vaulttest.PodRole, "kubernetes_token_file", "eyJ.CANARY-7c1e"), nil, "cannot be read from its file"},
 		{settings("address", f.URL, "token_file", dir), nil, "it is a directory, and only regular files are read"},
 		{settings("address", f.URL, "token_file", writeFile(t, filepath.Join(dir, "empty"), "\n")), nil, "it is empty"},
 	} {
@@ -243,5 +245,26 @@ func TestSettings(t *testing.T) {
 	}
 	if got := open(t, nil, map[string]string{"VAULT_ADDR": "http://127.0.0.1:1", "VAULT_AGENT_ADDR": "http://127.0.0.1:2"}).address; got != "http://127.0.0.1:2" {
 		t.Errorf("the address is %s", got)
+	}
+}
+
+// The client adds /v1 itself: an address that has it, or that a browser showed,
+// is the same vault.
+func TestAddressWithAPath(t *testing.T) {
+	t.Parallel()
+	f := vaulttest.StartFake(t)
+	f.Put("a", "x")
+	for _, path := range []string{"/v1", "/v1/", "/ui", "/ui/vault/secrets/secret/kv/list"} {
+		s := open(t, settings("address", f.URL+path, "token", vaulttest.Root), nil)
+		if r := s.fetch(t, "a")["a"]; r.Err != nil || string(r.Value.Reveal()) != "x" {
+			t.Errorf("%s: %v", path, r.Err)
+		}
+		if !strings.Contains(s.log.String(), "which is left out") {
+			t.Errorf("%s: no warning: %s", path, s.log)
+		}
+	}
+	s := open(t, settings("address", f.URL+"/", "token", vaulttest.Root), nil)
+	if s.fetch(t, "a"); strings.Contains(s.log.String(), "left out") {
+		t.Error(s.log)
 	}
 }

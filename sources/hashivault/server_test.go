@@ -16,7 +16,7 @@ import (
 func TestServerConformance(t *testing.T) {
 	v := vaulttest.StartServer(t)
 	s := setup()
-	for _, ability := range []sourcetest.Ability{sourcetest.Throttling, sourcetest.Hanging, sourcetest.Breaking, sourcetest.Expiring, sourcetest.Counting, sourcetest.Lying} {
+	for _, ability := range []sourcetest.Ability{sourcetest.Throttling, sourcetest.Hanging, sourcetest.Breaking, sourcetest.Proxied, sourcetest.Expiring, sourcetest.Counting, sourcetest.Lying} {
 		s.Lacks[ability] = "a real server cannot be made to misbehave: see TestFakeConformance"
 	}
 	s.Start = func(t *testing.T, o sources.Options) *sourcetest.Backend {

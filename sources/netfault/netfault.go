@@ -13,6 +13,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"strings"
 	"syscall"
 	"time"
 
@@ -95,10 +96,16 @@ func Cause(err error, timeout time.Duration) string {
 	case errors.As(err, &hostname):
 		return "tls: the certificate is for another host"
 	case errors.As(err, &certificate):
-		return "tls: the certificate is not valid now or for this use"
+		if when := Outdated(certificate, time.Now()); when != "" {
+			return "tls: " + when
+		}
+		return "tls: the certificate is not valid for this use"
 	case errors.As(err, &record) || errors.Is(err, http.ErrSchemeMismatch):
 		return "tls: the answer is not tls"
 	case errors.As(err, &alert):
+		if ours[alert] != "" {
+			return "tls: the certificate that we show is not accepted there: " + ours[alert]
+		}
 		return alert.Error()
 	case errors.As(err, &errno):
 		if errors.As(err, &op) && op.Addr != nil {
@@ -115,6 +122,43 @@ func Cause(err error, timeout time.Duration) string {
 		return "the connection failed"
 	}
 	return "an answer that cannot be read"
+}
+
+// ours are the alerts of TLS that are about the certificate of a client.
+var ours = map[tls.AlertError]string{
+	42: "it is bad", 43: "it is of an unsupported kind", 44: "it is revoked", 45: "it has expired", 46: "it is not known", 48: "its authority is not known",
+	116: "there is none",
+}
+
+// Outdated says which certificate is not valid now, and when it was or will be,
+// or returns "" where an invalid one is so for another reason.
+func Outdated(err x509.CertificateInvalidError, now time.Time) string {
+	c := err.Cert
+	if c == nil || err.Reason != x509.Expired {
+		return ""
+	}
+	name := c.Subject.CommonName
+	if len(c.DNSNames) > 0 {
+		name = c.DNSNames[0]
+	}
+	if len(name) > 100 {
+		name = strings.ToValidUTF8(name[:100], "") + "..."
+	}
+	const minute = "2006-01-02 at 15:04 MST"
+	if now.Before(c.NotBefore) {
+		return fmt.Sprintf("the certificate for %q is not valid before %s", name, c.NotBefore.UTC().Format(minute))
+	}
+	return fmt.Sprintf("the certificate for %q expired on %s", name, c.NotAfter.UTC().Format(minute))
+}
+
+// Between is the error for an answer with this HTTP status from host that does
+// not have the form of system's errors: something else has answered.
+func Between(host, system string, status int) *sources.Error {
+	return &sources.Error{
+		Kind: sources.Unreachable, Code: fmt.Sprintf("http status %d", status),
+		Message: fmt.Sprintf("no usable answer from %s: what answered is not %s, but something in between, such as a proxy or a firewall", host, system),
+		Hint:    "check HTTPS_PROXY and NO_PROXY, and what the proxy or firewall lets through",
+	}
 }
 
 // Limited bounds the bodies of answers to most bytes.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/tls"
 	"crypto/x509"
+	"crypto/x509/pkix"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -30,7 +31,12 @@ func TestCauses(t *testing.T) {
 		{&net.DNSError{Name: "h"}, "could not be looked up"},
 		{x509.UnknownAuthorityError{}, "unknown authority"},
 		{x509.HostnameError{Certificate: &x509.Certificate{}}, "another host"},
-		{x509.CertificateInvalidError{}, "not valid now"},
+		{x509.CertificateInvalidError{}, "not valid for this use"},
+		{x509.CertificateInvalidError{Reason: x509.Expired, Cert: &x509.Certificate{DNSNames: []string{"vault.example"}, NotAfter: time.Date(2026, 3, 4, 5, 6, 7, 0, time.UTC)}},
+			`the certificate for "vault.example" expired on 2026-03-04 at 05:06 UTC`},
+		{x509.CertificateInvalidError{Reason: x509.Expired, Cert: &x509.Certificate{Subject: pkix.Name{CommonName: "an authority"}, NotBefore: time.Date(2926, 3, 4, 5, 6, 7, 0, time.UTC)}},
+			`the certificate for "an authority" is not valid before 2926-03-04 at 05:06 UTC`},
+		{tls.AlertError(45), "the certificate that we show is not accepted there: it has expired"},
 		{tls.RecordHeaderError{}, "not tls"},
 		{tls.AlertError(40), "handshake failure"},
 		{&net.OpError{Op: "dial", Addr: &net.TCPAddr{Port: 1}, Err: syscall.ECONNREFUSED}, "connection refused (:1)"},

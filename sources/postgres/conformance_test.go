@@ -27,6 +27,7 @@ func TestConformance(t *testing.T) {
 			return start(t, d, fmt.Sprintf("schema_%d", schemas), o, identity)
 		},
 		Lacks: map[sourcetest.Ability]string{
+			sourcetest.Proxied:    "what stands in between speaks PostgreSQL's protocol, and no HTTP",
 			sourcetest.Throttling: "PostgreSQL has no throttling but max_connections: see package database",
 			sourcetest.Lying:      "PostgreSQL does not speak HTTP: see TestLyingServer",
 			sourcetest.Naming:     "PostgreSQL does not speak HTTP: see TestLyingServer",

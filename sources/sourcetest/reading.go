@@ -31,6 +31,7 @@ var reading = []test{
 	{"partial failure", Denial, testPartial},
 	{"throttled", Throttling, func(r *run) { r.Throttle(); r.down(r.ctx, sources.Throttled) }},
 	{"broken", Breaking, func(r *run) { r.Break(); r.down(r.ctx, sources.Unreachable) }},
+	{"in between", Proxied, func(r *run) { r.Between(); r.down(r.ctx, sources.Unreachable) }},
 	{"hanging", Hanging, testHanging},
 	{"lying", Lying, testLying},
 	{"another's answer", Naming, testOther},

@@ -33,6 +33,7 @@ const (
 	Throttling    Ability = "throttling"      // Throttle
 	Hanging       Ability = "hanging"         // Hang
 	Breaking      Ability = "breaking"        // Break
+	Proxied       Ability = "proxied"         // Between
 	Expiring      Ability = "expiring"        // Expire and Refuse
 	Counting      Ability = "counting"        // Requests and MostAtOnce
 	Lying         Ability = "lying"           // Liar and Elsewhere
@@ -104,6 +105,7 @@ type Backend struct {
 	Throttle   func()            // every request is one too many
 	Hang       func()            // no request gets an answer
 	Break      func()            // no request gets a usable answer
+	Between    func()            // every request is answered by a firewall in between, with 403 and a page
 	Expire     func(after int)   // the present credentials are refused once so many requests were answered; others can be had
 	Refuse     func()            // no credentials are accepted any more, whatever they are
 	Rotate     func(name string) // the backend is to rotate this secret by itself; it is ours
@@ -122,7 +124,7 @@ func (b *Backend) has() map[Ability]bool {
 	_, store := b.Source.(sources.Store)
 	return map[Ability]bool{
 		Binary: b.SeedBinary != nil, Denial: b.Deny != nil, Throttling: b.Throttle != nil, Hanging: b.Hang != nil,
-		Breaking: b.Break != nil, Expiring: b.Expire != nil && b.Refuse != nil, Counting: b.Requests != nil && b.MostAtOnce != nil, Lying: b.Liar != nil,
+		Breaking: b.Break != nil, Proxied: b.Between != nil, Expiring: b.Expire != nil && b.Refuse != nil, Counting: b.Requests != nil && b.MostAtOnce != nil, Lying: b.Liar != nil,
 		Writing: store, WriteDenial: b.DenyWrites != nil, Rotation: b.Rotate != nil, Metadata: b.Metadata != nil,
 		VersionCount: b.Versions != nil,
 	}

@@ -33,6 +33,7 @@ type Faults struct {
 	Reset    int  // so many requests end with a closed connection; -1 is all
 	Garble   bool // answers are cut off
 	HTML     bool // a proxy answers with a page
+	Between  bool // a firewall in between says 403, as a page
 	Lose     int  // so many writes are made and their answers lost
 	TooLarge bool
 	Upgrade  bool          // the engine is busy with becoming version 2
@@ -172,6 +173,11 @@ func (f *Fake) serve(w http.ResponseWriter, r *http.Request) {
 		panic(http.ErrAbortHandler)
 	case faults.Reset != 0:
 		panic(http.ErrAbortHandler)
+	case faults.Between:
+		w.Header().Set("Content-Type", "text/html")
+		w.WriteHeader(http.StatusForbidden)
+		_, _ = w.Write([]byte("<html>CANARY-7c1e permission denied</html>"))
+		return
 	case faults.HTML:
 		w.Header().Set("Content-Type", "text/html")
 		w.WriteHeader(http.StatusOK)

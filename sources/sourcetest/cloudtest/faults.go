@@ -28,6 +28,7 @@ type Faults struct {
 	Empty    int // http status 200 and no body
 	Lose     int // the request is carried out, and the connection is closed without an answer
 	Page     int // http status 502 and an html page
+	Between  int // http status 403 and an html page
 
 	Expire     int  // credentials are refused after so many requests
 	DenyWrites bool // nothing may be created, changed or deleted
@@ -153,10 +154,10 @@ func (g *Gate) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 // due is the faults of one request.
 type due struct {
-	latency                                                          time.Duration
-	hang, reset, fail, throttle, truncate, garble, empty, lose, page bool
-	refused                                                          bool
-	throttled                                                        Answer
+	latency                                                                   time.Duration
+	hang, reset, fail, throttle, truncate, garble, empty, lose, page, between bool
+	refused                                                                   bool
+	throttled                                                                 Answer
 }
 
 func (g *Gate) begin(action string) due {
@@ -178,7 +179,7 @@ func (g *Gate) begin(action string) due {
 	}
 	d := due{
 		latency: f.Latency, hang: f.Hang && mine, reset: take(&f.Reset), fail: take(&f.Fail), throttle: take(&f.Throttle), truncate: take(&f.Truncate),
-		throttled: g.api.Throttled, garble: take(&f.Garble), empty: take(&f.Empty), lose: take(&f.Lose), page: take(&f.Page), refused: f.Expire > 0 && g.served >= f.Expire,
+		throttled: g.api.Throttled, garble: take(&f.Garble), empty: take(&f.Empty), lose: take(&f.Lose), page: take(&f.Page), between: take(&f.Between), refused: f.Expire > 0 && g.served >= f.Expire,
 	}
 	g.served++
 	return d
@@ -214,6 +215,9 @@ func (g *Gate) reply(d due, r *http.Request, body []byte) func(http.ResponseWrit
 		return Answer{Status: http.StatusOK}.send
 	case d.page:
 		return Answer{Status: http.StatusBadGateway, Header: map[string]string{"Content-Type": "text/html"}, Body: []byte("<html>a proxy's page</html>")}.send
+	}
+	if d.between {
+		return Answer{Status: http.StatusForbidden, Header: map[string]string{"Content-Type": "text/html"}, Body: []byte("<html>CANARY-7c1e</html>")}.send
 	}
 	a := g.carry(r, body, d.refused)
 	switch {
