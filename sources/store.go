@@ -61,6 +61,10 @@ type DeleteOptions struct {
 	RecoveryDays int
 	// Now deletes at once, beyond recovery.
 	Now bool
+	// Expect is the version that must be the current one, or the error is of kind
+	// Conflict and nothing is deleted; empty means any. A backend with recovery
+	// ignores it.
+	Expect string
 }
 
 // Inspector is a source that can tell what there is without reading a value.

@@ -17,7 +17,7 @@ var writingCommands = [][]string{
 	{"store", "--owner", "gw", "--json"},
 	{"store", "--owner", "gw", "--yes", "--out", "out.json"},
 	{"prune", "--owner", "gw", "--verbose"},
-	{"prune", "--owner", "gw", "--yes", "--json"},
+	{"prune", "--owner", "gw", "--yes", "--json", "--trash", "bin", "--trash-recipients", "age1ql3z7hjy54pw3hyww5ayyfg7zqgvc7w3j2elw8zmrj2kg5sfn9aqmcac8p"},
 }
 
 // TestCanaryStore looks for the secrets of a config in what is said of them on

@@ -198,7 +198,7 @@ func (j *secretDeleteJob) carryOut(ctx context.Context, store sources.Store, pla
 			continue
 		}
 		plan[i].Action = "deleted"
-		err := store.Delete(ctx, plan[i].Name, j.owner, sources.DeleteOptions{RecoveryDays: j.days, Now: j.now})
+		err := store.Delete(ctx, plan[i].Name, j.owner, sources.DeleteOptions{RecoveryDays: j.days, Now: j.now, Expect: plan[i].Version})
 		if err != nil {
 			plan[i].Action, plan[i].Reason, plan[i].Hint = "failed", err.Error(), sources.HintOf(err)
 			plan[i].down = sources.KindOf(err).Down()

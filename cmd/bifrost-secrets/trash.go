@@ -119,18 +119,24 @@ func (t *trash) folder(store sources.Store) (string, error) {
 	failed := func(err error) (string, error) {
 		return "", &failure{reason: "--trash: " + err.Error() + "; nothing was changed", hint: "name a folder that can be written", code: exitUsage}
 	}
-	if err := os.MkdirAll(t.dir, 0o700); err != nil {
-		return failed(err)
-	}
-	real, err := filepath.EvalSymlinks(t.dir)
-	if err == nil {
-		real, err = filepath.Abs(real)
-	}
+	real, err := filepath.Abs(t.dir)
 	if err != nil {
 		return failed(err)
 	}
+	// Of what is there yet, where it really is.
+	for at, rest := real, ""; ; at, rest = filepath.Dir(at), filepath.Join(filepath.Base(at), rest) {
+		if there, err := filepath.EvalSymlinks(at); err == nil {
+			real = filepath.Join(there, rest)
+			break
+		} else if at == filepath.Dir(at) {
+			return failed(err)
+		}
+	}
 	if err := notOver(store, targets{config: &publish.Target{Path: real}}); err != nil {
 		return "", usageError("--trash: "+err.Error(), "name a folder elsewhere")
+	}
+	if err := os.MkdirAll(real, 0o700); err != nil {
+		return failed(err)
 	}
 	folder, err := os.MkdirTemp(real, time.Now().UTC().Format("20060102T150405Z")+"-")
 	if err != nil {

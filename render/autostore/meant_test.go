@@ -331,3 +331,18 @@ func TestNothingMeantIsPruned(t *testing.T) {
 }
 
 func pick(r *rand.Rand, of ...string) string { return of[r.IntN(len(of))] }
+
+// Whatever stands around a reference, it means its secret.
+func FuzzMeant(f *testing.F) {
+	for _, around := range []string{"", "%", "&#", `\u00`, "vault.", "{{", "\x00", "..", "arn:aws:", "\u00ad", "%zz%2F"} {
+		f.Add(around, around)
+	}
+	const name = "bifrost/config_keys/k-1/value"
+	f.Fuzz(func(t *testing.T, before, after string) {
+		m := NewMeant(newMemory(), "bifrost", map[string][]string{name: nil, "bifrost/other/secret": nil})
+		m.Text("here", before+" vault."+name+" "+after)
+		if place, ok := m.By(name); !ok || place != "here" {
+			t.Errorf("%q and %q hide it", before, after)
+		}
+	})
+}

@@ -129,6 +129,7 @@ func Unscanned(doc *walker.Document) string {
 // names the secret, and gives how many are deleted.
 func (p *Pruning) Execute(ctx context.Context, store sources.Store, owner string, o sources.DeleteOptions) (int, error) {
 	for i, it := range p.Delete {
+		o.Expect = it.Version
 		if err := store.Delete(ctx, it.Name, owner, o); err != nil {
 			return i, &render.Problems{Document: it.Name, List: []render.Problem{{
 				Reason: err.Error(), Hint: sources.HintOf(err), Kind: sources.KindOf(err),

@@ -199,7 +199,7 @@ func readRaw(root *os.Root, name string, limit int64) ([]byte, error) {
 }
 
 // Delete removes the file of a secret. There is no recovery.
-func (d *directoryStore) Delete(ctx context.Context, name, owner string, _ sources.DeleteOptions) error {
+func (d *directoryStore) Delete(ctx context.Context, name, owner string, o sources.DeleteOptions) error {
 	local, err := localName(name)
 	if err != nil {
 		return err
@@ -227,6 +227,9 @@ func (d *directoryStore) Delete(ctx context.Context, name, owner string, _ sourc
 		}
 		if err := admitDelete(e, name, owner, subject); err != nil {
 			return err
+		}
+		if o.Expect != "" && o.Expect != f.version() {
+			return conflict(name, subject+" was changed meanwhile")
 		}
 		if err := d.unsettle(root, name, *e, f.version()); err != nil {
 			_ = d.settle(root, name) // which may be done, but may not last

@@ -203,7 +203,7 @@ func (a *act) add(i id, w sources.Write, base int) (string, error) {
 }
 
 // Delete deletes a secret at once, with all its versions: GCP has no recovery.
-func (s *store) Delete(ctx context.Context, name, owner string, _ sources.DeleteOptions) error {
+func (s *store) Delete(ctx context.Context, name, owner string, o sources.DeleteOptions) error {
 	i, bad := s.parse(name)
 	switch {
 	case bad != nil:
@@ -227,6 +227,14 @@ func (s *store) Delete(ctx context.Context, name, owner string, _ sources.Delete
 		return a.foreign(i, "")
 	case d.mark.Owner != owner:
 		return a.foreign(i, d.mark.Owner)
+	}
+	if o.Expect != "" {
+		if err := a.newest(i, d); err != nil {
+			return err
+		}
+		if o.Expect != strconv.Itoa(d.version) {
+			return a.conflict(i, "was changed by somebody else meanwhile")
+		}
 	}
 	err = a.call("DeleteSecret", true, func(ctx context.Context, secrets *secretmanager.ProjectsSecretsService) error {
 		_, err := secrets.Delete(i.resource()).Etag(d.etag).Context(ctx).Do()

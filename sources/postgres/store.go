@@ -157,7 +157,7 @@ func ours(subject, owner string, has *string) error {
 }
 
 // Delete removes a secret with all its versions, beyond recovery.
-func (s *store) Delete(ctx context.Context, name, owner string, _ sources.DeleteOptions) error {
+func (s *store) Delete(ctx context.Context, name, owner string, o sources.DeleteOptions) error {
 	if err := checkName(name); err != nil {
 		return err
 	}
@@ -166,7 +166,8 @@ func (s *store) Delete(ctx context.Context, name, owner string, _ sources.Delete
 	}
 	err := s.write(ctx, name, func(ctx context.Context, tx pgx.Tx) (bool, error) {
 		var has *string
-		switch err := tx.QueryRow(ctx, "SELECT owner FROM "+s.table("secret")+" WHERE name = $1 FOR UPDATE", name).Scan(&has); {
+		var version int64
+		switch err := tx.QueryRow(ctx, "SELECT owner, version FROM "+s.table("secret")+" WHERE name = $1 FOR UPDATE", name).Scan(&has, &version); {
 		case errors.Is(err, pgx.ErrNoRows):
 			return false, nil
 		case err != nil:
@@ -174,6 +175,11 @@ func (s *store) Delete(ctx context.Context, name, owner string, _ sources.Delete
 		}
 		if err := ours(fmt.Sprintf("%q in %s", name, s.Describe()), owner, has); err != nil {
 			return false, err
+		}
+		if o.Expect != "" && o.Expect != strconv.FormatInt(version, 10) {
+			return false, &sources.Error{
+				Kind: sources.Conflict, Name: name, Message: fmt.Sprintf("%q in %s was changed meanwhile", name, s.Describe()), Hint: "look again, and decide anew",
+			}
 		}
 		_, err := tx.Exec(ctx, "DELETE FROM "+s.table("secret")+" WHERE name = $1", name)
 		return true, err

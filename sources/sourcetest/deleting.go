@@ -71,6 +71,16 @@ func testDelete(r *run) {
 	r.watch.must(r.ctx, write("kept", "kept 2", version))
 	// The name is free again.
 	r.is(write("key", "2", ""), r.watch.must(r.ctx, write("key", "2", "")))
+	if r.watch.store().Recoverable() {
+		return
+	}
+	// What could not be brought back is not deleted by an old look at it.
+	before := r.watch.item(r.ctx, "key").Version
+	now := r.watch.must(r.ctx, write("key", "3", before))
+	r.watch.fails(r.watch.store().Delete(r.ctx, "key", owner, sources.DeleteOptions{Expect: before, Now: true}), sources.Conflict)
+	r.watch.want(r.ctx, "key", value("3"))
+	r.delete(r.ctx, "key", sources.DeleteOptions{Expect: now})
+	r.absent("key")
 }
 
 func testDeleteForeign(r *run) {
