@@ -33,6 +33,7 @@ var programs = map[string]func(){
 	"bifrost-secrets-crashing": crashing,
 	"unprivileged":             unprivileged,
 	"show-environment":         showEnvironment,
+	"slow-child":               slowChild,
 	"gated-bifrost":            gatedBifrost,
 }
 
