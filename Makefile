@@ -13,7 +13,7 @@ STATICCHECK = honnef.co/go/tools/cmd/staticcheck@v0.8.2
 GOVULNCHECK = golang.org/x/vuln/cmd/govulncheck@v1.9.0
 FUZZTIME ?= 60s
 
-.PHONY: demo build test check bench fuzz setup clean
+.PHONY: demo build test check bench soak fuzz setup clean
 
 demo: build
 	@mkdir -p demo && chmod -R go-rwx testdata/demo/secrets
@@ -50,6 +50,10 @@ bench: build
 	@mkdir -p .cache
 	@$(GO) test -tags bench -c -o .cache/bench ./cmd/bifrost-secrets
 	@cd cmd/bifrost-secrets && ../../.cache/bench -test.run '^TestBench$$' -test.timeout 30m
+
+# What takes longer than a test may.
+soak: setup
+	BIFROST_SECRETS_REQUIRE_BACKENDS=1 BIFROST_SECRETS_SIGNAL_RUNS=400 $(GO) test -count 1 -v -timeout 30m -run '^TestExecUnderSignals$$' ./cmd/bifrost-secrets
 
 fuzz:
 	@set -e; for found in $$(grep -rHoE '^func Fuzz[A-Za-z0-9_]+' --include='*_test.go' . | sed 's/func //' | sort); do \

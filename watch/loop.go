@@ -44,6 +44,9 @@ type Options struct {
 	// anything, and whether there was something before.
 	Publish func(*render.Rendering) (wrote, replaced bool, err error)
 	Applier Applier
+	// Repair puts right what was published and is no longer as it was; it is called
+	// by a refresh that changes nothing. It may be nil.
+	Repair func() error
 
 	Observer Observer                    // may be nil
 	Keeper   Keeper                      // may be nil

@@ -12,6 +12,7 @@ import (
 	"io/fs"
 	"os"
 	"strings"
+	"sync"
 	"time"
 
 	"bifrost-secrets/render/publish"
@@ -22,20 +23,26 @@ import (
 
 // Record is the file beside the published one that outlives this process: a
 // salted Argon2id fingerprint of the encryption_key, and which document was
-// rendered when. Its mode is 0600. It implements [Keeper].
+// rendered when. Its mode is 0600. It implements [Keeper], and is safe
+// for concurrent use.
 type Record struct {
 	// Path is the file's; see [RecordPath].
 	Path string
 	// AcceptKey takes whatever key comes first for the right one.
 	AcceptKey bool
 
+	mu   sync.Mutex // guards what follows
 	read bool
 	what record
+	sum  [sha256.Size]byte // of what was published when what.Published was made or compared
 }
 
 type record struct {
 	Key      string `json:"encryption_key,omitempty"` // in the form of the PHC: $argon2id$v=19$m=…,t=…,p=…$salt$hash
 	Document string `json:"document,omitempty"`       // its SHA-256
+	// Published is a fingerprint of what was published, in the form of Key: what is
+	// published holds passwords that could be guessed from a plain digest.
+	Published string `json:"published,omitempty"`
 }
 
 // RecordPath gives the record's place beside the published file.
@@ -94,6 +101,8 @@ func (r *Record) write() error {
 
 // Check implements [Keeper].
 func (r *Record) Check(key sources.Secret) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
 	if r.AcceptKey {
 		return nil
 	}
@@ -119,6 +128,8 @@ func (r *Record) Check(key sources.Secret) error {
 
 // Keep implements [Keeper].
 func (r *Record) Keep(key sources.Secret) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
 	if err := r.load(); err != nil && !r.AcceptKey {
 		return err
 	}
@@ -126,14 +137,17 @@ func (r *Record) Keep(key sources.Secret) error {
 	if same, err := matches(r.what.Key, key); err == nil && same {
 		return nil
 	}
-	salt := make([]byte, saltLength)
-	if _, err := rand.Read(salt); err != nil {
-		return err
-	}
-	sum := argon2.IDKey(key.Reveal(), salt, argonTime, argonMemory, argonThreads, argonLength)
-	r.what.Key = fmt.Sprintf("$argon2id$v=%d$m=%d,t=%d,p=%d$%s$%s", argon2.Version, argonMemory, argonTime, argonThreads,
-		base64.RawStdEncoding.EncodeToString(salt), base64.RawStdEncoding.EncodeToString(sum))
+	r.what.Key = fingerprint(key)
 	return r.write()
+}
+
+// fingerprint returns a salted one.
+func fingerprint(of sources.Secret) string {
+	salt := make([]byte, saltLength)
+	_, _ = rand.Read(salt) // it never fails: see crypto/rand
+	sum := argon2.IDKey(of.Reveal(), salt, argonTime, argonMemory, argonThreads, argonLength)
+	return fmt.Sprintf("$argon2id$v=%d$m=%d,t=%d,p=%d$%s$%s", argon2.Version, argonMemory, argonTime, argonThreads,
+		base64.RawStdEncoding.EncodeToString(salt), base64.RawStdEncoding.EncodeToString(sum))
 }
 
 // matches reports whether a fingerprint is that of key.
@@ -159,15 +173,17 @@ func matches(print string, key sources.Secret) (bool, error) {
 // published may be taken for so much more than it is.
 const confirmEvery = 5 * time.Minute
 
-// Confirm notes that all that is published was had from its source just now.
-// Where the document is the same, nothing but the file's time is written, once in
-// five minutes at most.
-func (r *Record) Confirm(document []byte) error {
+// Confirm notes that published was rendered from document, with values that were
+// had from their source just now. Where both are the same, nothing but the file's
+// time is written, once in five minutes at most.
+func (r *Record) Confirm(document, published []byte) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
 	if err := r.load(); err != nil {
 		return err
 	}
 	sum := digest(document)
-	if r.what.Document == sum {
+	if r.what.Document == sum && r.isPublished(published) {
 		now := time.Now()
 		if info, err := os.Stat(r.Path); err == nil && now.Sub(info.ModTime()).Abs() < confirmEvery {
 			return nil
@@ -177,13 +193,48 @@ func (r *Record) Confirm(document []byte) error {
 		}
 	}
 	r.what.Document = sum
+	r.sum = sha256.Sum256(published)
+	r.what.Published = fingerprint(sources.NewSecret(r.sum[:]))
 	return r.write()
 }
 
-// Serves reports whether what is published may serve in an outage: it was
-// rendered from this very document, and confirmed no longer ago than maxAge. It
-// gives its age, or says why it may not.
-func (r *Record) Serves(document []byte, maxAge time.Duration) (age time.Duration, err error) {
+// isPublished reports whether content is what was published last.
+func (r *Record) isPublished(content []byte) bool {
+	sum := sha256.Sum256(content)
+	if r.what.Published != "" && sum == r.sum {
+		return true
+	}
+	same, err := matches(r.what.Published, sources.NewSecret(sum[:]))
+	if same && err == nil {
+		r.sum = sum
+	}
+	return same && err == nil
+}
+
+// Intact returns an error where published is not what was published last.
+func (r *Record) Intact(published []byte) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if err := r.load(); err != nil {
+		return err
+	}
+	if !r.isPublished(published) {
+		return errForeign
+	}
+	return nil
+}
+
+var errForeign = errors.New("the file that is there is not the one that was published with the last good values")
+
+// ahead is by how much the clocks of two machines with one disk may differ.
+const ahead = time.Minute
+
+// Serves reports whether published, as it stands there, may serve in an outage: it
+// is what was published, was rendered from this very document, and confirmed no
+// longer ago than maxAge. It returns its age, or says why it may not.
+func (r *Record) Serves(document, published []byte, maxAge time.Duration) (age time.Duration, err error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
 	if err := r.load(); err != nil {
 		return 0, err
 	}
@@ -193,6 +244,10 @@ func (r *Record) Serves(document []byte, maxAge time.Duration) (age time.Duratio
 		return 0, errors.New("nothing was rendered here before")
 	case r.what.Document != digest(document):
 		return 0, errors.New("the config was edited since the last good values were rendered")
+	case !r.isPublished(published):
+		return 0, errForeign
+	case time.Until(info.ModTime()) > ahead:
+		return 0, fmt.Errorf("the last good values are of a time to come, by %s: the clock was, or is, wrong", time.Until(info.ModTime()).Round(time.Second))
 	}
 	if age = time.Since(info.ModTime()); age > maxAge {
 		return age, fmt.Errorf("the last good values are %s old, more than %s (--start-from-last-good)", age.Round(time.Second), maxAge)

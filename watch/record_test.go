@@ -88,9 +88,9 @@ func TestRecordDamaged(t *testing.T) {
 // enough; its age counts from when it was last confirmed.
 func TestRecordServes(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "config.json.state")
-	document := []byte("{}")
+	document, published := []byte("{}"), []byte(`{"a":"value"}`)
 	serves := func(doc string, most time.Duration) string {
-		_, err := (&Record{Path: path}).Serves([]byte(doc), most)
+		_, err := (&Record{Path: path}).Serves([]byte(doc), published, most)
 		if err != nil {
 			return err.Error()
 		}
@@ -98,7 +98,7 @@ func TestRecordServes(t *testing.T) {
 	}
 	check(t, serves("{}", time.Hour), "nothing was rendered here before")
 	r := &Record{Path: path}
-	if err := r.Confirm(document); err != nil {
+	if err := r.Confirm(document, published); err != nil {
 		t.Fatal(err)
 	}
 	check(t, serves("{}", time.Hour), "")
@@ -109,10 +109,35 @@ func TestRecordServes(t *testing.T) {
 	}
 	check(t, serves("{}", time.Hour), "the last good values are 2h0m0s old, more than 1h0m0s (--start-from-last-good)")
 	check(t, serves("{}", 3*time.Hour), "")
-	if err := (&Record{Path: path}).Confirm(document); err != nil {
+	if err := (&Record{Path: path}).Confirm(document, published); err != nil {
 		t.Fatal(err)
 	}
 	check(t, serves("{}", time.Hour), "")
+	// What is taken is what was published, and not of a time to come.
+	soon := time.Now().Add(2 * time.Hour)
+	if err := os.Chtimes(path, soon, soon); err != nil {
+		t.Fatal(err)
+	}
+	if got := serves("{}", 100*time.Hour); !strings.HasPrefix(got, "the last good values are of a time to come, by ") {
+		t.Error(got)
+	}
+	now := time.Now()
+	if err := os.Chtimes(path, now, now); err != nil {
+		t.Fatal(err)
+	}
+	published = []byte(`{"a":"other"}`)
+	check(t, serves("{}", time.Hour), errForeign.Error())
+	if err := (&Record{Path: path}).Intact(published); err != errForeign {
+		t.Error(err)
+	}
+	// What is published anew is noted at once, whatever the time.
+	if err := (&Record{Path: path}).Confirm(document, published); err != nil {
+		t.Fatal(err)
+	}
+	check(t, serves("{}", time.Hour), "")
+	if content, err := os.ReadFile(path); err != nil || strings.Contains(string(content), "other") {
+		t.Errorf("%s %v", content, err)
+	}
 }
 
 // Whatever stands in a record, reading it ends soon, and lets nothing through

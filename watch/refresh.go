@@ -264,6 +264,9 @@ func (l *Loop) adopt(v *visit) (edited bool) {
 			d.same = len(v.changed) == 0 && !edited
 		}
 	}
+	if d.same && l.o.Repair != nil {
+		v.publish = l.o.Repair()
+	}
 	if !d.same {
 		if v.wrote, v.replaced, v.publish = l.o.Publish(d.rendering); v.publish != nil {
 			l.drop(d.job)

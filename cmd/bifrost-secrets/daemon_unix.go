@@ -58,6 +58,9 @@ type daemon struct {
 	hidden  []string      // what the command of --apply command does not get; of the loop's goroutine
 	looked  chan struct{} // the source may be another one
 	ended   atomic.Bool
+
+	publishing sync.Mutex
+	newest     *render.Rendering // what was published last
 }
 
 // maxWait bounds the wait for quiet.
@@ -153,7 +156,7 @@ func (d *daemon) options(applier watch.Applier, check func(*job, *watch.Job) err
 				return err
 			})
 		},
-		Publish: d.publishAll,
+		Publish: d.publishAll, Repair: d.repair,
 		Applier: applier,
 		Keeper:  d.record, Watch: d.files.Watch, Log: d.log,
 		Observer: observers{d.metrics, d.manager, &follower{d: d}},
@@ -186,8 +189,32 @@ func (d *daemon) publishAll(r *render.Rendering) (wrote, replaced bool, err erro
 			d.log.Warn(clean(warning), "hint", "chmod go-w the directory, or chmod +t it; where it is an emptyDir of Kubernetes only the pod's own containers can write there")
 		}
 	}
+	d.publishing.Lock()
+	defer d.publishing.Unlock()
 	done, err := d.publish(r, to, d.newKey)
+	if err == nil {
+		d.newest = r
+	}
 	return done.changed, done.replaced, err
+}
+
+// repair publishes again what was published last, where it is not there any more
+// as it was, and says so.
+func (d *daemon) repair() error {
+	d.publishing.Lock()
+	defer d.publishing.Unlock()
+	if d.newest == nil {
+		return nil
+	}
+	to, err := d.targets(d.inputs())
+	if err != nil {
+		return err
+	}
+	done, err := d.publish(d.newest, to, true) // whatever key stands there now
+	if done.changed {
+		d.log.Warn("what was published was gone, had been changed, or had another mode or owner: it is as it was again", "out", d.out, "hint", "find out who else writes there")
+	}
+	return err
 }
 
 // plaintextShown is how many fields a warning of plaintext names.
@@ -327,7 +354,8 @@ func (c *confirmer) Refreshed(a watch.Attempt, _ map[sources.Kind]int, _ int, _ 
 	if a.Result != watch.Changed && a.Result != watch.Unchanged {
 		return
 	}
-	err := c.d.record.Confirm(c.d.loop.Rendering().Plan.Document.Bytes())
+	r := c.d.loop.Rendering()
+	err := c.d.record.Confirm(r.Plan.Document.Bytes(), r.Document())
 	if err == nil {
 		c.failed = ""
 	} else if c.failed != err.Error() {

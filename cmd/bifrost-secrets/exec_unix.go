@@ -235,8 +235,10 @@ func (j *execJob) run(outer context.Context, args []string) error {
 	case errors.Is(err, context.Canceled): // before there was a child
 		err = s.ended(err)
 	}
+	code = exitCode(j.end(err))
+	s.code.Store(int32(code))
 	s.over.Store(true)
-	j.endWithin(endTime, exitCode(j.end(err)))
+	j.endWithin(endTime, code)
 	return err
 }
 
@@ -252,7 +254,9 @@ func (s *supervised) signalled(sig syscall.Signal, cancel func()) {
 			most += s.job.stopTimeout
 		}
 		s.job.endWithin(most, 128+int(sig)) // the child's own end has another limit
-	case !began || s.over.Load():
+	case s.over.Load():
+		s.job.exit(int(s.code.Load())) // that of the child
+	case !began:
 		s.job.exit(128 + int(s.signal.Load()))
 	}
 	cancel()
@@ -334,14 +338,14 @@ func (j *execJob) serves(most time.Duration) (time.Duration, error) {
 	if err != nil {
 		return 0, err
 	}
-	published, err := walker.ReadFile(j.out)
+	published, err := walker.ReadFileBytes(j.out)
 	if err != nil {
 		return 0, err
 	}
-	if bytes.Contains(published.Bytes(), []byte("env."+render.EnvPrefix)) {
+	if bytes.Contains(published, []byte("env."+render.EnvPrefix)) {
 		return 0, errors.New(j.out + " is of --mode env, and holds no values")
 	}
-	return j.record.Serves(doc.Bytes(), most)
+	return j.record.Serves(doc.Bytes(), published, most)
 }
 
 func firstLine(err error) string {

@@ -37,6 +37,7 @@ type supervised struct {
 	ctx    context.Context // ends with exec
 	began  atomic.Bool     // the child was started
 	over   atomic.Bool     // there is no child any more, and will be none
+	code   atomic.Int32    // the exit code, once it is over
 	signal atomic.Int32    // what ended us before that
 	from   atomic.Int64    // when the values of an earlier life were had, in Unix nanoseconds; 0 where they are not in use
 
@@ -139,6 +140,9 @@ func (s *supervised) start(r *render.Rendering) (watch.Child, error) {
 			return !needs(name, named)
 		})
 	}
+	if err := s.inPlace(); err != nil {
+		return nil, err
+	}
 	// From here on signals are the child's: one that comes too late to be seen
 	// here waits for it.
 	s.began.Store(true)
@@ -155,6 +159,25 @@ func (s *supervised) start(r *render.Rendering) (watch.Child, error) {
 	s.forward.To(p)
 	s.job.log.Info("started Bifrost", "pid", p.PID(), "command", s.args[0])
 	return &bifrostProcess{p, s.forward}, nil
+}
+
+// inPlace sees to it that Bifrost finds the config that was published.
+func (s *supervised) inPlace() error {
+	if err := s.job.repair(); err != nil {
+		return err
+	}
+	if s.Loop.Rendering() != nil {
+		return nil
+	}
+	// That of an earlier life: there is nothing to repair it with.
+	published, err := walker.ReadFileBytes(s.job.out)
+	if err != nil {
+		return err
+	}
+	if err := s.job.record.Intact(published); err != nil {
+		return &failure{reason: s.job.out + ": " + err.Error(), hint: "Bifrost is not started with it; wait for the backend", code: exitUnresolved}
+	}
+	return nil
 }
 
 // askEvery is how often a Bifrost that has not answered for long is asked again.
