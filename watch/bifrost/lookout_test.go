@@ -4,14 +4,11 @@ import (
 	"context"
 	"errors"
 	"io"
-	"log"
-	"net"
 	"net/http"
 	"net/http/httptest"
 	"slices"
 	"strings"
 	"sync"
-	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -21,91 +18,10 @@ import (
 	"bifrost-secrets/watch/bifrost/bifrosttest"
 )
 
-// wire is the way to a Bifrost, in memory, so that its time is the test's.
-type wire struct {
-	http.Handler
-	mu     sync.Mutex
-	down   bool          // nobody listens
-	slow   time.Duration // a dial takes
-	server *http.Server
-	conns  chan net.Conn
-	idle   time.Duration // the server closes an idle connection after so long
-	single bool          // and each one after its answer
-	open   []net.Conn    // our ends
-}
-
-func (w *wire) start() {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.down, w.conns = false, make(chan net.Conn)
-	w.server = &http.Server{Handler: w.Handler, IdleTimeout: w.idle, ErrorLog: log.New(io.Discard, "", 0)}
-	w.server.SetKeepAlivesEnabled(!w.single)
-	go func(s *http.Server, l net.Listener) { _ = s.Serve(l) }(w.server, &listener{w.conns, make(chan struct{}), sync.Once{}})
-}
-
-func (w *wire) stop() {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.down = true
-	_ = w.server.Close()
-}
-
-func (w *wire) dial(context.Context, string, string) (net.Conn, error) {
-	w.mu.Lock()
-	slow := w.slow
-	w.mu.Unlock()
-	time.Sleep(slow)
-	w.mu.Lock()
-	down, conns := w.down, w.conns
-	w.mu.Unlock()
-	if down {
-		return nil, &net.OpError{Op: "dial", Net: "tcp", Err: syscall.ECONNREFUSED}
-	}
-	ours, theirs := net.Pipe()
-	conns <- theirs
-	w.mu.Lock()
-	w.open = append(w.open, theirs)
-	w.mu.Unlock()
-	return ours, nil
-}
-
-func (w *wire) slows(d time.Duration) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.slow = d
-}
-
-// cut ends every connection, as a router does that forgets them.
-func (w *wire) cut() {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	for _, c := range w.open {
-		_ = c.Close()
-	}
-	w.open = nil
-}
-
-type listener struct {
-	conns chan net.Conn
-	done  chan struct{}
-	once  sync.Once
-}
-
-func (l *listener) Accept() (net.Conn, error) {
-	select {
-	case c := <-l.conns:
-		return c, nil
-	case <-l.done:
-		return nil, net.ErrClosed
-	}
-}
-func (l *listener) Close() error { l.once.Do(func() { close(l.done) }); return nil }
-func (*listener) Addr() net.Addr { return &net.UnixAddr{Name: "wire", Net: "unix"} }
-
 // outlook is a Lookout that looks at a Bifrost over a wire, and a loop that gives
 // it all values when it is told of a restart.
 type outlook struct {
-	*wire
+	*bifrosttest.Wire
 	t       *testing.T
 	bifrost *bifrosttest.Server
 	doc     *walker.Document
@@ -115,11 +31,11 @@ type outlook struct {
 
 // restart has Bifrost away for so long.
 func (o *outlook) restart(away time.Duration) {
-	o.stop()
+	o.Stop()
 	o.bifrost.Stop()
 	time.Sleep(away)
 	o.up()
-	o.start()
+	o.Start()
 }
 
 func (o *outlook) up() {
@@ -141,14 +57,14 @@ func (o *outlook) behind(w http.ResponseWriter, r *http.Request) {
 
 func TestLookout(t *testing.T) {
 	sick := func(o *outlook, for_ time.Duration, answer http.HandlerFunc) {
-		was := o.wire.Handler
-		o.stop()
-		o.wire.Handler = answer
-		o.start()
+		was := o.Wire.Handler
+		o.Stop()
+		o.Wire.Handler = answer
+		o.Start()
 		time.Sleep(for_)
-		o.stop()
-		o.wire.Handler = was
-		o.start()
+		o.Stop()
+		o.Wire.Handler = was
+		o.Start()
 	}
 	type fault struct {
 		name    string
@@ -156,14 +72,14 @@ func TestLookout(t *testing.T) {
 		want    int              // restarts
 		more    int              // how many calls beside /health there may be
 	}
-	unlistening := func(o *outlook, d time.Duration) { o.stop(); time.Sleep(d); o.start() }
+	unlistening := func(o *outlook, d time.Duration) { o.Stop(); time.Sleep(d); o.Start() }
 	faults := []fault{
 		{"nothing", func(*outlook) {}, 0, 0},
 		{"a quick restart", func(o *outlook) { o.restart(250 * time.Millisecond) }, 1, 9},
 		{"a restart", func(o *outlook) { o.restart(2 * time.Second) }, 1, 9},
 		{"a long restart", func(o *outlook) { o.restart(20 * time.Second) }, 1, 9},
 		{"a restart that takes no time", func(o *outlook) {
-			o.cut()
+			o.Cut()
 			o.bifrost.Stop()
 			o.up()
 		}, 1, 9},
@@ -173,23 +89,23 @@ func TestLookout(t *testing.T) {
 				time.Sleep(6 * time.Second)
 			}
 		}, 5, 45},
-		{"idle connections are closed", func(o *outlook) { o.stop(); o.idle = time.Second; o.start() }, 0, 2},
-		{"every connection is closed", func(o *outlook) { o.stop(); o.single = true; o.start() }, 0, 2},
+		{"idle connections are closed", func(o *outlook) { o.Stop(); o.Idle = time.Second; o.Start() }, 0, 2},
+		{"every connection is closed", func(o *outlook) { o.Stop(); o.Single = true; o.Start() }, 0, 2},
 		{"connections break", func(o *outlook) {
 			for range 80 {
-				o.cut()
+				o.Cut()
 				time.Sleep(700 * time.Millisecond)
 			}
 		}, 0, 2},
 		{"connections break on a slow way", func(o *outlook) {
-			o.slows(400 * time.Millisecond)
+			o.Slows(400 * time.Millisecond)
 			for range 80 {
-				o.cut()
+				o.Cut()
 				time.Sleep(700 * time.Millisecond)
 			}
 		}, 0, 2},
 		{"a restart on a way so slow that it is not missed", func(o *outlook) {
-			o.slows(time.Second)
+			o.Slows(time.Second)
 			o.restart(300 * time.Millisecond)
 		}, 1, 9},
 		{"a proxy in between that restarts", func(o *outlook) {
@@ -233,10 +149,10 @@ func TestLookout(t *testing.T) {
 				o := &outlook{t: t, bifrost: s, doc: parse(t, `{"providers":{"openai":{"keys":[{"name":"main","value":"12345678","models":["*"],"weight":1}]}}}`)}
 				o.up()
 				synctest.Test(t, func(t *testing.T) {
-					o.wire = &wire{Handler: http.HandlerFunc(o.behind)}
-					o.start()
-					defer o.stop()
-					c := client(t, "http://localhost", func(op *bifrost.Options) { op.Dial = o.dial })
+					o.Wire = &bifrosttest.Wire{Handler: http.HandlerFunc(o.behind)}
+					o.Start()
+					defer o.Stop()
+					c := client(t, "http://localhost", func(op *bifrost.Options) { op.Dial = o.Dial })
 					all := targets(t, o.doc, keyPath)
 					wantStates(t, c.Converge(t.Context(), o.doc, all), bifrost.Unverifiable)
 					s.Asked()
@@ -277,18 +193,18 @@ func TestLookoutSoon(t *testing.T) {
 	o := &outlook{t: t, bifrost: s, doc: parse(t, `{"providers":{}}`)}
 	o.up()
 	synctest.Test(t, func(t *testing.T) {
-		o.wire = &wire{Handler: http.HandlerFunc(o.behind)}
-		o.start()
-		defer o.stop()
-		o.stop()
-		c := client(t, "http://localhost", func(op *bifrost.Options) { op.Dial = o.dial })
+		o.Wire = &bifrosttest.Wire{Handler: http.HandlerFunc(o.behind)}
+		o.Start()
+		defer o.Stop()
+		o.Stop()
+		c := client(t, "http://localhost", func(op *bifrost.Options) { op.Dial = o.Dial })
 		o.began = time.Now()
 		look := c.NewLookout(false, func() *walker.Document { return nil }, func() { o.told = append(o.told, time.Since(o.began).Round(time.Second)) })
 		ctx, cancel := context.WithCancel(t.Context())
 		var running sync.WaitGroup
 		running.Go(func() { look.Run(ctx) })
 		time.Sleep(10 * time.Second)
-		o.start()
+		o.Start()
 		time.Sleep(50 * time.Second)
 		o.restart(time.Second) // between two looks
 		time.Sleep(time.Minute)
