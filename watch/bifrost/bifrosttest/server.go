@@ -29,6 +29,7 @@ type Server struct {
 	major, minor int
 	http         *http.Client
 	server       *httptest.Server
+	routes       *http.ServeMux
 
 	hookMu sync.Mutex
 	hook   func(r *http.Request) int
@@ -51,6 +52,7 @@ func New(t testing.TB, version string) *Server {
 	if n, _ := fmt.Sscanf(version, "%d.%d", &s.major, &s.minor); n != 2 {
 		t.Fatalf("%q is no version", version)
 	}
+	s.routes = s.mux()
 	s.server = httptest.NewServer(s)
 	t.Cleanup(s.server.Close)
 	s.URL = s.server.URL
@@ -147,7 +149,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			}
 		}
 	}
-	s.mux().ServeHTTP(w, r)
+	s.routes.ServeHTTP(w, r)
 }
 
 func (s *Server) mux() *http.ServeMux {
