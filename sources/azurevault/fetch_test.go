@@ -223,3 +223,41 @@ func TestSettings(t *testing.T) {
 		}
 	}
 }
+
+// The token that the platform signs is read again when what came of the old one
+// is refused. The client itself would hold it for minutes.
+func TestRenewedOnDisk(t *testing.T) {
+	f := azuretest.StartFake(t)
+	f.Put("x", "CANARY")
+	file := filepath.Join(t.TempDir(), "token")
+	write := func(text string) {
+		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	t.Setenv("AZURE_TENANT_ID", azuretest.Tenant)
+	t.Setenv("AZURE_FEDERATED_TOKEN_FILE", file)
+	t.Setenv("AZURE_CLIENT_ID", azuretest.ClientID)
+	t.Setenv("AZURE_TOKEN_CREDENTIALS", "WorkloadIdentityCredential")
+	f.Sign("old")
+	write("old")
+	var warned []string
+	o := options()
+	o.Warn = func(line string) { warned = append(warned, line) }
+	s := open(t, f, o, "client_id", "", "client_secret", "", "tenant_id", "")
+	if err := s.Ping(t.Context(), "x"); err != nil {
+		t.Fatal(err)
+	}
+	f.Sign("new")
+	wantKind(t, s.Ping(t.Context(), "x"), sources.NoLogin)
+	f.Sign("new")
+	write("new")
+	if err := s.Ping(t.Context(), "x"); err != nil {
+		t.Errorf("%v (%s)", err, sources.HintOf(err))
+	}
+	f.Sign("newer")
+	write("newer")
+	if err := s.Ping(t.Context(), "x"); err != nil || len(warned) != 1 || !strings.Contains(warned[0], "azure refused the session (Unauthorized): signed in anew") {
+		t.Errorf("%v (%s), warned %q", err, sources.HintOf(err), warned)
+	}
+}

@@ -205,3 +205,36 @@ func TestSettings(t *testing.T) {
 		}
 	}
 }
+
+// A credentials file that was replaced is read again when what came of the old
+// one is refused: within the same use, and with two requests at most.
+func TestRenewedOnDisk(t *testing.T) {
+	f := gcptest.StartFake(t)
+	f.Put("x", []byte("CANARY"))
+	file := filepath.Join(t.TempDir(), "user.json")
+	write := func(refresh string) {
+		if err := os.WriteFile(file, []byte(strings.Replace(gcptest.UserCredentials(), `"r"`, `"`+refresh+`"`, 1)), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, setting := range []string{file, ""} { // and by the variable
+		t.Setenv("GOOGLE_APPLICATION_CREDENTIALS", file)
+		write("old")
+		f.Withdraw("none")
+		s := open(t, f, options(), "credentials_json", setting)
+		if err := s.Ping(t.Context(), "x"); err != nil {
+			t.Fatal(err)
+		}
+		f.Withdraw("old")
+		before, grants := f.Total(), len(f.Grants())
+		wantKind(t, s.Ping(t.Context(), "x"), sources.NoLogin)
+		if n, logins := f.Total()-before, len(f.Grants())-grants; n != 1 || logins != 1 {
+			t.Errorf("%d requests and %d logins with what is dead, want one of each", n, logins)
+		}
+		write("new")
+		before = f.Total()
+		if err := s.Ping(t.Context(), "x"); err != nil || f.Total()-before != 1 {
+			t.Errorf("%v, after %d requests", err, f.Total()-before)
+		}
+	}
+}

@@ -35,7 +35,7 @@ type Faults struct {
 	Empty    int    // http status 200 and no body
 
 	Expire    int    // ExpiredTokenException for every request after so many of them
-	ExpireKey string // only for those that are signed with this access key, and also for Expire 0
+	ExpireKey string // only for those that are signed with this access key or session token, and also for Expire 0
 
 	Reject      string   // every request is answered with this error code
 	DenyActions []string // AccessDeniedException for these
@@ -52,6 +52,7 @@ type Faults struct {
 	RepeatToken bool     // the pages never end and always have the same token
 	LeaveOut    []string // ids that a batch neither answers nor names as errors
 	RejectSTS   string   // this error code for AssumeRole and AssumeRoleWithWebIdentity
+	RejectFor   string   // only where the request has this text: an access key, the token of a web identity
 }
 
 // Fake is an HTTP server that answers for Secrets Manager, and for as much of
@@ -76,6 +77,7 @@ type Fake struct {
 	held     map[string]<-chan struct{} // by id or action
 	called   chan struct{}              // closed and made anew with each request
 	versions int
+	roles    int // assumed so far: their session tokens are role-1, role-2, ...
 	meter    meter
 }
 
@@ -146,6 +148,13 @@ func (f *Fake) Set(faults Faults) {
 	f.faults, f.served = faults, 0
 	close(f.release)
 	f.release = make(chan struct{})
+}
+
+// ResetRoles makes role-1 the session token of the next role that is assumed.
+func (f *Fake) ResetRoles() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.roles = 0
 }
 
 // Hold keeps requests that ask for a secret by this id, or for this action,
@@ -306,7 +315,7 @@ func (f *Fake) answer(action string, r *http.Request, body []byte) reply {
 	case action == "InstanceMetadata":
 		return metadata(r)
 	case strings.HasPrefix(action, "AssumeRole"):
-		return f.assumeRole(action, body)
+		return f.assumeRole(action, r, body)
 	case due(&b.Reset):
 		return reset
 	case due(&b.Fail) || batch && due(&b.FailBatch):
@@ -314,7 +323,7 @@ func (f *Fake) answer(action string, r *http.Request, body []byte) reply {
 	case due(&b.Throttle) || batch && due(&b.ThrottleBatch):
 		return fault(http.StatusBadRequest, "ThrottlingException", "Rate exceeded")
 	case b.ExpireKey == "" && b.Expire > 0 && f.served >= b.Expire,
-		b.ExpireKey != "" && f.served >= b.Expire && strings.Contains(r.Header.Get("Authorization"), "Credential="+b.ExpireKey+"/"):
+		b.ExpireKey != "" && f.served >= b.Expire && (r.Header.Get("X-Amz-Security-Token") == b.ExpireKey || strings.Contains(r.Header.Get("Authorization"), "Credential="+b.ExpireKey+"/")):
 		return fault(http.StatusBadRequest, "ExpiredTokenException", "The security token included in the request is expired")
 	case b.Status != 0:
 		return page(b.Status)

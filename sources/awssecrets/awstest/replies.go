@@ -94,10 +94,13 @@ func metadata(r *http.Request) reply {
 var roleForm = regexp.MustCompile(`^arn:aws:iam::([0-9]{12}):role/(.+)$`)
 
 // assumeRole gives credentials that signer takes for those of the role's account.
-func (f *Fake) assumeRole(action string, body []byte) reply {
+func (f *Fake) assumeRole(action string, r *http.Request, body []byte) reply {
 	form, _ := url.ParseQuery(string(body))
 	role := roleForm.FindStringSubmatch(form.Get("RoleArn"))
 	code := f.faults.RejectSTS
+	if only := f.faults.RejectFor; only != "" && !strings.Contains(r.Header.Get("Authorization")+string(body), only) {
+		code = ""
+	}
 	if role == nil {
 		code = "ValidationError"
 	}
@@ -105,9 +108,10 @@ func (f *Fake) assumeRole(action string, body []byte) reply {
 		return sent(http.StatusForbidden, fmt.Appendf(nil,
 			`<ErrorResponse><Error><Type>Sender</Type><Code>%s</Code><Message>The request was rejected.</Message></Error></ErrorResponse>`, code))
 	}
+	f.roles++
 	return sent(http.StatusOK, fmt.Appendf(nil, `<%[1]sResponse><%[1]sResult><AssumedRoleUser>`+
 		`<Arn>arn:aws:sts::%[2]s:assumed-role/%[3]s/%[4]s</Arn><AssumedRoleId>AROA:%[4]s</AssumedRoleId></AssumedRoleUser>`+
-		`<Credentials><AccessKeyId>ASIA%[2]s</AccessKeyId><SecretAccessKey>role</SecretAccessKey><SessionToken>role</SessionToken>`+
+		`<Credentials><AccessKeyId>ASIA%[2]s</AccessKeyId><SecretAccessKey>role</SecretAccessKey><SessionToken>role-%[6]d</SessionToken>`+
 		`<Expiration>%[5]s</Expiration></Credentials></%[1]sResult></%[1]sResponse>`,
-		action, role[1], role[2], form.Get("RoleSessionName"), time.Now().Add(time.Hour).UTC().Format(time.RFC3339)))
+		action, role[1], role[2], form.Get("RoleSessionName"), time.Now().Add(time.Hour).UTC().Format(time.RFC3339), f.roles))
 }

@@ -3,6 +3,7 @@
 package azuretest
 
 import (
+	"cmp"
 	"fmt"
 	"net/http"
 	"net/url"
@@ -42,6 +43,7 @@ type Fake struct {
 	revoked   int             // tokens up to this one are refused
 	ends      bool            // the tokens handed out so far are refused once the gate says so
 	closed    bool            // no token is good, and none is given
+	assertion string          // what a platform signs now; Assertion where it is empty
 	login     string          // error of the endpoint for tokens
 	denied    map[string]bool // names that may not be read
 	reject    *cloudtest.Answer
@@ -90,6 +92,15 @@ func (f *Fake) ThrottledFor(d time.Duration) {
 
 func throttled() cloudtest.Answer {
 	return failed(http.StatusTooManyRequests, "Throttled", "", "Request was not processed because too many requests were received.")
+}
+
+// Sign makes the assertion of the platform another, and refuses every token that
+// was handed out so far.
+func (f *Fake) Sign(assertion string) {
+	f.Revoke()
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.assertion = assertion
 }
 
 // Revoke refuses every token that was handed out so far.
@@ -230,7 +241,7 @@ func (f *Fake) entra(r *http.Request, body []byte, refused bool) cloudtest.Answe
 	form, err := url.ParseQuery(string(body))
 	code := f.login
 	if err != nil || refused || form.Get("client_id") != ClientID ||
-		form.Get("client_secret") != Password && form.Get("client_assertion") != Assertion {
+		form.Get("client_secret") != Password && form.Get("client_assertion") != cmp.Or(f.assertion, Assertion) {
 		code = "invalid_client"
 	}
 	if code != "" {

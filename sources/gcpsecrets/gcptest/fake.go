@@ -43,6 +43,7 @@ type Fake struct {
 	revoked int             // tokens up to this one are refused
 	ends    bool            // the tokens handed out so far are refused once the gate says so
 	closed  bool            // no token is good, and none is given
+	gone    string          // a refresh token that is refused
 	login   string          // error of the token endpoint
 	grants  []string        // kinds of the tokens asked for
 }
@@ -107,6 +108,14 @@ func (f *Fake) RejectLogins(code string) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.login = code
+}
+
+// Withdraw refuses a refresh token, and every token that was handed out so far.
+func (f *Fake) Withdraw(refresh string) {
+	f.Revoke()
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.gone = refresh
 }
 
 // Revoke refuses every token that was handed out so far.
@@ -231,7 +240,7 @@ func (f *Fake) token(body []byte, refused bool) cloudtest.Answer {
 	}
 	f.grants = append(f.grants, form["grant_type"])
 	code := f.login
-	if refused {
+	if refused || f.gone != "" && form["refresh_token"] == f.gone {
 		code = "invalid_grant"
 	}
 	if code != "" {
