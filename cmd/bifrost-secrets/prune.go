@@ -164,7 +164,7 @@ func (j *pruneJob) prune(ctx context.Context, report *pruning) error {
 	for _, it := range found.Delete {
 		going = append(going, trashed{it.Name, it.Mark.Path})
 	}
-	if report.Trash, err = j.trash.keep(ctx, store, j.config, j.owner, going); err != nil {
+	if report.Trash, err = j.trash.keep(ctx, store, j.backendFlags(), j.owner, going); err != nil {
 		return err
 	}
 	report.Deleted, err = found.Execute(ctx, store, j.owner, sources.DeleteOptions{RecoveryDays: j.days, Now: j.now})

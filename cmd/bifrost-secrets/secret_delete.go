@@ -111,7 +111,7 @@ func (j *secretDeleteJob) run(ctx context.Context, names []string) error {
 				return err
 			}
 		}
-		if folder, err = j.trash.keep(ctx, store, j.config, j.owner, going); err != nil {
+		if folder, err = j.trash.keep(ctx, store, j.backendFlags(), j.owner, going); err != nil {
 			return err
 		}
 		j.carryOut(ctx, store, plan)

@@ -80,7 +80,7 @@ func (j *secretPutJob) run(ctx context.Context, name string) error {
 	defer j.p.waiting("storing in " + store.Describe())()
 	folder := ""
 	version, changed, err := putOne(ctx, store, name, j.owner, value, func(field string) (err error) {
-		folder, err = j.trash.keep(ctx, store, j.config, j.owner, []trashed{{name, field}})
+		folder, err = j.trash.keep(ctx, store, j.backendFlags(), j.owner, []trashed{{name, field}})
 		return err
 	})
 	if err != nil {

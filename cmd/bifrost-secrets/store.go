@@ -206,7 +206,7 @@ func (j *storeJob) throwAway(ctx context.Context, store sources.Store, plan *aut
 			return err
 		}
 	}
-	folder, err := j.trash.keep(ctx, store, j.config, j.owner, going)
+	folder, err := j.trash.keep(ctx, store, j.backendFlags(), j.owner, going)
 	j.trash.say(j.p, folder)
 	return err
 }

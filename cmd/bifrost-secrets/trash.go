@@ -25,6 +25,8 @@ type trash struct {
 	dir        string
 	recipients string
 	none       bool
+
+	write func(path string, content []byte) error // putFile; tests make it fail
 }
 
 func (t *trash) flags(cmd *cobra.Command) {
@@ -60,9 +62,10 @@ func (t *trash) demand(what string) error {
 type trashed struct{ name, path string }
 
 // keep seals the present values into a new folder below that of --trash, beside a
-// page that says how to bring them back, and returns its path. What cannot be kept
+// page that says how to bring them back, and returns its path. flags are those that
+// lead to the store, for that page. What cannot be kept
 // is an error, and then nothing is. Without --trash it does nothing.
-func (t *trash) keep(ctx context.Context, store sources.Store, config, owner string, all []trashed) (folder string, err error) {
+func (t *trash) keep(ctx context.Context, store sources.Store, flags, owner string, all []trashed) (folder string, err error) {
 	if t.dir == "" || len(all) == 0 {
 		return "", nil
 	}
@@ -83,35 +86,41 @@ func (t *trash) keep(ctx context.Context, store sources.Store, config, owner str
 			}
 		}
 	}
-	if folder, err = t.folder(store); err != nil {
+	made, err := t.folder(store)
+	if err != nil {
 		return "", err
 	}
-	defer func() {
-		if err != nil {
-			_ = os.RemoveAll(folder)
-		}
-	}()
+	if err := t.fill(made, store, flags, owner, all, values, to); err != nil {
+		_ = os.RemoveAll(made)
+		return "", &failure{reason: "the trash cannot be written: " + err.Error() + "; nothing was changed", hint: "name another folder with --trash", code: exitUnresolved}
+	}
+	return made, nil
+}
+
+// fill seals values into a folder, and writes the page beside them.
+func (t *trash) fill(folder string, store sources.Store, flags, owner string, all []trashed, values map[string]sources.Result, to []age.Recipient) error {
+	write := t.write
+	if write == nil {
+		write = putFile
+	}
 	var page strings.Builder
 	fmt.Fprintf(&page, "What bifrost-secrets has taken out of %s, sealed with age.\n\nTo bring one back, with KEY the file of an identity of its recipients:\n", clean(store.Describe()))
 	for i, one := range all {
 		file := fmt.Sprintf("%d-%s.age", i+1, fileName(one.name))
 		content, err := encrypted(values[one.name].Value.Reveal(), to)
 		if err == nil {
-			err = putFile(filepath.Join(folder, file), content)
+			err = write(filepath.Join(folder, file), content)
 		}
 		if err != nil {
-			return "", &failure{reason: "the trash cannot be written: " + err.Error() + "; nothing was changed", hint: "name another folder with --trash", code: exitUnresolved}
+			return err
 		}
 		fmt.Fprintf(&page, "\n%s\n", clean(one.name))
 		if one.path != "" {
 			fmt.Fprintf(&page, "  of %s\n", clean(one.path))
 		}
-		fmt.Fprintf(&page, "  age --decrypt -i KEY %s | bifrost-secrets secret put %s --owner %s --config %s --keep-space\n", shell(file), shell(one.name), shell(owner), shell(config))
+		fmt.Fprintf(&page, "  age --decrypt -i KEY %s | bifrost-secrets secret put %s --owner %s %s --keep-space\n", shell(file), shell(one.name), shell(owner), flags)
 	}
-	if err = putFile(filepath.Join(folder, "README.txt"), []byte(page.String())); err != nil {
-		return "", &failure{reason: "the trash cannot be written: " + err.Error() + "; nothing was changed", hint: "name another folder with --trash", code: exitUnresolved}
-	}
-	return folder, nil
+	return write(filepath.Join(folder, "README.txt"), []byte(page.String()))
 }
 
 // folder makes a folder for what goes now.
@@ -207,6 +216,21 @@ func shell(word string) string {
 		return "'" + strings.ReplaceAll(word, "'", `'\''`) + "'"
 	}
 	return word
+}
+
+// backendFlags are the flags that lead to the backend, for a shell.
+func (j *job) backendFlags() string {
+	switch {
+	case j.vaultStore != "":
+		return "--vault-store " + shell(j.vaultStore)
+	case j.vaultType != "":
+		flags := "--vault-type " + shell(j.vaultType)
+		for _, set := range j.vaultSet {
+			flags += " --vault-set " + shell(set)
+		}
+		return flags
+	}
+	return "--config " + shell(j.config)
 }
 
 // say tells where the copies are.

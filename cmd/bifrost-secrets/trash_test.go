@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"context"
+	"errors"
 	"io"
 	"os"
 	"path/filepath"
@@ -61,7 +62,7 @@ func TestTrash(t *testing.T) {
 	}
 	// The store's own recipients.
 	kept := trash{dir: bin}
-	folder, err := kept.keep(context.Background(), store, "config.json", "gw", all)
+	folder, err := kept.keep(context.Background(), store, "--config config.json", "gw", all)
 	if err != nil || len(left()) != 4 {
 		t.Fatalf("%v %v", left(), err)
 	}
@@ -126,12 +127,29 @@ func TestTrash(t *testing.T) {
 		"lies in":                      {trash{dir: filepath.Join(secrets, "bin")}, store, all},
 		"--trash: ":                    {trash{dir: filepath.Join(dir, "file", "bin")}, store, all},
 	} {
-		folder, err := c.trash.keep(context.Background(), c.store, "config.json", "gw", c.names)
+		folder, err := c.trash.keep(context.Background(), c.store, "--config config.json", "gw", c.names)
 		if err == nil || folder != "" || !strings.Contains(err.Error(), want) || len(left()) != 0 {
 			t.Errorf("%s: %q %v, left are %v", want, folder, err, left())
 		}
 		if found := m.in([]byte(err.Error())); found != "" || strings.Contains(err.Error(), id.String()) {
 			t.Errorf("%s: an error says %q", want, found)
+		}
+	}
+	// Every write fails once.
+	for n := range len(all) + 1 {
+		at := 0
+		full := trash{dir: bin, write: func(path string, content []byte) error {
+			if at++; at == n+1 {
+				return errors.New("no space left on device")
+			}
+			return putFile(path, content)
+		}}
+		folder, err := full.keep(context.Background(), store, "--config config.json", "gw", all)
+		if err == nil || folder != "" || !strings.Contains(err.Error(), "no space left on device; nothing was changed") {
+			t.Errorf("write %d failed: %q %v", n, folder, err)
+		}
+		if entries, err := os.ReadDir(bin); err != nil || len(entries) != 0 {
+			t.Errorf("write %d failed: left are %v, %v", n, entries, err)
 		}
 	}
 	if _, err := os.Stat(filepath.Join(secrets, "bin")); err == nil {

@@ -358,6 +358,18 @@ func TestFindUnused(t *testing.T) {
 	}
 }
 
+// A masked value, as an exported config has it, means what was stored from there.
+func TestMaskedIsMeant(t *testing.T) {
+	m := newMemory()
+	for _, name := range []string{"bifrost/config_keys/k-1/value", "bifrost/config_keys/k-2/value"} {
+		m.items[name] = &kept{versions: 1, mark: &sources.Mark{Owner: "gw", Path: "a"}}
+	}
+	p, err := FindUnused(context.Background(), parse(t, `{"providers": {"openai": {"keys": [{"id": "k-1", "value": "<redacted>"}]}}}`), m, options(), nil)
+	if err != nil || p.Kept != 1 || len(p.Delete) != 1 || p.Delete[0].Name != "bifrost/config_keys/k-2/value" {
+		t.Errorf("%+v %v", p, err)
+	}
+}
+
 // A variable of env mode that nobody knows the meaning of could be any secret.
 func TestUnknownVariable(t *testing.T) {
 	m := newMemory()
