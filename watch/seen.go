@@ -177,7 +177,11 @@ func (l *Loop) Status() Status {
 	s.Apply = l.o.Applier.Kind()
 	s.Last, s.Success, s.Next = l.seen.last, l.seen.success, l.seen.next
 	s.Problems = append([]string{}, l.seen.problems...)
-	s.Hints = l.seen.hints
+	s.Hints = slices.Clone(l.seen.hints)
+	_, _, _, hints := l.seen.missing()
+	for _, hint := range hints {
+		s.Hints = addHint(s.Hints, hint)
+	}
 	if l.seen.document != nil {
 		s.Unusable, _, _ = strings.Cut(l.seen.document.Error(), "\n")
 	}

@@ -18,7 +18,7 @@ type Status struct {
 	Next       time.Time         `json:"next_refresh"`
 	References []ReferenceStatus `json:"references"`
 	Problems   []string          `json:"problems"`            // of the last refresh, a line each
-	Hints      []string          `json:"hints,omitempty"`     // what to do about them, each once
+	Hints      []string          `json:"hints,omitempty"`     // what to do about them and about what Bifrost does not have, each once
 	Failing    *Lasting          `json:"failing,omitempty"`   // refreshes have problems
 	Unapplied  *Lasting          `json:"unapplied,omitempty"` // Bifrost does not have all
 	Bifrost    *BifrostStatus    `json:"bifrost,omitempty"`
