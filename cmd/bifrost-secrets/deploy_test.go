@@ -159,6 +159,33 @@ func health(t *testing.T, check, port string) []string {
 	return strings.Fields(args)
 }
 
+// The builder gets the packages that the program is made of, and nothing else.
+func TestDeployDockerignore(t *testing.T) {
+	t.Parallel()
+	var want []string
+	out, err := exec.Command("go", "list", "-deps", "-f", "{{.ImportPath}}", "bifrost-secrets/cmd/bifrost-secrets").Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name := range strings.Lines(string(out)) {
+		if name, ok := strings.CutPrefix(strings.TrimSpace(name), "bifrost-secrets/"); ok {
+			top, _, _ := strings.Cut(name, "/")
+			want = append(want, "!"+top+"/**")
+		}
+	}
+	slices.Sort(want)
+	want = slices.Concat([]string{"*", "!go.mod", "!go.sum"}, slices.Compact(want), []string{"**/testdata", "**/*_test.go", "**/.*"})
+	var got []string
+	for line := range strings.Lines(deployed(t, "Dockerfile.dockerignore")) {
+		if line = strings.TrimSpace(line); line != "" && line[0] != '#' {
+			got = append(got, line)
+		}
+	}
+	if !slices.Equal(got, want) {
+		t.Errorf("got %q, want %q", got, want)
+	}
+}
+
 func TestDeployDockerfile(t *testing.T) {
 	t.Parallel()
 	all := dockerfile(t)
