@@ -55,7 +55,25 @@ func looksFake(text string, password bool) bool {
 	if password {
 		return strings.Trim(text, "*") == ""
 	}
-	return len(text) < 8 || fewKinds(lower) || isMadeUp(lower)
+	return len(text) < 8 || fewKinds(lower) || isMadeUp(lower) || repeats(lower)
+}
+
+// repeats reports whether one byte stands ten times in a row in a short text:
+// AKIA0000000000000001.
+func repeats(text string) bool {
+	if len(text) > 24 {
+		return false
+	}
+	run := 0
+	for i := range len(text) {
+		if i == 0 || text[i] != text[i-1] {
+			run = 0
+		}
+		if run++; run == 10 {
+			return true
+		}
+	}
+	return false
 }
 
 func hasFakePart(lower string) bool {

@@ -139,6 +139,9 @@ func openLeaks(text, name string) []leak {
 	if found == nil && address {
 		for _, p := range urlParts(text) { // what is plainly a placeholder is worth a note
 			value := unescaped(text[p.start:p.end])
+			if filledLater(value) {
+				continue
+			}
 			found = append(found, leak{text: value, what: inTheURL, of: p.of, fake: looksFake(value, p.of == aPassword), hint: storeURL})
 		}
 	}

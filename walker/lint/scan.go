@@ -202,9 +202,10 @@ func mixesCase(text string) bool {
 	return false
 }
 
-// isNumber reports whether a text is made of what numbers are made of.
+// isNumber reports whether a text is made of what numbers and versions are made
+// of.
 func isNumber(text string) bool {
-	return strings.Trim(text, "0123456789.,+-eE") == ""
+	return strings.Trim(text, "0123456789.,+-eEv^~<>=*") == ""
 }
 
 // isDate reports whether a text begins like a date: 2026-11-28.
@@ -219,10 +220,10 @@ func opaque(text string) bool {
 }
 
 // isWords reports whether a text is made of words as people write them: small
-// letters, perhaps after a capital.
+// letters, perhaps after a capital, and those beyond ASCII.
 func isWords(text string) bool {
 	for i, c := range []byte(text) {
-		if !('a' <= c && c <= 'z' || c == '_' || c == '-' || c == '.' || 'A' <= c && c <= 'Z' && i == 0) {
+		if !('a' <= c && c <= 'z' || c == '_' || c == '-' || c == '.' || c >= 0x80 || 'A' <= c && c <= 'Z' && i == 0) {
 			return false
 		}
 	}

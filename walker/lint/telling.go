@@ -64,10 +64,10 @@ func hintOf(name string) hint {
 // called, and issuers whose keys have no form of their own.
 var suspicious = func() (by [256][]string) {
 	for _, w := range strings.Fields("access api auth cred key pass secret session token " +
-		"adafruit adobe airtable algolia alibaba asana atlassian beamer bitbucket bittrex brave cloudflare codecov cohere coinbase confluence confluent contentful " +
-		"datadog deepgram discord drone dropbox etsy exa facebook fastly finicity finnhub flickr freshbooks gitter gocardless heroku hubspot infura intercom jfrog jira " +
-		"kraken kucoin launchdarkly linear linked looker mailchimp mailgun mapbox mattermost maxmind meraki message-bird message_bird messagebird mistral netlify " +
-		"new-relic new_relic newrelic new-york-times newyorktimes nytimes okta plaid private-ai private_ai privateai rapidapi sendbird sentry serp snyk sonar sourcegraph " +
+		"adafruit adobe airtable algolia alibaba asana atlassian beamer bitbucket bittrex cloudflare codecov cohere coinbase confluence confluent contentful " +
+		"datadog deepgram discord droneci dropbox etsy facebook fastly finicity finnhub flickr freshbooks gitter gocardless heroku hubspot infura intercom jfrog jira " +
+		"kraken kucoin launchdarkly linear linkedin linked_in linked-in looker mailchimp mailgun mapbox mattermost maxmind meraki message-bird message_bird messagebird mistral netlify " +
+		"new-relic new_relic newrelic new-york-times newyorktimes nytimes okta plaid private-ai private_ai privateai rapidapi sendbird sentry snyk sonar sourcegraph " +
 		"squarespace sumo telegr travis twilio twitch twitter typeform yandex zendesk") {
 		by[w[0]] = append(by[w[0]], w)
 	}
