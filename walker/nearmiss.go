@@ -113,6 +113,9 @@ func FindNearMiss(e *Entry, text string) NearMiss {
 	if text == "" || !mayBeNearMiss(text) || strings.HasPrefix(text, "vault.") || strings.HasPrefix(text, "env.") {
 		return NearMiss{}
 	}
+	if plainURL(text) {
+		return NearMiss{}
+	}
 	m := mannerOf(e)
 	if miss := m.misspelt(text); miss.Found() {
 		return miss
@@ -142,6 +145,20 @@ func FindNearMiss(e *Entry, text string) NearMiss {
 	return NearMiss{}
 }
 
+// plainURL reports whether a text is a URL in which no near miss can be, as most
+// URLs are.
+func plainURL(text string) bool {
+	if !strings.HasPrefix(text, "http") {
+		return false
+	}
+	for i, c := range []byte(text) {
+		if !('a' <= c && c <= 'z' || '0' <= c && c <= '9' || c == '-' || c == '/' || c == '.' || c == ':') || c == '.' && strings.HasPrefix(text[i:], ".vault.azure.net") {
+			return false
+		}
+	}
+	return strings.HasPrefix(text, "http://") || strings.HasPrefix(text, "https://")
+}
+
 // mayBeNearMiss is a quick test that every near miss passes, written out as JSON
 // or decoded.
 func mayBeNearMiss[T string | []byte](text T) bool {
@@ -151,8 +168,11 @@ func mayBeNearMiss[T string | []byte](text T) bool {
 	if first[text[0]] {
 		return true
 	}
+	tool := len(startsBy[text[0]]) > 0
 	for i := range len(text) {
 		switch c := text[i]; {
+		case tool && (c == ':' || c == '/' || c == '.' || c == '+' || c == '[' || c == '('): // which each of them has
+			return true
 		case c == '$', c == '{', c >= 0x80, c == '\\':
 			return true
 		case c == '.' && i >= 3 && (text[i-1] == 'v' && text[i-2] == 'n' && text[i-3] == 'e' || text[i-1] == 't' && text[i-2] == 'l' && text[i-3] == 'u'):
@@ -164,14 +184,11 @@ func mayBeNearMiss[T string | []byte](text T) bool {
 	return false
 }
 
-// first are the bytes that a near miss may begin with, but for the schemes of
-// other tools that need more than one byte to tell.
+// first are the bytes that a near miss may begin with, but for the references of
+// other tools, which need more than one byte to tell.
 var first = func() (t [256]bool) {
 	for c := range t {
 		t[c] = c <= ' ' || c >= 0x80 || strings.IndexByte("\"'`()[]{}<>$@=:,;!~|\\#%vVeE", byte(c)) >= 0
-	}
-	for c := range startsBy {
-		t[c] = t[c] || len(startsBy[c]) > 0
 	}
 	return t
 }()

@@ -120,13 +120,14 @@ func first(all []leak) (leak, []leak) {
 // openLeaks finds the secrets in a text that may be anything, under a name that
 // may be anything.
 func openLeaks(text, name string) []leak {
-	if shapeOf(text) != "" && !looksFake(text, false) {
+	address := isAddress(text)
+	parts := partsOf(text)
+	if whole := len(parts) > 0 || address && teamsWebhook(text) || strings.HasPrefix(text, "Basic "); whole && shapeOf(text) != "" && !looksFake(text, false) {
 		return []leak{{text: text, what: inPlainText, hint: storeIt}}
 	}
-	address := isAddress(text)
 	bare := strings.TrimSpace(strings.TrimPrefix(text, "Bearer "))
 	var found []leak
-	for _, p := range partsOf(text) {
+	for _, p := range parts {
 		l := leak{text: text[p.start:p.end], within: p.start, what: inPlainText, of: p.of, hint: storeIt}
 		if p.url || address {
 			l.text, l.what, l.hint = unescaped(l.text), inTheURL, storeURL
@@ -136,7 +137,7 @@ func openLeaks(text, name string) []leak {
 		}
 		found = append(found, l)
 	}
-	if found == nil && address {
+	if found == nil && address && mayCarry(text) {
 		for _, p := range urlParts(text) { // what is plainly a placeholder is worth a note
 			value := unescaped(text[p.start:p.end])
 			if filledLater(value) {

@@ -131,9 +131,9 @@ func (o *outline) value(b []byte, i int, n *branch, name walker.Span) int {
 		return o.object(b, i, n, name)
 	case '"':
 		end := text(b, i)
-		says := silent
-		if mayBeNamed(b[i+1 : end-1]) {
-			says = o.hintOf(b, name)
+		says := o.hintOf(b, name)
+		if says != silent && !mayBeNamed(b[i+1:end-1]) {
+			says = silent
 		}
 		if says != silent || mayHold(b[i+1:end-1]) {
 			o.suspect = append(o.suspect, suspect{walker.Span{Start: i, End: end}, name, says})

@@ -327,27 +327,52 @@ func mayHold(raw []byte) bool {
 	}
 	for i := 0; i < len(raw); {
 		c := raw[i]
-		switch {
-		case isAlnum(c):
+		switch classes[c] {
+		case wordClass:
 			if i+2 < len(raw) && mayBegin(raw[i:]) && mayFit(raw[i:]) {
 				return true
 			}
 			start := i
-			for i++; i < len(raw) && (isAlnum(raw[i]) || raw[i] == '_'); i++ {
+			for i++; i < len(raw) && (classes[raw[i]] == wordClass || raw[i] == '_'); i++ {
 			}
-			if i-start >= 36 || c == 'e' && i-start >= 10 || i-start >= 15 && i < len(raw) && raw[i] == '%' {
+			if n := i - start; n >= 10 && (n >= 36 || c == 'e' || n >= 15 && i < len(raw) && raw[i] == '%') {
 				return true
 			}
-		case c == ':' || c == '=' || c == '~' || c == '|' || c == '-' && i+1 < len(raw) && raw[i+1] == '-':
+		case signClass:
 			return true
-		case c == '-' && (i == 0 || raw[i-1] == ' '), c == '.' && i+9 < len(raw) && string(raw[i:i+9]) == ".atlasv1.":
-			return true
+		case dashClass:
+			if c == '.' && i+9 < len(raw) && string(raw[i:i+9]) == ".atlasv1." ||
+				c == '-' && (i == 0 || raw[i-1] == ' ' || i+1 < len(raw) && raw[i+1] == '-') {
+				return true
+			}
+			i++
 		default:
 			i++
 		}
 	}
 	return false
 }
+
+// classes tell the bytes of a text apart, for mayHold.
+var classes = func() (t [256]byte) {
+	for c := range t {
+		switch {
+		case isAlnum(byte(c)):
+			t[c] = wordClass
+		case contains(":=~|", byte(c)):
+			t[c] = signClass
+		case contains("-.", byte(c)):
+			t[c] = dashClass
+		}
+	}
+	return t
+}()
+
+const (
+	wordClass = iota + 1
+	signClass
+	dashClass
+)
 
 // mayFit reports whether a text begins like a key of some shape.
 func mayFit(raw []byte) bool {
