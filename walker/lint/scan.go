@@ -329,7 +329,7 @@ func mayHold(raw []byte) bool {
 		c := raw[i]
 		switch classes[c] {
 		case wordClass:
-			if i+2 < len(raw) && mayBegin(raw[i:]) && mayFit(raw[i:]) {
+			if i+2 < len(raw) && mayBegin(c, raw[i+1], raw[i+2]) && mayFit(raw[i:]) {
 				return true
 			}
 			start := i
@@ -385,5 +385,5 @@ func mayFit(raw []byte) bool {
 }
 
 // shortest is the length of the shortest text that partsOf finds something in:
-// a colon, two slashes, and a password of a URL.
-const shortest = 8
+// a scheme, a password and the sign before a host, a://:p@.
+const shortest = 7

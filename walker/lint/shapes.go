@@ -43,9 +43,11 @@ func teamsWebhook(text string) bool {
 // and what that is. Byte i must begin a word.
 func keyAt(text string, i int) (n int, kind string) {
 	rest := text[i:]
-	for _, s := range shapesBy[rest[0]] {
-		if n := s.fits(rest); n > 0 {
-			return n, s.name
+	if len(rest) >= 3 && mayBegin(rest[0], rest[1], rest[2]) {
+		for _, s := range shapesBy[rest[0]] {
+			if n := s.fits(rest); n > 0 {
+				return n, s.name
+			}
 		}
 	}
 	word := 0

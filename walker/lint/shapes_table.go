@@ -235,10 +235,10 @@ var begins = func() (bits struct{ second, third [256][4]uint64 }) {
 	return bits
 }()
 
-// mayBegin reports whether a text of at least three bytes may begin with a
+// mayBegin reports whether a word that begins with three bytes may begin with a
 // shape's prefix.
-func mayBegin(raw []byte) bool {
-	return begins.second[raw[0]][raw[1]>>6]>>(raw[1]&63)&1 != 0 && begins.third[raw[0]][raw[2]>>6]>>(raw[2]&63)&1 != 0
+func mayBegin(a, b, c byte) bool {
+	return begins.second[a][b>>6]>>(b&63)&1 != 0 && begins.third[a][c>>6]>>(c&63)&1 != 0
 }
 
 // fits returns how much of a text, from its start, is a key of that shape; 0
