@@ -18,6 +18,7 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
@@ -95,6 +96,9 @@ func New(s Settings) (*Target, error) {
 // they name: those of passwords, services and certificates.
 func (s Settings) parse() (*pgx.ConnConfig, error) {
 	text, err := s.address()
+	if err == nil && !isHost(s.Host) {
+		err = notHost
+	}
 	if err == nil {
 		err = checkFiles(text)
 	}
@@ -121,8 +125,19 @@ func (s Settings) parse() (*pgx.ConnConfig, error) {
 	}
 	config.DefaultQueryExecMode = pgx.QueryExecModeExec
 	config.MaxProtocolMessageBodyLen = mostMessage
+	if !isHost(config.Host) { // of PGHOST, a service or an address
+		return nil, notHost
+	}
 	return config, nil
 }
+
+// isHost refuses what is no host and would be shown as one, in messages, logs and
+// labels: an address may have a password in it.
+func isHost(text string) bool {
+	return !strings.Contains(text, "://") && !strings.ContainsAny(text, "@?=") && !strings.ContainsFunc(text, unicode.IsSpace)
+}
+
+var notHost = bad("host is not the name of a host, nor an address or the directory of a socket", "write the name alone; an address with a user and a password is given as a url")
 
 // address gives what pgx is to parse: the URL, or one made of the other
 // settings without the password.

@@ -65,7 +65,7 @@ func (j *job) configStore(ctx context.Context, source sources.Source) (*configst
 	if err != nil {
 		return nil, err
 	}
-	settings, err := configstore.Settings(rendering.Document(), j.p.getenv)
+	settings, err := configstore.Settings(rendering.Document(), j.p.getenv, j.commands())
 	if err == nil {
 		target, err = database.New(settings)
 	}

@@ -131,6 +131,9 @@ func (d *daemon) begin() {
 // take credentials from.
 func (d *daemon) credentials(j *job) []string {
 	hidden := d.cluster.credentials()
+	if name, ok := strings.CutPrefix(d.database, "env."); ok {
+		hidden = append(hidden, name)
+	}
 	if j.store != nil {
 		hidden = append(hidden, j.store.Credentials(backends)...)
 	}

@@ -85,6 +85,7 @@ or 128 and the number of the signal that came before it was.`,
 	f.DurationVar(&j.lastGood, "start-from-last-good", 0, "where the backend does not answer at the start, use the config.json that is there if it is no older than this")
 	f.BoolVar(&j.cleanEnv, "clean-env", false, "start Bifrost with the variables that the config names and those that it needs, and no others: no login of a cloud")
 	j.databaseFlag(cmd)
+	j.commandsRun(cmd)
 	f.StringVar(&j.rewrite, "rewrite-database", "", "with --mode env: put variables in the place of vault. references in Bifrost's PostgreSQL config store; plan only shows which")
 	f.Lookup("rewrite-database").NoOptDefVal = "yes"
 	_ = cmd.RegisterFlagCompletionFunc("apply", cobra.FixedCompletions([]string{"auto", "api", "restart", "command", "none"}, cobra.ShellCompDirectiveNoFileComp))

@@ -40,6 +40,9 @@ type job struct {
 	besides func(context.Context, *job, sources.Source) ([]render.Beside, error)
 	beside  []render.Beside
 
+	allowCommands bool
+	commandsSaid  func() bool // whether the flag was given, in exec and watch
+
 	warn func(text string) // where remarks of a source go; nil: to the screen
 
 	doc   *walker.Document
@@ -82,6 +85,7 @@ func (j *job) storeFlags(cmd *cobra.Command) {
 	f.StringVar(&j.vaultType, "vault-type", "", "vault_store `type`, in place of a block: "+strings.Join(types, ", "))
 	f.StringArrayVar(&j.vaultSet, "vault-set", nil, "a setting for --vault-type, as `key=value`; credentials as key=env.NAME; repeatable")
 	f.DurationVar(&j.timeout, "timeout", 30*time.Second, "how long the backend may take in all")
+	f.BoolVar(&j.allowCommands, "allow-commands", false, "run commands that the config names to sign in with, such as password_command")
 	complete(cmd, "vault-type", types...)
 }
 
@@ -142,6 +146,9 @@ func (j *job) makePlan() (err error) {
 }
 
 func (j *job) checkFlags() error {
+	if err := j.checkCommands(); err != nil {
+		return err
+	}
 	switch {
 	case j.mode != string(render.Inline) && j.mode != string(render.EnvMode):
 		return usageError("unknown --mode "+quote(j.mode), "write inline or env")

@@ -46,23 +46,6 @@ type supervised struct {
 	named  []string // variables that the config names
 }
 
-// ownless gives our environment without what is ours alone: our settings and
-// tokens, what is hidden, and systemd's socket.
-func (j *job) ownless(hidden []string) []string {
-	var env []string
-	for name, value := range j.p.env {
-		if !isOwn(name, hidden) {
-			env = append(env, name+"="+value)
-		}
-	}
-	slices.Sort(env)
-	return env
-}
-
-func isOwn(name string, hidden []string) bool {
-	return strings.HasPrefix(name, ownVariables) || name == "NOTIFY_SOCKET" || slices.Contains(hidden, name)
-}
-
 // lookup looks a variable up in Bifrost's environment.
 func (s *supervised) lookup(name string) (string, bool) {
 	s.mu.Lock()

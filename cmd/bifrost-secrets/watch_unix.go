@@ -38,6 +38,7 @@ SIGTERM and SIGINT end it: with 0 once it is up, and with 143 and 130 before tha
 	j.output.flags(cmd)
 	j.loopFlags(cmd)
 	j.databaseFlag(cmd)
+	j.commandsRun(cmd)
 	cmd.Flags().StringVar(&j.apply, "apply", "auto", "how a running Bifrost gets new values: auto, api, command or none")
 	_ = cmd.RegisterFlagCompletionFunc("apply", cobra.FixedCompletions([]string{"auto", "api", "command", "none"}, cobra.ShellCompDirectiveNoFileComp))
 	return cmd

@@ -52,9 +52,10 @@ func get(object gjson.Result, name string) (found gjson.Result) {
 }
 
 // Settings reads what [Part] gave, with the values in place of vault.
-// references. env. references are looked up with getenv. Errors are of kind
-// BadSettings.
-func Settings(part []byte, getenv func(string) (string, bool)) (database.Settings, error) {
+// references. env. references are looked up with getenv. A password_command is
+// run with the environment that environ returns; where environ is nil it is an
+// error. Errors are of kind BadSettings.
+func Settings(part []byte, getenv func(string) (string, bool), environ func() []string) (database.Settings, error) {
 	config := get(get(gjson.ParseBytes(part), "config_store"), "config")
 	var s database.Settings
 	var failed error
@@ -84,7 +85,10 @@ func Settings(part []byte, getenv func(string) (string, bool)) (database.Setting
 	s.Host, s.Port, s.User, s.DBName, s.SSLMode = text("host"), text("port"), text("user"), text("db_name"), text("ssl_mode")
 	s.Password = sources.NewSecret([]byte(text("password")))
 	if command := get(config, "password_command"); command.IsObject() {
-		s.PasswordCommand = passwordCommand(command)
+		s.PasswordCommand = passwordCommand(command, environ)
+		if environ == nil && failed == nil {
+			failed = bad("config_store.config.password_command is a command of the document, which is not run without --allow-commands", "give it where whoever writes the document may run commands here")
+		}
 	}
 	if failed == nil && s.Host == "" {
 		failed = bad("config_store.config has no host", "name the host of PostgreSQL, or give --database URL")
@@ -103,7 +107,7 @@ const commandTime = 10 * time.Second
 
 // passwordCommand runs a command for the password, without a shell, as Bifrost
 // does. What it prints to its standard error is not shown: it may say anything.
-func passwordCommand(config gjson.Result) func(context.Context) (sources.Secret, error) {
+func passwordCommand(config gjson.Result, environ func() []string) func(context.Context) (sources.Secret, error) {
 	name := get(config, "command").String()
 	var args []string
 	for _, arg := range get(config, "args").Array() {
@@ -118,7 +122,7 @@ func passwordCommand(config gjson.Result) func(context.Context) (sources.Secret,
 		defer cancel()
 		var out bytes.Buffer
 		cmd := exec.CommandContext(ctx, name, args...)
-		cmd.Stdout = &out
+		cmd.Stdout, cmd.Env = &out, environ()
 		cmd.WaitDelay = time.Second
 		if err := cmd.Run(); err != nil {
 			reason := "it cannot be started"

@@ -270,6 +270,9 @@ func (s *source) given(opts *credentials.DetectOptions) (*auth.Credentials, *sou
 	if err := json.Unmarshal(text, &form); err != nil {
 		return nil, noLogin(where+" is not JSON", formHint)
 	}
+	if bad := elsewhere(text); bad != "" {
+		return nil, noLogin(bad+" of "+where+" is no address of googleapis.com", "what signs in goes to google alone: take the file as gcp hands it out")
+	}
 	creds, err := credentials.NewCredentialsFromJSON(form.Type, text, opts)
 	if err != nil {
 		return nil, noLogin(where+" is not a credentials file of gcp that can be used", formHint)
