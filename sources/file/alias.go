@@ -40,7 +40,7 @@ func (d *directory) aliases(ctx context.Context, names []string, most int) (map[
 	}
 	aliases := map[string][]string{}
 	for _, name := range names {
-		local, err := localName(name)
+		local, err := readableName(name)
 		if err != nil {
 			continue // nothing leads to what cannot be
 		}

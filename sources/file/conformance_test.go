@@ -80,7 +80,8 @@ func TestDirectoryConformance(t *testing.T) {
 	setup := sourcetest.Setup{
 		Lacks:    lacks(map[sourcetest.Ability]string{}),
 		Names:    []string{"x", strings.Repeat("n", 200), "a/b/c/d", "with space#é.v1?*", "a.b|c", `back\slash"quote`, "-r", "~", "$HOME", "%2e"},
-		BadNames: []string{"", ".", "..", "../x", "/x", "a//b", "a/", "a/../b", ".hidden", "a/.hidden", "nul\x00"},
+		BadNames: []string{"", ".", "..", "../x", "/x", "a//b", "a/", "a/../b", "..hidden", "a/..hidden", ".bifrost-secrets/x", "nul\x00"},
+		Foreign:  []string{".dockerconfigjson", "a/.hidden", ".a/b"},
 	}
 	t.Run("plain", func(t *testing.T) {
 		t.Parallel()

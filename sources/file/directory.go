@@ -103,7 +103,7 @@ func (d *directory) readAll(
 }
 
 func (d *directory) read(ctx context.Context, root *os.Root, name string, ids identities) (content, error) {
-	local, err := localName(name)
+	local, err := readableName(name)
 	if err != nil {
 		return content{}, err
 	}
@@ -140,17 +140,33 @@ func (c *content) unlabel(name, subject string) (err error) {
 	return err
 }
 
-// localName gives the path of the file that holds the secret name.
-func localName(name string) (string, error) {
+// readableName gives the path of the file that holds the secret name. A mounted
+// volume has names that begin with a dot, such as .dockerconfigjson; two dots are
+// how Kubernetes swaps a volume, and what begins as ours is ours.
+func readableName(name string) (string, error) {
 	local, err := filepath.Localize(name)
-	hidden := strings.HasPrefix(name, ".") || strings.Contains(name, "/.")
-	if err == nil && !hidden {
-		return local, nil
+	for part := range strings.SplitSeq(name, "/") {
+		if err != nil || part == "." || strings.HasPrefix(part, "..") || strings.HasPrefix(part, marksFolder) {
+			return "", badName(name, "no part of it is empty or begins with two dots")
+		}
 	}
-	return "", &sources.Error{
+	return local, nil
+}
+
+// localName gives the path of the file of a secret that is written.
+func localName(name string) (string, error) {
+	local, err := readableName(name)
+	if err != nil || strings.HasPrefix(name, ".") || strings.Contains(name, "/.") {
+		return "", badName(name, "no part of it is empty or begins with a dot")
+	}
+	return local, nil
+}
+
+func badName(name, rule string) error {
+	return &sources.Error{
 		Kind:    sources.BadName,
 		Message: fmt.Sprintf("%q cannot be the name of a secret file", name),
-		Hint:    "a name is a relative path such as db/password; no part of it is empty or begins with a dot",
+		Hint:    "a name is a relative path such as db/password; " + rule,
 	}
 }
 
