@@ -200,7 +200,11 @@ func (j *execJob) run(outer context.Context, args []string) error {
 	s.Loop, s.Supervisor.Loop = j.loop, j.loop
 
 	s.forward = child.Forward(func(sig os.Signal) {
-		j.tellEnd(sig, "it is passed on to Bifrost, which has "+j.stopTimeout.String()+" to end")
+		if s.began.Load() {
+			j.tellEnd(sig, "it is passed on to Bifrost, which has "+j.stopTimeout.String()+" to end")
+		} else {
+			j.tellEnd(sig, "Bifrost is not started")
+		}
 		s.Told(sig)
 		s.signalled(sig.(syscall.Signal), cancel)
 	})
