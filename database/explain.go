@@ -132,7 +132,7 @@ func untrusted(where string, err error) error {
 	var unknown x509.UnknownAuthorityError
 	var invalid x509.CertificateInvalidError
 	var name x509.HostnameError
-	var alert tls.AlertError
+	var remote *net.OpError
 	var record tls.RecordHeaderError
 	const fix = "name the file of the authority's certificate in ssl_root_cert (sslrootcert in a url)"
 	switch {
@@ -148,7 +148,10 @@ func untrusted(where string, err error) error {
 	case errors.As(err, &name):
 		e.Message = "the certificate of " + where + " is for other names than that host"
 		e.Hint = "write host as the certificate has it; verify-ca does not look at the name"
-	case errors.As(err, &alert), errors.As(err, &record):
+	case errors.As(err, &remote) && remote.Op == "remote error": // an alert, in the words of crypto/tls
+		e.Message = "TLS with " + where + " failed: " + strings.TrimPrefix(remote.Err.Error(), "tls: ")
+		e.Hint = "a certificate that it does not accept is that of sslcert, or PGSSLCERT"
+	case errors.As(err, &record):
 		e.Message = "TLS with " + where + " failed"
 	default:
 		return nil

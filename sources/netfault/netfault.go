@@ -79,7 +79,6 @@ func Cause(err error, timeout time.Duration) string {
 	var hostname x509.HostnameError
 	var certificate x509.CertificateInvalidError
 	var record tls.RecordHeaderError
-	var alert tls.AlertError
 	var tooBig *http.MaxBytesError
 	var sent *url.Error
 	switch {
@@ -102,11 +101,11 @@ func Cause(err error, timeout time.Duration) string {
 		return "tls: the certificate is not valid for this use"
 	case errors.As(err, &record) || errors.Is(err, http.ErrSchemeMismatch):
 		return "tls: the answer is not tls"
-	case errors.As(err, &alert):
-		if ours[alert] != "" {
-			return "tls: the certificate that we show is not accepted there: " + ours[alert]
+	case errors.As(err, &op) && op.Op == "remote error": // an alert of TLS, whose words are those of crypto/tls
+		if why := op.Err.Error(); strings.Contains(why, "certificate") {
+			return "tls: the certificate that we show is not accepted there: " + strings.TrimPrefix(why, "tls: ")
 		}
-		return alert.Error()
+		return op.Err.Error()
 	case errors.As(err, &errno):
 		if errors.As(err, &op) && op.Addr != nil {
 			return fmt.Sprintf("%s (%s)", errno.Error(), op.Addr)
@@ -122,12 +121,6 @@ func Cause(err error, timeout time.Duration) string {
 		return "the connection failed"
 	}
 	return "an answer that cannot be read"
-}
-
-// ours are the alerts of TLS that are about the certificate of a client.
-var ours = map[tls.AlertError]string{
-	42: "it is bad", 43: "it is of an unsupported kind", 44: "it is revoked", 45: "it has expired", 46: "it is not known", 48: "its authority is not known",
-	116: "there is none",
 }
 
 // Outdated says which certificate is not valid now, and when it was or will be,
