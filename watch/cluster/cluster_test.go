@@ -3,6 +3,8 @@ package cluster
 import (
 	"context"
 	"fmt"
+	"io"
+	"net"
 	"os"
 	"regexp"
 	"strings"
@@ -356,4 +358,84 @@ func TestDocs(t *testing.T) {
 	if len(blocks) == 0 || !strings.Contains(string(page), Channel) {
 		t.Error("the page does not say how to flush")
 	}
+}
+
+// TestIdle: while nothing happens a member asks the server once in each idle time
+// whether it is there, which makes 1,440 statements a day, and does nothing else.
+func TestIdle(t *testing.T) {
+	t.Parallel()
+	d := pgtest.Shared(t).Database(t)
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	sent := make(chan string, 1000)
+	var passing sync.WaitGroup
+	pass := func(conn net.Conn) {
+		defer conn.Close()
+		server, err := net.Dial("tcp", net.JoinHostPort(d.Host, fmt.Sprint(d.Port)))
+		if err != nil {
+			return
+		}
+		defer server.Close()
+		passing.Go(func() { _, _ = io.Copy(conn, server) })
+		buffer := make([]byte, 64<<10)
+		for {
+			n, err := conn.Read(buffer)
+			if err != nil {
+				return
+			}
+			sent <- string(buffer[:n])
+			_, _ = server.Write(buffer[:n])
+		}
+	}
+	passing.Go(func() {
+		for {
+			conn, err := l.Accept()
+			if err != nil {
+				return
+			}
+			passing.Go(func() { pass(conn) })
+		}
+	})
+	t.Cleanup(func() {
+		_ = l.Close()
+		passing.Wait()
+	})
+	config := at(target(t, d, uint16(l.Addr().(*net.TCPAddr).Port)))
+	config.idle = 50 * time.Millisecond
+	said := new(log)
+	config.Log = said.logger()
+	w := join(t, config)
+	next := func() string {
+		for {
+			select {
+			case text := <-sent:
+				if text[0] != 'X' { // the end of the connection that it has proved itself with
+					return text
+				}
+			case <-time.After(2 * time.Minute):
+				t.Fatal("the server is not asked whether it is there")
+			}
+		}
+	}
+	for !strings.Contains(next(), "SELECT 1") {
+	}
+	lines := strings.Count(said.String(), "\n")
+	began := time.Now()
+	for range 10 {
+		if text := next(); !strings.Contains(text, "SELECT 1") {
+			t.Errorf("the member sends %q", text)
+		}
+	}
+	if took := time.Since(began); took < 9*config.idle {
+		t.Errorf("ten statements within %s, want one in each %s", took, config.idle)
+	}
+	if now := strings.Count(said.String(), "\n"); now != lines {
+		t.Errorf("the log: %s", said)
+	}
+	if len(w.asked) > 0 {
+		t.Error("it asked for a refresh")
+	}
+	w.Close()
 }
