@@ -209,7 +209,9 @@ func (f *Files) fingerprint() string {
 			return
 		}
 		real, _ := filepath.EvalSymlinks(path)
-		fmt.Fprintf(&b, "%s %s %d %d %v\n", path, real, info.Size(), info.ModTime().UnixNano(), info.Mode())
+		// No number of the file itself: there are filesystems that give it another one
+		// now and then.
+		fmt.Fprintf(&b, "%s %s %d %d %d %v\n", path, real, info.Size(), info.ModTime().UnixNano(), putInPlace(info), info.Mode())
 	}
 	for _, dir := range slices.Sorted(maps.Keys(f.places)) {
 		for name := range f.places[dir] {

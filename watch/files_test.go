@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -268,6 +269,30 @@ func TestPollAlone(t *testing.T) {
 	h.expect("sk-22")
 	h.write(h.config, fmt.Sprintf(homeDocument, "polled"))
 	h.expect("polled")
+}
+
+// Where events are to be had and do not come, as on NFS and in Docker Desktop, the
+// poll sees what has changed: also a file that was put in the place of one of the
+// same size and time.
+func TestPollBesideSilentEvents(t *testing.T) {
+	t.Parallel()
+	h := newHome(t, plain, func(f *Files) {
+		f.poll = 20 * time.Millisecond
+		f.events.Events = make(chan fsnotify.Event) // what the system sends goes nowhere
+	})
+	h.write(filepath.Join(h.secrets, "openai"), "sk-2")
+	h.expect("sk-2")
+	info, err := os.Stat(h.config)
+	h.ok(err)
+	other := filepath.Join(h.dir, "other")
+	h.write(other, fmt.Sprintf(homeDocument, "other")) // as long as the first
+	h.ok(os.Chtimes(other, info.ModTime(), info.ModTime()))
+	if runtime.GOOS == "linux" {
+		h.ok(os.Rename(other, h.config))
+		h.expect("other")
+	}
+	h.write(h.config, fmt.Sprintf(homeDocument, "silent"))
+	h.expect("silent")
 }
 
 // Other files of the directory are nothing to us: Bifrost's database and what we
