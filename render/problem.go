@@ -31,6 +31,7 @@ type Problem struct {
 	Places    []Place      `json:"places,omitempty"`
 	Warning   bool         `json:"warning,omitempty"` // a remark that people must see, --quiet or not
 	Invalid   bool         `json:"-"`                 // the document or the settings are wrong, not a reference
+	Several   bool         `json:"-"`                 // it stands for failures of several secrets: see Merged
 	Secret    string       `json:"-"`                 // the secret of which another value would mend it; empty where none would
 }
 
@@ -45,11 +46,37 @@ const placesShown = 5
 
 // Error gives every problem on a line of its own, without hints.
 func (p *Problems) Error() string {
-	lines := make([]string, len(p.List))
-	for i := range p.List {
-		lines[i] = p.Line(&p.List[i])
+	list := Merged(p.List)
+	lines := make([]string, len(list))
+	for i := range list {
+		lines[i] = p.Line(&list[i])
 	}
 	return strings.Join(lines, "\n")
+}
+
+// Merged returns the problems with those as one that are the same fault of the
+// backend as a whole, for people: a backend that does not answer is one cause,
+// however many secrets were asked for. The list itself stays as it is.
+func Merged(list []Problem) []Problem {
+	type cause struct{ reason, hint string }
+	at := map[cause]int{}
+	out := make([]Problem, 0, len(list))
+	for _, one := range list {
+		key := cause{one.Reason, one.Hint}
+		i, seen := at[key]
+		if !one.Kind.Down() || !seen {
+			if one.Kind.Down() {
+				at[key] = len(out)
+			}
+			out = append(out, one)
+			continue
+		}
+		if first := &out[i]; first.Reference != one.Reference {
+			first.Reference, first.Several = "", true
+		}
+		out[i].Places = append(out[i].Places[:len(out[i].Places):len(out[i].Places)], one.Places...)
+	}
+	return out
 }
 
 // Line gives a problem as one line: where, what and why.
@@ -68,7 +95,11 @@ func (p *Problems) Line(one *Problem) string {
 	}
 	b.WriteString(": " + one.Reason)
 	if len(one.Places) > 1 {
-		b.WriteString("; also wanted by ")
+		if one.Several {
+			b.WriteString("; the same for ")
+		} else {
+			b.WriteString("; also wanted by ")
+		}
 		for i, place := range one.Places[1:min(len(one.Places), placesShown)] {
 			if i > 0 {
 				b.WriteString(", ")

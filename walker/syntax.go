@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strings"
 	"unicode/utf8"
 
 	"github.com/tidwall/gjson"
@@ -23,6 +24,12 @@ func (d *Document) check() error {
 		return d.failAt(at, fmt.Sprintf("nested more than %d levels deep", MaxDepth), "is this a Bifrost config.json?")
 	}
 	if !gjson.ValidBytes(d.data) {
+		if what, hint := resembles(d.data); what != "" {
+			if !strings.Contains(what, "JSON") {
+				what += ", and not JSON"
+			}
+			return &DocumentError{Name: d.Name, Reason: what, Hint: hint}
+		}
 		return d.syntaxError()
 	}
 	if !utf8.Valid(d.data) {
@@ -32,6 +39,9 @@ func (d *Document) check() error {
 		return d.failAt(at, `a \u escape for one half of a surrogate pair`, "write the whole character, or both halves")
 	}
 	if start := space(d.data, 0); d.data[start] != '{' {
+		if what, hint := resembles(d.data); what != "" {
+			return &DocumentError{Name: d.Name, Reason: what, Hint: hint}
+		}
 		return d.failAt(start, "the document is not a JSON object", "a config.json begins with {")
 	}
 	return nil
@@ -137,6 +147,16 @@ func (d *Document) syntaxError() error {
 		return d.failAt(at, "a comment, which JSON does not have", "remove it")
 	case (c == '}' || c == ']') && bytes.HasSuffix(before, []byte(",")):
 		return d.failAt(len(before)-1, "a comma after the last element", "remove it")
+	case bytes.HasPrefix(d.data[at:], []byte("<<<<<<< ")), bytes.HasPrefix(d.data[at:], []byte("=======")), bytes.HasPrefix(d.data[at:], []byte(">>>>>>> ")):
+		return d.failAt(at, "a conflict marker of Git", "resolve the conflict")
+	case what == "" && len(before) == 0:
+		return d.failAt(at, "not JSON", writeJSON)
+	case c == '{' && bytes.HasSuffix(d.data[:at], []byte("{")):
+		return d.failAt(at-1, "a template, {{…}}, which nothing has filled in", "fill it in before Bifrost reads the file")
+	case c >= 0x80 && isQuote(d.data[at:]):
+		return d.failAt(at, "a typographic quote where a value or a name should be", "JSON strings stand in plain double quotes")
+	case what == "object" && letter(c) && (bytes.HasSuffix(before, []byte("{")) || bytes.HasSuffix(before, []byte(","))):
+		return d.failAt(at, "a name without quotes", "write names in double quotes")
 	case what == "":
 		return d.failAt(at, "something follows the end of the document", "remove it")
 	case c == '\'':
@@ -144,6 +164,13 @@ func (d *Document) syntaxError() error {
 	}
 	return d.failAt(at, "not valid JSON: unexpected character", "")
 }
+
+func isQuote(data []byte) bool {
+	r, _ := utf8.DecodeRune(data)
+	return TypographicQuote(r)
+}
+
+func letter(c byte) bool { return 'a' <= c|0x20 && c|0x20 <= 'z' || c == '_' || c == '$' }
 
 // unclosed gives the place and the kind of the innermost thing that is still
 // open at the end of data; an empty kind where nothing is.

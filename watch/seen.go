@@ -86,10 +86,13 @@ func (l *Loop) settle(v *visit) error {
 		note(problemsOf(v.publish, problems.Document), kind)
 	}
 	slices.SortStableFunc(problems.List, inOrder)
-	lines := make([]string, len(problems.List))
+	merged := render.Merged(problems.List)
+	lines := make([]string, len(merged))
+	for i := range merged {
+		lines[i] = problems.Line(&merged[i])
+	}
 	var hints []string
 	for i := range problems.List {
-		lines[i] = problems.Line(&problems.List[i])
 		hints = addHint(hints, problems.List[i].Hint)
 	}
 	if v.document != nil && v.draft != nil {

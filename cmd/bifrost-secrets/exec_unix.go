@@ -49,8 +49,9 @@ const (
 func (p *program) execCommand() *cobra.Command {
 	j := &execJob{daemon: daemon{job: job{p: p}}}
 	cmd := &cobra.Command{
-		Use:   "exec [flags] -- COMMAND [ARGUMENT...]",
-		Short: "Render the config, start Bifrost with it, and keep it fresh",
+		Use:        "exec [flags] -- COMMAND [ARGUMENT...]",
+		SuggestFor: []string{"run", "start", "launch", "up", "serve", "entrypoint", "supervise", "wrap"},
+		Short:      "Render the config, start Bifrost with it, and keep it fresh",
 		Long: `Exec is the entrypoint of a container: it writes the resolved config into the app dir, starts the command,
 and hands it new values as watch does, by Bifrost's API or by a restart. Signals are passed on, but for SIGHUP,
 which makes a refresh. It ends with the status of the command; where the command was not started it is 125,

@@ -26,8 +26,9 @@ type explainJob struct {
 func (p *program) explainCommand() *cobra.Command {
 	j := &explainJob{job: job{p: p}}
 	cmd := &cobra.Command{
-		Use:   "explain",
-		Short: "Show what would be fetched, and where each value goes",
+		Use:        "explain",
+		SuggestFor: []string{"plan", "diff", "dry-run", "show", "list"},
+		Short:      "Show what would be fetched, and where each value goes",
 		Long: `Explain shows every reference of a config.json with its field, what becomes of it, and the calls
 that fetching will take. It fetches nothing, unless --fetch asks for it, and it never shows a value.`,
 		Example: `  bifrost-secrets explain --config config.json
@@ -112,7 +113,7 @@ func (j *explainJob) run(cmd *cobra.Command) error {
 	}
 	e.Uses = j.plan.Uses(versions)
 	if problems != nil {
-		e.Problems = problems.List
+		e.Problems = render.Merged(problems.List)
 	}
 	if j.json {
 		e.Secrets, e.Notes, e.Problems = listOf(e.Secrets), listOf(e.Notes), listOf(e.Problems)

@@ -30,6 +30,7 @@ type job struct {
 	literal    []string
 	anywhere   bool
 	unset      bool // a variable that is not set is no failure: nothing is published
+	elsewhere  bool // nor is what was meant as a reference and is none
 	mode       string
 	timeout    time.Duration
 	awsBatch   string
@@ -141,7 +142,7 @@ func (j *job) findStore() (err error) {
 }
 
 func (j *job) makePlan() (err error) {
-	j.plan, err = render.NewPlan(j.doc, j.store, render.Options{Mode: render.Mode(j.mode), Literal: j.literal, Anywhere: j.anywhere, UnsetIsNote: j.unset, Getenv: j.p.getenv, Beside: j.beside})
+	j.plan, err = render.NewPlan(j.doc, j.store, render.Options{Mode: render.Mode(j.mode), Literal: j.literal, Anywhere: j.anywhere, UnsetIsNote: j.unset, MissIsNote: j.elsewhere, Getenv: j.p.getenv, Beside: j.beside})
 	return err
 }
 
@@ -168,8 +169,16 @@ func (j *job) checkStoreFlags() error {
 		return usageError("--vault-set needs --vault-type", "write --vault-type file --vault-set path=/run/secrets")
 	case j.config == "":
 		return usageError("--config names no file", "write --config config.json, or - for the standard input")
+	case isDocument(j.config), isDocument(j.vaultStore):
+		return usageError("--config and --vault-store take the name of a file, and not what is in it", "write --config - and give the config on the standard input")
 	}
 	return nil
+}
+
+// isDocument reports whether a file name is a document itself, which no message
+// may repeat.
+func isDocument(name string) bool {
+	return strings.HasPrefix(strings.TrimSpace(name), "{")
 }
 
 // open makes the source, or gives nil where the plan needs none.

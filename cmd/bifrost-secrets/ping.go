@@ -12,8 +12,9 @@ func (p *program) pingCommand() *cobra.Command {
 	j := &job{p: p, unset: true}
 	var asJSON bool
 	cmd := &cobra.Command{
-		Use:   "ping",
-		Short: "Check that the backend can be reached and read",
+		Use:        "ping",
+		SuggestFor: []string{"doctor", "connect"},
+		Short:      "Check that the backend can be reached and read",
 		Long: `Ping reads one of the secrets that the config refers to, so that the permission to read them is
 enough. Where the config refers to none, it lists one instead. Where Bifrost's config store is a PostgreSQL,
 it is reached too, with the settings that Bifrost will use.`,

@@ -46,7 +46,7 @@ Where the backend cannot bring back what is deleted, --trash or --no-trash has t
 	}
 	j.planFlags(cmd)
 	j.anywhereFlag(cmd)
-	j.unset = true
+	j.unset, j.elsewhere = true, true // unclear looks after near misses
 	j.ownerFlags(cmd, &j.owner, &j.prefix)
 	j.trash.flags(cmd)
 	f := cmd.Flags()

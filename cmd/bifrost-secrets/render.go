@@ -19,8 +19,9 @@ type renderJob struct {
 func (p *program) renderCommand() *cobra.Command {
 	j := &renderJob{job: job{p: p}}
 	cmd := &cobra.Command{
-		Use:   "render --out FILE",
-		Short: "Write the config with its references resolved",
+		Use:        "render --out FILE",
+		SuggestFor: []string{"resolve", "generate", "build", "template", "apply", "fetch", "write"},
+		Short:      "Write the config with its references resolved",
 		Long: `Render reads a config.json, fetches every secret that it refers to, each once, and writes the
 resolved config. It writes all or nothing: one reference that does not resolve, and the file stays as it was.`,
 		Example: `  # secrets mounted as files
@@ -66,7 +67,7 @@ func (j *renderJob) run(cmd *cobra.Command) error {
 	}
 	var problems *render.Problems
 	if errors.As(err, &problems) {
-		a.Problems = problems.List
+		a.Problems = render.Merged(problems.List)
 	}
 	if err != nil {
 		a.Error = cleanLines(err.Error())

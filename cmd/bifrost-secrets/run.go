@@ -6,6 +6,7 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"slices"
 	"strings"
 	"syscall"
 
@@ -179,6 +180,15 @@ func strictHelp(root *cobra.Command) {
 	}
 }
 
+// unsuggested are the commands that write or delete elsewhere than in the files that
+// their flags name: they are never suggested for a word that was misspelt.
+var unsuggested = map[string]bool{"store": true, "prune": true, "secret": true, "attach": true, "detach": true, "flush": true, "put": true, "delete": true, "migrate": true, "rekey": true}
+
+// suggestions returns the commands that may be meant by a word.
+func suggestions(cmd *cobra.Command, word string) []string {
+	return slices.DeleteFunc(cmd.SuggestionsFor(word), func(name string) bool { return unsuggested[name] })
+}
+
 // noArgs refuses arguments in words that help.
 func noArgs(cmd *cobra.Command, args []string) error {
 	if len(args) == 0 {
@@ -188,7 +198,7 @@ func noArgs(cmd *cobra.Command, args []string) error {
 		return usageError("unexpected argument "+quote(args[0]), "files are named by flags: see "+cmd.CommandPath()+" --help")
 	}
 	hint := "see bifrost-secrets --help"
-	if near := cmd.SuggestionsFor(args[0]); len(near) > 0 {
+	if near := suggestions(cmd, args[0]); len(near) > 0 {
 		hint = "did you mean " + strings.Join(near, " or ") + "?"
 	}
 	return usageError("unknown command "+quote(args[0]), hint)

@@ -231,7 +231,7 @@ func (p *program) report(err error) {
 	switch {
 	case errors.As(err, &problems):
 		reportAll(s, problems)
-		if n := len(problems.List); n > 1 && p.writes {
+		if n := len(render.Merged(problems.List)); n > 1 && p.writes {
 			s.line("%d problems; nothing was written", n)
 		}
 	case errors.As(err, &own) && own.reason == "": // the command has said all
@@ -254,10 +254,11 @@ func (p *program) report(err error) {
 
 // reportAll prints every problem. Problems with the same hint share it.
 func reportAll(s *screen, problems *render.Problems) {
-	for i := range problems.List {
-		one := &problems.List[i]
+	list := render.Merged(problems.List)
+	for i := range list {
+		one := &list[i]
 		hint := one.Hint
-		if i+1 < len(problems.List) && problems.List[i+1].Hint == hint && s.log == nil {
+		if i+1 < len(list) && list[i+1].Hint == hint && s.log == nil {
 			hint = "" // the last of them says it
 		}
 		s.problem(problems.Line(one), hint)

@@ -37,7 +37,7 @@ secrets that were stored by bifrost-secrets for the same --owner.`,
 				return nil
 			}
 			hint := "see bifrost-secrets secret --help"
-			if near := cmd.SuggestionsFor(args[0]); len(near) > 0 {
+			if near := suggestions(cmd, args[0]); len(near) > 0 {
 				hint = "did you mean secret " + strings.Join(near, " or ") + "?"
 			}
 			return usageError("unknown command "+quote("secret "+args[0]), hint)

@@ -20,8 +20,9 @@ type watchJob struct{ daemon }
 func (p *program) watchCommand() *cobra.Command {
 	j := &watchJob{daemon{job: job{p: p}}}
 	cmd := &cobra.Command{
-		Use:   "watch --out FILE",
-		Short: "Keep the resolved config fresh, beside a Bifrost that something else starts",
+		Use:        "watch --out FILE",
+		SuggestFor: []string{"daemon", "refresh", "sync", "agent"},
+		Short:      "Keep the resolved config fresh, beside a Bifrost that something else starts",
 		Long: `Watch writes the resolved config, as render does, and then keeps it fresh: it looks for new values at
 each interval, on SIGHUP, on a flush over HTTP, and when the config or a secret file changes. What changed is
 handed to the running Bifrost. Where a new value cannot be had or used, the last good one stays in force.

@@ -6,6 +6,7 @@ import (
 	"crypto/subtle"
 	"fmt"
 	"log/slog"
+	"os"
 	"runtime"
 	"slices"
 	"strings"
@@ -41,6 +42,9 @@ func ReadTokens(path string) ([]sources.Secret, error) {
 func ReadPrivate(what, path string) ([]byte, error) {
 	data, info, err := sources.ReadFile(path, tokenFileMax)
 	if err != nil {
+		if _, missing := os.Lstat(path); missing != nil { // then the path may be the token itself
+			what = "the file of " + strings.TrimSpace(strings.ReplaceAll(what, path, ""))
+		}
 		return nil, fileError(what, err)
 	}
 	// Windows has access lists instead, and Go makes up a mode there.

@@ -112,8 +112,9 @@ func Failures(err error) []error {
 func New(p Program) *cobra.Command {
 	var o options
 	cmd := &cobra.Command{
-		Use:   "lint [FILE | DIRECTORY | -]...",
-		Short: "Find what is wrong with the secrets of a config",
+		Use:        "lint [FILE | DIRECTORY | -]...",
+		SuggestFor: []string{"check", "validate", "verify", "scan", "test"},
+		Short:      "Find what is wrong with the secrets of a config",
 		Long: `Lint looks at Bifrost configs without asking anybody: secrets in plain text, references that are
 misspelt or that Bifrost would not resolve, and what Bifrost would misread. It never shows a value.
 

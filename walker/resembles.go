@@ -1,0 +1,76 @@
+package walker
+
+import (
+	"bytes"
+	"encoding/base64"
+	"encoding/json"
+	"regexp"
+	"strings"
+)
+
+// kinds are known by how a file begins, white space aside.
+var kinds = []struct{ starts, what, hint string }{
+	{"\xff\xfe", "is in UTF-16", "save it as UTF-8"},
+	{"\xfe\xff", "is in UTF-16", "save it as UTF-8"},
+	{"\x1f\x8b", "is compressed with gzip", "decompress it"},
+	{"PK\x03\x04", "is a ZIP archive", "take the config.json out of it"},
+	{"SQLite format 3", "is a SQLite database", "name the config.json beside it"},
+	{"<<<<<<< ", "has conflict markers of Git in it", "resolve the conflict"},
+	{"version https://git-lfs", "is a pointer of Git LFS in place of the file", "git lfs pull fetches it"},
+	{"<?xml", "is XML", writeJSON},
+	{"<", "is HTML or XML", "it may be the answer of a server in place of the file"},
+	{"#!", "is a script", "name the config.json that it writes"},
+	{"{{", "is a template that nothing has filled in", "name what comes of it"},
+	{"module.exports", "is JavaScript", writeJSON},
+	{"export ", "is JavaScript or a shell script", writeJSON},
+	{"const ", "is JavaScript", writeJSON},
+}
+
+const writeJSON = "a config.json is JSON, and begins with {"
+
+var (
+	ofTOML     = regexp.MustCompile(`\A\[+[A-Za-z0-9_."-]+\]+\s*\n`)
+	ofEnv      = regexp.MustCompile(`\A(export )?[A-Za-z_][A-Za-z0-9_]*=`)
+	ofYAML     = regexp.MustCompile(`\A(---(\s|\z)|%YAML|- |["']?[A-Za-z_$][A-Za-z0-9_$./-]*["']?\s*:(\s|\z))`)
+	ofManifest = regexp.MustCompile(`(?m)^kind:\s`)
+	comments   = regexp.MustCompile(`\A(\s*#[^!][^\n]*\n|\s*#\n|\s)+`)
+)
+
+// resembles returns what a file is that is not JSON, or no object, and what to do
+// about it; nothing where it looks like JSON that is merely not right. Neither
+// text holds anything of the file.
+func resembles(data []byte) (what, hint string) {
+	if len(data) >= 2 && (data[0] == 0) != (data[1] == 0) {
+		return "is in UTF-16", "save it as UTF-8"
+	}
+	text := strings.TrimSpace(string(data[:min(len(data), 64<<10)]))
+	if cipher, likely := Ciphertext(text); cipher != "" && !likely && text[0] != '{' {
+		return "is " + cipher, "decrypt it first"
+	}
+	for _, k := range kinds {
+		if strings.HasPrefix(text, k.starts) {
+			return k.what, k.hint
+		}
+	}
+	var inner string
+	if text != "" && text[0] == '"' && json.Unmarshal(bytes.TrimSpace(data), &inner) == nil && strings.HasPrefix(strings.TrimSpace(inner), "{") {
+		return "is JSON inside of a JSON string", "it was encoded twice: write the object itself"
+	}
+	if !strings.ContainsAny(text, "{:") {
+		if plain, err := base64.StdEncoding.DecodeString(strings.Join(strings.Fields(text), "")); err == nil && bytes.HasPrefix(bytes.TrimSpace(plain), []byte("{")) {
+			return "is base64 of JSON", "decode it: base64 -d"
+		}
+	}
+	text = text[len(comments.FindString(text)):]
+	switch {
+	case ofYAML.MatchString(text) && ofManifest.MatchString(text):
+		return "is YAML, a manifest of Kubernetes", "take the config.json out of it"
+	case ofYAML.MatchString(text):
+		return "is YAML", writeJSON
+	case ofTOML.MatchString(text):
+		return "is TOML or an INI file", writeJSON
+	case ofEnv.MatchString(text):
+		return "is a file of variables, NAME=value", writeJSON
+	}
+	return "", ""
+}
