@@ -179,6 +179,9 @@ func (o *outline) hintOf(b []byte, name walker.Span) hint {
 // mayBeNamed is a quick test, of the inside of a JSON string, that a text passes
 // which is a credential where its name says so.
 func mayBeNamed(raw []byte) bool {
+	if i := bytes.IndexByte(raw[:min(len(raw), len("Bearer "))], ' '); i > 0 && isScheme(string(raw[:i])) {
+		raw = raw[i+1:] // the scheme of a header
+	}
 	if len(raw) < len("secret") {
 		return false
 	}
@@ -197,6 +200,24 @@ func mayBeNamed(raw []byte) bool {
 // inherits are names of members that say less than the name of their object.
 var inherits = set("value default secret text plain plaintext literal raw data current new")
 
+// pairName returns what a value is called whose object has its name beside it:
+// {"name": "API_TOKEN", "value": "…"}. Only what looks like the name of a variable
+// or a header is one; keys of providers have names too.
+func (o *outline) pairName(b []byte, members []walker.Member, called walker.Span) walker.Span {
+	for _, m := range members {
+		if b[m.Value.Start] != '"' || m.Value.End-m.Value.Start < len(`"key"`) {
+			continue
+		}
+		if n := string(b[m.Name.Start:m.Name.End]); n != `"name"` && n != `"key"` && n != `"header"` {
+			continue
+		}
+		if c := b[m.Value.Start+1]; 'A' <= c && c <= 'Z' || bytes.IndexByte(b[m.Value.Start:m.Value.End], '_') >= 0 {
+			return m.Value
+		}
+	}
+	return called
+}
+
 // few is how many names are compared faster one by one than by a map.
 const few = 24
 
@@ -214,6 +235,8 @@ func (o *outline) object(b []byte, start int, n *branch, name walker.Span) int {
 		called := m.Name
 		if b[i] == '"' && o.hintOf(b, name) != silent && inherits[string(b[m.Name.Start+1:m.Name.End-1])] {
 			called = name
+		} else if b[i] == '"' && string(b[m.Name.Start:m.Name.End]) == `"value"` {
+			called = o.pairName(b, o.open[base:], called)
 		}
 		m.Value = walker.Span{Start: i, End: o.value(b, i, below, called)}
 		i = comma(b, m.Value.End)

@@ -127,7 +127,8 @@ func (c *checker) strayLeak(s suspect) []leak {
 		name = c.doc.String(s.name)
 	}
 	all := openLeaks(text, name)
-	if len(all) == 0 && s.hint == tells && credible(text, name, tells, len(name) <= len("key")) && !looksFake(text, isPassword(name)) {
+	value := text[authScheme(text):]
+	if len(all) == 0 && s.hint == tells && value != "" && credible(value, name, tells, len(name) <= len("key")) && !looksFake(value, isPassword(name)) {
 		if miss := walker.FindNearMiss(anySecret, text); !miss.Found() && !walker.IsMasked(text) {
 			return []leak{{text: text, what: inPlainText}}
 		}

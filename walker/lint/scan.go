@@ -145,11 +145,7 @@ func (s *scan) value(at int, name string, says hint, prose bool) int {
 		quote, prose = text[at], false
 		at++
 	}
-	for _, word := range []string{"Bearer ", "bearer ", "Basic ", "basic ", "Token ", "token ", "ApiKey ", "Digest "} {
-		if strings.HasPrefix(text[at:], word) {
-			at += len(word)
-		}
-	}
+	at += authScheme(text[at:])
 	end := at
 	for end < len(text) && text[end] != '\\' && text[end] != '"' && text[end] != quote && !isSpace(text[end]) &&
 		(quote != 0 || !contains(",;&'`<>)}]|", text[end])) {
@@ -175,6 +171,17 @@ func (s *scan) value(at int, name string, says hint, prose bool) int {
 		of = "the value of " + shown
 	}
 	return s.add(part{start: at, end: end, of: of})
+}
+
+// authScheme returns the length of the word that stands before a credential in a
+// header, and of the space behind it.
+func authScheme(text string) int {
+	for _, word := range []string{"Bearer ", "bearer ", "Basic ", "basic ", "Token ", "token ", "ApiKey ", "Digest "} {
+		if strings.HasPrefix(text, word) {
+			return len(word)
+		}
+	}
+	return 0
 }
 
 // credible reports whether a value is a credential, given what its name says.

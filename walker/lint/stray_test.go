@@ -27,6 +27,7 @@ func TestStrays(t *testing.T) {
 		{`{"storage":{"password":"Xk9vQ2mLp7TzRw4","passphrase":"correct-horse-7"}}`, "1:24 warning storage.password\n1:55 warning storage.passphrase"},
 		{`{"x":{"env":{"API_TOKEN":"` + opaque + `"},"tokens":["` + opaque + `"]}}`, "1:26 warning x.env.API_TOKEN\n1:72 warning x.tokens[0]"},
 		{`{"x":{"private_key":"` + opaque + `","signingKeys":{"value":"` + opaque + `"}}}`, "1:21 warning x.private_key\n1:79 warning x.signingKeys.value"},
+		{`{"x":[{"name":"API_TOKEN","value":"` + opaque + `"},{"key":"Authorization","value":"Bearer ` + opaque + `"},{"name":"region","value":"` + opaque + `"}]}`, "1:35 warning x[0].value\n1:102 warning x[1].value"},
 		{`{"x":{"cloudflare":"` + opaque + `","region":"` + opaque + `"}}`, "1:20 warning x.cloudflare"},
 		{`{"x":{"dsn":"svc:Xk9vQ2mLp7@tcp(db:3306)/x","url":"Server=db;User Id=svc;Password=Xk9vQ2mLp7;"}}`, "1:18 warning x.dsn\n1:83 warning x.url"},
 		{`{"x":{"api_key":"env.A","token":"vault.a#b","password":"${X}","secret":"<secret>","auth":"basic","api_key_id":"` + opaque + `","key":"team","max_tokens":"200k","token_url":"https://a.io","keys":["a-b"]}}`, ""},
