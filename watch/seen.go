@@ -34,11 +34,12 @@ type seen struct {
 	success      time.Time
 	next         time.Time
 	problems     []string
-	hints        []string         // what to do about them, each once
-	failing      lasting          // the last refresh could not bring all
-	unapplied    lasting          // Bifrost does not have all
-	held         map[string]fault // by secret
-	document     error            // why the document as it stands is not in force
+	hints        []string          // what to do about them, each once
+	failing      lasting           // the last refresh could not bring all
+	unapplied    lasting           // Bifrost does not have all
+	held         map[string]fault  // by secret
+	unwritten    map[string]string // why the newest value is not published, by path
+	document     error             // why the document as it stands is not in force
 	outcomes     map[string]Outcome
 	since        map[string]time.Time // when each of them began, for a value
 	fingerprints fingerprints
@@ -116,6 +117,13 @@ func (l *Loop) settle(v *visit) error {
 	}
 	l.mu.Lock()
 	l.seen.last, l.seen.held, l.seen.document, l.seen.problems, l.seen.hints = a, held, v.document, lines, hints
+	l.seen.unwritten = nil
+	if v.publish != nil {
+		l.seen.unwritten = make(map[string]string, len(v.changed))
+		for i := range v.changed {
+			l.seen.unwritten[v.changed[i].Path] = problemsOf(v.publish, problems.Document)[0].Reason
+		}
+	}
 	if len(lines) == 0 {
 		l.seen.success = time.Now()
 	}
@@ -220,6 +228,8 @@ func (l *Loop) Status() Status {
 		if f, held := l.seen.held[c.Secret]; held && c.Secret != "" {
 			r.Fresh = false
 			f.show(&r)
+		} else if why, ok := l.seen.unwritten[c.Path]; ok {
+			(&fault{problem: render.Problem{Reason: "new value not published: " + why}}).show(&r)
 		}
 		s.References = append(s.References, r)
 	}

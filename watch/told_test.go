@@ -132,6 +132,14 @@ func TestStateSinceReason(t *testing.T) {
 			}
 		}
 		check("at first", Verified, began, "")
+		h.full.Store(true)
+		h.store.put("solo", "s0")
+		_ = h.flush()
+		check("not written", LastGood, began, "new value not published: no space left on device")
+		h.store.put("solo", "s1")
+		h.full.Store(false)
+		h.want("flush", h.flush(), nil)
+		check("as before", Verified, began, "")
 		wait(10 * time.Minute)
 		h.store.set(func(s *store) { delete(s.values, "solo") })
 		_ = h.flush()
