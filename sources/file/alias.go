@@ -95,9 +95,6 @@ func (w *aliasWalk) folder(dir string, above []fs.FileInfo) error {
 		return err
 	}
 	for _, entry := range entries {
-		if strings.HasPrefix(entry.Name(), ".") {
-			continue // no name leads there, but through a link
-		}
 		if w.paths++; w.paths > w.most {
 			return &sources.Error{
 				Kind: sources.Unusable, Message: w.path + " has more paths than can be looked at",
@@ -105,6 +102,9 @@ func (w *aliasWalk) folder(dir string, above []fs.FileInfo) error {
 			}
 		}
 		at := path.Join(dir, entry.Name())
+		if _, err := readableName(at); err != nil {
+			continue // no name leads there
+		}
 		info, err := w.root.Stat(filepath.FromSlash(at))
 		switch {
 		case errors.Is(err, fs.ErrNotExist), errors.Is(err, syscall.ELOOP):

@@ -22,6 +22,7 @@ func TestAliases(t *testing.T) {
 	}
 	link(t, "app/key", filepath.Join(dir, "file"))
 	link(t, "file", filepath.Join(dir, "chain"))
+	link(t, "app/key", filepath.Join(dir, ".hidden"))
 	link(t, "app", filepath.Join(dir, "folder"))
 	link(t, "../app/sub", filepath.Join(dir, "app", "again"))
 	link(t, "..", filepath.Join(dir, "app", "circle"))
@@ -36,7 +37,7 @@ func TestAliases(t *testing.T) {
 		t.Fatal(err)
 	}
 	for name, want := range map[string][]string{
-		"app/key":      {"chain", "file", "folder/key"},
+		"app/key":      {".hidden", "chain", "file", "folder/key"},
 		"app/other":    {"folder/other", "hard"},
 		"app/sub/deep": {"app/again/deep", "folder/again/deep", "folder/sub/deep"},
 		"lone":         nil, "none": nil, "../bad": nil,
