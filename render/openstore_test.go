@@ -29,6 +29,26 @@ func storeOf(t *testing.T, block string) *VaultStore {
 	return s
 }
 
+// encoding/json takes members that differ in capital letters for the same, and the
+// last of them counts: not what whoever reads the first one thinks.
+func TestStoreMemberTwice(t *testing.T) {
+	for _, block := range []string{
+		`{"enabled": true, "type": "file", "ACCESS_MODE": "read_and_write", "access_mode": "read_only", "file": {"path": "s"}}`,
+		`{"enabled": true, "type": "file", "access_mode": "read_only", "access_mode": "read_and_write", "file": {"path": "s"}}`,
+		`{"enabled": true, "type": "file", "file": {"path": "s"}, "File": {"path": "t"}}`,
+		`{"enabled": true, "type": "file", "Type": "postgres", "file": {"path": "s"}}`,
+	} {
+		doc, err := walker.Parse("config.json", []byte(`{"config_store": {"vault_store": `+block+`}}`))
+		if err != nil {
+			t.Fatal(err)
+		}
+		var problems *Problems
+		if _, err = StoreFromDocument(doc); !errors.As(err, &problems) || !problems.Invalid() || !strings.Contains(err.Error(), "the same member twice") {
+			t.Errorf("%s: %v", block, err)
+		}
+	}
+}
+
 // spied gives a backend that counts how often it is opened, and for what.
 func spied(b sources.Backend) (spy sources.Backend, opened *[]bool) {
 	opened = new([]bool)

@@ -8,6 +8,7 @@ import (
 	"net/url"
 	"slices"
 	"sort"
+	"strconv"
 	"strings"
 
 	"bifrost-secrets/sources"
@@ -165,8 +166,15 @@ func parseStore(document, path string, raw []byte, enabled bool) (*VaultStore, e
 		}
 		*into = value.String()
 	}
+	spelt := map[string]string{}
 	block.ForEach(func(key, value gjson.Result) bool {
-		switch name := strings.ToLower(key.String()); name {
+		name := strings.ToLower(key.String())
+		if before, twice := spelt[name]; twice {
+			err = storeError(document, join(path, key.String()), "leave one of them out: "+quoteTwo(before, key.String()), "the same member twice: capital letters make no difference")
+			return false
+		}
+		spelt[name] = key.String()
+		switch name {
 		case "enabled":
 			s.Enabled = value.Bool()
 			if !value.IsBool() {
@@ -185,6 +193,8 @@ func parseStore(document, path string, raw []byte, enabled bool) (*VaultStore, e
 	})
 	return s, err
 }
+
+func quoteTwo(a, b string) string { return strconv.Quote(a) + " or " + strconv.Quote(b) }
 
 // Digest tells one block from another: the block itself may hold credentials. It is
 // the same for all that flags make, and for none.

@@ -1,6 +1,7 @@
 package awssecrets
 
 import (
+	"bytes"
 	"context"
 	"slices"
 	"sync"
@@ -204,24 +205,43 @@ func (f *regional) ask(ids []id) (left []id, v verdict, err error) {
 func (f *regional) take(asked, left []id, out *secretsmanager.BatchGetSecretValueOutput) []id {
 	for _, e := range out.SecretValues {
 		arn, name := aws.ToString(e.ARN), aws.ToString(e.Name)
-		left = slices.DeleteFunc(left, func(i id) bool {
-			if !i.is(arn, name) || !f.mine(i, arn, name, asked) {
-				return false
+		for _, i := range asked {
+			if i.is(arn, name) && f.mine(i, arn, name, asked) {
+				f.answered(i, f.result(i, value{e.SecretString, e.SecretBinary, e.VersionId}))
+				left = lessOne(left, i)
 			}
-			f.answers.put(i, f.result(i, value{e.SecretString, e.SecretBinary, e.VersionId}))
-			return true
-		})
+		}
 	}
 	for _, e := range out.Errors {
-		left = slices.DeleteFunc(left, func(i id) bool {
-			if aws.ToString(e.SecretId) != i.text {
-				return false
+		for _, i := range asked {
+			if aws.ToString(e.SecretId) == i.text {
+				f.answered(i, sources.Result{Err: f.apiFault(i, aws.ToString(e.ErrorCode), aws.ToString(e.Message), 0)})
+				left = lessOne(left, i)
 			}
-			f.answers.fail(i, f.apiFault(i, aws.ToString(e.ErrorCode), aws.ToString(e.Message), 0))
-			return true
-		})
+		}
 	}
 	return left
+}
+
+func lessOne(ids []id, i id) []id { return slices.DeleteFunc(ids, func(j id) bool { return i == j }) }
+
+// answered puts an answer of a batch. One that differs from an answer that was
+// there is of use no more than the other: nobody can say which is right.
+func (f *regional) answered(i id, r sources.Result) {
+	f.answers.mu.Lock()
+	before, twice := f.answers.byName[i.text]
+	f.answers.mu.Unlock()
+	same := (before.Err == nil) == (r.Err == nil) && before.Version == r.Version && bytes.Equal(before.Value.Reveal(), r.Value.Reveal())
+	switch {
+	case twice && !same:
+		f.answers.fail(i, &sources.Error{
+			Kind: sources.Unreachable, Message: f.subject(i) + " was answered twice in one batch, and not alike", Hint: "run again; --aws-batch off asks for each secret by itself",
+		})
+	case r.Err != nil:
+		f.answers.fail(i, r.Err.(*sources.Error))
+	default:
+		f.answers.put(i, r)
+	}
 }
 
 // mine reports whether the secret with this ARN is the one that a plain name

@@ -38,6 +38,7 @@ var vaultStore = Rule{
 		if c.store.present {
 			c.storeMembers()
 			c.storeBlock()
+			c.storeTwice()
 		}
 	},
 }
@@ -128,6 +129,19 @@ func (c *checker) accessMode(o walker.Object, on bool) {
 }
 
 // storeBlock looks at the block of the type that is chosen.
+// storeTwice finds members that differ in capital letters alone, which readers
+// take for the same.
+func (c *checker) storeTwice() {
+	spelt := map[string]string{}
+	for _, m := range c.store.object.Members {
+		name := c.doc.String(m.Name)
+		if before, twice := spelt[strings.ToLower(name)]; twice && before != name {
+			c.report(storePath+"."+name, m.Name, "leave one of them out", quoted(name)+" is the same member as "+quoted(before)+": capital letters make no difference")
+		}
+		spelt[strings.ToLower(name)] = name
+	}
+}
+
 func (c *checker) storeBlock() {
 	block := storeTypes[c.store.kind]
 	if block == "" {
