@@ -128,7 +128,7 @@ func (c *checker) strayLeak(s suspect) []leak {
 	}
 	all := openLeaks(text, name)
 	value := text[authScheme(text):]
-	if len(all) == 0 && s.hint == tells && value != "" && credible(value, name, tells, len(name) <= len("key")) && !looksFake(value, isPassword(name)) {
+	if len(all) == 0 && s.hint == tells && value != "" && !strings.Contains(value, " ") && credible(value, name, tells, len(name) <= len("key")) && !looksFake(value, isPassword(name)) {
 		if miss := walker.FindNearMiss(anySecret, text); !miss.Found() && !walker.IsMasked(text) {
 			return []leak{{text: text, what: inPlainText}}
 		}

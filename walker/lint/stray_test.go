@@ -31,7 +31,7 @@ func TestStrays(t *testing.T) {
 		{`{"x":{"cloudflare":"` + opaque + `","region":"` + opaque + `"}}`, "1:20 warning x.cloudflare"},
 		{`{"x":{"dsn":"svc:Xk9vQ2mLp7@tcp(db:3306)/x","url":"Server=db;User Id=svc;Password=Xk9vQ2mLp7;"}}`, "1:18 warning x.dsn\n1:83 warning x.url"},
 		{`{"x":{"api_key":"env.A","token":"vault.a#b","password":"${X}","secret":"<secret>","auth":"basic","api_key_id":"` + opaque + `","key":"team","max_tokens":"200k","token_url":"https://a.io","keys":["a-b"]}}`, ""},
-		{`{"x":{"password":"********","auth_token":"Bearer","key":"claude-sonnet-4-20250514","authorization":"OAuth2","password_file":"/run/x"}}`, ""},
+		{`{"x":{"password":"********","auth_token":"Bearer","key":"claude-sonnet-4-20250514","authorization":"OAuth2","password_file":"/run/x","changePassword":"Change Password"}}`, ""},
 		// A key in a longer text stands where it stands.
 		{`{"x":"old key was ` + openAI + ` (rotate)"}`, "1:19 error x"},
 		{`{"x":"é \"\ud83d\ude00\" ` + openAI + `, ` + awsKey + `."}`, "1:26 error x\n1:63 error x"},
