@@ -87,6 +87,7 @@ type Lookout struct {
 	anew    func()
 	http    *http.Client
 	lost    chan struct{} // the connection broke; of capacity 1
+	absent  bool          // it was never healthy yet
 	gone    bool          // nobody was there since it was last healthy
 	doubt   bool          // it was not healthy since, for whatever reason
 	told    run           // the run that was told of last
@@ -99,7 +100,7 @@ type Lookout struct {
 // there when it was last given all values: where it was not, its first healthy
 // answer is taken for a restart.
 func (c *Client) NewLookout(reached bool, doc func() *walker.Document, anew func()) *Lookout {
-	l := &Lookout{client: c, doc: doc, anew: anew, lost: make(chan struct{}, 1), gone: !reached, pause: firstDoubt}
+	l := &Lookout{client: c, doc: doc, anew: anew, lost: make(chan struct{}, 1), absent: !reached, gone: !reached, pause: firstDoubt}
 	l.http = &http.Client{
 		CheckRedirect: c.http.CheckRedirect,
 		Timeout:       LookEvery,
@@ -197,14 +198,15 @@ func (l *Lookout) look(ctx context.Context, broke bool) {
 		before = now
 	}
 	how := before.compare(now)
-	if how == different || how == unknown && l.gone {
+	// One that was absent has read its file since, whoever has spoken to it first.
+	if l.absent || how == different || how == unknown && l.gone {
 		l.told = now
 		l.anew()
 	}
 	if broke && how != different {
 		l.settled, l.pause = time.Now().Add(l.pause), min(2*l.pause, mostDoubt)
 	}
-	l.gone, l.doubt = false, false
+	l.absent, l.gone, l.doubt = false, false, false
 }
 
 // sight is what was seen of Bifrost.

@@ -79,9 +79,9 @@ func TestLookout(t *testing.T) {
 		{"a restart", func(o *outlook) { o.restart(2 * time.Second) }, 1, 9},
 		{"a long restart", func(o *outlook) { o.restart(20 * time.Second) }, 1, 9},
 		{"a restart that takes no time", func(o *outlook) {
-			o.Cut()
 			o.bifrost.Stop()
 			o.up()
+			o.Cut()
 		}, 1, 9},
 		{"a crash loop", func(o *outlook) {
 			for range 5 {
@@ -205,6 +205,7 @@ func TestLookoutSoon(t *testing.T) {
 		running.Go(func() { look.Run(ctx) })
 		time.Sleep(10 * time.Second)
 		o.Start()
+		c.Converge(t.Context(), o.doc, []bifrost.Target{{Path: "other"}}) // the loop was sooner
 		time.Sleep(50 * time.Second)
 		o.restart(time.Second) // between two looks
 		time.Sleep(time.Minute)
