@@ -17,6 +17,7 @@ func TestDependencies(t *testing.T) {
 	}
 	for _, name := range strings.Fields(string(out)) {
 		switch {
+		case name == "bifrost-secrets/docs": // the page that SARIF quotes
 		case strings.HasPrefix(name, "bifrost-secrets/walker"), strings.HasPrefix(name, "bifrost-secrets/cmd/bifrost-secrets-lint"):
 		case strings.HasPrefix(name, "bifrost-secrets/"):
 			t.Errorf("links %s, which is no part of the linter", name)

@@ -148,6 +148,8 @@ func (r *run) config(ctx context.Context, in input, config *embedded.Config, res
 		if r.fix {
 			res.repaired = repair.Repaired
 			doc, findings = repair.Document, repair.Findings
+		} else {
+			findings = lint.Check(doc, opts)
 		}
 	default:
 		findings = lint.Check(doc, opts)
