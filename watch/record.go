@@ -244,6 +244,8 @@ func (r *Record) Serves(document, published []byte, maxAge time.Duration) (age t
 		return 0, errors.New("nothing was rendered here before")
 	case r.what.Document != digest(document):
 		return 0, errors.New("the config was edited since the last good values were rendered")
+	case r.what.Published == "":
+		return 0, errors.New("an older version noted the last good values, and not what was published")
 	case !r.isPublished(published):
 		return 0, errForeign
 	case time.Until(info.ModTime()) > ahead:

@@ -130,6 +130,11 @@ func TestRecordServes(t *testing.T) {
 	if err := (&Record{Path: path}).Intact(published); err != errForeign {
 		t.Error(err)
 	}
+	// What an older version wrote says nothing of it.
+	if err := os.WriteFile(path, []byte(`{"document":"`+digest(document)+`"}`), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	check(t, serves("{}", time.Hour), "an older version noted the last good values, and not what was published")
 	// What is published anew is noted at once, whatever the time.
 	if err := (&Record{Path: path}).Confirm(document, published); err != nil {
 		t.Fatal(err)

@@ -118,9 +118,36 @@ func (j *job) readDocument() (err error) {
 	if j.config == "-" {
 		j.doc, err = walker.Read("-", j.p.input())
 	} else {
-		j.doc, err = walker.ReadFile(j.config)
+		name := j.config
+		j.doc, err = awaited(j, name, func() (*walker.Document, error) { return walker.ReadFile(name) })
 	}
 	return err
+}
+
+// awaited returns what read does, for --timeout at most: a file system may not
+// answer, and the system has no other way to stop waiting for it.
+func awaited[T any](j *job, name string, read func() (T, error)) (got T, err error) {
+	ctx, cancel := j.within(j.p.ctx)
+	defer cancel()
+	type result struct {
+		got T
+		err error
+	}
+	done := make(chan result, 1)
+	go func() {
+		got, err := read()
+		done <- result{got, err}
+	}()
+	select {
+	case r := <-done:
+		return r.got, r.err
+	case <-ctx.Done():
+		cause := context.Cause(ctx)
+		if errors.Is(cause, context.Canceled) {
+			cause = errInterrupted
+		}
+		return got, &walker.DocumentError{Name: name, Reason: "cannot be read: " + cause.Error(), Hint: "see the file system that it is on"}
+	}
 }
 
 // findStore finds the vault_store block: a file's, that of the flags, or the
@@ -128,7 +155,8 @@ func (j *job) readDocument() (err error) {
 func (j *job) findStore() (err error) {
 	switch {
 	case j.vaultStore != "":
-		j.store, err = render.StoreFromFile(j.vaultStore)
+		name := j.vaultStore
+		j.store, err = awaited(j, name, func() (*render.VaultStore, error) { return render.StoreFromFile(name) })
 		var missing *walker.DocumentError
 		if errors.As(err, &missing) && isMissing(err) {
 			missing.Hint = "name a file that holds a vault_store block with --vault-store"

@@ -1,9 +1,12 @@
 package main
 
 import (
+	"context"
 	"os"
 	"path/filepath"
 	"testing"
+	"testing/synctest"
+	"time"
 )
 
 // What tells one vault_store from another is what was parsed: a file that is
@@ -22,7 +25,7 @@ func TestStoreDigest(t *testing.T) {
 	read := func(text string) *job {
 		t.Helper()
 		write(block, text)
-		j := &job{p: &program{}, config: config, vaultStore: block, mode: "inline", awsBatch: "auto", timeout: 1}
+		j := &job{p: &program{ctx: t.Context()}, config: config, vaultStore: block, mode: "inline", awsBatch: "auto", timeout: time.Minute}
 		if err := j.read(); err != nil {
 			t.Fatal(err)
 		}
@@ -46,4 +49,23 @@ func TestStoreDigest(t *testing.T) {
 	if j.store.Digest() == read(two).store.Digest() {
 		t.Error("the document's block and the file's have one digest")
 	}
+}
+
+// A file system that does not answer is waited for as long as a backend.
+func TestReadingEnds(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		never := make(chan struct{})
+		ctx, cancel := context.WithCancel(t.Context())
+		defer cancel()
+		j := &job{p: &program{ctx: ctx}, timeout: time.Minute}
+		read := func() (int, error) { <-never; return 1, nil }
+		if _, err := awaited(j, "c.json", read); err == nil || err.Error() != "c.json: cannot be read: no answer within 1m0s (--timeout)" {
+			t.Errorf("got %v", err)
+		}
+		time.AfterFunc(time.Second, cancel)
+		if _, err := awaited(j, "c.json", read); err == nil || err.Error() != "c.json: cannot be read: interrupted" {
+			t.Errorf("got %v", err)
+		}
+		close(never)
+	})
 }

@@ -105,6 +105,22 @@ func bad(message, hint string) error {
 // commandTime is how long a password_command may take, where it does not say.
 const commandTime = 10 * time.Second
 
+// passwordMost is longer than any password, in bytes.
+const passwordMost = 64 << 10
+
+// password takes what a command prints, which may have no end.
+type password struct{ text []byte }
+
+func (p *password) Write(b []byte) (int, error) {
+	if len(p.text)+len(b) > passwordMost {
+		return 0, errEndless
+	}
+	p.text = append(p.text, b...)
+	return len(b), nil
+}
+
+var errEndless = fmt.Errorf("it printed more than %d bytes", passwordMost)
+
 // passwordCommand runs a command for the password, without a shell, as Bifrost
 // does. What it prints to its standard error is not shown: it may say anything.
 func passwordCommand(config gjson.Result, environ func() []string) func(context.Context) (sources.Secret, error) {
@@ -120,7 +136,7 @@ func passwordCommand(config gjson.Result, environ func() []string) func(context.
 	return func(ctx context.Context) (sources.Secret, error) {
 		ctx, cancel := context.WithTimeout(ctx, timeout)
 		defer cancel()
-		var out bytes.Buffer
+		var out password
 		cmd := exec.CommandContext(ctx, name, args...)
 		cmd.Stdout, cmd.Env = &out, environ()
 		cmd.WaitDelay = time.Second
@@ -130,6 +146,8 @@ func passwordCommand(config gjson.Result, environ func() []string) func(context.
 			switch {
 			case ctx.Err() != nil:
 				reason = "it did not end within " + timeout.String()
+			case errors.Is(err, errEndless):
+				reason = errEndless.Error()
 			case errors.As(err, &status):
 				reason = status.ProcessState.String()
 			}
@@ -138,7 +156,7 @@ func passwordCommand(config gjson.Result, environ func() []string) func(context.
 				Hint: "run it by hand as this user", Err: err,
 			}
 		}
-		password := bytes.TrimRight(out.Bytes(), "\r\n")
+		password := bytes.TrimRight(out.text, "\r\n")
 		if len(password) == 0 {
 			return sources.Secret{}, &sources.Error{Kind: sources.NoLogin, Message: "config_store.config.password_command printed no password", Hint: "run it by hand as this user"}
 		}

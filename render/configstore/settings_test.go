@@ -108,6 +108,7 @@ func TestSettingsTrouble(t *testing.T) {
 		{document(d, "postgres", `"password_command":{"command":"/nowhere/CANARY"}`), "password_command failed: it cannot be started", sources.NoLogin},
 		{document(d, "postgres", `"password_command":{"command":"`+script+`"}`), "password_command failed: exit status 3", sources.NoLogin},
 		{document(d, "postgres", `"password_command":{"command":"`+script+`","args":["empty"]}`), "password_command printed no password", sources.NoLogin},
+		{document(d, "postgres", `"password_command":{"command":"cat","args":["/dev/zero"]}`), "password_command failed: it printed more than 65536 bytes", sources.NoLogin},
 		{document(d, "postgres", `"password_command":{"command":"sleep","args":["60"],"timeout":"20ms"}`), "it did not end within 20ms", sources.NoLogin},
 	} {
 		err := ping(t, tt.doc, none)
