@@ -109,11 +109,15 @@ const commandTime = 10 * time.Second
 const passwordMost = 64 << 10
 
 // password takes what a command prints, which may have no end.
-type password struct{ text []byte }
+type password struct {
+	text    []byte
+	endless bool
+}
 
 func (p *password) Write(b []byte) (int, error) {
 	if len(p.text)+len(b) > passwordMost {
-		return 0, errEndless
+		p.endless = true
+		return 0, errEndless // which ends the command, by SIGPIPE
 	}
 	p.text = append(p.text, b...)
 	return len(b), nil
@@ -146,7 +150,7 @@ func passwordCommand(config gjson.Result, environ func() []string) func(context.
 			switch {
 			case ctx.Err() != nil:
 				reason = "it did not end within " + timeout.String()
-			case errors.Is(err, errEndless):
+			case out.endless:
 				reason = errEndless.Error()
 			case errors.As(err, &status):
 				reason = status.ProcessState.String()
