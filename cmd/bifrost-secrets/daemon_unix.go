@@ -189,7 +189,11 @@ func (d *daemon) publishAll(r *render.Rendering) (wrote, replaced bool, err erro
 	for _, warning := range to.warnings() {
 		if !slices.Contains(d.warned, warning) {
 			d.warned = append(d.warned, warning)
-			d.log.Warn(clean(warning), "hint", "chmod go-w the directory, or chmod +t it; where it is an emptyDir of Kubernetes only the pod's own containers can write there")
+			hint := "--owner and --file-mode say whose it shall be"
+			if strings.Contains(warning, "others could replace") {
+				hint = "chmod go-w the directory, or chmod +t it; where it is an emptyDir of Kubernetes only the pod's own containers can write there"
+			}
+			d.log.Warn(clean(warning), "hint", hint)
 		}
 	}
 	d.publishing.Lock()

@@ -18,6 +18,11 @@ const maxName = 255
 // and be ours to read, write and search; the target must be a regular file or
 // absent, and no mount point.
 //
+// Where no owner is given, the file keeps the one that it has, if root or that
+// owner alone can write its directory: a file that anybody else could have put
+// there would be handed the secrets. Its mode is never kept. What changes of
+// either is a warning.
+//
 // A symbolic link at path or on the way to it is followed only where nobody but
 // root and us could have made it: the link and the directory it stands in
 // belong to one of the two, and neither group nor others may write there. The
@@ -61,6 +66,9 @@ func Check(path string, inputs []fs.FileInfo, o Options) (*Target, error) {
 	}
 	if err := t.checkAccess(info); err != nil {
 		return nil, err
+	}
+	if info != nil {
+		t.keepOwner(info, o)
 	}
 	return t, nil
 }

@@ -49,6 +49,8 @@ func (t *Target) checkOwner() error {
 
 func (t *Target) checkAccess(fs.FileInfo) error { return nil }
 
+func (t *Target) keepOwner(fs.FileInfo, Options) {}
+
 func mountPoint(string) bool { return false }
 
 func (t *Target) given(fs.FileInfo) bool { return true }

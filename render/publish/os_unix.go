@@ -163,6 +163,28 @@ func (t *Target) checkOwner() error {
 	return t.refuse(fmt.Sprintf("cannot give the file to %s: this process is uid %d and lacks CAP_CHOWN", t.owner, os.Geteuid()), hintOwner, nil)
 }
 
+// keepOwner has the target keep the owner of the file that is there, where that is
+// safe, and warns of what the file will not keep.
+func (t *Target) keepOwner(file fs.FileInfo, o Options) {
+	if !t.given(file) {
+		return // somebody else is asked for
+	}
+	uid, gid := ids(file)
+	dirUID, dirGID := ids(t.dirInfo)
+	ownersAlone := t.dirInfo.Mode()&0o022 == 0 && (dirUID == 0 || dirUID == uid)
+	others := uid != os.Geteuid() || gid != os.Getegid() && gid != dirGID
+	if o.Owner == nil && others && ownersAlone && mayChown() {
+		t.owner, others = Owner{UID: uid, GID: gid}, false
+	}
+	switch lost := file.Mode().Perm() &^ t.mode; {
+	case o.Owner == nil && others:
+		t.Warnings = append(t.Warnings, fmt.Sprintf("%s: it belongs to %d:%d with mode %04o and will belong to uid %d with mode %04o; give --owner and --file-mode if others must read it",
+			t.asked, uid, gid, file.Mode().Perm(), os.Geteuid(), t.mode))
+	case t.mode == 0o600 && lost&0o044 != 0:
+		t.Warnings = append(t.Warnings, fmt.Sprintf("%s: its mode changes from %04o to %04o; give --file-mode if others must read it", t.asked, file.Mode().Perm(), t.mode))
+	}
+}
+
 // mayChown reports whether we may give files away: on Linux by the capability,
 // which a root in a container may lack and another user may have.
 func mayChown() bool {

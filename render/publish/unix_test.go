@@ -114,12 +114,12 @@ func TestOwner(t *testing.T) {
 		{&Owner{1234, -1}, 1234, 0},
 		{&Owner{1234, 567}, 1234, 567},
 		{&Owner{-1, 567}, 0, 567},
-		{nil, 0, 0}, // back to ours, though the bytes are the same
+		{nil, 0, 567}, // in a directory of root's it keeps what it has
 	} {
 		for _, want := range []bool{true, false} {
 			target := check(t, path, Options{Mode: 0o640, Owner: c.owner})
 			// A group that is left as it is says nothing about an old file's.
-			if changed := write(t, target, "S3CRET"); changed != want {
+			if changed := write(t, target, "S3CRET"); changed != (want && c.owner != nil) {
 				t.Errorf("%v: changed is %v", c.owner, changed)
 			}
 			info, err := os.Stat(path)
@@ -340,4 +340,54 @@ func TestSweepSparesTheLiving(t *testing.T) {
 	_, err = target.Write([]byte("S3CRET"))
 	wantError(t, err, "stage", "other processes keep removing our temporary file", "one process at a time")
 	wantNames(t, dir, "config.json")
+}
+
+// TestOwnerOfWhatIsThere: a file keeps its owner where nobody else can have put it
+// there, and what it does not keep is told.
+func TestOwnerOfWhatIsThere(t *testing.T) {
+	rootOnly(t)
+	for name, test := range map[string]struct {
+		dirUID  int
+		dirMode os.FileMode
+		owner   *Owner
+		want    Owner
+		warning string
+	}{
+		"root's directory":        {0, 0o755, nil, Owner{1234, 1235}, "its mode changes from 0644 to 0600"},
+		"the owner's":             {1234, 0o755, nil, Owner{1234, 1235}, "its mode changes from 0644 to 0600"},
+		"somebody else's":         {1300, 0o755, nil, Owner{0, 0}, "it belongs to 1234:1235 with mode 0644 and will belong to uid 0 with mode 0600"},
+		"one that a group writes": {0, 0o775, nil, Owner{0, 0}, "it belongs to 1234:1235"},
+		"one that all write":      {0, 0o1777, nil, Owner{0, 0}, "it belongs to 1234:1235"},
+		"another is asked for":    {0, 0o755, &Owner{1400, 1401}, Owner{1400, 1401}, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			dir := filepath.Join(folder(t), "app")
+			must(t, os.Mkdir(dir, 0o755))
+			path := filepath.Join(dir, "config.json")
+			must(t, os.WriteFile(path, []byte("old"), 0o644))
+			must(t, os.Chmod(path, 0o644))
+			must(t, os.Chown(path, 1234, 1235))
+			must(t, os.Chown(dir, test.dirUID, 0))
+			must(t, os.Chmod(dir, test.dirMode&0o777|os.ModeSticky*(test.dirMode>>9&1)))
+			target := check(t, path, Options{Owner: test.owner})
+			if said := strings.Join(target.Warnings, "\n"); !strings.Contains(said, test.warning) || test.warning == "" && strings.Contains(said, "1234") {
+				t.Errorf("warned: %s", said)
+			}
+			if _, err := target.Write([]byte("new")); err != nil {
+				t.Fatal(err)
+			}
+			info, err := os.Stat(path)
+			must(t, err)
+			if uid, gid := ids(info); (Owner{uid, gid}) != test.want || info.Mode() != 0o600 {
+				t.Errorf("it has %d:%d and %v", uid, gid, info.Mode())
+			}
+			again := check(t, path, Options{Owner: test.owner})
+			if said := strings.Join(again.Warnings, "\n"); strings.Contains(said, "mode changes") || strings.Contains(said, "will belong") {
+				t.Errorf("told twice: %s", said)
+			}
+			if same, err := again.Same([]byte("new")); err != nil || !same {
+				t.Errorf("the next run would write again: %v", err)
+			}
+		})
+	}
 }
