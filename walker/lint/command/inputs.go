@@ -168,7 +168,10 @@ func (r *run) read(in input) (configs []embedded.Config, skipped bool, invalid *
 		configs[0].Document, err = walker.Parse(in.name, text)
 		// A manifest of Kubernetes can be JSON too, which is YAML.
 		if err == nil && !embedded.IsConfig(configs[0].Document) && bytes.Contains(text, []byte(`"config.json"`)) {
-			configs, err = embedded.InYAML(in.name, text)
+			var inside []embedded.Config
+			if inside, err = embedded.InYAML(in.name, text); len(inside) > 0 {
+				configs = inside
+			}
 		}
 	}
 	switch {
