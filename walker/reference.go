@@ -3,6 +3,7 @@ package walker
 import (
 	"bytes"
 	"cmp"
+	"strconv"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -40,6 +41,29 @@ func (r Reference) String() string {
 		return "vault." + r.Name
 	}
 	return ""
+}
+
+// ShownVariable returns the name of a variable for messages, and only the length of
+// what cannot be one: a key that was typed in the place of the name.
+func ShownVariable(name string) string {
+	if LikeVariable(name) {
+		return name
+	}
+	return "(" + strconv.Itoa(utf8.RuneCountInString(name)) + " characters that are no name)"
+}
+
+// LikeVariable reports whether a text looks as the names of variables do: letters,
+// digits and underscores, and not as mixed as a key is.
+func LikeVariable(name string) bool {
+	var lower, upper, digit, other bool
+	for i := range len(name) {
+		c := name[i]
+		lower = lower || c >= 'a' && c <= 'z'
+		upper = upper || c >= 'A' && c <= 'Z'
+		digit = digit || c >= '0' && c <= '9'
+		other = other || !(c == '_' || c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9')
+	}
+	return name != "" && !other && !(lower && upper && digit && len(name) >= 20)
 }
 
 // ParseReference takes a decoded text apart. It gives the zero Reference for a

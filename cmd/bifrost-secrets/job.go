@@ -316,7 +316,7 @@ const notesShown = 10
 func (j *job) notes(all []render.Problem) {
 	j.remarks(all)
 	if len(j.plan.Left) > 0 {
-		j.p.note(fmt.Sprintf("%s left for Bifrost to resolve from its own environment: %s", count(len(j.plan.Left), "variable"), listed(j.plan.Left)), "")
+		j.p.note(fmt.Sprintf("%s left for Bifrost to resolve from its own environment: %s", count(len(j.plan.Left), "variable"), listed(shownNames(j.plan.Left))), "")
 	}
 }
 
@@ -386,4 +386,13 @@ func listed(names []string) string {
 		return strings.Join(names, ", ")
 	}
 	return strings.Join(names[:shown], ", ") + fmt.Sprintf(" and %d more", len(names)-shown)
+}
+
+// shownNames returns names of variables for messages.
+func shownNames(names []string) []string {
+	all := make([]string, len(names))
+	for i, name := range names {
+		all[i] = walker.ShownVariable(name)
+	}
+	return all
 }

@@ -79,7 +79,11 @@ func (c *checker) referringObject(f *walker.Field, o object) {
 	if !f.Disputed {
 		return
 	}
-	found := c.at(f, "write the string "+quoted(f.Ref.String()), "versions of Bifrost read this object in different ways; some would use its text as the value")
+	hint := "write the string " + quoted(f.Ref.String())
+	if f.Ref.Scheme == walker.Env && !walker.LikeVariable(f.Ref.Name) {
+		hint = "write env.NAME with the name of a variable, and not what it holds"
+	}
+	found := c.at(f, hint, "versions of Bifrost read this object in different ways; some would use its text as the value")
 	if o.Type != "" && o.Ref != "" {
 		// The form that newer versions write themselves.
 		found.Severity = Note
@@ -90,6 +94,9 @@ func (c *checker) referringObject(f *walker.Field, o object) {
 		found.Message = "an object of type env whose reference is of another type; Bifrost takes all of it for the name of a variable"
 		found.Hint = "write the reference that is meant, as a string"
 		return
+	}
+	if found.Hint == hint && f.Ref.Scheme == walker.Env && !walker.LikeVariable(f.Ref.Name) {
+		return // the repair would show it too
 	}
 	found.replace(f.Ref.String())
 }
