@@ -3,17 +3,20 @@ package main
 import (
 	"encoding/json"
 	"errors"
+	"os"
 
 	"bifrost-secrets/render"
 	"bifrost-secrets/sources"
 
 	"github.com/spf13/cobra"
+	"golang.org/x/term"
 )
 
 type renderJob struct {
 	job
 	output
-	json bool
+	json   bool
+	reveal bool
 }
 
 func (p *program) renderCommand() *cobra.Command {
@@ -36,6 +39,7 @@ resolved config. It writes all or nothing: one reference that does not resolve, 
 	j.job.flags(cmd)
 	j.output.flags(cmd)
 	cmd.Flags().BoolVar(&j.json, "json", false, "print what was done as JSON")
+	cmd.Flags().BoolVar(&j.reveal, "reveal", false, "with --out -: print to a terminal too")
 	return cmd
 }
 
@@ -89,6 +93,9 @@ func (j *renderJob) render(cmd *cobra.Command, a *account) error {
 	if err := j.prepare(); err != nil {
 		return j.warned(err)
 	}
+	if j.out == "-" {
+		return j.print(cmd)
+	}
 	to, err := j.targets(j.inputs())
 	if err != nil {
 		return err
@@ -123,6 +130,33 @@ func (j *renderJob) render(cmd *cobra.Command, a *account) error {
 	a.Resolved = j.plan.Resolved()
 	j.say(a, source)
 	return nil
+}
+
+// print writes the rendered config to the standard output, for a pipe.
+func (j *renderJob) print(cmd *cobra.Command) error {
+	file, isFile := j.p.stdout.(*os.File)
+	switch {
+	case j.json:
+		return usageError("--out - and --json both want the standard output", "leave --json out, or name a file")
+	case j.mode == string(render.EnvMode):
+		return usageError("--out - is for --mode inline: the file of variables belongs to one config", "name a file with --out")
+	case isFile && !j.reveal && term.IsTerminal(int(file.Fd())):
+		return usageError("the standard output is a terminal, where every secret would be seen", "pipe it, or add --reveal")
+	}
+	source, err := j.open(cmd.Context())
+	if err != nil {
+		return err
+	}
+	if source != nil {
+		defer source.Close()
+	}
+	rendering, err := j.resolve(cmd.Context(), source)
+	if err != nil {
+		return err
+	}
+	j.notes(rendering.Notes)
+	_, err = j.p.stdout.Write(rendering.Document())
+	return err
 }
 
 // say gives people the account in a few lines.

@@ -180,7 +180,7 @@ func (t *Target) keepOwner(file fs.FileInfo, o Options) {
 	case o.Owner == nil && others:
 		t.Warnings = append(t.Warnings, fmt.Sprintf("%s: it belongs to %d:%d with mode %04o and will belong to uid %d with mode %04o; give --owner and --file-mode if others must read it",
 			t.asked, uid, gid, file.Mode().Perm(), os.Geteuid(), t.mode))
-	case t.mode == 0o600 && lost&0o044 != 0:
+	case uid != os.Geteuid() && t.mode == 0o600 && lost&0o044 != 0:
 		t.Warnings = append(t.Warnings, fmt.Sprintf("%s: its mode changes from %04o to %04o; give --file-mode if others must read it", t.asked, file.Mode().Perm(), t.mode))
 	}
 }
