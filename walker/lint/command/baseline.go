@@ -57,7 +57,7 @@ func readBaseline(name string, toWrite bool) (*baseline, error) {
 		return nil, usage("", "%s: %s", name, cause(err))
 	}
 	b := &baseline{name: name, dir: dir, toWrite: toWrite, left: map[[2]string]int{}, seen: map[string]bool{}}
-	text, err := os.ReadFile(name)
+	text, err := walker.ReadRegular(name, walker.MaxSize)
 	switch {
 	case errors.Is(err, fs.ErrNotExist) && toWrite:
 		return b, nil
