@@ -12,12 +12,13 @@ type EnvFormat string
 // The formats of env files.
 const (
 	DockerEnv  EnvFormat = "docker"  // docker run --env-file, and Compose's env_file with format: raw; one line a value, as it is
+	ComposeEnv EnvFormat = "compose" // Compose's env_file, which strips quotes and expands $
 	SystemdEnv EnvFormat = "systemd" // EnvironmentFile=: double quotes, with escapes
 	ShellEnv   EnvFormat = "shell"   // a file to be read with `.` by a POSIX shell: single quotes, export
 )
 
 // EnvFormats are all the formats.
-var EnvFormats = []EnvFormat{DockerEnv, SystemdEnv, ShellEnv}
+var EnvFormats = []EnvFormat{DockerEnv, ComposeEnv, SystemdEnv, ShellEnv}
 
 // EnvFile writes the variables of env mode in a format. A value that the format
 // cannot carry is an error, of type *Problems, that names the field.
@@ -39,6 +40,10 @@ func (r *Rendering) EnvFile(format EnvFormat) ([]byte, error) {
 			fmt.Fprintf(&b, "export %s='", v.Name)
 			b.WriteString(strings.ReplaceAll(string(value), "'", `'\''`))
 			b.WriteString("'\n")
+		case ComposeEnv:
+			b.WriteString(v.Name + `="`)
+			b.WriteString(composeEscapes.Replace(string(value)))
+			b.WriteString("\"\n")
 		case SystemdEnv:
 			b.WriteString(v.Name + `="`)
 			b.WriteString(systemdEscapes.Replace(string(value)))
@@ -78,6 +83,10 @@ func (format EnvFormat) refuses(name string, value []byte) string {
 // systemdEscapes are the characters that systemd.exec(5) gives a meaning inside
 // double quotes of an EnvironmentFile=. A line break stands for itself there.
 var systemdEscapes = strings.NewReplacer(`\`, `\\`, `"`, `\"`, "`", "\\`", `$`, `\$`)
+
+// composeEscapes are the characters that Compose gives a meaning inside double
+// quotes. Single quotes have no way to write a backslash at the end.
+var composeEscapes = strings.NewReplacer(`\`, `\\`, `"`, `\"`, `$`, `\$`)
 
 func (r *Rendering) cannotCarry(name, reason string) Problem {
 	one := Problem{Reason: reason, Hint: "use another --env-format, or --mode inline"}

@@ -13,6 +13,8 @@ import (
 	"strings"
 	"testing"
 	"unicode/utf8"
+
+	"github.com/compose-spec/compose-go/v2/dotenv"
 )
 
 // awkward are values that quoting, expansion and splitting could change.
@@ -40,6 +42,7 @@ func TestEnvFormats(t *testing.T) {
 		read   func(t *testing.T, path string) map[string]string
 	}{
 		{"docker", awkward, dockerReads},
+		{"compose", slices.Concat(awkward, lines), composeReads},
 		{"systemd", slices.Concat(awkward, carried), systemdReads},
 		{"shell", slices.Concat(awkward, lines), shellReads},
 	} {
@@ -63,6 +66,16 @@ func TestEnvFormats(t *testing.T) {
 			}
 		})
 	}
+}
+
+// composeReads reads an env file with Compose's own parser.
+func composeReads(t *testing.T, path string) map[string]string {
+	t.Helper()
+	got, err := dotenv.ReadFile(path, func(name string) (string, bool) { return "expanded " + name, true })
+	if err != nil {
+		t.Fatal(err)
+	}
+	return got
 }
 
 // What a format cannot carry is refused by name, and nothing is written.

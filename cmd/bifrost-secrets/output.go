@@ -29,8 +29,8 @@ func (o *output) flags(cmd *cobra.Command) {
 	f := cmd.Flags()
 	f.StringVarP(&o.out, "out", "o", "", "the `file` to write; it is replaced atomically")
 	f.StringVar(&o.envFile, "env-file", "", "with --mode env: the `file` to write the values to")
-	f.StringVar(&o.envFormat, "env-format", string(render.DockerEnv), "of the env file: docker, systemd or shell")
-	_ = cmd.RegisterFlagCompletionFunc("env-format", cobra.FixedCompletions([]string{"docker", "systemd", "shell"}, cobra.ShellCompDirectiveNoFileComp))
+	f.StringVar(&o.envFormat, "env-format", string(render.DockerEnv), "of the env file: docker, compose, systemd or shell")
+	_ = cmd.RegisterFlagCompletionFunc("env-format", cobra.FixedCompletions([]string{"docker", "compose", "systemd", "shell"}, cobra.ShellCompDirectiveNoFileComp))
 	o.permissionFlags(cmd)
 }
 
@@ -56,7 +56,7 @@ func (o *output) check(command, mode string) error {
 			return nil
 		}
 	}
-	return usageError("unknown --env-format "+quote(o.envFormat), "write docker, systemd or shell")
+	return usageError("unknown --env-format "+quote(o.envFormat), "write docker, compose, systemd or shell")
 }
 
 // targets are the files that are written. envFile is nil where there is none.
