@@ -12,6 +12,7 @@ import (
 	"os"
 	"regexp"
 	"strings"
+	"sync"
 	"syscall"
 	"time"
 
@@ -67,7 +68,7 @@ func (t *Target) Explain(err error) error {
 // is whatever a trigger raises, or a server that is none writes, and may repeat a
 // row or the password. The cause that goes with it has nothing but the code.
 func (t *Target) answered(where string, a *pgconn.PgError) error {
-	if !codeForm.MatchString(a.Code) {
+	if !codeForm().MatchString(a.Code) {
 		a = &pgconn.PgError{Code: "XX000"}
 	}
 	e := &sources.Error{Kind: sources.Unreachable, Code: a.Code, Err: &pgconn.PgError{Code: a.Code}}
@@ -111,7 +112,7 @@ func (t *Target) answered(where string, a *pgconn.PgError) error {
 	return e
 }
 
-var codeForm = regexp.MustCompile(`^[0-9A-Z]{5}$`)
+var codeForm = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^[0-9A-Z]{5}$`) })
 
 // meanings are what codes of PostgreSQL say, by their beginnings.
 var meanings = map[string]string{

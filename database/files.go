@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"strings"
+	"sync"
 
 	"bifrost-secrets/sources"
 )
@@ -58,7 +59,7 @@ func causeOf(err error) error {
 }
 
 // words are what stands in an address of the form key=value key='value'.
-var words = regexp.MustCompile(`(?i)([a-z]+)\s*=\s*(?:'((?:[^'\\]|\\.)*)'|(\S*))`)
+var words = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`(?i)([a-z]+)\s*=\s*(?:'((?:[^'\\]|\\.)*)'|(\S*))`) })
 
 // inAddress returns what an address says for key, or "".
 func inAddress(address, key string) string {
@@ -68,7 +69,7 @@ func inAddress(address, key string) string {
 		}
 		return "" // pgx says what is wrong with it
 	}
-	for _, word := range words.FindAllStringSubmatch(address, -1) {
+	for _, word := range words().FindAllStringSubmatch(address, -1) {
 		if word[1] == key {
 			return strings.NewReplacer(`\\`, `\`, `\'`, `'`).Replace(word[2] + word[3])
 		}

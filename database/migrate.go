@@ -7,6 +7,7 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+	"sync"
 
 	"github.com/jackc/pgx/v5"
 
@@ -20,11 +21,11 @@ const Schema = "bifrost_secrets"
 // bytes of "bifrost-secrets", as PostgreSQL's clients see it in pg_locks.
 const lockKey = 0x626966726f73742d
 
-var schemaForm = regexp.MustCompile(`^[a-z_][a-z0-9_]{0,47}$`)
+var schemaForm = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^[a-z_][a-z0-9_]{0,47}$`) })
 
 // CheckSchema refuses a name that would need quotes.
 func CheckSchema(name string) error {
-	if schemaForm.MatchString(name) {
+	if schemaForm().MatchString(name) {
 		return nil
 	}
 	return bad("schema is not a plain name", "write a name of a-z, 0-9 and _, as "+Schema)

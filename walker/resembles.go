@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"regexp"
 	"strings"
+	"sync"
 )
 
 // kinds are known by how a file begins, white space aside.
@@ -29,11 +30,13 @@ var kinds = []struct{ starts, what, hint string }{
 const writeJSON = "a config.json is JSON, and begins with {"
 
 var (
-	ofTOML     = regexp.MustCompile(`\A\[+[A-Za-z0-9_."-]+\]+\s*\n`)
-	ofEnv      = regexp.MustCompile(`\A(export )?[A-Za-z_][A-Za-z0-9_]*=`)
-	ofYAML     = regexp.MustCompile(`\A(---(\s|\z)|%YAML|- |["']?[A-Za-z_$][A-Za-z0-9_$./-]*["']?\s*:(\s|\z))`)
-	ofManifest = regexp.MustCompile(`(?m)^kind:\s`)
-	comments   = regexp.MustCompile(`\A(\s*#[^!][^\n]*\n|\s*#\n|\s)+`)
+	ofTOML = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`\A\[+[A-Za-z0-9_."-]+\]+\s*\n`) })
+	ofEnv  = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`\A(export )?[A-Za-z_][A-Za-z0-9_]*=`) })
+	ofYAML = sync.OnceValue(func() *regexp.Regexp {
+		return regexp.MustCompile(`\A(---(\s|\z)|%YAML|- |["']?[A-Za-z_$][A-Za-z0-9_$./-]*["']?\s*:(\s|\z))`)
+	})
+	ofManifest = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`(?m)^kind:\s`) })
+	comments   = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`\A(\s*#[^!][^\n]*\n|\s*#\n|\s)+`) })
 )
 
 // resembles returns what a file is that is not JSON, or no object, and what to do
@@ -61,15 +64,15 @@ func resembles(data []byte) (what, hint string) {
 			return "is base64 of JSON", "decode it: base64 -d"
 		}
 	}
-	text = text[len(comments.FindString(text)):]
+	text = text[len(comments().FindString(text)):]
 	switch {
-	case ofYAML.MatchString(text) && ofManifest.MatchString(text):
+	case ofYAML().MatchString(text) && ofManifest().MatchString(text):
 		return "is YAML, a manifest of Kubernetes", "take the config.json out of it"
-	case ofYAML.MatchString(text):
+	case ofYAML().MatchString(text):
 		return "is YAML", writeJSON
-	case ofTOML.MatchString(text):
+	case ofTOML().MatchString(text):
 		return "is TOML or an INI file", writeJSON
-	case ofEnv.MatchString(text):
+	case ofEnv().MatchString(text):
 		return "is a file of variables, NAME=value", writeJSON
 	}
 	return "", ""

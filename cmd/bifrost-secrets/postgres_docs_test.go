@@ -3,7 +3,6 @@ package main
 import (
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"regexp"
 	"strings"
@@ -24,10 +23,7 @@ func TestPostgresDocs(t *testing.T) {
 		t.Fatal(err)
 	}
 	d := pgtest.Start(t, pgtest.Options{}).Database(t)
-	dir, bin := t.TempDir(), t.TempDir()
-	if out, err := exec.Command("go", "build", "-o", bin+"/bifrost-secrets", ".").CombinedOutput(); err != nil {
-		t.Fatalf("%v\n%s", err, out)
-	}
+	dir := t.TempDir()
 	identity, err := age.GenerateX25519Identity()
 	if err != nil {
 		t.Fatal(err)
@@ -65,7 +61,7 @@ func TestPostgresDocs(t *testing.T) {
 				environment = append(environment, command)
 				continue
 			}
-			if got := console(t, dir, bin, strings.Join(append(environment, command), "\n")); strings.TrimSpace(got) != strings.TrimSpace(want) {
+			if got := console(t, dir, strings.Join(append(environment, command), "\n")); strings.TrimSpace(got) != strings.TrimSpace(want) {
 				t.Errorf("%s is to print\n%s\nand prints\n%s", command, want, got)
 			}
 		}

@@ -12,6 +12,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 	"text/tabwriter"
 
 	"bifrost-secrets/render"
@@ -78,13 +79,13 @@ func (j *job) ownerFlags(cmd *cobra.Command, owner, prefix *string) {
 	cmd.Flags().StringVar(prefix, "prefix", "", "what the names begin with (default: that of the vault_store block, else "+autostore.DefaultPrefix+")")
 }
 
-var ownerName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9_.@-]{0,62}$`)
+var ownerName = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9_.@-]{0,62}$`) })
 
 func checkOwner(owner string) error {
 	switch {
 	case owner == "":
 		return usageError("--owner is missing", "two gateways may share a backend: give each a name, --owner gateway-eu")
-	case !ownerName.MatchString(owner):
+	case !ownerName().MatchString(owner):
 		return usageError("--owner "+quote(owner)+" is no name", "use 1 to 63 of A-Z a-z 0-9 _ . @ -, a letter or a digit first")
 	}
 	return nil

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"unicode"
 	"unicode/utf8"
 
@@ -189,7 +190,7 @@ func (m *Meant) text(place func() string, text string, naming bool) {
 	if ref, err := walker.ParseReference(text); err == nil && ref.Scheme == walker.Vault {
 		m.known[render.EnvName(ref)] = true
 	}
-	for _, variable := range variables.FindAllString(text, -1) {
+	for _, variable := range variables().FindAllString(text, -1) {
 		if m.others[variable] == "" {
 			m.others[variable] = place()
 		}
@@ -224,11 +225,11 @@ func (m *Meant) text(place func() string, text string, naming bool) {
 	read(text)
 }
 
-var variables = regexp.MustCompile(render.EnvPrefix + `[0-9A-F]{24}\b`)
+var variables = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(render.EnvPrefix + `[0-9A-F]{24}\b`) })
 
 func spacing(r rune) bool { return unicode.IsSpace(r) || unicode.IsControl(r) }
 
-var escapes = regexp.MustCompile(`\\u([0-9A-Fa-f]{4})`)
+var escapes = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`\\u([0-9A-Fa-f]{4})`) })
 
 // decode takes one layer of another notation off: percent signs of a URL, escapes
 // of JSON, entities of HTML.
@@ -239,7 +240,7 @@ func decode(text string) string {
 		}
 	}
 	if strings.Contains(text, `\u`) {
-		text = escapes.ReplaceAllStringFunc(text, func(escape string) string {
+		text = escapes().ReplaceAllStringFunc(text, func(escape string) string {
 			n, _ := strconv.ParseUint(escape[2:], 16, 32) // the expression has seen to it
 			return string(rune(n))
 		})

@@ -7,6 +7,7 @@ import (
 	_ "embed"
 	"strconv"
 	"strings"
+	"sync"
 
 	"bifrost-secrets/walker"
 )
@@ -21,20 +22,20 @@ var namesText string
 // template is a line of names.tsv.
 type template struct{ pattern, name string }
 
-var templates = func() (all []template) {
+var templates = sync.OnceValue(func() (all []template) {
 	for _, line := range strings.Split(namesText, "\n") {
 		if pattern, name, ok := strings.Cut(line, "\t"); ok && !strings.HasPrefix(line, "#") {
 			all = append(all, template{pattern, name})
 		}
 	}
 	return all
-}()
+})
 
 // Templates gives the lines of the table of names: the pattern of a field or of
 // a part of the document, and what follows the prefix.
 func Templates() [][2]string {
-	out := make([][2]string, len(templates))
-	for i, t := range templates {
+	out := make([][2]string, len(templates()))
+	for i, t := range templates() {
 		out[i] = [2]string{t.pattern, t.name}
 	}
 	return out
@@ -42,7 +43,7 @@ func Templates() [][2]string {
 
 // templateOf finds the longest template that begins a pattern.
 func templateOf(pattern string) (best template) {
-	for _, t := range templates {
+	for _, t := range templates() {
 		if len(t.pattern) <= len(best.pattern) || !strings.HasPrefix(pattern, t.pattern) {
 			continue
 		}

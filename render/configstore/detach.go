@@ -83,9 +83,9 @@ func (d *Detachment) judge(ctx context.Context, q querier, l *layout, remembered
 		at := [2]string{m.Table, m.Row}
 		if _, seen := rows[at]; !seen {
 			rows[at] = nil
-			i := slices.IndexFunc(known, func(t *table) bool { return t.name == m.Table })
-			if i >= 0 && slices.Contains(l.columns[m.Table], known[i].key) {
-				err := l.rows(ctx, q, known[i], m.Row, &Summary{}, func(r *Row) error { rows[at] = r; return nil })
+			i := slices.IndexFunc(known(), func(t *table) bool { return t.name == m.Table })
+			if i >= 0 && slices.Contains(l.columns[m.Table], known()[i].key) {
+				err := l.rows(ctx, q, known()[i], m.Row, &Summary{}, func(r *Row) error { rows[at] = r; return nil })
 				if err != nil {
 					return nil, nil, err
 				}
@@ -120,9 +120,9 @@ func (d *Detachment) judge(ctx context.Context, q querier, l *layout, remembered
 // hidden reports whether a place may still hold its variable although no field is
 // found there. Of a row that is gone, in a table that is known, nothing is left.
 func hidden(l *layout, r *Row, p Place) bool {
-	i := slices.IndexFunc(known, func(t *table) bool { return t.name == p.Table })
+	i := slices.IndexFunc(known(), func(t *table) bool { return t.name == p.Table })
 	switch {
-	case i < 0 || !slices.Contains(l.columns[p.Table], known[i].key) || !slices.Contains(l.columns[p.Table], p.Column):
+	case i < 0 || !slices.Contains(l.columns[p.Table], known()[i].key) || !slices.Contains(l.columns[p.Table], p.Column):
 		return true
 	case r == nil:
 		return false

@@ -13,7 +13,7 @@ func TestSchema(t *testing.T) {
 	for _, e := range walker.Catalogue() {
 		patterns[e.Pattern] = true
 	}
-	for _, table := range known {
+	for _, table := range known() {
 		seen := map[string]bool{}
 		for _, c := range table.columns {
 			at := c.name + " " + c.where.name
@@ -44,7 +44,7 @@ func TestSchema(t *testing.T) {
 }
 
 func tableOf(name string) *table {
-	for _, t := range known {
+	for _, t := range known() {
 		if t.name == name {
 			return t
 		}

@@ -91,13 +91,13 @@ GROUP BY table_schema ORDER BY array_position(current_schemas(false), table_sche
 // columns that nobody listed.
 func (l *layout) unknown(sum *Summary) {
 	for name, columns := range l.columns {
-		i := slices.IndexFunc(known, func(t *table) bool { return t.name == name })
+		i := slices.IndexFunc(known(), func(t *table) bool { return t.name == name })
 		if i < 0 {
 			sum.UnknownTables = append(sum.UnknownTables, name)
 			continue
 		}
 		for _, c := range columns {
-			t := known[i]
+			t := known()[i]
 			if t.place != "" && !slices.ContainsFunc(t.columns, func(k column) bool { return k.name == c }) {
 				sum.UnknownColumns = append(sum.UnknownColumns, name+"."+c)
 			}
@@ -143,7 +143,7 @@ func scan(ctx context.Context, q querier, yield func(*Row) error) (*Summary, err
 	}
 	sum := &Summary{Schema: l.schema, Own: map[string]Own{}, UnknownTables: []string{}, UnknownColumns: []string{}}
 	l.unknown(sum)
-	for _, t := range known {
+	for _, t := range known() {
 		if !t.secrets() || !slices.Contains(l.columns[t.name], t.key) {
 			continue
 		}

@@ -13,6 +13,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
 
 	"bifrost-secrets/walker"
 )
@@ -58,13 +59,13 @@ type column struct {
 }
 
 // known are all tables, in the order of tables.tsv.
-var known = func() []*table {
+var known = sync.OnceValue(func() []*table {
 	all, err := parseSchema(tablesText, columnsText)
 	if err != nil {
 		panic(err) // the files are part of the program, and tested
 	}
 	return all
-}()
+})
 
 func parseSchema(tables, columns string) ([]*table, error) {
 	var all []*table

@@ -65,12 +65,12 @@ func texts(ctx context.Context, q querier, text func(p Place, text string)) erro
 		}
 		var list, read []string
 		key := -1
-		i := slices.IndexFunc(known, func(t *table) bool { return t.name == name })
+		i := slices.IndexFunc(known(), func(t *table) bool { return t.name == name })
 		for _, c := range columns {
-			if i >= 0 && slices.ContainsFunc(known[i].columns, func(k column) bool { return k.name == c && k.form == ownForm && k.where.column == "" }) {
+			if i >= 0 && slices.ContainsFunc(known()[i].columns, func(k column) bool { return k.name == c && k.form == ownForm && k.where.column == "" }) {
 				continue
 			}
-			if i >= 0 && c == known[i].key {
+			if i >= 0 && c == known()[i].key {
 				key = len(read)
 			}
 			read, list = append(read, c), append(list, pgx.Identifier{c}.Sanitize()+"::text")

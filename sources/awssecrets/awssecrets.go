@@ -74,7 +74,7 @@ const (
 )
 
 var (
-	regionForm = regexp.MustCompile(`^[a-z0-9-]{1,64}$`)
+	regionForm = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^[a-z0-9-]{1,64}$`) })
 	roleForm   = sync.OnceValue(func() *regexp.Regexp {
 		return regexp.MustCompile(`^arn:aws[a-z-]*:iam::([0-9]{12}):role/[A-Za-z0-9/_+=.,@-]{1,512}$`)
 	})
@@ -137,7 +137,7 @@ func newSource(set sources.Settings, opts sources.Options) (*source, error) {
 	case s.token.Len() > 0 && s.key.Len() == 0:
 		return nil, badSettings("session_token is set without access_key_id and secret_access_key",
 			"set all three, or none to use the credentials of the environment")
-	case s.region != "" && !regionForm.MatchString(s.region):
+	case s.region != "" && !regionForm().MatchString(s.region):
 		return nil, badSettings("region is not the code of a region", "a region looks like eu-west-1")
 	}
 	if m := roleForm().FindStringSubmatch(s.role); m != nil {
@@ -146,7 +146,7 @@ func newSource(set sources.Settings, opts sources.Options) (*source, error) {
 		return nil, badSettings("role_arn is not the arn of a role", "it looks like arn:aws:iam::123456789012:role/NAME")
 	}
 	for _, name := range []string{"AWS_REGION", "AWS_DEFAULT_REGION"} {
-		if v, _ := s.getenv(name); s.region == "" && regionForm.MatchString(v) {
+		if v, _ := s.getenv(name); s.region == "" && regionForm().MatchString(v) {
 			s.region = v
 		}
 	}

@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"regexp"
 	"strings"
+	"sync"
 
 	"github.com/aws/aws-sdk-go-v2/aws/retry"
 	"github.com/aws/smithy-go"
@@ -76,11 +77,13 @@ var noSuchAction = map[string]bool{
 }
 
 var (
-	codeForm      = regexp.MustCompile(`^[A-Za-z][A-Za-z0-9.]{0,79}$`)
-	principalForm = regexp.MustCompile(`^User: (arn:[A-Za-z0-9:/_+=,.@-]{1,400}) is not authorized`)
-	actionForm    = regexp.MustCompile(`perform: (secretsmanager:[A-Za-z]{1,60})`)
+	codeForm      = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^[A-Za-z][A-Za-z0-9.]{0,79}$`) })
+	principalForm = sync.OnceValue(func() *regexp.Regexp {
+		return regexp.MustCompile(`^User: (arn:[A-Za-z0-9:/_+=,.@-]{1,400}) is not authorized`)
+	})
+	actionForm = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`perform: (secretsmanager:[A-Za-z]{1,60})`) })
 	// A user or a secret may have kms in its name; these do not come of one.
-	kmsForm = regexp.MustCompile(`Access to KMS|KMS key|perform: kms:`)
+	kmsForm = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`Access to KMS|KMS key|perform: kms:`) })
 )
 
 // reply gives what an answer said, if there was one: the code of the error ("",
@@ -115,7 +118,7 @@ func kindOf(code string, status int) sources.Kind {
 
 // isKMS reports whether an access denial is about the key of a secret.
 func isKMS(code, text string) bool {
-	return strings.HasPrefix(code, "KMS") || strings.HasPrefix(code, "Decryption") || strings.HasPrefix(code, "Encryption") || kmsForm.MatchString(text)
+	return strings.HasPrefix(code, "KMS") || strings.HasPrefix(code, "Decryption") || strings.HasPrefix(code, "Encryption") || kmsForm().MatchString(text)
 }
 
 // judge says what the failure of a batch means for batches.
@@ -226,7 +229,7 @@ func (f *regional) subject(i id) string {
 // apiFault makes the error for i of what the backend answered.
 func (f *regional) apiFault(i id, code, text string, status int) *sources.Error {
 	e := &sources.Error{Kind: kindOf(code, status), Name: i.text}
-	if codeForm.MatchString(code) {
+	if codeForm().MatchString(code) {
 		e.Code = code
 	} else if code == "" && status > 0 {
 		e.Code = fmt.Sprintf("http status %d", status)
@@ -302,14 +305,14 @@ func (f *regional) denied(e *sources.Error, i id, code, text string) {
 		return
 	}
 	e.Message = fmt.Sprintf("%s may not be %s", f.subject(i), f.doing().done)
-	if m := principalForm.FindStringSubmatch(text); m != nil {
+	if m := principalForm().FindStringSubmatch(text); m != nil {
 		e.Message += " by " + m[1]
 	}
 	f.mu.Lock()
 	account := f.account
 	f.mu.Unlock()
 	action := "secretsmanager:" + f.doing().action
-	if m := actionForm.FindStringSubmatch(text); m != nil {
+	if m := actionForm().FindStringSubmatch(text); m != nil {
 		action = m[1] // tags want a permission of their own
 	}
 	e.Hint = fmt.Sprintf("allow %s on %s", action, i.resource(f.region, account))

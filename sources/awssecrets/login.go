@@ -130,7 +130,7 @@ func (s *source) loginFault(ctx context.Context, began time.Time, err error) *so
 // roleFault makes the error for a role that STS did not give.
 func (s *source) roleFault(action, code string, status int) *sources.Error {
 	e := &sources.Error{Kind: sources.NoLogin, Hint: rejected(code)}
-	if codeForm.MatchString(code) {
+	if codeForm().MatchString(code) {
 		e.Code = code
 	}
 	kind := kindOf(code, status)

@@ -19,7 +19,7 @@ var (
 	arnForm = sync.OnceValue(func() *regexp.Regexp {
 		return regexp.MustCompile(`^(arn:aws[a-z-]*:secretsmanager:([a-z0-9-]+):([0-9]{12}):secret:)([A-Za-z0-9/_+=.@!-]{1,519})$`)
 	})
-	suffixForm = regexp.MustCompile(`-[A-Za-z0-9]{6}$`)
+	suffixForm = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`-[A-Za-z0-9]{6}$`) })
 )
 
 const nameHint = "a name has 1 to 512 of the characters A-Za-z0-9/_+=.@-, and ! where a service of aws has made it"
@@ -86,7 +86,7 @@ func (i id) is(arn, name string) bool {
 // resource is the ARN to allow in a policy: with wildcards for what is not known.
 func (i id) resource(region, account string) string {
 	switch {
-	case i.isARN() && suffixForm.MatchString(i.name):
+	case i.isARN() && suffixForm().MatchString(i.name):
 		return i.text
 	case i.isARN():
 		return i.text + "-??????"
@@ -153,7 +153,7 @@ func (*source) Identities(name string) []string {
 	if err != nil || !i.isARN() {
 		return []string{name}
 	}
-	if short := suffixForm.ReplaceAllString(i.name, ""); short != i.name {
+	if short := suffixForm().ReplaceAllString(i.name, ""); short != i.name {
 		return []string{short, i.name}
 	}
 	return []string{i.name}

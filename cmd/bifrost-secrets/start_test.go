@@ -1,0 +1,69 @@
+package main
+
+import (
+	"bytes"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strconv"
+	"strings"
+	"testing"
+)
+
+// What a package makes when the program starts, every command waits for: at most
+// so much of it, counted in what does not depend on the machine.
+func TestStart(t *testing.T) {
+	const most, times = 64 << 10, 300 // bytes, and how often some were asked for
+	cmd := exec.Command("bifrost-secrets", "version")
+	cmd.Env = append(os.Environ(), "GODEBUG=inittrace=1")
+	var trace bytes.Buffer
+	cmd.Stderr = &trace
+	if err := cmd.Run(); err != nil {
+		t.Fatalf("%v\n%s", err, trace.String())
+	}
+	seen := 0
+	for _, m := range regexp.MustCompile(`(?m)^init (main|bifrost-secrets/\S+) .*, (\d+) bytes, (\d+) allocs$`).FindAllStringSubmatch(trace.String(), -1) {
+		if name := m[1]; strings.HasSuffix(name, "test") || name == "main" && !raced { // the test binary, with what tests have
+			continue
+		}
+		seen++
+		bytes, _ := strconv.Atoi(m[2])
+		allocs, _ := strconv.Atoi(m[3])
+		if bytes > most || allocs > times {
+			t.Errorf("%s makes %d bytes in %d pieces at the start, want at most %d and %d", m[1], bytes, allocs, most, times)
+		}
+	}
+	if seen < 5 {
+		t.Errorf("only %d packages were seen:\n%s", seen, trace.String())
+	}
+}
+
+// A regular expression or a template is made when it is first needed.
+func TestStartCompilesNothing(t *testing.T) {
+	early := regexp.MustCompile(`(?m)^(?:var |\t)\w+ += (?:regexp\.MustCompile|template\.(?:Must|New))\(.*`)
+	files := 0
+	err := filepath.WalkDir("../..", func(path string, d fs.DirEntry, err error) error {
+		switch name := d.Name(); {
+		case err != nil:
+			return err
+		case d.IsDir():
+			if name == "testdata" || strings.HasPrefix(name, ".") && !strings.HasPrefix(name, "..") || strings.HasSuffix(name, "test") {
+				return filepath.SkipDir
+			}
+			return nil
+		case !strings.HasSuffix(name, ".go"), strings.HasSuffix(name, "_test.go"):
+			return nil
+		}
+		files++
+		text, err := os.ReadFile(path)
+		for _, line := range early.FindAll(text, -1) {
+			t.Errorf("%s compiles at the start: %s", path, bytes.TrimSpace(line))
+		}
+		return err
+	})
+	if err != nil || files < 100 {
+		t.Errorf("%d files were read: %v", files, err)
+	}
+}
