@@ -3,6 +3,7 @@ package embedded_test
 import (
 	"encoding/base64"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 
@@ -35,6 +36,9 @@ func TestPlaces(t *testing.T) {
 		{"the chart's stores", "values.yaml", "bifrost:\n  client: {dropExcessRequests: true}\nstorage:\n  configStore:\n    vaultStore:\n      type: hashicorp-vault\n      enabled: true\n      hashicorp: {address: https://vault.example.com, token: hvs.CAESIJ8xQ2mLp7TzRw4Xk9vB3nD5fG1hJ6kL0pQ8rT2uY7wZ}\n", "8:62"},
 		{"an alias and a merge", "values.yaml", "x: &key " + key + "\nbase: &base {value: " + key + "}\nbifrost:\n  providers:\n    openai:\n      keys:\n      - {name: a, value: *key}\n      - {name: b, <<: *base}\n", "1:4 2:21"},
 		{"names of Kubernetes' secrets", "values.yaml", "bifrost:\n  encryptionKeySecret: {name: " + key + ", key: k}\n  authConfig: {existingSecret: " + key + ", passwordKey: password}\n  providers: {openai: {keys: []}}\n", ""},
+		{"guardrails of the chart alone", "values.yaml", "bifrost:\n  guardrails:\n    providers:\n      - config: {api_key: " + key + "}\n", "4:27"},
+		{"a plugin of the chart", "values.yaml", "x: &x {config: {api_key: '" + key + "'}}\nbifrost:\n  plugins:\n    otel:\n      config:\n        headers: {x: " + key + "}\n    maxim: *x\n    custom:\n    - {name: own, config: {a: [" + key + "]}}\n", "6:22 1:26 9:32"},
+		{"the schema of the chart", "values.schema.json", `{"properties": {"bifrost": {"type": "object", "properties": {"providers": {"default": {"a": "` + key + `"}}}}, "storage": {"type": "object"}}}`, ""},
 		{"a template that was rendered for another program", "a.yaml", "bifrost: yes\ndata: {config.json: '{}'}", ""},
 	} {
 		t.Run(test.name, func(t *testing.T) {
@@ -62,6 +66,43 @@ func TestPlaces(t *testing.T) {
 				t.Errorf("found at %q, want %q", found, test.want)
 			}
 		})
+	}
+}
+
+// What the chart has in a form of its own is known as the fields that it becomes.
+func TestFieldsOfTheChart(t *testing.T) {
+	const values = `
+storage:
+  configStore:
+    vaultStore: {enabled: true, type: hashicorp-vault, accessMode: read_only, hashicorp: {address: https://vault.example.com, token: env.VAULT_TOKEN}}
+  logsStore:
+    objectStorage: {type: gcs, projectId: env.PROJECT}
+bifrost:
+  plugins:
+    otel: {enabled: true, version: 2, config: {collector_url: env.OTEL, headers: {x-team: env.TEAM}}}
+    semanticCache: {enabled: true, version: 2, config: {keys: [{value: env.CACHE}, env.OTHER]}}
+    datadog: {enabled: true, version: 2, config: {agent_host: env.HOST_IP}}
+    maxim: {enabled: true, version: 1, config: {api_key: vault.maxim}}
+    custom:
+      - {name: own, enabled: true, path: /own.so, config: {own: vault.own}}
+  scim: {enabled: true, provider: okta, config: {clientSecret: vault.okta, apiToken: vault.token}}
+  guardrails: {providers: [{id: 1, provider_name: bedrock, config: {access_key: vault.aws}}], rules: [{id: 1, name: a}]}
+  cluster: {enabled: true, discovery: {type: etcd, etcdEndpoints: [etcd:2379]}}
+`
+	configs, err := embedded.InYAML("values.yaml", []byte(values))
+	if err != nil || len(configs) != 1 {
+		t.Fatalf("%d configs, error %v", len(configs), err)
+	}
+	doc := configs[0].Document
+	var got []string
+	for _, f := range lint.Check(doc, lint.Options{Part: true}) {
+		if f.Severity > lint.Note {
+			got = append(got, fmt.Sprintf("%d %s %s", doc.Position(f.Span.Start).Line, f.Rule, f.Path))
+		}
+	}
+	want := []string{"12 plugin-version plugins[3]", "14 plugin-version plugins[4]"}
+	if !slices.Equal(got, want) {
+		t.Errorf("found %q, want %q", got, want)
 	}
 }
 

@@ -2,6 +2,7 @@ package embedded
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"strings"
 	"sync"
@@ -24,7 +25,7 @@ const (
 // mapping `bifrost`, and beside them what the chart has for the stores. Names in
 // camelCase become the config's own, as the chart makes them.
 func (r *reader) values(around, bifrost *yaml.Node) error {
-	w := valuesWriter{r: r}
+	w := valuesWriter{r: r, naming: configName}
 	w.out.WriteString("{")
 	w.members(bifrost, 0)
 	for i := 0; i+1 < len(around.Content); i += 2 {
@@ -50,11 +51,23 @@ func (r *reader) values(around, bifrost *yaml.Node) error {
 	return nil
 }
 
+// isSchema reports whether a mapping says of what kind the values are, as in the
+// chart's values.schema.json.
+func isSchema(n *yaml.Node) bool {
+	for i := 0; i+1 < len(n.Content); i += 2 {
+		if n.Content[i].Value == "properties" && n.Content[i+1].Kind == yaml.MappingNode {
+			return true
+		}
+	}
+	return false
+}
+
 // valuesWriter writes YAML as JSON, and keeps where each part of it came from.
 type valuesWriter struct {
 	r       *reader
 	out     bytes.Buffer
 	anchors []walker.Anchor
+	naming  func(string) string // of the members that are written now
 	failed  bool
 }
 
@@ -96,14 +109,78 @@ func (w *valuesWriter) merge(from *yaml.Node, own map[string]bool, depth int) {
 }
 
 func (w *valuesWriter) member(name, value *yaml.Node, depth int) {
-	if b := w.out.Bytes(); b[len(b)-1] != '{' {
-		w.out.WriteByte(',')
-	}
+	w.comma()
 	w.out.WriteByte('\n')
 	w.place(name)
-	w.string(configName(name.Value))
+	own := w.naming(name.Value)
+	if depth == 0 {
+		own = cmp.Or(chartSections[name.Value], own)
+	}
+	w.string(own)
 	w.out.WriteString(": ")
-	w.value(value, depth+1)
+	before := w.naming
+	switch own {
+	case "scim_config": // which the chart passes on as it is
+		w.naming = func(name string) string { return name }
+	case "vault_store":
+		w.naming = snakeCase
+	case "guardrails_config":
+		w.naming = func(name string) string { return cmp.Or(guardrailLists[name], configName(name)) }
+	}
+	if own == "plugins" && depth == 0 && byName(named(value)) {
+		w.plugins(named(value))
+	} else {
+		w.value(value, depth+1)
+	}
+	w.naming = before
+}
+
+// chartSections are the sections that the chart has under a name of its own.
+var chartSections = map[string]string{
+	"cluster": "cluster_config", "guardrails": "guardrails_config", "loadBalancer": "load_balancer_config", "scim": "scim_config",
+}
+
+var guardrailLists = map[string]string{"providers": "guardrail_providers", "rules": "guardrail_rules"}
+
+// comma parts what is written next from what stands before it.
+func (w *valuesWriter) comma() {
+	if b := w.out.Bytes(); b[len(b)-1] != '{' && b[len(b)-1] != '[' {
+		w.out.WriteByte(',')
+	}
+}
+
+// byName reports whether plugins are written as the chart has them, a mapping of
+// their names.
+func byName(plugins *yaml.Node) bool {
+	for i := 0; i+1 < len(plugins.Content); i += 2 {
+		if plugins.Content[i].Tag == "!!merge" {
+			return false
+		}
+	}
+	return plugins.Kind == yaml.MappingNode
+}
+
+// plugins writes the chart's mapping of plugins as the list that a config has.
+func (w *valuesWriter) plugins(n *yaml.Node) {
+	w.out.WriteByte('[')
+	for i := 0; i+1 < len(n.Content); i += 2 {
+		name, plugin := n.Content[i], named(n.Content[i+1])
+		switch {
+		case plugin.Kind == yaml.MappingNode:
+			w.comma()
+			w.place(name)
+			w.out.WriteString(`{"name": `)
+			w.string(snakeCase(name.Value))
+			w.members(plugin, 2)
+			w.out.WriteByte('}')
+		case plugin.Kind == yaml.SequenceNode: // those that are not Bifrost's own
+			for _, one := range plugin.Content {
+				w.comma()
+				w.value(one, 2)
+			}
+		}
+	}
+	w.out.WriteByte(']')
 }
 
 func (w *valuesWriter) value(n *yaml.Node, depth int) {
@@ -204,11 +281,15 @@ var configNames = sync.OnceValue(func() map[string]bool {
 })
 
 // configName returns the config's name for one of the chart's: encryptionKey is
-// encryption_key. A name that the config has as it stands stays.
+// encryption_key. A name that the config has in no other way stays.
 func configName(name string) string {
-	if configNames()[name] {
-		return name
+	if snake := snakeCase(name); configNames()[snake] {
+		return snake
 	}
+	return name
+}
+
+func snakeCase(name string) string {
 	var snake strings.Builder
 	for i, c := range name {
 		if unicode.IsUpper(c) && i > 0 {
@@ -216,8 +297,5 @@ func configName(name string) string {
 		}
 		snake.WriteRune(unicode.ToLower(c))
 	}
-	if configNames()[snake.String()] {
-		return snake.String()
-	}
-	return name
+	return snake.String()
 }

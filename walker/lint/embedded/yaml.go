@@ -64,7 +64,7 @@ func (r *reader) node(n *yaml.Node, key string) error {
 	case yaml.MappingNode:
 		for i := 0; i+1 < len(n.Content); i += 2 {
 			name, value := n.Content[i].Value, n.Content[i+1]
-			if name == "bifrost" && value.Kind == yaml.MappingNode {
+			if name == "bifrost" && value.Kind == yaml.MappingNode && !isSchema(value) {
 				if err := r.values(n, value); err != nil {
 					return err
 				}
