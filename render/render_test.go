@@ -91,6 +91,7 @@ func TestRender(t *testing.T) {
 			`{"providers":{"v":{"keys":[{"vertex_key_config":{"auth_credentials":"{\"type\": \"service_account\"}"}}]}}}`},
 		{"escapes that Bifrost misreads", `{"encryption_key":"a\/b\ud83d\ude00","x":"\/"}`, `{"encryption_key":"a/b😀","x":"\/"}`},
 		{"env. where Bifrost resolves it", `{"encryption_key":"env.X"}`, `{"encryption_key":"env.X"}`},
+		{"env. where it ignores what stands there", `{"providers":{"azure":{"keys":[{"azure_key_config":{"api_version":"env.X"}}]}}}`, `{"providers":{"azure":{"keys":[{"azure_key_config":{"api_version":"env.X"}}]}}}`},
 		{"env. where it does not", `{"plugins":[{"name":"mine","config":{"a":["env.HERE"]}}]}`, `{"plugins":[{"name":"mine","config":{"a":["set-here"]}}]}`},
 		{"a value that needs escapes", `{"encryption_key":"vault.odd"}`, `{"encryption_key":"q\" b\\ s/ <&> é😀\t\u0001"}`},
 		{"number and object under a key", `{"auth_config":{"admin_username":"vault.a#n","admin_password":"vault.a#o"}}`, `{"auth_config":{"admin_username":"1.50","admin_password":"{\"x\": [1]}"}}`},
