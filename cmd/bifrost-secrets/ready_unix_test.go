@@ -7,6 +7,7 @@ import (
 	"io"
 	"net/http"
 	"os"
+	"os/signal"
 	"path/filepath"
 	"strings"
 	"syscall"
@@ -14,18 +15,29 @@ import (
 	"time"
 )
 
-// gatedBifrost is a child that answers /health on the port that it is given, once
-// the file that it is given exists.
+// gatedBifrost is a child that answers /health on the port that it is given while
+// the file that it is given exists. Asked to end, it stops listening, makes a file
+// beside that one and ends once that is gone.
 func gatedBifrost() {
-	for {
-		if _, err := os.Stat(os.Args[2]); err == nil {
-			break
-		}
+	port, gate := os.Args[1], os.Args[2]
+	exists := func(path string) bool {
+		_, err := os.Stat(path)
+		return err == nil
+	}
+	end := make(chan os.Signal, 1)
+	signal.Notify(end, syscall.SIGTERM)
+	for !exists(gate) {
 		time.Sleep(10 * time.Millisecond)
 	}
-	_ = http.ListenAndServe("127.0.0.1:"+os.Args[1], http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+	server := &http.Server{Addr: "127.0.0.1:" + port, Handler: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		reply(w, `{"status":"ok","components":{"db_pings":"ok"}}`)
-	}))
+	})}
+	go func() { _ = server.ListenAndServe() }()
+	<-end
+	_ = server.Close()
+	for _ = os.WriteFile(gate+".ends", nil, 0o600); exists(gate + ".ends"); {
+		time.Sleep(10 * time.Millisecond)
+	}
 }
 
 // While Bifrost is replaced /readyz says so, until the new one answers; and the
@@ -40,7 +52,25 @@ func TestExecReady(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	r := s.start("exec", "--app-dir", s.app, "--mode", "env", "--listen", "127.0.0.1:0", "--wait", "10ms", "--min-restart-interval", "0s",
+	ends := gate + ".ends"
+	ended := func() { // it listens no more
+		t.Helper()
+		for late := time.Now().Add(2 * time.Minute); ; time.Sleep(10 * time.Millisecond) {
+			if _, err := os.Stat(ends); err == nil {
+				return
+			}
+			if time.Now().After(late) {
+				t.Fatal("Bifrost was not asked to end")
+			}
+		}
+	}
+	remove := func(path string) {
+		t.Helper()
+		if err := os.Remove(path); err != nil {
+			t.Fatal(err)
+		}
+	}
+	r := s.start("exec", "--app-dir", s.app, "--mode", "env", "--listen", "127.0.0.1:0", "--wait", "10ms", "--min-restart-interval", "0s", "--stop-timeout", "2m",
 		"--bifrost-url", "http://127.0.0.1:"+port, "--", "gated-bifrost", port, gate)
 	var entry struct{ Address string }
 	if err := json.Unmarshal([]byte(r.logs("listening")), &entry); err != nil {
@@ -78,10 +108,13 @@ func TestExecReady(t *testing.T) {
 	}
 	open()
 	becomes(200)
-	if err := os.Remove(gate); err != nil {
-		t.Fatal(err)
-	}
+	remove(gate)
 	s.put("openai", "CANARY-2")
+	ended()
+	if code, body := readyz(); code != 503 || !strings.Contains(body, "Bifrost is being restarted") {
+		t.Errorf("while it is asked to end: %d %s", code, body)
+	}
+	remove(ends)
 	r.logs("started Bifrost")
 	if code, body := readyz(); code != 503 || !strings.Contains(body, "does not answer yet") {
 		t.Errorf("while it is replaced: %d %s", code, body)
@@ -98,5 +131,7 @@ func TestExecReady(t *testing.T) {
 	r.logs(`"in_force":`)
 	becomes(200)
 	r.signal(syscall.SIGTERM)
-	r.ends(128 + int(syscall.SIGTERM))
+	ended()
+	remove(ends)
+	r.ends(0)
 }
