@@ -125,9 +125,10 @@ func (j *job) readDocument() (err error) {
 }
 
 // awaited returns what read does, for --timeout at most: a file system may not
-// answer, and the system has no other way to stop waiting for it.
+// answer, and the system has no other way to stop waiting for it. A second is
+// given in any case, since the flag speaks of the backend.
 func awaited[T any](j *job, name string, read func() (T, error)) (got T, err error) {
-	ctx, cancel := j.within(j.p.ctx)
+	ctx, cancel := deadline(j.p.ctx, max(j.timeout, time.Second))
 	defer cancel()
 	type result struct {
 		got T
@@ -227,7 +228,11 @@ func (j *job) openStore(ctx context.Context) (sources.Store, error) {
 
 // within bounds all that a command asks of the backend.
 func (j *job) within(ctx context.Context) (context.Context, context.CancelFunc) {
-	return context.WithTimeoutCause(ctx, j.timeout, fmt.Errorf("no answer within %s (--timeout)", j.timeout))
+	return deadline(ctx, j.timeout)
+}
+
+func deadline(ctx context.Context, timeout time.Duration) (context.Context, context.CancelFunc) {
+	return context.WithTimeoutCause(ctx, timeout, fmt.Errorf("no answer within %s (--timeout)", timeout))
 }
 
 func (j *job) options() sources.Options {

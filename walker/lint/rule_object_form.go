@@ -138,6 +138,8 @@ func (c *checker) literalObject(f *walker.Field, o object) {
 		c.at(f, "store the text in a secret, and refer to that", "a text that looks like a reference; Bifrost takes it for one as soon as it reads it from its database")
 	case f.Disputed:
 		found := c.at(f, "write the text as a plain string", "versions of Bifrost read this object in different ways; some would use its text as the value")
-		found.replace(text)
+		if !strings.HasPrefix(text, "env.") && !strings.HasPrefix(text, "vault.") { // as a string it would be a reference, if a broken one
+			found.replace(text)
+		}
 	}
 }
