@@ -111,10 +111,14 @@ func TestErrorsStandInTheFile(t *testing.T) {
 		{"data:\n  config.json: |\n    {\"providers\": {},\n     \"plugins\": [}\n", "a.yaml:4:18: "},
 		{"bifrost: [\n", "a.yaml: not valid YAML: "},
 		{"a: &a [x]\nb: &b [*a,*a]\nbifrost: {client: &c {x: *c}}\n", "a.yaml:3:10: "},
+		{"bifrost:\n  <<: &x [*x, *x]\n  encryptionKey: abcd\n", "a.yaml:2:3: "},
+		{"bifrost:\n  encryptionKey: *CANARY\n", "a.yaml: not valid YAML: unknown anchor …"},
 	} {
 		_, err := embedded.InYAML("a.yaml", []byte(test.text))
 		if err == nil || !strings.HasPrefix(err.Error(), test.want) {
 			t.Errorf("%q: error %v, want one that begins %q", test.text, err, test.want)
+		} else if strings.Contains(err.Error(), "CANARY") {
+			t.Errorf("a value was printed: %v", err)
 		}
 	}
 }
@@ -125,6 +129,7 @@ func FuzzYAML(f *testing.F) {
 	f.Add("data:\n  config.json: |\n    {\"providers\": {\"a\": {\"keys\": [{\"value\": \"x\"}]}}}\n")
 	f.Add("bifrost:\n  providers: &a {openai: {keys: [{value: \"é\"}]}}\n  plugins: *a\n")
 	f.Add("bifrost: {<<: [{client: {}}], encryptionKey: 'a''b', x: |2\n    {\n}")
+	f.Add("bifrost: {<<: &x [*x], encryptionKey: a}")
 	f.Fuzz(func(t *testing.T, text string) {
 		configs, err := embedded.InYAML("a.yaml", []byte(text))
 		if err != nil {

@@ -84,7 +84,7 @@ func (w *valuesWriter) members(n *yaml.Node, depth int) {
 		name, value := n.Content[i], n.Content[i+1]
 		switch {
 		case name.Tag == "!!merge":
-			w.merge(value, own, depth)
+			w.merge(value, own, depth+1)
 		case !ofKubernetes(name.Value, own):
 			w.member(name, value, depth)
 		}
@@ -93,10 +93,13 @@ func (w *valuesWriter) members(n *yaml.Node, depth int) {
 
 // merge writes what `<<` brings into a mapping that has members of its own.
 func (w *valuesWriter) merge(from *yaml.Node, own map[string]bool, depth int) {
+	if w.failed = w.failed || depth > maxDepth; w.failed { // a list may be merged into itself
+		return
+	}
 	from = named(from)
 	if from.Kind == yaml.SequenceNode {
 		for _, one := range from.Content {
-			w.merge(one, own, depth)
+			w.merge(one, own, depth+1)
 		}
 		return
 	}

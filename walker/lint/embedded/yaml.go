@@ -28,7 +28,7 @@ func InYAML(name string, text []byte) ([]Config, error) {
 		}
 		if err != nil {
 			return nil, &walker.DocumentError{
-				Name: name, Reason: "not valid YAML: " + strings.TrimPrefix(err.Error(), "yaml: "),
+				Name: name, Reason: "not valid YAML: " + fault(err),
 				Hint: "a template has to be rendered first: helm template … | bifrost-secrets lint --stdin-filename out.yaml -",
 			}
 		}
@@ -36,6 +36,17 @@ func InYAML(name string, text []byte) ([]Config, error) {
 			return nil, err
 		}
 	}
+}
+
+// fault returns what is wrong with YAML, without the text that stands there: a
+// password that begins with * is an alias to it.
+func fault(err error) string {
+	what := strings.TrimPrefix(err.Error(), "yaml: ")
+	before, _, quotes := strings.Cut(what, "'")
+	if quotes {
+		what = before + "…"
+	}
+	return what
 }
 
 // MayHoldConfig reports whether a YAML text is worth reading as one.
