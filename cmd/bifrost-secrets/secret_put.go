@@ -83,10 +83,10 @@ func (j *secretPutJob) run(ctx context.Context, name string) error {
 		folder, err = j.trash.keep(ctx, store, j.backendFlags(), j.owner, []trashed{{name, field}})
 		return err
 	})
+	j.trash.say(j.p, folder) // also where the value could not be replaced then
 	if err != nil {
 		return failed(err)
 	}
-	j.trash.say(j.p, folder)
 	if !j.p.quiet && changed {
 		j.p.screen.line("stored %s in %s: version %s, %s", quote(name), clean(store.Describe()), clean(version), count(value.Len(), "byte"))
 	} else if !j.p.quiet {
