@@ -48,7 +48,7 @@ func (r *Rendering) Changes(before *Rendering) (changed []Change, edited bool) {
 func (r *Rendering) change(e *edit) Change {
 	w := r.Plan.wants[e.want]
 	c := Change{
-		Place: placeOf(r.Plan.Document, e.path, e.start, e.end), Entry: e.entry, Reference: w.ref.String(),
+		Place: placeOf(r.Plan.Document, e.path, e.start, e.end), Entry: e.entry, Reference: w.ref.Shown(),
 		How: ValueInFile, Value: sources.NewSecret(r.values[e.want].text),
 	}
 	if w.secret >= 0 {

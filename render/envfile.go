@@ -92,7 +92,7 @@ func (r *Rendering) cannotCarry(name, reason string) Problem {
 	one := Problem{Reason: reason, Hint: "use another --env-format, or --mode inline"}
 	for e := range r.Plan.resolved {
 		if e.byEnv && EnvName(r.Plan.wants[e.want].ref) == name {
-			one.Reference = r.Plan.wants[e.want].ref.String()
+			one.Reference = r.Plan.wants[e.want].ref.Shown()
 			one.Places = append(one.Places, placeOf(r.Plan.Document, e.path, e.start, e.end))
 		}
 	}

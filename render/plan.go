@@ -160,7 +160,7 @@ func (p *planner) note(f *walker.Field, hint, reason string) {
 func (p *planner) problem(f *walker.Field, invalid bool, hint, reason string) {
 	one := Problem{Reason: reason, Hint: hint, Invalid: invalid, Places: []Place{placeOf(p.Document, f.Path, f.Start, f.End)}}
 	if f.What == walker.Ref {
-		one.Reference = f.Ref.String()
+		one.Reference = f.Ref.Shown()
 	}
 	p.problems.add(one)
 }
@@ -280,7 +280,7 @@ func (p *planner) vault(f *walker.Field) {
 		if f.Entry.Form == walker.ZoneForm {
 			hint = exemptHint(hint, f.Path)
 		}
-		p.problem(f, false, hint, problem.Reason)
+		p.problem(f, false, walker.HideName(hint, f.Ref.Name), walker.HideName(problem.Reason, f.Ref.Name))
 		return
 	}
 	if secret < 0 {
@@ -294,7 +294,7 @@ func (p *planner) vault(f *walker.Field) {
 func (p *planner) outside(b Beside) {
 	secret, problem := p.secret(b.Ref.Name)
 	if problem != nil {
-		problem.Reference, problem.Places = b.Ref.String(), []Place{{Path: b.Path}}
+		problem.Reference, problem.Places = b.Ref.Shown(), []Place{{Path: b.Path}}
 		p.problems.add(*problem)
 		return
 	}
@@ -351,7 +351,7 @@ func (p *planner) env(f *walker.Field) {
 		const reason = "the variable is not set"
 		hint := exemptHint("set it here, since Bifrost does not resolve env. in this field", f.Path)
 		if p.opts.UnsetIsNote {
-			p.note(f, "render and exec need it", f.Ref.String()+": "+reason+" here")
+			p.note(f, "render and exec need it", f.Ref.Shown()+": "+reason+" here")
 		} else {
 			p.problem(f, false, hint, reason)
 		}

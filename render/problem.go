@@ -23,7 +23,7 @@ type Place struct {
 // Problem is one reason why a document cannot be rendered, or one remark about
 // it. It never holds a value of a secret.
 type Problem struct {
-	Reference string       `json:"reference,omitempty"` // as it stands in the document
+	Reference string       `json:"reference,omitempty"` // as it is shown: see walker.Reference.Shown
 	Reason    string       `json:"reason"`              // lower case, no full stop
 	Hint      string       `json:"hint,omitempty"`
 	Code      string       `json:"code,omitempty"` // the backend's error code
@@ -34,6 +34,9 @@ type Problem struct {
 	Several   bool         `json:"-"`                 // it stands for failures of several secrets: see Merged
 	Secret    string       `json:"-"`                 // the secret of which another value would mend it; empty where none would
 }
+
+// ShownSecret returns the name of the secret for messages.
+func (p *Problem) ShownSecret() string { return walker.ShownName(p.Secret) }
 
 // Problems are all the reasons at once. As an error it prints one a line.
 type Problems struct {

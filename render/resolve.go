@@ -5,6 +5,7 @@ import (
 	"errors"
 
 	"bifrost-secrets/sources"
+	"bifrost-secrets/walker"
 )
 
 // value is what a want was resolved to.
@@ -142,21 +143,21 @@ func (c *collector) collect(r *Rendering) {
 	for e := range p.resolved {
 		w := p.wants[e.want]
 		if err := c.faults[e.want]; err != nil {
-			one := Problem{Reference: w.ref.String(), Reason: err.Message, Hint: err.Hint, Code: err.Code, Kind: err.Kind}
+			one := Problem{Reference: w.ref.Shown(), Reason: walker.HideName(err.Message, w.ref.Name), Hint: walker.HideName(err.Hint, w.ref.Name), Code: err.Code, Kind: err.Kind}
 			key := faultKey{secret: -1, want: e.want}
 			if err.Kind != sources.Unusable && w.secret >= 0 {
 				// The secret itself is not to be had, whatever was wanted of it.
 				key = faultKey{secret: w.secret, want: -1}
-				one.Reference = "vault." + w.ref.Name
+				one.Reference = walker.Reference{Scheme: walker.Vault, Name: w.ref.Name}.Shown()
 			}
 			c.add(key, one, e)
 			continue
 		}
 		about := r.values[e.want].about
 		judge(r.values[e.want].traits, e.entry, func(broken *rule) {
-			c.add(faultKey{want: e.want, rule: broken}, Problem{Reference: w.ref.String(), Reason: broken.reasonFor(about), Hint: broken.hint, Kind: sources.Unusable}, e)
+			c.add(faultKey{want: e.want, rule: broken}, Problem{Reference: w.ref.Shown(), Reason: broken.reasonFor(about), Hint: broken.hint, Kind: sources.Unusable}, e)
 		}, func(remark *rule) {
-			notes.add(faultKey{want: e.want, rule: remark}, Problem{Reference: w.ref.String(), Reason: remark.reasonFor(about), Hint: remark.hint}, e)
+			notes.add(faultKey{want: e.want, rule: remark}, Problem{Reference: w.ref.Shown(), Reason: remark.reasonFor(about), Hint: remark.hint}, e)
 		})
 	}
 	r.Notes = append(r.Notes[:len(r.Notes):len(r.Notes)], notes.list...)

@@ -104,7 +104,7 @@ func (r *Rendering) Environment() ([]Variable, error) {
 		ref := r.Plan.wants[e.want].ref
 		v := Variable{Name: EnvName(ref), Value: sources.NewSecret(r.values[e.want].text)}
 		fail := func(reason, hint string) {
-			problems.add(Problem{Reference: ref.String(), Reason: reason, Hint: hint, Places: []Place{placeOf(r.Plan.Document, e.path, e.start, e.end)}})
+			problems.add(Problem{Reference: ref.Shown(), Reason: reason, Hint: hint, Places: []Place{placeOf(r.Plan.Document, e.path, e.start, e.end)}})
 		}
 		if other, clash := owner[v.Name]; clash {
 			fail(fmt.Sprintf("shares its variable %s with %s", v.Name, other), "rename one of the two secrets")

@@ -20,11 +20,12 @@ const (
 type Use struct {
 	Place
 	Reference string `json:"reference"`
-	Secret    string `json:"secret,omitempty"` // the secret's name; empty for a variable
+	Secret    string `json:"secret,omitempty"` // the secret's name, as it is shown; empty for a variable
 	Kind      string `json:"kind"`             // secret or setting
 	How       How    `json:"how"`
 	Variable  string `json:"variable,omitempty"` // in env mode, the one that carries the value
 	Version   string `json:"version,omitempty"`
+	Left      string `json:"-"`                  // the name of the variable that is left to Bifrost
 	Anywhere  bool   `json:"anywhere,omitempty"` // outside of every field that is known: see Options.Anywhere
 }
 
@@ -43,10 +44,10 @@ func (p *Plan) Uses(versions map[string]string) []Use {
 			continue
 		}
 		w := p.wants[e.want]
-		u := Use{Reference: w.ref.String(), How: ValueInFile}
+		u := Use{Reference: w.ref.Shown(), How: ValueInFile}
 		if w.secret >= 0 {
-			u.Secret = p.Secrets[w.secret]
-			u.Version = versions[u.Secret]
+			name := p.Secrets[w.secret]
+			u.Secret, u.Version = walker.ShownName(name), versions[name]
 		}
 		if e.byEnv {
 			u.How, u.Variable = ValueInEnv, EnvName(w.ref)
@@ -54,7 +55,7 @@ func (p *Plan) Uses(versions map[string]string) []Use {
 		add(e, u)
 	}
 	for i := range p.left {
-		add(&p.left[i], Use{Reference: walker.Reference{Scheme: walker.Env, Name: p.left[i].text}.String(), How: LeftToBifrost})
+		add(&p.left[i], Use{Reference: walker.Reference{Scheme: walker.Env, Name: p.left[i].text}.Shown(), Left: p.left[i].text, How: LeftToBifrost})
 	}
 	sort.SliceStable(uses, func(i, j int) bool { return uses[i].Span.Start < uses[j].Span.Start })
 	for i := range uses {

@@ -43,6 +43,37 @@ func (r Reference) String() string {
 	return ""
 }
 
+// Shown returns the reference for messages. A part that looks as keys do, and not
+// as names do, was typed in the place of the name: only its length is shown.
+func (r Reference) Shown() string {
+	switch {
+	case r.Scheme == Env:
+		return "env." + ShownVariable(r.Name)
+	case r.Scheme == Vault && r.Fragment:
+		return "vault." + ShownName(r.Name) + "#" + ShownName(r.Key)
+	case r.Scheme == Vault:
+		return "vault." + ShownName(r.Name)
+	}
+	return ""
+}
+
+// ShownName returns the name of a secret, or of a key in one, for messages: see
+// [Reference.Shown].
+func ShownName(name string) string {
+	if !likeKey(name) {
+		return name
+	}
+	return "(" + strconv.Itoa(utf8.RuneCountInString(name)) + " characters that look like a key)"
+}
+
+// HideName returns text with the name of a secret in it as [ShownName] has it.
+func HideName(text, name string) string {
+	if shown := ShownName(name); shown != name {
+		return strings.ReplaceAll(text, name, shown)
+	}
+	return text
+}
+
 // ShownVariable returns the name of a variable for messages, and only the length of
 // what cannot be one: a key that was typed in the place of the name.
 func ShownVariable(name string) string {
@@ -55,15 +86,50 @@ func ShownVariable(name string) string {
 // LikeVariable reports whether a text looks as the names of variables do: letters,
 // digits and underscores, and not as mixed as a key is.
 func LikeVariable(name string) bool {
-	var lower, upper, digit, other bool
-	for i := range len(name) {
-		c := name[i]
-		lower = lower || c >= 'a' && c <= 'z'
-		upper = upper || c >= 'A' && c <= 'Z'
-		digit = digit || c >= '0' && c <= '9'
-		other = other || !(c == '_' || c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9')
+	mixed := len(name) >= 20 && mixtureOf(name).mixed()
+	return name != "" && isWord(name) && strings.IndexByte(name, '-') < 0 && !mixed
+}
+
+// likeKey reports whether a text has a word in it as keys have and names have not:
+// a long one in which digits stand at several places among letters of both cases.
+// The names that backends and tools make have none: what is drawn at random in an
+// ARN is short, and UUIDs are of one case.
+func likeKey(text string) bool {
+	start := 0
+	for i := 0; i <= len(text); i++ {
+		if i < len(text) && (letter(text[i]) && text[i] != '_' && text[i] != '$' || '0' <= text[i] && text[i] <= '9') {
+			continue
+		}
+		if word := text[start:i]; len(word) >= 20 {
+			if m := mixtureOf(word); m.mixed() && m.numbers > 1 {
+				return true
+			}
+		}
+		start = i + 1
 	}
-	return name != "" && !other && !(lower && upper && digit && len(name) >= 20)
+	return false
+}
+
+// mixture is what a text has in it.
+type mixture struct {
+	lower, upper bool
+	numbers      int // runs of digits
+}
+
+func (m mixture) mixed() bool { return m.lower && m.upper && m.numbers > 0 }
+
+func mixtureOf(text string) (m mixture) {
+	before := byte(0)
+	for i := range len(text) {
+		c := text[i]
+		m.lower = m.lower || 'a' <= c && c <= 'z'
+		m.upper = m.upper || 'A' <= c && c <= 'Z'
+		if '0' <= c && c <= '9' && !('0' <= before && before <= '9') {
+			m.numbers++
+		}
+		before = c
+	}
+	return m
 }
 
 // ParseReference takes a decoded text apart. It gives the zero Reference for a

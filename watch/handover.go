@@ -9,6 +9,7 @@ import (
 
 	"bifrost-secrets/render"
 	"bifrost-secrets/sources"
+	"bifrost-secrets/walker"
 )
 
 // apply hands an update over and notes what became of it. The error, which is
@@ -220,7 +221,7 @@ func (l *Loop) takeBack(ctx context.Context, r *rejection) {
 	for name := range blamed {
 		res := bad.results[name]
 		f := fault{final: true, state: Refused, problem: render.Problem{
-			Reference: "vault." + name, Secret: name, Kind: sources.Unusable, Hint: "store a value that Bifrost accepts",
+			Reference: "vault." + walker.ShownName(name), Secret: name, Kind: sources.Unusable, Hint: "store a value that Bifrost accepts",
 			Reason: r.reason + "; the last good value is in force, and this one is not tried again",
 		}}
 		if res.Version != "" {

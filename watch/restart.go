@@ -96,7 +96,6 @@ func (s *Supervisor) reply(state State, reason string) {
 func (s *Supervisor) Answering() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for_ := time.Since(s.started)
 	switch {
 	case s.going:
 		return errors.New("Bifrost is being restarted")
@@ -105,5 +104,5 @@ func (s *Supervisor) Answering() error {
 	case s.Answers == nil || s.answered || !s.judged && time.Since(s.first) > s.Patience:
 		return nil
 	}
-	return fmt.Errorf("Bifrost was started %s ago and does not answer yet", for_.Round(100*time.Millisecond))
+	return fmt.Errorf("Bifrost was started %s ago and does not answer yet", time.Since(s.started).Round(100*time.Millisecond))
 }

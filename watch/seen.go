@@ -11,6 +11,7 @@ import (
 
 	"bifrost-secrets/render"
 	"bifrost-secrets/sources"
+	"bifrost-secrets/walker"
 )
 
 // The results of a refresh.
@@ -217,7 +218,7 @@ func (l *Loop) Status() Status {
 		s.Source = l.good.job.Source.Describe()
 	}
 	for _, c := range l.good.rendering.Values() {
-		r := ReferenceStatus{Path: c.Path, Reference: c.Reference, Secret: c.Secret, Version: l.good.results[c.Secret].Version, Fresh: true, Fingerprint: l.seen.fingerprints.of(c.Value)}
+		r := ReferenceStatus{Path: c.Path, Reference: c.Reference, Secret: walker.ShownName(c.Secret), Version: l.good.results[c.Secret].Version, Fresh: true, Fingerprint: l.seen.fingerprints.of(c.Value)}
 		if c.Secret != "" {
 			r.Fetched = l.good.fetched[c.Secret]
 			r.Age = int64(time.Since(r.Fetched).Seconds())

@@ -9,6 +9,7 @@ import (
 
 	"bifrost-secrets/render"
 	"bifrost-secrets/sources"
+	"bifrost-secrets/walker"
 )
 
 // keepTogether has the last good values stand in for all that changes together
@@ -41,8 +42,8 @@ func (d *draft) keepTogether(entities []render.Entity, good render.Values) *faul
 				}
 				d.results[name] = last
 				d.held[name] = fault{waits: by, problem: render.Problem{
-					Reference: "vault." + name, Secret: name, Kind: cause.problem.Kind,
-					Reason: fmt.Sprintf("there is a newer value, which waits for vault.%s: the fields of %s change together", by, e.Path),
+					Reference: "vault." + walker.ShownName(name), Secret: name, Kind: cause.problem.Kind,
+					Reason: fmt.Sprintf("there is a newer value, which waits for vault.%s: the fields of %s change together", walker.ShownName(by), e.Path),
 				}}
 				again = true
 			}
@@ -56,7 +57,7 @@ func (d *draft) sayWhoWaits() {
 	waiting := map[string][]string{}
 	for name, f := range d.held {
 		if f.waits != "" {
-			waiting[f.waits] = append(waiting[f.waits], "vault."+name)
+			waiting[f.waits] = append(waiting[f.waits], "vault."+walker.ShownName(name))
 		}
 	}
 	for name, list := range waiting {
@@ -122,8 +123,8 @@ func (h halves) find(entities []render.Entity, got, good render.Values) map[stri
 				continue
 			}
 			found[pair.One] = fault{problem: render.Problem{
-				Reference: "vault." + pair.One, Secret: pair.One, Kind: sources.Unusable,
-				Reason: fmt.Sprintf("it has changed and vault.%s has not, as in a rotation that is not done yet; it is taken by itself from %s on", pair.Other, end.Format(time.TimeOnly)),
+				Reference: "vault." + walker.ShownName(pair.One), Secret: pair.One, Kind: sources.Unusable,
+				Reason: fmt.Sprintf("it has changed and vault.%s has not, as in a rotation that is not done yet; it is taken by itself from %s on", walker.ShownName(pair.Other), end.Format(time.TimeOnly)),
 				Hint:   "store the other half of the pair",
 			}}
 		}

@@ -163,7 +163,7 @@ func lintRow(r *configstore.Row, opts lint.Options) []lint.Finding {
 		f := &r.Fields[i]
 		places[f.Path] = f.Place
 		if f.What == walker.Ref {
-			all = append(all, lint.Finding{Rule: lint.DatabaseReference.ID, Severity: lint.DatabaseReference.Severity, Path: f.Place.String(), Message: "the reference " + f.Ref.String()})
+			all = append(all, lint.Finding{Rule: lint.DatabaseReference.ID, Severity: lint.DatabaseReference.Severity, Path: f.Place.String(), Message: "the reference " + f.Ref.Shown()})
 		}
 	}
 	for _, f := range lint.CheckRow(r.Document, opts) {

@@ -97,7 +97,10 @@ func (j *explainJob) run(cmd *cobra.Command) error {
 		}
 		return j.printPolicy(source)
 	}
-	e := explanation{Config: j.doc.Name, Mode: j.mode, Secrets: j.plan.Secrets, Notes: j.plan.Notes}
+	e := explanation{Config: j.doc.Name, Mode: j.mode, Notes: j.plan.Notes}
+	for _, name := range j.plan.Secrets {
+		e.Secrets = append(e.Secrets, walker.ShownName(name))
+	}
 	if source != nil {
 		c := source.Plan(j.plan.Secrets)
 		e.Source, e.Calls = source.Describe(), calls{Total: c.Total(), Batch: c.Batch, Single: c.Single, IfRefused: c.IfRefused}

@@ -97,8 +97,7 @@ func missing(plan *render.Plan, getenv func(string) (string, bool)) error {
 		if use.How != render.LeftToBifrost {
 			continue
 		}
-		name := strings.TrimPrefix(use.Reference, "env.")
-		if _, ok := getenv(name); !ok {
+		if _, ok := getenv(use.Left); !ok {
 			problems.List = append(problems.List, render.Problem{
 				Reference: use.Reference, Reason: "the variable is not set in Bifrost's environment, and Bifrost would take it for empty",
 				Hint: "set it, or take the reference out", Places: []render.Place{use.Place},

@@ -4,6 +4,7 @@ import (
 	"context"
 
 	"bifrost-secrets/sources"
+	"bifrost-secrets/walker"
 
 	"github.com/spf13/cobra"
 )
@@ -69,9 +70,9 @@ func (j *job) ping(ctx context.Context) (described, store string, err error) {
 	if err != nil {
 		reason := "vault: ping failed: "
 		if name != "" {
-			reason += "vault." + name + ": "
+			reason += walker.Reference{Scheme: walker.Vault, Name: name}.Shown() + ": "
 		}
-		return source.Describe(), "", &failure{reason: reason + err.Error(), hint: sources.HintOf(err), code: exitUnreachable}
+		return source.Describe(), "", &failure{reason: reason + walker.HideName(err.Error(), name), hint: walker.HideName(sources.HintOf(err), name), code: exitUnreachable}
 	}
 	if !j.p.quiet {
 		j.p.screen.line("%s answers", clean(source.Describe()))

@@ -1,5 +1,7 @@
 package lint
 
+import "bifrost-secrets/walker"
+
 var fragmentMixed = Rule{
 	ID: "fragment-mixed", Severity: Warning,
 	Summary: "one secret is used both as a whole and by a key of it",
@@ -7,7 +9,7 @@ var fragmentMixed = Rule{
 		for name, u := range c.facts.uses {
 			if u.whole != nil && u.fragment != nil {
 				c.report(u.whole.path, u.whole.span, "name a key here too, or keep the two apart",
-					"vault."+name+" is used whole here and by a key in "+u.fragment.path+"; a whole JSON object is rarely what a field wants")
+					"vault."+walker.ShownName(name)+" is used whole here and by a key in "+u.fragment.path+"; a whole JSON object is rarely what a field wants")
 			}
 		}
 	},

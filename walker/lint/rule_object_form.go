@@ -40,9 +40,19 @@ func (c *checker) brokenObject(f *walker.Field, o object) {
 	found := c.at(f, r.Hint, message)
 	found.Severity = Error
 	if ref := o.meant(); ref != "" {
-		found.Hint = "write the string " + quoted(ref)
+		found.Hint = writeString(ref)
 		found.replace(ref)
 	}
+}
+
+// writeString is the hint to write a reference, which is shown unless it may be the
+// secret itself.
+func writeString(text string) string {
+	ref, err := walker.ParseReference(text)
+	if err != nil || ref.Shown() != text || shapeOf(ref.Name) != "" {
+		return "write env.NAME or vault.path#key with a name, and not what it holds"
+	}
+	return "write the string " + quoted(text)
 }
 
 // meant gives the reference that an object can only mean, if there is just one.
@@ -54,7 +64,8 @@ func (o *object) meant() string {
 		}
 		text = cmp.Or(text, one)
 	}
-	if text == o.Value && !refers(text) || shapeOf(text) != "" {
+	_, bare, _ := strings.Cut(text, ".")
+	if text == o.Value && !refers(text) || shapeOf(text) != "" || refers(text) && shapeOf(bare) != "" {
 		return "" // this may be the secret itself
 	}
 	kind := strings.ToLower(o.Type)
@@ -79,11 +90,7 @@ func (c *checker) referringObject(f *walker.Field, o object) {
 	if !f.Disputed {
 		return
 	}
-	hint := "write the string " + quoted(f.Ref.String())
-	if f.Ref.Scheme == walker.Env && !walker.LikeVariable(f.Ref.Name) {
-		hint = "write env.NAME with the name of a variable, and not what it holds"
-	}
-	found := c.at(f, hint, "versions of Bifrost read this object in different ways; some would use its text as the value")
+	found := c.at(f, writeString(f.Ref.String()), "versions of Bifrost read this object in different ways; some would use its text as the value")
 	if o.Type != "" && o.Ref != "" {
 		// The form that newer versions write themselves.
 		found.Severity = Note
@@ -95,10 +102,9 @@ func (c *checker) referringObject(f *walker.Field, o object) {
 		found.Hint = "write the reference that is meant, as a string"
 		return
 	}
-	if found.Hint == hint && f.Ref.Scheme == walker.Env && !walker.LikeVariable(f.Ref.Name) {
-		return // the repair would show it too
+	if f.Ref.Shown() == f.Ref.String() { // else the repair would show it too
+		found.replace(f.Ref.String())
 	}
-	found.replace(f.Ref.String())
 }
 
 // gainsaid reports whether an object of type env has a reference to the vault.
@@ -127,13 +133,13 @@ func (c *checker) literalObject(f *walker.Field, o object) {
 			found.Message += ", and not the reference"
 		}
 		if ref := o.meant(); ref != "" && (strings.EqualFold(o.Type, "env") || strings.EqualFold(o.Type, "vault")) {
-			found.Hint = "write the string " + quoted(ref)
+			found.Hint = writeString(ref)
 			found.replace(ref)
 		}
 	case o.Ref != "":
 		c.at(f, "keep either the value or the reference, and write it as a string", "the object has a value and a reference, and Bifrost takes the value").Severity = Error
 	case refers(text) && o.Type != "plain_text":
-		c.at(f, "write the string "+quoted(text)+" if a reference is meant", "Bifrost takes the value of this object for a text, and not for a reference").Severity = Error
+		c.at(f, writeString(text)+" if a reference is meant", "Bifrost takes the value of this object for a text, and not for a reference").Severity = Error
 	case refers(text):
 		c.at(f, "store the text in a secret, and refer to that", "a text that looks like a reference; Bifrost takes it for one as soon as it reads it from its database")
 	case f.Disputed:

@@ -128,7 +128,6 @@ func (c *checker) accessMode(o walker.Object, on bool) {
 	}
 }
 
-// storeBlock looks at the block of the type that is chosen.
 // storeTwice finds members that differ in capital letters alone, which readers
 // take for the same.
 func (c *checker) storeTwice() {
@@ -142,6 +141,7 @@ func (c *checker) storeTwice() {
 	}
 }
 
+// storeBlock looks at the block of the type that is chosen.
 func (c *checker) storeBlock() {
 	block := storeTypes[c.store.kind]
 	if block == "" {

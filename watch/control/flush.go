@@ -122,7 +122,7 @@ func explain(err error) problem {
 	p := problem{Error: "the refresh failed"}
 	for i := range all.List {
 		one := &all.List[i]
-		f := failing{Secret: one.Secret, Reference: one.Reference, Reason: one.Reason, Hint: one.Hint, Code: one.Code, Kind: one.Kind}
+		f := failing{Secret: one.ShownSecret(), Reference: one.Reference, Reason: one.Reason, Hint: one.Hint, Code: one.Code, Kind: one.Kind}
 		for _, place := range one.Places {
 			f.Fields = append(f.Fields, place.Path)
 		}

@@ -44,7 +44,7 @@ type reference struct {
 func references(doc *walker.Document) *shown {
 	s := &shown{doc: doc}
 	doc.Walk(func(f *walker.Field) bool {
-		if f.What == walker.Ref {
+		if f.What == walker.Ref && f.Ref.Shown() == f.Ref.String() { // else it may hold the secret itself
 			s.refs = append(s.refs, reference{walker.Span{Start: f.Start, End: f.End}, f.Ref})
 		}
 		return true
@@ -142,6 +142,9 @@ func (s *shown) appendShown(dst []byte, t token) ([]byte, int) {
 		}
 		return dst, width
 	case key:
+		if name := string(b); walker.ShownName(name) != name {
+			return append(dst, `"…"`...), 3
+		}
 		return appendQuoted(dst, b, maxKey)
 	case text:
 		if len(b) == 2 || s.has(t) {
