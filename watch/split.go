@@ -2,6 +2,7 @@ package watch
 
 import (
 	"context"
+	"slices"
 	"strings"
 
 	"bifrost-secrets/render"
@@ -18,9 +19,9 @@ type Split struct {
 	// Restart starts Bifrost anew. Without it, what wants a restart is reported.
 	Restart Applier
 	// Takes makes the function that says whether a Bifrost that was started takes
-	// a field from its file, and if not, or not always, why and what to do. It may
-	// be nil: then every field is taken.
-	Takes func(context.Context, Update) func(*walker.Entry) (takes bool, reason, hint string)
+	// a changed field from its file, and if not, why and what to do. It may be nil:
+	// then every field is taken.
+	Takes func(context.Context, Update) func(render.Change) (takes bool, reason, hint string)
 }
 
 // Kind implements [Applier].
@@ -40,12 +41,14 @@ func (s *Split) Apply(ctx context.Context, u Update) []Outcome {
 	if s.Restart == nil {
 		return append(s.push(ctx, u, live), s.report(u, rest)...)
 	}
-	var out []Outcome
+	var out, kept []Outcome
+	if !u.Edited {
+		rest, kept = s.worth(ctx, u, rest)
+	}
 	if len(rest) == 0 && !u.Edited {
 		out = s.push(ctx, u, live)
 		// What the API turned out not to take is left for a restart.
 		refused := map[string]string{}
-		kept := out[:0]
 		for _, o := range out {
 			if o.State == RestartRequired {
 				refused[o.Path] = o.Reason
@@ -54,7 +57,7 @@ func (s *Split) Apply(ctx context.Context, u Update) []Outcome {
 			}
 		}
 		if len(refused) == 0 {
-			return out
+			return kept
 		}
 		for _, c := range live {
 			if _, ok := refused[c.Path]; ok {
@@ -79,10 +82,28 @@ func (s *Split) Apply(ctx context.Context, u Update) []Outcome {
 					pushed[i].Reason, pushed[i].Hint = joined(pushed[i].Reason, o.Reason), o.Hint
 				}
 			}
-			return append(pushed, out...)
+			return append(append(pushed, out...), kept...)
 		}
 	}
-	return append(each(live, InForce, "", "restart"), out...)
+	return append(append(s.seen(ctx, u, live, each(live, InForce, "", "restart")), out...), kept...)
+}
+
+// worth parts what a restart brings in from what it does not, which is told of and
+// no reason for one.
+func (s *Split) worth(ctx context.Context, u Update, rest []render.Change) (worth []render.Change, kept []Outcome) {
+	if s.Takes == nil || len(rest) == 0 {
+		return rest, nil
+	}
+	takes := s.Takes(ctx, u)
+	for _, c := range rest {
+		ok, reason, hint := takes(c)
+		if ok || c.Entry.Change == walker.Never {
+			worth = append(worth, c)
+		} else {
+			kept = append(kept, Outcome{Path: c.Path, State: RestartRequired, Reason: reason, Hint: hint, By: "none"})
+		}
+	}
+	return worth, kept
 }
 
 // joined joins two reasons, of which either may be empty.
@@ -123,16 +144,21 @@ func (s *Split) pushed(ctx context.Context, u Update, live []render.Change) []Ou
 
 // started tells of the fields that Bifrost has read at its start.
 func (s *Split) started(ctx context.Context, u Update, rest []render.Change) []Outcome {
-	out := each(rest, InForce, "", "restart")
-	if s.Takes == nil || len(rest) == 0 {
+	return s.seen(ctx, u, rest, each(rest, InForce, "", "restart"))
+}
+
+// seen has nothing in force that a start is not known to bring in. out are the
+// outcomes of changed, one for each.
+func (s *Split) seen(ctx context.Context, u Update, changed []render.Change, out []Outcome) []Outcome {
+	if s.Takes == nil || !slices.ContainsFunc(out, func(o Outcome) bool { return o.State == InForce }) {
 		return out
 	}
 	takes := s.Takes(ctx, u)
-	for i, c := range rest {
-		if c.Entry.Change == walker.Never {
+	for i, c := range changed {
+		if c.Entry.Change == walker.Never || i >= len(out) || out[i].State != InForce || out[i].Path != c.Path {
 			continue // it is what it always was
 		}
-		if ok, reason, hint := takes(c.Entry); !ok {
+		if ok, reason, hint := takes(c); !ok {
 			out[i].State, out[i].Reason, out[i].Hint = Unverifiable, reason, hint
 		}
 	}
@@ -141,7 +167,7 @@ func (s *Split) started(ctx context.Context, u Update, rest []render.Change) []O
 
 func (s *Split) restart(ctx context.Context, u Update, rest []render.Change) []Outcome {
 	u.Changed = rest
-	return by("restart", s.Restart.Apply(ctx, u))
+	return s.seen(ctx, u, rest, by("restart", s.Restart.Apply(ctx, u)))
 }
 
 // report says what wants a restart that is not ours to make.

@@ -158,3 +158,44 @@ func TestSplitNewKey(t *testing.T) {
 	check(t, out[0].State, RestartRequired)
 	check(t, out[0].Reason, "bifrost has no key that is called b; Bifrost is restarted at 10:00:00")
 }
+
+// What a start does not bring in is no reason for one, and never in force.
+func TestSplitNotTaken(t *testing.T) {
+	const live, vk = "providers.openai.keys[0].value", "governance.virtual_keys[0].value"
+	for _, c := range []struct {
+		name      string
+		change    func(*Update)
+		notTaken  string
+		api       State
+		live, vk  State
+		restarted string // with which paths; empty for not at all
+	}{
+		{"all taken", func(*Update) {}, "", Verified, InForce, InForce, vk},
+		{"not worth a restart", func(*Update) {}, vk, Verified, Verified, RestartRequired, ""},
+		{"edited all the same", func(u *Update) { u.Edited = true }, vk, Verified, Verified, Unverifiable, vk},
+		{"live, and not by a restart", func(*Update) {}, live, Verified, Unverifiable, InForce, vk},
+		{"live, refused, and not by a restart", func(*Update) {}, live, RestartRequired, Unverifiable, InForce, vk},
+		{"read at a start", func(u *Update) { u.Trigger = Restarted }, vk, Verified, Verified, Unverifiable, ""},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			restart := &speaker{kind: "restart", state: InForce}
+			s := &Split{Word: "auto", API: &speaker{kind: "api", state: c.api}, Restart: restart,
+				Takes: func(context.Context, Update) func(render.Change) (bool, string, string) {
+					return func(ch render.Change) (bool, string, string) { return ch.Path != c.notTaken, "why", "what to do" }
+				}}
+			got := map[string]Outcome{}
+			for _, o := range s.Apply(t.Context(), updateOf(t, render.Inline, c.change)) {
+				got[o.Path] = o
+			}
+			if got[live].State != c.live || got[vk].State != c.vk {
+				t.Errorf("live is %s, want %s; the virtual key is %s, want %s", got[live].State, c.live, got[vk].State, c.vk)
+			}
+			if o := got[c.notTaken]; c.notTaken != "" && o.State != Verified && (o.Reason == "" || o.Hint == "") {
+				t.Errorf("nothing says why: %+v", o)
+			}
+			if given := strings.Join(restart.given, ";"); given != c.restarted {
+				t.Errorf("restarted with %q, want %q", given, c.restarted)
+			}
+		})
+	}
+}

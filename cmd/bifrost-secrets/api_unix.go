@@ -236,15 +236,17 @@ func (a *api) failed(u watch.Update, reason, hint string) []watch.Outcome {
 }
 
 // takes says whether a restart makes the running version take a field.
-func (a *api) takes(ctx context.Context, u watch.Update) func(*walker.Entry) (bool, string, string) {
+func (a *api) takes(ctx context.Context, u watch.Update) func(render.Change) (bool, string, string) {
 	version := ""
+	doc, _ := walker.Parse(u.Rendering.Plan.Document.Name, u.Rendering.Document())
 	if a != nil {
 		ctx, cancel := context.WithTimeout(ctx, a.timeout)
 		defer cancel()
-		doc, _ := walker.Parse(u.Rendering.Plan.Document.Name, u.Rendering.Document())
 		version, _ = a.client.Version(ctx, doc) // what is not known counts as the newest
 	}
-	return func(e *walker.Entry) (bool, string, string) { return management.RestartTakes(e, version) }
+	return func(c render.Change) (bool, string, string) {
+		return management.RestartTakes(c.Entry, version, doc, c.Path, c.How == render.ValueInEnv)
+	}
 }
 
 // split makes the applier of the modes that hand over by field.

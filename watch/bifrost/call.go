@@ -11,6 +11,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"slices"
 	"syscall"
 )
 
@@ -40,6 +41,15 @@ func unknownShape(place, what string) *fault {
 	}
 }
 
+// perCall is what Bifrost says, in a 400, of an MCP client that has no connection
+// to open anew.
+const perCall = "per-call connections"
+
+// says reports whether one of some words stands in a refusal, which is not shown.
+func (a *answer) says(words ...string) bool {
+	return slices.ContainsFunc(words, func(w string) bool { return bytes.Contains(a.body, []byte(w)) })
+}
+
 // answer is what came back. Its body is never shown: it may echo values.
 type answer struct {
 	method, path string
@@ -50,6 +60,12 @@ type answer struct {
 // refused is the fault of a status that is not 200.
 func (a *answer) refused() *fault {
 	f := &fault{state: Failed, reason: fmt.Sprintf("bifrost answered %s %s with status %d", a.method, a.path, a.status)}
+	if a.status == http.StatusForbidden && a.says("admin session", "admin authentication") {
+		f.state = RestartRequired
+		f.reason = "bifrost takes this change from an admin who is signed in alone, and its login is switched off (status 403)"
+		f.hint = "switch the login on, or restart bifrost, which reads the file"
+		return f
+	}
 	switch a.status {
 	case http.StatusInternalServerError, http.StatusServiceUnavailable:
 		f.busy = true
@@ -176,11 +192,18 @@ func (s *session) get(ctx context.Context, path string) (tree any, raw []byte, f
 // errAbsent marks the fault of a thing that Bifrost does not have.
 var errAbsent = errors.New("absent")
 
+// errPerCall marks the fault of opening a connection anew that is made for each
+// call.
+var errPerCall = errors.New("per call")
+
 // put writes an object, or calls for something to be done.
 func (s *session) put(ctx context.Context, method, path string, body []byte) *fault {
 	a, f := s.call(ctx, method, path, body)
 	if f != nil {
 		return f
+	}
+	if a.status == http.StatusBadRequest && a.says(perCall) {
+		return &fault{state: RestartRequired, reason: "there is no connection to open anew", err: errPerCall}
 	}
 	if a.status != http.StatusOK {
 		return a.refused()

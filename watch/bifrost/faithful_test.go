@@ -26,9 +26,11 @@ func TestFaithful(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	known := "1.5.0-prerelease7"
-	if strings.HasPrefix(version, "v1.4") {
-		known = "1.4.19"
+	known := bifrosttest.Versions[len(bifrosttest.Versions)-1]
+	for _, v := range bifrosttest.Versions {
+		if number, _, _ := strings.Cut(v, "-"); strings.HasPrefix(version, "v"+number) || strings.HasPrefix(number, "1.4") && strings.HasPrefix(version, "v1.4") {
+			known = v
+		}
 	}
 	s := &stub{bifrosttest.New(t, known)}
 	ours := s.start(t, doc)

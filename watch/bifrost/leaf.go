@@ -62,7 +62,8 @@ func readSecretVar(place string, o map[string]any) (leaf, *fault) {
 			return l, unknownShape(place, "has a member that is not known")
 		}
 	}
-	if _, known := o["env_var"]; !known && !l.typed {
+	// The admin's password has a mask and nothing else.
+	if _, known := o["env_var"]; !known && !l.typed && !(len(o) == 1 && masked(value) && !strings.Contains(value, "*")) {
 		return l, unknownShape(place, "says neither type nor env_var")
 	}
 	if reference {
@@ -164,26 +165,29 @@ func telling(value string) bool {
 // are changed left aside. It finds masks that Bifrost would not take for "no
 // change": writing them back would put a mask in the place of a value.
 func hasOther(is func(string) bool, v any, at []step, changed [][]step) bool {
+	return len(others(is, v, at, changed)) > 0
+}
+
+// others gives where those texts are, in no order.
+func others(is func(string) bool, v any, at []step, changed [][]step) (all [][]step) {
 	for _, c := range changed {
 		if slices.Equal(at, c) {
-			return false
+			return nil
 		}
 	}
 	switch t := v.(type) {
 	case string:
-		return is(t)
+		if is(t) {
+			all = append(all, at)
+		}
 	case map[string]any:
 		for name, inner := range t {
-			if hasOther(is, inner, append(at[:len(at):len(at)], step{kind: member, name: name}), changed) {
-				return true
-			}
+			all = append(all, others(is, inner, append(at[:len(at):len(at)], step{kind: member, name: name}), changed)...)
 		}
 	case []any:
 		for n, inner := range t {
-			if hasOther(is, inner, append(at[:len(at):len(at)], step{kind: element, n: n}), changed) {
-				return true
-			}
+			all = append(all, others(is, inner, append(at[:len(at):len(at)], step{kind: element, n: n}), changed)...)
 		}
 	}
-	return false
+	return all
 }

@@ -6,12 +6,8 @@ import (
 	"errors"
 	"net/http"
 	"net/url"
-	"slices"
-	"strconv"
 
 	"github.com/tidwall/gjson"
-
-	"bifrost-secrets/walker"
 )
 
 // settleProvider brings the places of a provider about: one write after the
@@ -68,8 +64,10 @@ func (j *job) keyList(ctx context.Context, path string) (list any, raw []byte, f
 	case !gjson.ValidBytes(a.body) || !gjson.GetBytes(a.body, "keys").IsArray():
 		return nil, nil, nil
 	}
-	list, f = decode(path, a.body)
-	return list, a.body, f
+	if list, f = decode(path, a.body); f != nil {
+		return nil, nil, f
+	}
+	return j.rest(ctx, path+"/keys", "keys", "id", list, a.body)
 }
 
 func (j *job) providerRecord(path, name string) record {
@@ -145,7 +143,7 @@ func (j *job) keyRecord(path, name string) record {
 	return record{
 		what: what, passing: passing,
 		read: func(ctx context.Context) (any, []byte, *fault) {
-			tree, raw, f := j.get(ctx, path+"/keys")
+			tree, raw, f := j.pages(ctx, path+"/keys", "keys", "id")
 			if f != nil {
 				return nil, nil, f
 			}
@@ -201,179 +199,4 @@ func pick(tree any, raw []byte, in, what, inner, name, id string) (any, []byte, 
 		return nil, nil, unknownShape("a "+what, "has no "+id)
 	}
 	return found, []byte(text.Raw), nil
-}
-
-// durations are the members of an MCP client that are read in nanoseconds and
-// written in another unit: sent back as they are, they would become another
-// time. Below a version the unit is known; later versions count in seconds in
-// their database, and how their API does is not known.
-var durations = []struct {
-	member       string
-	major, minor int // the unit holds below this version; zero for none
-	unit         int64
-}{
-	{"tool_sync_interval", 1, 6, 60e9},
-	{"tool_execution_timeout", 0, 0, 0},
-}
-
-func (j *job) durations(what string, tree any) ([]change, *fault) {
-	o, _ := object(what, tree)
-	major, minor, known := parseVersion(j.of)
-	var changes []change
-	for _, d := range durations {
-		if o[d.member] == nil {
-			continue
-		}
-		n, isNumber := o[d.member].(json.Number)
-		if !isNumber {
-			return nil, unknownShape(what, "has a "+d.member+" that is no number")
-		}
-		nano, err := n.Int64()
-		switch {
-		case err == nil && nano > -1e9 && nano < 1e9:
-			// A time of less than a second is not meant: it is read in the unit that it
-			// is written in.
-		case err != nil || d.unit == 0 || !known || major > d.major || major == d.major && minor >= d.minor || nano%d.unit != 0:
-			return nil, unknownShape(what, "has a "+d.member+" of an unknown unit")
-		default:
-			changes = append(changes, change{steps: []step{{kind: member, name: d.member}}, json: strconv.FormatInt(nano/d.unit, 10)})
-		}
-	}
-	return changes, nil
-}
-
-// mcpRecord is an MCP client. Its open connection goes on with the headers that
-// it began with, so that it has to be told to connect again.
-func (j *job) mcpRecord(name string) record {
-	what := quoted("mcp client %s", name)
-	return record{
-		what: what,
-		read: func(ctx context.Context) (any, []byte, *fault) {
-			tree, raw, f := j.get(ctx, "/api/mcp/clients")
-			if f != nil {
-				return nil, nil, f
-			}
-			return pick(tree, raw, "clients", "mcp client", "config", name, "client_id")
-		},
-		check: func(tree any, _ []place) *fault {
-			o, _ := object(what, tree)
-			if _, ok := o["headers"].(map[string]any); !ok {
-				return unknownShape(what, "has no headers")
-			}
-			if _, ok := o["tools_to_execute"].([]any); !ok && o["tools_to_execute"] != nil {
-				return unknownShape(what, "has no list of tools_to_execute")
-			}
-			return nil
-		},
-		adapt: func(tree any) ([]change, *fault) { return j.durations(what, tree) },
-		write: func(ctx context.Context, tree any, raw []byte) *fault {
-			id, _ := tree.(map[string]any)["client_id"].(string)
-			path := "/api/mcp/client/" + url.PathEscape(id)
-			if f := j.put(ctx, http.MethodPut, path, raw); f != nil {
-				return f
-			}
-			f := j.put(ctx, http.MethodPost, path+"/reconnect", nil)
-			if f != nil && f.state != RestartRequired {
-				f.busy = false // the headers are in already
-				f.reason = what + " has the new headers and could not connect with them: " + f.reason
-				f.hint = "does the mcp server take the new value? it is tried again"
-			}
-			return f
-		},
-	}
-}
-
-func (j *job) pluginRecord(name string) record {
-	what := quoted("plugin %s", name)
-	path := "/api/plugins/" + url.PathEscape(name)
-	return record{
-		what:    what,
-		counted: map[string]bool{"id": true, "version": true, "created_at": true, "updated_at": true},
-		read: func(ctx context.Context) (any, []byte, *fault) {
-			tree, raw, f := j.get(ctx, path)
-			if f != nil {
-				if errors.Is(f.err, errAbsent) {
-					f.reason = quoted("bifrost has no plugin that is called %s", name)
-				}
-				return nil, nil, f
-			}
-			o, f := object(what, tree)
-			if f != nil {
-				return nil, nil, f
-			}
-			if o["name"] != name {
-				return nil, nil, unknownShape(what, "has another name")
-			}
-			return tree, raw, nil
-		},
-		check: func(tree any, places []place) *fault {
-			o, _ := object(what, tree)
-			if _, ok := o["enabled"].(bool); !ok {
-				return unknownShape(what, "does not say whether it is enabled")
-			}
-			if _, ok := o["config"].(map[string]any); !ok {
-				return unknownShape(what, "has no config")
-			}
-			if hasOther(veiled, o["config"], []step{{kind: member, name: "config"}}, stepsOf(places)) {
-				return unknownShape(what, "masks values of its config")
-			}
-			for _, p := range places {
-				if !sameLists(o["config"], j.pluginConfigs[name], p.steps[1:]) {
-					return unknownShape(what, "has another list in its config than the document")
-				}
-			}
-			return nil
-		},
-		write: func(ctx context.Context, _ any, raw []byte) *fault { return j.put(ctx, http.MethodPut, path, raw) },
-	}
-}
-
-// pluginConfigs gives the configs of the plugins of a document by their names.
-func pluginConfigs(doc *walker.Document) map[string][]byte {
-	all := map[string][]byte{}
-	doc.Each("plugins[]", func(o walker.Object) {
-		name, named := doc.Find(o, "name")
-		if config, ok := doc.Find(o, "config"); ok && named {
-			all[doc.String(name.Value)] = doc.Bytes()[config.Value.Start:config.Value.End]
-		}
-	})
-	return all
-}
-
-// sameLists reports whether every list on the way along steps is, by its length
-// and the names of its elements, the same as in the document: a place in it is
-// given by number alone.
-func sameLists(tree any, doc []byte, steps []step) bool {
-	var other any
-	if !slices.ContainsFunc(steps, func(s step) bool { return s.kind == element }) {
-		return true
-	}
-	if json.Unmarshal(doc, &other) != nil {
-		return false
-	}
-	for _, s := range steps {
-		if s.kind == member {
-			a, isA := tree.(map[string]any)
-			b, isB := other.(map[string]any)
-			if !isA || !isB {
-				return false
-			}
-			tree, other = a[s.name], b[s.name]
-			continue
-		}
-		a, isA := tree.([]any)
-		b, isB := other.([]any)
-		if !isA || !isB || len(a) != len(b) || s.n >= len(a) {
-			return false
-		}
-		for i := range a {
-			x, _ := a[i].(map[string]any)
-			y, _ := b[i].(map[string]any)
-			if (x == nil) != (y == nil) || x["name"] != y["name"] || x["id"] != y["id"] {
-				return false
-			}
-		}
-		tree, other = a[s.n], b[s.n]
-	}
-	return true
 }

@@ -30,7 +30,7 @@ func TestTakings(t *testing.T) {
 		if !used {
 			t.Errorf("no field of the catalogue is %s", taking.pattern)
 		}
-		if (!taking.live || !taking.restart) && (taking.reason == "" || taking.hint == "") {
+		if (!taking.live || taking.restart != always) && (taking.reason == "" || taking.hint == "") {
 			t.Errorf("%s does not say why, or what to do", taking.pattern)
 		}
 	}
@@ -42,13 +42,39 @@ func TestTakings(t *testing.T) {
 		{"mcp.client_configs[].headers.*", "v1.5.0-prerelease7", true, true},
 		{"mcp.client_configs[].headers.*", "", true, true},
 		{"mcp.client_configs[].connection_string", "v2.2.1", false, false},
+		{"mcp.client_configs[].oauth_config.client_secret", "v1.5.16", false, false},
+		{"webhooks[].secret", "v2.0.0-prerelease3", false, false},
+		{"webhooks[].headers.*", "v2.0.0-prerelease3", false, true},
+		{"plugins[].config.**", "v2.0.0-prerelease3", true, false}, // without a version
+		{"plugins[].config.**", "v2.1.0", true, true},
 		{"providers.*.keys[].value", "v1.4.19", true, true},
 		{"governance.virtual_keys[].value", "v1.5.0", false, true},
 		{"encryption_key", "v1.5.0", false, false},
 	} {
-		takes, _, _ := RestartTakes(entry(c.pattern), c.version)
+		takes, _, _ := RestartTakes(entry(c.pattern), c.version, nil, "", false)
 		if live := takingOf(entry(c.pattern), c.version).live; live != c.live || takes != c.restart {
 			t.Errorf("%s of %s: live %t, restart %t", c.pattern, c.version, live, takes)
+		}
+	}
+	doc, err := walker.Parse("x", []byte(`{"plugins": [{"name": "a", "version": 2, "config": {}}, {"name": "b", "config": {}}], "source_of_truth": "config.json"}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		pattern, version, path string
+		env, takes             bool
+	}{
+		{"plugins[].config.**", "v1.5.16", "plugins[0].config.a", false, true},
+		{"plugins[].config.**", "v1.5.16", "plugins[1].config.a", false, false},
+		{"plugins[].config.**", "v2.0.0", "plugins[1].config.a", false, true}, // by the source of truth
+		{"plugins[].config.**", "v1.5.16", "plugins[1].config.a", true, true},
+		{"webhooks[].secret", "v2.0.0", "webhooks[0].secret", true, true},
+		{"mcp.client_configs[].oauth_config.client_secret", "v2.0.0", "mcp.client_configs[0].oauth_config.client_secret", true, true},
+		{"mcp.client_configs[].connection_string", "v2.0.0", "mcp.client_configs[0].connection_string", true, false},
+	} {
+		takes, reason, hint := RestartTakes(entry(c.pattern), c.version, doc, c.path, c.env)
+		if takes != c.takes || !takes && (reason == "" || hint == "") {
+			t.Errorf("%s of %s, by the environment %t: %t %q %q", c.path, c.version, c.env, takes, reason, hint)
 		}
 	}
 	for _, bad := range []string{"a\t-\tyes\tyes\t-", "a\tx\tyes\tyes\t-\t-", "a\t-\tmaybe\tyes\t-\t-"} {

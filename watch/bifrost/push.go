@@ -3,7 +3,9 @@ package bifrost
 import (
 	"context"
 	"strings"
+	"sync"
 
+	"github.com/tidwall/gjson"
 	"golang.org/x/sync/errgroup"
 
 	"bifrost-secrets/sources"
@@ -74,6 +76,9 @@ type job struct {
 	during   run    // the run of Bifrost; 0 where it is not known
 	outcomes []Outcome
 
+	// clients gives the first reading of the list of MCP clients, which is made once.
+	clients func() listing
+
 	// pluginConfigs are the configs of the document by the plugin's name, as they
 	// stand there.
 	pluginConfigs map[string][]byte
@@ -111,6 +116,7 @@ func (c *Client) run(ctx context.Context, doc *walker.Document, targets []Target
 	}
 	j.during = c.current
 	c.mu.Unlock()
+	j.clients = sync.OnceValue(func() listing { return j.clientList(ctx) })
 	var order []owner
 	groups := map[owner][]place{}
 	known := names(doc)
@@ -164,22 +170,40 @@ func (j *job) settleOwner(ctx context.Context, o owner, places []place) {
 	case provider:
 		j.settleProvider(ctx, o.name, places)
 	case mcpClient:
-		j.settle(ctx, j.mcpRecord(o.name), places)
+		before, _, f := j.clients().client(o.name)
+		if f != nil {
+			j.fail(places, f)
+			return
+		}
+		j.settleFrom(ctx, j.mcpRecord(o.name), before, places)
 	case plugin:
 		j.settle(ctx, j.pluginRecord(o.name), places)
 	}
 }
 
+// listing is a list that was read.
+type listing struct {
+	tree  any
+	raw   []byte
+	fault *fault
+}
+
 // record is an object of the API that is read and written as a whole.
 type record struct {
 	what string // for messages
+	// only is the member that is written alone, where the rest stays as it is; empty
+	// where the whole is written.
+	only string
+	// move gives the place in the object where a place of the document stands; nil
+	// where it is the same.
+	move func(tree any, p place) (place, *fault)
 	// read gives the object that write takes.
 	read func(ctx context.Context) (tree any, raw []byte, f *fault)
 	// check looks at the object before anything is written; nil for no check.
 	check func(tree any, places []place) *fault
-	// adapt gives what has to be written in another way than it is read; nil for
-	// nothing.
-	adapt func(tree any) ([]change, *fault)
+	// adapt gives what has to be written in another way than it is read, the places
+	// that are changed aside; nil for nothing.
+	adapt func(tree any, places []place) ([]change, *fault)
 	// write writes it; tree is what raw was before the change.
 	write func(ctx context.Context, tree any, raw []byte) *fault
 	// passing are members that change by themselves, counted members that every
@@ -208,6 +232,13 @@ func (j *job) settleFrom(ctx context.Context, r record, before any, places []pla
 	var wanted []place
 	had := make(map[int]likeness, len(places))
 	for _, p := range places {
+		if r.move != nil {
+			var f *fault
+			if p, f = r.move(before, p); f != nil {
+				j.outcomes[p.index] = f.outcome(p.path)
+				continue
+			}
+		}
 		like, f := look(r.what, before, p)
 		if f != nil {
 			j.outcomes[p.index] = f.outcome(p.path)
@@ -275,7 +306,7 @@ func (j *job) write(ctx context.Context, r record, before any, places []place, h
 	if f != nil {
 		return nil, f
 	}
-	if !same(before, now, r.passing) {
+	if !same(r.part(before), r.part(now), r.passing) {
 		return nil, changedMeanwhile(r.what)
 	}
 	if r.check != nil {
@@ -285,7 +316,7 @@ func (j *job) write(ctx context.Context, r record, before any, places []place, h
 	}
 	var changes []change
 	if r.adapt != nil {
-		if changes, f = r.adapt(now); f != nil {
+		if changes, f = r.adapt(now, places); f != nil {
 			return nil, f
 		}
 	}
@@ -298,18 +329,22 @@ func (j *job) write(ctx context.Context, r record, before any, places []place, h
 		if f != nil {
 			return nil, f
 		}
+		l.typed = l.typed && p.owner.kind != config // a typed password locks the admin of 1.5.16 out
 		changes = append(changes, change{steps: steps, json: l.literal(p.value)})
 	}
 	touched := make([][]step, len(changes))
 	for i, c := range changes {
 		touched[i] = c.steps
 	}
-	if hasOther(lossy, now, nil, touched) {
+	if hasOther(lossy, r.part(now), r.at(), touched) {
 		return nil, unknownShape(r.what, "masks another value in a way that cannot be written back")
 	}
 	body, f := set(r.what, raw, changes)
 	if f != nil {
 		return nil, f
+	}
+	if r.only != "" {
+		body = []byte("{" + walker.Quote(r.only) + ":" + gjson.GetBytes(body, r.only).Raw + "}")
 	}
 	j.began(places, had) // Bifrost may have it, whatever comes back
 	if f := r.write(ctx, now, body); f != nil {
@@ -317,6 +352,21 @@ func (j *job) write(ctx context.Context, r record, before any, places []place, h
 	}
 	j.ended(places)
 	return now, nil
+}
+
+// part gives what of an object is written, and at where it stands.
+func (r *record) part(tree any) any {
+	if o, ok := tree.(map[string]any); ok && r.only != "" {
+		return o[r.only]
+	}
+	return tree
+}
+
+func (r *record) at() []step {
+	if r.only == "" {
+		return nil
+	}
+	return []step{{kind: member, name: r.only}}
 }
 
 func changedMeanwhile(what string) *fault {

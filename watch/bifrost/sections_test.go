@@ -17,7 +17,7 @@ import (
 func sections(t testing.TB, u *bifrosttest.Upstream, n string) *walker.Document {
 	return parse(t, fmt.Sprintf(`{
   "$schema": "https://www.getbifrost.ai/schema",
-  "framework": {"pricing": {"pricing_url": %[1]q}},
+  "framework": %[1]s,
   "providers": {
     "bedrock": {"keys": [{"name": "aws", "value": "", "models": ["m"], "weight": 1, "bedrock_key_config": {
       "access_key": "AKIA-%[3]s", "secret_key": "bedrock-secret-%[3]s", "session_token": "bedrock-token-%[3]s", "region": "us-east-1"}}],
@@ -35,7 +35,7 @@ func sections(t testing.TB, u *bifrosttest.Upstream, n string) *walker.Document 
   "plugins": [{"name": "otel", "enabled": true, "version": 2, "config": {
     "service_name": "bifrost", "collector_url": "%[2]s/v1/traces", "trace_type": "genai_extension", "protocol": "http",
     "headers": {"X.Dotted": "otel-%[3]s", "a*b?": "glob-%[3]s"}}}]
-}`, u.URL+"/datasheet", u.URL, n))
+}`, framework(u), u.URL, n))
 }
 
 var sectionPaths = map[string]bifrost.State{

@@ -144,17 +144,27 @@ func TestUnknownShapes(t *testing.T) {
 func TestNewerShapes(t *testing.T) {
 	u := &bifrosttest.Upstream{URL: "http://127.0.0.1:1"}
 	doc := second.render(t, u)
-	s := &canned{version: "2.2.1", answers: map[string]string{"/api/mcp/clients": newerClients}}
-	s.client(t).Push(t.Context(), doc, targets(t, doc, mcpPath))
-	want := `{"client_id":"id-2","name":"stub","headers":{"Authorization":{"value":"Bearer mcp-second-0002","type":"plain_text"}},"tools_to_execute":["*"],"tool_sync_interval":600}`
-	if len(s.written) != 1 || s.written[0] != want {
-		t.Errorf("written is %q, want %q", s.written, want)
+	// The rest of the client, of whatever shape, is neither looked at nor written.
+	want := `{"headers":{"Authorization":{"value":"Bearer mcp-second-0002","type":"plain_text"}}}`
+	for _, answer := range []string{
+		newerClients,
+		strings.Replace(newerClients, `"tool_sync_interval":600`, `"tool_sync_interval":600000000001,"tool_execution_timeout":"45s"`, 1),
+		strings.Replace(newerClients, `["*"]`, `"*"`, 1),
+		strings.Replace(newerClients, `"name":"stub",`, `"name":"stub","connection_string":{"value":"http************************\ufffd/mc","type":"plain_text"},`, 1),
+	} {
+		s := &canned{version: "2.2.1", answers: map[string]string{"/api/mcp/clients": answer}}
+		s.client(t).Push(t.Context(), doc, targets(t, doc, mcpPath))
+		if len(s.written) != 1 || s.written[0] != want {
+			t.Errorf("%s: written is %q, want %q", answer, s.written, want)
+		}
 	}
-	// Nanoseconds of a version whose unit is not known.
-	s = &canned{version: "2.2.1", answers: map[string]string{"/api/mcp/clients": someClients}}
-	got := s.client(t).Push(t.Context(), doc, targets(t, doc, mcpPath))
-	if got[0].State != bifrost.RestartRequired || len(s.written) > 0 {
-		t.Errorf("%+v, and %d written", got[0], len(s.written))
+	// Nanoseconds of a version that takes no headers alone, and whose unit is not known.
+	for _, version := range []string{"1.5.15", "dev"} {
+		s := &canned{version: version, answers: map[string]string{"/api/mcp/clients": strings.Replace(someClients, "00}", "01}", 1)}}
+		got := s.client(t).Push(t.Context(), doc, targets(t, doc, mcpPath))
+		if got[0].State != bifrost.RestartRequired || len(s.written) > 0 {
+			t.Errorf("%s: %+v, and %d written", version, got[0], len(s.written))
+		}
 	}
 }
 

@@ -46,7 +46,7 @@ func (v values) render(t testing.TB, u *bifrosttest.Upstream) *walker.Document {
 	t.Helper()
 	text := fmt.Sprintf(`{
   "$schema": "https://www.getbifrost.ai/schema",
-  "framework": {"pricing": {"pricing_url": %[1]q}},
+  "framework": %[1]s,
   "client": {"log_retention_days": 30, "initial_pool_size": 50, "mcp_tool_sync_interval": 7, "async_job_result_ttl": 1800, "mcp_tool_execution_timeout": 25, "max_request_body_size_mb": 10},
   "auth_config": {"admin_username": "admin", "admin_password": %[7]q, "is_enabled": true, "disable_auth_on_inference": true},
   "providers": {"openai": {
@@ -54,7 +54,7 @@ func (v values) render(t testing.TB, u *bifrosttest.Upstream) *walker.Document {
       {"name": "main", "value": %[3]q, "models": ["model-0"], "weight": 1},
       {"name": "other", "value": %[8]q, "models": ["model-1"], "weight": 1}
     ],
-    "network_config": {"base_url": %[2]q, "extra_headers": {"X-Team": %[4]q, "x.dotted": "stays"}, "max_retries": 2,
+    "network_config": {"base_url": %[2]q, "allow_private_network": true, "extra_headers": {"X-Team": %[4]q, "x.dotted": "stays"}, "max_retries": 2,
       "retry_backoff_initial": 700, "retry_backoff_max": 7000, "default_request_timeout_in_seconds": 45},
     "concurrency_and_buffer_size": {"concurrency": 20, "buffer_size": 100}, "send_back_raw_response": false
   }},
@@ -66,8 +66,13 @@ func (v values) render(t testing.TB, u *bifrosttest.Upstream) *walker.Document {
     "service_name": "bifrost", "collector_url": "%[2]s/v1/traces", "trace_type": "genai_extension", "protocol": "http",
     "headers": {"X-Token": %[6]q}
   }}]
-}`, u.URL+"/datasheet", u.URL, v.key, v.header, v.mcp, v.plugin, v.password, v.key2)
+}`, framework(u), u.URL, v.key, v.header, v.mcp, v.plugin, v.password, v.key2)
 	return parse(t, text)
+}
+
+// framework has Bifrost fetch from the upstream what it would fetch from its maker.
+func framework(u *bifrosttest.Upstream) string {
+	return fmt.Sprintf(`{"pricing": {"pricing_url": %[1]q, "model_parameters_url": %[1]q, "mcp_library_url": %[1]q}}`, u.URL+"/datasheet")
 }
 
 func parse(t testing.TB, text string) *walker.Document {
@@ -328,6 +333,21 @@ func await(t *testing.T, u *bifrosttest.Upstream, kind, header, want string) {
 			t.Fatalf("the last of %d calls of %s has %s: %q, want %q", n, kind, header, got, want)
 		}
 	}
+}
+
+// answerOf makes a call and returns the body of its answer.
+func answerOf(t *testing.T, req *http.Request) string {
+	t.Helper()
+	resp, err := plain.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = resp.Body.Close() }()
+	body, err := io.ReadAll(resp.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(body)
 }
 
 // wantStates checks what became of each target.

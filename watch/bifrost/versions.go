@@ -1,88 +1,149 @@
 package bifrost
 
 import (
+	"cmp"
 	_ "embed"
 	"fmt"
+	"slices"
+	"strconv"
 	"strings"
 	"sync"
 
 	"bifrost-secrets/walker"
 )
 
+// A release is the numbers of a version. A prerelease has the API of its release.
+type release struct{ major, minor, patch int }
+
+// parseVersion reads the numbers of v1.5.0-prerelease7; a missing third one is 0.
+func parseVersion(text string) (r release, ok bool) {
+	n, _ := fmt.Sscanf(strings.TrimPrefix(text, "v"), "%d.%d.%d", &r.major, &r.minor, &r.patch)
+	return r, n >= 2 && r.major >= 0 && r.minor >= 0 && r.patch >= 0
+}
+
+func (r release) compare(o release) int {
+	return cmp.Or(cmp.Compare(r.major, o.major), cmp.Compare(r.minor, o.minor), cmp.Compare(r.patch, o.patch))
+}
+
 // taking says how some versions of Bifrost take a new value of a field.
 type taking struct {
 	pattern      string
 	prefix       bool
-	major, minor int // it holds below this version; zero for all
+	below        release // it holds below this version; zero for all
 	live         bool
-	restart      bool
+	restart      restarting
 	reason, hint string
 }
+
+// restarting says when a restart brings the file's new value in.
+type restarting string
+
+// The words of the table.
+const (
+	always    restarting = "yes"
+	never     restarting = "no"
+	inEnv     restarting = "env"
+	versioned restarting = "versioned"
+)
 
 //go:embed versions.tsv
 var versionsText string
 
+//go:embed traits.tsv
+var traitsText string
+
 // takings reads the embedded table once. A fault in it is a fault of the build,
 // found by the package's tests, and so it panics.
-var takings = sync.OnceValue(func() []taking {
-	all, err := parseTakings(versionsText)
-	if err != nil {
-		panic("bifrost: versions.tsv: " + err.Error())
-	}
-	return all
-})
+var takings = sync.OnceValue(func() []taking { return must("versions.tsv", versionsText, parseTakings) })
 
-func parseTakings(text string) ([]taking, error) {
-	var all []taking
+var traits = sync.OnceValue(func() map[string]release { return must("traits.tsv", traitsText, parseTraits) })
+
+func must[T any](name, text string, parse func(string) (T, error)) T {
+	v, err := parse(text)
+	if err != nil {
+		panic("bifrost: " + name + ": " + err.Error())
+	}
+	return v
+}
+
+// rows gives the lines of a table, by their numbers.
+func rows(text string, columns int, row func(col []string) error) error {
 	for i, line := range strings.Split(text, "\n") {
 		if line == "" || line[0] == '#' {
 			continue
 		}
 		col := strings.Split(line, "\t")
-		if len(col) != 6 {
-			return nil, fmt.Errorf("line %d: %d columns, want 6", i+1, len(col))
+		if len(col) != columns {
+			return fmt.Errorf("line %d: %d columns, want %d", i+1, len(col), columns)
 		}
-		t := taking{reason: strings.TrimPrefix(col[4], "-"), hint: strings.TrimPrefix(col[5], "-")}
+		if err := row(col); err != nil {
+			return fmt.Errorf("line %d: %w", i+1, err)
+		}
+	}
+	return nil
+}
+
+func parseTakings(text string) (all []taking, err error) {
+	err = rows(text, 6, func(col []string) error {
+		t := taking{restart: restarting(col[3]), reason: strings.TrimPrefix(col[4], "-"), hint: strings.TrimPrefix(col[5], "-")}
 		// A * after a dot may be the catalogue's own, for any member.
 		t.pattern, t.prefix = strings.CutSuffix(col[0], "*")
 		if col[1] != "-" {
 			var ok bool
-			if t.major, t.minor, ok = parseVersion(col[1]); !ok {
-				return nil, fmt.Errorf("line %d: %q is no version", i+1, col[1])
+			if t.below, ok = parseVersion(col[1]); !ok {
+				return fmt.Errorf("%q is no version", col[1])
 			}
 		}
-		yes := map[string]bool{"yes": true, "no": false}
-		var known [2]bool
-		t.live, known[0] = yes[col[2]], col[2] == "yes" || col[2] == "no"
-		t.restart, known[1] = yes[col[3]], col[3] == "yes" || col[3] == "no"
-		if !known[0] || !known[1] {
-			return nil, fmt.Errorf("line %d: columns 3 and 4 are yes or no", i+1)
+		if t.live = col[2] == "yes"; !t.live && col[2] != "no" {
+			return fmt.Errorf("column 3 is yes or no")
+		}
+		switch t.restart {
+		case always, never, inEnv, versioned:
+		default:
+			return fmt.Errorf("column 4 is yes, no, env or versioned")
 		}
 		all = append(all, t)
-	}
-	return all, nil
+		return nil
+	})
+	return all, err
 }
 
-// parseVersion reads the first two numbers of v1.5.0-prerelease7: a prerelease
-// of a version has its API.
-func parseVersion(text string) (major, minor int, ok bool) {
-	n, _ := fmt.Sscanf(strings.TrimPrefix(text, "v"), "%d.%d", &major, &minor)
-	return major, minor, n == 2 && major >= 0 && minor >= 0
+func parseTraits(text string) (map[string]release, error) {
+	all := map[string]release{}
+	err := rows(text, 3, func(col []string) error {
+		from, ok := parseVersion(col[1])
+		if !ok {
+			return fmt.Errorf("%q is no version", col[1])
+		}
+		all[col[0]] = from
+		return nil
+	})
+	return all, err
+}
+
+// has reports whether a version is known to have a trait.
+func has(version, trait string) bool {
+	v, known := parseVersion(version)
+	from, listed := traits()[trait]
+	return known && listed && v.compare(from) >= 0
 }
 
 // takingOf gives how a version takes a field. A version that cannot be read
 // counts as the newest.
 func takingOf(e *walker.Entry, version string) taking {
-	major, minor, known := parseVersion(version)
+	v, known := parseVersion(version)
 	for _, t := range takings() {
 		if t.pattern != e.Pattern && !(t.prefix && strings.HasPrefix(e.Pattern, t.pattern)) {
 			continue
 		}
-		if t.major == 0 || known && (major < t.major || major == t.major && minor < t.minor) {
+		if t.below == (release{}) || known && v.compare(t.below) < 0 {
 			return t
 		}
 	}
-	t := taking{pattern: e.Pattern, live: e.Change == walker.Live, restart: e.Change != walker.Never}
+	t := taking{pattern: e.Pattern, live: e.Change == walker.Live, restart: always}
+	if e.Change == walker.Never {
+		t.restart = never
+	}
 	if !t.live {
 		t.reason, t.hint = "bifrost takes a new value of this field at its start only", "restart bifrost, which reads the file"
 	}
@@ -90,9 +151,41 @@ func takingOf(e *walker.Entry, version string) taking {
 }
 
 // RestartTakes reports whether a restart makes that version of Bifrost take a
-// changed value of a field from its file, and if not, or not always, why and
-// what to do.
-func RestartTakes(e *walker.Entry, version string) (takes bool, reason, hint string) {
+// changed value of the field at a path of doc from its file, and if not, why and
+// what to do. byEnv says that the value is in its environment, and the file has
+// the variable's name.
+func RestartTakes(e *walker.Entry, version string, doc *walker.Document, path string, byEnv bool) (takes bool, reason, hint string) {
 	t := takingOf(e, version)
-	return t.restart, t.reason, t.hint
+	switch t.restart {
+	case always:
+		return true, t.reason, t.hint
+	case inEnv:
+		takes = byEnv
+	case versioned:
+		takes = byEnv || readAnew(doc, path, version)
+	}
+	if takes {
+		return true, "", ""
+	}
+	return false, t.reason, t.hint
+}
+
+// readAnew reports whether the file's config of the plugin that path is in is
+// read at every start: it has a version that Bifrost takes for a newer one, or
+// the file is what holds.
+func readAnew(doc *walker.Document, path, version string) (is bool) {
+	if doc == nil {
+		return false
+	}
+	doc.Each("plugins[]", func(o walker.Object) {
+		if m, ok := doc.Find(o, "version"); ok && strings.HasPrefix(path, o.Path+".") {
+			n, err := strconv.Atoi(string(doc.Text(m.Value)))
+			is = err == nil && n >= 2
+		}
+	})
+	if !is && has(version, "source-of-truth") {
+		found, _ := doc.Members("source_of_truth")
+		is = slices.ContainsFunc(found, func(m walker.Member) bool { return doc.String(m.Value) == "config.json" })
+	}
+	return is
 }

@@ -80,7 +80,11 @@ func (s *Server) show(v *value, shown string) any {
 	if v.ref != "" {
 		kind = "env"
 	}
-	return map[string]any{"value": shown, "secret_ref": v.ref, "type": kind}
+	o := map[string]any{"value": shown, "type": kind}
+	if v.ref != "" {
+		o["secret_ref"] = v.ref
+	}
+	return o
 }
 
 func (s *Server) redacted(v *value) any {
@@ -255,6 +259,8 @@ type client struct {
 	CodeMode    bool
 	AutoExecute []string
 	SyncMinutes int64
+	Sticky      bool
+	Disabled    bool
 	hash        string
 }
 

@@ -1,9 +1,9 @@
 // Package bifrosttest is a Bifrost in memory, for tests where no real one is at
 // hand: the part of its management API that is known, its database, which
 // outlives restarts, and a chat endpoint that sends what a real one would to
-// the provider. It does what Bifrost 1.4.19 and 1.5.0-prerelease7 were observed
-// to do, traps included: what a body leaves out is reset. Of later versions it
-// has the shapes alone.
+// the provider. It does what Bifrost 1.4.19, 1.5.0-prerelease7, 1.5.16 and
+// 2.0.0-prerelease3 were observed to do, traps included: what a body leaves out is
+// reset, but by those that keep it.
 package bifrosttest
 
 import (
@@ -19,17 +19,17 @@ import (
 )
 
 // Versions are those that New can be given.
-var Versions = []string{"1.4.19", "1.5.0-prerelease7", "2.2.1"}
+var Versions = []string{"1.4.19", "1.5.0-prerelease7", "1.5.16", "2.2.1"}
 
 // Server is a Bifrost.
 type Server struct {
 	URL string
 
-	version      string
-	major, minor int
-	http         *http.Client
-	server       *httptest.Server
-	routes       *http.ServeMux
+	version             string
+	major, minor, patch int
+	http                *http.Client
+	server              *httptest.Server
+	routes              *http.ServeMux
 
 	hookMu sync.Mutex
 	hook   func(r *http.Request) int
@@ -49,7 +49,7 @@ type Server struct {
 func New(t testing.TB, version string) *Server {
 	t.Helper()
 	s := &Server{version: version, http: &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}}
-	if n, _ := fmt.Sscanf(version, "%d.%d", &s.major, &s.minor); n != 2 {
+	if n, _ := fmt.Sscanf(version, "%d.%d.%d", &s.major, &s.minor, &s.patch); n != 3 {
 		t.Fatalf("%q is no version", version)
 	}
 	s.routes = s.mux()
@@ -64,6 +64,13 @@ func (s *Server) keysInside() bool { return s.major == 1 && s.minor < 5 }
 
 // secretVars tells whether values have a type.
 func (s *Server) secretVars() bool { return s.major > 1 || s.minor > 5 }
+
+// patches tells whether what the body of an MCP client leaves out is kept, and
+// whether a plugin shows profiles: from 1.5.16 on.
+func (s *Server) patches() bool { return s.secretVars() || s.minor == 5 && s.patch >= 16 }
+
+// perCall tells whether MCP clients have a connection for each call.
+func (s *Server) perCall(c *client) bool { return s.major > 1 && !c.Sticky }
 
 // OnCall sets a function that every call of the management API goes through. It
 // may block, or edit as a dashboard would; a status that is not 0 is answered in

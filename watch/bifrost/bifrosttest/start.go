@@ -166,12 +166,14 @@ func (s *Server) loadClient(raw json.RawMessage) error {
 		Tools       []string          `json:"tools_to_execute"`
 		CodeMode    bool              `json:"is_code_mode_client"`
 		AutoExecute []string          `json:"tools_to_auto_execute"`
+		Sticky      bool              `json:"needs_session_stickiness"`
+		Disabled    bool              `json:"disabled"`
 	}
 	if err := json.Unmarshal(raw, &in); err != nil {
 		return fmt.Errorf("mcp client: %w", err)
 	}
 	next := &client{ID: in.ID, Name: in.Name, Connection: in.Connection, Headers: in.Headers, Tools: in.Tools,
-		CodeMode: in.CodeMode, AutoExecute: in.AutoExecute, hash: hash(without(raw, "client_id"))}
+		CodeMode: in.CodeMode, AutoExecute: in.AutoExecute, Sticky: in.Sticky, Disabled: in.Disabled, hash: hash(without(raw, "client_id"))}
 	i := slices.IndexFunc(s.db.Clients, func(c *client) bool { return c.Name == next.Name })
 	switch {
 	case i < 0:

@@ -105,8 +105,15 @@ func (s *Server) chat(w http.ResponseWriter, r *http.Request) {
 	var collector string
 	traced := map[string]string{}
 	if otel := s.db.Plugins["otel"]; otel != nil && otel.Enabled {
-		collector, _ = otel.Config["collector_url"].(string)
-		all, _ := otel.Config["headers"].(map[string]any)
+		config := otel.Config
+		if s.patches() {
+			config, _ = profiles(config)["profiles"].([]any)[0].(map[string]any)
+		}
+		if collector, _ = config["collector_url"].(string); collector == "" {
+			at, _ := config["collector_url"].(map[string]any)
+			collector, _ = at["value"].(string)
+		}
+		all, _ := config["headers"].(map[string]any)
 		for n, v := range all {
 			traced[n], _ = v.(string)
 		}

@@ -57,15 +57,15 @@ func NewUpstream(t testing.TB) *Upstream {
 		u.note(Traces, r)
 		w.Header().Set("Content-Type", "application/x-protobuf")
 	})
-	m.HandleFunc("/mcp", u.mcp)
+	m.HandleFunc("/mcp", u.ServeMCP)
 	server := httptest.NewServer(m)
 	t.Cleanup(server.Close)
 	u.URL = server.URL
 	return u
 }
 
-// mcp is an MCP server over HTTP, without a stream of its own.
-func (u *Upstream) mcp(w http.ResponseWriter, r *http.Request) {
+// ServeMCP is an MCP server over HTTP, without a stream of its own.
+func (u *Upstream) ServeMCP(w http.ResponseWriter, r *http.Request) {
 	if r.Method != http.MethodPost {
 		w.WriteHeader(http.StatusMethodNotAllowed)
 		return
