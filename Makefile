@@ -13,7 +13,7 @@ STATICCHECK = honnef.co/go/tools/cmd/staticcheck@v0.8.2
 GOVULNCHECK = golang.org/x/vuln/cmd/govulncheck@v1.9.0
 FUZZTIME ?= 60s
 
-.PHONY: demo build test check bench soak fuzz setup clean
+.PHONY: demo build test test-short check bench soak fuzz setup clean
 
 demo: build
 	@mkdir -p demo && chmod -R go-rwx testdata/demo/secrets
@@ -35,7 +35,11 @@ setup:
 	@./testdata/setup.sh
 
 test: setup
-	BIFROST_SECRETS_REQUIRE_BACKENDS=1 $(GO) test -race -timeout 15m ./...
+	BIFROST_SECRETS_REQUIRE_BACKENDS=1 $(GO) test -race -timeout 30m ./...
+
+# For the loop of somebody who changes a line: no server is started.
+test-short:
+	$(GO) test -short ./...
 
 check:
 	@test -z "$$(gofmt -l .)" || { gofmt -l .; echo 'run gofmt on these files'; exit 1; }

@@ -177,7 +177,7 @@ func TestExplain(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+			ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 			if test.name == "hanging" {
 				ctx, cancel = context.WithTimeout(t.Context(), 100*time.Millisecond)
 			}

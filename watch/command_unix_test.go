@@ -48,11 +48,11 @@ func TestCommandFails(t *testing.T) {
 		"false":             "the command failed: exit status 1",
 		"exit 7":            "the command failed: exec: \"exit\": executable file not found in $PATH", // plain words are no shell
 		"(exit 7)":          "the command failed: exit status 7",
-		"sleep 60 & wait":   "the command failed: not done within 100ms (--apply-timeout)",
-		"sleep 60":          "the command failed: not done within 100ms (--apply-timeout)",
+		"sleep 600 & wait":  "the command failed: not done within 100ms (--apply-timeout)",
+		"sleep 600":         "the command failed: not done within 100ms (--apply-timeout)",
 		"no-such-program x": "the command failed: exec: \"no-such-program\": executable file not found in $PATH",
 	} {
-		c := &Command{Line: line, Env: os.Environ, Timeout: 10 * time.Second}
+		c := &Command{Line: line, Env: os.Environ, Timeout: 2 * time.Minute}
 		if strings.Contains(want, "100ms") {
 			c.Timeout = 100 * time.Millisecond
 		}
@@ -61,7 +61,7 @@ func TestCommandFails(t *testing.T) {
 		check(t, len(got), 2)
 		check(t, got[0].State, Failed)
 		check(t, got[0].Reason, want)
-		if took := time.Since(began); took > 8*time.Second {
+		if took := time.Since(began); took > 5*time.Minute {
 			t.Errorf("%s took %v", line, took)
 		}
 	}
@@ -85,7 +85,7 @@ func TestCommandNotRun(t *testing.T) {
 // A command that failed at the start is run again, as a retry.
 func TestCommandAgain(t *testing.T) {
 	out := filepath.Join(t.TempDir(), "env")
-	c := &Command{Line: "env > " + out, Env: os.Environ, Timeout: 10 * time.Second}
+	c := &Command{Line: "env > " + out, Env: os.Environ, Timeout: 2 * time.Minute}
 	for _, o := range c.Apply(t.Context(), updateOf(t, render.Inline, func(u *Update) { u.Trigger, u.Again = Start, true })) {
 		check(t, o.State, Handed)
 	}

@@ -21,7 +21,7 @@ import (
 )
 
 // patience is how long a test waits for what must come.
-const patience = 20 * time.Second
+const patience = 2 * time.Minute
 
 // home is a loop over real files: a config and a directory of secrets.
 type home struct {
@@ -83,7 +83,7 @@ func newHome(t *testing.T, arrange func(*home), change func(*Files)) *home {
 			h.published <- string(r.Document())
 			return true, true, nil
 		},
-		Interval: time.Hour, Timeout: 10 * time.Second, Wait: 50 * time.Millisecond, MaxWait: time.Second,
+		Interval: time.Hour, Timeout: 2 * time.Minute, Wait: 50 * time.Millisecond, MaxWait: time.Second,
 	})
 	if err := loop.Start(t.Context(), 0); err != nil {
 		t.Fatal(err)

@@ -139,7 +139,7 @@ func TestMotoOutage(t *testing.T) {
 			return wrote, false, err
 		},
 		Applier: &pusher{client}, Observer: seen, Log: slog.New(slog.NewJSONHandler(log, nil)),
-		Interval: 100 * time.Millisecond, Timeout: 10 * time.Second, MaxStale: stale, About: watch.Status{Config: "config.source.json"},
+		Interval: 100 * time.Millisecond, Timeout: 2 * time.Minute, MaxStale: stale, About: watch.Status{Config: "config.source.json"},
 	})
 	seen.loop = loop
 	const first, most = 2 * time.Millisecond, 20 * time.Millisecond
@@ -175,7 +175,7 @@ func TestMotoOutage(t *testing.T) {
 	running.Go(func() { loop.Run(ctx) })
 	await := func(what string, ok func(watch.Attempt) bool) {
 		t.Helper()
-		late := time.After(60 * time.Second)
+		late := time.After(2 * time.Minute)
 		for {
 			select {
 			case a := <-seen.seen:

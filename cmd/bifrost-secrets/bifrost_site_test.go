@@ -24,12 +24,12 @@ const (
 	// Some versions of Bifrost wait up to 15 seconds for each provider that
 	// does not answer before they are healthy; ours does, so this is for slow
 	// machines.
-	bifrostStarts = 60 * time.Second
-	bifrostStops  = 30 * time.Second
+	bifrostStarts = 2 * time.Minute
+	bifrostStops  = 2 * time.Minute
 )
 
 // bifrostClient takes no proxy of the environment and keeps no connection.
-var bifrostClient = &http.Client{Timeout: 30 * time.Second, Transport: &http.Transport{DisableKeepAlives: true}}
+var bifrostClient = &http.Client{Timeout: 2 * time.Minute, Transport: &http.Transport{DisableKeepAlives: true}}
 
 // site is one installation: a config with references and its secrets, the
 // folder that is all of Bifrost's world, and the provider that it calls.

@@ -44,7 +44,7 @@ func (j *joined) want(why cluster.Reason) {
 		if got != why {
 			j.t.Errorf("asked since %q, want %q", got, why)
 		}
-	case <-time.After(30 * time.Second):
+	case <-time.After(patience):
 		j.t.Errorf("not asked to refresh since %q", why)
 	}
 }

@@ -67,7 +67,7 @@ func newRotated(t *testing.T) *rotated {
 	for name, value := range server.Env() {
 		s.env = append(s.env, name+"="+value)
 	}
-	r := &rotated{lodge: s, t: t, aws: server.Client(awstest.Region, ""), up: bifrosttest.NewUpstream(t), client: &http.Client{Timeout: 30 * time.Second, Transport: &http.Transport{DisableKeepAlives: true}}}
+	r := &rotated{lodge: s, t: t, aws: server.Client(awstest.Region, ""), up: bifrosttest.NewUpstream(t), client: &http.Client{Timeout: patience, Transport: &http.Transport{DisableKeepAlives: true}}}
 	s.write(filepath.Join(s.app, "config.source.json"), fmt.Sprintf(rotatingConfig, r.up.URL, s.app))
 	server.Put(t, awstest.Region, "all", generation(1))
 	s.env = append(s.env, "BIFROST_SECRETS_TOKEN=CANARY-token-of-this-test", "HOME="+s.dir, "TMPDIR="+s.dir)

@@ -52,7 +52,7 @@ func shows(t *testing.T, terminal *os.File) bool {
 // awaitQuestion waits until the terminal does not show what is typed.
 func awaitQuestion(t *testing.T, terminal *os.File) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	defer cancel()
 	for shows(t, terminal) {
 		if ctx.Err() != nil {

@@ -21,7 +21,7 @@ import (
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // testLimit is the deadline of a fetch that is to succeed or to fail at once.
-const testLimit = 30 * time.Second
+const testLimit = 2 * time.Minute
 
 // opened is a source with what it logged and warned of.
 type opened struct {

@@ -20,7 +20,7 @@ import (
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // testLimit is the deadline of what is to succeed or to fail at once.
-const testLimit = 30 * time.Second
+const testLimit = 2 * time.Minute
 
 // settings makes Settings of pairs of a key and a value.
 func settings(pairs ...string) sources.Settings {

@@ -15,7 +15,7 @@ import (
 )
 
 // limit ends a test that hangs.
-const limit = 60 * time.Second
+const limit = 2 * time.Minute
 
 // Run runs the suite against a backend.
 func Run(t *testing.T, s Setup) {

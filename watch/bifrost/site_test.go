@@ -24,7 +24,7 @@ import (
 )
 
 // plain takes no proxy of the environment and keeps no connection.
-var plain = &http.Client{Timeout: 30 * time.Second, Transport: &http.Transport{DisableKeepAlives: true}}
+var plain = &http.Client{Timeout: 2 * time.Minute, Transport: &http.Transport{DisableKeepAlives: true}}
 
 // values are the secrets of one installation.
 type values struct {
@@ -214,7 +214,7 @@ func (r *real) start(t *testing.T, doc *walker.Document) string {
 	r.cmd, r.ended = cmd, make(chan struct{})
 	go func() { _ = cmd.Wait(); close(r.ended) }()
 	url := "http://127.0.0.1:" + port
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	defer cancel()
 	if err := client(t, url, nil).Wait(ctx); err != nil {
 		text, _ := os.ReadFile(filepath.Join(r.home, "printed"))
@@ -228,7 +228,7 @@ func (r *real) stop(t *testing.T) {
 	_ = r.cmd.Process.Signal(syscall.SIGTERM)
 	select {
 	case <-r.ended:
-	case <-time.After(30 * time.Second):
+	case <-time.After(2 * time.Minute):
 		t.Fatal("Bifrost runs on after it was told to stop")
 	}
 	r.cmd = nil
@@ -320,7 +320,7 @@ func (c *caller) end(t *testing.T) {
 // await waits until the upstream was last shown a value.
 func await(t *testing.T, u *bifrosttest.Upstream, kind, header, want string) {
 	t.Helper()
-	deadline := time.After(30 * time.Second)
+	deadline := time.After(2 * time.Minute)
 	for {
 		changed := u.Changed()
 		got, n := u.Last(kind, header)

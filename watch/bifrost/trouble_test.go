@@ -231,7 +231,7 @@ func TestHangs(t *testing.T) {
 			if !strings.Contains(got[0].Reason, "nothing within 300ms") || got[0].Hint == "" {
 				t.Errorf("the reason is %q, with the hint %q", got[0].Reason, got[0].Hint)
 			}
-			if took := time.Since(began); took > 20*time.Second {
+			if took := time.Since(began); took > 2*time.Minute {
 				t.Errorf("it took %s", took)
 			}
 			ctx, cancel := context.WithCancel(t.Context())

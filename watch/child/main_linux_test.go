@@ -160,7 +160,7 @@ func pipe(t testing.TB) (*lines, *os.File) {
 	r, w, err := os.Pipe()
 	must(t, err)
 	t.Cleanup(func() { r.Close(); w.Close() })
-	must(t, r.SetReadDeadline(time.Now().Add(30*time.Second)))
+	must(t, r.SetReadDeadline(time.Now().Add(2*time.Minute)))
 	return &lines{t: t, file: r, in: bufio.NewReader(r)}, w
 }
 

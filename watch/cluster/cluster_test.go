@@ -23,7 +23,7 @@ import (
 func TestMain(m *testing.M) { goleak.VerifyTestMain(pgtest.M{M: m}) }
 
 // limit ends a test that waits for what does not come.
-const limit = 30 * time.Second
+const limit = 2 * time.Minute
 
 func target(t testing.TB, d *pgtest.Database, port uint16) *database.Target {
 	t.Helper()

@@ -31,7 +31,7 @@ import (
 const RequireBackends = "BIFROST_SECRETS_REQUIRE_BACKENDS"
 
 // startLimit is how long moto may take to listen, on a busy machine.
-const startLimit = 60 * time.Second
+const startLimit = 3 * time.Minute
 
 // Server is a moto_server process.
 type Server struct {
@@ -55,10 +55,13 @@ type Server struct {
 // Moto starts a moto_server that is stopped when the test ends. It is the one
 // that MOTO_SERVER names, or is on the PATH, or in .cache/moto/bin below the
 // root of the module. Where there is none the test is skipped, or fails if
-// [RequireBackends] is set. A start takes about a second: share one server
+// [RequireBackends] is set; with -short it is skipped. A start takes about a second: share one server
 // between subtests, with Reset.
 func Moto(tb testing.TB) *Server {
 	tb.Helper()
+	if testing.Short() {
+		tb.Skip("moto is not started with -short")
+	}
 	path := findMoto()
 	if path == "" {
 		const missing = "moto_server NOT FOUND: nothing here is tested against an emulator of AWS; " +

@@ -17,7 +17,7 @@ import (
 )
 
 // startLimit is how long a server may take to listen, on a busy machine.
-const startLimit = 60 * time.Second
+const startLimit = 3 * time.Minute
 
 // Server is a real Vault or OpenBao in development mode: all in memory.
 type Server struct {

@@ -13,7 +13,7 @@ import (
 )
 
 // callLimit bounds each call that a test makes by way of this package.
-const callLimit = 30 * time.Second
+const callLimit = 2 * time.Minute
 
 // Database is an empty database, made for one test.
 type Database struct {

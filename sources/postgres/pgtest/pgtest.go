@@ -31,7 +31,7 @@ const RequireBackends = "BIFROST_SECRETS_REQUIRE_BACKENDS"
 const Superuser = "postgres"
 
 // startLimit is how long a start or a stop may take, on a busy machine.
-const startLimit = 60 * time.Second
+const startLimit = 3 * time.Minute
 
 // Options are what a server of one's own may have otherwise.
 type Options struct {
@@ -67,7 +67,8 @@ var shared struct {
 
 // Shared gives the one server of this test binary, which the first call starts
 // in about a second; TestMain must run the tests by way of [M]. Where there is
-// no PostgreSQL the test is skipped, or fails if [RequireBackends] is set.
+// no PostgreSQL the test is skipped, or fails if [RequireBackends] is set; with
+// -short it is skipped.
 func Shared(tb testing.TB) *Server {
 	tb.Helper()
 	shared.mu.Lock()
@@ -107,6 +108,9 @@ func Start(tb testing.TB, o Options) *Server {
 // launch makes and starts a server.
 func launch(tb testing.TB, o Options) *Server {
 	tb.Helper()
+	if testing.Short() {
+		tb.Skip("PostgreSQL is not started with -short")
+	}
 	bin := findBin()
 	if bin == "" {
 		const missing = "PostgreSQL NOT FOUND: nothing here is tested against it; apt-get install postgresql, or name a directory " +

@@ -15,7 +15,7 @@ import (
 // discover asks a provider for its models with each of its keys, as Bifrost does
 // before it answers a PUT.
 func (s *Server) discover(r *http.Request, p *provider) {
-	ctx, cancel := context.WithTimeout(r.Context(), 15*time.Second)
+	ctx, cancel := context.WithTimeout(r.Context(), 2*time.Minute)
 	defer cancel()
 	for _, k := range p.Keys {
 		s.mu.Lock()
@@ -57,7 +57,7 @@ func (s *Server) connect(c *client) bool {
 		headers[name] = v.text()
 	}
 	s.mu.Unlock()
-	ctx, cancel := context.WithTimeout(context.Background(), 15*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
 	defer cancel()
 	status, _, err := s.call(ctx, http.MethodPost, url, "", headers,
 		[]byte(`{"jsonrpc":"2.0","id":1,"method":"initialize","params":{"protocolVersion":"2025-03-26","capabilities":{},"clientInfo":{"name":"bifrost","version":"1"}}}`))
