@@ -11,12 +11,12 @@ var fakeValues = set("test secret password passwd none null nil undefined empty 
 
 // fakeWords are words that placeholders are made of where they are made of
 // nothing else: what local servers of models want as a key, which is anything.
-var fakeWords = set("sk pk ak bf ant or lf proj api apikey key keys token bearer auth secret credential credentials value string my our the a an any anything some for of is " +
+var fakeWords = set("sk pk ak vk bf ant or lf proj api apikey key keys token bearer auth secret credential credentials value string my our the a an any anything some for of is " +
 	"no not non nokey noauth none null nil nothing required needed necessary need unused ignored ignore anonymous anon public default empty blank noop " +
 	"test tests testing tester mock mocked stub dummy fake demo sample example placeholder local localhost localai dev development stage staging prod production internal offline free open " +
 	"lm studio lmstudio ollama vllm llama cpp llamacpp llamafile sglang sgl tgi xinference litellm jan gpt4all koboldcpp oobabooga tabby mlx lemonade " +
 	"openai anthropic gemini google azure bedrock vertex mistral cohere groq provider model server bifrost gateway service team user client app " +
-	"abc abcd abcde abcdef abc123 abcd1234 xyz xyz123 foo bar baz qux foobar asdf qwerty 0 1 2 3 00 000 0000 111 1111 123 1234 12345 123456 1234567 12345678 123456789 1234567890 " +
+	"abc abcd abcde abcdef def456 abc123 abc123def456 abcd1234 xyz xyz123 foo bar baz qux foobar asdf qwerty 0 1 2 3 00 000 0000 111 1111 123 1234 12345 123456 1234567 12345678 123456789 1234567890 " +
 	"your insert replace change me here with real actual valid existing new old first second todo tbd n")
 
 // isMadeUp reports whether a text has nothing but such words in it.
@@ -58,18 +58,15 @@ func looksFake(text string, password bool) bool {
 	return len(text) < 8 || fewKinds(lower) || isMadeUp(lower) || repeats(lower)
 }
 
-// repeats reports whether one byte stands ten times in a row in a short text:
-// AKIA0000000000000001.
+// repeats reports whether one byte stands ten times in a row in a short text, or
+// is most of a longer one: AKIA0000000000000001.
 func repeats(text string) bool {
-	if len(text) > 24 {
-		return false
-	}
 	run := 0
 	for i := range len(text) {
 		if i == 0 || text[i] != text[i-1] {
 			run = 0
 		}
-		if run++; run == 10 {
+		if run++; run >= 10 && (len(text) <= 24 || 2*run > len(text)) {
 			return true
 		}
 	}

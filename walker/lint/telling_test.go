@@ -67,12 +67,12 @@ func TestShapeOf(t *testing.T) {
 }
 
 func TestLooksFake(t *testing.T) {
-	for _, value := range []string{"sk-...", "sk-…", "YOUR_API_KEY", "<key>", "REPLACE_ME", "xxxxxxxxxxxx", "sk-XXXXXXXXXXXX", "aaaaaaaaaaaa", "changeme", "TODO-later", "Bearer <token>", "short", "insert-key-here", "-----BEGIN " + "PRIVATE KEY-----\n...\n"} {
+	for _, value := range []string{"sk-...", "sk-…", "YOUR_API_KEY", "<key>", "REPLACE_ME", "xxxxxxxxxxxx", "sk-XXXXXXXXXXXX", "aaaaaaaaaaaa", "changeme", "TODO-later", "Bearer <token>", "short", "insert-key-here", "vk-openai-yyyyyyyyyyyyyyyyyyyyyyyyyyyy", "vk_abc123def456", "-----BEGIN " + "PRIVATE KEY-----\n...\n"} {
 		if !looksFake(value, false) {
 			t.Errorf("%q looks real", value)
 		}
 	}
-	for _, value := range []string{"correct-battery-staple", "77ab91cdefgh", "s3cretValue"} {
+	for _, value := range []string{"correct-battery-staple", "77ab91cdefgh", "s3cretValue", "q8Zk0000000000000000vX3nT9bWfLs5"} {
 		if looksFake(value, false) {
 			t.Errorf("%q looks fake", value)
 		}
