@@ -37,6 +37,7 @@ type manner struct {
 	line   bool // a part of a command line, or of an environment
 	zone   bool // free-form
 	secret bool // its every value is a secret, and no path of a file
+	header bool // which may hold a label, as in env:prod
 }
 
 // loose reports whether other tools have a say in the text too: then only what
@@ -58,7 +59,7 @@ func HoldsPath(e *Entry) bool {
 }
 
 func mannerOf(e *Entry) manner {
-	return manner{line: CommandLine(e), zone: e.Form == ZoneForm, secret: e.Kind == SecretKind && !HoldsPath(e)}
+	return manner{line: CommandLine(e), zone: e.Form == ZoneForm, secret: e.Kind == SecretKind && !HoldsPath(e), header: strings.HasSuffix(e.Pattern, "headers.*")}
 }
 
 // NearMiss looks for one in what stands in a field of the catalogue; one of the
@@ -278,7 +279,7 @@ func (m manner) inside(text string) NearMiss {
 	if !m.line {
 		return inURL(text, whole)
 	}
-	if name, value, ok := strings.Cut(text, "="); ok && isWord(strings.TrimLeft(name, "-")) && refers(value) {
+	if name, value, ok := strings.Cut(text, "="); ok && isWord(strings.TrimLeft(name, "-")) && refers(value) && !fileEndings[value[strings.IndexByte(value, '.')+1:]] {
 		return NearMiss{What: "a reference after NAME=" + whole, Hint: "write the NAME alone, and set the variable where Bifrost runs"}
 	}
 	if i := strings.IndexAny(text, "=: "); i > 0 && text[i] != ' ' && !strings.HasPrefix(text[i:], "://") {
@@ -299,6 +300,10 @@ func inURL(text, whole string) NearMiss {
 	}
 	return NearMiss{}
 }
+
+// fileEndings are those of the files that commands are started with: env.toml is
+// hardly a variable.
+var fileEndings = set("cfg cjs conf hcl ini js json jsonc mjs properties py sh toml ts txt yaml yml")
 
 // authWords come before a credential in a header.
 var authWords = set("bearer basic token apikey key digest")

@@ -47,6 +47,16 @@ func TestNearMisses(t *testing.T) {
 			t.Errorf("%q is no near miss", text)
 		}
 	}
+	for _, text := range strings.Split("env:KEY|ENV:KEY_2|env/KEY", "|") {
+		if miss := FindNearMiss(entryAt(t, aHeader), text); !miss.Found() {
+			t.Errorf("%q is no near miss in a header", text)
+		}
+	}
+	for _, text := range strings.Split("VAULT.app/x|vault:app/x|ref+file://x|op://v/i/f|Bearer env.KEY|TOKEN=env.token|--token=vault.app/x", "|") {
+		if miss := FindNearMiss(entryAt(t, anArg), text); !miss.Found() {
+			t.Errorf("%q is no near miss in a command line", text)
+		}
+	}
 	inSecrets := `vault/app/x|Vault/app|secretRef:app|secret:app/x|secrets:app/x|keyvault:x|env:KEY|ENV:KEY|env/KEY|file:///run/secrets/x|file:/run/secrets/x|!vault app/x|valut.app/x#k|vualt.app/x|vaul.app/x|vaultt.app/x#k|secret.app/x#k|evn.KEY|envs.KEY|` +
 		`vault#app/x|vault;app/x|vault app/x#k|` + "$ANSIBLE_VAULT;1.1;AES256\n6162|-----BEGIN AGE ENCRYPTED FILE-----\nYWdl|vault:v1:8SDd3WHDOjf7mq69CyCqYjBXAiQQAVZRkFM13ok481zoCmHnSeDX9vyf7w=="
 	for _, text := range strings.Split(inSecrets, "|") {
@@ -66,8 +76,8 @@ func TestNoNearMiss(t *testing.T) {
 			"0123456789abcdef0123456789abcdef", "8f2d1c3a-1b11-4222-8333-aabbccddeeff", "p@ss$word", "pa%ss%w0rd!", "a{b}c", "$2a$10$abcdefghijklmnopqrstuv", "s3cr3t/with+base64==", "dummy", "EMPTY", "Env", "vault", "venv.x", "environment", "secret",
 			"AgBcd.efg", "Velvet.42", "ENCODED", "projects/x", "日本語のパスワード", "пароль", "naïve", "vaultkey", "vault-key", "vault_key", "sk-vault.x", "key=vault", "-----BEGIN " + "PRIVATE KEY-----\nMIIE"},
 		aURL:     {"https://vault.example.com:8200", "https://env.example.com/v1", "http://vault:8200", "http://[::1]:8080/v1", "vault/own", "https://api.openai.com/v1?x={id}", "http://localhost:11434", "file:///etc/x", "https://proj.example.com/projects/1/secrets", "secret:1"},
-		aHeader:  {"Bearer abcdef", "application/json", "gzip, deflate;q=0.5", "W/\"etag\"", "text/html; charset=\"utf-8\"", "a=b; c=d", "<https://x>; rel=next", "no-cache"},
-		anArg:    {"$RUN", "${HOME}/bin", "{{.ID}}", "vault:1.13", "vault:latest", "--env=prod", "-e", "NAME=value", "see env.HOME", "/srv/vault", "hashicorp/vault:1.15", "vault", "env", "%d%"},
+		aHeader:  {"Bearer abcdef", "application/json", "gzip, deflate;q=0.5", "W/\"etag\"", "text/html; charset=\"utf-8\"", "a=b; c=d", "env:prod", "env:prod,team:core", "env/staging", "Env: prod", "<https://x>; rel=next", "no-cache"},
+		anArg:    {"arn:aws:secretsmanager:eu-west-1:123456789012:secret:app-AbCdEf", "--secret_arn=arn:aws:secretsmanager:eu-west-1:123456789012:secret:app", "projects/p/secrets/s/versions/1", "https://v.vault.azure.net/secrets/s", "$RUN", "${HOME}/bin", "{{.ID}}", "vault:1.13", "vault:latest", "--env=prod", "--config=env.toml", "--file=vault.yaml", "-e", "NAME=value", "see env.HOME", "/srv/vault", "hashicorp/vault:1.15", "vault", "env", "%d%"},
 		aZone:    {"{{ model }}", "${HOME}/own", "env:prod", "vault:8200", "vault/own", "Vault.example.com", "VAULT.EXAMPLE.COM:8200", "<vault.example.com>", "file:///etc/own", "$5", "%d%", "set it with env.OWN", "Vault.io is great / good", "process.env.X", "We keep it in vault:\nall of it", "env"},
 		aDocment: {"/run/secrets/gcp.json", `{"type": "service_account", "private_key": "-----BEGIN ` + `PRIVATE KEY-----\nMIIE"}`},
 	}

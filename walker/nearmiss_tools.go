@@ -6,6 +6,7 @@ type scope uint8
 
 const (
 	anywhere    scope = iota
+	notInLines        // not in a command line: the command may ask for the secret itself
 	fieldsOnly        // not where other tools have a say
 	secretsOnly       // not in settings either, where it may be a path
 )
@@ -25,10 +26,10 @@ var otherTools = []otherTool{
 		"secretmanager:// secretsmanager:// secret-manager:// sm:// ssm:// awsssm:// aws-ssm:// parameterstore:// keyvault:// azurekeyvault:// azure-keyvault:// azure-key-vault:// azurekv:// azure-kv:// azkv:// akv:// bws:// doppler:// infisical:// " +
 		"secret:// secrets:// vault:// hashivault:// hcvault:// hashicorp-vault:// vault-secret:// kv:// akeyless:// conjur:// onepassword:// 1password:// bitwarden:// keyring:// sops:// chamber:// k8s:// kubernetes://",
 		"", "a reference in the way of another tool, with a scheme of its own", writeVault, anywhere},
-	{"arn:aws", ":secretsmanager:", "the ARN of a secret without vault. before it", "write vault.arn:aws:secretsmanager:…", anywhere},
+	{"arn:aws", ":secretsmanager:", "the ARN of a secret without vault. before it", "write vault.arn:aws:secretsmanager:…", notInLines},
 	{"arn:aws", ":ssm:", "the ARN of a parameter, which no vault_store knows", "store the value as a secret, and " + writeVault, fieldsOnly},
-	{"projects/", "/secrets/", "the resource name of a secret of Google Cloud", writeVault, anywhere},
-	{"https://", ".vault.azure.net/secrets/", "the address of a secret in Azure Key Vault", writeVault, anywhere},
+	{"projects/", "/secrets/", "the resource name of a secret of Google Cloud", writeVault, notInLines},
+	{"https://", ".vault.azure.net/secrets/", "the address of a secret in Azure Key Vault", writeVault, notInLines},
 	{"@Microsoft.KeyVault(", "", "a reference in the way of Azure App Service", writeVault, anywhere},
 	{"ENC[", ",data:", "a value that sops has encrypted", "decrypt the file before Bifrost reads it, or " + writeVault, anywhere},
 	{"os.environ/ os.environ[ os.environ. os.environ( env://", "", "a variable in the way of another tool", writeEnv, anywhere},
@@ -67,14 +68,18 @@ func (m manner) byPrefix(text string) NearMiss {
 	for _, s := range startsBy[text[0]] {
 		switch {
 		case !s.begins(text):
-		case s.scope != anywhere && m.loose():
+		case s.scope == notInLines && m.line, s.scope > notInLines && m.loose():
 		case s.scope == secretsOnly && !m.secret:
+		case s.scope == secretsOnly && m.header && s.hint == writeEnv && !isCapitals(text[len(s.text):]):
 		default:
 			return NearMiss{What: s.what, Hint: s.hint}
 		}
 	}
 	return NearMiss{}
 }
+
+// isCapitals reports whether a text is the name of a variable as most are written.
+func isCapitals(text string) bool { return isName(text) && text == strings.ToUpper(text) }
 
 // otherSeparator finds a reference with something else than a dot behind its
 // scheme: vault:app/key.
@@ -115,7 +120,7 @@ func template(text string) NearMiss {
 	if name, ok := enclosed(text, "${", "}"); ok && isName(withoutScheme(name)) {
 		return NearMiss{What: "a variable in the way of a shell, ${NAME}", Hint: writeEnv, Repair: "env." + withoutScheme(name)}
 	}
-	if name, ok := strings.CutPrefix(text, "$"); ok && isName(name) && name == strings.ToUpper(name) {
+	if name, ok := strings.CutPrefix(text, "$"); ok && isCapitals(name) {
 		return NearMiss{What: "a variable in the way of a shell, $NAME", Hint: writeEnv}
 	}
 	for _, around := range [][2]string{{"%", "%"}, {"%{", "}"}, {"%(", ")s"}, {"#{", "}"}, {"#{", "}#"}, {"@@", "@@"}, {"{", "}"}} {
@@ -139,7 +144,7 @@ func template(text string) NearMiss {
 	if _, ok := enclosed(text, "<%", "%>"); ok {
 		return NearMiss{What: "a template, <%…%>, which nothing has filled in", Hint: filled + writeAny}
 	}
-	if i := strings.LastIndex(text, " $"); i > 0 && isWord(text[:i]) && isName(text[i+2:]) && text[i+2:] == strings.ToUpper(text[i+2:]) {
+	if i := strings.LastIndex(text, " $"); i > 0 && isWord(text[:i]) && isCapitals(text[i+2:]) {
 		return NearMiss{What: "a text with a variable in the way of a shell in it, $NAME", Hint: filled + "store the whole value, and " + writeAny}
 	}
 	return NearMiss{}
