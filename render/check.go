@@ -151,7 +151,7 @@ var rules = []rule{
 	{unseenInside, false, oneLine, "the value has %unseen in it", "store it without, unless it is meant"},
 	{outerSpace, false, singleValue, "the value begins or ends with space", "store it without"},
 	{jsonObject, false, singleValue, "the value is a JSON object and the field wants one value", "name a key of it: vault.path#key"},
-	{hardForLibpq, false, postgresPassword, "the password has a space, a quote or a backslash in it, which Bifrost below 1.5 passes on unquoted", "use Bifrost 1.5 or later, or another password"},
+	{hardForLibpq, false, postgresPassword, "the password has a space, a quote or a backslash in it, which Bifrost up to 1.5.0 passes on unquoted", "use Bifrost 1.5.16 or later, or another password"},
 }
 
 // judge holds a value against the field of an edit. It reports refusals to fail

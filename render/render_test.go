@@ -268,7 +268,7 @@ func TestNotes(t *testing.T) {
 		"x: looks like a reference, but no field that takes one is known here; it is left as it is",
 		"encryption_key: the value is a JSON object and the field wants one value",
 		"auth_config.admin_password: the value begins or ends with space",
-		"config_store.config.password: the password has a space, a quote or a backslash in it, which Bifrost below 1.5 passes on unquoted",
+		"config_store.config.password: the password has a space, a quote or a backslash in it, which Bifrost up to 1.5.0 passes on unquoted",
 	}
 	if !slices.Equal(got, want) {
 		t.Errorf("got\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))

@@ -40,7 +40,7 @@ type Support uint8
 // The degrees of support.
 const (
 	Unsupported Support = iota
-	Newer               // only versions after 1.4.19
+	Newer               // only versions from Entry.EnvFrom on
 	Supported
 )
 
@@ -64,6 +64,10 @@ type Entry struct {
 	Selector string // `plugins[].name=otel`; empty where the line holds everywhere
 	Since    string
 	Note     string
+
+	// EnvFrom is the first version (major, minor) that may resolve env. here, where
+	// Env is Newer.
+	EnvFrom [2]int
 }
 
 //go:embed catalogue.tsv
@@ -133,7 +137,12 @@ func parseEntry(col []string) (Entry, error) {
 	var ok [4]bool
 	e.Kind, ok[0] = map[string]Kind{"secret": SecretKind, "setting": Setting}[col[1]]
 	e.Form, ok[1] = map[string]Form{"string": StringForm, "secretvar": SecretVarForm, "zone": ZoneForm}[col[2]]
-	e.Env, ok[2] = map[string]Support{"yes": Supported, "newer": Newer, "no": Unsupported}[col[3]]
+	if e.Env, ok[2] = map[string]Support{"yes": Supported, "newer": Newer, "no": Unsupported}[col[3]]; e.Env == Newer {
+		e.EnvFrom = [2]int{1, 5}
+	}
+	if n, _ := fmt.Sscanf(col[3], "%d.%d", &e.EnvFrom[0], &e.EnvFrom[1]); n == 2 {
+		e.Env, ok[2] = Newer, true
+	}
 	e.Change, ok[3] = map[string]Change{"live": Live, "restart": Restart, "never": Never}[col[4]]
 	for i, good := range ok {
 		if !good {

@@ -43,6 +43,12 @@ type Field struct {
 	// different ways: an object form that some of them take for plain text. The
 	// string form of the same thing is read alike by all.
 	Disputed bool
+	// DisputedOld and DisputedNew say which versions do: those up to 1.5, and some
+	// of those above.
+	DisputedOld, DisputedNew bool
+	// Bare is true where a reference of type env lacks its `env.`: Bifrost resolves
+	// it, but has a mere text when it reads its database.
+	Bare bool
 	// Misread is true where a string of a SecretVar field is escaped in a way
 	// that Bifrost cannot decode (`\/`, or a pair of surrogates): it would take
 	// the raw token, quotes included, for the value.

@@ -34,7 +34,7 @@ func (f *Field) readObject() {
 	f.text = string(f.raw)
 	if f.isDocument() {
 		// Some versions keep the text of the object, one loses it.
-		f.Disputed = true
+		f.Disputed, f.DisputedOld, f.DisputedNew = true, true, true
 		return
 	}
 	var o object
@@ -51,7 +51,11 @@ func (f *Field) readObject() {
 	} else if f.text = newest.text; IsMasked(f.text) {
 		f.What = Masked
 	}
-	f.Disputed = f.What != Broken && (newest != f.strict(newest) || newest != f.legacy(o))
+	if f.What != Broken {
+		f.DisputedOld, f.DisputedNew = newest != f.legacy(o), newest != f.strict(newest)
+		f.Disputed = f.DisputedOld || f.DisputedNew
+		f.Bare = o.Type == "env" && newest.ref != "" && newest.ref != o.Ref
+	}
 }
 
 // newest gives the meaning by the precedence of the newest version. What that

@@ -92,7 +92,8 @@ func sorted(all []Rule) []Rule {
 
 // Options say how to lint.
 type Options struct {
-	Env      bool // the document is for env mode
+	Env      bool     // the document is for env mode
+	Bifrost  Versions // that will read the document
 	Settings *Settings
 	// Getenv looks a variable up; nil means that the environment is not known.
 	Getenv func(string) (string, bool)

@@ -16,7 +16,12 @@ var jsonEscape = Rule{
 		// A field that resolves env. in newer versions only was a plain string before.
 		who, severity := "Bifrost", Error
 		if f.Entry.Env == walker.Newer {
-			who, severity = "a newer Bifrost", Warning
+			switch before, since := c.resolving(f.Entry); {
+			case !since:
+				return
+			case before:
+				who, severity = "a newer Bifrost", Warning
+			}
 		}
 		found := c.at(f, `write / and not \/, and the character itself in place of a pair of \u escapes`,
 			`an escape that `+who+` cannot decode (\/ or a pair of surrogates); it would take `+sees+`, for the value`)

@@ -87,11 +87,19 @@ func (o *object) meant() string {
 
 // referringObject reports an object that is a reference, if not to every version.
 func (c *checker) referringObject(f *walker.Field, o object) {
-	if !f.Disputed {
+	bare := f.Bare && c.opts.Bifrost.from(1, 6, 0)
+	if !bare && !c.disputed(f) {
 		return
 	}
 	found := c.at(f, writeString(f.Ref.String()), "versions of Bifrost read this object in different ways; some would use its text as the value")
-	if o.Type != "" && o.Ref != "" {
+	switch {
+	case bare:
+		found.Severity = Error
+		found.Message = "a reference of type env that does not begin env.; Bifrost has its text for the value as soon as it reads it from its database"
+	case !c.opts.Bifrost.from(1, 6, 0):
+		found.Severity = Error
+		found.Message = "this version of Bifrost does not know this object as a reference, and uses its text as the value"
+	case o.Type != "" && o.Ref != "":
 		// The form that newer versions write themselves.
 		found.Severity = Note
 		found.Message = "Bifrost up to 1.5 does not know this object as a reference, and would use its text as the value"
@@ -142,10 +150,16 @@ func (c *checker) literalObject(f *walker.Field, o object) {
 		c.at(f, writeString(text)+" if a reference is meant", "Bifrost takes the value of this object for a text, and not for a reference").Severity = Error
 	case refers(text):
 		c.at(f, "store the text in a secret, and refer to that", "a text that looks like a reference; Bifrost takes it for one as soon as it reads it from its database")
-	case f.Disputed:
+	case c.disputed(f):
 		found := c.at(f, "write the text as a plain string", "versions of Bifrost read this object in different ways; some would use its text as the value")
 		if !strings.HasPrefix(text, "env.") && !strings.HasPrefix(text, "vault.") { // as a string it would be a reference, if a broken one
 			found.replace(text)
 		}
 	}
+}
+
+// disputed reports whether one of the versions in question reads an object
+// otherwise than the newest does.
+func (c *checker) disputed(f *walker.Field) bool {
+	return f.DisputedOld && c.opts.Bifrost.below(1, 6, 0) || f.DisputedNew && c.opts.Bifrost.from(1, 6, 0)
 }

@@ -12,7 +12,9 @@ var pluginVersion = Rule{
 	ID: "plugin-version", Severity: Warning,
 	Summary: `a plugin with secrets that lacks "version": 2`,
 	document: func(c *checker) {
-		if len(c.facts.plugins) == 0 || c.storeOff() {
+		// From 2.1 on a hash of the entry tells; before, a file that is the source of
+		// truth needs no version either.
+		if len(c.facts.plugins) == 0 || c.storeOff() || !c.opts.Bifrost.below(2, 1, 0) || c.truth() == fileIsTruth && c.opts.Bifrost.from(1, 5, 16) {
 			return
 		}
 		objects := c.outline.objects[atPlugin]
@@ -25,11 +27,11 @@ var pluginVersion = Rule{
 			m, ok := find(c.doc, o, "version")
 			if !ok {
 				c.report(path, opening(o), `add "version": 2`,
-					"the plugin "+quoted(c.nameOf(o))+` has no "version": 2; Bifrost ignores its config after the first start, and so every rotated secret`).Fix = c.insertVersion(o)
+					"the plugin "+quoted(c.nameOf(o))+` has no "version": 2; Bifrost up to 2.0 ignores its config after the first start, and so every rotated secret`).Fix = c.insertVersion(o)
 				continue
 			}
 			if n, err := strconv.Atoi(string(c.doc.Text(m.Value))); err == nil && n < 2 {
-				c.report(path, m.Value, "write 2 or more", "version "+strconv.Itoa(n)+" is not above 1; Bifrost ignores the plugin's config after the first start, and so every rotated secret").
+				c.report(path, m.Value, "write 2 or more", "version "+strconv.Itoa(n)+" is not above 1; Bifrost up to 2.0 ignores the plugin's config after the first start, and so every rotated secret").
 					Fix = &Edit{m.Value, "2"}
 			}
 		}

@@ -1,6 +1,10 @@
 package lint
 
-import "bifrost-secrets/walker"
+import (
+	"fmt"
+
+	"bifrost-secrets/walker"
+)
 
 var referenceNotResolved = Rule{
 	ID: "reference-not-resolved", Severity: Note,
@@ -14,7 +18,18 @@ var referenceNotResolved = Rule{
 		case walker.Unsupported:
 			c.at(f, "start Bifrost on a file that bifrost-secrets has rendered", "Bifrost does not resolve env. here; bifrost-secrets does")
 		case walker.Newer:
-			c.at(f, "check it with the version that you run", "only versions of Bifrost after 1.4.19 resolve env. here")
+			switch before, since := c.resolving(f.Entry); {
+			case !since:
+				c.at(f, "start Bifrost on a file that bifrost-secrets has rendered", "this version of Bifrost does not resolve env. here; bifrost-secrets does")
+			case before:
+				c.at(f, "name the version that you run with --bifrost-version", fmt.Sprintf("only versions of Bifrost from %d.%d on resolve env. here", f.Entry.EnvFrom[0], f.Entry.EnvFrom[1]))
+			}
 		}
 	},
+}
+
+// resolving reports, of a field in which newer versions alone resolve env.,
+// whether the document may be for a version before them, and for one of them.
+func (c *checker) resolving(e *walker.Entry) (before, since bool) {
+	return c.opts.Bifrost.below(e.EnvFrom[0], e.EnvFrom[1], 0), c.opts.Bifrost.from(e.EnvFrom[0], e.EnvFrom[1], 0)
 }

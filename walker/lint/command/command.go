@@ -80,6 +80,7 @@ type options struct {
 	json          bool
 	failOn        string
 	mode          string
+	bifrost       string
 	settings      string
 	baseline      string
 	writeBaseline string
@@ -139,6 +140,7 @@ root of the repository; outside of a repository, up to the working directory.`,
 	f.BoolVar(&o.json, "json", false, "the same as --format json")
 	f.StringVar(&o.failOn, "fail-on", lint.Warning.String(), "the least severity that makes the exit code 1: note, warning, error or never")
 	f.StringVar(&o.mode, "mode", "inline", "how the config will be rendered: inline or env")
+	f.StringVar(&o.bifrost, "bifrost-version", "", "the `version` of Bifrost that will read it, as 2.0 or 1.5.16: nothing is said of others")
 	f.StringVar(&o.settings, "settings", "", "the settings `file`, in place of the one that is found")
 	f.StringVar(&o.baseline, "baseline", "", "a `file` with findings that are known: they are not reported, and those that are gone are told")
 	f.StringVar(&o.writeBaseline, "write-baseline", "", "write the findings to a `file` for --baseline in place of a report; of files that are not looked at, it keeps what it has")
@@ -218,7 +220,8 @@ func (o *options) check(formatted bool) error {
 type run struct {
 	Program
 	options
-	settled *lint.Settings
+	settled  *lint.Settings
+	bifrosts lint.Versions
 	// settledDir is the folder of the settings; empty where there are none.
 	settledDir string
 	base       *baseline // nil where none was named
@@ -228,6 +231,12 @@ type run struct {
 func (r *run) do(ctx context.Context, args []string, formatted bool) error {
 	if err := r.check(formatted); err != nil {
 		return err
+	}
+	if r.bifrost != "" {
+		var err error
+		if r.bifrosts, err = lint.ParseVersions(r.bifrost); err != nil {
+			return usage("write it as 2.0 or 1.5.16", "--bifrost-version %s", err)
+		}
 	}
 	if r.listRules {
 		return r.printRules()

@@ -124,7 +124,7 @@ func (r *run) one(ctx context.Context, in input) (res result) {
 func (r *run) config(ctx context.Context, in input, config *embedded.Config, res *result) {
 	doc := config.Document
 	res.notes = append(res.notes, doc.Notes...)
-	opts := lint.Options{Env: r.mode == "env", Settings: r.settledFor(in.name), Getenv: r.Getenv, Part: config.Part}
+	opts := lint.Options{Env: r.mode == "env", Bifrost: r.bifrosts, Settings: r.settledFor(in.name), Getenv: r.Getenv, Part: config.Part}
 	var findings []lint.Finding
 	switch {
 	case config.Copied:
@@ -181,7 +181,7 @@ func (res *result) count(findings []lint.Finding) {
 
 // lookAtRows looks at the config store of a document, or at that of the flag.
 func (r *run) lookAtRows(ctx context.Context, doc *walker.Document, res *result) {
-	opts := lint.Options{Env: r.mode == "env", Settings: r.settled, Getenv: r.Getenv}
+	opts := lint.Options{Env: r.mode == "env", Bifrost: r.bifrosts, Settings: r.settled, Getenv: r.Getenv}
 	notes, err := r.ConfigStore(ctx, doc, r.database, opts, func(name string, findings []lint.Finding) {
 		if r.base != nil {
 			findings = r.base.take(name, nil, findings)
