@@ -3,6 +3,7 @@ package watch
 import (
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -107,7 +108,9 @@ func TestRecordServes(t *testing.T) {
 	if err := os.Chtimes(path, old, old); err != nil {
 		t.Fatal(err)
 	}
-	check(t, serves("{}", time.Hour), "the last good values are 2h0m0s old, more than 1h0m0s (--start-from-last-good)")
+	if got := serves("{}", time.Hour); !regexp.MustCompile(`^the last good values are 2h\d+m\d+s old, more than 1h0m0s \(--start-from-last-good\)$`).MatchString(got) {
+		t.Error(got)
+	}
 	check(t, serves("{}", 3*time.Hour), "")
 	if err := (&Record{Path: path}).Confirm(document, published); err != nil {
 		t.Fatal(err)

@@ -35,7 +35,7 @@ func run(args []string, stdout, stderr io.Writer) int {
 		fmt.Fprintln(stderr, "schemadiff: name one schema\nhint: it is transports/config.schema.json of Bifrost's sources")
 		return 2
 	}
-	text, err := os.ReadFile(flags.Arg(0))
+	text, err := walker.ReadRegular(flags.Arg(0), 64<<20)
 	if err != nil {
 		fmt.Fprintln(stderr, "schemadiff:", err)
 		return 2
