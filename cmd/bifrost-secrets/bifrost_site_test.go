@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -18,6 +17,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"bifrost-secrets/watch/bifrost/bifrosttest"
 )
 
 const (
@@ -179,7 +180,7 @@ type bifrost struct {
 // it is healthy. before is a command that starts it in its own place.
 func (s *site) start(env []string, before ...string) *bifrost {
 	s.t.Helper()
-	port := freePort(s.t)
+	port := bifrosttest.FreePort(s.t)
 	args := append(slices.Clone(before), s.bin, "-app-dir", s.home, "-host", "127.0.0.1", "-port", port, "-log-level", "debug", "-log-style", "json")
 	printed, err := os.OpenFile(filepath.Join(s.home, "printed"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 	if err != nil {
@@ -200,20 +201,6 @@ func (s *site) start(env []string, before ...string) *bifrost {
 	s.t.Cleanup(b.kill)
 	b.awaitHealth()
 	return b
-}
-
-func freePort(t *testing.T) string {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = l.Close() }()
-	_, port, err := net.SplitHostPort(l.Addr().String())
-	if err != nil {
-		t.Fatal(err)
-	}
-	return port
 }
 
 func (b *bifrost) awaitHealth() {

@@ -13,6 +13,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"bifrost-secrets/watch/bifrost/bifrosttest"
 )
 
 // gatedBifrost is a child that answers /health on the port that it is given while
@@ -44,7 +46,7 @@ func gatedBifrost() {
 // log tells of the restart then. At first it is not ready before it answers either.
 func TestExecReady(t *testing.T) {
 	t.Parallel()
-	s, port := newLodge(t), freePort(t)
+	s, port := newLodge(t), bifrosttest.FreePort(t)
 	gate := filepath.Join(s.dir, "gate")
 	open := func() {
 		t.Helper()

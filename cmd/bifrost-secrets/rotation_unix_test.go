@@ -7,7 +7,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -254,12 +253,7 @@ func TestRotationExec(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(r.dir, "config.schema.json"), []byte("{}"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	_, port, _ := net.SplitHostPort(l.Addr().String())
-	_ = l.Close()
+	port := bifrosttest.FreePort(t)
 	r.api = "http://127.0.0.1:" + port
 	r.run = r.start("exec", "--app-dir", r.app, "--listen", "127.0.0.1:0", "--restart", "on-failure", "--", bin, "-app-dir", r.app, "-host", "127.0.0.1", "-port", port, "-log-style", "json")
 	r.listening()

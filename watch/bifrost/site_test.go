@@ -5,7 +5,6 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -194,12 +193,7 @@ func (r *real) start(t *testing.T, doc *walker.Document) string {
 	if err := os.WriteFile(filepath.Join(r.home, "config.json"), doc.Bytes(), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	_, port, _ := net.SplitHostPort(l.Addr().String())
-	_ = l.Close()
+	port := bifrosttest.FreePort(t)
 	printed, err := os.OpenFile(filepath.Join(r.home, "printed"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 	if err != nil {
 		t.Fatal(err)
