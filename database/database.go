@@ -57,6 +57,13 @@ type Settings struct {
 	Password sources.Secret
 	// Warn, if it is not nil, is told of a file of passwords that others may read.
 	Warn func(string)
+	// Elsewhere, if it is not empty, is the setting that names an address which
+	// nobody but the document does: no password of libpq's variables goes there,
+	// and of its files only one for that host.
+	Elsewhere string
+	// Path, if it is not nil, returns where the path of a file leads that URL
+	// names, or the error that it is not read.
+	Path func(setting, path string) (string, error)
 	// PasswordCommand, if it is not nil, gives the password at each new
 	// connection.
 	PasswordCommand func(context.Context) (sources.Secret, error)
@@ -71,6 +78,9 @@ type Target struct {
 // Ambient are the variables that a connection takes a credential from where the
 // settings have none.
 var Ambient = []string{"PGPASSWORD", "PGSSLPASSWORD"}
+
+// Named are the variables by which the environment names a database.
+var Named = []string{"PGHOST"}
 
 // Variables are those of libpq that a connection is made of.
 var Variables = []string{
@@ -100,7 +110,7 @@ func (s Settings) parse() (*pgx.ConnConfig, error) {
 		err = notHost
 	}
 	if err == nil {
-		err = checkFiles(text)
+		err = checkFiles(text, s.Path)
 	}
 	if err != nil {
 		return nil, err
@@ -115,6 +125,9 @@ func (s Settings) parse() (*pgx.ConnConfig, error) {
 		if config.Password == "" {
 			config.Password = fromPassfile(config)
 		}
+	}
+	if s.Elsewhere != "" && s.sendsAmbient(config, text) {
+		return nil, sources.Stays("a password of PGPASSWORD or of the file of passwords", s.Elsewhere)
 	}
 	config.Password = cmp.Or(string(s.Password.Reveal()), config.Password)
 	if config.ConnectTimeout == 0 {

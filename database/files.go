@@ -27,11 +27,21 @@ var files = []struct{ key, variable, home string }{
 	{"sslkey", "PGSSLKEY", ".postgresql/postgresql.key"},
 }
 
-// checkFiles refuses an address for which pgx would read what never ends.
-func checkFiles(address string) error {
+// checkFiles refuses an address for which pgx would read what never ends, and
+// files that the address names where allowed, which may be nil, returns an error.
+func checkFiles(address string, allowed func(setting, path string) (string, error)) error {
 	home, _ := os.UserHomeDir()
 	for _, file := range files {
 		path, from := inAddress(address, file.key), file.key
+		if path != "" && path != "system" && allowed != nil {
+			path, err := filepath.Abs(path) // pgx knows of no folder of a document
+			if err == nil {
+				_, err = allowed(file.key+" of the url", path)
+			}
+			if err != nil {
+				return err
+			}
+		}
 		if path == "" {
 			path, from = os.Getenv(file.variable), file.variable
 		}

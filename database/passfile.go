@@ -2,11 +2,14 @@ package database
 
 import (
 	"bytes"
+	"cmp"
 	"fmt"
 	"net"
+	"net/url"
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -39,8 +42,8 @@ func passfileHost(config *pgx.ConnConfig) string {
 	return config.Host
 }
 
-func readPassfile() (*pgpassfile.Passfile, error) {
-	data, _, err := sources.ReadFile(passfile(), fileMost)
+func readPassfile(path string) (*pgpassfile.Passfile, error) {
+	data, _, err := sources.ReadFile(path, fileMost)
 	if err != nil {
 		return nil, err
 	}
@@ -49,11 +52,39 @@ func readPassfile() (*pgpassfile.Passfile, error) {
 
 // fromPassfile returns the password that the file has for config, or "".
 func fromPassfile(config *pgx.ConnConfig) string {
-	lines, err := readPassfile()
+	lines, err := readPassfile(passfile())
 	if err != nil {
 		return ""
 	}
 	return lines.FindPassword(passfileHost(config), strconv.Itoa(int(config.Port)), config.Database, config.User)
+}
+
+// sendsAmbient reports whether config, made of the settings with that address, has
+// a password that they do not, other than one that the file of passwords has for
+// this very host.
+func (s Settings) sendsAmbient(config *pgx.ConnConfig, address string) bool {
+	if s.Password.Len() > 0 || s.PasswordCommand != nil || config.Password == "" || config.Password == inAddress(address, "password") {
+		return false
+	}
+	if u, err := url.Parse(address); err == nil && u.User != nil {
+		if text, _ := u.User.Password(); text == config.Password {
+			return false
+		}
+	}
+	for _, other := range config.Fallbacks {
+		if other.Host != config.Host || other.Port != config.Port {
+			return true
+		}
+	}
+	file := inAddress(address, "passfile")
+	lines, err := readPassfile(cmp.Or(file, passfile()))
+	if err != nil {
+		return true
+	}
+	if file == "" {
+		lines.Entries = slices.DeleteFunc(lines.Entries, func(e *pgpassfile.Entry) bool { return e.Hostname != config.Host })
+	}
+	return lines.FindPassword(config.Host, strconv.Itoa(int(config.Port)), config.Database, config.User) != config.Password
 }
 
 // warnOfPassfile warns where the password is that of the file, and others may
@@ -74,7 +105,7 @@ func noLine(config *pgx.ConnConfig) string {
 		return ""
 	}
 	which := "PGPASSFILE (or ~/.pgpass)"
-	if _, err := readPassfile(); err == nil {
+	if _, err := readPassfile(path); err == nil {
 		which = path + ", where none matches"
 	} else if os.Getenv("PGPASSFILE") != "" {
 		which = path + ", which cannot be read"

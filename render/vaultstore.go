@@ -299,12 +299,39 @@ func (s *VaultStore) open(ctx context.Context, backends []sources.Backend, opts 
 		return nil, err
 	}
 	opts = backend.Trimmed(opts)
-	source, err := backend.Open(ctx, settings, opts)
+	if opts.Untrusted {
+		opts.Elsewhere = backend.Elsewhere(settings, opts.Getenv)
+	}
+	err = s.strays(backend, backends, opts.Elsewhere)
+	var source sources.Source
+	if err == nil {
+		source, err = backend.Open(ctx, settings, opts)
+	}
 	if err != nil {
 		e := storeError(s.from, s.path(backend.Block), sources.HintOf(err), "%s", err.Error())
 		return nil, e
 	}
 	return source, nil
+}
+
+// strays returns the error for a setting that is a variable which a client signs in
+// with by itself, where elsewhere names the setting that would lead it astray.
+func (s *VaultStore) strays(backend sources.Backend, backends []sources.Backend, elsewhere string) error {
+	if elsewhere == "" {
+		return nil
+	}
+	var stray string
+	s.blocks[backend.Block].ForEach(func(key, value gjson.Result) bool {
+		f := walker.NewField(&secretVar, key.String(), []byte(value.Raw))
+		if f.What == walker.Ref && slices.ContainsFunc(backends, func(b sources.Backend) bool { return b.Secret(f.Ref.Name) }) {
+			stray = f.Ref.Name
+		}
+		return stray == ""
+	})
+	if stray == "" {
+		return nil
+	}
+	return sources.Stays(stray, elsewhere)
 }
 
 // otherBlocks are the blocks of types that Enterprise knows.

@@ -130,6 +130,16 @@ type Options struct {
 	// Dir is the folder that relative paths in the settings start from: that
 	// of the document. Empty means the working directory.
 	Dir string
+	// Within are the folders that a path in the settings may lead into; see
+	// [Options.Path]. Nil means anywhere.
+	Within []string
+	// Untrusted says that whoever wrote the settings is not trusted with what this
+	// machine signs in with.
+	Untrusted bool
+	// Elsewhere is, for settings that are not trusted, the one that names an
+	// address of their own: nothing that a client finds by itself goes there.
+	// Empty means that it may.
+	Elsewhere string
 }
 
 // Opener makes a source from a block. It makes no request and wants no
@@ -151,4 +161,8 @@ type Backend struct {
 	// Variables are those that its client, or the backend itself, takes a
 	// credential, an address or a file from. See [Backend.Trimmed].
 	Variables []string
+	// Addresses are the settings that say where a login goes; there are none where
+	// that is the provider's own, whatever the settings. Named are the variables by
+	// which the environment says it.
+	Addresses, Named []string
 }

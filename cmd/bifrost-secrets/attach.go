@@ -37,6 +37,7 @@ Virtual keys, columns in which Bifrost resolves no variables, and what is encryp
 		RunE: func(cmd *cobra.Command, _ []string) error { return j.run(cmd.Context()) },
 	}
 	j.planFlags(cmd)
+	j.trustFlag(cmd)
 	j.databaseFlag(cmd)
 	cmd.Flags().BoolVar(&j.yes, "yes", false, "do it")
 	cmd.Flags().BoolVar(&j.json, "json", false, "print JSON")

@@ -14,11 +14,13 @@ import (
 // an image, what --allow-commands would.
 const allowCommandsVariable = ownVariables + "ALLOW_COMMANDS"
 
-// commandsRun makes a command one that runs what the config names: Bifrost, for
-// which exec and watch work, runs the same commands of the same config.
+// commandsRun makes a command one that runs what the config names, and signs in
+// where it says: Bifrost, for which exec and watch work, runs the same commands of
+// the same config.
 func (j *job) commandsRun(cmd *cobra.Command) {
 	f := cmd.Flags().Lookup("allow-commands")
 	f.DefValue, j.allowCommands, j.commandsSaid = "true", true, func() bool { return f.Changed }
+	j.ambient = true
 	f.Usage += "; as Bifrost does (or " + allowCommandsVariable + ")"
 }
 

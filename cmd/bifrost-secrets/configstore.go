@@ -65,7 +65,17 @@ func (j *job) configStore(ctx context.Context, source sources.Source) (*configst
 	if err != nil {
 		return nil, err
 	}
-	settings, err := configstore.Settings(rendering.Document(), j.p.getenv, j.commands())
+	stray := ""
+	getenv := func(name string) (string, bool) {
+		if slices.ContainsFunc(backends, func(b sources.Backend) bool { return b.Secret(name) }) {
+			stray = name
+		}
+		return j.p.getenv(name)
+	}
+	settings, err := configstore.Settings(rendering.Document(), getenv, j.commands(), j.trust || j.ambient)
+	if err == nil && stray != "" && settings.Elsewhere != "" {
+		err = sources.Stays(stray, settings.Elsewhere)
+	}
 	if err == nil {
 		target, err = database.New(settings)
 	}

@@ -53,6 +53,7 @@ const siteConfig = `{"config_store":{"enabled":true,"vault_store":{"enabled":tru
 func newLodge(t *testing.T) *lodge {
 	s := &lodge{t: t, dir: t.TempDir(), env: []string{"PATH=" + os.Getenv("PATH"), "GORACE=" + os.Getenv("GORACE"), "GOCOVERDIR=" + os.Getenv("GOCOVERDIR")}}
 	s.app, s.secrets = filepath.Join(s.dir, "app"), filepath.Join(s.dir, "secrets")
+	s.env = append(s.env, allowPathVariable+"="+s.secrets)
 	for _, dir := range []string{s.app, s.secrets} {
 		if err := os.Mkdir(dir, 0o700); err != nil {
 			t.Fatal(err)

@@ -31,6 +31,7 @@ first, since one that runs may write what it holds.`,
 		RunE: func(cmd *cobra.Command, _ []string) error { return j.run(cmd.Context()) },
 	}
 	j.planFlags(cmd)
+	j.trustFlag(cmd)
 	j.databaseFlag(cmd)
 	cmd.Flags().BoolVar(&j.dry, "dry-run", false, "show what it would do, and change nothing")
 	cmd.Flags().BoolVar(&j.json, "json", false, "print JSON")

@@ -40,6 +40,7 @@ that fetching will take. It fetches nothing, unless --fetch asks for it, and it 
 		RunE: func(cmd *cobra.Command, _ []string) error { return j.run(cmd) },
 	}
 	j.flags(cmd)
+	j.trustFlag(cmd)
 	f := cmd.Flags()
 	f.BoolVar(&j.fetch, "fetch", false, "fetch the secrets too: shows their versions, and finds what does not resolve")
 	f.BoolVar(&j.json, "json", false, "print JSON")
@@ -78,6 +79,7 @@ func (j *explainJob) run(cmd *cobra.Command) error {
 		_, err := io.WriteString(j.p.stdout, walker.CatalogueText())
 		return err
 	}
+	j.ambient = !j.fetch
 	j.unset = !j.fetch // render and exec need it, and to explain does not
 	failed := j.prepare()
 	var problems *render.Problems

@@ -44,6 +44,10 @@ type job struct {
 	allowCommands bool
 	commandsSaid  func() bool // whether the flag was given, in exec and watch
 
+	trust     bool     // the config may do what flags may
+	ambient   bool     // it may name where this machine's logins go: they are meant for it, or nothing is asked
+	allowPath []string // folders that its paths may lead into
+
 	warn func(text string) // where remarks of a source go; nil: to the screen
 
 	doc   *walker.Document
@@ -87,7 +91,17 @@ func (j *job) storeFlags(cmd *cobra.Command) {
 	f.StringArrayVar(&j.vaultSet, "vault-set", nil, "a setting for --vault-type, as `key=value`; credentials as key=env.NAME; repeatable")
 	f.DurationVar(&j.timeout, "timeout", 30*time.Second, "how long the backend may take in all")
 	f.BoolVar(&j.allowCommands, "allow-commands", false, "run commands that the config names to sign in with, such as password_command")
+	f.StringArrayVar(&j.allowPath, "allow-path", nil, "`folder` that files which the config names may lie in, beside its own, "+strings.Join(sources.MountedSecrets, " and ")+"; repeatable (or "+allowPathVariable+")")
 	complete(cmd, "vault-type", types...)
+}
+
+// allowPathVariable lists folders as PATH does, for an image whose command line
+// stands.
+const allowPathVariable = ownVariables + "ALLOW_PATH"
+
+// trustFlag is of the commands that do not trust the config by themselves.
+func (j *job) trustFlag(cmd *cobra.Command) {
+	cmd.Flags().BoolVar(&j.trust, "trust-config", false, "sign in to the address that the config names with what is found here, and read the files that it names, wherever they are")
 }
 
 // complete has the shell complete the words of a flag.
@@ -248,13 +262,24 @@ func (j *job) options() sources.Options {
 	if warn == nil {
 		warn = func(text string) { j.p.note(text, "") }
 	}
-	return sources.Options{
+	opts := sources.Options{
 		Getenv:   j.p.getenv,
 		Warn:     warn,
 		Log:      j.p.log(),
 		BatchOff: j.awsBatch == "off",
 		Dir:      dir,
 	}
+	if j.vaultStore == "" && j.vaultType == "" && !j.trust {
+		opts.Untrusted = !j.ambient
+		opts.Within = append([]string{dir}, sources.MountedSecrets...)
+		listed, _ := j.p.getenv(allowPathVariable)
+		for _, folder := range append(filepath.SplitList(listed), j.allowPath...) {
+			if folder != "" {
+				opts.Within = append(opts.Within, folder)
+			}
+		}
+	}
+	return opts
 }
 
 // resolve fetches and checks every value. The deadline is on the whole of it.

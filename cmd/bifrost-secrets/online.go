@@ -17,12 +17,11 @@ import (
 // render would.
 type online struct {
 	*program
-	trust bool
 	flags job // where the secrets come from, if the flags say it
 }
 
 // onlineFlags are those of render that --online takes too.
-var onlineFlags = []string{"vault-store", "vault-type", "vault-set", "literal", "timeout", "aws-batch", "allow-commands"}
+var onlineFlags = []string{"vault-store", "vault-type", "vault-set", "literal", "timeout", "aws-batch", "allow-commands", "allow-path"}
 
 // addFlags gives the command what render has to say where secrets come from.
 func (o *online) addFlags(cmd *cobra.Command) {
@@ -32,7 +31,8 @@ func (o *online) addFlags(cmd *cobra.Command) {
 	for _, name := range onlineFlags {
 		cmd.Flags().AddFlag(all.Flags().Lookup(name))
 	}
-	cmd.Flags().BoolVar(&o.trust, "trust-config", false, "with --online: ask the backend that the config itself names, with what can be read here")
+	o.flags.trustFlag(cmd)
+	cmd.Flags().Lookup("trust-config").Usage = "with --online or --config-store: " + cmd.Flags().Lookup("trust-config").Usage
 }
 
 // check refuses flags that go with --online where that is not given, and those
@@ -45,7 +45,7 @@ func (o *online) check(cmd *cobra.Command) error {
 			}
 		}
 	}
-	if cmd.Flags().Changed("online") && !o.trust && o.flags.vaultStore == "" && o.flags.vaultType == "" {
+	if cmd.Flags().Changed("online") && !o.flags.trust && o.flags.vaultStore == "" && o.flags.vaultType == "" {
 		return usageError("--online would sign in to whatever backend the config names, with any variable and file that it names",
 			"give --vault-store FILE or --vault-type of your own; or --trust-config, where whoever writes the config is trusted")
 	}

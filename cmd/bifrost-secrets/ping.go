@@ -39,6 +39,7 @@ it is reached too, with the settings that Bifrost will use.`,
 		},
 	}
 	j.flags(cmd)
+	j.trustFlag(cmd)
 	j.databaseFlag(cmd)
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
 	return cmd

@@ -45,6 +45,7 @@ Where the backend cannot bring back what is deleted, --trash or --no-trash has t
 		RunE: func(cmd *cobra.Command, _ []string) error { return j.run(cmd.Context()) },
 	}
 	j.planFlags(cmd)
+	j.trustFlag(cmd)
 	j.anywhereFlag(cmd)
 	j.unset, j.elsewhere = true, true // unclear looks after near misses
 	j.ownerFlags(cmd, &j.owner, &j.prefix)

@@ -20,7 +20,7 @@ type renderJob struct {
 }
 
 func (p *program) renderCommand() *cobra.Command {
-	j := &renderJob{job: job{p: p}}
+	j := &renderJob{job: job{p: p, ambient: true}}
 	cmd := &cobra.Command{
 		Use:        "render --out FILE",
 		SuggestFor: []string{"resolve", "generate", "build", "template", "apply", "fetch", "write"},

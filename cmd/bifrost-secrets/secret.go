@@ -53,6 +53,7 @@ secrets that were stored by bifrost-secrets for the same --owner.`,
 // secretFlags are the flags of every such command.
 func (j *secretJob) secretFlags(cmd *cobra.Command) {
 	j.storeFlags(cmd)
+	j.trustFlag(cmd)
 	cmd.Flags().BoolVar(&j.json, "json", false, "print JSON")
 }
 

@@ -59,6 +59,7 @@ take their places there, as attach puts them, and exec has their values in Bifro
 		RunE: func(cmd *cobra.Command, _ []string) error { return j.run(cmd.Context()) },
 	}
 	j.planFlags(cmd)
+	j.trustFlag(cmd)
 	j.ownerFlags(cmd, &j.owner, &j.prefix)
 	f := cmd.Flags()
 	f.StringArrayVar(&j.only, "only", nil, "JSON `path` of the fields to store, * standing for any part of one; repeatable")

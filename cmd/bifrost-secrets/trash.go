@@ -157,7 +157,7 @@ func (t *trash) folder(store sources.Store) (string, error) {
 // readers gives whom to seal for.
 func (t *trash) readers(store sources.Store) (to []age.Recipient, err error) {
 	if t.recipients != "" {
-		keys := sealed.Keys{Block: "--trash", Recipients: sources.NewSecret([]byte(t.recipients))}
+		keys := sealed.Keys{Block: "--trash", Path: sources.Options{}.Path, Recipients: sources.NewSecret([]byte(t.recipients))}
 		if to, _, err = keys.Readers(); err != nil {
 			return nil, usageError(strings.ReplaceAll(err.Error(), "--trash.recipients", "--trash-recipients"), sources.HintOf(err))
 		}
@@ -230,7 +230,14 @@ func (j *job) backendFlags() string {
 		}
 		return flags
 	}
-	return "--config " + shell(j.config)
+	flags := "--config " + shell(j.config)
+	if j.trust {
+		flags += " --trust-config"
+	}
+	for _, folder := range j.allowPath {
+		flags += " --allow-path " + shell(folder)
+	}
+	return flags
 }
 
 // say tells where the copies are.

@@ -54,8 +54,9 @@ func get(object gjson.Result, name string) (found gjson.Result) {
 // Settings reads what [Part] gave, with the values in place of vault.
 // references. env. references are looked up with getenv. A password_command is
 // run with the environment that environ returns; where environ is nil it is an
-// error. Errors are of kind BadSettings.
-func Settings(part []byte, getenv func(string) (string, bool), environ func() []string) (database.Settings, error) {
+// error. What libpq's variables have for a password goes to a host that PGHOST does
+// not name only if trusted. Errors are of kind BadSettings.
+func Settings(part []byte, getenv func(string) (string, bool), environ func() []string, trusted bool) (database.Settings, error) {
 	config := get(get(gjson.ParseBytes(part), "config_store"), "config")
 	var s database.Settings
 	var failed error
@@ -84,6 +85,9 @@ func Settings(part []byte, getenv func(string) (string, bool), environ func() []
 	}
 	s.Host, s.Port, s.User, s.DBName, s.SSLMode = text("host"), text("port"), text("user"), text("db_name"), text("ssl_mode")
 	s.Password = sources.NewSecret([]byte(text("password")))
+	if host, _ := getenv("PGHOST"); !trusted && host != s.Host {
+		s.Elsewhere = "config_store.config.host"
+	}
 	if command := get(config, "password_command"); command.IsObject() {
 		s.PasswordCommand = passwordCommand(command, environ)
 		if environ == nil && failed == nil {

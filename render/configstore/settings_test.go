@@ -50,7 +50,7 @@ func document(d *pgtest.Database, user, password string) string {
 
 func ping(t *testing.T, doc string, getenv func(string) (string, bool)) error {
 	t.Helper()
-	settings, err := Settings(Part(parse(t, doc)).Bytes(), getenv, os.Environ)
+	settings, err := Settings(Part(parse(t, doc)).Bytes(), getenv, os.Environ, true)
 	if err != nil {
 		return err
 	}

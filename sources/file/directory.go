@@ -172,6 +172,9 @@ func badName(name, rule string) error {
 
 // root opens the directory afresh, since a volume may have been mounted anew.
 func (d *directory) root() (*os.Root, error) {
+	if _, err := d.where(); err != nil {
+		return nil, err
+	}
 	// The dot makes the system refuse what has become a pipe, where it would
 	// otherwise wait for a writer.
 	root, err := os.OpenRoot(d.path + string(filepath.Separator) + ".")

@@ -66,6 +66,9 @@ func (d *document) load(ctx context.Context) (map[string]gjson.Result, string, e
 	if ctx.Err() != nil {
 		return nil, "", stopped(ctx, d.path)
 	}
+	if _, err := d.where(); err != nil {
+		return nil, "", err
+	}
 	c, err := readFile(everywhere{}, d.path, d.path, maxDocument, d.keys.Identities)
 	if err != nil {
 		var e *sources.Error

@@ -59,18 +59,23 @@ func Open(_ context.Context, settings sources.Settings, opts sources.Options) (s
 	if err := check(settings); err != nil {
 		return nil, err
 	}
-	b := &base{
-		path:    under(opts.Dir, settings.Text("path")),
-		exposed: exposure{warn: opts.Warn},
-	}
+	b := &base{exposed: exposure{warn: opts.Warn}}
 	b.keys = &sealed.Keys{
-		Block: block, Dir: opts.Dir, Identity: settings["identity"], Recipients: settings["recipients"],
+		Block: block, Path: opts.Path, Identity: settings["identity"], Recipients: settings["recipients"],
 		Exposed: func(path string, mode fs.FileMode) {
 			b.exposed.report("age identity file", filepath.Dir(path), map[string]fs.FileMode{filepath.Base(path): mode})
 		},
 	}
 	if strings.HasPrefix(strings.ToUpper(strings.TrimSpace(settings.Text("path"))), "AGE-SECRET-KEY-") {
 		return nil, &sources.Error{Kind: sources.BadSettings, Message: block + ".path holds an age identity, and not a path", Hint: "set " + block + ".identity to it"}
+	}
+	err := b.keys.Check()
+	if err == nil {
+		b.where = func() (string, error) { return opts.Path(block+".path", settings.Text("path")) }
+		b.path, err = b.where()
+	}
+	if err != nil {
+		return nil, err
 	}
 	info, err := os.Stat(b.path)
 	switch {
@@ -127,6 +132,7 @@ func badSettings(message, hint string) error {
 // base is what both layouts have in common.
 type base struct {
 	path    string
+	where   func() (string, error) // where path may be read, and if it may
 	keys    *sealed.Keys
 	exposed exposure
 }
@@ -136,14 +142,6 @@ func (b *base) Describe() string { return "file " + b.path }
 
 // Close does nothing: no file stays open between calls.
 func (*base) Close() error { return nil }
-
-// under gives path as seen from dir.
-func under(dir, path string) string {
-	if filepath.IsAbs(path) {
-		return filepath.Clean(path)
-	}
-	return filepath.Join(dir, path)
-}
 
 // stopped is the answer for a name that was not read before ctx ended.
 func stopped(ctx context.Context, subject string) error {

@@ -11,7 +11,6 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
-	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -78,8 +77,8 @@ type source struct {
 	sources.Tally
 
 	project     string
-	credentials sources.Secret // empty for those of the environment
-	dir         string         // that a path in credentials starts from
+	credentials sources.Secret                    // empty for those of the environment
+	where       func(path string) (string, error) // a path in credentials leads
 
 	warn    func(string)
 	log     *slog.Logger
@@ -108,13 +107,22 @@ func newSource(set sources.Settings, opts sources.Options) (*source, error) {
 			"the settings known are "+strings.Join(keys, ", "))
 	}
 	s := &source{
-		project: set.Text("project_id"), credentials: set["credentials_json"], dir: opts.Dir,
+		project: set.Text("project_id"), credentials: set["credentials_json"],
 		warn: opts.Warn, log: opts.Log, timeout: opts.CallTimeout, now: time.Now,
 		backoff: gax.Backoff{Initial: time.Second, Max: 8 * time.Second, Multiplier: 2},
 		slots:   make(chan struct{}, atOnce), signing: make(chan struct{}, 1),
 	}
 	if s.timeout <= 0 {
 		s.timeout = callTimeout
+	}
+	s.where = func(path string) (string, error) {
+		if !opts.Untrusted {
+			opts.Within = nil // Enterprise allows any file there
+		}
+		return opts.Path("vault_store.gcp.credentials_json", path)
+	}
+	if _, err := s.path(); err != nil {
+		return nil, err
 	}
 	switch {
 	case s.project == "":
@@ -131,15 +139,12 @@ func badSettings(message, hint string) *sources.Error {
 
 // path gives the path of the file with the credentials, and "" where they are
 // given as text or not at all.
-func (s *source) path() string {
+func (s *source) path() (string, error) {
 	text := strings.TrimSpace(string(s.credentials.Reveal()))
-	switch {
-	case text == "" || strings.HasPrefix(text, "{"):
-		return ""
-	case !filepath.IsAbs(text):
-		return filepath.Join(s.dir, text)
+	if text == "" || strings.HasPrefix(text, "{") {
+		return "", nil
 	}
-	return text
+	return s.where(text)
 }
 
 // Plan foretells the requests of a Fetch: one for each name that can be.

@@ -250,7 +250,11 @@ const formHint = "it is the JSON file that gcp hands out for a service account, 
 func (s *source) given(opts *credentials.DetectOptions) (*auth.Credentials, *sources.Error) {
 	text := s.credentials.Reveal()
 	where := "credentials_json"
-	if path := s.path(); path != "" {
+	path, err := s.path()
+	if err != nil {
+		return nil, noLogin(err.Error(), sources.HintOf(err))
+	}
+	if path != "" {
 		b, _, err := sources.ReadFile(path, credentialsMost)
 		if err != nil {
 			e := noLogin("credentials_json is neither JSON nor the path of a file that can be read", "check the path, and who may read it")

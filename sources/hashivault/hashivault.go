@@ -42,10 +42,11 @@ import (
 // VAULT_CLIENT_CERT, VAULT_SKIP_VERIFY, VAULT_MAX_RETRIES and VAULT_RATE_LIMIT
 // among them.
 var Backend = sources.Backend{
-	Type:    backendType,
-	Block:   "hashicorp",
-	Keys:    keys,
-	Ambient: []string{api.EnvVaultToken},
+	Type:      backendType,
+	Block:     "hashicorp",
+	Keys:      keys,
+	Ambient:   []string{api.EnvVaultToken},
+	Addresses: []string{"address"}, Named: []string{api.EnvVaultAgentAddr, api.EnvVaultAddress},
 	Variables: []string{
 		"VAULT_ADDR", "VAULT_AGENT_ADDR", "VAULT_CACERT", "VAULT_CAPATH", "VAULT_CLIENT_CERT", "VAULT_CLIENT_KEY", "VAULT_NAMESPACE",
 		"VAULT_PROXY_ADDR", "VAULT_SKIP_VERIFY", "VAULT_TLS_SERVER_NAME", "VAULT_TOKEN",

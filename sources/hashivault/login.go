@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"os"
 	"path/filepath"
 	"strings"
 
@@ -49,11 +50,19 @@ func loginOf(set sources.Settings, opts sources.Options) (login, error) {
 	case has("role_id"):
 		return byRole(string(set["role_id"].Reveal()), set["secret_id"]), nil
 	case has("kubernetes_role"):
-		return byPod(set, opts.Dir), nil
+		if opts.Elsewhere != "" {
+			return login{}, sources.Stays("the token of a service account", opts.Elsewhere)
+		}
+		path, err := given("kubernetes_token_file", set, opts)
+		return byPod(set, path), err
 	case has("token_file"):
-		return fromFile("the token of vault_store.hashicorp.token_file", within(opts.Dir, set.Text("token_file"))), nil
+		path, err := given("token_file", set, opts)
+		return fromFile("the token of vault_store.hashicorp.token_file", path), err
 	}
 	if token, _ := opts.Getenv(api.EnvVaultToken); token != "" {
+		if opts.Elsewhere != "" {
+			return login{}, sources.Stays("VAULT_TOKEN", opts.Elsewhere)
+		}
 		return fixed("VAULT_TOKEN", token), nil
 	}
 	home, _ := opts.Getenv("HOME")
@@ -63,7 +72,11 @@ func loginOf(set sources.Settings, opts sources.Options) (login, error) {
 	if home == "" {
 		return login{token: func() (string, *sources.Error) { return "", nothing() }}, nil
 	}
-	l := fromFile("the token of ~/.vault-token", filepath.Join(home, ".vault-token"))
+	path := filepath.Join(home, ".vault-token")
+	if _, err := os.Stat(path); err == nil && opts.Elsewhere != "" {
+		return login{}, sources.Stays("~/.vault-token", opts.Elsewhere)
+	}
+	l := fromFile("the token of ~/.vault-token", func() (string, error) { return path, nil })
 	read := l.token
 	l.token = func() (string, *sources.Error) {
 		token, err := read()
@@ -82,12 +95,24 @@ func nothing() *sources.Error {
 	}
 }
 
-// within gives a path that starts from a folder.
-func within(dir, path string) string {
-	if filepath.IsAbs(path) {
-		return path
+const block = "vault_store.hashicorp"
+
+// given returns what gives the path of a setting, or of the pod's token where the
+// setting is absent. The error is that of the path now.
+func given(key string, set sources.Settings, opts sources.Options) (func() (string, error), error) {
+	text := set.Text(key)
+	if text == "" {
+		return func() (string, error) { return podToken, nil }, nil
 	}
-	return filepath.Join(dir, path)
+	path := func() (string, error) {
+		path, err := opts.Path(block+"."+key, text)
+		if err == nil && opts.Elsewhere != "" && sources.SameFile(path, podToken) {
+			err = sources.Stays("the token of a service account", opts.Elsewhere)
+		}
+		return path, err
+	}
+	_, err := path()
+	return path, err
 }
 
 func fixed(what, token string) login {
@@ -99,9 +124,12 @@ func fixed(what, token string) login {
 
 // fromFile reads the token anew for each login: an agent puts a new one there
 // when the old one ends.
-func fromFile(what, path string) login {
+func fromFile(what string, path func() (string, error)) login {
 	return login{what: what, hint: "it has expired or was revoked: see that what writes the file still runs", token: func() (string, *sources.Error) {
 		token, err := readShort(path)
+		if sources.KindOf(err) != "" {
+			return "", err.(*sources.Error)
+		}
 		if err == nil && token == "" {
 			err = errors.New("it is empty")
 		}
@@ -128,7 +156,11 @@ func unreadable(what string, err error) *sources.Error {
 // maxToken is more than any token has.
 const maxToken = 64 << 10
 
-func readShort(path string) (string, error) {
+func readShort(where func() (string, error)) (string, error) {
+	path, err := where()
+	if err != nil {
+		return "", err
+	}
 	b, _, err := sources.ReadFile(path, maxToken)
 	return sources.Trim(string(b)), err
 }
@@ -144,11 +176,8 @@ func byRole(role string, secret sources.Secret) login {
 		}}
 }
 
-func byPod(set sources.Settings, dir string) login {
-	role, path := set.Text("kubernetes_role"), podToken
-	if file := set.Text("kubernetes_token_file"); file != "" {
-		path = within(dir, file)
-	}
+func byPod(set sources.Settings, path func() (string, error)) login {
+	role := set.Text("kubernetes_role")
 	mount := strings.Trim(set.Text("kubernetes_mount"), "/")
 	if mount == "" {
 		mount = "kubernetes"

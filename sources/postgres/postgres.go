@@ -19,7 +19,6 @@ import (
 	"io/fs"
 	"log/slog"
 	"maps"
-	"path/filepath"
 	"runtime"
 	"slices"
 	"strconv"
@@ -56,7 +55,8 @@ const (
 //   - recipients: the age recipients to write for, or the file that lists them;
 //     else that of the identity.
 //   - keep: the number of versions that are kept of each secret; 10.
-var Backend = sources.Backend{Type: "postgres", Block: "postgres", Keys: keys, Open: open, Ambient: database.Ambient, Variables: database.Variables}
+var Backend = sources.Backend{Type: "postgres", Block: "postgres", Keys: keys, Open: open, Ambient: database.Ambient, Variables: database.Variables,
+	Addresses: []string{"host", "url"}, Named: database.Named}
 
 //go:embed migrations
 var files embed.FS
@@ -118,7 +118,7 @@ func newSource(set sources.Settings, opts sources.Options) (*source, error) {
 	s := &source{
 		schema: database.Schema, keep: defaultKeep, log: opts.Log, timeout: opts.CallTimeout, batch: batchSize,
 		keys: &sealed.Keys{
-			Block: block, Dir: opts.Dir, Exposed: sealed.WarnOnce(opts.Warn),
+			Block: block, Path: opts.Path, Exposed: sealed.WarnOnce(opts.Warn),
 			Identity: set["identity"], Recipients: set["recipients"],
 		},
 		opening: make(chan struct{}, runtime.GOMAXPROCS(0)),
@@ -145,6 +145,9 @@ func newSource(set sources.Settings, opts sources.Options) (*source, error) {
 	if sealed.HoldsIdentity(set.Text("recipients")) && strings.Contains(strings.ToUpper(set.Text("recipients")), "AGE-SECRET-KEY-") {
 		return nil, bad("recipients holds an identity, which is secret", "a recipient begins with age1; age-keygen -y prints it")
 	}
+	if err := s.keys.Check(); err != nil {
+		return nil, err
+	}
 	return s, s.aim(set, opts)
 }
 
@@ -155,15 +158,17 @@ func (s *source) aim(set sources.Settings, opts sources.Options) error {
 	if set["url"].Len() == 0 && set["host"].Len() == 0 && !hosted && !service {
 		return bad("postgres has neither a url nor a host", "set url to postgres://user@host:5432/name, or host, user, password and db_name")
 	}
-	authority := set.Text("ssl_root_cert")
-	if authority != "" && !filepath.IsAbs(authority) {
-		authority = filepath.Join(opts.Dir, authority)
+	authority, err := set.Text("ssl_root_cert"), error(nil)
+	if authority != "" {
+		authority, err = opts.Path(block+".ssl_root_cert", authority)
 	}
-	var err error
+	if err != nil {
+		return err
+	}
 	s.target, err = database.New(database.Settings{
 		URL: set["url"], Password: set["password"],
 		Host: set.Text("host"), Port: set.Text("port"), User: set.Text("user"), DBName: set.Text("db_name"),
-		SSLMode: set.Text("ssl_mode"), SSLRootCert: authority, Warn: opts.Warn,
+		SSLMode: set.Text("ssl_mode"), SSLRootCert: authority, Warn: opts.Warn, Elsewhere: opts.Elsewhere, Path: opts.Path,
 	})
 	return err
 }

@@ -1,13 +1,13 @@
 package sealed
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
 	"fmt"
 	"io/fs"
 	"os"
-	"path/filepath"
 	"runtime"
 	"slices"
 	"strings"
@@ -30,8 +30,9 @@ const maxKeys = 1 << 20
 // read anew each time, so that a file may be replaced. A Keys is safe for
 // concurrent use.
 type Keys struct {
-	Block      string // vault_store.postgres
-	Dir        string // where a relative path starts
+	Block string // vault_store.postgres
+	// Path returns where the path in a setting leads, as [sources.Options.Path].
+	Path       func(setting, path string) (string, error)
 	Identity   sources.Secret
 	Recipients sources.Secret // no secret, but it may be set to one by mistake
 	// Exposed is told, each time that it is read, of a file with an identity,
@@ -49,13 +50,17 @@ func (k *Keys) Identities() ([]age.Identity, error) {
 			"set it to the path of an age identity file, or to env.NAME of a variable that holds the identity")
 	}
 	if !HoldsIdentity(text) {
-		data, mode, fault := readKeys(k.under(text), "the file that "+k.Block+".identity names", "it is to hold the lines that age-keygen prints")
+		path, err := k.Path(k.Block+".identity", text)
+		if err != nil {
+			return nil, err
+		}
+		data, mode, fault := readKeys(path, "the file that "+k.Block+".identity names", "it is to hold the lines that age-keygen prints")
 		if fault != nil {
 			fault.Kind = sources.NoLogin
 			return nil, fault
 		}
 		if k.Exposed != nil {
-			k.Exposed(k.under(text), mode)
+			k.Exposed(path, mode)
 		}
 		text = string(data)
 		if strings.HasPrefix(text, "age-encryption.org/") || strings.HasPrefix(text, "-----BEGIN AGE") {
@@ -147,7 +152,11 @@ func (k *Keys) listed(text string) ([]string, error) {
 		return nil, bad(k.Block+".recipients holds an identity, which is secret", isRecipient)
 	}
 	if !strings.HasPrefix(text, "age1") && !strings.ContainsAny(text, "\n#") {
-		data, _, fault := readKeys(k.under(text), "the file that "+k.Block+".recipients names", "set recipients to age1... keys, separated by commas, or to a file with one a line")
+		path, err := k.Path(k.Block+".recipients", text)
+		if err != nil {
+			return nil, err
+		}
+		data, _, fault := readKeys(path, "the file that "+k.Block+".recipients names", "set recipients to age1... keys, separated by commas, or to a file with one a line")
 		if fault != nil {
 			fault.Kind = sources.BadSettings
 			return nil, fault
@@ -169,21 +178,31 @@ func (k *Keys) listed(text string) ([]string, error) {
 // Files gives the paths of the files that the settings name: nothing may be
 // published over them.
 func (k *Keys) Files() []string {
-	var paths []string
-	if text := strings.TrimSpace(string(k.Identity.Reveal())); text != "" && !HoldsIdentity(text) {
-		paths = append(paths, k.under(text))
-	}
-	if text := strings.TrimSpace(string(k.Recipients.Reveal())); text != "" && !strings.HasPrefix(text, "age1") && !strings.ContainsAny(text, "\n#") {
-		paths = append(paths, k.under(text))
-	}
+	paths, _ := k.paths()
 	return paths
 }
 
-func (k *Keys) under(path string) string {
-	if filepath.IsAbs(path) {
-		return filepath.Clean(path)
+// Check returns the error for a path in the settings that may not be read.
+func (k *Keys) Check() error {
+	_, err := k.paths()
+	return err
+}
+
+func (k *Keys) paths() (paths []string, err error) {
+	add := func(setting, text string) {
+		path, bad := k.Path(k.Block+"."+setting, text)
+		if bad == nil {
+			paths = append(paths, path)
+		}
+		err = cmp.Or(err, bad)
 	}
-	return filepath.Join(k.Dir, path)
+	if text := strings.TrimSpace(string(k.Identity.Reveal())); text != "" && !HoldsIdentity(text) {
+		add("identity", text)
+	}
+	if text := strings.TrimSpace(string(k.Recipients.Reveal())); text != "" && !strings.HasPrefix(text, "age1") && !strings.ContainsAny(text, "\n#") {
+		add("recipients", text)
+	}
+	return paths, err
 }
 
 // WarnOnce makes an Exposed that warns of the first such file.

@@ -153,7 +153,7 @@ func TestKeys(t *testing.T) {
 	ra, rb := a.Recipient().String(), b.Recipient().String()
 	var warned []string
 	keys := func(identity, recipients string) *Keys {
-		return &Keys{Block: "vault_store.postgres", Dir: dir, Identity: secret(identity), Recipients: secret(recipients), Exposed: WarnOnce(func(s string) { warned = append(warned, s) })}
+		return &Keys{Block: "vault_store.postgres", Path: sources.Options{Dir: dir}.Path, Identity: secret(identity), Recipients: secret(recipients), Exposed: WarnOnce(func(s string) { warned = append(warned, s) })}
 	}
 	prints := map[string]string{}
 	for name, test := range map[string]struct {

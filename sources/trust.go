@@ -1,0 +1,114 @@
+package sources
+
+import (
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+)
+
+// Elsewhere returns the setting with which settings of a document lead a login to
+// an address of the document's own choice, and "" where the environment has that
+// address too, or the hosts are the provider's own.
+func (b Backend) Elsewhere(set Settings, getenv func(string) (string, bool)) string {
+	for _, key := range b.Addresses {
+		text := set.Text(key)
+		if text != "" && !named(text, b.Named, getenv) {
+			return "vault_store." + b.Block + "." + key
+		}
+	}
+	return ""
+}
+
+// named reports whether one of the variables has text.
+func named(text string, variables []string, getenv func(string) (string, bool)) bool {
+	for _, name := range variables {
+		if value, _ := getenv(name); Trim(value) == text {
+			return true
+		}
+	}
+	return false
+}
+
+// Secret reports whether the client of b takes a credential from that variable.
+func (b Backend) Secret(variable string) bool {
+	for _, end := range []string{"TOKEN", "SECRET", "PASSWORD", "HEADER", "KEY"} {
+		if strings.HasSuffix(variable, end) {
+			return slices.Contains(b.Variables, variable)
+		}
+	}
+	return false
+}
+
+// Stays returns the error for a login of this machine, which what names, that the
+// setting would lead to an address of the document's own.
+func Stays(what, setting string) *Error {
+	return &Error{
+		Kind: BadSettings, Message: what + " goes to no address that the document names, and " + setting + " names one",
+		Hint: "give --vault-store FILE or --vault-type of your own, or set that address in the environment too; or --trust-config, where whoever writes the config is trusted",
+	}
+}
+
+// Path returns where a path in a setting leads, seen from the folder of the
+// document. It is an error of kind BadSettings if that is in none of the folders
+// of Within, symbolic links resolved. The error does not repeat the path, which
+// may be a credential in the wrong place. What is read more than once is asked
+// for each time: a link may be another by then.
+func (o Options) Path(setting, path string) (string, error) {
+	if filepath.IsAbs(path) {
+		path = filepath.Clean(path)
+	} else {
+		path = filepath.Join(o.Dir, path)
+	}
+	if o.Within == nil {
+		return path, nil
+	}
+	real := resolved(path)
+	for _, dir := range o.Within {
+		if rel, err := filepath.Rel(resolved(dir), real); err == nil && filepath.IsLocal(rel) {
+			return path, nil
+		}
+	}
+	return "", &Error{
+		Kind:    BadSettings,
+		Message: setting + " leads out of the folder of the document and of " + strings.Join(MountedSecrets, " and "),
+		Hint:    "--allow-path DIR, or BIFROST_SECRETS_ALLOW_PATH, allows the folder where it leads; in a block of your own (--vault-store FILE) a path may lead anywhere",
+	}
+}
+
+// SameFile reports whether both paths lead to one file that exists.
+func SameFile(one, other string) bool {
+	a, err := os.Stat(one)
+	if err != nil {
+		return false
+	}
+	b, err := os.Stat(other)
+	return err == nil && os.SameFile(a, b)
+}
+
+// MountedSecrets are the folders in which secrets are mounted.
+var MountedSecrets = []string{"/run/secrets", "/var/run/secrets"}
+
+// resolved returns a path without symbolic links, as far as it exists.
+func resolved(path string) string {
+	path, err := filepath.Abs(path)
+	if err != nil {
+		return path
+	}
+	real, err := filepath.EvalSymlinks(path)
+	if dir := filepath.Dir(path); errors.Is(err, fs.ErrNotExist) && dir != path {
+		if target, err := os.Readlink(path); err == nil { // no loop, which is another error
+			if !filepath.IsAbs(target) {
+				target = filepath.Join(resolved(dir), target)
+			}
+			return resolved(target)
+		}
+		return filepath.Join(resolved(dir), filepath.Base(path))
+	}
+	if err != nil {
+		return path // it cannot be read either
+	}
+	return real
+}
