@@ -25,16 +25,16 @@ func TestAdmin(t *testing.T) {
 		want          bifrost.State
 		says          string
 	}{
-		{"password", adminOnly("admin", "admin-first-0001", keepsLogs), adminOnly("admin", "admin-second-0002", ""), []string{passwordPath}, bifrost.Verified, ""},
-		{"user", adminOnly("admin", "admin-first-0001", keepsLogs), adminOnly("root", "admin-first-0001", ""), []string{"auth_config.admin_username"}, bifrost.Verified, ""},
-		{"both", adminOnly("admin", "admin-first-0001", keepsLogs), adminOnly("root", "admin-second-0002", ""), []string{"auth_config.admin_username", passwordPath}, bifrost.Verified, ""},
+		{"password", adminOnly("admin", "Admin-first-0001", keepsLogs), adminOnly("admin", "Admin-second-0002", ""), []string{passwordPath}, bifrost.Verified, ""},
+		{"user", adminOnly("admin", "Admin-first-0001", keepsLogs), adminOnly("root", "Admin-first-0001", ""), []string{"auth_config.admin_username"}, bifrost.Verified, ""},
+		{"both", adminOnly("admin", "Admin-first-0001", keepsLogs), adminOnly("root", "Admin-second-0002", ""), []string{"auth_config.admin_username", passwordPath}, bifrost.Verified, ""},
 		{"short", adminOnly("admin", "a1", keepsLogs), adminOnly("admin", "b2", ""), []string{passwordPath}, bifrost.Verified, ""},
-		{"in force already", adminOnly("admin", "admin-second-0002", ""), adminOnly("admin", "admin-second-0002", ""), []string{passwordPath}, bifrost.Verified, ""},
-		{"no retention", adminOnly("admin", "admin-first-0001", ""), adminOnly("admin", "admin-second-0002", ""), []string{passwordPath}, bifrost.RestartRequired, "log_retention_days"},
-		{"switched off there", strings.Replace(adminOnly("admin", "admin-first-0001", keepsLogs), "true", "false", 1), adminOnly("admin", "admin-second-0002", ""), []string{passwordPath}, bifrost.RestartRequired, "switched off"},
-		{"switched off here", adminOnly("admin", "admin-first-0001", keepsLogs), strings.Replace(adminOnly("admin", "admin-second-0002", ""), "true", "false", 1), []string{passwordPath}, bifrost.RestartRequired, "no admin that is enabled"},
-		{"none there", `{}`, adminOnly("admin", "admin-second-0002", ""), []string{passwordPath}, bifrost.RestartRequired, "lacks auth_config"},
-		{"under governance", adminOnly("admin", "admin-first-0001", keepsLogs), `{"governance":` + adminOnly("admin", "admin-second-0002", "") + `}`, []string{"governance." + passwordPath}, bifrost.Verified, ""},
+		{"in force already", adminOnly("admin", "Admin-second-0002", ""), adminOnly("admin", "Admin-second-0002", ""), []string{passwordPath}, bifrost.Verified, ""},
+		{"no retention", adminOnly("admin", "Admin-first-0001", ""), adminOnly("admin", "Admin-second-0002", ""), []string{passwordPath}, bifrost.RestartRequired, "log_retention_days"},
+		{"switched off there", strings.Replace(adminOnly("admin", "Admin-first-0001", keepsLogs), "true", "false", 1), adminOnly("admin", "Admin-second-0002", ""), []string{passwordPath}, bifrost.RestartRequired, "switched off"},
+		{"switched off here", adminOnly("admin", "Admin-first-0001", keepsLogs), strings.Replace(adminOnly("admin", "Admin-second-0002", ""), "true", "false", 1), []string{passwordPath}, bifrost.RestartRequired, "no admin that is enabled"},
+		{"none there", `{}`, adminOnly("admin", "Admin-second-0002", ""), []string{passwordPath}, bifrost.RestartRequired, "lacks auth_config"},
+		{"under governance", adminOnly("admin", "Admin-first-0001", keepsLogs), `{"governance":` + adminOnly("admin", "Admin-second-0002", "") + `}`, []string{"governance." + passwordPath}, bifrost.Verified, ""},
 	} {
 		for _, version := range bifrosttest.Versions {
 			t.Run(c.name+" "+version, func(t *testing.T) {

@@ -66,6 +66,12 @@ func (a *answer) refused() *fault {
 		f.hint = "switch the login on, or restart bifrost, which reads the file"
 		return f
 	}
+	if a.status == http.StatusBadRequest && a.says("password must") {
+		f.state = RestartRequired
+		f.reason = "bifrost takes no such admin password by its api (status 400)"
+		f.hint = "from 2.0 on it wants 12 characters or more, with an upper case and a lower case letter, a digit and another character; a restart makes it read the file"
+		return f
+	}
 	switch a.status {
 	case http.StatusInternalServerError, http.StatusServiceUnavailable:
 		f.busy = true

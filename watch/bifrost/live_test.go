@@ -37,6 +37,7 @@ func TestPush(t *testing.T) {
 
 		await(t, u, bifrosttest.Chat, "Authorization", "Bearer "+second.key)
 		await(t, u, bifrosttest.Chat, "X-Team", second.header)
+		callTool(t, url)
 		await(t, u, bifrosttest.MCP, "Authorization", second.mcp)
 		await(t, u, bifrosttest.Traces, "X-Token", second.plugin)
 		calling.end(t)
@@ -54,7 +55,7 @@ func TestPush(t *testing.T) {
 
 		// And once more, from here to there and on, with the new password.
 		third := second
-		third.key, third.password = "sk-third-DDDDDDDD-0003", "admin-third-0003"
+		third.key, third.password = "sk-third-DDDDDDDD-0003", "Admin-third-0003"
 		doc = third.render(t, u)
 		want := []bifrost.State{bifrost.Verified, bifrost.Verified, bifrost.Unverifiable, bifrost.Verified, bifrost.Verified}
 		if profiled(t, url, second.password) {
@@ -105,10 +106,18 @@ func TestRollbackTrap(t *testing.T) {
 		}
 		await(t, u, bifrosttest.Chat, "Authorization", "Bearer "+first.key)
 		await(t, u, bifrosttest.Chat, "X-Team", first.header)
+		callTool(t, url)
 		await(t, u, bifrosttest.MCP, "Authorization", first.mcp)
 		await(t, u, bifrosttest.Traces, "X-Token", first.plugin)
 		wantStates(t, c.Converge(t.Context(), doc, all), bifrost.Verified)
 	})
+}
+
+// callTool has the MCP client "stub" call its server: a connection for each call is
+// made then.
+func callTool(t *testing.T, url string) {
+	t.Helper()
+	ask(t, http.MethodPost, url+"/v1/mcp/tool/execute", second.password, `{"id":"c1","type":"function","function":{"name":"stub-echo","arguments":"{}"}}`)
 }
 
 func wantLogin(t *testing.T, url, password string, want int) {

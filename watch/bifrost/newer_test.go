@@ -207,6 +207,24 @@ func TestWantsAnAdmin(t *testing.T) {
 	}
 }
 
+// TestPasswordPolicy has a Bifrost that takes no such password: it says so.
+func TestPasswordPolicy(t *testing.T) {
+	s, u := started(t, "2.2.1", func(u *bifrosttest.Upstream) *walker.Document { return first.render(t, u) })
+	front := serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Method == http.MethodPut {
+			w.WriteHeader(http.StatusBadRequest)
+			_, _ = w.Write([]byte(`{"error":{"message":"auth password must include one uppercase letter"}}`))
+			return
+		}
+		s.ServeHTTP(w, r)
+	}))
+	doc := second.render(t, u)
+	got := client(t, front, func(o *bifrost.Options) { o.Auth = basic(first.password) }).Push(t.Context(), doc, targets(t, doc, passwordPath))
+	if got[0].State != bifrost.RestartRequired || !strings.Contains(got[0].Hint, "12 characters") {
+		t.Errorf("%+v", got[0])
+	}
+}
+
 // TestDisconnectedClient has the MCP server of a client away while its header
 // changes: it is tried again, and in force when the server is back.
 func TestDisconnectedClient(t *testing.T) {

@@ -47,6 +47,7 @@ func TestTakings(t *testing.T) {
 		{"webhooks[].headers.*", "v2.0.0-prerelease3", false, true},
 		{"plugins[].config.**", "v2.0.0-prerelease3", true, false}, // without a version
 		{"plugins[].config.**", "v2.1.0", true, true},
+		{"plugins[].config.**", "", true, false}, // it may be one that does not
 		{"providers.*.keys[].value", "v1.4.19", true, true},
 		{"governance.virtual_keys[].value", "v1.5.0", false, true},
 		{"encryption_key", "v1.5.0", false, false},
@@ -121,4 +122,20 @@ func FuzzParsePath(f *testing.F) {
 			return true
 		})
 	})
+}
+
+func TestReleases(t *testing.T) {
+	if len(Releases()) < 4 {
+		t.Errorf("%d releases", len(Releases()))
+	}
+	for version, want := range map[string]bool{"v1.4.19": false, "v2.0.0-prerelease3": false, "v2.0.0": false, "v2.0.1": true, "v2.5.1": true, "dev": false, "": false} {
+		if is, than := Newer(version); is != want || than == "" {
+			t.Errorf("%s is newer: %t than %s", version, is, than)
+		}
+	}
+	for _, bad := range []string{"1.4\t1.4.19\tstart", "1.4\tx\tstart\tkey", "1.5\t1.5.0\ta\tb\n1.4\t1.4.0\ta\tb"} {
+		if _, err := parseReleases(bad); err == nil {
+			t.Errorf("%q is taken", bad)
+		}
+	}
 }

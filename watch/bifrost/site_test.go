@@ -32,12 +32,12 @@ type values struct {
 
 var first = values{
 	key: "sk-first-AAAAAAAA-0001", key2: "sk-other-BBBBBBBB-0001", header: "team-first-0001",
-	mcp: "Bearer mcp-first-0001", plugin: "otel-first-0001", password: "admin-first-0001",
+	mcp: "Bearer mcp-first-0001", plugin: "otel-first-0001", password: "Admin-first-0001",
 }
 
 var second = values{
 	key: "sk-second-CCCCCCC-0002", key2: first.key2, header: "team-second-0002",
-	mcp: "Bearer mcp-second-0002", plugin: "otel-second-0002", password: "admin-second-0002",
+	mcp: "Bearer mcp-second-0002", plugin: "otel-second-0002", password: "Admin-second-0002",
 }
 
 // render makes the rendered document.

@@ -283,7 +283,7 @@ func TestCredentials(t *testing.T) {
 	now.key = second.key
 	doc := now.render(t, u)
 	wrong := second.render(t, u) // its password is not in force
-	pair := sources.NewSecret([]byte("YWRtaW46YWRtaW4tZmlyc3QtMDAwMQ=="))
+	pair := sources.NewSecret([]byte("YWRtaW46QWRtaW4tZmlyc3QtMDAwMQ=="))
 	for _, c := range []struct {
 		name string
 		doc  *walker.Document

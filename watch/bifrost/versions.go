@@ -155,6 +155,9 @@ func takingOf(e *walker.Entry, version string) taking {
 // what to do. byEnv says that the value is in its environment, and the file has
 // the variable's name.
 func RestartTakes(e *walker.Entry, version string, doc *walker.Document, path string, byEnv bool) (takes bool, reason, hint string) {
+	if _, known := parseVersion(version); !known {
+		version = releases()[len(releases())-1].Version // what is true of later ones alone is not known to hold
+	}
 	t := takingOf(e, version)
 	switch t.restart {
 	case always:

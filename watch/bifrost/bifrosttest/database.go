@@ -259,6 +259,7 @@ type client struct {
 	CodeMode    bool
 	AutoExecute []string
 	SyncMinutes int64
+	Timeout     int64
 	Sticky      bool
 	Disabled    bool
 	hash        string

@@ -28,8 +28,8 @@ func (s *Server) viewClient(c *client) map[string]any {
 	if s.patches() {
 		config["disabled"] = c.Disabled
 	}
-	if s.major > 1 {
-		config["tool_execution_timeout"] = "45s" // taken in seconds
+	if c.Timeout != 0 && s.major > 1 {
+		config["tool_execution_timeout"] = (time.Duration(c.Timeout) * time.Second).String() // taken in seconds
 	}
 	if c.SyncMinutes != 0 {
 		config["tool_sync_interval"] = c.SyncMinutes * int64(time.Minute) // it may overflow, as there
@@ -158,13 +158,17 @@ func profiles(config map[string]any) map[string]any {
 }
 
 // masked gives a config with the headers of its profiles masked.
-func masked(config map[string]any) map[string]any {
+func (s *Server) masked(config map[string]any) map[string]any {
 	text, _ := json.Marshal(profiles(config))
 	var out map[string]any
 	_ = json.Unmarshal(text, &out)
 	all, _ := out["profiles"].([]any)
 	for _, p := range all {
-		headers, _ := p.(map[string]any)["headers"].(map[string]any)
+		profile, _ := p.(map[string]any)
+		if text, ok := profile["collector_url"].(string); ok {
+			profile["collector_url"] = s.show(&value{plain: text}, text)
+		}
+		headers, _ := profile["headers"].(map[string]any)
 		for name, v := range headers {
 			text, _ := v.(string)
 			headers[name] = redact(text)
@@ -186,7 +190,7 @@ func (s *Server) getPlugin(w http.ResponseWriter, r *http.Request) {
 	if s.patches() {
 		o["actualName"], o["path"], o["status"] = name, p.Path, map[string]any{"name": name, "status": "active"}
 		if name == "otel" {
-			o["config"] = masked(p.Config)
+			o["config"] = s.masked(p.Config)
 		}
 	} else {
 		o["id"], o["version"], o["config_hash"] = p.Row, p.Version, ""

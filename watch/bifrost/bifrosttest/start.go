@@ -166,6 +166,7 @@ func (s *Server) loadClient(raw json.RawMessage) error {
 		Tools       []string          `json:"tools_to_execute"`
 		CodeMode    bool              `json:"is_code_mode_client"`
 		AutoExecute []string          `json:"tools_to_auto_execute"`
+		Timeout     int64             `json:"tool_execution_timeout"`
 		Sticky      bool              `json:"needs_session_stickiness"`
 		Disabled    bool              `json:"disabled"`
 	}
@@ -173,7 +174,7 @@ func (s *Server) loadClient(raw json.RawMessage) error {
 		return fmt.Errorf("mcp client: %w", err)
 	}
 	next := &client{ID: in.ID, Name: in.Name, Connection: in.Connection, Headers: in.Headers, Tools: in.Tools,
-		CodeMode: in.CodeMode, AutoExecute: in.AutoExecute, Sticky: in.Sticky, Disabled: in.Disabled, hash: hash(without(raw, "client_id"))}
+		CodeMode: in.CodeMode, AutoExecute: in.AutoExecute, Timeout: in.Timeout, Sticky: in.Sticky, Disabled: in.Disabled, hash: hash(without(raw, "client_id"))}
 	i := slices.IndexFunc(s.db.Clients, func(c *client) bool { return c.Name == next.Name })
 	switch {
 	case i < 0:
