@@ -117,6 +117,22 @@ type api struct {
 	waits   bool                            // Bifrost was started by us, so it comes up
 	reached atomic.Bool                     // it was healthy when it was last looked at
 	doc     atomic.Pointer[walker.Document] // what was rendered last
+	told    string                          // the version of Bifrost that was told of
+}
+
+// tell logs the version of Bifrost once, and whether it is newer than all that were
+// run.
+func (a *api) tell() {
+	found := a.client.Found()
+	if found == "" || found == a.told {
+		return
+	}
+	a.told = found
+	if newer, than := management.Newer(found); newer {
+		a.log.Warn("this Bifrost is newer than every version that bifrost-secrets was run with; where its API is not as known, nothing is written", "version", found, "newest_run", than)
+		return
+	}
+	a.log.Info("found Bifrost", "version", found)
 }
 
 // newAPI makes the applier. args are those of Bifrost's command, if it is ours;
@@ -214,6 +230,7 @@ func (a *api) Apply(ctx context.Context, u watch.Update) []watch.Outcome {
 		}
 		out = append(out, one)
 	}
+	a.tell()
 	return out
 }
 

@@ -7,6 +7,8 @@ import (
 	"runtime/debug"
 
 	"github.com/spf13/cobra"
+
+	management "bifrost-secrets/watch/bifrost"
 )
 
 // version is set by the linker for a release.
@@ -22,7 +24,9 @@ func (p *program) versionCommand() *cobra.Command {
 		RunE: func(*cobra.Command, []string) error {
 			name := versionName()
 			if asJSON {
-				return json.NewEncoder(p.stdout).Encode(map[string]string{"version": name, "go": runtime.Version(), "platform": runtime.GOOS + "/" + runtime.GOARCH})
+				return json.NewEncoder(p.stdout).Encode(map[string]any{
+					"version": name, "go": runtime.Version(), "platform": runtime.GOOS + "/" + runtime.GOARCH, "bifrost": management.Releases(),
+				})
 			}
 			_, err := fmt.Fprintln(p.stdout, versionText())
 			return err

@@ -112,6 +112,7 @@ type Client struct {
 	mu      sync.Mutex
 	auth    Auth              // what has worked last
 	given   Auth              // what login gave last
+	found   string            // the version that answered last
 	current run               // the one that was last given all values; 0 where it is not known
 	pushed  map[string]pushed // by path: what Bifrost was last given
 	// unfinished are the paths whose last write came to no good end, which Bifrost
@@ -241,6 +242,14 @@ func (c *Client) Version(ctx context.Context, doc *walker.Document) (string, err
 		return "", &Error{Reason: f.reason, Hint: f.hint, Err: f.err}
 	}
 	return v, nil
+}
+
+// Found returns the version of the Bifrost that was last given values or asked for
+// some; empty where it has not said.
+func (c *Client) Found() string {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.found
 }
 
 func (s *session) version(ctx context.Context) (string, *fault) {

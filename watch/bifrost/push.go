@@ -111,6 +111,7 @@ func (c *Client) run(ctx context.Context, doc *walker.Document, targets []Target
 		j.during = j.running(ctx)
 	}
 	c.mu.Lock()
+	c.found = version
 	if m == converge {
 		c.current = j.during
 	}
