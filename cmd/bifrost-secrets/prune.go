@@ -114,6 +114,7 @@ func (j *pruneJob) prune(ctx context.Context, report *pruning) error {
 		return err
 	}
 	j.remarks(j.plan.Notes)
+	j.noteUnset(j.plan.Left)
 	store, err := j.openStore(ctx)
 	if err != nil {
 		return err

@@ -74,6 +74,7 @@ type Plan struct {
 	Owner    string
 	Items    []Item // in the order of the document
 	Notes    []render.Problem
+	Left     []string // the variables that are left to Bifrost
 
 	store sources.Store
 }
@@ -208,7 +209,7 @@ func (p *Plan) rehearse(o Options) error {
 	if err != nil {
 		return err
 	}
-	p.Notes = plan.Notes
+	p.Notes, p.Left = plan.Notes, plan.Left
 	byName, values := map[string]*Item{}, render.Values{}
 	for i := range p.Items {
 		it := &p.Items[i]
@@ -318,7 +319,7 @@ func (p *Plan) names(wanted func(*Item) bool) []string {
 	return names
 }
 
-// Replaced gives the secrets whose values Store replaces, with their fields.
+// Replaced returns the secrets whose values Store replaces, with their fields.
 func (p *Plan) Replaced() (all []Item) {
 	for _, it := range p.Items {
 		if it.Action == Changed {

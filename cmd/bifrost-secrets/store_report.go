@@ -1,0 +1,72 @@
+package main
+
+import (
+	"cmp"
+	"fmt"
+	"io"
+	"text/tabwriter"
+
+	"bifrost-secrets/render/autostore"
+	"bifrost-secrets/render/configstore"
+)
+
+// storing is what store prints as JSON.
+type storing struct {
+	Config    string           `json:"config"`
+	Database  string           `json:"database,omitempty"` // with --config-store
+	Source    string           `json:"source,omitempty"`
+	Owner     string           `json:"owner"`
+	Items     []autostore.Item `json:"items"`
+	New       int              `json:"new"`
+	Changed   int              `json:"changed"`
+	Unchanged int              `json:"unchanged"`
+	Refused   int              `json:"refused"`
+	Writes    int              `json:"writes"` // calls that it takes
+	Reads     int              `json:"reads"`
+	Done      bool             `json:"done"` // everything is stored and the file, or the database, is written
+	// With --config-store: the secrets that cannot become references there.
+	Left  []configstore.Reference `json:"left,omitempty"`
+	Error string                  `json:"error,omitempty"`
+}
+
+func (r *storing) fill(p *autostore.Plan) {
+	r.Items = listOf(p.Items)
+	r.New, r.Changed = p.Count(autostore.New), p.Count(autostore.Changed)
+	r.Unchanged, r.Refused = p.Count(autostore.Unchanged), p.Count(autostore.Refuse)
+	if r.Refused == 0 {
+		r.Writes, r.Reads = p.Calls()
+	}
+}
+
+// signs are what stands before each line of a plan.
+var signs = map[autostore.Action]string{autostore.New: "+", autostore.Changed: "~", autostore.Unchanged: "=", autostore.Refuse: "!"}
+
+func (r *storing) print(w io.Writer) error {
+	if len(r.Items) == 0 {
+		return nil
+	}
+	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	for _, it := range r.Items {
+		reference := "-"
+		if it.Name != "" {
+			reference = it.Reference()
+		}
+		fmt.Fprintf(t, "%s %s\t%s\t%s\n", signs[it.Action], it.Action, clean(it.Path), clean(reference))
+	}
+	return t.Flush()
+}
+
+func (j *storeJob) sayPlan(r *storing) {
+	if j.p.quiet {
+		return
+	}
+	s := j.p.screen
+	defer j.sayLeft(r)
+	if len(r.Items) == 0 {
+		s.line("no secret stands in %s in plain text", clean(cmp.Or(r.Database, j.config)))
+		return
+	}
+	s.line("%s would go to %s: %d new, %d changed, %d unchanged", count(len(r.Items), "secret"), clean(r.Source), r.New, r.Changed, r.Unchanged)
+	s.line("it takes %s and %s; nothing was written", count(r.Writes, "write"), count(r.Reads, "read"))
+	s.hint("--yes does it")
+}
