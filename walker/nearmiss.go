@@ -228,7 +228,7 @@ func (m manner) misspelt(text string) NearMiss {
 
 // decoration is what people write around a reference, out of the habits of
 // other tools or of prose.
-const decoration = " \"'`()[]{}<>$@=:,;!~|\\#%*&^" + typographic
+const decoration = " \"'()[]{}<>$@=:,;!~|\\#%*&^" + typographic
 
 // foldScheme reports whether text is a reference but for the case of its scheme,
 // and returns it in the right one.
