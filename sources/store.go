@@ -93,7 +93,7 @@ type Inspector interface {
 // Aliaser is an [Inspector] in which a secret may be reached by names that are not
 // told apart by their spelling, such as links in a file system.
 type Aliaser interface {
-	// Aliases gives the other names that lead to the secret of each of names; it
+	// Aliases returns the other names that lead to the secret of each of names; it
 	// leaves out those that have none. A store with more names than can be looked
 	// at is an error.
 	Aliases(ctx context.Context, names []string) (map[string][]string, error)

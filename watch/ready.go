@@ -87,7 +87,7 @@ func (l *Loop) ready() error {
 	return nil
 }
 
-// oldest gives the age of the oldest value in force. The lock is held.
+// oldest returns the age of the oldest value in force. The lock is held.
 func (l *Loop) oldest() time.Duration {
 	var oldest time.Duration
 	for _, at := range l.good.fetched {

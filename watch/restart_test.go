@@ -13,7 +13,7 @@ import (
 	"time"
 )
 
-// answering gives a nursery whose children answer after takes; less than nothing
+// answering returns a nursery whose children answer after takes; less than nothing
 // means never.
 func answering(takes *time.Duration) (n *nursery, log *house) {
 	n, log = newNursery(), &house{log: &bytes.Buffer{}}

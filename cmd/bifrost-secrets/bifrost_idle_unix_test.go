@@ -85,7 +85,7 @@ func (r *relay) lead(b *bifrost) {
 	r.to = strings.TrimPrefix(b.url, "http://")
 }
 
-// calls gives what was asked for since the last time: how often /health, and
+// calls returns what was asked for since the last time: how often /health, and
 // the rest.
 func (r *relay) calls() (health int, others []string) {
 	r.mu.Lock()

@@ -41,7 +41,7 @@ func (j *job) checkCommands() error {
 	return nil
 }
 
-// commands returns what gives the environment of the commands that the config
+// commands returns a function for the environment of the commands that the config
 // names, and nil where none is run. It has nothing that is for this program alone:
 // neither its settings nor what opens a backend or a database.
 func (j *job) commands() func() []string {
@@ -63,7 +63,7 @@ func (j *job) commands() func() []string {
 	}
 }
 
-// ownless gives our environment without what is ours alone: our settings and
+// ownless returns our environment without what is ours alone: our settings and
 // tokens, what is hidden, and systemd's socket.
 func (j *job) ownless(hidden []string) []string {
 	var env []string

@@ -270,7 +270,7 @@ func (d *daemon) endWithin(most time.Duration, code int) {
 	})
 }
 
-// serve starts what runs beside the loop. The function that it gives waits until
+// serve starts what runs beside the loop. The function that it returns waits until
 // all of it has ended, after ctx has.
 func (d *daemon) serve(ctx context.Context, watcher control.Watcher) (wait func(), err error) {
 	watcher = &logged{watcher, d.p.screen}

@@ -43,7 +43,7 @@ func (j *job) unclearAt(name string, found []lint.Finding, place func(*lint.Find
 	return &failure{code: exitUnresolved}
 }
 
-// besideDocument gives what looks at the texts of Bifrost's config store, which
+// besideDocument returns what looks at the texts of Bifrost's config store, which
 // keep their secrets too; nil where there is none to look at. It refuses to judge
 // by the file alone where the database cannot be looked at.
 func (j *job) besideDocument(ctx context.Context, source sources.Source, ignore bool) (func(see func(place, text string)) error, error) {

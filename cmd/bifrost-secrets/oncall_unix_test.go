@@ -49,7 +49,7 @@ func (d *duty) Write(b []byte) (int, error) {
 	return d.text.Write(b)
 }
 
-// said gives what the log was told since the last call.
+// said returns what the log was told since the last call.
 func (d *duty) said() string {
 	d.mu.Lock()
 	defer d.mu.Unlock()

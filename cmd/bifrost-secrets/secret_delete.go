@@ -130,7 +130,7 @@ func goingOf(plan []deletion) (all []trashed) {
 	return all
 }
 
-// meant gives the test whether a text of the config, if there is one, or of its
+// meant returns the test whether a text of the config, if there is one, or of its
 // config store could mean a secret.
 func (j *secretDeleteJob) meant(ctx context.Context, store sources.Store, names []string) (func(name string) (string, bool), error) {
 	if j.doc == nil {

@@ -154,7 +154,7 @@ func (t *trash) folder(store sources.Store) (string, error) {
 	return folder, nil
 }
 
-// readers gives whom to seal for.
+// readers returns whom to seal for.
 func (t *trash) readers(store sources.Store) (to []age.Recipient, err error) {
 	if t.recipients != "" {
 		keys := sealed.Keys{Block: "--trash", Path: sources.Options{}.Path, Recipients: sources.NewSecret([]byte(t.recipients))}

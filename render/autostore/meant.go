@@ -84,7 +84,7 @@ func NewMeant(store sources.Inspector, prefix string, names map[string][]string)
 	return m
 }
 
-// plain gives a name as the entity is called that it is made of.
+// plain returns a name as the entity is called that it is made of.
 func plain(name string) string {
 	segments := strings.Split(name, "/")
 	for i := range segments {
@@ -343,7 +343,7 @@ func oneWord(text string) bool {
 	return n < 2
 }
 
-// wordsOf gives the words of a folded text: what stands between characters that
+// wordsOf returns the words of a folded text: what stands between characters that
 // are neither letters nor digits.
 func wordsOf(text string) func(yield func(string) bool) {
 	return strings.FieldsFuncSeq(text, func(r rune) bool { return !unicode.IsLetter(r) && !unicode.IsDigit(r) })

@@ -173,7 +173,7 @@ func kinds(t *testing.T) map[string]struct {
 	}
 }
 
-// readings gives the names of the secrets that any version of Bifrost would ask
+// readings returns the names of the secrets that any version of Bifrost would ask
 // for, going by docs and code of Bifrost and by nothing of ours: the string form,
 // and the precedence of the object forms of each version.
 func readings(v any, yield func(name string)) {

@@ -229,7 +229,7 @@ original = EXCLUDED.original, encryption_status = EXCLUDED.encryption_status, si
 	return err
 }
 
-// copies gives the meanings of variables that stand where attach did not put
+// copies returns the meanings of variables that stand where attach did not put
 // them, such as in a row that somebody has copied.
 func copies(ctx context.Context, q querier, remembered []meaning) (all []meaning, err error) {
 	byVariable, byPlace := map[string]*meaning{}, map[Place]string{}

@@ -35,8 +35,8 @@ func (s *source) sharedProfile() (config.SharedConfig, error) {
 	})
 }
 
-// signsIn gives the profile that the credentials come from: that in use, or the
-// one at the end of its chain of source_profile. It gives nil where it is not a
+// signsIn returns the profile that the credentials come from: that in use, or the
+// one at the end of its chain of source_profile. It returns nil where it is not a
 // profile that they come from.
 func (s *source) signsIn() *config.SharedConfig {
 	for _, name := range []string{"AWS_ACCESS_KEY_ID", "AWS_WEB_IDENTITY_TOKEN_FILE"} { // which come before
@@ -133,7 +133,7 @@ func ssoState(p *config.SharedConfig, now time.Time) string {
 }
 
 // ssoIncomplete makes the error for a profile whose settings of SSO the SDK
-// refuses, or gives nil where they are not the reason.
+// refuses, or returns nil where they are not the reason.
 func (s *source) ssoIncomplete(err error) *sources.Error {
 	if strings.Contains(err.Error(), "SSO session section") { // the SDK has no type for it
 		return &sources.Error{

@@ -84,7 +84,7 @@ func (s *source) signIn(ctx context.Context, plain bool, arnRegion string) (*ses
 	return sess, fault
 }
 
-// anew gives the session for requests in region in place of old, which was
+// anew returns the session for requests in region in place of old, which was
 // refused as why says. The chain of credentials is gone through again. Where it
 // has the same ones, they are not tried a second time.
 func (s *source) anew(ctx context.Context, old *session, region string, why *sources.Error) (*session, *sources.Error) {

@@ -140,7 +140,7 @@ func (c *content) unlabel(name, subject string) (err error) {
 	return err
 }
 
-// readableName gives the path of the file that holds the secret name. A mounted
+// readableName returns the path of the file that holds the secret name. A mounted
 // volume has names that begin with a dot, such as .dockerconfigjson; two dots are
 // how Kubernetes swaps a volume, and what begins as ours is ours.
 func readableName(name string) (string, error) {
@@ -153,7 +153,7 @@ func readableName(name string) (string, error) {
 	return local, nil
 }
 
-// localName gives the path of the file of a secret that is written.
+// localName returns the path of the file of a secret that is written.
 func localName(name string) (string, error) {
 	local, err := readableName(name)
 	if err != nil || strings.HasPrefix(name, ".") || strings.Contains(name, "/.") {

@@ -14,7 +14,7 @@ import (
 	"bifrost-secrets/sources"
 )
 
-// tree gives all that is in a directory but its lock: of each file the mode, the
+// tree returns all that is in a directory but its lock: of each file the mode, the
 // time and the content. Folders for marks do not count.
 func tree(t *testing.T, dir string) map[string]string {
 	t.Helper()

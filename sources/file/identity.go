@@ -24,7 +24,7 @@ func (*directoryStore) Recoverable() bool { return false }
 // History implements [sources.Store].
 func (*directoryStore) History() bool { return false }
 
-// Recipients gives whom new files are encrypted for; there are none where they
+// Recipients returns whom new files are encrypted for; there are none where they
 // are not.
 func (b *base) Recipients() ([]age.Recipient, error) {
 	if !b.seals() {

@@ -246,7 +246,7 @@ func (*store) Recoverable() bool { return false }
 // History implements [sources.Store].
 func (s *store) History() bool { return s.keep > 1 }
 
-// Recipients gives whom values are sealed for.
+// Recipients returns whom values are sealed for.
 func (s *store) Recipients() ([]age.Recipient, error) {
 	to, _, err := s.keys.Readers()
 	return to, err

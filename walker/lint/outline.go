@@ -124,7 +124,7 @@ func (o *outline) last(at int) (walker.Object, bool) {
 }
 
 // value goes through the value at i, for which n stands and which has a name, and
-// gives the place behind it. The document b is known to be valid.
+// returns the place behind it. The document b is known to be valid.
 func (o *outline) value(b []byte, i int, n *branch, name walker.Span) int {
 	switch b[i] {
 	case '{':

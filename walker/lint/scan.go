@@ -13,7 +13,7 @@ type part struct {
 
 // scan finds the credentials in a text of which nothing is known: those whose
 // form tells, those of URLs, and what is assigned to a name that tells. It goes
-// over the text once, and gives no two parts that overlap.
+// over the text once, and returns no two parts that overlap.
 type scan struct {
 	text  string
 	parts []part

@@ -175,13 +175,13 @@ type Liar struct {
 // Tell makes it lie from now on; nil ends that.
 func (l *Liar) Tell(lie *Lie) { l.lie.Store(lie) }
 
-// Stolen gives the number of requests that were sent to [Elsewhere].
+// Stolen returns the number of requests that were sent to [Elsewhere].
 func (l *Liar) Stolen() int { return int(l.stolen.Load()) }
 
-// Modern gives the number of requests that came by HTTP/2.
+// Modern returns the number of requests that came by HTTP/2.
 func (l *Liar) Modern() int { return int(l.modern.Load()) }
 
-// Before gives the handler that lies or has next answer.
+// Before returns the handler that lies or has next answer.
 func (l *Liar) Before(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.ProtoMajor > 1 {
@@ -206,7 +206,7 @@ func (l *Liar) Before(next http.Handler) http.Handler {
 	})
 }
 
-// Thief gives a handler for an address of another host: it answers as next does.
+// Thief returns a handler for an address of another host: it answers as next does.
 func (l *Liar) Thief(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		l.stolen.Add(1)
