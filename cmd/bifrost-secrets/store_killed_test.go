@@ -24,6 +24,9 @@ const killedConfig = `{
 // word that it says to a server. At each of these moments the config renders to
 // what it always did, and running store again brings the same end.
 func TestStoreKilledAtEveryChange(t *testing.T) {
+	if testing.Short() {
+		t.Skip("it takes hundreds of processes")
+	}
 	for form, backend := range map[string]string{
 		"directory": `"type": "file", "file": {"path": "secrets"}`,
 		"aws":       `"type": "aws-secrets-manager"`,
