@@ -19,7 +19,7 @@ type Split struct {
 	// Restart starts Bifrost anew. Without it, what wants a restart is reported.
 	Restart Applier
 	// Takes makes the function that says whether a Bifrost that was started takes
-	// a changed field from its file, and if not, why and what to do. It may be nil:
+	// a changed field from its file, and if not, or not always, why and what to do. It may be nil:
 	// then every field is taken.
 	Takes func(context.Context, Update) func(render.Change) (takes bool, reason, hint string)
 }
@@ -158,7 +158,7 @@ func (s *Split) seen(ctx context.Context, u Update, changed []render.Change, out
 		if c.Entry.Change == walker.Never || i >= len(out) || out[i].State != InForce || out[i].Path != c.Path {
 			continue // it is what it always was
 		}
-		if ok, reason, hint := takes(c); !ok {
+		if ok, reason, hint := takes(c); !ok || reason != "" {
 			out[i].State, out[i].Reason, out[i].Hint = Unverifiable, reason, hint
 		}
 	}

@@ -175,13 +175,22 @@ func TestSplitNotTaken(t *testing.T) {
 		{"edited all the same", func(u *Update) { u.Edited = true }, vk, Verified, Verified, Unverifiable, vk},
 		{"live, and not by a restart", func(*Update) {}, live, Verified, Unverifiable, InForce, vk},
 		{"live, refused, and not by a restart", func(*Update) {}, live, RestartRequired, Unverifiable, InForce, vk},
+		{"not always", func(*Update) {}, "unsure", Verified, Verified, Unverifiable, vk},
 		{"read at a start", func(u *Update) { u.Trigger = Restarted }, vk, Verified, Verified, Unverifiable, ""},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			restart := &speaker{kind: "restart", state: InForce}
 			s := &Split{Word: "auto", API: &speaker{kind: "api", state: c.api}, Restart: restart,
 				Takes: func(context.Context, Update) func(render.Change) (bool, string, string) {
-					return func(ch render.Change) (bool, string, string) { return ch.Path != c.notTaken, "why", "what to do" }
+					return func(ch render.Change) (bool, string, string) {
+						switch {
+						case ch.Path == c.notTaken:
+							return false, "why", "what to do"
+						case ch.Path == vk && c.notTaken == "unsure":
+							return true, "why", "what to do"
+						}
+						return true, "", ""
+					}
 				}}
 			got := map[string]Outcome{}
 			for _, o := range s.Apply(t.Context(), updateOf(t, render.Inline, c.change)) {
@@ -190,7 +199,7 @@ func TestSplitNotTaken(t *testing.T) {
 			if got[live].State != c.live || got[vk].State != c.vk {
 				t.Errorf("live is %s, want %s; the virtual key is %s, want %s", got[live].State, c.live, got[vk].State, c.vk)
 			}
-			if o := got[c.notTaken]; c.notTaken != "" && o.State != Verified && (o.Reason == "" || o.Hint == "") {
+			if o := got[c.notTaken]; got[c.notTaken].Path != "" && o.State != Verified && (o.Reason == "" || o.Hint == "") {
 				t.Errorf("nothing says why: %+v", o)
 			}
 			if given := strings.Join(restart.given, ";"); given != c.restarted {

@@ -50,6 +50,7 @@ func TestTakings(t *testing.T) {
 		{"plugins[].config.**", "", true, false}, // it may be one that does not
 		{"providers.*.keys[].value", "v1.4.19", true, true},
 		{"governance.virtual_keys[].value", "v1.5.0", false, true},
+		{"governance.virtual_keys[].value", "v2.1.0", false, true},
 		{"encryption_key", "v1.5.0", false, false},
 	} {
 		takes, _, _ := RestartTakes(entry(c.pattern), c.version, nil, "", false)
@@ -76,6 +77,12 @@ func TestTakings(t *testing.T) {
 		takes, reason, hint := RestartTakes(entry(c.pattern), c.version, doc, c.path, c.env)
 		if takes != c.takes || !takes && (reason == "" || hint == "") {
 			t.Errorf("%s of %s, by the environment %t: %t %q %q", c.path, c.version, c.env, takes, reason, hint)
+		}
+	}
+	for version, unsure := range map[string]bool{"v2.0.0-prerelease3": false, "v2.1.0": true, "": false} {
+		takes, reason, hint := RestartTakes(entry("governance.virtual_keys[].value"), version, doc, "governance.virtual_keys[0].value", true)
+		if !takes || (reason != "") != unsure || (hint != "") != unsure {
+			t.Errorf("a virtual key of %s: %t %q %q", version, takes, reason, hint)
 		}
 	}
 	for _, bad := range []string{"a\t-\tyes\tyes\t-", "a\tx\tyes\tyes\t-\t-", "a\t-\tmaybe\tyes\t-\t-"} {

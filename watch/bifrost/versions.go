@@ -44,6 +44,7 @@ const (
 	never     restarting = "no"
 	inEnv     restarting = "env"
 	versioned restarting = "versioned"
+	unsure    restarting = "unsure"
 )
 
 //go:embed versions.tsv
@@ -98,9 +99,9 @@ func parseTakings(text string) (all []taking, err error) {
 			return fmt.Errorf("column 3 is yes or no")
 		}
 		switch t.restart {
-		case always, never, inEnv, versioned:
+		case always, never, inEnv, versioned, unsure:
 		default:
-			return fmt.Errorf("column 4 is yes, no, env or versioned")
+			return fmt.Errorf("column 4 is yes, no, env, versioned or unsure")
 		}
 		all = append(all, t)
 		return nil
@@ -151,8 +152,8 @@ func takingOf(e *walker.Entry, version string) taking {
 }
 
 // RestartTakes reports whether a restart makes that version of Bifrost take a
-// changed value of the field at a path of doc from its file, and if not, why and
-// what to do. byEnv says that the value is in its environment, and the file has
+// changed value of the field at a path of doc from its file, and if not, or not
+// always, why and what to do. byEnv says that the value is in its environment, and the file has
 // the variable's name.
 func RestartTakes(e *walker.Entry, version string, doc *walker.Document, path string, byEnv bool) (takes bool, reason, hint string) {
 	if _, known := parseVersion(version); !known {
@@ -161,6 +162,8 @@ func RestartTakes(e *walker.Entry, version string, doc *walker.Document, path st
 	t := takingOf(e, version)
 	switch t.restart {
 	case always:
+		return true, "", ""
+	case unsure:
 		return true, t.reason, t.hint
 	case inEnv:
 		takes = byEnv
