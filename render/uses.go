@@ -25,6 +25,7 @@ type Use struct {
 	How       How    `json:"how"`
 	Variable  string `json:"variable,omitempty"` // in env mode, the one that carries the value
 	Version   string `json:"version,omitempty"`
+	Rests     bool   `json:"rests,omitempty"`    // Bifrost's database keeps what the variable resolves to
 	Left      string `json:"-"`                  // the name of the variable that is left to Bifrost
 	Anywhere  bool   `json:"anywhere,omitempty"` // outside of every field that is known: see Options.Anywhere
 }
@@ -36,6 +37,7 @@ func (p *Plan) Uses(versions map[string]string) []Use {
 	add := func(e *edit, u Use) {
 		u.Span, u.Path, u.Kind = walker.Span{Start: e.start, End: e.end}, e.path, e.entry.Kind.String()
 		u.Anywhere = e.entry.Outside()
+		u.Rests = u.How != ValueInFile && e.entry.Rests()
 		uses = append(uses, u)
 	}
 	for i := range p.edits {

@@ -54,6 +54,13 @@ const (
 	Never          // the value must stay as it is
 )
 
+// restsNote is what the note of a line says where it is so.
+const restsNote = "bifrost's database keeps what env. resolves to"
+
+// Rests reports whether Bifrost's database keeps what a variable that the field
+// names resolves to.
+func (e *Entry) Rests() bool { return strings.Contains(e.Note, restsNote) }
+
 // Entry is one line of the catalogue.
 type Entry struct {
 	Pattern  string // `providers.*.keys[].value`

@@ -375,3 +375,26 @@ func TestSupervisorNotPutBack(t *testing.T) {
 		}
 	})
 }
+
+// A child that panics at its end, after it was told to stop, is no failure of the
+// rotation: it is what the next one does that counts.
+func TestPanicsAtItsEnd(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := newNursery()
+		n.OnFailure = true
+		ctx, cancel := context.WithCancel(t.Context())
+		defer cancel()
+		wait := n.run(ctx, n.name("first"))
+		<-time.After(2 * time.Minute)
+		n.heard()
+		panics := 2
+		n.last().stopped = &panics
+		check(t, n.apply(t, n.name("second"), false).State, InForce)
+		<-time.After(2 * time.Minute)
+		check(t, n.heard(), "restarted, accepted second")
+		check(t, n.count(), 2)
+		cancel()
+		_, err := wait()
+		check(t, err, nil)
+	})
+}

@@ -146,6 +146,9 @@ func (e *explanation) print(w io.Writer, versions bool) error {
 		if u.Anywhere {
 			goes += ", by --anywhere"
 		}
+		if u.Rests {
+			goes += ", and by Bifrost into its database"
+		}
 		fmt.Fprintf(t, "%s\t%s\t%s", clean(u.Path), clean(u.Reference), goes)
 		if versions {
 			fmt.Fprintf(t, "\t%s", clean(u.Version))

@@ -5,9 +5,11 @@ import (
 	"encoding/json"
 	"fmt"
 	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
+	"bifrost-secrets/walker"
 	management "bifrost-secrets/watch/bifrost"
 )
 
@@ -35,6 +37,41 @@ func TestReleases(t *testing.T) {
 		}
 		if i < len(got.Bifrost) && got.Bifrost[i].Version != r.Version {
 			t.Errorf("version --json has %s there, want %s", got.Bifrost[i].Version, r.Version)
+		}
+	}
+}
+
+// TestRestingFields has SECURITY.md name where Bifrost's database keeps the value
+// of a variable, and explain say so of each field.
+func TestRestingFields(t *testing.T) {
+	text, err := os.ReadFile("../../SECURITY.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	n := 0
+	for _, e := range walker.Catalogue() {
+		if !e.Rests() {
+			continue
+		}
+		n++
+		if in := e.Pattern[:strings.LastIndex(e.Pattern, ".")]; !strings.Contains(string(text), "`"+in+"`") {
+			t.Errorf("SECURITY.md does not name %s", in)
+		}
+	}
+	if n < 10 {
+		t.Errorf("%d fields", n)
+	}
+	file := filepath.Join(t.TempDir(), "config.json")
+	if err := os.WriteFile(file, []byte(`{"providers": {"bedrock": {"keys": [{"name": "a", "value": "env.A", "bedrock_key_config": {"endpoints": {"runtime": "env.B"}}}]}}}`), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	var out, said bytes.Buffer
+	if code := run([]string{"explain", "--mode", "env", "--config", file}, strings.NewReader(""), &out, &said, nil); code != 0 {
+		t.Fatalf("status %d: %s", code, said.String())
+	}
+	for line := range strings.Lines(out.String()) {
+		if rests := strings.Contains(line, "into its database"); rests != strings.Contains(line, "endpoints.runtime") {
+			t.Errorf("explain says %q", line)
 		}
 	}
 }
