@@ -77,6 +77,12 @@ func (n *node) member(name string) *node {
 	return n.members[name]
 }
 
+// Fragment returns what a reference to a key of a secret with that value is
+// resolved to. The error says nothing of the value.
+func Fragment(value []byte, key string) ([]byte, *sources.Error) {
+	return parseFragments(value).get(key)
+}
+
 // parseFragments reads a secret's value. What is wrong with it is said without
 // showing any of it.
 func parseFragments(value []byte) *fragments {

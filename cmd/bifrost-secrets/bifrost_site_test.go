@@ -180,6 +180,16 @@ type bifrost struct {
 // it is healthy. before is a command that starts it in its own place.
 func (s *site) start(env []string, before ...string) *bifrost {
 	s.t.Helper()
+	b := s.launch(env, before...)
+	if !b.healthy() {
+		b.fatal("Bifrost ended while it started: %v", b.failed)
+	}
+	return b
+}
+
+// launch is start that waits for nothing.
+func (s *site) launch(env []string, before ...string) *bifrost {
+	s.t.Helper()
 	port := bifrosttest.FreePort(s.t)
 	args := append(slices.Clone(before), s.bin, "-app-dir", s.home, "-host", "127.0.0.1", "-port", port, "-log-level", "debug", "-log-style", "json")
 	printed, err := os.OpenFile(filepath.Join(s.home, "printed"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
@@ -199,11 +209,11 @@ func (s *site) start(env []string, before ...string) *bifrost {
 		close(b.ended)
 	}()
 	s.t.Cleanup(b.kill)
-	b.awaitHealth()
 	return b
 }
 
-func (b *bifrost) awaitHealth() {
+// healthy waits until Bifrost is, and reports whether it is: it may end instead.
+func (b *bifrost) healthy() bool {
 	b.site.t.Helper()
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()
@@ -211,7 +221,7 @@ func (b *bifrost) awaitHealth() {
 	for {
 		select {
 		case <-b.ended:
-			b.fatal("Bifrost ended while it started: %v", b.failed)
+			return false
 		case <-deadline:
 			b.fatal("Bifrost is not healthy after %s", bifrostStarts)
 		case <-tick.C:
@@ -222,7 +232,7 @@ func (b *bifrost) awaitHealth() {
 		}
 		_ = resp.Body.Close()
 		if resp.StatusCode == http.StatusOK {
-			return
+			return true
 		}
 	}
 }

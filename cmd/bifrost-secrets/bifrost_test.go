@@ -34,6 +34,12 @@ func TestBifrost(t *testing.T) {
 	t.Run("the hash beside a value", testBifrostHash)
 	t.Run("plaintext in its database", testBifrostStoreRows)
 	t.Run("nothing happens, and it restarts", testBifrostIdle)
+	t.Run("spellings", testBifrostSpellings)
+	t.Run("bad files", testBifrostBadFiles)
+	t.Run("another encryption_key", testBifrostEncryptionKey)
+	t.Run("no config store", testBifrostStoreOff)
+	t.Run("source of truth", testBifrostTruth)
+	t.Run("password command", testBifrostPasswordCommand)
 }
 
 const (

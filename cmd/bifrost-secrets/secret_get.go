@@ -5,10 +5,12 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"strings"
 	"text/tabwriter"
 	"time"
 	"unicode/utf8"
 
+	"bifrost-secrets/render"
 	"bifrost-secrets/sources"
 
 	"github.com/spf13/cobra"
@@ -19,12 +21,14 @@ func (p *program) secretGetCommand() *cobra.Command {
 	j := &secretJob{job: job{p: p}}
 	var reveal bool
 	cmd := &cobra.Command{
-		Use:   "get NAME",
+		Use:   "get NAME[#KEY]",
 		Short: "Read one secret; its value is shown only with --reveal",
 		Long: `Get reads one secret and shows its version and length. With --reveal it prints the value and
-nothing else, byte for byte; on a terminal it ends the line.`,
+nothing else, byte for byte; on a terminal it ends the line. NAME#KEY is one key of a secret that is a JSON
+object, as in a reference. With --reveal it is what Bifrost's password_command wants.`,
 		Example: `  bifrost-secrets secret get bifrost/openai
-  bifrost-secrets secret get bifrost/openai --reveal | pbcopy`,
+  bifrost-secrets secret get bifrost/openai --reveal | pbcopy
+  bifrost-secrets secret get bifrost/database#password --reveal`,
 		Args: oneName,
 		RunE: func(cmd *cobra.Command, args []string) error { return j.get(cmd.Context(), args[0], reveal) },
 	}
@@ -50,12 +54,20 @@ func (j *secretJob) get(ctx context.Context, name string, reveal bool) error {
 	ctx, cancel := j.within(ctx)
 	defer cancel()
 	done := j.p.waiting("reading from " + source.Describe())
-	result := sources.FetchWithin(ctx, source, []string{name})[name]
+	path, key, fragment := strings.Cut(name, "#")
+	result := sources.FetchWithin(ctx, source, []string{path})[path]
 	done()
 	if result.Err != nil {
 		return failed(result.Err)
 	}
 	value := result.Value.Reveal()
+	if fragment {
+		var bad *sources.Error
+		if value, bad = render.Fragment(value, key); bad != nil {
+			bad.Name = path
+			return failed(bad)
+		}
+	}
 	switch {
 	case j.json:
 		out := got{Name: name, Version: result.Version, Bytes: len(value)}
