@@ -84,7 +84,7 @@ func TestFlushTellsOfWhatWaits(t *testing.T) {
 	config := filepath.Join(s.app, "config.source.json")
 	socket := "unix:" + filepath.Join(s.dir, "control")
 	r := s.start("watch", "--config", config, "--out", filepath.Join(s.app, "config.json"), "--listen", socket, "--wait", "10ms", "--bifrost-url", "http://127.0.0.1:1")
-	r.logs(`"applied"`)
+	r.logs(`"partly applied"`)
 	s.put("vk", "sk-bf-CANARY-2")
 	r.logs("restart_required_fields")
 	ask := func(args ...string) string {
@@ -97,7 +97,7 @@ func TestFlushTellsOfWhatWaits(t *testing.T) {
 	for _, one := range []struct{ got, want string }{
 		{ask("flush"), "1 field could not be handed over yet, 1 field in want of a restart of Bifrost"},
 		{ask("flush", "--json"), `"restart_required": 1`},
-		{ask("status"), "not applied   1 field could not be handed over yet, 1 field in want of a restart of Bifrost\n"},
+		{ask("status"), "not applied   1 field could not be handed over yet, 1 field in want of a restart of Bifrost, since "},
 	} {
 		if !strings.Contains(one.got, one.want) {
 			t.Errorf("there is no %q in %s", one.want, one.got)
