@@ -105,6 +105,11 @@ func testBifrostDatabase(t *testing.T) {
 	b.stop()
 	s.wantNowhere(bifrostNewKey)
 
+	var report, said bytes.Buffer
+	run([]string{"lint", "--config-store", "--fail-on", "never", s.config}, strings.NewReader(""), &report, &said, s.env)
+	if text := said.String(); strings.Contains(text, "does not know") || !strings.Contains(text, "fields in") {
+		t.Errorf("lint does not know all of this version's database: %s", text)
+	}
 	if said := s.do("detach"); !strings.Contains(said, "put back 1 reference;") {
 		t.Error(said)
 	}
