@@ -91,6 +91,7 @@ type Lookout struct {
 	gone    bool          // nobody was there since it was last healthy
 	doubt   bool          // it was not healthy since, for whatever reason
 	told    run           // the run that was told of last
+	mute    int           // how often the metrics that it had were not to be had, one look after the other
 	pause   time.Duration // after the next look into a broken connection
 	settled time.Time     // until when none is looked into
 }
@@ -194,7 +195,14 @@ func (l *Lookout) look(ctx context.Context, broke bool) {
 	if ctx.Err() != nil {
 		return
 	}
-	if now != 0 && now == l.told { // it is about to be given all values
+	if now == 0 && before != 0 && !l.gone && l.mute < maxMute { // it had metrics, and may have ended since it answered /health
+		l.mute++
+		l.doubt = true
+		return
+	}
+	l.mute = 0
+	told := now != 0 && now == l.told
+	if told { // it is about to be given all values
 		before = now
 	}
 	how := before.compare(now)
@@ -203,11 +211,17 @@ func (l *Lookout) look(ctx context.Context, broke bool) {
 		l.told = now
 		l.anew()
 	}
-	if broke && how != different {
+	// What breaks around a restart that was told is no reason to look less closely:
+	// the next restart may come at once.
+	if broke && how != different && !told {
 		l.settled, l.pause = time.Now().Add(l.pause), min(2*l.pause, mostDoubt)
 	}
 	l.absent, l.gone, l.doubt = false, false, false
 }
+
+// maxMute is how many looks in a row may find no metrics where there were some
+// before it counts as a Bifrost without any.
+const maxMute = 3
 
 // sight is what was seen of Bifrost.
 type sight uint8

@@ -186,8 +186,12 @@ func TestNotLive(t *testing.T) {
 			t.Errorf("%s without reason or hint: %+v", o.Path, o)
 		}
 	}
-	if !strings.Contains(got[4].Hint, "delete the mcp client") {
-		t.Errorf("the hint for a connection_string is %q", got[4].Hint)
+	// Only 1.5 takes another connection_string from its file.
+	for version, hint := range map[string]string{"1.4.19": "delete the mcp client", "1.5.0": "restart bifrost", "1.5.16": "restart bifrost", "2.0.0-prerelease3": "delete the mcp client"} {
+		s.version = version
+		if got := s.client(t).Push(t.Context(), doc, targets(t, doc, "mcp.client_configs[0].connection_string")); !strings.Contains(got[0].Hint, hint) {
+			t.Errorf("%s: the hint for a connection_string is %q", version, got[0].Hint)
+		}
 	}
 	if len(s.written) > 0 {
 		t.Error("something is written")
