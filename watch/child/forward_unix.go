@@ -29,8 +29,8 @@ type Forwarder struct {
 // Forward takes SIGTERM, SIGINT, SIGQUIT, SIGUSR1 and SIGUSR2 that this process
 // receives, save those that it was told to ignore when it started, and passes
 // each on once. So it does with those that mean nothing to a process that is not
-// there yet, and are dropped then: on Linux SIGWINCH, SIGALRM, SIGCONT, the real-time
-// ones and, without a controlling terminal, SIGTSTP; elsewhere SIGALRM. seen, which
+// there yet, and are dropped then: on Linux SIGWINCH, SIGALRM, the real-time ones and,
+// without a controlling terminal, SIGTSTP and SIGCONT; elsewhere SIGALRM. seen, which
 // may be nil, is told of each before that, also while there is no process. Close ends
 // it.
 func Forward(seen func(sig os.Signal)) *Forwarder {

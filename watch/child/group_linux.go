@@ -23,16 +23,17 @@ func sentByTerminal(os.Signal) bool { return false }
 const firstRealTime, lastRealTime = 35, 64
 
 // momentary are the signals that are passed on to a process that is there, and
-// dropped where there is none. Where there is a controlling terminal, SIGTSTP is left
-// to its job control.
+// dropped where there is none. Where there is a controlling terminal, SIGTSTP and
+// SIGCONT are left to its job control: a SIGCONT that is passed on late would wake a
+// child that was stopped again meanwhile.
 func momentary() []os.Signal {
-	all := []os.Signal{syscall.SIGWINCH, syscall.SIGALRM, syscall.SIGCONT}
+	all := []os.Signal{syscall.SIGWINCH, syscall.SIGALRM}
 	for n := firstRealTime; n <= lastRealTime; n++ {
 		all = append(all, syscall.Signal(n))
 	}
 	fd, err := unix.Open("/dev/tty", unix.O_RDWR|unix.O_CLOEXEC|unix.O_NOCTTY, 0)
 	if err != nil {
-		return append(all, syscall.SIGTSTP)
+		return append(all, syscall.SIGTSTP, syscall.SIGCONT)
 	}
 	_ = unix.Close(fd)
 	return all
