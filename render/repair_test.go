@@ -16,7 +16,6 @@ import (
 	"bifrost-secrets/sources"
 	"bifrost-secrets/walker"
 	"bifrost-secrets/walker/lint"
-	"bifrost-secrets/walker/lint/fix"
 )
 
 // every is a source that has every secret, and in it every key that one of the
@@ -133,7 +132,7 @@ func (e *every) expected(f *walker.Field, text string, mode render.Mode) seen {
 // mended reports whether a repair gives a field another meaning, which is the
 // point of it: what was meant as a reference and is none becomes that reference,
 // and null becomes empty. All other repairs write the same thing in another way.
-func mended(f *walker.Field, c fix.Change) bool {
+func mended(f *walker.Field, c lint.Change) bool {
 	if slices.Contains(c.Rules, "reference-syntax") || slices.Contains(c.Rules, "null-secret") {
 		return true
 	}
@@ -145,7 +144,7 @@ func refers(text string) bool {
 }
 
 // written gives the text that a repair writes.
-func written(c fix.Change) string {
+func written(c lint.Change) string {
 	f := walker.NewField(nil, "", []byte(c.Text))
 	if f.What == walker.Ref {
 		return f.Ref.String()
@@ -158,7 +157,7 @@ func written(c fix.Change) string {
 // repaired text stands for. It gives how many repairs it has seen of each sort.
 func checkRepair(t *testing.T, doc *walker.Document, mode render.Mode) (kept, changed int) {
 	t.Helper()
-	repaired := fix.Repair(doc, lint.Options{Env: mode == render.EnvMode})
+	repaired := lint.Repair(doc, lint.Options{Env: mode == render.EnvMode})
 	if len(repaired.Changes) == 0 {
 		return 0, 0
 	}
@@ -179,7 +178,7 @@ func checkRepair(t *testing.T, doc *walker.Document, mode render.Mode) (kept, ch
 		}
 		exempt = append(exempt, refused...)
 	}
-	at := map[int]fix.Change{}
+	at := map[int]lint.Change{}
 	for _, c := range repaired.Changes {
 		at[c.Start] = c
 	}

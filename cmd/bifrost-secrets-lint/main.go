@@ -14,7 +14,7 @@ import (
 	"strings"
 	"syscall"
 
-	"bifrost-secrets/walker/lint/command"
+	"bifrost-secrets/cmd/internal/lintcmd"
 	"bifrost-secrets/walker/lint/report"
 )
 
@@ -27,7 +27,7 @@ func main() {
 
 // run is the program as a function: tests call it as the shell would.
 func run(args []string, stdin io.Reader, stdout, stderr io.Writer, env []string) int {
-	cmd := command.New(command.Program{
+	cmd := lintcmd.New(lintcmd.Program{
 		Name: "bifrost-secrets-lint", Version: versionName(),
 		Stdin: stdin, Stdout: stdout, Stderr: stderr,
 		Getenv: func(name string) (string, bool) {
@@ -49,8 +49,8 @@ func run(args []string, stdin io.Reader, stdout, stderr io.Writer, env []string)
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	code := 0
-	for _, err := range command.Failures(cmd.ExecuteContext(ctx)) {
-		failure := &command.Failure{Code: 2, Reason: err.Error(), Hint: "see bifrost-secrets-lint --help"}
+	for _, err := range lintcmd.Failures(cmd.ExecuteContext(ctx)) {
+		failure := &lintcmd.Failure{Code: 2, Reason: err.Error(), Hint: "see bifrost-secrets-lint --help"}
 		_ = errors.As(err, &failure) // else it is cobra's, about a flag
 		for _, line := range []struct{ label, text string }{{"", failure.Reason}, {"hint: ", failure.Hint}} {
 			if line.text != "" {

@@ -19,8 +19,8 @@ import (
 	"github.com/jackc/pgx/v5"
 	"golang.org/x/sync/errgroup"
 
-	"bifrost-secrets/database"
 	"bifrost-secrets/sources"
+	"bifrost-secrets/sources/database"
 	"bifrost-secrets/sources/postgres"
 	"bifrost-secrets/sources/postgres/pgtest"
 	"bifrost-secrets/sources/sealed"

@@ -9,8 +9,8 @@ import (
 	"strings"
 	"time"
 
-	"bifrost-secrets/database"
 	"bifrost-secrets/sources"
+	"bifrost-secrets/sources/database"
 	"bifrost-secrets/watch/cluster"
 
 	"github.com/spf13/cobra"

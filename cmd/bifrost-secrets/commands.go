@@ -5,7 +5,7 @@ import (
 	"strconv"
 	"strings"
 
-	"bifrost-secrets/database"
+	"bifrost-secrets/sources/database"
 
 	"github.com/spf13/cobra"
 )

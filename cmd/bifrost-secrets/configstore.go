@@ -9,10 +9,10 @@ import (
 	"strings"
 	"time"
 
-	"bifrost-secrets/database"
 	"bifrost-secrets/render"
 	"bifrost-secrets/render/configstore"
 	"bifrost-secrets/sources"
+	"bifrost-secrets/sources/database"
 	"bifrost-secrets/walker"
 	"bifrost-secrets/walker/lint"
 

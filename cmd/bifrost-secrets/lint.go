@@ -3,7 +3,7 @@ package main
 import (
 	"errors"
 
-	"bifrost-secrets/walker/lint/command"
+	"bifrost-secrets/cmd/internal/lintcmd"
 
 	"github.com/spf13/cobra"
 )
@@ -12,7 +12,7 @@ import (
 // cmd/bifrost-secrets-lint. This one can look references up as well.
 func (p *program) lintCommand() *cobra.Command {
 	o := &online{program: p}
-	cmd := command.New(command.Program{
+	cmd := lintcmd.New(lintcmd.Program{
 		Name: "bifrost-secrets lint", Version: versionName(),
 		Stdin: p.stdin, Stdout: p.stdout, Stderr: p.screen, Getenv: p.getenv,
 		Quiet:       func() bool { return p.quiet },
@@ -27,10 +27,10 @@ func (p *program) lintCommand() *cobra.Command {
 		if err := o.check(cmd); err != nil {
 			return err
 		}
-		failures := command.Failures(check(cmd, args))
+		failures := lintcmd.Failures(check(cmd, args))
 		worst := &failure{}
 		for _, err := range failures {
-			var ended *command.Failure
+			var ended *lintcmd.Failure
 			if errors.As(err, &ended) {
 				err = &failure{reason: ended.Reason, hint: ended.Hint, code: ended.Code}
 			}

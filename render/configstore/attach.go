@@ -8,8 +8,8 @@ import (
 	"strings"
 	"time"
 
-	"bifrost-secrets/database"
 	"bifrost-secrets/render"
+	"bifrost-secrets/sources/database"
 	"bifrost-secrets/walker"
 
 	"github.com/jackc/pgx/v5"

@@ -5,7 +5,7 @@ import (
 	"errors"
 	"slices"
 
-	"bifrost-secrets/database"
+	"bifrost-secrets/sources/database"
 	"bifrost-secrets/walker"
 
 	"github.com/jackc/pgx/v5"

@@ -7,8 +7,8 @@ import (
 
 	"go.uber.org/goleak"
 
-	"bifrost-secrets/database"
 	"bifrost-secrets/sources"
+	"bifrost-secrets/sources/database"
 	"bifrost-secrets/sources/postgres/pgtest"
 )
 

@@ -6,8 +6,8 @@ import (
 	"slices"
 	"strings"
 
-	"bifrost-secrets/database"
 	"bifrost-secrets/sources"
+	"bifrost-secrets/sources/database"
 	"bifrost-secrets/walker"
 
 	"github.com/jackc/pgx/v5"

@@ -7,8 +7,8 @@ import (
 	"strings"
 	"testing"
 
-	"bifrost-secrets/database"
 	"bifrost-secrets/sources"
+	"bifrost-secrets/sources/database"
 	"bifrost-secrets/sources/postgres/pgtest"
 	"bifrost-secrets/walker"
 )

@@ -5,8 +5,8 @@ import (
 	"slices"
 	"strings"
 
-	"bifrost-secrets/database"
 	"bifrost-secrets/render"
+	"bifrost-secrets/sources/database"
 	"bifrost-secrets/walker"
 
 	"github.com/jackc/pgx/v5"

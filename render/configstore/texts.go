@@ -5,7 +5,7 @@ import (
 	"slices"
 	"strings"
 
-	"bifrost-secrets/database"
+	"bifrost-secrets/sources/database"
 
 	"github.com/jackc/pgx/v5"
 )

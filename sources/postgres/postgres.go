@@ -29,8 +29,8 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 
-	"bifrost-secrets/database"
 	"bifrost-secrets/sources"
+	"bifrost-secrets/sources/database"
 	"bifrost-secrets/sources/sealed"
 )
 

@@ -12,8 +12,8 @@ import (
 
 	"filippo.io/age"
 
-	"bifrost-secrets/database"
 	"bifrost-secrets/sources"
+	"bifrost-secrets/sources/database"
 	"bifrost-secrets/sources/postgres/pgtest"
 	"bifrost-secrets/walker"
 )

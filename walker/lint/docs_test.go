@@ -9,7 +9,6 @@ import (
 
 	"bifrost-secrets/walker"
 	"bifrost-secrets/walker/lint"
-	"bifrost-secrets/walker/lint/fix"
 )
 
 var (
@@ -56,7 +55,7 @@ func TestDocs(t *testing.T) {
 			}
 			if i == 0 && strings.Contains(section, "`--fix` ") {
 				doc, _ := walker.Parse("config.json", []byte(m[2]))
-				if got := string(fix.Repair(doc, opts).Document.Bytes()); got != m[4] {
+				if got := string(lint.Repair(doc, opts).Document.Bytes()); got != m[4] {
 					t.Errorf("%s: --fix makes\n%s\nthe page says\n%s", r.ID, got, m[4])
 				}
 			}

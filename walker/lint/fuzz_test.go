@@ -8,7 +8,6 @@ import (
 
 	"bifrost-secrets/walker"
 	"bifrost-secrets/walker/lint"
-	"bifrost-secrets/walker/lint/fix"
 )
 
 // mark stands in the values of secret fields; no message may show it.
@@ -145,7 +144,7 @@ func checkMarks(t *testing.T, doc *walker.Document, opts lint.Options) {
 // is left to find, and all else means what it meant before.
 func checkRepair(t *testing.T, doc *walker.Document, opts lint.Options, before []lint.Finding) {
 	t.Helper()
-	fixed := fix.Repair(doc, opts)
+	fixed := lint.Repair(doc, opts)
 	for _, left := range fixed.Findings {
 		if left.Fix != nil {
 			t.Errorf("%s at %s is to be repaired again\n%s", left.Rule, left.Path, fixed.Document.Bytes())

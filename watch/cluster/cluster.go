@@ -19,8 +19,8 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
-	"bifrost-secrets/database"
 	"bifrost-secrets/sources"
+	"bifrost-secrets/sources/database"
 )
 
 // Channel is where a flush is told of. Its name is a promise: whoever notifies

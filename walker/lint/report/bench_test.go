@@ -7,7 +7,6 @@ import (
 
 	"bifrost-secrets/walker"
 	"bifrost-secrets/walker/lint"
-	"bifrost-secrets/walker/lint/fix"
 	"bifrost-secrets/walker/walkertest"
 )
 
@@ -69,7 +68,7 @@ func BenchmarkDiff(b *testing.B) {
 		if err != nil {
 			b.Fatal(err)
 		}
-		r := fix.Repair(doc, lint.Options{})
+		r := lint.Repair(doc, lint.Options{})
 		b.Run(name, func(b *testing.B) {
 			for b.Loop() {
 				Diff(doc, r.Document, r.Changes, false)

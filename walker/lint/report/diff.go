@@ -7,7 +7,7 @@ import (
 	"strings"
 
 	"bifrost-secrets/walker"
-	"bifrost-secrets/walker/lint/fix"
+	"bifrost-secrets/walker/lint"
 )
 
 // context is how many unchanged lines stand around changed ones.
@@ -19,7 +19,7 @@ const context = 3
 //
 // Where the lines differ is known from the changes, so nothing is searched for,
 // and the cost is that of going over the changed lines.
-func Diff(old, repaired *walker.Document, changes []fix.Change, colour bool) []byte {
+func Diff(old, repaired *walker.Document, changes []lint.Change, colour bool) []byte {
 	if len(changes) == 0 {
 		return nil
 	}
@@ -58,11 +58,11 @@ func near(between []byte) bool {
 // block is a run of whole lines that changes touch, in both documents.
 type block struct {
 	old, repaired walker.Span
-	changes       []fix.Change
+	changes       []lint.Change
 	shift         int // how much further the first change stands in the repaired document
 }
 
-func blocksOf(b []byte, changes []fix.Change) []block {
+func blocksOf(b []byte, changes []lint.Change) []block {
 	var blocks []block
 	shift := 0
 	for i, c := range changes {
@@ -167,7 +167,7 @@ func (d *diff) same(stop int) {
 // lines shows the lines of a side up to stop. Of a long line it shows what lies
 // around the changes; moved says that their places are those in the repaired
 // document, where the first is shift bytes further on.
-func (d *diff) lines(s *side, code, sign string, stop int, changes []fix.Change, shift int, moved bool) {
+func (d *diff) lines(s *side, code, sign string, stop int, changes []lint.Change, shift int, moved bool) {
 	b := s.doc.Bytes()
 	for s.at < stop {
 		next := lineEnd(b, s.at)

@@ -7,12 +7,11 @@ import (
 
 	"bifrost-secrets/walker"
 	"bifrost-secrets/walker/lint"
-	"bifrost-secrets/walker/lint/fix"
 )
 
 func diffOf(t testing.TB, doc *walker.Document) string {
 	t.Helper()
-	r := fix.Repair(doc, lint.Options{})
+	r := lint.Repair(doc, lint.Options{})
 	return string(Diff(doc, r.Document, r.Changes, false))
 }
 

@@ -9,7 +9,6 @@ import (
 
 	"bifrost-secrets/walker"
 	"bifrost-secrets/walker/lint"
-	"bifrost-secrets/walker/lint/fix"
 )
 
 // Whatever the document and whatever the findings, nothing panics, what is for
@@ -52,7 +51,7 @@ func FuzzRender(f *testing.F) {
 				}
 			}
 		}
-		r := fix.Repair(doc, lint.Options{})
+		r := lint.Repair(doc, lint.Options{})
 		out := string(Diff(doc, r.Document, r.Changes, false))
 		hidden("the diff", out)
 		countLines(t, out)

@@ -1,4 +1,4 @@
-package command
+package lintcmd
 
 import (
 	"bufio"
@@ -13,7 +13,6 @@ import (
 	"bifrost-secrets/walker"
 	"bifrost-secrets/walker/lint"
 	"bifrost-secrets/walker/lint/embedded"
-	"bifrost-secrets/walker/lint/fix"
 	"bifrost-secrets/walker/lint/report"
 
 	"golang.org/x/sync/errgroup"
@@ -136,7 +135,7 @@ func (r *run) config(ctx context.Context, in input, config *embedded.Config, res
 			res.notes = append(res.notes, "only JSON files without comments are repaired")
 		}
 	case r.fix || r.diff:
-		repair := fix.Repair(doc, opts)
+		repair := lint.Repair(doc, opts)
 		if r.diff {
 			res.diff = report.Diff(doc, repair.Document, repair.Changes, r.out.Colour)
 		}

@@ -1,4 +1,4 @@
-package command
+package lintcmd
 
 import (
 	"bytes"

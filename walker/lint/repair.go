@@ -1,19 +1,16 @@
-// Package fix applies the repairs that findings carry. It changes what they
-// name and keeps every other byte.
-package fix
+package lint
 
 import (
 	"cmp"
 	"slices"
 
 	"bifrost-secrets/walker"
-	"bifrost-secrets/walker/lint"
 )
 
 // Fix gives the document with the repairs of the findings made. Of repairs that
 // overlap only the first is made: look at the result again for the others. The
 // document itself stays as it is.
-func Fix(doc *walker.Document, findings []lint.Finding) []byte {
+func Fix(doc *walker.Document, findings []Finding) []byte {
 	return splice(doc.Bytes(), choose(len(doc.Bytes()), findings))
 }
 
@@ -26,7 +23,7 @@ type Change struct {
 
 // choose gives the repairs that can be made together, in the order of their
 // places.
-func choose(size int, findings []lint.Finding) []Change {
+func choose(size int, findings []Finding) []Change {
 	var all []Change
 	for i := range findings {
 		f := &findings[i]
@@ -72,15 +69,15 @@ const rounds = 5
 type Result struct {
 	Document *walker.Document // the same as before if there are no Changes
 	Changes  []Change         // of the document as it was, in the order of their places
-	Findings []lint.Finding   // what is left to be said of Document
+	Findings []Finding        // what is left to be said of Document
 	Repaired int              // findings that were repaired
 }
 
 // Repair lints a document and makes all repairs, until there are none to make.
 // It never gives a document that is not valid: a repair that would break it is
 // not made, and neither are those of the same round.
-func Repair(doc *walker.Document, opts lint.Options) Result {
-	r := Result{Document: doc, Findings: lint.Check(doc, opts)}
+func Repair(doc *walker.Document, opts Options) Result {
+	r := Result{Document: doc, Findings: Check(doc, opts)}
 	text := pieces{{from: walker.Span{End: len(doc.Bytes())}}}
 	for range rounds {
 		changes := choose(len(r.Document.Bytes()), r.Findings)
@@ -95,7 +92,7 @@ func Repair(doc *walker.Document, opts lint.Options) Result {
 			r.Repaired += len(c.Rules)
 		}
 		text = text.replace(changes)
-		r.Document, r.Findings = next, lint.Check(next, opts)
+		r.Document, r.Findings = next, Check(next, opts)
 	}
 	r.Changes = text.changes(len(doc.Bytes()))
 	return r

@@ -1,4 +1,4 @@
-package fix
+package lint
 
 import (
 	"fmt"
@@ -7,7 +7,6 @@ import (
 	"testing"
 
 	"bifrost-secrets/walker"
-	"bifrost-secrets/walker/lint"
 	"bifrost-secrets/walker/walkertest"
 )
 
@@ -37,7 +36,7 @@ func TestRepair(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			in := parse(t, tt.in)
-			r := Repair(in, lint.Options{})
+			r := Repair(in, Options{})
 			if got := string(r.Document.Bytes()); got != tt.want {
 				t.Errorf("got %s\nwant %s", got, tt.want)
 			}
@@ -103,22 +102,22 @@ func fields(d *walker.Document) (all []walker.Field) {
 // Repairs that rules do not make today: they overlap, meet, and lie outside.
 func TestFixOverlaps(t *testing.T) {
 	doc := parse(t, `{"a": "0123456789"}`)
-	finding := func(rule string, start, end int, text string) lint.Finding {
-		return lint.Finding{Rule: rule, Fix: &lint.Edit{Span: walker.Span{Start: start, End: end}, Text: text}}
+	finding := func(rule string, start, end int, text string) Finding {
+		return Finding{Rule: rule, Fix: &Edit{Span: walker.Span{Start: start, End: end}, Text: text}}
 	}
 	for _, tt := range []struct {
 		name     string
-		findings []lint.Finding
+		findings []Finding
 		want     string
 	}{
-		{"none", []lint.Finding{{Rule: "x"}}, `{"a": "0123456789"}`},
-		{"out of order", []lint.Finding{finding("x", 10, 11, "Y"), finding("x", 7, 8, "X")}, `{"a": "X12Y456789"}`},
-		{"the same place twice", []lint.Finding{finding("x", 7, 8, "X"), finding("y", 7, 8, "Y")}, `{"a": "X123456789"}`},
-		{"overlapping", []lint.Finding{finding("x", 7, 10, "X"), finding("y", 9, 12, "Y")}, `{"a": "X3456789"}`},
-		{"neighbours", []lint.Finding{finding("x", 7, 10, "X"), finding("y", 10, 12, "Y")}, `{"a": "XY56789"}`},
-		{"an insertion before a replacement", []lint.Finding{finding("x", 7, 8, "X"), finding("y", 7, 7, "Y")}, `{"a": "YX123456789"}`},
-		{"two insertions at one place", []lint.Finding{finding("x", 7, 7, "X"), finding("y", 7, 7, "Y")}, `{"a": "X0123456789"}`},
-		{"outside", []lint.Finding{finding("x", -1, 2, "X"), finding("x", 5, 2, "X"), finding("x", 5, 200, "X")}, `{"a": "0123456789"}`},
+		{"none", []Finding{{Rule: "x"}}, `{"a": "0123456789"}`},
+		{"out of order", []Finding{finding("x", 10, 11, "Y"), finding("x", 7, 8, "X")}, `{"a": "X12Y456789"}`},
+		{"the same place twice", []Finding{finding("x", 7, 8, "X"), finding("y", 7, 8, "Y")}, `{"a": "X123456789"}`},
+		{"overlapping", []Finding{finding("x", 7, 10, "X"), finding("y", 9, 12, "Y")}, `{"a": "X3456789"}`},
+		{"neighbours", []Finding{finding("x", 7, 10, "X"), finding("y", 10, 12, "Y")}, `{"a": "XY56789"}`},
+		{"an insertion before a replacement", []Finding{finding("x", 7, 8, "X"), finding("y", 7, 7, "Y")}, `{"a": "YX123456789"}`},
+		{"two insertions at one place", []Finding{finding("x", 7, 7, "X"), finding("y", 7, 7, "Y")}, `{"a": "X0123456789"}`},
+		{"outside", []Finding{finding("x", -1, 2, "X"), finding("x", 5, 2, "X"), finding("x", 5, 200, "X")}, `{"a": "0123456789"}`},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			if got := string(Fix(doc, tt.findings)); got != tt.want {
@@ -160,9 +159,9 @@ func FuzzRepair(f *testing.F) {
 		if err != nil {
 			return
 		}
-		r := Repair(doc, lint.Options{})
+		r := Repair(doc, Options{})
 		check(t, doc, r)
-		if again := Repair(r.Document, lint.Options{}); len(again.Changes) > 0 {
+		if again := Repair(r.Document, Options{}); len(again.Changes) > 0 {
 			t.Errorf("a second repair changes %q to %q", r.Document.Bytes(), again.Document.Bytes())
 		}
 	})
@@ -176,7 +175,7 @@ func BenchmarkRepair(b *testing.B) {
 		b.Fatal(err)
 	}
 	for b.Loop() {
-		if r := Repair(doc, lint.Options{}); r.Repaired < 10000 {
+		if r := Repair(doc, Options{}); r.Repaired < 10000 {
 			b.Fatal(r.Repaired)
 		}
 	}

@@ -1,10 +1,10 @@
-// Package command is the linter as a command, for every program that has it: its
+// Package lintcmd is the linter as a command, for every program that has it: its
 // flags, what it reads, what it writes and how it ends.
 //
 // The exit codes are a promise: 0 nothing at or above --fail-on; 1 findings; 2
 // wrong usage, or a document that cannot be read or is not valid. What a failed
 // look-up of --online ends with is up to the program, which makes it 3.
-package command
+package lintcmd
 
 import (
 	"cmp"
