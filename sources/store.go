@@ -100,7 +100,7 @@ type Aliaser interface {
 }
 
 // Store is a source that can also be written. It is opened with
-// [Options].Write, and at no other time. sources/sourcetest has these promises
+// [Options].Write, and at no other time. sources/internal/sourcetest has these promises
 // as tests.
 type Store interface {
 	Inspector

@@ -8,9 +8,9 @@ import (
 
 	"bifrost-secrets/sources/azurevault"
 	"bifrost-secrets/sources/azurevault/azuretest"
+	"bifrost-secrets/sources/cloudtest"
 	"bifrost-secrets/sources/gcpsecrets"
 	"bifrost-secrets/sources/gcpsecrets/gcptest"
-	"bifrost-secrets/sources/sourcetest/cloudtest"
 
 	"github.com/rogpeppe/go-internal/testscript"
 )

@@ -15,7 +15,7 @@ import (
 
 	"bifrost-secrets/sources"
 	"bifrost-secrets/sources/awssecrets/awstest"
-	"bifrost-secrets/sources/sourcetest"
+	"bifrost-secrets/sources/internal/sourcetest"
 )
 
 // setup is what moto and the fake have in common.

@@ -10,7 +10,7 @@ import (
 
 	"bifrost-secrets/sources"
 	"bifrost-secrets/sources/awssecrets/awstest"
-	"bifrost-secrets/sources/sourcetest/cloudtest"
+	"bifrost-secrets/sources/cloudtest"
 )
 
 // A secret that one batch answers twice has a value where both answers are alike,

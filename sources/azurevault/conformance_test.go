@@ -6,8 +6,8 @@ import (
 
 	"bifrost-secrets/sources"
 	"bifrost-secrets/sources/azurevault/azuretest"
-	"bifrost-secrets/sources/sourcetest"
-	"bifrost-secrets/sources/sourcetest/cloudtest"
+	"bifrost-secrets/sources/cloudtest"
+	"bifrost-secrets/sources/internal/sourcetest"
 )
 
 func TestConformance(t *testing.T) {

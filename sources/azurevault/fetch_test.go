@@ -11,7 +11,7 @@ import (
 
 	"bifrost-secrets/sources"
 	"bifrost-secrets/sources/azurevault/azuretest"
-	"bifrost-secrets/sources/sourcetest/cloudtest"
+	"bifrost-secrets/sources/cloudtest"
 )
 
 func TestStates(t *testing.T) {

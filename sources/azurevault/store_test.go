@@ -6,7 +6,7 @@ import (
 
 	"bifrost-secrets/sources"
 	"bifrost-secrets/sources/azurevault/azuretest"
-	"bifrost-secrets/sources/sourcetest/cloudtest"
+	"bifrost-secrets/sources/cloudtest"
 )
 
 func openStore(t testing.TB, f *azuretest.Fake) *store {

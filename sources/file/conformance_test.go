@@ -14,7 +14,7 @@ import (
 	"filippo.io/age/armor"
 
 	"bifrost-secrets/sources"
-	"bifrost-secrets/sources/sourcetest"
+	"bifrost-secrets/sources/internal/sourcetest"
 )
 
 const local = "there is no server: a file is there or it is not"

@@ -5,9 +5,9 @@ import (
 	"testing"
 
 	"bifrost-secrets/sources"
+	"bifrost-secrets/sources/cloudtest"
 	"bifrost-secrets/sources/gcpsecrets/gcptest"
-	"bifrost-secrets/sources/sourcetest"
-	"bifrost-secrets/sources/sourcetest/cloudtest"
+	"bifrost-secrets/sources/internal/sourcetest"
 )
 
 func TestConformance(t *testing.T) {

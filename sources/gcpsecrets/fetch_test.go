@@ -9,8 +9,8 @@ import (
 	"time"
 
 	"bifrost-secrets/sources"
+	"bifrost-secrets/sources/cloudtest"
 	"bifrost-secrets/sources/gcpsecrets/gcptest"
-	"bifrost-secrets/sources/sourcetest/cloudtest"
 )
 
 func TestStates(t *testing.T) {

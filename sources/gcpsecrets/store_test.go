@@ -7,8 +7,8 @@ import (
 	"time"
 
 	"bifrost-secrets/sources"
+	"bifrost-secrets/sources/cloudtest"
 	"bifrost-secrets/sources/gcpsecrets/gcptest"
-	"bifrost-secrets/sources/sourcetest/cloudtest"
 )
 
 func openStore(t testing.TB, f *gcptest.Fake) *store {

@@ -7,7 +7,7 @@ import (
 
 	"bifrost-secrets/sources"
 	"bifrost-secrets/sources/hashivault/vaulttest"
-	"bifrost-secrets/sources/sourcetest"
+	"bifrost-secrets/sources/internal/sourcetest"
 )
 
 // setup is what the fake and a real server have in common.

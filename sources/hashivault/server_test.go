@@ -8,7 +8,7 @@ import (
 
 	"bifrost-secrets/sources"
 	"bifrost-secrets/sources/hashivault/vaulttest"
-	"bifrost-secrets/sources/sourcetest"
+	"bifrost-secrets/sources/internal/sourcetest"
 )
 
 // The suite against a real server, with an AppRole that has the policy that

@@ -10,9 +10,9 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"bifrost-secrets/sources"
+	"bifrost-secrets/sources/internal/sourcetest"
 	"bifrost-secrets/sources/postgres/pgtest"
 	"bifrost-secrets/sources/sealed"
-	"bifrost-secrets/sources/sourcetest"
 )
 
 func TestConformance(t *testing.T) {

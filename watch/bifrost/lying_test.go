@@ -8,7 +8,7 @@ import (
 	"testing"
 	"time"
 
-	"bifrost-secrets/sources/sourcetest/cloudtest"
+	"bifrost-secrets/sources/cloudtest"
 	"bifrost-secrets/walker"
 	"bifrost-secrets/watch/bifrost"
 	"bifrost-secrets/watch/bifrost/bifrosttest"

@@ -14,7 +14,7 @@ import (
 	"testing"
 	"time"
 
-	"bifrost-secrets/sources/sourcetest/cloudtest"
+	"bifrost-secrets/sources/cloudtest"
 )
 
 // Always is a count of faults that is never used up.

@@ -12,7 +12,7 @@ import (
 	"testing"
 	"time"
 
-	"bifrost-secrets/sources/sourcetest/cloudtest"
+	"bifrost-secrets/sources/cloudtest"
 )
 
 // The vault that a Fake has, and who may sign in.

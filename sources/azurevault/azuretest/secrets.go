@@ -11,7 +11,7 @@ import (
 	"strings"
 	"time"
 
-	"bifrost-secrets/sources/sourcetest/cloudtest"
+	"bifrost-secrets/sources/cloudtest"
 )
 
 type secret struct {

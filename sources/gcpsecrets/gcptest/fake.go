@@ -14,7 +14,7 @@ import (
 	"sync"
 	"testing"
 
-	"bifrost-secrets/sources/sourcetest/cloudtest"
+	"bifrost-secrets/sources/cloudtest"
 )
 
 // The project that a Fake has, by its id and its number, and the hosts that it

@@ -12,7 +12,7 @@ import (
 	"strconv"
 	"strings"
 
-	"bifrost-secrets/sources/sourcetest/cloudtest"
+	"bifrost-secrets/sources/cloudtest"
 )
 
 type secret struct {

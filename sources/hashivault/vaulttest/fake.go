@@ -12,7 +12,7 @@ import (
 	"testing"
 	"time"
 
-	"bifrost-secrets/sources/sourcetest/cloudtest"
+	"bifrost-secrets/sources/cloudtest"
 )
 
 // What every fake has.

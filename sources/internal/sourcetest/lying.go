@@ -12,7 +12,7 @@ import (
 	"time"
 
 	"bifrost-secrets/sources"
-	"bifrost-secrets/sources/sourcetest/cloudtest"
+	"bifrost-secrets/sources/cloudtest"
 )
 
 // mostMemory is how much a source may take for whatever it is told, in bytes,

@@ -15,7 +15,7 @@ import (
 	"testing"
 
 	"bifrost-secrets/sources"
-	"bifrost-secrets/sources/sourcetest/cloudtest"
+	"bifrost-secrets/sources/cloudtest"
 )
 
 // Canary stands in every value of the suite, and may stand in nothing that is
