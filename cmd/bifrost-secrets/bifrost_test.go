@@ -12,6 +12,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"bifrost-secrets/watch/bifrost/bifrosttest"
 )
 
 // TestBifrost renders, starts the Bifrost that BIFROST_BIN names on what came
@@ -328,7 +330,7 @@ func (s *site) write(more string, literals ...string) {
 	doc := fmt.Sprintf(`{
   "$schema": "https://www.getbifrost.ai/schema",
   %s
-  "framework": {"pricing": {"pricing_url": %q}},
+  "framework": %s,
   "providers": {"openai": {
     "keys": [
       %s
@@ -339,6 +341,6 @@ func (s *site) write(more string, literals ...string) {
     "enabled": true, %s,
     "vault_store": {"enabled": true, "type": "file", "file": {"path": "secrets"}}
   }
-}`, more, s.provider.url+"/datasheet", strings.Join(keys, ",\n      "), s.provider.url, cmp.Or(s.store, fmt.Sprintf(`"type": "sqlite", "config": {"path": %q}`, filepath.Join(s.home, "config.db"))))
+}`, more, bifrosttest.Framework(s.provider.url), strings.Join(keys, ",\n      "), s.provider.url, cmp.Or(s.store, fmt.Sprintf(`"type": "sqlite", "config": {"path": %q}`, filepath.Join(s.home, "config.db"))))
 	s.put(s.config, doc)
 }

@@ -12,6 +12,7 @@ import (
 
 	"bifrost-secrets/walker"
 	"bifrost-secrets/walker/lint"
+	"bifrost-secrets/watch/bifrost/bifrosttest"
 )
 
 // sent is what a provider is shown of a spelling, by versions from one on
@@ -167,9 +168,9 @@ func (b *bifrost) end() {
 // file makes Bifrost's own config: one key of the provider, and more members.
 func (s *site) file(name, value, more string) {
 	s.t.Helper()
-	s.put(filepath.Join(s.home, "config.json"), fmt.Sprintf(`{"$schema": "https://www.getbifrost.ai/schema", "framework": {"pricing": {"pricing_url": %q}}, %s
+	s.put(filepath.Join(s.home, "config.json"), fmt.Sprintf(`{"$schema": "https://www.getbifrost.ai/schema", "framework": %s, %s
 		"providers": {"openai": {"keys": [{"name": %q, "value": %q, "models": ["model-0"], "weight": 1}], "network_config": {"base_url": %q}}}}`,
-		s.provider.url+"/datasheet", more, name, value, s.provider.url))
+		bifrosttest.Framework(s.provider.url), more, name, value, s.provider.url))
 }
 
 // testBifrostBadFiles has which files Bifrost starts on: all but those that are

@@ -27,7 +27,7 @@ import (
 const rotatingConfig = `{
   "$schema": "https://www.getbifrost.ai/schema",
   "config_store": {"enabled": true, "type": "sqlite", "config": {"path": "%[2]s/config.db"}, "vault_store": {"enabled": true, "type": "aws-secrets-manager"}},
-  "framework": {"pricing": {"pricing_url": "%[1]s/datasheet"}},
+  "framework": %[3]s,
   "client": {"log_retention_days": 30, "initial_pool_size": 50, "max_request_body_size_mb": 10},
   "providers": {"openai": {
     "keys": [{"name": "main", "value": "vault.all#key", "models": ["model-0"], "weight": 1}],
@@ -67,7 +67,7 @@ func newRotated(t *testing.T) *rotated {
 		s.env = append(s.env, name+"="+value)
 	}
 	r := &rotated{lodge: s, t: t, aws: server.Client(awstest.Region, ""), up: bifrosttest.NewUpstream(t), client: &http.Client{Timeout: patience, Transport: &http.Transport{DisableKeepAlives: true}}}
-	s.write(filepath.Join(s.app, "config.source.json"), fmt.Sprintf(rotatingConfig, r.up.URL, s.app))
+	s.write(filepath.Join(s.app, "config.source.json"), fmt.Sprintf(rotatingConfig, r.up.URL, s.app, bifrosttest.Framework(r.up.URL)))
 	server.Put(t, awstest.Region, "all", generation(1))
 	s.env = append(s.env, "BIFROST_SECRETS_TOKEN=CANARY-token-of-this-test", "HOME="+s.dir, "TMPDIR="+s.dir)
 	return r

@@ -41,7 +41,7 @@ func crowd(t *testing.T, u *bifrosttest.Upstream, n int, value string) *walker.D
 		all = append(all, fmt.Sprintf(`{"name": "m%d", "connection_type": "http", "connection_string": %q, "auth_type": "headers", "tools_to_execute": ["*"],
 			"headers": {"Authorization": "Bearer m%02d-%s", "X-Kept": "kept-value-%04d"}}`, i, u.URL+"/mcp", i, value, i))
 	}
-	return parse(t, fmt.Sprintf(`{"$schema": "https://www.getbifrost.ai/schema", "framework": %s, "mcp": {"client_configs": [%s]}}`, framework(u), strings.Join(all, ",")))
+	return parse(t, fmt.Sprintf(`{"$schema": "https://www.getbifrost.ai/schema", "framework": %s, "mcp": {"client_configs": [%s]}}`, bifrosttest.Framework(u.URL), strings.Join(all, ",")))
 }
 
 // TestThirtyClients has more MCP clients than newer versions show at a time: each
@@ -94,7 +94,7 @@ func TestListThatEndsEarly(t *testing.T) {
 func oneClient(t *testing.T, u *bifrosttest.Upstream, value, more string) *walker.Document {
 	t.Helper()
 	return parse(t, fmt.Sprintf(`{"$schema": "https://www.getbifrost.ai/schema", "framework": %s, "mcp": {"client_configs": [{"name": "stub", "connection_type": "http",
-		"connection_string": "%s/mcp", "auth_type": "headers", "headers": {"Authorization": %q}, "tools_to_execute": ["*"]%s}]}}`, framework(u), u.URL, value, more))
+		"connection_string": "%s/mcp", "auth_type": "headers", "headers": {"Authorization": %q}, "tools_to_execute": ["*"]%s}]}}`, bifrosttest.Framework(u.URL), u.URL, value, more))
 }
 
 // TestReconnects has a client that wants a connection that stays open, one that

@@ -35,7 +35,7 @@ func sections(t testing.TB, u *bifrosttest.Upstream, n string) *walker.Document 
   "plugins": [{"name": "otel", "enabled": true, "version": 2, "config": {
     "service_name": "bifrost", "collector_url": "%[2]s/v1/traces", "trace_type": "genai_extension", "protocol": "http",
     "headers": {"X.Dotted": "otel-%[3]s", "a*b?": "glob-%[3]s"}}}]
-}`, framework(u), u.URL, n))
+}`, bifrosttest.Framework(u.URL), u.URL, n))
 }
 
 var sectionPaths = map[string]bifrost.State{

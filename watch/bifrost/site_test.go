@@ -65,13 +65,8 @@ func (v values) render(t testing.TB, u *bifrosttest.Upstream) *walker.Document {
     "service_name": "bifrost", "collector_url": "%[2]s/v1/traces", "trace_type": "genai_extension", "protocol": "http",
     "headers": {"X-Token": %[6]q}
   }}]
-}`, framework(u), u.URL, v.key, v.header, v.mcp, v.plugin, v.password, v.key2)
+}`, bifrosttest.Framework(u.URL), u.URL, v.key, v.header, v.mcp, v.plugin, v.password, v.key2)
 	return parse(t, text)
-}
-
-// framework has Bifrost fetch from the upstream what it would fetch from its maker.
-func framework(u *bifrosttest.Upstream) string {
-	return fmt.Sprintf(`{"pricing": {"pricing_url": %[1]q, "model_parameters_url": %[1]q, "mcp_library_url": %[1]q}}`, u.URL+"/datasheet")
 }
 
 func parse(t testing.TB, text string) *walker.Document {

@@ -64,6 +64,13 @@ func NewUpstream(t testing.TB) *Upstream {
 	return u
 }
 
+// Framework is the section "framework" of a document that has Bifrost fetch from
+// here what it would fetch from its maker at every start: without an answer some
+// versions do not start.
+func Framework(url string) string {
+	return fmt.Sprintf(`{"pricing": {"pricing_url": %[1]q, "model_parameters_url": %[1]q, "mcp_library_url": %[1]q}}`, url+"/datasheet")
+}
+
 // ServeMCP is an MCP server over HTTP, without a stream of its own.
 func (u *Upstream) ServeMCP(w http.ResponseWriter, r *http.Request) {
 	if r.Method != http.MethodPost {
