@@ -7,6 +7,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -133,7 +134,7 @@ func TestNothingIsReadForEver(t *testing.T) {
 				cmd := exec.Command("bifrost-secrets", args...)
 				var log strings.Builder
 				cmd.Dir, cmd.Stderr, cmd.Stdin = dir, &log, strings.NewReader("value")
-				cmd.Env = append(s.env, "HOME="+dir)
+				cmd.Env = append(slices.Clone(s.env), "HOME="+dir)
 				for _, variable := range strings.Fields(test.env) {
 					cmd.Env = append(cmd.Env, strings.NewReplacer("@", path, "_AT_", "@", "+", " ").Replace(variable))
 				}

@@ -21,7 +21,8 @@ const LookEvery = 3 * time.Second
 
 const (
 	// A broken connection to a Bifrost that answers is looked into no more often than
-	// this, and more rarely each time that it was nothing.
+	// this, and more rarely each time that it was nothing. It is never forgotten: it is
+	// looked into once the pause is over.
 	firstDoubt, mostDoubt = time.Minute, time.Hour
 	// aClock is how far the start of one process may seem to move: it is reckoned
 	// from the time of the boot, which moves with the clock.
@@ -90,6 +91,7 @@ type Lookout struct {
 	absent  bool          // it was never healthy yet
 	gone    bool          // nobody was there since it was last healthy
 	doubt   bool          // it was not healthy since, for whatever reason
+	broke   bool          // its connection broke since, which was not looked into yet
 	told    run           // the run that was told of last
 	mute    int           // how often the metrics that it had were not to be had, one look after the other
 	pause   time.Duration // after the next look into a broken connection
@@ -187,7 +189,8 @@ func (l *Lookout) look(ctx context.Context, broke bool) {
 	l.client.mu.Lock()
 	before := l.client.current
 	l.client.mu.Unlock()
-	broke = broke && before != 0 && time.Now().After(l.settled)
+	l.broke = (l.broke || broke) && before != 0
+	broke = l.broke && time.Now().After(l.settled)
 	if !l.gone && !l.doubt && !broke || ctx.Err() != nil {
 		return
 	}
@@ -211,12 +214,12 @@ func (l *Lookout) look(ctx context.Context, broke bool) {
 		l.told = now
 		l.anew()
 	}
-	// What breaks around a restart that was told is no reason to look less closely:
-	// the next restart may come at once.
-	if broke && how != different && !told {
+	// What breaks around a restart that was told, or while nobody was there yet, is
+	// no reason to look less closely: the next restart may come at once.
+	if broke && how != different && !told && !l.absent {
 		l.settled, l.pause = time.Now().Add(l.pause), min(2*l.pause, mostDoubt)
 	}
-	l.absent, l.gone, l.doubt = false, false, false
+	l.absent, l.gone, l.doubt, l.broke = false, false, false, false
 }
 
 // maxMute is how many looks in a row may find no metrics where there were some

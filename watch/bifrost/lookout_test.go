@@ -83,6 +83,13 @@ func TestLookout(t *testing.T) {
 			o.up()
 			o.Cut()
 		}, 1, 9},
+		{"a restart that takes no time soon after a connection broke by itself", func(o *outlook) {
+			o.Cut()
+			time.Sleep(10 * time.Second)
+			o.bifrost.Stop()
+			o.up()
+			o.Cut()
+		}, 1, 10},
 		{"a crash loop", func(o *outlook) {
 			for range 5 {
 				o.restart(4 * time.Second)
@@ -137,7 +144,7 @@ func TestLookout(t *testing.T) {
 				switch f.name {
 				case "a proxy in between that restarts":
 					want = 5 // nobody answers: it looks the same
-				case "a restart on a way so slow that it is not missed", "a restart that takes no time":
+				case "a restart on a way so slow that it is not missed", "a restart that takes no time", "a restart that takes no time soon after a connection broke by itself":
 					want = 0 // and is found out at the next change
 				}
 			}
@@ -213,6 +220,43 @@ func TestLookoutSoon(t *testing.T) {
 		running.Wait()
 		if len(o.told) != 2 || o.told[0] > 13*time.Second || o.told[1] < time.Minute || o.told[1] > 65*time.Second {
 			t.Errorf("told of at %s", o.told)
+		}
+	})
+}
+
+// The connections that break while it is absent are no reason to look less closely
+// at those that break once it is there.
+func TestLookoutAbsentAndBack(t *testing.T) {
+	s := bifrosttest.New(t, "2.2.1")
+	o := &outlook{t: t, bifrost: s, doc: parse(t, `{"providers":{}}`)}
+	o.up()
+	synctest.Test(t, func(t *testing.T) {
+		o.Wire = &bifrosttest.Wire{Handler: http.HandlerFunc(func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) })}
+		o.Start()
+		defer o.Stop()
+		c := client(t, "http://localhost", func(op *bifrost.Options) { op.Dial = o.Dial })
+		o.began = time.Now()
+		look := c.NewLookout(false, func() *walker.Document { return nil }, func() {
+			o.told = append(o.told, time.Since(o.began).Round(time.Second))
+			c.Converge(t.Context(), o.doc, []bifrost.Target{{Path: "other"}})
+		})
+		ctx, cancel := context.WithCancel(t.Context())
+		var running sync.WaitGroup
+		running.Go(func() { look.Run(ctx) })
+		time.Sleep(2 * time.Second)
+		o.Stop()
+		o.Wire.Handler = http.HandlerFunc(o.behind)
+		o.Start()
+		c.Converge(t.Context(), o.doc, []bifrost.Target{{Path: "other"}}) // the loop was sooner
+		time.Sleep(2 * time.Second)
+		o.bifrost.Stop()
+		o.up()
+		o.Cut()
+		time.Sleep(5 * time.Second)
+		cancel()
+		running.Wait()
+		if len(o.told) != 2 {
+			t.Errorf("told of at %s, want two", o.told)
 		}
 	})
 }
