@@ -17,7 +17,7 @@ const (
 // labels, custom metadata), readable by everybody who may list secrets, so it
 // holds nothing that would tell anything of a value.
 type Mark struct {
-	Owner string // the gateway that it was stored for: --owner; never empty
+	Owner string // the gateway that it was stored for: --gateway; never empty
 	Path  string // the JSON path of the field that it was stored from; empty where a person stored it
 }
 
@@ -108,7 +108,7 @@ type Store interface {
 	// Put stores a value and gives its version. It never overwrites what is not
 	// ours, and it never creates where something is: where the current version
 	// is not w.Expect the error is of kind Conflict; a foreign secret (that of
-	// another owner is foreign), one under rotation, one that is scheduled for
+	// another gateway is foreign), one under rotation, one that is scheduled for
 	// deletion and a value that the backend cannot hold are of kind Refused, with
 	// the remedy as its hint; what is too large, without a request. It does not
 	// compare values: whoever calls has read the old one. The mark becomes

@@ -169,7 +169,7 @@ func testBifrostStoreRows(t *testing.T) {
 	const key = "sk-of-the-file"
 	s := newDatabaseSite(t, "")
 	_, hash := s.value()
-	s.do("store", "--config-store", "--owner", "gw", "--yes", "--vault-type", "file", "--vault-set", "path="+s.secrets, "--vault-set", "access_mode=read_and_write")
+	s.do("store", "--config-store", "--gateway", "gw", "--yes", "--vault-type", "file", "--vault-set", "path="+s.secrets, "--vault-set", "access_mode=read_and_write")
 	s.wantNowhere(key)
 	for range 2 {
 		b := s.exec()

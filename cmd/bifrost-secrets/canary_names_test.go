@@ -60,7 +60,7 @@ func TestCanaryTypedKeys(t *testing.T) {
 			for _, line := range []string{
 				"ping --json --verbose", "explain", "explain --json --anywhere", "explain --fetch --json", "explain --mode env", "render --out out.json --json --verbose",
 				"render --out out.json --anywhere --log-format json", "render --out -", "render --out out.json --mode env --env-file out.env",
-				"store --owner gw --verbose", "store --owner gw --json", "prune --owner gw --verbose --no-trash", "prune --owner gw --json --yes --no-trash",
+				"store --gateway gw --verbose", "store --gateway gw --json", "prune --gateway gw --verbose --no-trash", "prune --gateway gw --json --yes --no-trash",
 			} {
 				got := said("", nil, append(strings.Fields(line), "--config", "config.json")...)
 				if found := m.in([]byte(got)); found != "" {
@@ -107,9 +107,9 @@ func TestCanaryTrash(t *testing.T) {
 	}
 	storeIt := func(want string, more ...string) {
 		t.Helper()
-		check(want, "", append([]string{"store", "--config", "config.json", "--owner", "gw", "--out", "out.json", "--yes", "--verbose"}, more...)...)
+		check(want, "", append([]string{"store", "--config", "config.json", "--gateway", "gw", "--out", "out.json", "--yes", "--verbose"}, more...)...)
 	}
-	backend := []string{"--owner", "gw", "--vault-type", "file", "--vault-set", "path=secrets", "--vault-set", "access_mode=read_and_write"}
+	backend := []string{"--gateway", "gw", "--vault-type", "file", "--vault-set", "path=secrets", "--vault-set", "access_mode=read_and_write"}
 	good := []string{"--trash", "bin", "--trash-recipients", me.Recipient().String()}
 	write(t, "config.json", keysFor(store, first))
 	storeIt("wrote out.json")

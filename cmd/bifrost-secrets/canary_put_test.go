@@ -67,7 +67,7 @@ func TestCanaryPut(t *testing.T) {
 					path = full
 				}
 			}
-			said := putting(t, c.value, "--owner", "prod", "--vault-type", "file", "--vault-set", "path="+path, "--vault-set", "access_mode=read_and_write")
+			said := putting(t, c.value, "--gateway", "prod", "--vault-type", "file", "--vault-set", "path="+path, "--vault-set", "access_mode=read_and_write")
 			check(t, said, c.want)
 			_ = filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
 				if name, _ := filepath.Rel(dir, path); c.files[filepath.ToSlash(name)] == "" && strings.HasPrefix(name, ".") && !d.IsDir() {
@@ -87,7 +87,7 @@ func TestCanaryPut(t *testing.T) {
 			awstest.Setenv(t, f.Env())
 			t.Setenv("AWS_MAX_ATTEMPTS", "1")
 			f.Set(faults)
-			said := putting(t, value, "--owner", "prod", "--vault-type", "aws-secrets-manager", "--vault-set", "access_mode=read_and_write")
+			said := putting(t, value, "--gateway", "prod", "--vault-type", "aws-secrets-manager", "--vault-set", "access_mode=read_and_write")
 			check(t, said+f.Metadata(), "aws request")
 		})
 	}

@@ -13,11 +13,11 @@ import (
 // writingCommands are the commands that write to a backend, as far as they take
 // what they write from a config.
 var writingCommands = [][]string{
-	{"store", "--owner", "gw", "--verbose"},
-	{"store", "--owner", "gw", "--json"},
-	{"store", "--owner", "gw", "--yes", "--out", "out.json"},
-	{"prune", "--owner", "gw", "--verbose"},
-	{"prune", "--owner", "gw", "--yes", "--json", "--trash", "bin", "--trash-recipients", "age1ql3z7hjy54pw3hyww5ayyfg7zqgvc7w3j2elw8zmrj2kg5sfn9aqmcac8p"},
+	{"store", "--gateway", "gw", "--verbose"},
+	{"store", "--gateway", "gw", "--json"},
+	{"store", "--gateway", "gw", "--yes", "--out", "out.json"},
+	{"prune", "--gateway", "gw", "--verbose"},
+	{"prune", "--gateway", "gw", "--yes", "--json", "--trash", "bin", "--trash-recipients", "age1ql3z7hjy54pw3hyww5ayyfg7zqgvc7w3j2elw8zmrj2kg5sfn9aqmcac8p"},
 }
 
 // TestCanaryStore looks for the secrets of a config in what is said of them on

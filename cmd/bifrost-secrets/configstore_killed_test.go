@@ -184,7 +184,7 @@ func TestStoreRowsKilledAtEveryChange(t *testing.T) {
 	const rows = "INSERT INTO config_keys (name, provider, provider_id, key_id, value) VALUES ('one', 'openai', 1, 'k1', 'sk-CANARY-1'), ('two', 'openai', 1, 'k2', 'vault.a');"
 	s := newKilledSite(t, rows)
 	want := s.resolved()
-	store := []string{"bifrost-secrets", "store", "--quiet", "--owner", "gw", "--config-store", "--yes"}
+	store := []string{"bifrost-secrets", "store", "--quiet", "--gateway", "gw", "--config-store", "--yes"}
 	for n := 1; ; n++ {
 		out, killed := s.killedAt(n, store...)
 		if got := s.resolved(); got != want {

@@ -247,7 +247,7 @@ func (d *daemon) warnOfPlaintext(plan *render.Plan) {
 	if n > plaintextShown {
 		paths = append(paths[:plaintextShown], fmt.Sprintf("and %d more", n-plaintextShown))
 	}
-	d.log.Warn("secrets stand in the config in plain text", "count", n, "fields", paths, "hint", "move them into the backend: bifrost-secrets store --config "+d.config+" --owner NAME")
+	d.log.Warn("secrets stand in the config in plain text", "count", n, "fields", paths, "hint", "move them into the backend: bifrost-secrets store --config "+d.config+" --gateway NAME")
 }
 
 // endTime is how long the end may take, beside that of a child.

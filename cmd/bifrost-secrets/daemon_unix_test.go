@@ -620,7 +620,7 @@ func TestWatchPlaintext(t *testing.T) {
 	r.logs("applied")
 	s.write(config, strings.Replace(writable, `"vault.openai"`, `"CANARY-typed"`, 1))
 	line := r.logs("plain text")
-	for _, want := range []string{`"count":1`, "providers.openai.keys[0].value", "bifrost-secrets store --config " + config + " --owner NAME"} {
+	for _, want := range []string{`"count":1`, "providers.openai.keys[0].value", "bifrost-secrets store --config " + config + " --gateway NAME"} {
 		if !strings.Contains(line, want) {
 			t.Errorf("%s is not in the log: %s", want, line)
 		}

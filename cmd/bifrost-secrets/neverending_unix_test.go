@@ -74,7 +74,7 @@ func TestNothingIsReadForEver(t *testing.T) {
 		"tls of watch":       {args: []string{"watch", "--config", plain, "--out", "o.json", "--tls-cert", "@", "--tls-key", "@", "--listen", "127.0.0.1:0"}},
 		"system's authority": {args: []string{"render", "--config", plain, "--out", "o.json"}, env: "SSL_CERT_FILE=@"},
 		"the same of exec":   {args: []string{"exec", "--app-dir", "state", "--listen", "none", "--", "true"}, env: "SSL_CERT_FILE=@"},
-		"recipients":         {args: []string{"secret", "put", "n", "--owner", "o", "--vault-type", "file", "--vault-set", "path=" + s.secrets, "--vault-set", "recipients=@", "--vault-set", "access_mode=read_and_write"}},
+		"recipients":         {args: []string{"secret", "put", "n", "--gateway", "o", "--vault-type", "file", "--vault-set", "path=" + s.secrets, "--vault-set", "recipients=@", "--vault-set", "access_mode=read_and_write"}},
 		"secret":             {args: []string{"render", "--config", "secret.json", "--vault-type", "file", "--vault-set", "path=specials", "--out", "o.json"}},
 		"settings beside":    {args: []string{"lint", "settings/c.json"}},
 		"record":             {args: []string{"exec", "--app-dir", "state", "--listen", "none", "--", "true"}},

@@ -15,7 +15,7 @@ import (
 
 type pruneJob struct {
 	job
-	owner       string
+	gateway     string
 	prefix      string
 	yes         bool
 	days        int
@@ -29,18 +29,18 @@ type pruneJob struct {
 func (p *program) pruneCommand() *cobra.Command {
 	j := &pruneJob{job: job{p: p}}
 	cmd := &cobra.Command{
-		Use:   "prune --owner NAME",
+		Use:   "prune --gateway NAME",
 		Short: "Delete stored secrets that no field refers to any more",
-		Long: `Prune lists the secrets that store has put into the backend for this owner, and deletes those that
+		Long: `Prune lists the secrets that store has put into the backend for this gateway, and deletes those that
 no text in the config, or in Bifrost's PostgreSQL config store, could mean any more. Without --yes it shows which, and deletes nothing.
 
 Removing a provider or a key from the config deletes no secret by itself: this command does, when asked. It does
 nothing while a reference of the config does not resolve, or while lint reports reference-syntax or object-form,
-and it touches no secret that bears another owner's mark or none, nor one that was not stored from a field.
+and it touches no secret that bears another gateway's mark or none, nor one that was not stored from a field.
 
 Where the backend cannot bring back what is deleted, --trash or --no-trash has to be given.`,
-		Example: `  bifrost-secrets prune --config config.json --owner gateway-eu
-  bifrost-secrets prune --config config.json --owner gateway-eu --yes`,
+		Example: `  bifrost-secrets prune --config config.json --gateway gateway-eu
+  bifrost-secrets prune --config config.json --gateway gateway-eu --yes`,
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return j.run(cmd.Context()) },
 	}
@@ -48,7 +48,7 @@ Where the backend cannot bring back what is deleted, --trash or --no-trash has t
 	j.trustFlag(cmd)
 	j.anywhereFlag(cmd)
 	j.unset, j.elsewhere = true, true // unclear looks after near misses
-	j.ownerFlags(cmd, &j.owner, &j.prefix)
+	j.gatewayFlags(cmd, &j.gateway, &j.prefix)
 	j.trash.flags(cmd)
 	f := cmd.Flags()
 	f.BoolVar(&j.yes, "yes", false, "do it")
@@ -65,7 +65,7 @@ Where the backend cannot bring back what is deleted, --trash or --no-trash has t
 type pruning struct {
 	Config  string        `json:"config"`
 	Source  string        `json:"source,omitempty"`
-	Owner   string        `json:"owner"`
+	Gateway string        `json:"gateway"`
 	Delete  []pruningItem `json:"delete"`
 	Kept    int           `json:"kept"`
 	Gone    int           `json:"scheduled_before"`
@@ -80,7 +80,7 @@ type pruningItem struct {
 }
 
 func (j *pruneJob) run(ctx context.Context) error {
-	report := pruning{Config: j.config, Owner: j.owner, Delete: []pruningItem{}}
+	report := pruning{Config: j.config, Gateway: j.gateway, Delete: []pruningItem{}}
 	err := j.prune(ctx, &report)
 	if j.json {
 		if err != nil {
@@ -133,7 +133,7 @@ func (j *pruneJob) prune(ctx context.Context, report *pruning) error {
 	ctx, cancel := j.within(ctx)
 	defer cancel()
 	done := j.p.waiting("listing the secrets in " + store.Describe())
-	found, err := autostore.FindUnused(ctx, j.doc, store, autostore.Options{Store: j.store, Prefix: j.prefix, Owner: j.owner}, beside)
+	found, err := autostore.FindUnused(ctx, j.doc, store, autostore.Options{Store: j.store, Prefix: j.prefix, Gateway: j.gateway}, beside)
 	done()
 	if err != nil {
 		return err
@@ -166,10 +166,10 @@ func (j *pruneJob) prune(ctx context.Context, report *pruning) error {
 	for _, it := range found.Delete {
 		going = append(going, trashed{it.Name, it.Mark.Path})
 	}
-	if report.Trash, err = j.trash.keep(ctx, store, j.backendFlags(), j.owner, going); err != nil {
+	if report.Trash, err = j.trash.keep(ctx, store, j.backendFlags(), j.gateway, going); err != nil {
 		return err
 	}
-	report.Deleted, err = found.Execute(ctx, store, j.owner, sources.DeleteOptions{RecoveryDays: j.days, Now: j.now})
+	report.Deleted, err = found.Execute(ctx, store, j.gateway, sources.DeleteOptions{RecoveryDays: j.days, Now: j.now})
 	if !j.p.quiet && report.Deleted > 0 {
 		j.p.screen.line("deleted %s in %s", count(report.Deleted, "secret"), clean(report.Source))
 	}
@@ -178,7 +178,7 @@ func (j *pruneJob) prune(ctx context.Context, report *pruning) error {
 }
 
 func (j *pruneJob) checkPruneFlags() error {
-	if err := checkOwner(j.owner); err != nil {
+	if err := checkGateway(j.gateway); err != nil {
 		return err
 	}
 	if err := j.trash.check(); err != nil {
@@ -224,7 +224,7 @@ func (j *pruneJob) show(r *pruning) error {
 		return nil
 	}
 	s := j.p.screen
-	s.line("%s of %s in %s: %d in use, %d unused", count(r.Kept+len(r.Delete), "secret"), clean(r.Owner), clean(r.Source), r.Kept, len(r.Delete))
+	s.line("%s of %s in %s: %d in use, %d unused", count(r.Kept+len(r.Delete), "secret"), clean(r.Gateway), clean(r.Source), r.Kept, len(r.Delete))
 	if len(r.Delete) > 0 && !j.yes {
 		s.line("nothing was deleted")
 		s.hint("--yes deletes them")

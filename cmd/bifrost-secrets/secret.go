@@ -16,8 +16,8 @@ import (
 // without a document that is rendered.
 type secretJob struct {
 	job
-	owner string
-	json  bool
+	gateway string
+	json    bool
 }
 
 func (p *program) secretCommand() *cobra.Command {
@@ -27,11 +27,11 @@ func (p *program) secretCommand() *cobra.Command {
 		Long: `Secret works on single secrets of the backend that --config, --vault-store or --vault-type names.
 
 Get and list read alone. Put and delete need "access_mode": "read_and_write", and touch only
-secrets that were stored by bifrost-secrets for the same --owner.`,
-		Example: `  bifrost-secrets secret put bifrost/openai --owner prod
+secrets that were stored by bifrost-secrets for the same --gateway.`,
+		Example: `  bifrost-secrets secret put bifrost/openai --gateway prod
   bifrost-secrets secret get bifrost/openai --reveal
   bifrost-secrets secret list bifrost/
-  bifrost-secrets secret delete bifrost/openai --owner prod --yes`,
+  bifrost-secrets secret delete bifrost/openai --gateway prod --yes`,
 		Args: func(cmd *cobra.Command, args []string) error {
 			if len(args) == 0 {
 				return nil
@@ -57,8 +57,8 @@ func (j *secretJob) secretFlags(cmd *cobra.Command) {
 	cmd.Flags().BoolVar(&j.json, "json", false, "print JSON")
 }
 
-func (j *secretJob) ownerFlag(cmd *cobra.Command, usage string) {
-	cmd.Flags().StringVar(&j.owner, "owner", "", usage)
+func (j *secretJob) gatewayFlag(cmd *cobra.Command, usage string) {
+	cmd.Flags().StringVar(&j.gateway, "gateway", "", usage)
 }
 
 // oneName takes the name of a secret as the only argument.
@@ -111,9 +111,9 @@ func (j *secretJob) source(ctx context.Context) (sources.Source, error) {
 	return j.store.Open(ctx, backends, j.options())
 }
 
-// writable opens the backend for writing, for an owner.
+// writable opens the backend for writing, for a gateway.
 func (j *secretJob) writable(ctx context.Context) (sources.Store, error) {
-	if err := checkOwner(j.owner); err != nil {
+	if err := checkGateway(j.gateway); err != nil {
 		return nil, err
 	}
 	if err := j.find(); err != nil {

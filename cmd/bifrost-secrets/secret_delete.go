@@ -28,13 +28,13 @@ func (p *program) secretDeleteCommand() *cobra.Command {
 	j := &secretDeleteJob{secretJob: secretJob{job: job{p: p}}}
 	cmd := &cobra.Command{
 		Use:   "delete NAME...",
-		Short: "Delete secrets that were stored for an owner",
+		Short: "Delete secrets that were stored for a gateway",
 		Long: `Delete shows what it would delete, and with --yes deletes it: only secrets that bifrost-secrets stored
-for --owner, and none that a text in the config, or in its PostgreSQL config store, could mean. If one of the names is
+for --gateway, and none that a text in the config, or in its PostgreSQL config store, could mean. If one of the names is
 refused, none is deleted. AWS keeps a deleted secret for 30 days, in which it can be restored; --recovery-days says
 otherwise, --now leaves no time at all. Where the backend cannot bring one back, --trash or --no-trash has to be given.`,
-		Example: `  bifrost-secrets secret delete bifrost/openai --owner prod
-  bifrost-secrets secret delete bifrost/openai --owner prod --recovery-days 7 --yes`,
+		Example: `  bifrost-secrets secret delete bifrost/openai --gateway prod
+  bifrost-secrets secret delete bifrost/openai --gateway prod --recovery-days 7 --yes`,
 		Args: func(cmd *cobra.Command, args []string) error {
 			if len(args) == 0 {
 				return usageError("no secret is named", "write "+cmd.CommandPath()+" NAME")
@@ -47,7 +47,7 @@ otherwise, --now leaves no time at all. Where the backend cannot bring one back,
 		},
 	}
 	j.secretFlags(cmd)
-	j.ownerFlag(cmd, "`name` of the gateway that the secrets were stored for")
+	j.gatewayFlag(cmd, "`name` of the gateway that the secrets were stored for")
 	f := cmd.Flags()
 	f.BoolVar(&j.yes, "yes", false, "delete, and not only show what would be deleted")
 	f.IntVar(&j.days, "recovery-days", 0, "`days` in which the secret can be restored, where the backend can do that; 0 is its default")
@@ -111,7 +111,7 @@ func (j *secretDeleteJob) run(ctx context.Context, names []string) error {
 				return err
 			}
 		}
-		if folder, err = j.trash.keep(ctx, store, j.backendFlags(), j.owner, going); err != nil {
+		if folder, err = j.trash.keep(ctx, store, j.backendFlags(), j.gateway, going); err != nil {
 			return err
 		}
 		j.carryOut(ctx, store, plan)
@@ -178,8 +178,8 @@ func (j *secretDeleteJob) plan(ctx context.Context, store sources.Store, names [
 			d.Action, d.Reason = "none", "it does not exist"
 		case item.Mark == nil:
 			d.Reason, d.Hint = "it was not stored by bifrost-secrets", "delete it with the tools of the backend"
-		case item.Mark.Owner != j.owner:
-			d.Reason, d.Hint = "it belongs to the owner "+quote(item.Mark.Owner), "give --owner as that owner does"
+		case item.Mark.Owner != j.gateway:
+			d.Reason, d.Hint = "it belongs to the gateway "+quote(item.Mark.Owner), "give --gateway as that gateway does"
 		case isMeant:
 			d.Reason, d.Hint = place+" refers to it, or may mean it", "take that out first"
 		case !item.Gone.IsZero() && !j.now:
@@ -198,7 +198,7 @@ func (j *secretDeleteJob) carryOut(ctx context.Context, store sources.Store, pla
 			continue
 		}
 		plan[i].Action = "deleted"
-		err := store.Delete(ctx, plan[i].Name, j.owner, sources.DeleteOptions{RecoveryDays: j.days, Now: j.now, Expect: plan[i].Version})
+		err := store.Delete(ctx, plan[i].Name, j.gateway, sources.DeleteOptions{RecoveryDays: j.days, Now: j.now, Expect: plan[i].Version})
 		if err != nil {
 			plan[i].Action, plan[i].Reason, plan[i].Hint = "failed", err.Error(), sources.HintOf(err)
 			plan[i].down = sources.KindOf(err).Down()

@@ -97,11 +97,11 @@ func (p *program) secretListCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "list [PREFIX]",
 		Short: "List secrets by their names",
-		Long: `List shows the secrets whose names begin with PREFIX, or all: with the owner and the field that they
+		Long: `List shows the secrets whose names begin with PREFIX, or all: with the gateway and the field that they
 were stored for, where bifrost-secrets stored them. It reads no value. AWS may leave out what was stored in
 the last five minutes.`,
 		Example: `  bifrost-secrets secret list bifrost/
-  bifrost-secrets secret list --owner prod --json`,
+  bifrost-secrets secret list --gateway prod --json`,
 		Args: func(cmd *cobra.Command, args []string) error {
 			if len(args) > 1 {
 				return usageError("unexpected argument "+quote(args[1]), "write "+cmd.CommandPath()+" PREFIX")
@@ -117,7 +117,7 @@ the last five minutes.`,
 		},
 	}
 	j.secretFlags(cmd)
-	j.ownerFlag(cmd, "list only what was stored for this `name`")
+	j.gatewayFlag(cmd, "list only what was stored for this `name`")
 	return cmd
 }
 
@@ -125,7 +125,7 @@ the last five minutes.`,
 type listedSecret struct {
 	Name    string     `json:"name"`
 	Version string     `json:"version"`
-	Owner   string     `json:"owner,omitempty"` // empty where it is not ours
+	Gateway string     `json:"gateway,omitempty"` // empty where it is not ours
 	Field   string     `json:"field,omitempty"`
 	Rotated bool       `json:"rotated,omitempty"`
 	Gone    *time.Time `json:"gone,omitempty"`
@@ -153,12 +153,12 @@ func (j *secretJob) list(ctx context.Context, prefix string) error {
 	for _, item := range items {
 		line := listedSecret{Name: item.Name, Version: item.Version, Rotated: item.Rotated}
 		if item.Mark != nil {
-			line.Owner, line.Field = item.Mark.Owner, item.Mark.Path
+			line.Gateway, line.Field = item.Mark.Owner, item.Mark.Path
 		}
 		if !item.Gone.IsZero() {
 			line.Gone = &item.Gone
 		}
-		if j.owner == "" || line.Owner == j.owner {
+		if j.gateway == "" || line.Gateway == j.gateway {
 			lines = append(lines, line)
 		}
 	}
@@ -172,9 +172,9 @@ func (j *secretJob) list(ctx context.Context, prefix string) error {
 		return nil
 	}
 	w := tabwriter.NewWriter(j.p.stdout, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(w, "NAME\tVERSION\tOWNER\tFIELD\tSTATE")
+	fmt.Fprintln(w, "NAME\tVERSION\tGATEWAY\tFIELD\tSTATE")
 	for _, l := range lines {
-		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\n", clean(l.Name), dash(l.Version), dash(l.Owner), dash(l.Field), l.state())
+		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\n", clean(l.Name), dash(l.Version), dash(l.Gateway), dash(l.Field), l.state())
 	}
 	return w.Flush()
 }
@@ -185,7 +185,7 @@ func (l listedSecret) state() string {
 		return "deleted, can be restored"
 	case l.Rotated:
 		return "rotated by the backend"
-	case l.Owner == "":
+	case l.Gateway == "":
 		return "not ours"
 	}
 	return "-"

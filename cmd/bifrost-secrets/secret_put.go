@@ -27,17 +27,17 @@ func (p *program) secretPutCommand() *cobra.Command {
 		Short: "Store one secret",
 		Long: `Put stores the value that it reads from the standard input, or, on a terminal, asks for without
 showing it. A value is never an argument. A value that is there already is not written again; another one that
-was stored for the same --owner is replaced, and with --trash first sealed there.
+was stored for the same --gateway is replaced, and with --trash first sealed there.
 
 A value with white space at its beginning or end is refused, since a line break there is most often
 not meant: --trim-space takes it off, --keep-space keeps it.`,
-		Example: `  bifrost-secrets secret put bifrost/openai --owner prod
-  pass show openai | bifrost-secrets secret put bifrost/openai --owner prod --trim-space`,
+		Example: `  bifrost-secrets secret put bifrost/openai --gateway prod
+  pass show openai | bifrost-secrets secret put bifrost/openai --gateway prod --trim-space`,
 		Args: oneName,
 		RunE: func(cmd *cobra.Command, args []string) error { return j.run(cmd.Context(), args[0]) },
 	}
 	j.secretFlags(cmd)
-	j.ownerFlag(cmd, "`name` of the gateway that the secret is for")
+	j.gatewayFlag(cmd, "`name` of the gateway that the secret is for")
 	j.trash.flags(cmd)
 	cmd.Flags().BoolVar(&j.keepSpace, "keep-space", false, "store white space at the beginning and end of the value as it is")
 	cmd.Flags().BoolVar(&j.trimSpace, "trim-space", false, "take white space at the beginning and end of the value off")
@@ -79,8 +79,8 @@ func (j *secretPutJob) run(ctx context.Context, name string) error {
 	defer cancel()
 	defer j.p.waiting("storing in " + store.Describe())()
 	folder := ""
-	version, changed, err := putOne(ctx, store, name, j.owner, value, func(field string) (err error) {
-		folder, err = j.trash.keep(ctx, store, j.backendFlags(), j.owner, []trashed{{name, field}})
+	version, changed, err := putOne(ctx, store, name, j.gateway, value, func(field string) (err error) {
+		folder, err = j.trash.keep(ctx, store, j.backendFlags(), j.gateway, []trashed{{name, field}})
 		return err
 	})
 	j.trash.say(j.p, folder) // also where the value could not be replaced then
@@ -102,14 +102,14 @@ func (j *secretPutJob) run(ctx context.Context, name string) error {
 // before another value is replaced, which was stored from a field, if that is not
 // empty.
 func putOne(
-	ctx context.Context, store sources.Store, name, owner string, value sources.Secret, ahead func(field string) error,
+	ctx context.Context, store sources.Store, name, gateway string, value sources.Secret, ahead func(field string) error,
 ) (version string, changed bool, err error) {
 	item := store.Inspect(ctx, []string{name})[name]
 	if item.Err != nil {
 		return "", false, item.Err
 	}
-	w := sources.Write{Name: name, Value: value, Mark: sources.Mark{Owner: owner}, Expect: item.Version, Token: sources.NewToken()}
-	if item.Mark != nil && item.Mark.Owner == owner {
+	w := sources.Write{Name: name, Value: value, Mark: sources.Mark{Owner: gateway}, Expect: item.Version, Token: sources.NewToken()}
+	if item.Mark != nil && item.Mark.Owner == gateway {
 		w.Mark.Path = item.Mark.Path // it stays the secret of its field
 		if item.Gone.IsZero() {
 			now := store.Fetch(ctx, []string{name})[name]

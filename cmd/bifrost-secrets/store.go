@@ -23,7 +23,7 @@ import (
 
 type storeJob struct {
 	job
-	owner    string
+	gateway  string
 	prefix   string
 	only     []string
 	except   []string
@@ -38,25 +38,25 @@ type storeJob struct {
 func (p *program) storeCommand() *cobra.Command {
 	j := &storeJob{job: job{p: p}}
 	cmd := &cobra.Command{
-		Use:   "store --owner NAME",
+		Use:   "store --gateway NAME",
 		Short: "Move the plaintext secrets of a config into the backend",
 		Long: `Store finds the secrets that stand in a config.json in plain text, puts each into the backend and a
 reference in its place. Without --yes it shows what it would do and writes nothing.
 
 Everything is stored first, then read back and compared, and only then is the file replaced: whenever it stops,
 the file works as it is, and running it again finishes the work. It needs "access_mode": "read_and_write".
-Where a secret of this owner gets another value, and the backend keeps no versions, --trash or --no-trash has to be given.
+Where a secret of this gateway gets another value, and the backend keeps no versions, --trash or --no-trash has to be given.
 
 With --config-store it is Bifrost's PostgreSQL config store whose secrets are stored, and not the file's: variables
 take their places there, as attach puts them, and exec has their values in Bifrost's environment from then on.`,
-		Example: `  bifrost-secrets store --config config.json --owner gateway-eu
-  bifrost-secrets store --config config.json --owner gateway-eu --yes`,
+		Example: `  bifrost-secrets store --config config.json --gateway gateway-eu
+  bifrost-secrets store --config config.json --gateway gateway-eu --yes`,
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return j.run(cmd.Context()) },
 	}
 	j.planFlags(cmd)
 	j.trustFlag(cmd)
-	j.ownerFlags(cmd, &j.owner, &j.prefix)
+	j.gatewayFlags(cmd, &j.gateway, &j.prefix)
 	f := cmd.Flags()
 	f.StringArrayVar(&j.only, "only", nil, "JSON `path` of the fields to store, * standing for any part of one; repeatable")
 	f.StringArrayVar(&j.except, "except", nil, "JSON `path` of fields to leave as they are; repeatable")
@@ -70,26 +70,26 @@ take their places there, as attach puts them, and exec has their values in Bifro
 	return cmd
 }
 
-// ownerFlags are those that say which secrets are ours.
-func (j *job) ownerFlags(cmd *cobra.Command, owner, prefix *string) {
-	cmd.Flags().StringVar(owner, "owner", "", "whose the secrets are: a `name` for this gateway, the same at every run")
+// gatewayFlags are those that say which secrets are this gateway's.
+func (j *job) gatewayFlags(cmd *cobra.Command, gateway, prefix *string) {
+	cmd.Flags().StringVar(gateway, "gateway", "", "whose the secrets are: a `name` for this gateway, the same at every run")
 	cmd.Flags().StringVar(prefix, "prefix", "", "what the names begin with (default: that of the vault_store block, else "+autostore.DefaultPrefix+")")
 }
 
-var ownerName = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9_.@-]{0,62}$`) })
+var gatewayName = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9_.@-]{0,62}$`) })
 
-func checkOwner(owner string) error {
+func checkGateway(gateway string) error {
 	switch {
-	case owner == "":
-		return usageError("--owner is missing", "two gateways may share a backend: give each a name, --owner gateway-eu")
-	case !ownerName().MatchString(owner):
-		return usageError("--owner "+quote(owner)+" is no name", "use 1 to 63 of A-Z a-z 0-9 _ . @ -, a letter or a digit first")
+	case gateway == "":
+		return usageError("--gateway is missing", "two gateways may share a backend: give each a name, --gateway gateway-eu")
+	case !gatewayName().MatchString(gateway):
+		return usageError("--gateway "+quote(gateway)+" is no name", "use 1 to 63 of A-Z a-z 0-9 _ . @ -, a letter or a digit first")
 	}
 	return nil
 }
 
 func (j *storeJob) run(ctx context.Context) error {
-	report := storing{Config: j.config, Owner: j.owner, Items: []autostore.Item{}}
+	report := storing{Config: j.config, Gateway: j.gateway, Items: []autostore.Item{}}
 	err := j.do(ctx, &report)
 	if j.json {
 		if err != nil {
@@ -103,7 +103,7 @@ func (j *storeJob) run(ctx context.Context) error {
 }
 
 func (j *storeJob) do(ctx context.Context, report *storing) error {
-	if err := checkOwner(j.owner); err != nil {
+	if err := checkGateway(j.gateway); err != nil {
 		return err
 	}
 	if err := j.trash.check(); err != nil {
@@ -149,7 +149,7 @@ func (j *storeJob) do(ctx context.Context, report *storing) error {
 	report.Source = store.Describe()
 	done := j.p.waiting("asking " + store.Describe())
 	plan, err := autostore.NewPlan(ctx, j.doc, store, autostore.Options{
-		Store: j.store, Prefix: j.prefix, Owner: j.owner, Settings: j.settings,
+		Store: j.store, Prefix: j.prefix, Gateway: j.gateway, Settings: j.settings,
 		Wanted: wanted, Literal: j.literal, Getenv: j.p.getenv,
 	})
 	done()
@@ -186,7 +186,7 @@ func (j *storeJob) throwAway(ctx context.Context, store sources.Store, plan *aut
 			return err
 		}
 	}
-	folder, err := j.trash.keep(ctx, store, j.backendFlags(), j.owner, going)
+	folder, err := j.trash.keep(ctx, store, j.backendFlags(), j.gateway, going)
 	j.trash.say(j.p, folder)
 	return err
 }

@@ -55,7 +55,7 @@ func TestStoreKilledAtEveryChange(t *testing.T) {
 				if n == 1 {
 					want = rendersTo(t, dir, in)
 				}
-				store := []string{"bifrost-secrets", "store", "--quiet", "--config", "config.json", "--owner", "gw", "--yes"}
+				store := []string{"bifrost-secrets", "store", "--quiet", "--config", "config.json", "--gateway", "gw", "--yes"}
 				out := in(append([]string{"killed-at", strconv.Itoa(n)}, store...)...)
 				if got := rendersTo(t, dir, in); got != want {
 					t.Fatalf("%s: killed at change %d, the config renders to\n%s", out, n, got)
@@ -68,7 +68,7 @@ func TestStoreKilledAtEveryChange(t *testing.T) {
 				if err != nil || strings.Count(string(text), "vault.bifrost/") != 3 {
 					t.Fatalf("%s: run again after it was killed at change %d, it is %v\n%s", out, n, err, text)
 				}
-				if plan := in("bifrost-secrets", "store", "--config", "config.json", "--owner", "gw"); strings.Contains(plan, "new") {
+				if plan := in("bifrost-secrets", "store", "--config", "config.json", "--gateway", "gw"); strings.Contains(plan, "new") {
 					t.Fatalf("%s: killed at change %d, and there is still work: %s", out, n, plan)
 				}
 				if !strings.Contains(out, "killed at") {

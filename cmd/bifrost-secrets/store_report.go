@@ -15,7 +15,7 @@ type storing struct {
 	Config    string           `json:"config"`
 	Database  string           `json:"database,omitempty"` // with --config-store
 	Source    string           `json:"source,omitempty"`
-	Owner     string           `json:"owner"`
+	Gateway   string           `json:"gateway"`
 	Items     []autostore.Item `json:"items"`
 	New       int              `json:"new"`
 	Changed   int              `json:"changed"`

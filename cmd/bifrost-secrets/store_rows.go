@@ -47,7 +47,7 @@ func (j *storeJob) doRows(ctx context.Context, report *storing) error {
 	done := j.p.waiting("asking " + rows.store.Name() + " and " + store.Describe())
 	err = rows.find(ctx)
 	if err == nil {
-		o := autostore.Options{Store: j.store, Prefix: j.prefix, Owner: j.owner, Settings: j.settings, Getenv: j.p.getenv}
+		o := autostore.Options{Store: j.store, Prefix: j.prefix, Gateway: j.gateway, Settings: j.settings, Getenv: j.p.getenv}
 		var wanted func(string) bool
 		if wanted, err = j.wanted(rows.store.Name(), rows.fields()); err == nil {
 			o.Wanted = func(path string) bool {

@@ -10,7 +10,7 @@ import (
 	"bifrost-secrets/sources/awssecrets/awstest"
 )
 
-var twiceStore = []string{"store", "--owner", "gw", "--yes", "--config"}
+var twiceStore = []string{"store", "--gateway", "gw", "--yes", "--config"}
 
 func twiceConfig(keys ...string) string {
 	return keysFor(`, "config_store": {"enabled": false, "vault_store": {"enabled": true, "type": "aws-secrets-manager", "access_mode": "read_and_write", "aws": {"region": "us-east-1"}}}`, keys...)

@@ -209,7 +209,7 @@ func TestInterruptedInput(t *testing.T) {
 	}
 	defer r.Close()
 	defer w.Close()
-	for _, args := range [][]string{{"explain", "-c", "-"}, {"secret", "put", "x", "--owner", "o", "--vault-type", "file", "--vault-set", "path=" + s.secrets, "--vault-set", "access_mode=read_and_write"}} {
+	for _, args := range [][]string{{"explain", "-c", "-"}, {"secret", "put", "x", "--gateway", "o", "--vault-type", "file", "--vault-set", "path=" + s.secrets, "--vault-set", "access_mode=read_and_write"}} {
 		cmd := exec.Command("bifrost-secrets", args...)
 		var log bytes.Buffer
 		cmd.Dir, cmd.Env, cmd.Stdin, cmd.Stderr = s.dir, s.env, r, &log

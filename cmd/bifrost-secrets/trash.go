@@ -65,7 +65,7 @@ type trashed struct{ name, path string }
 // page that says how to bring them back, and returns its path. flags are those that
 // lead to the store, for that page. What cannot be kept
 // is an error, and then nothing is. Without --trash it does nothing.
-func (t *trash) keep(ctx context.Context, store sources.Store, flags, owner string, all []trashed) (folder string, err error) {
+func (t *trash) keep(ctx context.Context, store sources.Store, flags, gateway string, all []trashed) (folder string, err error) {
 	if t.dir == "" || len(all) == 0 {
 		return "", nil
 	}
@@ -90,7 +90,7 @@ func (t *trash) keep(ctx context.Context, store sources.Store, flags, owner stri
 	if err != nil {
 		return "", err
 	}
-	if err := t.fill(made, store, flags, owner, all, values, to); err != nil {
+	if err := t.fill(made, store, flags, gateway, all, values, to); err != nil {
 		_ = os.RemoveAll(made)
 		return "", &failure{reason: "the trash cannot be written: " + err.Error() + "; nothing was changed", hint: "name another folder with --trash", code: exitUnresolved}
 	}
@@ -98,7 +98,7 @@ func (t *trash) keep(ctx context.Context, store sources.Store, flags, owner stri
 }
 
 // fill seals values into a folder, and writes the page beside them.
-func (t *trash) fill(folder string, store sources.Store, flags, owner string, all []trashed, values map[string]sources.Result, to []age.Recipient) error {
+func (t *trash) fill(folder string, store sources.Store, flags, gateway string, all []trashed, values map[string]sources.Result, to []age.Recipient) error {
 	write := t.write
 	if write == nil {
 		write = putFile
@@ -118,7 +118,7 @@ func (t *trash) fill(folder string, store sources.Store, flags, owner string, al
 		if one.path != "" {
 			fmt.Fprintf(&page, "  of %s\n", clean(one.path))
 		}
-		fmt.Fprintf(&page, "  age --decrypt -i KEY %s | bifrost-secrets secret put %s --owner %s %s --keep-space\n", shell(file), shell(one.name), shell(owner), flags)
+		fmt.Fprintf(&page, "  age --decrypt -i KEY %s | bifrost-secrets secret put %s --gateway %s %s --keep-space\n", shell(file), shell(one.name), shell(gateway), flags)
 	}
 	return write(filepath.Join(folder, "README.txt"), []byte(page.String()))
 }

@@ -41,7 +41,7 @@ func parse(t *testing.T, text string) *walker.Document {
 
 func options() Options {
 	return Options{
-		Store: &render.VaultStore{Type: "test", Enabled: true}, Owner: "gw",
+		Store: &render.VaultStore{Type: "test", Enabled: true}, Gateway: "gw",
 		Getenv: func(string) (string, bool) { return "", false },
 	}
 }
@@ -188,7 +188,7 @@ func TestRefusals(t *testing.T) {
 		reason string
 	}{
 		"foreign":   {one(`"v"`), func(m *memory) { m.items[name] = &kept{value: "v", versions: 1} }, "not stored by bifrost-secrets"},
-		"another's": {one(`"v"`), func(m *memory) { m.items[name] = &kept{versions: 1, mark: &sources.Mark{Owner: "eve"}} }, `belongs to the owner "eve"`},
+		"another's": {one(`"v"`), func(m *memory) { m.items[name] = &kept{versions: 1, mark: &sources.Mark{Owner: "eve"}} }, `belongs to the gateway "eve"`},
 		"rotated":   {one(`"v"`), func(m *memory) { m.items[name] = &kept{versions: 1, rotated: true, mark: &sources.Mark{Owner: "gw"}} }, "under rotation"},
 		"deleted": {one(`"v"`), func(m *memory) {
 			m.items[name] = &kept{versions: 1, gone: doomsday, mark: &sources.Mark{Owner: "gw"}}

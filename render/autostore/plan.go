@@ -17,7 +17,7 @@ import (
 type Options struct {
 	Store    *render.VaultStore // of the document; it says which names are possible
 	Prefix   string             // begins every name; empty means the block's own, or [DefaultPrefix]
-	Owner    string             // whose the secrets are; two gateways may share a prefix
+	Gateway  string             // whose the secrets are; two of them may share a prefix
 	Settings bool               // store settings too, not secrets alone
 	// Wanted reports whether the field at a path is to be stored; nil wants all.
 	Wanted  func(path string) bool
@@ -71,7 +71,7 @@ func (it *Item) Reference() string {
 // Plan is what storing the secrets of a document takes.
 type Plan struct {
 	Document *walker.Document
-	Owner    string
+	Gateway  string
 	Items    []Item // in the order of the document
 	Notes    []render.Problem
 	Left     []string // the variables that are left to Bifrost
@@ -83,7 +83,7 @@ type Plan struct {
 // writes nothing. The error says that the document, or the store as a whole,
 // cannot be used; what is wrong with one field alone is that item's reason.
 func NewPlan(ctx context.Context, doc *walker.Document, store sources.Store, o Options) (*Plan, error) {
-	p := &Plan{Document: doc, Owner: o.Owner, Items: Plaintext(doc, o), store: store}
+	p := &Plan{Document: doc, Gateway: o.Gateway, Items: Plaintext(doc, o), store: store}
 	p.clashes()
 	for i := range p.Items {
 		it := &p.Items[i]
@@ -244,7 +244,7 @@ func (p *Plan) compare(ctx context.Context) error {
 	for i := range p.Items {
 		it := &p.Items[i]
 		if it.Action != Refuse {
-			it.judge(there[it.Name], p.Owner)
+			it.judge(there[it.Name], p.Gateway)
 		}
 	}
 	ours := p.names(func(it *Item) bool { return it.Action == Changed })
@@ -268,7 +268,7 @@ func (p *Plan) compare(ctx context.Context) error {
 
 // judge decides by what the store knows of the name. Ours count as changed until
 // the values were compared.
-func (it *Item) judge(there sources.Item, owner string) {
+func (it *Item) judge(there sources.Item, gateway string) {
 	it.expect = there.Version
 	switch {
 	case there.Err != nil:
@@ -279,8 +279,8 @@ func (it *Item) judge(there sources.Item, owner string) {
 		it.Action = New
 	case there.Mark == nil:
 		it.refuse("write its reference into the field by hand, or choose another --prefix", "a secret of that name exists that was not stored by bifrost-secrets")
-	case there.Mark.Owner != owner:
-		it.refuse("run as that owner, or choose another --prefix", "the secret of that name belongs to the owner %q", there.Mark.Owner)
+	case there.Mark.Owner != gateway:
+		it.refuse("give --gateway as that gateway does, or choose another --prefix", "the secret of that name belongs to the gateway %q", there.Mark.Owner)
 	case there.Rotated:
 		it.refuse("write its reference into the field by hand: the backend changes its value by itself", "the secret of that name is under rotation")
 	default:

@@ -12,16 +12,16 @@ import (
 
 // Pruning is what prune would do.
 type Pruning struct {
-	Delete []sources.Item // owned by this owner, under the prefix, and meant by no text
-	Kept   int            // owned by this owner and meant
+	Delete []sources.Item // owned by this gateway, under the prefix, and meant by no text
+	Kept   int            // owned by this gateway and meant
 	Gone   []sources.Item // deleted before, and still recoverable
 }
 
-// FindUnused lists the secrets of an owner under the prefix, and finds those that
+// FindUnused lists the secrets of a gateway under the prefix, and finds those that
 // no text of the document could mean any more: see [Meant]. It deletes nothing.
 //
 // A secret that was not stored from a field (its mark has no path) is left
-// alone, as is every one that bears no mark or that of another owner. beside, which
+// alone, as is every one that bears no mark or that of another gateway. beside, which
 // may be nil, calls see for every text outside of the document that may mean one,
 // such as those of a config store. What [Meant.Certain] reports is an error.
 func FindUnused(
@@ -36,7 +36,7 @@ func FindUnused(
 	var ours []sources.Item
 	for _, it := range items {
 		switch {
-		case it.Err != nil, it.Mark == nil, it.Mark.Owner != o.Owner, it.Mark.Path == "":
+		case it.Err != nil, it.Mark == nil, it.Mark.Owner != o.Gateway, it.Mark.Path == "":
 		case !strings.HasPrefix(it.Name, o.prefix()+"/"):
 		case !it.Gone.IsZero():
 			p.Gone = append(p.Gone, it)
@@ -127,10 +127,10 @@ func Unscanned(doc *walker.Document) string {
 
 // Execute deletes what was found. It stops at the first failure, whose error
 // names the secret, and gives how many are deleted.
-func (p *Pruning) Execute(ctx context.Context, store sources.Store, owner string, o sources.DeleteOptions) (int, error) {
+func (p *Pruning) Execute(ctx context.Context, store sources.Store, gateway string, o sources.DeleteOptions) (int, error) {
 	for i, it := range p.Delete {
 		o.Expect = it.Version
-		if err := store.Delete(ctx, it.Name, owner, o); err != nil {
+		if err := store.Delete(ctx, it.Name, gateway, o); err != nil {
 			return i, &render.Problems{Document: it.Name, List: []render.Problem{{
 				Reason: err.Error(), Hint: sources.HintOf(err), Kind: sources.KindOf(err),
 			}}}

@@ -116,7 +116,7 @@ func (p *Plan) write(ctx context.Context) error {
 			}
 			_, errs[i] = p.store.Put(ctx, sources.Write{
 				Name: it.Name, Value: it.value, Expect: it.expect, Token: sources.NewToken(),
-				Mark: sources.Mark{Owner: p.Owner, Path: it.Path},
+				Mark: sources.Mark{Owner: p.Gateway, Path: it.Path},
 			})
 			return nil
 		})

@@ -30,16 +30,16 @@ const (
 	pathTags = 8   // of the 50 that a secret may have
 )
 
-const ownerHint = "say whose secret it is: --owner NAME"
+const ownerHint = "say whose secret it is: --gateway NAME"
 
 // tagsOf gives the tags for a mark.
 func tagsOf(m sources.Mark) ([]types.Tag, *sources.Error) {
 	owner, path := escape(m.Owner), escape(m.Path)
 	switch {
 	case owner == "":
-		return nil, &sources.Error{Kind: sources.Refused, Message: "no owner is named", Hint: ownerHint}
+		return nil, &sources.Error{Kind: sources.Refused, Message: "no gateway is named", Hint: ownerHint}
 	case len(owner) > maxTag:
-		return nil, &sources.Error{Kind: sources.Refused, Message: "the name of the owner is too long for a tag", Hint: fmt.Sprintf("use at most %d of A-Z a-z 0-9 _ . : / @ + -", maxTag)}
+		return nil, &sources.Error{Kind: sources.Refused, Message: "the name of the gateway is too long for a tag", Hint: fmt.Sprintf("use at most %d of A-Z a-z 0-9 _ . : / @ + -", maxTag)}
 	case len(path) > pathTags*maxTag:
 		return nil, &sources.Error{Kind: sources.Refused, Message: "the JSON path of the field is too long for tags", Hint: "store the value by hand, and write a reference to it"}
 	}
@@ -209,7 +209,7 @@ func (f *regional) conflict(i id, what string) error {
 
 func (f *regional) foreign(i id, owner string) error {
 	if owner != "" {
-		return f.refusal(i, fmt.Sprintf("belongs to the owner %q", owner), "give --owner as that owner does, or store under another prefix")
+		return f.refusal(i, fmt.Sprintf("belongs to the gateway %q", owner), "give --gateway as that gateway does, or store under another prefix")
 	}
 	return f.refusal(i, "was not stored by bifrost-secrets", "store under another prefix, or delete it by hand if nobody needs it")
 }

@@ -185,7 +185,7 @@ func (s *store) Delete(ctx context.Context, name, owner string, o sources.Delete
 	in := &secretsmanager.DeleteSecretInput{SecretId: &i.text}
 	switch days := int64(o.RecoveryDays); {
 	case owner == "":
-		return &sources.Error{Kind: sources.Refused, Name: name, Message: "no owner is named", Hint: ownerHint}
+		return &sources.Error{Kind: sources.Refused, Name: name, Message: "no gateway is named", Hint: ownerHint}
 	case o.Now:
 		in.ForceDeleteWithoutRecovery = aws.Bool(true)
 	case days != 0 && (days < 7 || days > 30):

@@ -29,7 +29,7 @@ const (
 	allTags  = 15 // that a version may have
 )
 
-const ownerHint = "say whose secret it is: --owner NAME"
+const ownerHint = "say whose secret it is: --gateway NAME"
 
 // tagsOf gives the tags for a write.
 func tagsOf(w sources.Write) (map[string]*string, *sources.Error) {
@@ -38,11 +38,11 @@ func tagsOf(w sources.Write) (map[string]*string, *sources.Error) {
 	}
 	switch {
 	case w.Mark.Owner == "":
-		return refused("no owner is named", ownerHint)
+		return refused("no gateway is named", ownerHint)
 	case !utf8.ValidString(w.Mark.Owner + w.Mark.Path):
-		return refused("the name of the owner or the JSON path is not utf-8 text", ownerHint)
+		return refused("the name of the gateway or the JSON path is not utf-8 text", ownerHint)
 	case len(w.Mark.Owner) > maxTag:
-		return refused("the name of the owner is too long for a tag", fmt.Sprintf("use at most %d bytes", maxTag))
+		return refused("the name of the gateway is too long for a tag", fmt.Sprintf("use at most %d bytes", maxTag))
 	}
 	parts := split(w.Mark.Path)
 	if len(parts) > pathTags {
@@ -192,7 +192,7 @@ func (a *act) conflict(i id, what string) error {
 
 func (a *act) foreign(i id, owner string) error {
 	if owner != "" {
-		return a.refusal(i, fmt.Sprintf("belongs to the owner %q", owner), "give --owner as that owner does, or store under another prefix")
+		return a.refusal(i, fmt.Sprintf("belongs to the gateway %q", owner), "give --gateway as that gateway does, or store under another prefix")
 	}
 	return a.refusal(i, "was not stored by bifrost-secrets", "store under another prefix, or delete it by hand if nobody needs it")
 }

@@ -125,7 +125,7 @@ func (k *keeper) saveMark(root *os.Root, name string, e entry) error {
 		panic(err) // strings always marshal
 	}
 	if len(b) >= maxMark {
-		return refused(name, "the owner and the path of a secret have more bytes than can be kept", "take a shorter --owner")
+		return refused(name, "the names of the gateway and the field have more bytes than can be kept", "take a shorter --gateway")
 	}
 	suffix := settled
 	if e.pending {

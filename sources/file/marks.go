@@ -161,7 +161,7 @@ func refuseAlways(w sources.Write) error {
 }
 
 func nobody(name string) error {
-	return &sources.Error{Kind: sources.Refused, Name: name, Message: "no owner is named", Hint: "say whose secret it is: --owner NAME"}
+	return &sources.Error{Kind: sources.Refused, Name: name, Message: "no gateway is named", Hint: "say whose secret it is: --gateway NAME"}
 }
 
 func conflict(name, message string) error {
@@ -175,8 +175,8 @@ func foreign(name, subject, owner string) error {
 	e := &sources.Error{Kind: sources.Refused, Name: name, Message: subject + " was not stored by bifrost-secrets"}
 	e.Hint = "store under another prefix, or take it away by hand if nobody needs it"
 	if owner != "" {
-		e.Message = fmt.Sprintf("%s belongs to the owner %q", subject, owner)
-		e.Hint = "give --owner as that owner does, or store under another prefix"
+		e.Message = fmt.Sprintf("%s belongs to the gateway %q", subject, owner)
+		e.Hint = "give --gateway as that gateway does, or store under another prefix"
 	}
 	return e
 }

@@ -33,17 +33,17 @@ const (
 	maxMark = 12 << 10 // of the 16 KiB that all annotations of a secret may have
 )
 
-const ownerHint = "say whose secret it is: --owner NAME"
+const ownerHint = "say whose secret it is: --gateway NAME"
 
 func checkMark(m sources.Mark) *sources.Error {
 	e := &sources.Error{Kind: sources.Refused, Hint: ownerHint}
 	switch {
 	case m.Owner == "":
-		e.Message = "no owner is named"
+		e.Message = "no gateway is named"
 	case !utf8.ValidString(m.Owner + m.Path):
-		e.Message = "the name of the owner or the JSON path is not utf-8 text"
+		e.Message = "the name of the gateway or the JSON path is not utf-8 text"
 	case len(m.Owner)+len(m.Path) > maxMark:
-		e.Message = "the name of the owner and the JSON path of the field are too long for annotations"
+		e.Message = "the name of the gateway and the JSON path of the field are too long for annotations"
 		e.Hint = "store the value by hand, and write a reference to it"
 	default:
 		return nil
@@ -210,7 +210,7 @@ func (a *act) conflict(i id, what string) error {
 
 func (a *act) foreign(i id, owner string) error {
 	if owner != "" {
-		return a.refusal(i, fmt.Sprintf("belongs to the owner %q", owner), "give --owner as that owner does, or store under another prefix")
+		return a.refusal(i, fmt.Sprintf("belongs to the gateway %q", owner), "give --gateway as that gateway does, or store under another prefix")
 	}
 	return a.refusal(i, "was not stored by bifrost-secrets", "store under another prefix, or delete it by hand if nobody needs it")
 }

@@ -209,7 +209,7 @@ func (s *store) Delete(ctx context.Context, name, owner string, o sources.Delete
 	case bad != nil:
 		return bad
 	case owner == "":
-		return &sources.Error{Kind: sources.Refused, Name: name, Message: "no owner is named", Hint: ownerHint}
+		return &sources.Error{Kind: sources.Refused, Name: name, Message: "no gateway is named", Hint: ownerHint}
 	case i.version != "":
 		return &sources.Error{Kind: sources.Refused, Name: name, Message: fmt.Sprintf("%q is one version of a secret", name), Hint: "name the secret without /versions/"}
 	}

@@ -31,16 +31,16 @@ const (
 	pathParts = 8   // of the 64 keys that a secret may have
 )
 
-const ownerHint = "say whose secret it is: --owner NAME"
+const ownerHint = "say whose secret it is: --gateway NAME"
 
 // markData gives the metadata for a mark. A nil takes a key away.
 func markData(m sources.Mark) (map[string]any, *sources.Error) {
 	owner, path := escape(m.Owner), escape(m.Path)
 	switch {
 	case owner == "":
-		return nil, &sources.Error{Kind: sources.Refused, Message: "no owner is named", Hint: ownerHint}
+		return nil, &sources.Error{Kind: sources.Refused, Message: "no gateway is named", Hint: ownerHint}
 	case len(owner) > maxText:
-		return nil, &sources.Error{Kind: sources.Refused, Message: "the name of the owner is too long for the metadata", Hint: fmt.Sprintf("use at most %d printable characters of ASCII", maxText)}
+		return nil, &sources.Error{Kind: sources.Refused, Message: "the name of the gateway is too long for the metadata", Hint: fmt.Sprintf("use at most %d printable characters of ASCII", maxText)}
 	case len(path) > pathParts*maxText:
 		return nil, &sources.Error{Kind: sources.Refused, Message: "the JSON path of the field is too long for the metadata", Hint: "store the value by hand, and write a reference to it"}
 	}

@@ -242,7 +242,7 @@ func (s *store) Delete(ctx context.Context, name, owner string, o sources.Delete
 		return bad
 	}
 	if owner == "" {
-		return &sources.Error{Kind: sources.Refused, Name: name, Message: "no owner is named", Hint: ownerHint}
+		return &sources.Error{Kind: sources.Refused, Name: name, Message: "no gateway is named", Hint: ownerHint}
 	}
 	p := &put{operation: s.begin(ctx, deleting), w: sources.Write{Name: name}}
 	d, fault := p.look()
@@ -275,7 +275,7 @@ func (o *operation) refusal(name, what, hint string) *sources.Error {
 
 func (o *operation) foreign(name, owner string) *sources.Error {
 	if owner != "" {
-		return o.refusal(name, fmt.Sprintf("belongs to the owner %q", owner), "give --owner as that owner does, or store under another prefix")
+		return o.refusal(name, fmt.Sprintf("belongs to the gateway %q", owner), "give --gateway as that gateway does, or store under another prefix")
 	}
 	return o.refusal(name, "was not stored by bifrost-secrets", "store under another prefix, or delete it by hand if nobody needs it")
 }

@@ -76,7 +76,7 @@ func (s *store) refuse(w sources.Write) error {
 	}
 	switch {
 	case w.Mark.Owner == "":
-		return refused(fmt.Sprintf("%q would have no owner", w.Name), "name the gateway that it is for: --owner")
+		return refused(fmt.Sprintf("%q would have no gateway", w.Name), "name the gateway that it is for: --gateway")
 	case w.Value.Len() > s.MaxValue():
 		return refused(fmt.Sprintf("the value of %q has %d bytes, and %d are the most", w.Name, w.Value.Len(), s.MaxValue()), "keep what is so large in a file")
 	}
@@ -151,7 +151,7 @@ func ours(subject, owner string, has *string) error {
 	case has == nil:
 		return &sources.Error{Kind: sources.Refused, Message: subject + " was not stored by this program for a gateway", Hint: "take another name, or delete it by hand"}
 	case *has != owner:
-		return &sources.Error{Kind: sources.Refused, Message: fmt.Sprintf("%s belongs to another owner, %q", subject, *has), Hint: "take another name or prefix, or that owner's name with --owner"}
+		return &sources.Error{Kind: sources.Refused, Message: fmt.Sprintf("%s belongs to another gateway, %q", subject, *has), Hint: "take another name or prefix, or that gateway's name with --gateway"}
 	}
 	return nil
 }
@@ -162,7 +162,7 @@ func (s *store) Delete(ctx context.Context, name, owner string, o sources.Delete
 		return err
 	}
 	if owner == "" {
-		return &sources.Error{Kind: sources.Refused, Name: name, Message: fmt.Sprintf("%q is deleted for nobody", name), Hint: "name the owner: --owner"}
+		return &sources.Error{Kind: sources.Refused, Name: name, Message: fmt.Sprintf("%q is deleted for nobody", name), Hint: "name it: --gateway"}
 	}
 	err := s.write(ctx, name, func(ctx context.Context, tx pgx.Tx) (bool, error) {
 		var has *string

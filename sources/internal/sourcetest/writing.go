@@ -151,7 +151,7 @@ func testForeign(r *run) {
 		r.watch.fails(err, sources.Refused)
 	}
 	r.watch.want(r.ctx, "key", value("by hand"))
-	// One of another owner is foreign too.
+	// One of another gateway is foreign too.
 	w := write("theirs", "theirs", "")
 	w.Mark.Owner = another
 	version := r.watch.must(r.ctx, w)
