@@ -99,6 +99,70 @@ func TestDeployComments(t *testing.T) {
 	}
 }
 
+// readmeBlocks are the blocks of README to paste.
+var readmeBlocks = regexp.MustCompile("(?s)```(dockerfile|yaml)\n(.*?)```")
+
+// The ways to run that README shows are those of deploy/, in short: command lines
+// that the program takes, on the paths and ports of the whole files, and a hook
+// that there is.
+func TestDeployReadme(t *testing.T) {
+	t.Parallel()
+	blocks := readmeBlocks.FindAllStringSubmatch(pages(t)["README.md"], -1)
+	if len(blocks) != 3 {
+		t.Fatalf("there are %d blocks", len(blocks))
+	}
+	var args []string
+	for line := range strings.Lines(blocks[0][2]) {
+		switch word, rest, _ := strings.Cut(strings.TrimSpace(line), " "); word {
+		case "FROM":
+			version := last(t, append([]instruction{{"", "ARG", ""}}, dockerfile(t)...), "", "ARG")
+			if _, tag, _ := strings.Cut(rest, ":"); version != "BIFROST_VERSION="+tag {
+				t.Errorf("README builds on %s, and the Dockerfile on %s", rest, version)
+			}
+		case "ENTRYPOINT":
+			args = words(t, rest)
+		}
+	}
+	if cmd, rest := accepted(t, args[1:]); cmd.Name() != "exec" || !slices.Equal(rest, []string{imageScript}) {
+		t.Errorf("the entrypoint is %q", args)
+	}
+	whole := kubernetes(t, "sidecar").ours(t)
+	var sidecar struct {
+		InitContainers []container `yaml:"initContainers"`
+	}
+	strict(t, blocks[1][2], &sidecar)
+	if len(sidecar.InitContainers) != 1 {
+		t.Fatalf("there are %d containers", len(sidecar.InitContainers))
+	}
+	short := sidecar.InitContainers[0]
+	mine, _ := accepted(t, short.Args)
+	full, _ := accepted(t, whole.Args)
+	for _, flag := range []string{"config", "out", "probe-listen"} {
+		if got, want := flagOf(mine, flag), flagOf(full, flag); mine.Name() != "watch" || got != want {
+			t.Errorf("the sidecar of README has --%s %s, want %s", flag, got, want)
+		}
+	}
+	if p := short.Startup.HTTPGet; short.RestartPolicy != whole.RestartPolicy || short.Image != whole.Image || p.Path != whole.Startup.HTTPGet.Path || !strings.HasSuffix(flagOf(mine, "probe-listen"), ":"+p.Port) {
+		t.Errorf("the sidecar of README is %+v", short)
+	}
+	var hooks struct {
+		Repos []struct {
+			Repo, Rev string
+			Hooks     []struct{ ID string }
+		}
+	}
+	strict(t, blocks[2][2], &hooks)
+	content, err := os.ReadFile("../../.pre-commit-hooks.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, h := range hooks.Repos[0].Hooks {
+		if !strings.Contains(string(content), "- id: "+h.ID+"\n") {
+			t.Errorf("there is no hook %s", h.ID)
+		}
+	}
+}
+
 // instruction is one of a Dockerfile.
 type instruction struct {
 	stage string // its name, or its number

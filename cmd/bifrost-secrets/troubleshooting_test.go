@@ -7,7 +7,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"regexp"
 	"strings"
 	"testing"
 
@@ -17,9 +16,6 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/secretsmanager"
 )
-
-// docBlocks are the blocks of a page: a file of a name, or commands.
-var docBlocks = regexp.MustCompile("(?s)```(?:json ([a-z.]+)|(console))\n(.*?)```\n")
 
 // firstVersion is that of the secret that every section begins with.
 const firstVersion = "11111111-1111-1111-1111-111111111111"
@@ -141,11 +137,6 @@ func (s *troubled) shows(want string) {
 			s.t.Logf("passed over: %s", got)
 		}
 	}
-}
-
-// pattern is a text in which … stands for anything within a line.
-func pattern(text string) *regexp.Regexp {
-	return regexp.MustCompile("^" + strings.ReplaceAll(regexp.QuoteMeta(strings.TrimSpace(text)), "…", ".*") + "$")
 }
 
 func (s *troubled) prints(command string) string {

@@ -13,12 +13,9 @@ import (
 	management "bifrost-secrets/watch/bifrost"
 )
 
-// TestReleases holds what version --json and README say of Bifrost against the table.
+// TestReleases holds what version --json and the pages say of Bifrost against the table.
 func TestReleases(t *testing.T) {
-	readme, err := os.ReadFile("../../README.md")
-	if err != nil {
-		t.Fatal(err)
-	}
+	all, page := management.Releases(), pages(t)
 	var out, said bytes.Buffer
 	if code := run([]string{"version", "--json"}, strings.NewReader(""), &out, &said, nil); code != 0 {
 		t.Fatalf("status %d: %s", code, said.String())
@@ -27,17 +24,22 @@ func TestReleases(t *testing.T) {
 	if err := json.Unmarshal(out.Bytes(), &got); err != nil {
 		t.Fatal(err)
 	}
-	all := management.Releases()
 	if len(got.Bifrost) != len(all) {
 		t.Errorf("version --json has %d releases, want %d", len(got.Bifrost), len(all))
 	}
+	var versions []string
 	for i, r := range all {
-		if line := fmt.Sprintf("| %s | %s | %s |", r.Line, r.Version, strings.Join(r.Run, ", ")); !strings.Contains(string(readme), line) {
-			t.Errorf("README has no line %s", line)
+		versions = append(versions, r.Version)
+		if line := fmt.Sprintf("| %s | %s | %s |", r.Line, r.Version, strings.Join(r.Run, ", ")); !strings.Contains(page["docs/bifrost.md"], line) {
+			t.Errorf("docs/bifrost.md has no line %s", line)
 		}
 		if i < len(got.Bifrost) && got.Bifrost[i].Version != r.Version {
 			t.Errorf("version --json has %s there, want %s", got.Bifrost[i].Version, r.Version)
 		}
+	}
+	last := len(versions) - 1
+	if said := "Bifrost " + strings.Join(versions[:last], ", ") + " and " + versions[last]; !strings.Contains(page["README.md"], said) {
+		t.Errorf("README does not say that it was run with %s", said)
 	}
 }
 
