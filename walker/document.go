@@ -29,17 +29,12 @@ type Document struct {
 	// Notes are remarks about what was accepted all the same.
 	Notes []string
 
-	data     []byte
-	sections []Span   // the objects and arrays that are members of the top
-	anchors  []Anchor // empty where the document is a file of its own
+	data    []byte
+	anchors []Anchor // empty where the document is a file of its own
+	found            // by the walk that checked it
 
-	mu   sync.Mutex
-	last mark // the place that Position was last asked for
-}
-
-type mark struct {
-	offset int
-	Position
+	mu    sync.Mutex
+	steps []Position // of every stride-th byte, as far as Position was asked for
 }
 
 // Position is a place in a document as people count: lines and columns from 1,
@@ -167,8 +162,9 @@ func ParseWithin(name string, data []byte, anchors []Anchor) (*Document, error) 
 		d.data = data[len(bom):]
 		d.Notes = append(d.Notes, "a byte order mark at its start was dropped")
 	}
-	if err := d.check(); err != nil {
-		return nil, err
+	ok := false
+	if d.found, ok = scan(d.data, compiled().root); !ok {
+		return nil, d.refusal()
 	}
 	return d, nil
 }
@@ -181,34 +177,63 @@ func large(name string) *DocumentError {
 func (d *Document) Bytes() []byte { return d.data }
 
 // Position returns the place of the byte at offset, in the file that holds the
-// document. Asked for rising offsets, as
-// the fields come, it goes over the document once in all.
+// document. However often it is asked, it goes over the document once in all.
 func (d *Document) Position(offset int) Position {
+	p := d.position(offset)
+	i := sort.Search(len(d.anchors), func(i int) bool { return d.anchors[i].Offset > offset })
+	if i == 0 {
+		return p
+	}
+	a := d.anchors[i-1]
+	if !a.Text {
+		return a.Position
+	}
+	from := d.position(a.Offset)
+	if p.Line == from.Line {
+		return Position{a.Line, a.Column + p.Column - from.Column}
+	}
+	return Position{a.Line + p.Line - from.Line, p.Column}
+}
+
+// stride is about how many bytes Position goes over where it has been before.
+const stride = 512
+
+// position returns the place of the byte at offset in the document itself.
+func (d *Document) position(offset int) Position {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	begin := Anchor{Position: Position{Line: 1, Column: 1}, Text: true}
-	if i := sort.Search(len(d.anchors), func(i int) bool { return d.anchors[i].Offset > offset }); i > 0 {
-		begin = d.anchors[i-1]
+	if d.steps == nil {
+		d.steps = []Position{{1, 1}}
 	}
-	if !begin.Text {
-		return begin.Position
+	for n := len(d.steps); d.step(n) <= offset; n++ {
+		d.steps = append(d.steps, d.steps[n-1].after(d.data[d.step(n-1):d.step(n)]))
 	}
-	m := d.last
-	if m.Line == 0 || offset < m.offset || m.offset < begin.Offset {
-		m = mark{offset: begin.Offset, Position: begin.Position}
+	n := offset / stride
+	if d.step(n) > offset { // in the middle of a character
+		n--
 	}
-	for {
-		n := bytes.IndexByte(d.data[m.offset:offset], '\n')
-		if n < 0 {
-			break
-		}
-		m.offset += n + 1
-		m.Line, m.Column = m.Line+1, 1
+	return d.steps[n].after(d.data[d.step(n):offset])
+}
+
+// step returns where the first character begins at or behind n strides.
+func (d *Document) step(n int) int {
+	i := n * stride
+	if n == 0 {
+		return 0 // whatever stands there
 	}
-	m.Column += utf8.RuneCount(d.data[m.offset:offset])
-	m.offset = offset
-	d.last = m
-	return m.Position
+	for most := i + utf8.UTFMax - 1; i < min(most, len(d.data)) && !utf8.RuneStart(d.data[i]); i++ {
+	}
+	return i
+}
+
+// after returns the place behind a text that begins at p.
+func (p Position) after(text []byte) Position {
+	if line := bytes.LastIndexByte(text, '\n') + 1; line > 0 {
+		p = Position{p.Line + bytes.Count(text[:line], []byte{'\n'}), 1}
+		text = text[line:]
+	}
+	p.Column += utf8.RuneCount(text)
+	return p
 }
 
 // failAt makes the error for what stands at offset.

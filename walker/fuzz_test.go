@@ -1,6 +1,7 @@
 package walker
 
 import (
+	"bytes"
 	"encoding/json"
 	"os"
 	"path/filepath"
@@ -8,6 +9,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"unicode/utf8"
 
 	"github.com/tidwall/gjson"
 )
@@ -141,13 +143,67 @@ func FuzzWalk(f *testing.F) {
 	f.Add([]byte(`{"providers":{"a":{"keys":[{"value":"vault.b","azure_key_config":{"endpoint":{"ref":"env.C"}},"aliases":{"m":{"region":"r"}}}]}}}`))
 	f.Add([]byte(`{"plugins":[{"name":"otel","config":{"headers":{"a":"env.B"},"profiles":[{"headers":{"x":"y"}}]}},{"config":[["vault.x"]],"name":1}]}`))
 	f.Add([]byte(`{"logs_store":{"type":"postgres","config":{"password":"a"},"object_storage":{"type":"gcs","credentials":"b"}}}`))
+	for _, number := range []string{"-", "-0", "01", "1.", ".5", "1e", "1E+07", "-1.50e-3", "1.5.5", "+1", "0x1", "tru", "truee", "nul", "falsy"} {
+		f.Add([]byte(`{"a":[` + number + `]}`))
+	}
+	for _, inner := range []string{`\ud83d\ude00`, `\ud83d`, `\ude00`, `\ud83d\ud83d\ude00`, `\u12`, `\u00zz`, `\`, `ö`, "\xff", "\xe2\x82", "\x1f", "aaaaaaaa\x1fb", `aaaaaaa\"b`, "aaaaaaaé"} {
+		f.Add([]byte(`{"a":"` + inner + `"}`))
+	}
+	f.Add([]byte(strings.Repeat(`{"a":[`, MaxDepth/2) + strings.Repeat("]}", MaxDepth/2)))
+	f.Add([]byte(`{"plugins":[{"name":"otel","config":{"headers":"x"` + "}}"))
 	f.Add([]byte(`{"guardrails_config":{"guardrail_providers":[{"provider_name":"azure","config":{"api_key":"k","z":{"a":"b"}}}]},"x":"env.","y":"\u0076ault.z"}`))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		if gjson.ValidBytes(data) != json.Valid(data) {
 			t.Fatal("gjson and encoding/json disagree on what is valid")
 		}
+		if _, err := Parse("c", data); (err == nil) != isDocument(data) {
+			t.Errorf("%q: %v", data, err)
+		}
 		agree(t, data)
 	})
+}
+
+// isDocument is what Parse takes, in the plainest way there is: what encoding/json
+// does, and what it turns into U+FFFD or objects to at another depth is looked for.
+func isDocument(data []byte) bool {
+	data = bytes.TrimPrefix(data, []byte("\xef\xbb\xbf"))
+	if !json.Valid(data) || !utf8.Valid(data) || bytes.TrimLeft(data, " \t\r\n")[0] != '{' {
+		return false
+	}
+	depth, half := 0, false // of a pair of surrogates
+	for i := 0; i < len(data); i++ {
+		switch data[i] {
+		case '{', '[':
+			depth++
+		case '}', ']':
+			depth--
+		case '"':
+			for i++; data[i] != '"'; i++ {
+				if data[i] != '\\' || data[i+1] != 'u' {
+					if half {
+						return false
+					}
+					if data[i] == '\\' {
+						i++
+					}
+					continue
+				}
+				r, _ := strconv.ParseUint(string(data[i+2:i+6]), 16, 16)
+				if low := 0xdc00 <= r && r < 0xe000; low != half {
+					return false
+				}
+				half = 0xd800 <= r && r < 0xdc00
+				i += 5
+			}
+			if half {
+				return false
+			}
+		}
+		if depth > MaxDepth {
+			return false
+		}
+	}
+	return true
 }
 
 // agree holds the scanner against the naive matcher.

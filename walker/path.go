@@ -71,18 +71,7 @@ func appendString(dst []byte, s string) []byte {
 	return append(dst, '"')
 }
 
-// wander yields the strings that start at offsets, which must be in rising
-// order, as fields without an entry. The walk builds no path where no field can
-// be; the paths of these few are found in a second one.
-func (d *Document) wander(offsets []int, yield func(*Field) bool) {
-	s := scanner{b: d.data, yield: yield, path: make([]byte, 0, 128), only: offsets}
-	all := &node{zone: &Entry{}}
-	all.star, all.elem = all, all
-	s.i = space(s.b, 0)
-	s.value(all)
-}
-
-// Quote gives text, which must be valid UTF-8, as a JSON string in the way that
+// Quote returns text, which must be valid UTF-8, as a JSON string in the way that
 // Bifrost reads right: it decodes with Go's strconv.Unquote, which knows neither
 // `\/` nor pairs of surrogates.
 func Quote(text string) string {

@@ -1,295 +1,351 @@
 package walker
 
 import (
-	"bytes"
 	"encoding/binary"
 	"math/bits"
 	"strings"
+	"unicode/utf8"
 )
 
-// Walk calls yield for every field of the document, in the order in which they
-// stand there, until yield returns false. The Field is the same memory at each
-// call: copy it to keep it. The bytes that it refers to are the document's.
-//
-// A string outside of every field that looks like a reference is yielded too,
-// after the fields, with a nil Entry: nothing resolves it, but whoever wrote it
-// will have hoped so.
-func (d *Document) Walk(yield func(*Field) bool) { d.walk(compiled().root, yield) }
-
-func (d *Document) walk(root *node, yield func(*Field) bool) {
-	s := scanner{b: d.data, yield: yield, path: make([]byte, 0, 128)}
-	s.i = space(s.b, 0)
-	s.value(root)
-	if len(s.strays) > 0 && !s.stopped {
-		d.wander(s.strays, yield)
-	}
-}
-
-// scanner walks a document that is known to be valid JSON of a bounded depth,
-// so it looks at no more of it than it takes to find the way.
+// scanner makes sure that a text is JSON of a bounded depth and finds the fields
+// in it, both in one pass. Its methods take the place where something begins and
+// return the place behind it, or -1 where it is not what it should be: why that is
+// so is found out afterwards, by [Document.refusal].
 type scanner struct {
-	b       []byte
-	i       int // the next byte
-	path    []byte
-	paths   strings.Builder // the chunk that paths are packed into
-	field   Field
-	yield   func(*Field) bool
-	stopped bool
-	strays  []int // where the strings outside fields stand that look like references
-	only    []int // if not nil, yield what starts at these places alone
+	b     []byte
+	depth int
+	path  []byte
+	paths strings.Builder // the chunk that paths are packed into
+	found
 }
 
-// value walks the value at s.i, for which n stands, and leaves s.i behind it.
-func (s *scanner) value(n *node) {
-	start := s.i
-	switch s.b[start] {
-	case '{':
-		if n.entry != nil && n.entry.Form == SecretVarForm {
-			s.i = skipContainer(s.b, start, nil)
-			s.found(n.entry, start)
-			return
-		}
-		s.object(n)
-	case '[':
-		s.array(n)
-	case '"':
-		s.i = skipString(s.b, start)
-		switch {
-		case n.entry != nil:
-			s.found(n.entry, start)
-		case n.zone != nil:
-			s.found(n.zone, start)
-		default:
-			s.stray(start)
-		}
-	default:
-		s.i = skipScalar(s.b, start)
-		if n.entry != nil {
-			s.found(n.entry, start)
-		}
+// found is what a scanner finds.
+type found struct {
+	fields []placed
+	strays []int    // where the strings outside fields stand that look like references
+	top    []Member // of the document itself
+}
+
+// placed is where a field stands.
+type placed struct {
+	Span
+	path  string
+	entry *Entry
+}
+
+// scan scans data for the fields of a trie. It reports false where data is not
+// a JSON object that the other functions of this package can go over without
+// looking right or left.
+func scan(data []byte, root *node) (found, bool) {
+	s := scanner{b: data, path: make([]byte, 0, 128)}
+	i := space(data, 0)
+	if i == len(data) || data[i] != '{' {
+		return found{}, false
 	}
+	i = s.value(i, root)
+	return s.found, i >= 0 && space(data, i) == len(data)
 }
 
-func (s *scanner) object(n *node) {
-	if n.selector != "" {
-		if v := n.variants[selected(s.b, s.i, n.selector)]; v != nil {
+// value scans the value at i, for which n stands: nil where no field can be in it.
+func (s *scanner) value(i int, n *node) int {
+	b, end := s.b, -1
+	if i >= len(b) {
+		return -1
+	}
+	switch c := b[i]; c {
+	case '{':
+		if n != nil && n.entry != nil && n.entry.Form == SecretVarForm {
+			if end = s.unseen(i); end >= 0 {
+				s.field(n.entry, i, end)
+			}
+			return end
+		}
+		return s.object(i, n)
+	case '[':
+		return s.array(i, n)
+	case '"':
+		end = text(b, i)
+		switch {
+		case end < 0:
+		case n != nil && n.entry != nil:
+			s.field(n.entry, i, end)
+		case n != nil && n.zone != nil:
+			s.field(n.zone, i, end)
+		case mayRefer(b[i+1]) && looksLikeReference(b[i:end]):
+			s.strays = append(s.strays, i)
+		}
+		return end
+	case 't':
+		end = word(b, i, "true")
+	case 'f':
+		end = word(b, i, "false")
+	case 'n':
+		end = word(b, i, "null")
+	default:
+		end = number(b, i)
+	}
+	if end >= 0 && n != nil && n.entry != nil {
+		s.field(n.entry, i, end)
+	}
+	return end
+}
+
+// unseen scans the value at i and keeps nothing of what is in it.
+func (s *scanner) unseen(i int) int {
+	strays := len(s.strays)
+	end := s.value(i, nil)
+	s.strays = s.strays[:strays]
+	return end
+}
+
+func (s *scanner) object(i int, n *node) int {
+	if n != nil && n.selector != "" {
+		if s.unseen(i) < 0 {
+			return -1
+		}
+		if v := n.variants[selected(s.b, i, n.selector)]; v != nil {
 			n = v
 		}
 	}
-	length := len(s.path)
-	for s.i = space(s.b, s.i+1); s.b[s.i] != '}' && !s.stopped; {
-		start := s.i
-		s.i = skipString(s.b, start)
-		key := s.b[start+1 : s.i-1]
-		s.i = space(s.b, space(s.b, s.i)+1)
-		if child := n.child(key); child != nil {
-			s.path = appendKey(s.path, key)
-			s.value(child)
-			s.path = s.path[:length]
-		} else {
-			s.skip()
-		}
-		s.comma()
+	if s.depth++; s.depth > MaxDepth {
+		return -1
 	}
-	s.i++
+	b, length := s.b, len(s.path)
+	i = space(b, i+1)
+	if i < len(b) && b[i] == '}' {
+		s.depth--
+		return i + 1
+	}
+	for {
+		name := Span{i, text(b, i)}
+		if name.End < 0 {
+			return -1
+		}
+		if i = space(b, name.End); i == len(b) || b[i] != ':' {
+			return -1
+		}
+		at := space(b, i+1)
+		var child *node
+		if n != nil {
+			if child = n.child(b[name.Start+1 : name.End-1]); child != nil {
+				s.path = appendKey(s.path, b[name.Start+1:name.End-1])
+			}
+		}
+		if i = s.value(at, child); i < 0 {
+			return -1
+		}
+		s.path = s.path[:length]
+		if s.depth == 1 {
+			s.top = append(s.top, Member{name, Span{at, i}})
+		}
+		switch i = space(b, i); {
+		case i < len(b) && b[i] == ',':
+			i = space(b, i+1)
+		case i < len(b) && b[i] == '}':
+			s.depth--
+			return i + 1
+		default:
+			return -1
+		}
+	}
 }
 
-func (s *scanner) array(n *node) {
-	length := len(s.path)
-	s.i = space(s.b, s.i+1)
-	for index := 0; s.b[s.i] != ']' && !s.stopped; index++ {
-		if n.elem != nil {
+func (s *scanner) array(i int, n *node) int {
+	if s.depth++; s.depth > MaxDepth {
+		return -1
+	}
+	var elem *node
+	if n != nil {
+		elem = n.elem
+	}
+	b, length := s.b, len(s.path)
+	i = space(b, i+1)
+	if i < len(b) && b[i] == ']' {
+		s.depth--
+		return i + 1
+	}
+	for index := 0; ; index++ {
+		if elem != nil {
 			s.path = appendIndex(s.path, index)
-			s.value(n.elem)
-			s.path = s.path[:length]
-		} else {
-			s.skip()
 		}
-		s.comma()
-	}
-	s.i++
-}
-
-// comma goes past the space and the comma that may follow an element.
-func (s *scanner) comma() {
-	s.i = space(s.b, s.i)
-	if s.b[s.i] == ',' {
-		s.i = space(s.b, s.i+1)
-	}
-}
-
-func (s *scanner) found(e *Entry, start int) {
-	if s.stopped {
-		return
-	}
-	if s.only != nil {
-		if start != s.only[0] {
-			return
+		if i = s.value(i, elem); i < 0 {
+			return -1
 		}
-		e, s.only = nil, s.only[1:]
+		s.path = s.path[:length]
+		switch i = space(b, i); {
+		case i < len(b) && b[i] == ',':
+			i = space(b, i+1)
+		case i < len(b) && b[i] == ']':
+			s.depth--
+			return i + 1
+		default:
+			return -1
+		}
 	}
-	s.field = Field{Entry: e, Path: s.keptPath(), Start: start, End: s.i}
-	s.field.read(s.b[start:s.i])
-	s.stopped = !s.yield(&s.field) || s.only != nil && len(s.only) == 0
 }
 
-// keptPath gives the path as a string. Paths are packed into chunks, since one
-// allocation a field would cost as much as finding the field.
-func (s *scanner) keptPath() string {
+// field notes the field of e from start to end, at s.path. Paths are packed into
+// chunks, since one allocation a field would cost as much as finding the field.
+func (s *scanner) field(e *Entry, start, end int) {
 	if s.paths.Cap()-s.paths.Len() < len(s.path) {
 		s.paths = strings.Builder{}
 		s.paths.Grow(max(4<<10, len(s.path)))
 	}
-	start := s.paths.Len()
+	begin := s.paths.Len()
 	s.paths.Write(s.path)
-	return s.paths.String()[start:]
-}
-
-// skip goes past a value that no field stands in.
-func (s *scanner) skip() {
-	start := s.i
-	switch s.b[start] {
-	case '{', '[':
-		s.i = skipContainer(s.b, start, s)
-	case '"':
-		s.i = skipString(s.b, start)
-		s.stray(start)
-	default:
-		s.i = skipScalar(s.b, start)
-	}
-}
-
-// stray notes the string that starts at start and ends before s.i, if it looks
-// like a reference.
-func (s *scanner) stray(start int) {
-	if mayRefer(s.b[start+1]) && looksLikeReference(s.b[start:s.i]) {
-		s.strays = append(s.strays, start)
-	}
+	s.fields = append(s.fields, placed{Span{start, end}, s.paths.String()[begin:], e})
 }
 
 // mayRefer reports whether a reference, however it is escaped, may begin with c.
 func mayRefer(c byte) bool { return c == 'v' || c == 'e' || c == '\\' }
 
-// selected gives the text of the member of the object at i that is called key,
+// selected returns the text of the member of the object at i that is called key,
 // as encoding/json would read it: the last one counts.
-func selected(b []byte, i int, key string) string {
-	var text string
-	for i = space(b, i+1); b[i] != '}'; {
-		start := i
-		i = skipString(b, start)
-		name := b[start+1 : i-1]
-		i = space(b, space(b, i)+1)
-		start = i
-		i = skipValue(b, i)
-		if b[start] == '"' && sameName(name, key) {
-			text = unescape(b[start+1 : i-1])
+func selected(b []byte, i int, key string) (text string) {
+	children(b, i, func(name Span, at int) int {
+		end := behind(b, at)
+		if b[at] == '"' && sameName(b[name.Start+1:name.End-1], key) {
+			text = unescape(b[at+1 : end-1])
 		}
-		if i = space(b, i); b[i] == ',' {
-			i = space(b, i+1)
-		}
-	}
+		return end
+	})
 	return text
 }
 
-func sameName(raw []byte, name string) bool {
-	if string(raw) == name {
-		return true
-	}
-	return foldName(unescape(raw)) == foldName(name)
-}
-
-// The functions below go over valid JSON: each is given the place of the first
-// byte of what it skips and gives the place behind the last.
-
+// space returns the place of the first byte at or after i that is no space.
 func space(b []byte, i int) int {
-	for i < len(b) && b[i] <= ' ' {
-		i++
-	}
-	return i
-}
-
-func skipString(b []byte, i int) int {
-	for {
-		i = quote(b, i+1)
-		if b[i-1] != '\\' || !escaped(b, i) {
-			return i + 1
-		}
-	}
-}
-
-// quote gives the place of the first '"' at or after i, and len(b) where there
-// is none. Most strings of a config are short, so eight bytes at a time are
-// looked at before the call to bytes.IndexByte pays for itself.
-func quote(b []byte, i int) int {
-	const ones, tops = 0x0101010101010101, 0x8080808080808080
-	for end := i + 32; i < end && i+8 <= len(b); i += 8 {
-		x := binary.LittleEndian.Uint64(b[i:]) ^ ones*'"'
-		if zero := (x - ones) & ^x & tops; zero != 0 { // the lowest set bit marks the first zero byte
-			return i + bits.TrailingZeros64(zero)/8
-		}
-	}
-	if n := bytes.IndexByte(b[i:], '"'); n >= 0 {
-		return i + n
-	}
-	return len(b)
-}
-
-// escaped reports whether an odd number of backslashes stands before b[i].
-func escaped(b []byte, i int) bool {
-	n := 0
-	for i--; b[i] == '\\'; i-- {
-		n++
-	}
-	return n%2 == 1
-}
-
-func skipScalar(b []byte, i int) int {
-	for i < len(b) && !ends[b[i]] {
-		i++
-	}
-	return i
-}
-
-func skipValue(b []byte, i int) int {
-	switch b[i] {
-	case '{', '[':
-		return skipContainer(b, i, nil)
-	case '"':
-		return skipString(b, i)
-	}
-	return skipScalar(b, i)
-}
-
-// ends marks the bytes that end a number or a word.
-var ends = [256]bool{' ': true, '\t': true, '\n': true, '\r': true, ',': true, ']': true, '}': true}
-
-// marks are the bytes that skipContainer stops at.
-var marks = [256]bool{'"': true, '{': true, '[': true, '}': true, ']': true}
-
-// skipContainer goes past the object or array at i. With a scanner it notes the
-// strings in it that look like references.
-func skipContainer(b []byte, i int, s *scanner) int {
-	depth := 0
-	for {
-		for !marks[b[i]] {
-			i++
-		}
+	for ; i < len(b) && b[i] <= ' '; i++ {
 		switch b[i] {
-		case '"':
-			start := i
-			i = skipString(b, i)
-			if s != nil && mayRefer(b[start+1]) && looksLikeReference(b[start:i]) && b[space(b, i)] != ':' {
-				s.strays = append(s.strays, start)
+		case ' ':
+			for i+8 < len(b) && binary.LittleEndian.Uint64(b[i+1:]) == ones*' ' { // an indent
+				i += 8
 			}
-			continue
-		case '{', '[':
-			depth++
+		case '\n', '\t', '\r':
 		default:
-			depth--
-		}
-		i++
-		if depth == 0 {
 			return i
 		}
 	}
+	return i
+}
+
+// word returns the place behind the word at i, or -1 where another stands there.
+func word(b []byte, i int, want string) int {
+	if len(b)-i < len(want) || string(b[i:i+len(want)]) != want {
+		return -1
+	}
+	return i + len(want)
+}
+
+// number returns the place behind the number at i, or -1 where there is none.
+func number(b []byte, i int) int {
+	if b[i] == '-' {
+		i++
+	}
+	if i < len(b) && b[i] == '0' {
+		i++
+	} else if i = digits(b, i); i < 0 {
+		return -1
+	}
+	if i < len(b) && b[i] == '.' {
+		if i = digits(b, i+1); i < 0 {
+			return -1
+		}
+	}
+	if i < len(b) && b[i]|0x20 == 'e' {
+		if i++; i < len(b) && (b[i] == '+' || b[i] == '-') {
+			i++
+		}
+		return digits(b, i)
+	}
+	return i
+}
+
+// digits returns the place behind the digits at i, or -1 where there are none.
+func digits(b []byte, i int) int {
+	start := i
+	for i < len(b) && '0' <= b[i] && b[i] <= '9' {
+		i++
+	}
+	if i == start {
+		return -1
+	}
+	return i
+}
+
+const ones, tops = 0x0101010101010101, 0x8080808080808080
+
+// text returns the place behind the string at i, or -1 where there is none, be
+// it that it is no UTF-8 or has an escape for one half of a surrogate pair. Eight
+// bytes at a time are looked at: the lowest bit that is set in odd marks the first
+// that is not plain.
+func text(b []byte, i int) int {
+	if i >= len(b) || b[i] != '"' {
+		return -1
+	}
+	for i++; i < len(b); {
+		if i+8 <= len(b) {
+			x := binary.LittleEndian.Uint64(b[i:])
+			quote, slash := x^ones*'"', x^ones*'\\'
+			odd := ((quote-ones)&^quote | (slash-ones)&^slash | (x-ones*' ')&^x | x) & tops
+			if odd == 0 {
+				i += 8
+				continue
+			}
+			i += bits.TrailingZeros64(odd) / 8
+		}
+		switch c := b[i]; {
+		case c == '"':
+			return i + 1
+		case c == '\\':
+			if i = escape(b, i); i < 0 {
+				return -1
+			}
+		case c < ' ':
+			return -1
+		case c < utf8.RuneSelf:
+			i++
+		default:
+			r, size := utf8.DecodeRune(b[i:])
+			if r == utf8.RuneError && size == 1 {
+				return -1
+			}
+			i += size
+		}
+	}
+	return -1
+}
+
+// escape returns the place behind the escape at i, or -1 where it is none.
+func escape(b []byte, i int) int {
+	if i+1 >= len(b) {
+		return -1
+	}
+	switch b[i+1] {
+	case '"', '\\', '/', 'b', 'f', 'n', 'r', 't':
+		return i + 2
+	}
+	r := unit(b, i)
+	if r < 0 || r >= 0xdc00 && r <= 0xdfff {
+		return -1
+	}
+	if i += len(`\u0000`); r < 0xd800 || r > 0xdfff {
+		return i
+	}
+	if low := unit(b, i); low < 0xdc00 || low > 0xdfff {
+		return -1
+	}
+	return i + len(`\u0000`)
+}
+
+// unit returns what the \u escape at i stands for, or -1 where there is none.
+func unit(b []byte, i int) rune {
+	if i+6 > len(b) || b[i] != '\\' || b[i+1] != 'u' {
+		return -1
+	}
+	for _, c := range b[i+2 : i+6] {
+		if !('0' <= c && c <= '9' || 'a' <= c|0x20 && c|0x20 <= 'f') {
+			return -1
+		}
+	}
+	return hex4(b[i+2:])
 }

@@ -7,23 +7,18 @@ import (
 	"fmt"
 	"strings"
 	"unicode/utf8"
-
-	"github.com/tidwall/gjson"
 )
 
-// check makes sure that the document is one JSON object that the rest of the
-// package can walk without looking right or left. gjson validates fast but
-// recursively, and a stack that overflows cannot be recovered, so the depth is
-// looked at first; what gjson lets through is looked at after it.
-func (d *Document) check() error {
+// refusal returns why the document is none: the first thing that is wrong with it,
+// in the order in which people would want to know. It need not be fast.
+func (d *Document) refusal() error {
 	if len(bytes.TrimLeft(d.data, " \t\r\n")) == 0 {
 		return &DocumentError{Name: d.Name, Reason: "the document is empty", Hint: "an empty config is written {}"}
 	}
-	at := -1
-	if at, d.sections = tooDeep(d.data); at >= 0 {
+	if at := tooDeep(d.data); at >= 0 {
 		return d.failAt(at, fmt.Sprintf("nested more than %d levels deep", MaxDepth), "is this a Bifrost config.json?")
 	}
-	if !gjson.ValidBytes(d.data) {
+	if !json.Valid(d.data) {
 		if what, hint := resembles(d.data); what != "" {
 			if !strings.Contains(what, "JSON") {
 				what += ", and not JSON"
@@ -32,92 +27,50 @@ func (d *Document) check() error {
 		}
 		return d.syntaxError()
 	}
-	if !utf8.Valid(d.data) {
-		return d.failAt(invalidUTF8(d.data), "not valid UTF-8", "save the file as UTF-8")
-	}
-	if at = loneSurrogate(d.data); at >= 0 {
-		return d.failAt(at, `a \u escape for one half of a surrogate pair`, "write the whole character, or both halves")
-	}
-	if start := space(d.data, 0); d.data[start] != '{' {
-		if what, hint := resembles(d.data); what != "" {
-			return &DocumentError{Name: d.Name, Reason: what, Hint: hint}
+	for i := 0; i < len(d.data); {
+		r, n := utf8.DecodeRune(d.data[i:])
+		if r == utf8.RuneError && n == 1 {
+			return d.failAt(i, "not valid UTF-8", "save the file as UTF-8")
 		}
-		return d.failAt(start, "the document is not a JSON object", "a config.json begins with {")
+		i += n
 	}
-	return nil
-}
-
-// tooDeep gives the place where data, which may be anything, is nested too
-// deeply, and -1 where it is not. Since it goes over everything, it also gives
-// the spans of the objects and arrays that stand right under the top: with them
-// the members of the document are found without going over it again.
-func tooDeep(data []byte) (at int, sections []Span) {
-	depth := 0
-	for i := 0; i < len(data); i++ {
-		if !marks[data[i]] {
+	for i := 0; i < len(d.data); i++ {
+		if d.data[i] != '\\' {
 			continue
 		}
+		end := escape(d.data, i)
+		if end < 0 {
+			return d.failAt(i, `a \u escape for one half of a surrogate pair`, "write the whole character, or both halves")
+		}
+		i = end - 1
+	}
+	if what, hint := resembles(d.data); what != "" {
+		return &DocumentError{Name: d.Name, Reason: what, Hint: hint}
+	}
+	return d.failAt(d.start(), "the document is not a JSON object", "a config.json begins with {")
+}
+
+// tooDeep returns the place where data, which may be anything, is nested too
+// deeply, and -1 where it is not.
+func tooDeep(data []byte) int {
+	depth := 0
+	for i := 0; i < len(data); i++ {
 		switch data[i] {
 		case '"':
-			for {
-				if i = quote(data, i+1); i == len(data) {
-					return -1, sections
-				}
-				if data[i-1] != '\\' || !escaped(data, i) {
-					break
+			for i++; i < len(data) && data[i] != '"'; i++ {
+				if data[i] == '\\' {
+					i++
 				}
 			}
 		case '{', '[':
 			if depth++; depth > MaxDepth {
-				return i, nil
+				return i
 			}
-			if depth == 2 {
-				sections = append(sections, Span{Start: i})
-			}
-		default:
-			if depth--; depth == 1 && len(sections) > 0 {
-				sections[len(sections)-1].End = i + 1
-			}
+		case '}', ']':
+			depth--
 		}
-	}
-	return -1, sections
-}
-
-func invalidUTF8(data []byte) int {
-	for i := 0; i < len(data); {
-		r, n := utf8.DecodeRune(data[i:])
-		if r == utf8.RuneError && n == 1 {
-			return i
-		}
-		i += n
 	}
 	return -1
-}
-
-// loneSurrogate gives the place of the first escape in valid JSON that is one
-// half of a surrogate pair without its other half, and -1 where there is none.
-func loneSurrogate(data []byte) int {
-	for i := 0; ; i++ {
-		n := bytes.IndexByte(data[i:], '\\')
-		if n < 0 {
-			return -1
-		}
-		i += n + 1
-		if data[i] != 'u' {
-			continue
-		}
-		r := hex4(data[i+1:])
-		if r < 0xd800 || r > 0xdfff {
-			continue
-		}
-		if r >= 0xdc00 || data[i+5] != '\\' || data[i+6] != 'u' {
-			return i - 1
-		}
-		if low := hex4(data[i+7:]); low < 0xdc00 || low > 0xdfff {
-			return i - 1
-		}
-		i += 10
-	}
 }
 
 // syntaxError finds where and why the document is not valid JSON. It names no

@@ -1,0 +1,117 @@
+package walker
+
+import "sync"
+
+// Walk calls yield for every field of the document, in the order in which they
+// stand there, until yield returns false. The Field is the same memory at each
+// call: copy it to keep it. The bytes that it refers to are the document's.
+//
+// A string outside of every field that looks like a reference is yielded too,
+// after the fields, with a nil Entry: nothing resolves it, but whoever wrote it
+// will have hoped so.
+func (d *Document) Walk(yield func(*Field) bool) { d.WalkWith(nil, yield) }
+
+// Matcher finds fields: those of the catalogue, and more that a user names. That
+// of the catalogue alone is nil.
+type Matcher struct{ root *node }
+
+// NewMatcher compiles the catalogue with more entries, which come first where
+// they name the same place.
+func NewMatcher(more []Entry) (*Matcher, error) {
+	if len(more) == 0 {
+		return nil, nil
+	}
+	root, err := buildTrie(append(append([]Entry{}, more...), Catalogue()...))
+	if err != nil {
+		return nil, err
+	}
+	return &Matcher{root}, nil
+}
+
+// WalkWith is Walk with the fields of a matcher.
+func (d *Document) WalkWith(m *Matcher, yield func(*Field) bool) {
+	all := &d.found
+	if m != nil {
+		other, _ := scan(d.data, m.root) // the document is known to be valid
+		all = &other
+	}
+	var f Field
+	next := func(start, end int) bool {
+		f.Start, f.End = start, end
+		f.read(d.data[start:end])
+		return yield(&f)
+	}
+	for i := range all.fields {
+		p := &all.fields[i]
+		if f = (Field{Entry: p.entry, Path: p.path}); !next(p.Start, p.End) {
+			return
+		}
+	}
+	paths := d.Paths(all.strays...)
+	for _, start := range all.strays {
+		if f = (Field{Path: paths[start]}); !next(start, text(d.data, start)) {
+			return
+		}
+	}
+}
+
+// outside is the line for what no line of the catalogue stands for.
+var outside = Entry{Pattern: "**", Kind: Setting, Form: ZoneForm}
+
+// Outside reports whether e stands for the strings outside of every field, as
+// [Document.WalkAnywhere] yields them.
+func (e *Entry) Outside() bool { return e.Pattern == outside.Pattern }
+
+var withOutside = sync.OnceValue(func() *Matcher {
+	m, err := NewMatcher([]Entry{outside})
+	if err != nil {
+		panic("walker: " + err.Error()) // the catalogue itself compiles
+	}
+	return m
+})
+
+// WalkAnywhere is Walk, but that every string outside of every field is yielded
+// too, in its place, as one of a free-form zone.
+func (d *Document) WalkAnywhere(yield func(*Field) bool) { d.WalkWith(withOutside(), yield) }
+
+// Paths returns the path of what starts at each of the offsets, which are in
+// rising order: a member, be it by its name or its value, or an element. The path
+// of anything else is missing. It goes over the document once.
+func (d *Document) Paths(offsets ...int) map[int]string {
+	paths := make(map[int]string, len(offsets))
+	var path []byte
+	var in func(i int) int
+	note := func(i int) bool {
+		for len(offsets) > 0 && offsets[0] < i {
+			offsets = offsets[1:]
+		}
+		if len(offsets) > 0 && offsets[0] == i {
+			paths[i] = string(path)
+		}
+		return len(offsets) > 0
+	}
+	in = func(i int) int {
+		if !note(i) {
+			return -1
+		}
+		if d.data[i] != '{' && d.data[i] != '[' {
+			return behind(d.data, i)
+		}
+		length, index := len(path), -1
+		end := d.Children(i, func(name Span, at int) int {
+			if index++; name.End == 0 {
+				path = appendIndex(path[:length], index)
+			} else {
+				path = appendKey(path[:length], d.inside(name))
+				note(name.Start)
+			}
+			return in(at)
+		})
+		path = path[:length]
+		return end
+	}
+	if len(offsets) > 0 {
+		in(d.start())
+	}
+	return paths
+}
