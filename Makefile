@@ -13,7 +13,7 @@ STATICCHECK = honnef.co/go/tools/cmd/staticcheck@v0.8.2
 GOVULNCHECK = golang.org/x/vuln/cmd/govulncheck@v1.9.0
 FUZZTIME ?= 60s
 
-.PHONY: demo build test test-short check bench soak fuzz setup clean
+.PHONY: demo build test test-short docs check bench soak fuzz setup clean
 
 demo: build
 	@mkdir -p demo && chmod -R go-rwx testdata/demo/secrets
@@ -40,6 +40,10 @@ test: setup
 # For the loop of somebody who changes a line: no server is started.
 test-short:
 	$(GO) test -short ./...
+
+# The pages that are made of the commands: docs/reference and docs/man.
+docs:
+	$(GO) test ./cmd/bifrost-secrets -run '^TestReference$$' -update
 
 check:
 	@test -z "$$(gofmt -l .)" || { gofmt -l .; echo 'run gofmt on these files'; exit 1; }

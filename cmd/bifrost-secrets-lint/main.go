@@ -14,6 +14,7 @@ import (
 	"strings"
 	"syscall"
 
+	"bifrost-secrets/cmd/internal/help"
 	"bifrost-secrets/cmd/internal/lintcmd"
 	"bifrost-secrets/walker/lint/report"
 )
@@ -41,6 +42,7 @@ func run(args []string, stdin io.Reader, stdout, stderr io.Writer, env []string)
 	})
 	cmd.Use = strings.Replace(cmd.Use, "lint", "bifrost-secrets-lint", 1)
 	cmd.Version = versionName()
+	help.Set(cmd)
 	cmd.SilenceErrors, cmd.SilenceUsage = true, true
 	cmd.SetArgs(append([]string{}, args...)) // cobra takes nil for the process's own
 	cmd.SetIn(stdin)

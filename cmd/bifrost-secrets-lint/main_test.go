@@ -6,6 +6,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"bifrost-secrets/cmd/internal/help"
 )
 
 // The small program is small: it has what the linter needs and nothing that
@@ -18,7 +20,7 @@ func TestDependencies(t *testing.T) {
 	for _, name := range strings.Fields(string(out)) {
 		switch {
 		case name == "bifrost-secrets/docs": // the page that SARIF quotes
-		case strings.HasPrefix(name, "bifrost-secrets/walker"), strings.HasPrefix(name, "bifrost-secrets/cmd/bifrost-secrets-lint"):
+		case strings.HasPrefix(name, "bifrost-secrets/walker"), strings.HasPrefix(name, "bifrost-secrets/cmd/"):
 		case strings.HasPrefix(name, "bifrost-secrets/"):
 			t.Errorf("links %s, which is no part of the linter", name)
 		case name == "net/http", name == "crypto/tls", strings.Contains(name, "aws"), strings.Contains(name, "cloud.google.com"), strings.Contains(name, "hashicorp"), strings.Contains(name, "azure"):
@@ -41,6 +43,21 @@ func TestSize(t *testing.T) {
 	}
 	if info.Size() > limit {
 		t.Errorf("%d bytes, want at most %d", info.Size(), limit)
+	}
+}
+
+func TestHelp(t *testing.T) {
+	var out, failed strings.Builder
+	if code := run([]string{"--help"}, strings.NewReader(""), &out, &failed, nil); code != 0 {
+		t.Fatalf("%d: %s", code, failed.String())
+	}
+	if strings.Contains(out.String(), "\n:\n") {
+		t.Errorf("flags without a group:\n%s", out.String())
+	}
+	for line := range strings.Lines(out.String()) {
+		if n := len(strings.TrimSuffix(line, "\n")); n > help.Width {
+			t.Errorf("%d columns: %s", n, line)
+		}
 	}
 }
 

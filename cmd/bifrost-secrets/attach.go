@@ -25,12 +25,13 @@ func (p *program) attachCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "attach",
 		Short: "Put variables in the places of references in Bifrost's database",
-		Long: `Attach finds the vault. references in Bifrost's PostgreSQL config store, as they are typed into its
-dashboard, and puts variables of env mode in their places; what each means is kept in a table of our own. Without
---yes it shows which, and changes nothing. Bifrost has to be started by exec --mode env from then on, which does
-the same by itself with --rewrite-database; detach undoes it.
+		Long: `Attach finds the vault. references in Bifrost's PostgreSQL config store, as they are typed into
+its dashboard, and puts variables of env mode in their places; what each means is kept in a table
+of our own. Without --yes it shows which, and changes nothing. Bifrost has to be started by exec
+--mode env from then on, which does the same by itself with --rewrite-database; detach undoes it.
 
-Virtual keys, columns in which Bifrost resolves no variables, and what is encrypted stay as they are.`,
+Virtual keys, columns in which Bifrost resolves no variables, and what is encrypted stay as they
+are.`,
 		Example: `  bifrost-secrets attach --config config.json
   bifrost-secrets attach --config config.json --yes`,
 		Args: noArgs,

@@ -22,9 +22,9 @@ func (p *program) detachCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "detach",
 		Short: "Put the references back into Bifrost's database",
-		Long: `Detach undoes attach, and exec --rewrite-database: the vault. references are back in Bifrost's config
-store exactly as they were written, in one transaction. What somebody has edited since stays as it is. Stop Bifrost
-first, since one that runs may write what it holds.`,
+		Long: `Detach undoes attach, and exec --rewrite-database: the vault. references are back in Bifrost's
+config store exactly as they were written, in one transaction. What somebody has edited since
+stays as it is. Stop Bifrost first, since one that runs may write what it holds.`,
 		Example: `  bifrost-secrets detach --config config.json --dry-run
   bifrost-secrets detach --config config.json`,
 		Args: noArgs,

@@ -52,16 +52,18 @@ func (p *program) execCommand() *cobra.Command {
 		Use:        "exec [flags] -- COMMAND [ARGUMENT...]",
 		SuggestFor: []string{"run", "start", "launch", "up", "serve", "entrypoint", "supervise", "wrap"},
 		Short:      "Render the config, start Bifrost with it, and keep it fresh",
-		Long: `Exec is the entrypoint of a container: it writes the resolved config into the app dir, starts the command,
-and hands it new values as watch does, by Bifrost's API or by a restart. Signals are passed on, but for SIGHUP,
-which makes a refresh. It ends with the status of the command; where the command was not started it is 125,
-or 128 and the number of the signal that came before it was.`,
+		Long: `Exec is the entrypoint of a container: it writes the resolved config into the app dir, starts the
+command, and hands it new values as watch does, by Bifrost's API or by a restart. Signals are
+passed on, but for SIGHUP, which makes a refresh. It ends with the status of the command; where
+the command was not started it is 125, or 128 and the number of the signal that came before it
+was.`,
 		Example: `  # references in /app/data/config.source.json, values in /app/data/config.json
   bifrost-secrets exec --app-dir /app/data -- /app/docker-entrypoint.sh
   # no secret on the disk or in Bifrost's database
   bifrost-secrets exec --app-dir /app/data --mode env -- /app/main -app-dir /app/data
   # the same, with the references that were typed into the dashboard (see attach and detach)
-  bifrost-secrets exec --app-dir /app/data --mode env --rewrite-database -- /app/main -app-dir /app/data`,
+  bifrost-secrets exec --app-dir /app/data --mode env --rewrite-database \
+      -- /app/main -app-dir /app/data`,
 		Annotations: map[string]string{ownSignals: "exec"},
 		RunE:        func(cmd *cobra.Command, args []string) error { return j.end(j.run(cmd.Context(), args)) },
 	}

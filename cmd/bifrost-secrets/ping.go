@@ -17,8 +17,8 @@ func (p *program) pingCommand() *cobra.Command {
 		SuggestFor: []string{"doctor", "connect"},
 		Short:      "Check that the backend can be reached and read",
 		Long: `Ping reads one of the secrets that the config refers to, so that the permission to read them is
-enough. Where the config refers to none, it lists one instead. Where Bifrost's config store is a PostgreSQL,
-it is reached too, with the settings that Bifrost will use.`,
+enough. Where the config refers to none, it lists one instead. Where Bifrost's config store is a
+PostgreSQL, it is reached too, with the settings that Bifrost will use.`,
 		Example: "  bifrost-secrets ping --config config.json",
 		Args:    noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {

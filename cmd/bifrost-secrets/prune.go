@@ -31,12 +31,14 @@ func (p *program) pruneCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "prune --gateway NAME",
 		Short: "Delete stored secrets that no field refers to any more",
-		Long: `Prune lists the secrets that store has put into the backend for this gateway, and deletes those that
-no text in the config, or in Bifrost's PostgreSQL config store, could mean any more. Without --yes it shows which, and deletes nothing.
+		Long: `Prune lists the secrets that store has put into the backend for this gateway, and deletes those
+that no text in the config, or in Bifrost's PostgreSQL config store, could mean any more. Without
+--yes it shows which, and deletes nothing.
 
-Removing a provider or a key from the config deletes no secret by itself: this command does, when asked. It does
-nothing while a reference of the config does not resolve, or while lint reports reference-syntax or object-form,
-and it touches no secret that bears another gateway's mark or none, nor one that was not stored from a field.
+Removing a provider or a key from the config deletes no secret by itself: this command does, when
+asked. It does nothing while a reference of the config does not resolve, or while lint reports
+reference-syntax or object-form, and it touches no secret that bears another gateway's mark or
+none, nor one that was not stored from a field.
 
 Where the backend cannot bring back what is deleted, --trash or --no-trash has to be given.`,
 		Example: `  bifrost-secrets prune --config config.json --gateway gateway-eu

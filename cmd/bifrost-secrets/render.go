@@ -26,13 +26,16 @@ func (p *program) renderCommand() *cobra.Command {
 		SuggestFor: []string{"resolve", "generate", "build", "template", "apply", "fetch", "write"},
 		Short:      "Write the config with its references resolved",
 		Long: `Render reads a config.json, fetches every secret that it refers to, each once, and writes the
-resolved config. It writes all or nothing: one reference that does not resolve, and the file stays as it was.`,
+resolved config. It writes all or nothing: one reference that does not resolve, and the file stays
+as it was.`,
 		Example: `  # secrets mounted as files
-  bifrost-secrets render --config config.json --vault-type file --vault-set path=/run/secrets --out /app/data/config.json
+  bifrost-secrets render --config config.json --vault-type file --vault-set path=/run/secrets \
+      --out /app/data/config.json
   # secrets as vault_store of the config says
   bifrost-secrets render --config config.json --out /app/data/config.json
   # no secret in the file: values go into an env file for docker
-  bifrost-secrets render --config config.json --out data/config.json --mode env --env-file data/bifrost.env`,
+  bifrost-secrets render --config config.json --out data/config.json \
+      --mode env --env-file data/bifrost.env`,
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return j.run(cmd) },
 	}

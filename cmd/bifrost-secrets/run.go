@@ -10,6 +10,7 @@ import (
 	"strings"
 	"syscall"
 
+	"bifrost-secrets/cmd/internal/help"
 	"bifrost-secrets/render"
 	"bifrost-secrets/render/publish"
 	"bifrost-secrets/sources"
@@ -128,9 +129,9 @@ func (p *program) root() *cobra.Command {
 	root := &cobra.Command{
 		Use:   "bifrost-secrets",
 		Short: "Secret management for every Bifrost",
-		Long: `bifrost-secrets finds every field of a Bifrost config.json that bears a secret, fetches
-each distinct secret once (a cloud's or HashiCorp's secret manager, PostgreSQL, files) and writes the config with the
-values in place.`,
+		Long: `bifrost-secrets finds every field of a Bifrost config.json that bears a secret, fetches each
+distinct secret once (a cloud's or HashiCorp's secret manager, PostgreSQL, files) and writes the
+config with the values in place.`,
 		Example: `  bifrost-secrets render --config config.json --out /app/data/config.json
   bifrost-secrets explain --config config.json`,
 		Version:       versionText(),
@@ -144,6 +145,7 @@ values in place.`,
 	root.PersistentFlags().BoolVarP(&p.quiet, "quiet", "q", false, "say nothing but errors")
 	root.PersistentFlags().Var(&p.format, "log-format", "text or json, for all that goes to the standard error; exec and watch write json unless that is a terminal; also "+logFormatVariable)
 	_ = root.RegisterFlagCompletionFunc("log-format", cobra.FixedCompletions([]string{"text", "json"}, cobra.ShellCompDirectiveNoFileComp))
+	help.Set(root)
 	root.SetVersionTemplate("{{.Version}}\n")
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
 		// The flags of a misspelt command are unknown only since it is.

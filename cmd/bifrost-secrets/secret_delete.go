@@ -29,10 +29,11 @@ func (p *program) secretDeleteCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "delete NAME...",
 		Short: "Delete secrets that were stored for a gateway",
-		Long: `Delete shows what it would delete, and with --yes deletes it: only secrets that bifrost-secrets stored
-for --gateway, and none that a text in the config, or in its PostgreSQL config store, could mean. If one of the names is
-refused, none is deleted. AWS keeps a deleted secret for 30 days, in which it can be restored; --recovery-days says
-otherwise, --now leaves no time at all. Where the backend cannot bring one back, --trash or --no-trash has to be given.`,
+		Long: `Delete shows what it would delete, and with --yes deletes it: only secrets that bifrost-secrets
+stored for --gateway, and none that a text in the config, or in its PostgreSQL config store, could
+mean. If one of the names is refused, none is deleted. AWS keeps a deleted secret for 30 days, in
+which it can be restored; --recovery-days says otherwise, --now leaves no time at all. Where the
+backend cannot bring one back, --trash or --no-trash has to be given.`,
 		Example: `  bifrost-secrets secret delete bifrost/openai --gateway prod
   bifrost-secrets secret delete bifrost/openai --gateway prod --recovery-days 7 --yes`,
 		Args: func(cmd *cobra.Command, args []string) error {

@@ -24,8 +24,8 @@ func (p *program) secretGetCommand() *cobra.Command {
 		Use:   "get NAME[#KEY]",
 		Short: "Read one secret; its value is shown only with --reveal",
 		Long: `Get reads one secret and shows its version and length. With --reveal it prints the value and
-nothing else, byte for byte; on a terminal it ends the line. NAME#KEY is one key of a secret that is a JSON
-object, as in a reference. With --reveal it is what Bifrost's password_command wants.`,
+nothing else, byte for byte; on a terminal it ends the line. NAME#KEY is one key of a secret that
+is a JSON object, as in a reference. With --reveal it is what Bifrost's password_command wants.`,
 		Example: `  bifrost-secrets secret get bifrost/openai
   bifrost-secrets secret get bifrost/openai --reveal | pbcopy
   bifrost-secrets secret get bifrost/database#password --reveal`,
@@ -97,9 +97,9 @@ func (p *program) secretListCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "list [PREFIX]",
 		Short: "List secrets by their names",
-		Long: `List shows the secrets whose names begin with PREFIX, or all: with the gateway and the field that they
-were stored for, where bifrost-secrets stored them. It reads no value. AWS may leave out what was stored in
-the last five minutes.`,
+		Long: `List shows the secrets whose names begin with PREFIX, or all: with the gateway and the field that
+they were stored for, where bifrost-secrets stored them. It reads no value. AWS may leave out what
+was stored in the last five minutes.`,
 		Example: `  bifrost-secrets secret list bifrost/
   bifrost-secrets secret list --gateway prod --json`,
 		Args: func(cmd *cobra.Command, args []string) error {

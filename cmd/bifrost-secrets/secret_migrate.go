@@ -13,9 +13,9 @@ func (p *program) secretMigrateCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "migrate",
 		Short: "Make the tables of a store in a database",
-		Long: `Migrate makes the tables of a store of the type postgres, or brings them to the version that this program
-knows. The first write does that by itself; this is for an administrator, where those who write may not
-make tables. Several may run at once.`,
+		Long: `Migrate makes the tables of a store of the type postgres, or brings them to the version that this
+program knows. The first write does that by itself; this is for an administrator, where those who
+write may not make tables. Several may run at once.`,
 		Example: "  bifrost-secrets secret migrate --config config.json",
 		Args:    noArgs,
 		RunE:    func(cmd *cobra.Command, _ []string) error { return j.migrate(cmd.Context()) },

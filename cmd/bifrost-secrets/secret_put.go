@@ -26,11 +26,12 @@ func (p *program) secretPutCommand() *cobra.Command {
 		Use:   "put NAME",
 		Short: "Store one secret",
 		Long: `Put stores the value that it reads from the standard input, or, on a terminal, asks for without
-showing it. A value is never an argument. A value that is there already is not written again; another one that
-was stored for the same --gateway is replaced, and with --trash first sealed there.
+showing it. A value is never an argument. A value that is there already is not written again;
+another one that was stored for the same --gateway is replaced, and with --trash first sealed
+there.
 
-A value with white space at its beginning or end is refused, since a line break there is most often
-not meant: --trim-space takes it off, --keep-space keeps it.`,
+A value with white space at its beginning or end is refused, since a line break there is most
+often not meant: --trim-space takes it off, --keep-space keeps it.`,
 		Example: `  bifrost-secrets secret put bifrost/openai --gateway prod
   pass show openai | bifrost-secrets secret put bifrost/openai --gateway prod --trim-space`,
 		Args: oneName,

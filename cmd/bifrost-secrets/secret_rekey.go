@@ -20,12 +20,13 @@ func (p *program) secretRekeyCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "rekey",
 		Short: "Encrypt what is stored for other recipients",
-		Long: `Rekey encrypts every version of every secret that the backend keeps for the recipients that its block
-names now, where it is encrypted for others. The identity of the block must hold a key that opens what
-there is, and one of the new recipients. Without --yes it only counts. It may be broken off and run again.
+		Long: `Rekey encrypts every version of every secret that the backend keeps for the recipients that its
+block names now, where it is encrypted for others. The identity of the block must hold a key that
+opens what there is, and one of the new recipients. Without --yes it only counts. It may be broken
+off and run again.
 
-This does not rotate a value: who could read one, or has a copy of the database from before, still knows
-it. Where a key was stolen, change the values too.`,
+This does not rotate a value: who could read one, or has a copy of the database from before, still
+knows it. Where a key was stolen, change the values too.`,
 		Example: `  bifrost-secrets secret rekey --config config.json
   bifrost-secrets secret rekey --config config.json --yes`,
 		Args: noArgs,

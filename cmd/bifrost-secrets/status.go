@@ -27,8 +27,8 @@ func (p *program) statusCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "status",
 		Short: "Show what a running watch or exec knows of its secrets",
-		Long: `Status shows the last and the next refresh, and of every reference its version, its age and whether a
-running Bifrost has it. It shows no value.`,
+		Long: `Status shows the last and the next refresh, and of every reference its version, its age and
+whether a running Bifrost has it. It shows no value.`,
 		Example: `  bifrost-secrets status --token-file /run/secrets/flush-token
   bifrost-secrets status --address unix:/run/bifrost-secrets/control.sock --json`,
 		Args: noWords,

@@ -40,15 +40,17 @@ func (p *program) storeCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "store --gateway NAME",
 		Short: "Move the plaintext secrets of a config into the backend",
-		Long: `Store finds the secrets that stand in a config.json in plain text, puts each into the backend and a
-reference in its place. Without --yes it shows what it would do and writes nothing.
+		Long: `Store finds the secrets that stand in a config.json in plain text, puts each into the backend and
+a reference in its place. Without --yes it shows what it would do and writes nothing.
 
-Everything is stored first, then read back and compared, and only then is the file replaced: whenever it stops,
-the file works as it is, and running it again finishes the work. It needs "access_mode": "read_and_write".
-Where a secret of this gateway gets another value, and the backend keeps no versions, --trash or --no-trash has to be given.
+Everything is stored first, then read back and compared, and only then is the file replaced:
+whenever it stops, the file works as it is, and running it again finishes the work. It needs
+"access_mode": "read_and_write". Where a secret of this gateway gets another value, and the
+backend keeps no versions, --trash or --no-trash has to be given.
 
-With --config-store it is Bifrost's PostgreSQL config store whose secrets are stored, and not the file's: variables
-take their places there, as attach puts them, and exec has their values in Bifrost's environment from then on.`,
+With --config-store it is Bifrost's PostgreSQL config store whose secrets are stored, and not the
+file's: variables take their places there, as attach puts them, and exec has their values in
+Bifrost's environment from then on.`,
 		Example: `  bifrost-secrets store --config config.json --gateway gateway-eu
   bifrost-secrets store --config config.json --gateway gateway-eu --yes`,
 		Args: noArgs,

@@ -23,14 +23,16 @@ func (p *program) watchCommand() *cobra.Command {
 		Use:        "watch --out FILE",
 		SuggestFor: []string{"daemon", "refresh", "sync", "agent"},
 		Short:      "Keep the resolved config fresh, beside a Bifrost that something else starts",
-		Long: `Watch writes the resolved config, as render does, and then keeps it fresh: it looks for new values at
-each interval, on SIGHUP, on a flush over HTTP, and when the config or a secret file changes. What changed is
-handed to the running Bifrost. Where a new value cannot be had or used, the last good one stays in force.
-SIGTERM and SIGINT end it: with 0 once it is up, and with 143 and 130 before that.`,
+		Long: `Watch writes the resolved config, as render does, and then keeps it fresh: it looks for new values
+at each interval, on SIGHUP, on a flush over HTTP, and when the config or a secret file changes.
+What changed is handed to the running Bifrost. Where a new value cannot be had or used, the last
+good one stays in force. SIGTERM and SIGINT end it: with 0 once it is up, and with 143 and 130
+before that.`,
 		Example: `  # beside a Bifrost on the same machine, whose API takes new keys while it runs
   bifrost-secrets watch --config config.json --out /app/data/config.json
   # where a command makes Bifrost read the file
-  bifrost-secrets watch --config config.json --out /app/data/config.json --apply command --command 'systemctl restart bifrost'`,
+  bifrost-secrets watch --config config.json --out /app/data/config.json \
+      --apply command --command 'systemctl restart bifrost'`,
 		Args:        noArgs,
 		Annotations: map[string]string{ownSignals: "watch"},
 		RunE:        func(cmd *cobra.Command, _ []string) error { return j.run(cmd.Context()) },

@@ -121,10 +121,10 @@ misspelt or that Bifrost would not resolve, and what Bifrost would misread. It n
 
 It reads files, every config below a directory (a *.json with a section of Bifrost's, hidden folders
 and node_modules left out), or the standard input (-); without an argument, the config.json here.
-JSON with comments is read too (*.jsonc); and in YAML a config.json that stands in a ConfigMap or the like, and
-the values of Bifrost's Helm chart.
-Settings come from the first ` + settingsName + ` on the way from the first file's folder up to the
-root of the repository; outside of a repository, up to the working directory.`,
+JSON with comments is read too (*.jsonc); and in YAML a config.json that stands in a ConfigMap or
+the like, and the values of Bifrost's Helm chart.
+Settings come from the first ` + settingsName + ` on the way from the first file's folder
+up to the root of the repository; outside of a repository, up to the working directory.`,
 		Example: strings.ReplaceAll(`  @ config.json
   @ --format sarif deploy > lint.sarif
   @ --diff config.json

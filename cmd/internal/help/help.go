@@ -1,0 +1,108 @@
+// Package help prints the help of a command: its flags in groups by what they are
+// for, and no line wider than a terminal.
+package help
+
+import (
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+)
+
+// Width is the widest line, in columns.
+const Width = 100
+
+// groups are what flags are for, in the order in which they are shown. A flag of a
+// name is for the same thing in every command.
+var groups = []struct{ title, flags string }{
+	{"Config and backend", "config vault-store vault-type vault-set database aws-batch literal anywhere trust-config allow-path allow-commands"},
+	{"Stored secrets", "gateway prefix only except include-settings keep-space trim-space"},
+	{"Deleting", "recovery-days now ignore-config-store trash trash-recipients no-trash"},
+	{"What is written", "app-dir out mode env-file env-format file-mode owner"},
+	{"When to refresh", "interval splay wait max-stale start-timeout start-from-last-good accept-new-encryption-key"},
+	{"Bifrost", "apply command apply-timeout stop-timeout start-grace min-restart-interval restart-splay restart clean-env rewrite-database " +
+		"bifrost-url bifrost-basic-file bifrost-token-file bifrost-plain-http"},
+	{"Server of exec and watch", "listen probe-listen address token-file tls-cert tls-key ca-cert insecure-listen plain-http flush-rate"},
+	{"Cluster", "cluster cluster-splay"},
+	{"What is looked at", "stdin-filename by-content bifrost-version settings online config-store"},
+	{"Findings", "fail-on baseline write-baseline fix diff list-rules"},
+	{"What to do", "yes dry-run fetch policy read-write catalogue ready no-wait"},
+	{"Limits", "timeout max-delete jobs"},
+	{"Messages and results", "format json reveal verbose quiet log-format version help"},
+}
+
+// Group is the flags of a command that are for one thing.
+type Group struct {
+	Title string // empty for flags that are in no group
+	Flags *pflag.FlagSet
+}
+
+// Groups returns the flags of a command that are shown, in their groups.
+func Groups(cmd *cobra.Command) (all []Group) {
+	cmd.InitDefaultHelpFlag()
+	cmd.InitDefaultVersionFlag()
+	sets := make([]*pflag.FlagSet, len(groups)+1)
+	add := func(f *pflag.Flag) {
+		i := slices.IndexFunc(groups, func(g struct{ title, flags string }) bool { return slices.Contains(strings.Fields(g.flags), f.Name) })
+		if i < 0 {
+			i = len(groups)
+		}
+		if sets[i] == nil {
+			sets[i] = pflag.NewFlagSet("", pflag.ContinueOnError)
+		}
+		sets[i].AddFlag(f)
+	}
+	cmd.LocalFlags().VisitAll(add)
+	cmd.InheritedFlags().VisitAll(add)
+	for i, set := range sets {
+		if set == nil || !set.HasAvailableFlags() {
+			continue
+		}
+		g := Group{Flags: set}
+		if i < len(groups) {
+			g.Title = groups[i].title
+		}
+		all = append(all, g)
+	}
+	return all
+}
+
+// Set has a command, and those below it, print their help by this package.
+func Set(cmd *cobra.Command) {
+	cmd.SetUsageFunc(func(cmd *cobra.Command) error {
+		usage(cmd.OutOrStderr(), cmd)
+		return nil
+	})
+}
+
+// usage is what cobra prints, but for the flags. Where it cannot be written there
+// is nobody to tell.
+func usage(w io.Writer, cmd *cobra.Command) {
+	fmt.Fprint(w, "Usage:\n")
+	if cmd.Runnable() {
+		fmt.Fprintf(w, "  %s\n", cmd.UseLine())
+	}
+	if cmd.HasAvailableSubCommands() {
+		fmt.Fprintf(w, "  %s [command]\n", cmd.CommandPath())
+	}
+	if cmd.HasExample() {
+		fmt.Fprintf(w, "\nExamples:\n%s\n", cmd.Example)
+	}
+	if cmd.HasAvailableSubCommands() {
+		fmt.Fprint(w, "\nCommands:\n")
+		for _, sub := range cmd.Commands() {
+			if sub.IsAvailableCommand() || sub.Name() == "help" {
+				fmt.Fprintf(w, "  %-*s %s\n", sub.NamePadding(), sub.Name(), sub.Short)
+			}
+		}
+	}
+	for _, g := range Groups(cmd) {
+		fmt.Fprintf(w, "\n%s:\n%s", g.Title, g.Flags.FlagUsagesWrapped(Width))
+	}
+	if cmd.HasAvailableSubCommands() {
+		fmt.Fprintf(w, "\nUse \"%s [command] --help\" for more about a command.\n", cmd.CommandPath())
+	}
+}
