@@ -13,14 +13,6 @@ const (
 	Refused  Kind = "refused"           // it may not be written or deleted: foreign, rotated, too large, deleted
 )
 
-// Mark says whose a secret is. A backend keeps it beside the secret (tags,
-// labels, custom metadata), readable by everybody who may list secrets, so it
-// holds nothing that would tell anything of a value.
-type Mark struct {
-	Owner string // the gateway that it was stored for: --gateway; never empty
-	Path  string // the JSON path of the field that it was stored from; empty where a person stored it
-}
-
 // Item is what is known of a secret without reading its value.
 type Item struct {
 	Name    string

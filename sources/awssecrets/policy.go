@@ -5,6 +5,8 @@ import (
 	"encoding/json"
 	"slices"
 	"strings"
+
+	"bifrost-secrets/sources"
 )
 
 // statement is one statement of an IAM policy.
@@ -39,7 +41,7 @@ func (s *source) WritePolicy(names []string, batch bool, prefix string) []byte {
 			"secretsmanager:PutSecretValue", "secretsmanager:TagResource",
 		}},
 		statement{Sid: "DeleteWhatWasStored", Effect: "Allow", Action: []string{"secretsmanager:DeleteSecret"}, Resource: []string{under},
-			Condition: map[string]map[string]string{"StringEquals": {"secretsmanager:ResourceTag/" + toolTag: tool}}},
+			Condition: map[string]map[string]string{"StringEquals": {"secretsmanager:ResourceTag/" + sources.ToolKey: sources.Tool}}},
 		statement{Sid: "ListSecrets", Effect: "Allow", Action: []string{"secretsmanager:ListSecrets"}, Resource: []string{"*"}},
 	)
 	if s.kmsKeyID != "" {

@@ -4,11 +4,9 @@ import (
 	"context"
 	"fmt"
 	"strings"
-	"unicode/utf8"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/secretsmanager"
-	"github.com/aws/aws-sdk-go-v2/service/secretsmanager/types"
 
 	"bifrost-secrets/sources"
 )
@@ -39,9 +37,9 @@ func (s *store) Put(ctx context.Context, w sources.Write) (string, error) {
 	if bad != nil {
 		return "", bad
 	}
-	tags, bad := tagsOf(w.Mark)
+	texts, bad := marks.Of(w.Mark)
 	if bad == nil {
-		bad = refuseAlways(w)
+		bad = (sources.Limits{Max: maxValue}).Check(w)
 	}
 	if bad != nil {
 		bad.Name = w.Name
@@ -56,34 +54,14 @@ func (s *store) Put(ctx context.Context, w sources.Write) (string, error) {
 		return "", err
 	}
 	if w.Expect == "" && !i.isARN() {
-		return f.create(i, w, tags)
+		return f.create(i, w, texts)
 	}
-	return f.update(i, w, tags)
+	return f.update(i, w, texts)
 }
 
-// refuseAlways finds what no state of the backend could make right.
-func refuseAlways(w sources.Write) *sources.Error {
-	value := w.Value.Reveal()
-	e := &sources.Error{Kind: sources.Refused}
-	switch {
-	case len(value) > maxValue:
-		e.Message = fmt.Sprintf("the value of %q has %d bytes, and aws allows %d", shorten(w.Name), len(value), maxValue)
-		e.Hint = "keep what is so large in a file, or split it over several secrets"
-	case len(value) == 0:
-		e.Message = fmt.Sprintf("the value of %q is empty, which aws does not allow", shorten(w.Name))
-		e.Hint = "an empty value needs no secret"
-	case !utf8.Valid(value):
-		e.Message = fmt.Sprintf("the value of %q is not utf-8 text", shorten(w.Name))
-		e.Hint = "store it as base64"
-	default:
-		return nil
-	}
-	return e
-}
-
-func (f *regional) create(i id, w sources.Write, tags []types.Tag) (string, error) {
+func (f *regional) create(i id, w sources.Write, texts map[string]string) (string, error) {
 	value := string(w.Value.Reveal())
-	in := &secretsmanager.CreateSecretInput{Name: &i.text, SecretString: &value, ClientRequestToken: &w.Token, Tags: tags}
+	in := &secretsmanager.CreateSecretInput{Name: &i.text, SecretString: &value, ClientRequestToken: &w.Token, Tags: (&described{}).marked(texts)}
 	if f.kmsKeyID != "" {
 		in.KmsKeyId = &f.kmsKeyID
 	}
@@ -101,14 +79,14 @@ func (f *regional) create(i id, w sources.Write, tags []types.Tag) (string, erro
 	code, text, _ := reply(err)
 	switch {
 	case code == "ResourceExistsException":
-		return f.update(i, w, tags)
+		return f.update(i, w, texts)
 	case code == "InvalidRequestException" && strings.Contains(text, "delet"):
 		return "", f.gone(i)
 	}
 	return "", f.fault(i, err)
 }
 
-func (f *regional) update(i id, w sources.Write, tags []types.Tag) (string, error) {
+func (f *regional) update(i id, w sources.Write, texts map[string]string) (string, error) {
 	d, err := f.describe(i)
 	if err != nil {
 		return "", err
@@ -118,7 +96,7 @@ func (f *regional) update(i id, w sources.Write, tags []types.Tag) (string, erro
 	}
 	if d.mark.Path != w.Mark.Path {
 		err := f.call("TagResource", 1, func(ctx context.Context, c *secretsmanager.Client) error {
-			_, err := c.TagResource(ctx, &secretsmanager.TagResourceInput{SecretId: &i.text, Tags: d.retag(tags)})
+			_, err := c.TagResource(ctx, &secretsmanager.TagResourceInput{SecretId: &i.text, Tags: d.marked(texts)})
 			return err
 		})
 		if err != nil {
@@ -139,9 +117,9 @@ func (f *regional) update(i id, w sources.Write, tags []types.Tag) (string, erro
 	}
 	switch {
 	case after.current != w.Token:
-		return "", f.conflict(i, fmt.Sprintf("was changed by somebody else right after us, to version %s", after.current))
+		return "", f.named(i).Conflict(fmt.Sprintf("was changed by somebody else right after us, to version %s", after.current))
 	case after.previous != d.current && d.current != "":
-		return "", f.conflict(i, fmt.Sprintf("was changed by somebody else at the same moment: theirs, version %s, is now AWSPREVIOUS", after.previous))
+		return "", f.named(i).Conflict(fmt.Sprintf("was changed by somebody else at the same moment: theirs, version %s, is now AWSPREVIOUS", after.previous))
 	}
 	return w.Token, nil
 }
@@ -149,30 +127,20 @@ func (f *regional) update(i id, w sources.Write, tags []types.Tag) (string, erro
 // admit decides on a write to what is there. done says that this very write was
 // made before.
 func (f *regional) admit(i id, d *described, w sources.Write) (done bool, err error) {
+	is := f.standing(i, d)
 	switch {
 	case !d.exists && i.isARN() && w.Expect == "":
-		return false, f.refusal(i, "does not exist, and aws makes the arn of a new secret", "store it under a name")
-	case !d.exists:
-		return false, f.conflict(i, "is not there any more")
+		return false, is.Subject.Refused("does not exist, and aws makes the arn of a new secret", "store it under a name")
 	case !d.deleted.IsZero():
-		return false, f.gone(i)
-	case d.mark == nil:
-		return false, f.foreign(i, "")
-	case d.mark.Owner != w.Mark.Owner:
-		return false, f.foreign(i, d.mark.Owner)
+		is.Bar = f.gone(i)
 	case d.rotated:
-		return false, f.refusal(i, "is rotated by aws, which would undo what is stored",
+		is.Bar = is.Subject.Refused("is rotated by aws, which would undo what is stored",
 			fmt.Sprintf("let the document refer to it as vault.%s, or stop the rotation: aws secretsmanager cancel-rotate-secret --secret-id %s --region %s", i.text, i.text, f.region))
 	case d.primary != "" && d.primary != f.region:
-		return false, f.refusal(i, "is a replica", "store in its primary region: vault_store.aws.region "+d.primary)
-	case d.current == w.Token:
-		return true, nil
-	case d.current == w.Expect:
-		return false, nil
-	case w.Expect == "":
-		return false, f.conflict(i, "was made meanwhile")
+		is.Bar = is.Subject.Refused("is a replica", "store in its primary region: vault_store.aws.region "+d.primary)
 	}
-	return false, f.conflict(i, fmt.Sprintf("was changed meanwhile: it has version %s", d.current))
+	is.Made = func() (bool, error) { return d.current == w.Token, nil }
+	return is.AdmitPut(w)
 }
 
 // Delete schedules a secret for deletion, in 30 days where o names no other
@@ -182,10 +150,11 @@ func (s *store) Delete(ctx context.Context, name, owner string, o sources.Delete
 	if bad != nil {
 		return bad
 	}
+	if err := sources.CheckDelete(name, owner); err != nil {
+		return err
+	}
 	in := &secretsmanager.DeleteSecretInput{SecretId: &i.text}
 	switch days := int64(o.RecoveryDays); {
-	case owner == "":
-		return &sources.Error{Kind: sources.Refused, Name: name, Message: "no gateway is named", Hint: ownerHint}
 	case o.Now:
 		in.ForceDeleteWithoutRecovery = aws.Bool(true)
 	case days != 0 && (days < 7 || days > 30):
@@ -201,17 +170,12 @@ func (s *store) Delete(ctx context.Context, name, owner string, o sources.Delete
 		return err
 	}
 	d, err := f.describe(i)
-	switch {
-	case err != nil:
+	if err != nil {
 		return err
-	case !d.exists:
-		return nil
-	case d.mark == nil:
-		return f.foreign(i, "")
-	case d.mark.Owner != owner:
-		return f.foreign(i, d.mark.Owner)
-	case !d.deleted.IsZero() && !o.Now:
-		return nil
+	}
+	none, err := f.standing(i, d).AdmitDelete(owner, "") // it can be brought back
+	if err != nil || none || !d.deleted.IsZero() && !o.Now {
+		return err
 	}
 	var out *secretsmanager.DeleteSecretOutput
 	err = f.call("DeleteSecret", 1, func(ctx context.Context, c *secretsmanager.Client) (err error) {

@@ -240,7 +240,7 @@ func TestRefused(t *testing.T) {
 		"empty":      func(w *sources.Write) { w.Value = sources.NewSecret(nil) },
 		"binary":     func(w *sources.Write) { w.Value = sources.NewSecret([]byte(mark + "\xff")) },
 		"long owner": func(w *sources.Write) { w.Mark.Owner = strings.Repeat("ü", 50) },
-		"long path":  func(w *sources.Write) { w.Mark.Path = strings.Repeat("p", pathTags*maxTag+1) },
+		"long path":  func(w *sources.Write) { w.Mark.Path = strings.Repeat("p", marks.Parts*marks.Max+1) },
 	} {
 		w := writeOf("new", "", "")
 		change(&w)
@@ -256,20 +256,4 @@ func TestRefused(t *testing.T) {
 		wantKind(t, s.Delete(t.Context(), "key", "prod", sources.DeleteOptions{RecoveryDays: days}), sources.Refused)
 	}
 	wantValue(t, s.Fetch(t.Context(), []string{"key"})["key"], mark)
-}
-
-func FuzzEscape(f *testing.F) {
-	for _, text := range []string{"", "a.b[0]", "=", "=4", "=ZZ", "ü \x00"} {
-		f.Add(text)
-	}
-	f.Fuzz(func(t *testing.T, text string) {
-		escaped := escape(text)
-		if strings.Trim(escaped, plain+"=") != "" {
-			t.Errorf("%q is not allowed in a tag", escaped)
-		}
-		if back := unescape(escaped); back != text {
-			t.Errorf("%q came back as %q", text, back)
-		}
-		unescape(text) // whatever stands in a tag
-	})
 }

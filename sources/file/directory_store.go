@@ -29,10 +29,10 @@ func (d *directoryStore) Put(ctx context.Context, w sources.Write) (string, erro
 	if err != nil {
 		return "", err
 	}
-	if err := refuseAlways(w); err != nil {
-		return "", err
+	if bad := (sources.Limits{Max: sources.MaxValue, Empty: true, Binary: true}).Check(w); bad != nil {
+		return "", bad
 	}
-	subject := fmt.Sprintf("%q in %s", w.Name, d.path)
+	subject := d.subject(w.Name)
 	if saysEncrypted(w.Name) {
 		return "", refused(w.Name, subject+" would be taken for the encrypted file of another secret", "take a name that does not end in .age")
 	}
@@ -51,7 +51,9 @@ func (d *directoryStore) Put(ctx context.Context, w sources.Write) (string, erro
 				return err
 			}
 		}
-		done, err := admit(e, w, version, subject)
+		is := d.standing(w.Name, e, version)
+		is.Made = func() (bool, error) { return e.Version == version && e.Token == w.Token && w.Token != "", nil }
+		done, err := is.AdmitPut(w)
 		if err != nil {
 			return err
 		}
@@ -204,10 +206,10 @@ func (d *directoryStore) Delete(ctx context.Context, name, owner string, o sourc
 	if err != nil {
 		return err
 	}
-	if owner == "" {
-		return nobody(name)
+	if err := sources.CheckDelete(name, owner); err != nil {
+		return err
 	}
-	subject := fmt.Sprintf("%q in %s", name, d.path)
+	subject := d.subject(name)
 	err = d.locked(ctx, func(root *os.Root) error {
 		if err := d.tidyMarks(ctx, root); err != nil {
 			return err
@@ -225,11 +227,8 @@ func (d *directoryStore) Delete(ctx context.Context, name, owner string, o sourc
 		if err != nil {
 			return err
 		}
-		if err := admitDelete(e, name, owner, subject); err != nil {
+		if _, err := d.standing(name, e, f.version()).AdmitDelete(owner, o.Expect); err != nil {
 			return err
-		}
-		if o.Expect != "" && o.Expect != f.version() {
-			return conflict(name, subject+" was changed meanwhile")
 		}
 		if err := d.unsettle(root, name, *e, f.version()); err != nil {
 			_ = d.settle(root, name) // which may be done, but may not last
@@ -244,6 +243,16 @@ func (d *directoryStore) Delete(ctx context.Context, name, owner string, o sourc
 		return d.forget(root, name, pending)
 	})
 	return writeFailure(subject, err)
+}
+
+func (d *directory) subject(name string) string { return fmt.Sprintf("%q in %s", name, d.path) }
+
+// standing returns what the rule of changes is told of a secret with that mark, in
+// that version; both are empty where nothing is there.
+func (d *directory) standing(name string, e *entry, version string) sources.Standing {
+	return sources.Standing{
+		Subject: sources.Subject{Name: name, Text: d.subject(name)}, Exists: version != "", Version: version, Mark: e.mark(),
+	}
 }
 
 func refused(name, message, hint string) error {

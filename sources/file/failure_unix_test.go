@@ -40,7 +40,7 @@ func TestWriteFailure(t *testing.T) {
 			t.Errorf("%v is not the cause of %v", c.errno, err)
 		}
 	}
-	refusal := conflict("key", "it was changed")
+	refusal := refused("key", "it was changed", "look")
 	if writeFailure("x", nil) != nil || writeFailure("x", refusal) != refusal {
 		t.Error("what is in words already was changed")
 	}

@@ -3,7 +3,6 @@ package file
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -108,77 +107,6 @@ func kubernetes(dir string) error {
 		Kind: sources.Refused, Message: dir + " is a volume of Kubernetes, which nobody else can write to",
 		Hint: "change the Secret that it is mounted from, or let vault_store.file.path name another directory",
 	}
-}
-
-// admit decides on a write to what is there in some version; version is empty
-// where nothing is, and e is nil where that is not ours. done says that this very
-// write was made before.
-func admit(e *entry, w sources.Write, version, subject string) (done bool, err error) {
-	switch {
-	case version == "" && w.Expect != "":
-		return false, conflict(w.Name, subject+" is not there any more")
-	case version == "":
-		return false, nil
-	case e == nil:
-		return false, foreign(w.Name, subject, "")
-	case e.Owner != w.Mark.Owner:
-		return false, foreign(w.Name, subject, e.Owner)
-	case version == w.Expect:
-		return false, nil
-	case e.Version == version && e.Token == w.Token && w.Token != "":
-		return true, nil
-	case w.Expect == "":
-		return false, conflict(w.Name, subject+" was made meanwhile")
-	}
-	return false, conflict(w.Name, subject+" was changed meanwhile")
-}
-
-// admitDelete decides on a deletion of what is there; e is nil where that is not
-// ours.
-func admitDelete(e *entry, name, owner, subject string) error {
-	switch {
-	case e == nil:
-		return foreign(name, subject, "")
-	case e.Owner != owner:
-		return foreign(name, subject, e.Owner)
-	}
-	return nil
-}
-
-// refuseAlways finds what no state of the backend could make right.
-func refuseAlways(w sources.Write) error {
-	switch {
-	case w.Mark.Owner == "":
-		return nobody(w.Name)
-	case w.Value.Len() > sources.MaxValue:
-		return &sources.Error{
-			Kind: sources.Refused, Name: w.Name,
-			Message: fmt.Sprintf("the value of %q has %d bytes, and %d are allowed", w.Name, w.Value.Len(), sources.MaxValue),
-			Hint:    "keep what is so large in a file of its own",
-		}
-	}
-	return nil
-}
-
-func nobody(name string) error {
-	return &sources.Error{Kind: sources.Refused, Name: name, Message: "no gateway is named", Hint: "say whose secret it is: --gateway NAME"}
-}
-
-func conflict(name, message string) error {
-	return &sources.Error{
-		Kind: sources.Conflict, Name: name, Message: message,
-		Hint: "somebody else writes there too: run again, which begins with what is there now",
-	}
-}
-
-func foreign(name, subject, owner string) error {
-	e := &sources.Error{Kind: sources.Refused, Name: name, Message: subject + " was not stored by bifrost-secrets"}
-	e.Hint = "store under another prefix, or take it away by hand if nobody needs it"
-	if owner != "" {
-		e.Message = fmt.Sprintf("%s belongs to the gateway %q", subject, owner)
-		e.Hint = "give --gateway as that gateway does, or store under another prefix"
-	}
-	return e
 }
 
 // writeFailure puts an error of writing into words; nil stays nil.

@@ -28,8 +28,11 @@ func (*store) MaxValue() int { return sources.MaxValue }
 // Put stores a value as a new version and forgets those that are too old to be
 // kept.
 func (s *store) Put(ctx context.Context, w sources.Write) (version string, err error) {
-	if err := s.refuse(w); err != nil {
+	if err := checkName(w.Name); err != nil {
 		return "", err
+	}
+	if bad := (sources.Limits{Max: sources.MaxValue, Empty: true, Binary: true}).Check(w); bad != nil {
+		return "", bad
 	}
 	recipients, fingerprint, err := s.keys.Readers()
 	if err != nil {
@@ -37,11 +40,11 @@ func (s *store) Put(ctx context.Context, w sources.Write) (version string, err e
 	}
 	err = s.write(ctx, w.Name, func(ctx context.Context, tx pgx.Tx) (bool, error) {
 		now, err := s.lock(ctx, tx, w)
-		if err != nil || now.done != "" {
-			version = now.done
+		if err != nil {
 			return false, err
 		}
-		if err := admit(w, now, s.Describe()); err != nil {
+		version = now.Version
+		if done, err := now.AdmitPut(w); done || err != nil {
 			return false, err
 		}
 		version = strconv.FormatInt(now.next, 10)
@@ -50,7 +53,7 @@ func (s *store) Put(ctx context.Context, w sources.Write) (version string, err e
 			return false, &sources.Error{Kind: sources.Refused, Message: "the value cannot be sealed"}
 		}
 		batch := &pgx.Batch{}
-		if now.exists {
+		if now.Exists {
 			batch.Queue("UPDATE "+s.table("secret")+" SET version = $2, owner = $3, field = $4, changed = now() WHERE name = $1", w.Name, now.next, w.Mark.Owner, w.Mark.Path)
 		} else {
 			batch.Queue("INSERT INTO "+s.table("secret")+" (name, version, owner, field) VALUES ($1, $2, $3, $4)", w.Name, now.next, w.Mark.Owner, w.Mark.Path)
@@ -66,94 +69,50 @@ func (s *store) Put(ctx context.Context, w sources.Write) (version string, err e
 	return version, nil
 }
 
-// refuse finds what no look at the database is wanted for.
-func (s *store) refuse(w sources.Write) error {
-	refused := func(message, hint string) error {
-		return &sources.Error{Kind: sources.Refused, Name: w.Name, Message: message, Hint: hint}
+// standing returns what the rule of changes is told of a secret.
+func (s *store) standing(name string, version *int64, owner *string) sources.Standing {
+	is := sources.Standing{Subject: sources.Subject{Name: name, Text: fmt.Sprintf("%q in %s", name, s.Describe())}}
+	if version != nil {
+		is.Exists, is.Version = true, strconv.FormatInt(*version, 10)
 	}
-	if err := checkName(w.Name); err != nil {
-		return err
+	if owner != nil {
+		is.Mark = &sources.Mark{Owner: *owner}
 	}
-	switch {
-	case w.Mark.Owner == "":
-		return refused(fmt.Sprintf("%q would have no gateway", w.Name), "name the gateway that it is for: --gateway")
-	case w.Value.Len() > s.MaxValue():
-		return refused(fmt.Sprintf("the value of %q has %d bytes, and %d are the most", w.Name, w.Value.Len(), s.MaxValue()), "keep what is so large in a file")
-	}
-	return nil
+	return is
 }
 
 // state is what a secret is before a write.
 type state struct {
-	exists  bool
-	version int64
-	owner   *string
-	done    string // the version that the same write has made already
-	next    int64  // the version that a write now would make
+	sources.Standing
+	next int64 // the version that a write now would make
 }
 
 // lock looks at a secret and keeps others from changing it until tx ends. One
 // that does not exist cannot be locked: two who create it meet at its key.
 func (s *store) lock(ctx context.Context, tx pgx.Tx, w sources.Write) (now state, err error) {
+	var version, made *int64
+	var owner *string
 	batch := &pgx.Batch{}
 	batch.Queue("SELECT version, owner FROM "+s.table("secret")+" WHERE name = $1 FOR UPDATE", w.Name).QueryRow(func(r pgx.Row) error {
-		err := r.Scan(&now.version, &now.owner)
-		if errors.Is(err, pgx.ErrNoRows) {
-			return nil
-		}
-		now.exists = err == nil
-		return err
+		return noRows(r.Scan(&version, &owner))
 	})
 	// A statement of its own, since it sees what was committed while the one
 	// before it waited.
 	batch.Queue("SELECT (SELECT max(version) FROM "+s.table("secret_version")+" WHERE name = $1 AND token = $2), nextval($3::regclass)", w.Name, w.Token, s.table("secret_number")).QueryRow(func(r pgx.Row) error {
-		var done *int64
-		if err := r.Scan(&done, &now.next); err != nil {
-			return err
-		}
-		// A write that was made is not made again, as long as nothing came after it.
-		if done != nil && now.exists && *done == now.version {
-			now.done = strconv.FormatInt(*done, 10)
-		}
-		return nil
+		return r.Scan(&made, &now.next)
 	})
-	return now, tx.SendBatch(ctx, batch).Close()
+	err = tx.SendBatch(ctx, batch).Close()
+	now.Standing = s.standing(w.Name, version, owner)
+	now.Made = func() (bool, error) { return made != nil && *made == *version, nil }
+	return now, err
 }
 
-// admit says whether a secret in that state may be written so.
-func admit(w sources.Write, now state, where string) error {
-	subject := fmt.Sprintf("%q in %s", w.Name, where)
-	if now.exists {
-		if err := ours(subject, w.Mark.Owner, now.owner); err != nil {
-			return err
-		}
-	}
-	current := ""
-	if now.exists {
-		current = strconv.FormatInt(now.version, 10)
-	}
-	if current == w.Expect {
+// noRows returns nil for an error that says that there is no such row.
+func noRows(err error) error {
+	if errors.Is(err, pgx.ErrNoRows) {
 		return nil
 	}
-	e := &sources.Error{Kind: sources.Conflict, Message: subject + " was changed meanwhile", Hint: "look again, and decide anew"}
-	switch {
-	case current == "":
-		e.Message = subject + " was deleted meanwhile"
-	case w.Expect == "":
-		e.Message = subject + " was created meanwhile"
-	}
-	return e
-}
-
-// ours refuses what does not bear a mark of owner.
-func ours(subject, owner string, has *string) error {
-	switch {
-	case has == nil:
-		return &sources.Error{Kind: sources.Refused, Message: subject + " was not stored by this program for a gateway", Hint: "take another name, or delete it by hand"}
-	case *has != owner:
-		return &sources.Error{Kind: sources.Refused, Message: fmt.Sprintf("%s belongs to another gateway, %q", subject, *has), Hint: "take another name or prefix, or that gateway's name with --gateway"}
-	}
-	return nil
+	return err
 }
 
 // Delete removes a secret with all its versions, beyond recovery.
@@ -161,30 +120,22 @@ func (s *store) Delete(ctx context.Context, name, owner string, o sources.Delete
 	if err := checkName(name); err != nil {
 		return err
 	}
-	if owner == "" {
-		return &sources.Error{Kind: sources.Refused, Name: name, Message: fmt.Sprintf("%q is deleted for nobody", name), Hint: "name it: --gateway"}
+	if err := sources.CheckDelete(name, owner); err != nil {
+		return err
 	}
-	err := s.write(ctx, name, func(ctx context.Context, tx pgx.Tx) (bool, error) {
+	return s.write(ctx, name, func(ctx context.Context, tx pgx.Tx) (bool, error) {
+		var version *int64
 		var has *string
-		var version int64
-		switch err := tx.QueryRow(ctx, "SELECT owner, version FROM "+s.table("secret")+" WHERE name = $1 FOR UPDATE", name).Scan(&has, &version); {
-		case errors.Is(err, pgx.ErrNoRows):
-			return false, nil
-		case err != nil:
+		err := tx.QueryRow(ctx, "SELECT version, owner FROM "+s.table("secret")+" WHERE name = $1 FOR UPDATE", name).Scan(&version, &has)
+		if err = noRows(err); err != nil {
 			return false, err
 		}
-		if err := ours(fmt.Sprintf("%q in %s", name, s.Describe()), owner, has); err != nil {
+		if gone, err := s.standing(name, version, has).AdmitDelete(owner, o.Expect); gone || err != nil {
 			return false, err
 		}
-		if o.Expect != "" && o.Expect != strconv.FormatInt(version, 10) {
-			return false, &sources.Error{
-				Kind: sources.Conflict, Name: name, Message: fmt.Sprintf("%q in %s was changed meanwhile", name, s.Describe()), Hint: "look again, and decide anew",
-			}
-		}
-		_, err := tx.Exec(ctx, "DELETE FROM "+s.table("secret")+" WHERE name = $1", name)
+		_, err = tx.Exec(ctx, "DELETE FROM "+s.table("secret")+" WHERE name = $1", name)
 		return true, err
 	})
-	return err
 }
 
 // write does something to one secret in a transaction. If it says that it
@@ -204,7 +155,7 @@ func (s *store) write(ctx context.Context, name string, do func(context.Context,
 	})
 	var answer *pgconn.PgError
 	if errors.As(err, &answer) && answer.Code == "23505" {
-		err = &sources.Error{Kind: sources.Conflict, Message: fmt.Sprintf("%q in %s was created meanwhile", name, s.Describe()), Hint: "look again, and decide anew"}
+		err = s.standing(name, nil, nil).Subject.Conflict("was made meanwhile")
 	}
 	if err != nil {
 		return of(name, err)

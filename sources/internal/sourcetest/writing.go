@@ -18,6 +18,7 @@ var writing = []test{
 	{"update", "", testUpdate},
 	{"conflict", "", testConflict},
 	{"foreign", "", testForeign},
+	{"the one rule", "", testRule},
 	{"marks", "", testMarks},
 	{"the same write again", "", testAgain},
 	{"sizes", "", testSizes},
@@ -164,6 +165,39 @@ func testForeign(r *run) {
 	}
 	r.watch.want(r.ctx, "theirs", value("theirs"))
 	r.is(w, version)
+}
+
+// testRule holds what a backend decides on a change against [sources.Standing],
+// which is to decide for all of them.
+func testRule(r *run) {
+	w := write("theirs", "theirs", "")
+	w.Mark.Owner = another
+	r.watch.must(r.ctx, w)
+	r.watch.must(r.ctx, write("ours", "ours", ""))
+	r.Seed("hand", value("by hand"))
+	same := func(name, change string, err, want error) {
+		r.Helper()
+		switch {
+		case (err == nil) != (want == nil), sources.KindOf(err) != sources.KindOf(want):
+			r.Errorf("%s of %q: %v, and the rule says %v", change, name, err, want)
+		case err != nil && !strings.HasSuffix(err.Error(), want.Error()):
+			r.Errorf("%s of %q: %q, and the rule's words are %q", change, name, err, want)
+		}
+	}
+	for _, name := range []string{"none", "ours", "theirs", "hand"} {
+		for n, expect := range []string{sources.NewToken(), "", r.watch.item(r.ctx, name).Version} {
+			item := r.watch.item(r.ctx, name)
+			w := write(name, fmt.Sprint(name, n), expect) // a backend may know a write by its value
+			_, want := sources.Standing{Exists: item.Exists, Version: item.Version, Mark: item.Mark}.AdmitPut(w)
+			_, err := r.watch.put(r.ctx, w)
+			same(name, "a write", err, want)
+		}
+	}
+	for _, name := range []string{"none", "ours", "theirs", "hand", "never"} {
+		item := r.watch.item(r.ctx, name)
+		_, want := sources.Standing{Exists: item.Exists, Version: item.Version, Mark: item.Mark}.AdmitDelete(owner, "")
+		same(name, "a deletion", r.watch.store().Delete(r.ctx, name, owner, sources.DeleteOptions{Now: true}), want)
+	}
 }
 
 func testMarks(r *run) {
