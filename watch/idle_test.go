@@ -40,7 +40,7 @@ const idleValues = `{"key":"sk-CANARY-AAAAAAAA-0001","short":"12345678","json":"
 
 // idler is a Bifrost's applier and the observer of a loop, each of which counts.
 type idler struct {
-	client *bifrost.Client
+	*bifrost.Client
 
 	mu       sync.Mutex
 	attempts []watch.Attempt
@@ -60,24 +60,6 @@ func (i *idler) Applied(_ string, out []watch.Outcome) {
 }
 
 func (*idler) Restarted() {}
-
-func (*idler) Kind() string { return "api" }
-
-func (i *idler) Apply(ctx context.Context, u watch.Update) []watch.Outcome {
-	doc, err := walker.Parse("config.json", u.Rendering.Document())
-	if err != nil {
-		return nil
-	}
-	var targets []bifrost.Target
-	for _, c := range u.Changed {
-		targets = append(targets, bifrost.Target{Path: c.Path, Entry: c.Entry, Value: c.Value})
-	}
-	var out []watch.Outcome
-	for _, o := range i.client.Converge(ctx, doc, targets) {
-		out = append(out, watch.Outcome{Path: o.Path, State: watch.State(o.State), Reason: o.Reason})
-	}
-	return out
-}
 
 // child is a process that runs until it is stopped.
 type child struct {
@@ -145,7 +127,7 @@ func idleDay(t *testing.T, command string, mode render.Mode, backend string) {
 		client, err := bifrost.New(bifrost.Options{URL: "http://localhost", Dial: wire.Dial})
 		must(err)
 		defer client.Close()
-		count := &idler{client: client}
+		count := &idler{Client: client}
 		var source sources.Source
 		settings, backendOf := sources.Settings{}, awssecrets.Backend
 		if backend == "file" {
@@ -204,7 +186,7 @@ func idleDay(t *testing.T, command string, mode render.Mode, backend string) {
 			supervisor.Loop = loop
 			running.Go(func() { _, _ = supervisor.Run(ctx, loop.Rendering()) })
 		} else if mode == render.Inline {
-			look := client.NewLookout(true, func() *walker.Document { return nil }, loop.Restarted)
+			look := client.NewLookout(loop.Restarted)
 			running.Go(func() { look.Run(ctx) })
 		}
 		running.Go(func() { loop.Run(ctx) })

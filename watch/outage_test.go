@@ -33,27 +33,6 @@ import (
 const outageConfig = `{"providers":{"openai":{"keys":[{"name":"main","value":"vault.openai","models":["model-0"],"weight":1}],` +
 	`"network_config":{"base_url":%q}}},"config_store":{"vault_store":{"enabled":true,"type":"aws-secrets-manager"}}}`
 
-// pusher hands over by Bifrost's API. It implements [watch.Applier].
-type pusher struct{ client *bifrost.Client }
-
-func (*pusher) Kind() string { return "api" }
-
-func (p *pusher) Apply(ctx context.Context, u watch.Update) []watch.Outcome {
-	doc, err := walker.Parse("config.json", u.Rendering.Document())
-	if err != nil {
-		return nil
-	}
-	var targets []bifrost.Target
-	for _, c := range u.Changed {
-		targets = append(targets, bifrost.Target{Path: c.Path, Entry: c.Entry, Value: c.Value})
-	}
-	var out []watch.Outcome
-	for _, o := range p.client.Push(ctx, doc, targets) {
-		out = append(out, watch.Outcome{Path: o.Path, State: watch.State(o.State), Reason: o.Reason})
-	}
-	return out
-}
-
 // refreshes notes every refresh, and how long after it the next one is due. It
 // implements [watch.Observer].
 type refreshes struct {
@@ -138,7 +117,7 @@ func TestMotoOutage(t *testing.T) {
 			}
 			return wrote, false, err
 		},
-		Applier: &pusher{client}, Observer: seen, Log: slog.New(slog.NewJSONHandler(log, nil)),
+		Applier: client, Observer: seen, Log: slog.New(slog.NewJSONHandler(log, nil)),
 		Interval: 100 * time.Millisecond, Timeout: 2 * time.Minute, MaxStale: stale, About: watch.Status{Config: "config.source.json"},
 	})
 	seen.loop = loop

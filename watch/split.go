@@ -18,10 +18,11 @@ type Split struct {
 	API Applier
 	// Restart starts Bifrost anew. Without it, what wants a restart is reported.
 	Restart Applier
-	// Takes makes the function that says whether a Bifrost that was started takes
-	// a changed field from its file, and if not, or not always, why and what to do. It may be nil:
-	// then every field is taken.
-	Takes func(context.Context, Update) func(render.Change) (takes bool, reason, hint string)
+	// Takes returns the function that reports whether a Bifrost that was started takes
+	// a changed field from its file, and if not, or not always, why and what to do;
+	// inEnv says that the value is in its environment. It may be nil: then every field
+	// is taken.
+	Takes func(context.Context, Update) func(e *walker.Entry, path string, inEnv bool) (takes bool, reason, hint string)
 }
 
 // Kind implements [Applier].
@@ -96,7 +97,7 @@ func (s *Split) worth(ctx context.Context, u Update, rest []render.Change) (wort
 	}
 	takes := s.Takes(ctx, u)
 	for _, c := range rest {
-		ok, reason, hint := takes(c)
+		ok, reason, hint := takes(c.Entry, c.Path, c.How == render.ValueInEnv)
 		if ok || c.Entry.Change == walker.Never {
 			worth = append(worth, c)
 		} else {
@@ -158,7 +159,7 @@ func (s *Split) seen(ctx context.Context, u Update, changed []render.Change, out
 		if c.Entry.Change == walker.Never || i >= len(out) || out[i].State != InForce || out[i].Path != c.Path {
 			continue // it is what it always was
 		}
-		if ok, reason, hint := takes(c); !ok || reason != "" {
+		if ok, reason, hint := takes(c.Entry, c.Path, c.How == render.ValueInEnv); !ok || reason != "" {
 			out[i].State, out[i].Reason, out[i].Hint = Unverifiable, reason, hint
 		}
 	}

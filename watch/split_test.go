@@ -181,12 +181,12 @@ func TestSplitNotTaken(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			restart := &speaker{kind: "restart", state: InForce}
 			s := &Split{Word: "auto", API: &speaker{kind: "api", state: c.api}, Restart: restart,
-				Takes: func(context.Context, Update) func(render.Change) (bool, string, string) {
-					return func(ch render.Change) (bool, string, string) {
+				Takes: func(context.Context, Update) func(*walker.Entry, string, bool) (bool, string, string) {
+					return func(_ *walker.Entry, path string, _ bool) (bool, string, string) {
 						switch {
-						case ch.Path == c.notTaken:
+						case path == c.notTaken:
 							return false, "why", "what to do"
-						case ch.Path == vk && c.notTaken == "unsure":
+						case path == vk && c.notTaken == "unsure":
 							return true, "why", "what to do"
 						}
 						return true, "", ""

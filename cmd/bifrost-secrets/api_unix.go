@@ -4,16 +4,11 @@ package main
 
 import (
 	"bytes"
-	"context"
 	"errors"
-	"log/slog"
 	"strings"
-	"sync/atomic"
-	"time"
 
 	"bifrost-secrets/render"
 	"bifrost-secrets/sources"
-	"bifrost-secrets/walker"
 	"bifrost-secrets/watch"
 	management "bifrost-secrets/watch/bifrost"
 	"bifrost-secrets/watch/control"
@@ -109,44 +104,17 @@ func (d *daemon) login(now management.Auth) func() management.Auth {
 	}
 }
 
-// api is Bifrost's management API as an [watch.Applier].
-type api struct {
-	client  *management.Client
-	log     *slog.Logger
-	timeout time.Duration
-	waits   bool                            // Bifrost was started by us, so it comes up
-	reached atomic.Bool                     // it was healthy when it was last looked at
-	doc     atomic.Pointer[walker.Document] // what was rendered last
-	told    string                          // the version of Bifrost that was told of
-}
-
-// tell logs the version of Bifrost once, and whether it is newer than all that were
-// run.
-func (a *api) tell() {
-	found := a.client.Found()
-	if found == "" || found == a.told {
-		return
-	}
-	a.told = found
-	if newer, than := management.Newer(found); newer {
-		a.log.Warn("this Bifrost is newer than every version that bifrost-secrets was run with; where its API is not as known, nothing is written", "version", found, "newest_run", than)
-		return
-	}
-	a.log.Info("found Bifrost", "version", found)
-}
-
 // newAPI makes the applier. args are those of Bifrost's command, if it is ours;
 // then running says why it does not run.
-func (d *daemon) newAPI(args []string, running func() error) (*api, error) {
+func (d *daemon) newAPI(args []string, running func() error) (*management.Client, error) {
 	auth, err := d.bifrost.auth()
 	if err != nil {
 		return nil, err
 	}
-	client, err := d.newClient(management.Options{URL: d.bifrost.address(d.p.env, args), Auth: auth, Login: d.login(auth), Running: running, PlainHTTP: d.bifrost.plainHTTP})
-	if err != nil {
-		return nil, err
-	}
-	return &api{client: client, log: d.log, timeout: d.applyTimeout, waits: args != nil}, nil
+	return d.newClient(management.Options{
+		URL: d.bifrost.address(d.p.env, args), Auth: auth, Login: d.login(auth), Running: running, PlainHTTP: d.bifrost.plainHTTP,
+		ApplyTimeout: d.applyTimeout, Starts: args != nil, Log: d.log,
+	})
 }
 
 // newProbe makes a client that asks for Bifrost's health and is given no value.
@@ -166,110 +134,25 @@ func (d *daemon) newClient(o management.Options) (*management.Client, error) {
 	return client, err
 }
 
-// where gives the address for the status; none where the API is not used.
-func (a *api) where() string {
-	if a == nil {
-		return ""
-	}
-	return a.client.Where()
-}
-
 // beside is a loop whose Bifrost something else has started.
 type beside struct {
 	*watch.Loop
-	api *api
+	api *management.Client // nil where it is not used
 }
 
 // Status implements control.Watcher.
 func (b *beside) Status() watch.Status {
 	st := b.Loop.Status()
 	if b.api != nil {
-		st.Bifrost = &watch.BifrostStatus{API: b.api.where()}
+		st.Bifrost = &watch.BifrostStatus{API: b.api.Where()}
 	}
 	return st
 }
 
-// Kind implements [watch.Applier].
-func (*api) Kind() string { return "api" }
-
-// Apply implements [watch.Applier].
-func (a *api) Apply(ctx context.Context, u watch.Update) []watch.Outcome {
-	ctx, cancel := context.WithTimeout(ctx, a.timeout)
-	defer cancel()
-	doc, err := walker.Parse(u.Rendering.Plan.Document.Name, u.Rendering.Document())
-	if err != nil { // what was rendered is a document: this is a fault of ours
-		return a.failed(u, "the rendered document cannot be read", "")
-	}
-	a.doc.Store(doc)
-	targets := make([]management.Target, len(u.Changed))
-	for i, c := range u.Changed {
-		targets[i] = management.Target{Path: c.Path, Entry: c.Entry, Value: c.Value}
-	}
-	push := a.client.Push
-	if u.Trigger == watch.Start || u.Trigger == watch.Restarted {
-		push = a.client.Converge
-		ready := a.client.Ping
-		if (a.waits || u.Trigger == watch.Restarted) && !u.Again { // else the loop has other things to do meanwhile
-			ready = a.comesUp
-		}
-		err := ready(ctx)
-		a.reached.Store(err == nil)
-		if err != nil {
-			var e *management.Error
-			if errors.As(err, &e) {
-				return a.failed(u, "bifrost is not healthy yet: "+e.Reason, e.Hint)
-			}
-			return a.failed(u, "bifrost is not healthy yet: "+err.Error(), "")
-		}
-	}
-	var out []watch.Outcome
-	for _, o := range push(ctx, doc, targets) {
-		one := watch.Outcome{Path: o.Path, State: watch.State(o.State), Reason: o.Reason, Hint: o.Hint}
-		if one.Reason == "" {
-			one.Reason = o.Note
-		}
-		out = append(out, one)
-	}
-	a.tell()
-	return out
-}
-
-// comesUp waits for a Bifrost that starts. Nothing else is done meanwhile, so that
-// is said where it takes any time.
-func (a *api) comesUp(ctx context.Context) error {
-	if a.client.Ping(ctx) == nil {
-		return nil
-	}
-	a.log.Info("waiting for Bifrost to answer", "up_to", a.timeout.String(), "api", a.client.Where())
-	return a.client.Wait(ctx)
-}
-
-func (a *api) failed(u watch.Update, reason, hint string) []watch.Outcome {
-	var out []watch.Outcome
-	for _, c := range u.Changed {
-		out = append(out, watch.Outcome{Path: c.Path, State: watch.Failed, Reason: reason, Hint: hint})
-	}
-	return out
-}
-
-// takes says whether a restart makes the running version take a field.
-func (a *api) takes(ctx context.Context, u watch.Update) func(render.Change) (bool, string, string) {
-	version := ""
-	doc, _ := walker.Parse(u.Rendering.Plan.Document.Name, u.Rendering.Document())
-	if a != nil {
-		ctx, cancel := context.WithTimeout(ctx, a.timeout)
-		defer cancel()
-		version, _ = a.client.Version(ctx, doc) // what is not known counts as the newest
-	}
-	return func(c render.Change) (bool, string, string) {
-		return management.RestartTakes(c.Entry, version, doc, c.Path, c.How == render.ValueInEnv)
-	}
-}
-
 // split makes the applier of the modes that hand over by field.
-func (d *daemon) split(args []string, running func() error) (*watch.Split, *api, error) {
+func (d *daemon) split(args []string, running func() error) (*watch.Split, *management.Client, error) {
 	s := &watch.Split{Word: d.apply}
-	var client *api
+	var client *management.Client
 	if d.apply != "restart" && d.mode == string(render.Inline) {
 		var err error
 		if client, err = d.newAPI(args, running); err != nil {
@@ -277,6 +160,6 @@ func (d *daemon) split(args []string, running func() error) (*watch.Split, *api,
 		}
 		s.API = client
 	}
-	s.Takes = client.takes
+	s.Takes = client.Takes
 	return s, client, nil
 }

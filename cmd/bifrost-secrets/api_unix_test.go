@@ -3,19 +3,12 @@
 package main
 
 import (
-	"bytes"
-	"context"
 	"errors"
 	"log/slog"
 	"os"
 	"path/filepath"
-	"strings"
 	"testing"
-	"time"
 
-	"bifrost-secrets/render"
-	"bifrost-secrets/walker"
-	"bifrost-secrets/watch"
 	management "bifrost-secrets/watch/bifrost"
 )
 
@@ -104,62 +97,5 @@ func TestOwnVariables(t *testing.T) {
 		if got := isOwn(name, []string{"MY_ROLE_SECRET"}); got != want {
 			t.Errorf("%s: %v", name, got)
 		}
-	}
-}
-
-// That a Bifrost which starts is waited for is said: a flush waits with it.
-func TestAPISaysThatItWaits(t *testing.T) {
-	doc, err := walker.Parse("config.json", []byte(`{}`))
-	if err != nil {
-		t.Fatal(err)
-	}
-	plan, err := render.NewPlan(doc, nil, render.Options{Mode: render.Inline})
-	if err != nil {
-		t.Fatal(err)
-	}
-	rendering, problems := plan.Render(nil)
-	if problems != nil {
-		t.Fatal(problems)
-	}
-	var log bytes.Buffer
-	d := &daemon{job: job{p: &program{}}, bifrost: apiFlags{url: "unix:" + filepath.Join(t.TempDir(), "none")}, applyTimeout: 50 * time.Millisecond}
-	d.log = slog.New(slog.NewJSONHandler(&log, nil))
-	a, err := d.newAPI([]string{"bifrost"}, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer a.client.Close()
-	a.Apply(t.Context(), watch.Update{Trigger: watch.Restarted, Rendering: rendering})
-	if !strings.Contains(log.String(), `"msg":"waiting for Bifrost to answer","up_to":"50ms"`) {
-		t.Errorf("log: %s", log.String())
-	}
-}
-
-// What is handed over again after a start does not wait for Bifrost once more: the
-// loop has other things to do.
-func TestAPIAgain(t *testing.T) {
-	doc, err := walker.Parse("config.json", []byte("{}"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	plan, err := render.NewPlan(doc, nil, render.Options{Mode: render.Inline})
-	if err != nil {
-		t.Fatal(err)
-	}
-	r, problems := plan.Render(nil)
-	if problems != nil {
-		t.Fatal(problems)
-	}
-	client, err := management.New(management.Options{URL: "unix:" + filepath.Join(t.TempDir(), "none")})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer client.Close()
-	a := &api{client: client, timeout: time.Hour, waits: true}
-	ctx, cancel := context.WithTimeout(t.Context(), patience)
-	defer cancel()
-	out := a.Apply(ctx, watch.Update{Trigger: watch.Restarted, Again: true, Rendering: r, Changed: make([]render.Change, 1)})
-	if ctx.Err() != nil || len(out) != 1 || out[0].State != watch.Failed {
-		t.Errorf("%v, and %v", out, ctx.Err())
 	}
 }

@@ -179,7 +179,7 @@ func refusedLogin(t *testing.T) map[string]watch.Outcome {
 	})
 	all := map[string]watch.Outcome{}
 	for _, o := range client.Push(t.Context(), doc, targets) {
-		all[o.Path] = watch.Outcome{Path: o.Path, State: watch.State(o.State), Reason: o.Reason, Hint: o.Hint}
+		all[o.Path] = o
 	}
 	return all
 }

@@ -29,7 +29,7 @@ type supervised struct {
 	job     *execJob
 	args    []string
 	forward *child.Forwarder
-	api     *api // nil where it is not used
+	api     *management.Client // nil where it is not used
 	probe   *management.Client
 
 	database rewriter
@@ -234,7 +234,7 @@ func (s *supervised) applier() (watch.Applier, error) {
 func (s *supervised) Status() watch.Status {
 	st := s.Loop.Status()
 	child := s.Supervisor.Status()
-	child.API = s.api.where()
+	child.API = s.api.Where()
 	st.Bifrost = &child
 	if from := s.from.Load(); from != 0 && s.Loop.Rendering() == nil {
 		st.LastGood = time.Unix(0, from)

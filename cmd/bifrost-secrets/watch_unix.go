@@ -11,6 +11,7 @@ import (
 	"syscall"
 
 	"bifrost-secrets/watch"
+	management "bifrost-secrets/watch/bifrost"
 
 	"github.com/spf13/cobra"
 )
@@ -109,9 +110,9 @@ func (j *watchJob) run(outer context.Context) error {
 	j.manager.ready()
 	var beside sync.WaitGroup
 	if client != nil {
-		defer client.client.Close()
+		defer client.Close()
 		// Something else starts Bifrost: that it did has to be noticed.
-		lookout := client.client.NewLookout(client.reached.Load(), client.doc.Load, j.loop.Restarted)
+		lookout := client.NewLookout(j.loop.Restarted)
 		beside.Go(func() { lookout.Run(ctx) })
 	}
 	j.loop.Run(ctx)
@@ -122,7 +123,7 @@ func (j *watchJob) run(outer context.Context) error {
 
 // applier gives what hands new values over, and the API's client where that is a
 // part of it.
-func (j *watchJob) applier() (watch.Applier, *api, error) {
+func (j *watchJob) applier() (watch.Applier, *management.Client, error) {
 	switch j.apply {
 	case "none":
 		return watch.None{}, nil, nil

@@ -7,6 +7,7 @@ import (
 
 	"bifrost-secrets/sources"
 	"bifrost-secrets/walker"
+	"bifrost-secrets/watch"
 )
 
 // adminLogin is the admin of a rendered document.
@@ -67,7 +68,7 @@ func (j *job) configRecord() record {
 			if enabled, ok := auth["is_enabled"].(bool); !ok {
 				return unknownShape(what, "does not say whether the login is enabled")
 			} else if !enabled {
-				return &fault{state: RestartRequired, reason: "bifrost's login is switched off", hint: "switch it on in bifrost, or restart bifrost, which reads the file"}
+				return &fault{state: watch.RestartRequired, reason: "bifrost's login is switched off", hint: "switch it on in bifrost, or restart bifrost, which reads the file"}
 			}
 			days, isNumber := client["log_retention_days"].(json.Number)
 			if !isNumber {
@@ -75,7 +76,7 @@ func (j *job) configRecord() record {
 			}
 			if n, err := days.Int64(); err != nil || n < 1 {
 				return &fault{
-					state:  RestartRequired,
+					state:  watch.RestartRequired,
 					reason: "bifrost shows a log_retention_days below 1 and takes none back, so its configuration cannot be written",
 					hint:   "set client.log_retention_days in the document to 1 or more, and restart bifrost, which reads the file",
 				}
@@ -93,7 +94,7 @@ func (j *job) configRecord() record {
 func (j *job) settleAdmin(ctx context.Context, places []place) {
 	if j.admin == nil {
 		j.fail(places, &fault{
-			state:  RestartRequired,
+			state:  watch.RestartRequired,
 			reason: "the document has no admin that is enabled and has a user and a password",
 			hint:   "restart bifrost, which reads the file",
 		})
@@ -101,7 +102,7 @@ func (j *job) settleAdmin(ctx context.Context, places []place) {
 	}
 	if !j.private {
 		j.fail(places, &fault{
-			state:  RestartRequired,
+			state:  watch.RestartRequired,
 			reason: "the admin's credentials would travel in clear to " + j.where,
 			hint:   "use https, or http to 127.0.0.1 or a unix socket",
 		})
@@ -114,12 +115,12 @@ func (j *job) settleAdmin(ctx context.Context, places []place) {
 	}
 	r := j.configRecord()
 	var now any
-	if state != Verified && j.mode != verify {
+	if state != watch.Verified && j.mode != verify {
 		var before any
 		if before, _, f = r.read(ctx); f == nil {
 			now, f = j.write(ctx, r, before, places, nil)
 		}
-		if f != nil && f.state == RestartRequired {
+		if f != nil && f.state == watch.RestartRequired {
 			j.fail(places, f)
 			return
 		}
@@ -128,7 +129,7 @@ func (j *job) settleAdmin(ctx context.Context, places []place) {
 		switch {
 		case f == nil && tried != nil:
 			f = tried
-		case tried == nil && again == Verified:
+		case tried == nil && again == watch.Verified:
 			f = nil
 		}
 		if f != nil {
@@ -138,16 +139,16 @@ func (j *job) settleAdmin(ctx context.Context, places []place) {
 		state = again
 	}
 	for _, p := range places {
-		o := Outcome{Path: p.path, State: state}
+		o := watch.Outcome{Path: p.path, State: state}
 		switch state {
-		case Failed:
+		case watch.Failed:
 			o.Reason, o.Hint = "bifrost does not let the admin of the document in", "push it, or restart bifrost, which reads the file"
-		case Unverifiable:
+		case watch.Unverifiable:
 			o.Reason = "bifrost lets in without credentials, so that they cannot be tried"
 		}
 		j.outcomes[p.index] = o
 	}
-	if state == Verified {
+	if state == watch.Verified {
 		j.mu.Lock()
 		if j.auth.Scheme == Basic {
 			j.auth = j.admin.auth()
@@ -165,11 +166,11 @@ func (j *job) settleAdmin(ctx context.Context, places []place) {
 // tryAdmin signs in as the document's admin: Verified if Bifrost lets that one
 // in and keeps everybody else out, Failed if it does not, Unverifiable if it
 // asks nobody.
-func (j *job) tryAdmin(ctx context.Context) (State, *fault) {
+func (j *job) tryAdmin(ctx context.Context) (watch.State, *fault) {
 	for _, try := range []struct {
 		auth Auth
-		open State
-	}{{Auth{}, Unverifiable}, {j.admin.auth(), Verified}} {
+		open watch.State
+	}{{Auth{}, watch.Unverifiable}, {j.admin.auth(), watch.Verified}} {
 		a, f := j.send(ctx, http.MethodGet, configPath, nil, try.auth)
 		switch {
 		case f != nil:
@@ -180,5 +181,5 @@ func (j *job) tryAdmin(ctx context.Context) (State, *fault) {
 			return "", a.refused()
 		}
 	}
-	return Failed, nil
+	return watch.Failed, nil
 }

@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"bifrost-secrets/walker"
+	"bifrost-secrets/watch"
 	"bifrost-secrets/watch/bifrost"
 	"bifrost-secrets/watch/bifrost/bifrosttest"
 )
@@ -22,19 +23,19 @@ func TestAdmin(t *testing.T) {
 		name          string
 		before, after string
 		paths         []string
-		want          bifrost.State
+		want          watch.State
 		says          string
 	}{
-		{"password", adminOnly("admin", "Admin-first-0001", keepsLogs), adminOnly("admin", "Admin-second-0002", ""), []string{passwordPath}, bifrost.Verified, ""},
-		{"user", adminOnly("admin", "Admin-first-0001", keepsLogs), adminOnly("root", "Admin-first-0001", ""), []string{"auth_config.admin_username"}, bifrost.Verified, ""},
-		{"both", adminOnly("admin", "Admin-first-0001", keepsLogs), adminOnly("root", "Admin-second-0002", ""), []string{"auth_config.admin_username", passwordPath}, bifrost.Verified, ""},
-		{"short", adminOnly("admin", "a1", keepsLogs), adminOnly("admin", "b2", ""), []string{passwordPath}, bifrost.Verified, ""},
-		{"in force already", adminOnly("admin", "Admin-second-0002", ""), adminOnly("admin", "Admin-second-0002", ""), []string{passwordPath}, bifrost.Verified, ""},
-		{"no retention", adminOnly("admin", "Admin-first-0001", ""), adminOnly("admin", "Admin-second-0002", ""), []string{passwordPath}, bifrost.RestartRequired, "log_retention_days"},
-		{"switched off there", strings.Replace(adminOnly("admin", "Admin-first-0001", keepsLogs), "true", "false", 1), adminOnly("admin", "Admin-second-0002", ""), []string{passwordPath}, bifrost.RestartRequired, "switched off"},
-		{"switched off here", adminOnly("admin", "Admin-first-0001", keepsLogs), strings.Replace(adminOnly("admin", "Admin-second-0002", ""), "true", "false", 1), []string{passwordPath}, bifrost.RestartRequired, "no admin that is enabled"},
-		{"none there", `{}`, adminOnly("admin", "Admin-second-0002", ""), []string{passwordPath}, bifrost.RestartRequired, "lacks auth_config"},
-		{"under governance", adminOnly("admin", "Admin-first-0001", keepsLogs), `{"governance":` + adminOnly("admin", "Admin-second-0002", "") + `}`, []string{"governance." + passwordPath}, bifrost.Verified, ""},
+		{"password", adminOnly("admin", "Admin-first-0001", keepsLogs), adminOnly("admin", "Admin-second-0002", ""), []string{passwordPath}, watch.Verified, ""},
+		{"user", adminOnly("admin", "Admin-first-0001", keepsLogs), adminOnly("root", "Admin-first-0001", ""), []string{"auth_config.admin_username"}, watch.Verified, ""},
+		{"both", adminOnly("admin", "Admin-first-0001", keepsLogs), adminOnly("root", "Admin-second-0002", ""), []string{"auth_config.admin_username", passwordPath}, watch.Verified, ""},
+		{"short", adminOnly("admin", "a1", keepsLogs), adminOnly("admin", "b2", ""), []string{passwordPath}, watch.Verified, ""},
+		{"in force already", adminOnly("admin", "Admin-second-0002", ""), adminOnly("admin", "Admin-second-0002", ""), []string{passwordPath}, watch.Verified, ""},
+		{"no retention", adminOnly("admin", "Admin-first-0001", ""), adminOnly("admin", "Admin-second-0002", ""), []string{passwordPath}, watch.RestartRequired, "log_retention_days"},
+		{"switched off there", strings.Replace(adminOnly("admin", "Admin-first-0001", keepsLogs), "true", "false", 1), adminOnly("admin", "Admin-second-0002", ""), []string{passwordPath}, watch.RestartRequired, "switched off"},
+		{"switched off here", adminOnly("admin", "Admin-first-0001", keepsLogs), strings.Replace(adminOnly("admin", "Admin-second-0002", ""), "true", "false", 1), []string{passwordPath}, watch.RestartRequired, "no admin that is enabled"},
+		{"none there", `{}`, adminOnly("admin", "Admin-second-0002", ""), []string{passwordPath}, watch.RestartRequired, "lacks auth_config"},
+		{"under governance", adminOnly("admin", "Admin-first-0001", keepsLogs), `{"governance":` + adminOnly("admin", "Admin-second-0002", "") + `}`, []string{"governance." + passwordPath}, watch.Verified, ""},
 	} {
 		for _, version := range bifrosttest.Versions {
 			t.Run(c.name+" "+version, func(t *testing.T) {
@@ -77,15 +78,15 @@ func TestAdminAnswerLost(t *testing.T) {
 	front := serve(t, lossy)
 	doc := second.render(t, u)
 	c := client(t, front, func(o *bifrost.Options) { o.Auth = basic(first.password) })
-	wantStates(t, c.Push(t.Context(), doc, targets(t, doc, passwordPath)), bifrost.Verified)
+	wantStates(t, c.Push(t.Context(), doc, targets(t, doc, passwordPath)), watch.Verified)
 	wantLogin(t, s.URL, second.password, http.StatusOK)
 	if _, err := c.Version(t.Context(), nil); err != nil {
 		t.Errorf("afterwards: %v", err)
 	}
 	// A key whose answer is lost is to be tried again, and found then.
 	got := c.Push(t.Context(), doc, targets(t, doc, keyPath))
-	wantStates(t, got, bifrost.Failed)
-	wantStates(t, c.Verify(t.Context(), doc, targets(t, doc, keyPath)), bifrost.Verified)
+	wantStates(t, got, watch.Failed)
+	wantStates(t, c.Verify(t.Context(), doc, targets(t, doc, keyPath)), watch.Verified)
 }
 
 type discard struct{ h http.Header }

@@ -13,6 +13,8 @@ import (
 	"net/http"
 	"slices"
 	"syscall"
+
+	"bifrost-secrets/watch"
 )
 
 // maxAnswer is the longest answer that is read, in bytes. A list of providers
@@ -21,21 +23,29 @@ const maxAnswer = 64 << 20
 
 // fault is why something was not done: an Outcome without its path.
 type fault struct {
-	state  State
+	state  watch.State
 	reason string
 	hint   string
 	err    error // ctx.Err() and the like
 	busy   bool  // Bifrost failed in itself, which may pass at once
 }
 
-func (f *fault) outcome(path string) Outcome {
-	return Outcome{Path: path, State: f.state, Reason: f.reason, Hint: f.hint}
+func (f *fault) outcome(path string) watch.Outcome {
+	return watch.Outcome{Path: path, State: f.state, Reason: f.reason, Hint: f.hint}
+}
+
+func (f *fault) outcomes(targets []Target) []watch.Outcome {
+	all := make([]watch.Outcome, len(targets))
+	for i, t := range targets {
+		all[i] = f.outcome(t.Path)
+	}
+	return all
 }
 
 // unknownShape is the fault of an answer that is not what is known of the API.
 func unknownShape(place, what string) *fault {
 	return &fault{
-		state:  RestartRequired,
+		state:  watch.RestartRequired,
 		reason: fmt.Sprintf("bifrost's api has an unknown shape: %s %s", place, what),
 		hint:   "restart bifrost, which reads the file",
 	}
@@ -59,15 +69,15 @@ type answer struct {
 
 // refused is the fault of a status that is not 200.
 func (a *answer) refused() *fault {
-	f := &fault{state: Failed, reason: fmt.Sprintf("bifrost answered %s %s with status %d", a.method, a.path, a.status)}
+	f := &fault{state: watch.Failed, reason: fmt.Sprintf("bifrost answered %s %s with status %d", a.method, a.path, a.status)}
 	if a.status == http.StatusForbidden && a.says("admin session", "admin authentication") {
-		f.state = RestartRequired
+		f.state = watch.RestartRequired
 		f.reason = "bifrost takes this change from an admin who is signed in alone, and its login is switched off (status 403)"
 		f.hint = "switch the login on, or restart bifrost, which reads the file"
 		return f
 	}
 	if a.status == http.StatusBadRequest && a.says("password must") {
-		f.state = RestartRequired
+		f.state = watch.RestartRequired
 		f.reason = "bifrost takes no such admin password by its api (status 400)"
 		f.hint = "from 2.0 on it wants 12 characters or more, with an upper case and a lower case letter, a digit and another character; a restart makes it read the file"
 		return f
@@ -79,7 +89,7 @@ func (a *answer) refused() *fault {
 		f.reason = fmt.Sprintf("bifrost refuses the credentials (status %d)", a.status)
 		f.hint = "was the admin password changed in the dashboard? put the new one into the document's auth_config, or where it refers to; or see the credentials that were given for bifrost's api"
 	case http.StatusBadRequest, http.StatusConflict, http.StatusMethodNotAllowed, http.StatusRequestEntityTooLarge, http.StatusUnprocessableEntity:
-		f.state = RestartRequired
+		f.state = watch.RestartRequired
 		f.hint = "bifrost's own log says why; a restart makes it read the file"
 	}
 	return f
@@ -89,7 +99,7 @@ func (a *answer) refused() *fault {
 func (c *Client) send(whole context.Context, method, path string, body []byte, auth Auth) (*answer, *fault) {
 	if c.running != nil && (body != nil || auth.Scheme != NoAuth) {
 		if err := c.running(); err != nil {
-			return nil, &fault{state: Failed, reason: err.Error(), err: err}
+			return nil, &fault{state: watch.Failed, reason: err.Error(), err: err}
 		}
 	}
 	ctx, cancel := context.WithTimeout(whole, c.timeout)
@@ -124,7 +134,7 @@ func (c *Client) send(whole context.Context, method, path string, body []byte, a
 	return a, nil
 }
 
-var badRequest = &fault{state: RestartRequired, reason: "a name in the document cannot stand in a url"}
+var badRequest = &fault{state: watch.RestartRequired, reason: "a name in the document cannot stand in a url"}
 
 // recognize has whoever listens answer as Bifrost does, before he is sent
 // credentials or values: it keeps them from a program that has the port by chance,
@@ -144,7 +154,7 @@ func (s *session) recognize(ctx context.Context) *fault {
 	health, _ := tree.(map[string]any)
 	if _, ok := health["status"].(string); a.status != http.StatusOK || !ok {
 		return &fault{
-			state:  Failed,
+			state:  watch.Failed,
 			reason: "what listens at " + s.where + " does not answer /health as bifrost does, and is sent nothing",
 			hint:   "see which program listens there",
 		}
@@ -184,7 +194,7 @@ func (s *session) get(ctx context.Context, path string) (tree any, raw []byte, f
 		return nil, nil, f
 	}
 	if a.status == http.StatusNotFound {
-		return nil, nil, &fault{state: RestartRequired, reason: "bifrost has no " + path, hint: "restart bifrost, which reads the file", err: errAbsent}
+		return nil, nil, &fault{state: watch.RestartRequired, reason: "bifrost has no " + path, hint: "restart bifrost, which reads the file", err: errAbsent}
 	}
 	if a.status != http.StatusOK {
 		return nil, nil, a.refused()
@@ -209,7 +219,7 @@ func (s *session) put(ctx context.Context, method, path string, body []byte) *fa
 		return f
 	}
 	if a.status == http.StatusBadRequest && a.says(perCall) {
-		return &fault{state: RestartRequired, reason: "there is no connection to open anew", err: errPerCall}
+		return &fault{state: watch.RestartRequired, reason: "there is no connection to open anew", err: errPerCall}
 	}
 	if a.status != http.StatusOK {
 		return a.refused()
@@ -225,7 +235,7 @@ func (s *session) put(ctx context.Context, method, path string, body []byte) *fa
 // unreachable is the fault of a call that had no answer. It is made of what is
 // known to hold no part of an answer; net/http quotes what it cannot parse.
 func (c *Client) unreachable(whole context.Context, err error) *fault {
-	f := &fault{state: Failed, hint: "is bifrost running there?"}
+	f := &fault{state: watch.Failed, hint: "is bifrost running there?"}
 	var dns *net.DNSError
 	var errno syscall.Errno
 	var unknown x509.UnknownAuthorityError

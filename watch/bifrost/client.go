@@ -13,11 +13,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net"
 	"net/http"
 	"net/url"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"bifrost-secrets/sources"
@@ -66,14 +68,20 @@ type Options struct {
 	Concurrency int
 	// Dial makes connections in place of [net.Dialer.DialContext]. It may be nil.
 	Dial func(ctx context.Context, network, address string) (net.Conn, error)
-	// Timeout is the deadline of each call; 20s unless given. Bifrost itself
-	// gives a provider that does not answer 15s.
+	// Timeout is the deadline of each call; 20s unless given. Bifrost itself waits
+	// 15s for a provider that does not answer.
 	Timeout time.Duration
+	// ApplyTimeout is the deadline of each Apply; a minute unless given.
+	ApplyTimeout time.Duration
+	// Starts says that this process starts Bifrost: then Apply waits for it.
+	Starts bool
+	Log    *slog.Logger // may be nil
 }
 
 const (
 	defaultConcurrency = 4
 	defaultTimeout     = 20 * time.Second
+	defaultApply       = time.Minute
 )
 
 // Error says why the API cannot be used. It holds no value and no part of an
@@ -107,13 +115,20 @@ type Client struct {
 	timeout     time.Duration
 	concurrency int
 
-	operation chan struct{} // full while a Push, Verify or Converge is under way
+	applyTimeout time.Duration
+	starts       bool
+	log          *slog.Logger
+
+	operation chan struct{}                   // full while a Push, Verify or Converge is under way
+	doc       atomic.Pointer[walker.Document] // the newest; nil at first
+	reached   atomic.Bool                     // it was there when it was last to be given all values
 
 	mu      sync.Mutex
 	auth    Auth              // what has worked last
 	given   Auth              // what login gave last
-	found   string            // the version that answered last
-	current run               // the one that was last given all values; 0 where it is not known
+	found   string            // the version that was told of last
+	current run               // the one that was given all values, or those that did not fail; 0 where it is not known
+	owed    int               // how many values failed together, since Bifrost was not there; 0 where it was
 	pushed  map[string]pushed // by path: what Bifrost was last given
 	// unfinished are the paths whose last write came to no good end, which Bifrost
 	// may have all the same, with what it had before.
@@ -127,7 +142,13 @@ func New(o Options) (*Client, error) {
 	c := &Client{
 		http: o.HTTPClient, timeout: o.Timeout, concurrency: o.Concurrency,
 		auth: o.Auth, given: o.Auth, login: o.Login, running: o.Running, pushed: map[string]pushed{}, unfinished: map[string]likeness{},
-		operation: make(chan struct{}, 1),
+		applyTimeout: o.ApplyTimeout, starts: o.Starts, log: o.Log, operation: make(chan struct{}, 1),
+	}
+	if c.log == nil {
+		c.log = slog.New(slog.DiscardHandler)
+	}
+	if c.applyTimeout <= 0 {
+		c.applyTimeout = defaultApply
 	}
 	if c.timeout <= 0 {
 		c.timeout = defaultTimeout
@@ -195,8 +216,13 @@ func (c *Client) address(text string) error {
 // Close gives idle connections back.
 func (c *Client) Close() { c.http.CloseIdleConnections() }
 
-// Where gives the address for messages.
-func (c *Client) Where() string { return c.where }
+// Where returns the address for messages. c may be nil: then it is empty.
+func (c *Client) Where() string {
+	if c == nil {
+		return ""
+	}
+	return c.where
+}
 
 // Ping asks once whether Bifrost is healthy. Every error is an *Error.
 func (c *Client) Ping(ctx context.Context) error {
@@ -244,12 +270,21 @@ func (c *Client) Version(ctx context.Context, doc *walker.Document) (string, err
 	return v, nil
 }
 
-// Found returns the version of the Bifrost that was last given values or asked for
-// some; empty where it has not said.
-func (c *Client) Found() string {
+// foundVersion logs the version of Bifrost where it is another one than before, and
+// whether it is newer than all that were run.
+func (c *Client) foundVersion(version string) {
 	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.found
+	told := c.found == version
+	c.found = version
+	c.mu.Unlock()
+	if told || version == "" {
+		return
+	}
+	if newer, than := Newer(version); newer {
+		c.log.Warn("this Bifrost is newer than every version that bifrost-secrets was run with; where its API is not as known, nothing is written", "version", version, "newest_run", than)
+		return
+	}
+	c.log.Info("found Bifrost", "version", version)
 }
 
 func (s *session) version(ctx context.Context) (string, *fault) {
@@ -275,6 +310,7 @@ type session struct {
 func (c *Client) session(doc *walker.Document) *session {
 	s := &session{Client: c, doc: doc}
 	if doc != nil {
+		c.doc.Store(doc)
 		s.admin = readAdmin(doc)
 	}
 	if c.login != nil {

@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"bifrost-secrets/walker"
+	"bifrost-secrets/watch"
 )
 
 // leaf is what Bifrost shows of one value.
@@ -68,7 +69,7 @@ func readSecretVar(place string, o map[string]any) (leaf, *fault) {
 	}
 	if reference {
 		return l, &fault{
-			state:  RestartRequired,
+			state:  watch.RestartRequired,
 			reason: "bifrost holds a reference of its own there, which a push would replace by the value",
 			hint:   "replace the reference in bifrost's dashboard, or use --mode env",
 		}

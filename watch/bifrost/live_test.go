@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"bifrost-secrets/sources"
+	"bifrost-secrets/watch"
 	"bifrost-secrets/watch/bifrost"
 	"bifrost-secrets/watch/bifrost/bifrosttest"
 )
@@ -33,7 +34,7 @@ func TestPush(t *testing.T) {
 		began := time.Now()
 		got := c.Push(t.Context(), doc, targets(t, doc, livePaths...))
 		t.Logf("one of everything is pushed and verified within %s", time.Since(began).Round(time.Millisecond))
-		wantStates(t, got, bifrost.Verified)
+		wantStates(t, got, watch.Verified)
 
 		await(t, u, bifrosttest.Chat, "Authorization", "Bearer "+second.key)
 		await(t, u, bifrosttest.Chat, "X-Team", second.header)
@@ -57,9 +58,9 @@ func TestPush(t *testing.T) {
 		third := second
 		third.key, third.password = "sk-third-DDDDDDDD-0003", "Admin-third-0003"
 		doc = third.render(t, u)
-		want := []bifrost.State{bifrost.Verified, bifrost.Verified, bifrost.Unverifiable, bifrost.Verified, bifrost.Verified}
+		want := []watch.State{watch.Verified, watch.Verified, watch.Unverifiable, watch.Verified, watch.Verified}
 		if profiled(t, url, second.password) {
-			want[3] = bifrost.Unverifiable
+			want[3] = watch.Unverifiable
 		}
 		wantStates(t, c.Push(t.Context(), doc, targets(t, doc, livePaths...)), want...)
 
@@ -67,7 +68,7 @@ func TestPush(t *testing.T) {
 		b.stop(t)
 		url = b.start(t, doc)
 		c = client(t, url, nil)
-		wantStates(t, c.Verify(t.Context(), doc, targets(t, doc, livePaths...)), bifrost.Verified)
+		wantStates(t, c.Verify(t.Context(), doc, targets(t, doc, livePaths...)), watch.Verified)
 		u.Forget()
 		if status, body := chat(t.Context(), url, "model-0"); status != http.StatusOK {
 			t.Errorf("a chat after the restart: %d %s", status, body)
@@ -86,7 +87,7 @@ func TestRollbackTrap(t *testing.T) {
 		pushed.password = first.password
 		later := pushed.render(t, u)
 		paths := []string{keyPath, headerPath, mcpPath, pluginPath}
-		wantStates(t, client(t, url, nil).Push(t.Context(), later, targets(t, later, paths...)), bifrost.Verified)
+		wantStates(t, client(t, url, nil).Push(t.Context(), later, targets(t, later, paths...)), watch.Verified)
 		b.stop(t)
 		url = b.start(t, doc)
 		u.Forget()
@@ -97,10 +98,10 @@ func TestRollbackTrap(t *testing.T) {
 
 		c := client(t, url, nil)
 		all := targets(t, doc, paths...)
-		if got := c.Verify(t.Context(), doc, all[:1]); got[0].State != bifrost.Failed {
+		if got := c.Verify(t.Context(), doc, all[:1]); got[0].State != watch.Failed {
 			t.Errorf("before anything is pushed the key is %s", got[0].State)
 		}
-		wantStates(t, c.Converge(t.Context(), doc, all), bifrost.Verified)
+		wantStates(t, c.Converge(t.Context(), doc, all), watch.Verified)
 		if status, body := chat(t.Context(), url, "model-0"); status != http.StatusOK {
 			t.Fatalf("a chat after all is mended: %d %s", status, body)
 		}
@@ -109,7 +110,7 @@ func TestRollbackTrap(t *testing.T) {
 		callTool(t, url)
 		await(t, u, bifrosttest.MCP, "Authorization", first.mcp)
 		await(t, u, bifrosttest.Traces, "X-Token", first.plugin)
-		wantStates(t, c.Converge(t.Context(), doc, all), bifrost.Verified)
+		wantStates(t, c.Converge(t.Context(), doc, all), watch.Verified)
 	})
 }
 

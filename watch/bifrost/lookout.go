@@ -12,8 +12,6 @@ import (
 	"strings"
 	"sync/atomic"
 	"time"
-
-	"bifrost-secrets/walker"
 )
 
 // LookEvery is how often a Lookout asks Bifrost for its health.
@@ -84,7 +82,6 @@ func (s *session) running(ctx context.Context) run {
 // nobody had answered at all.
 type Lookout struct {
 	client  *Client
-	doc     func() *walker.Document
 	anew    func()
 	http    *http.Client
 	lost    chan struct{} // the connection broke; of capacity 1
@@ -98,12 +95,12 @@ type Lookout struct {
 	settled time.Time     // until when none is looked into
 }
 
-// NewLookout makes a Lookout that calls anew for each restart. doc gives the
-// rendered document, or nil, for credentials. reached says whether Bifrost was
-// there when it was last given all values: where it was not, its first healthy
-// answer is taken for a restart.
-func (c *Client) NewLookout(reached bool, doc func() *walker.Document, anew func()) *Lookout {
-	l := &Lookout{client: c, doc: doc, anew: anew, lost: make(chan struct{}, 1), absent: !reached, gone: !reached, pause: firstDoubt}
+// NewLookout returns a Lookout that calls anew for each restart. Where Bifrost was not
+// there when it was last to be given all values, its first healthy answer is taken
+// for one.
+func (c *Client) NewLookout(anew func()) *Lookout {
+	reached := c.reached.Load()
+	l := &Lookout{client: c, anew: anew, lost: make(chan struct{}, 1), absent: !reached, gone: !reached, pause: firstDoubt}
 	l.http = &http.Client{
 		CheckRedirect: c.http.CheckRedirect,
 		Timeout:       LookEvery,
@@ -131,13 +128,26 @@ type line struct {
 // Read implements [net.Conn].
 func (l *line) Read(b []byte) (int, error) {
 	n, err := l.Conn.Read(b)
-	if err != nil && !l.own.Load() {
-		select {
-		case l.lost <- struct{}{}:
-		default:
-		}
-	}
+	l.tell(err)
 	return n, err
+}
+
+// Write implements [net.Conn]. A request that comes right after the other side's end
+// is where that shows first.
+func (l *line) Write(b []byte) (int, error) {
+	n, err := l.Conn.Write(b)
+	l.tell(err)
+	return n, err
+}
+
+func (l *line) tell(err error) {
+	if err == nil || l.own.Load() {
+		return
+	}
+	select {
+	case l.lost <- struct{}{}:
+	default:
+	}
 }
 
 // Close implements [net.Conn].
@@ -194,7 +204,7 @@ func (l *Lookout) look(ctx context.Context, broke bool) {
 	if !l.gone && !l.doubt && !broke || ctx.Err() != nil {
 		return
 	}
-	now := l.client.session(l.doc()).running(ctx)
+	now := l.client.session(l.client.doc.Load()).running(ctx)
 	if ctx.Err() != nil {
 		return
 	}

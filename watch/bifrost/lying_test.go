@@ -10,6 +10,7 @@ import (
 
 	"bifrost-secrets/sources/cloudtest"
 	"bifrost-secrets/walker"
+	"bifrost-secrets/watch"
 	"bifrost-secrets/watch/bifrost"
 	"bifrost-secrets/watch/bifrost/bifrosttest"
 )
@@ -48,7 +49,7 @@ func TestLyingServer(t *testing.T) {
 					}
 				})
 				for _, o := range c.Push(t.Context(), doc, targets(t, doc, mcpPath)) {
-					if o.State == bifrost.Verified || o.State == bifrost.Unverifiable || o.Reason == "" || strings.Contains(o.Reason+o.Hint, "CANARY") {
+					if o.State == watch.Verified || o.State == watch.Unverifiable || o.Reason == "" || strings.Contains(o.Reason+o.Hint, "CANARY") {
 						t.Errorf("%s: %v: %s (%s)", o.Path, o.State, o.Reason, o.Hint)
 					}
 				}

@@ -7,6 +7,8 @@ import (
 	"net/http"
 	"net/url"
 	"strconv"
+
+	"bifrost-secrets/watch"
 )
 
 // durations are the members of an MCP client that are read in nanoseconds and
@@ -91,7 +93,7 @@ func (j *job) mcpRecord(name string) record {
 			if f != nil && errors.Is(f.err, errPerCall) {
 				return nil
 			}
-			if f != nil && f.state != RestartRequired {
+			if f != nil && f.state != watch.RestartRequired {
 				f.busy = false // the headers are in already
 				f.reason = what + " has the new headers and could not connect with them: " + f.reason
 				f.hint = "does the mcp server take the new value? it is tried again"

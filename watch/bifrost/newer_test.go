@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"bifrost-secrets/walker"
+	"bifrost-secrets/watch"
 	"bifrost-secrets/watch/bifrost"
 	"bifrost-secrets/watch/bifrost/bifrosttest"
 )
@@ -59,8 +60,8 @@ func TestThirtyClients(t *testing.T) {
 		if ask(t, http.MethodGet, url+"/api/mcp/clients", "", "")[0] != '{' {
 			t.Skip("this build of Bifrost has no MCP")
 		}
-		wantStates(t, c.Push(t.Context(), doc, targets(t, doc, paths...)), bifrost.Verified)
-		wantStates(t, c.Verify(t.Context(), doc, targets(t, doc, paths...)), bifrost.Verified)
+		wantStates(t, c.Push(t.Context(), doc, targets(t, doc, paths...)), watch.Verified)
+		wantStates(t, c.Verify(t.Context(), doc, targets(t, doc, paths...)), watch.Verified)
 		if s, ok := b.(*stub); ok {
 			s.Called()
 			c.Verify(t.Context(), doc, targets(t, doc, paths...))
@@ -70,7 +71,7 @@ func TestThirtyClients(t *testing.T) {
 		}
 		for i := range n {
 			kept := fmt.Sprintf("mcp.client_configs[%d].headers[\"X-Kept\"]", i)
-			if got := c.Verify(t.Context(), doc, targets(t, doc, strings.Replace(kept, `["X-Kept"]`, ".X-Kept", 1))); got[0].State != bifrost.Verified {
+			if got := c.Verify(t.Context(), doc, targets(t, doc, strings.Replace(kept, `["X-Kept"]`, ".X-Kept", 1))); got[0].State != watch.Verified {
 				t.Errorf("%s is %s", kept, got[0].State)
 			}
 		}
@@ -84,7 +85,7 @@ func TestListThatEndsEarly(t *testing.T) {
 	for _, page := range []string{`"clients":[]`, `"clients":[{"config":{"client_id":"id-1","name":"other"}}]`, `"items":[]`} {
 		s := &canned{version: "2.0.0", answers: map[string]string{"/api/mcp/clients": `{` + page + `,"total_count":1000000}`}}
 		got := s.client(t).Push(t.Context(), doc, targets(t, doc, mcpPath))
-		if got[0].State == bifrost.Verified || strings.Contains(got[0].Reason, "is called") || len(s.written) > 0 {
+		if got[0].State == watch.Verified || strings.Contains(got[0].Reason, "is called") || len(s.written) > 0 {
 			t.Errorf("%s: %+v", page, got[0])
 		}
 	}
@@ -117,7 +118,7 @@ func TestReconnects(t *testing.T) {
 				url := s.start(t, oneClient(t, u, first.mcp, c.more))
 				s.Called()
 				doc := oneClient(t, u, second.mcp, c.more)
-				wantStates(t, client(t, url, nil).Push(t.Context(), doc, targets(t, doc, mcpPath)), bifrost.Verified)
+				wantStates(t, client(t, url, nil).Push(t.Context(), doc, targets(t, doc, mcpPath)), watch.Verified)
 				want := c.before
 				switch version {
 				case "2.2.1":
@@ -148,7 +149,7 @@ func TestNothingToReconnect(t *testing.T) {
 	}))
 	t.Cleanup(older.Close)
 	doc := oneClient(t, u, second.mcp, "")
-	wantStates(t, client(t, older.URL, nil).Push(t.Context(), doc, targets(t, doc, mcpPath)), bifrost.Verified)
+	wantStates(t, client(t, older.URL, nil).Push(t.Context(), doc, targets(t, doc, mcpPath)), watch.Verified)
 	if got := strings.Join(s.Called(), " "); !strings.Contains(got, "/reconnect") {
 		t.Errorf("it was not told to connect again: %s", got)
 	}
@@ -164,7 +165,7 @@ func TestProfilesKeepTheirHeaders(t *testing.T) {
 		url := b.start(t, of("otel-first-0001"))
 		doc := of("otel-second-0002")
 		c := client(t, url, nil)
-		wantStates(t, c.Push(t.Context(), doc, targets(t, doc, pluginPath)), bifrost.Verified)
+		wantStates(t, c.Push(t.Context(), doc, targets(t, doc, pluginPath)), watch.Verified)
 		if status, body := chat(t.Context(), url, "model-0"); status != http.StatusOK {
 			t.Fatalf("a chat: %d %s", status, body)
 		}
@@ -172,7 +173,7 @@ func TestProfilesKeepTheirHeaders(t *testing.T) {
 		await(t, u, bifrosttest.Traces, "X-Other", "other-header-0001")
 		// And once more, from what is stored now.
 		doc = of("otel-third-0003")
-		wantStates(t, c.Push(t.Context(), doc, targets(t, doc, pluginPath)), bifrost.Verified)
+		wantStates(t, c.Push(t.Context(), doc, targets(t, doc, pluginPath)), watch.Verified)
 		if status, body := chat(t.Context(), url, "model-0"); status != http.StatusOK {
 			t.Fatalf("a chat: %d %s", status, body)
 		}
@@ -184,9 +185,9 @@ func TestProfilesKeepTheirHeaders(t *testing.T) {
 // TestWantsAnAdmin has changes that Bifrost takes from somebody who is signed in
 // alone: no credentials are refused, and trying again would not help.
 func TestWantsAnAdmin(t *testing.T) {
-	for body, want := range map[string]bifrost.State{
-		`{"error":{"message":"changing the endpoint requires an authenticated admin session"}}`: bifrost.RestartRequired,
-		`{"error":{"message":"Forbidden"}}`:                                                     bifrost.Failed,
+	for body, want := range map[string]watch.State{
+		`{"error":{"message":"changing the endpoint requires an authenticated admin session"}}`: watch.RestartRequired,
+		`{"error":{"message":"Forbidden"}}`:                                                     watch.Failed,
 	} {
 		var puts atomic.Int32
 		s, u := started(t, "2.2.1", func(u *bifrosttest.Upstream) *walker.Document { return first.render(t, u) })
@@ -201,7 +202,7 @@ func TestWantsAnAdmin(t *testing.T) {
 		}))
 		doc := second.render(t, u)
 		got := client(t, front, func(o *bifrost.Options) { o.Auth = basic(first.password) }).Push(t.Context(), doc, targets(t, doc, keyPath))
-		if got[0].State != want || puts.Load() != 1 || got[0].Hint == "" || strings.Contains(got[0].Reason, "credentials") == (want == bifrost.RestartRequired) {
+		if got[0].State != want || puts.Load() != 1 || got[0].Hint == "" || strings.Contains(got[0].Reason, "credentials") == (want == watch.RestartRequired) {
 			t.Errorf("%+v after %d writes, want %s", got[0], puts.Load(), want)
 		}
 	}
@@ -220,7 +221,7 @@ func TestPasswordPolicy(t *testing.T) {
 	}))
 	doc := second.render(t, u)
 	got := client(t, front, func(o *bifrost.Options) { o.Auth = basic(first.password) }).Push(t.Context(), doc, targets(t, doc, passwordPath))
-	if got[0].State != bifrost.RestartRequired || !strings.Contains(got[0].Hint, "12 characters") {
+	if got[0].State != watch.RestartRequired || !strings.Contains(got[0].Hint, "12 characters") {
 		t.Errorf("%+v", got[0])
 	}
 }
@@ -251,17 +252,17 @@ func TestDisconnectedClient(t *testing.T) {
 		away.Store(true)
 		got := c.Push(t.Context(), doc, target)
 		t.Logf("while it is away: %s %s", got[0].State, got[0].Reason)
-		if got[0].State == bifrost.RestartRequired {
+		if got[0].State == watch.RestartRequired {
 			t.Errorf("%+v", got[0])
 		}
 		wantNoValue(t, got[0])
 		away.Store(false)
 		u.Forget()
 		// Bifrost goes on with its own tries for a while, and refuses others meanwhile.
-		for deadline := time.Now().Add(3 * time.Minute); got[0].State == bifrost.Failed && time.Now().Before(deadline); {
+		for deadline := time.Now().Add(3 * time.Minute); got[0].State == watch.Failed && time.Now().Before(deadline); {
 			got = c.Push(t.Context(), doc, target)
 		}
-		if got[0].State != bifrost.Verified {
+		if got[0].State != watch.Verified {
 			t.Errorf("once it is back: %+v", got[0])
 		}
 		await(t, u, bifrosttest.MCP, "Authorization", second.mcp)

@@ -9,6 +9,7 @@ import (
 	"github.com/tidwall/gjson"
 
 	"bifrost-secrets/walker"
+	"bifrost-secrets/watch"
 )
 
 // pages reads a list to its end: where Bifrost shows a page of it, the next ones
@@ -61,7 +62,7 @@ func (s *session) rest(ctx context.Context, path, in, id string, tree any, raw [
 			return nil, nil, unknownShape(path, fmt.Sprintf("is longer than %d MiB", maxAnswer>>20))
 		}
 		if len(texts) == had {
-			return nil, nil, &fault{state: Failed, reason: fmt.Sprintf("bifrost's list at %s ends after %d of %d", path, at, want), hint: "is somebody else changing it? it is tried again"}
+			return nil, nil, &fault{state: watch.Failed, reason: fmt.Sprintf("bifrost's list at %s ends after %d of %d", path, at, want), hint: "is somebody else changing it? it is tried again"}
 		}
 		at += n
 	}

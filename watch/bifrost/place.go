@@ -8,6 +8,7 @@ import (
 
 	"bifrost-secrets/sources"
 	"bifrost-secrets/walker"
+	"bifrost-secrets/watch"
 )
 
 // Target is a field and what it shall be.
@@ -140,7 +141,7 @@ func names(doc *walker.Document) map[string]string {
 }
 
 var noPlace = &fault{
-	state:  RestartRequired,
+	state:  watch.RestartRequired,
 	reason: "bifrost takes a new value of this field at its start only",
 	hint:   "restart bifrost, which reads the file",
 }
@@ -150,7 +151,7 @@ var noPlace = &fault{
 func locate(index int, t Target, names map[string]string) (place, *fault) {
 	p := place{index: index, path: t.Path, value: string(t.Value.Reveal())}
 	if !utf8.ValidString(p.value) {
-		return p, &fault{state: Failed, reason: "the value is no text in utf-8", hint: "store it as text"}
+		return p, &fault{state: watch.Failed, reason: "the value is no text in utf-8", hint: "store it as text"}
 	}
 	parsed, ok := parsePath(t.Path)
 	if !ok || t.Entry == nil {
@@ -163,7 +164,7 @@ func locate(index int, t Target, names map[string]string) (place, *fault) {
 		if name := names[t.Path[:parsed[i].end]]; name != "" {
 			return name, nil
 		}
-		return "", &fault{state: RestartRequired, reason: "the " + what + " has no name, by which to find it in bifrost", hint: "give it a name"}
+		return "", &fault{state: watch.RestartRequired, reason: "the " + what + " has no name, by which to find it in bifrost", hint: "give it a name"}
 	}
 	var f *fault
 	switch {

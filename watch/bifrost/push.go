@@ -7,30 +7,8 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"bifrost-secrets/walker"
+	"bifrost-secrets/watch"
 )
-
-// State says what became of a value. The words are those of the package watch.
-type State string
-
-// The states of a value.
-const (
-	Verified        State = "verified"         // Bifrost has it: read back, as far as it shows it
-	Unverifiable    State = "unverifiable"     // Bifrost was given it, and shows too little of it to tell
-	RestartRequired State = "restart required" // the API cannot take it, or is not as we know it
-	Refused         State = "refused"          // it must not change: an encryption key
-	Failed          State = "failed"           // to be tried again
-)
-
-// Outcome is what became of one target. It holds no value.
-type Outcome struct {
-	Path   string
-	State  State
-	Reason string // lower case, no full stop; empty where the value is in force
-	Hint   string
-	// Note says what else Bifrost has changed with the write, if anything: by the
-	// names of members, never their values.
-	Note string
-}
 
 // mode is what to do with a value that Bifrost may have already.
 type mode uint8
@@ -38,6 +16,7 @@ type mode uint8
 const (
 	verify   mode = iota // nothing
 	converge             // write it unless Bifrost shows it
+	again                // the same for a part of what was to be converged
 	push                 // write it unless Bifrost shows the whole of it
 )
 
@@ -49,19 +28,19 @@ const (
 //
 // An object of the API is read twice before it is written: where the two
 // readings differ somebody else is editing it, and the targets in it are Failed.
-func (c *Client) Push(ctx context.Context, doc *walker.Document, targets []Target) []Outcome {
+func (c *Client) Push(ctx context.Context, doc *walker.Document, targets []Target) []watch.Outcome {
 	return c.run(ctx, doc, targets, push)
 }
 
 // Converge is for a Bifrost that was started: it writes what Bifrost shows to be
 // another value or does not show enough of, and leaves alone what it has. Its
 // database outlives it, and may hold what was pushed after its file was written.
-func (c *Client) Converge(ctx context.Context, doc *walker.Document, targets []Target) []Outcome {
+func (c *Client) Converge(ctx context.Context, doc *walker.Document, targets []Target) []watch.Outcome {
 	return c.run(ctx, doc, targets, converge)
 }
 
 // Verify reads and writes nothing: a value that Bifrost does not have is Failed.
-func (c *Client) Verify(ctx context.Context, doc *walker.Document, targets []Target) []Outcome {
+func (c *Client) Verify(ctx context.Context, doc *walker.Document, targets []Target) []watch.Outcome {
 	return c.run(ctx, doc, targets, verify)
 }
 
@@ -71,7 +50,7 @@ type job struct {
 	mode     mode
 	of       string // the version of Bifrost; empty where it is not known
 	during   run    // the run of Bifrost; 0 where it is not known
-	outcomes []Outcome
+	outcomes []watch.Outcome
 
 	// clients gives the first reading of the list of MCP clients, which is made once.
 	clients func() listing
@@ -81,38 +60,34 @@ type job struct {
 	pluginConfigs map[string][]byte
 }
 
-func (c *Client) run(ctx context.Context, doc *walker.Document, targets []Target, m mode) []Outcome {
+func (c *Client) run(ctx context.Context, doc *walker.Document, targets []Target, m mode) []watch.Outcome {
 	select {
 	case c.operation <- struct{}{}:
 		defer func() { <-c.operation }()
 	case <-ctx.Done():
-		all := make([]Outcome, len(targets))
-		for i, t := range targets {
-			all[i] = (&fault{state: Failed, reason: "stopped before bifrost was asked"}).outcome(t.Path)
-		}
-		return all
+		return c.failed(&fault{state: watch.Failed, reason: "stopped before bifrost was asked"}, targets, m)
 	}
-	j := &job{session: c.session(doc), mode: m, outcomes: make([]Outcome, len(targets)), pluginConfigs: pluginConfigs(doc)}
+	j := &job{session: c.session(doc), mode: m, outcomes: make([]watch.Outcome, len(targets)), pluginConfigs: pluginConfigs(doc)}
 	if len(targets) == 0 {
 		return j.outcomes
 	}
 	version, f := j.version(ctx)
-	if f != nil && f.state != RestartRequired {
-		for i, t := range targets {
-			j.outcomes[i] = f.outcome(t.Path)
-		}
-		return j.outcomes
+	if f != nil && f.state != watch.RestartRequired {
+		return c.failed(f, targets, m)
 	}
 	j.of = version
-	if m == converge {
+	c.foundVersion(version)
+	if m == converge || m == again {
 		j.during = j.running(ctx)
 	}
 	c.mu.Lock()
-	c.found = version
-	if m == converge {
-		c.current = j.during
+	switch m {
+	case converge:
+		c.reached.Store(true)
+		c.current, c.owed = j.during, 0
+	case push, verify:
+		j.during = c.current
 	}
-	j.during = c.current
 	c.mu.Unlock()
 	j.clients = sync.OnceValue(func() listing { return j.clientList(ctx) })
 	var order []owner
@@ -120,7 +95,7 @@ func (c *Client) run(ctx context.Context, doc *walker.Document, targets []Target
 	known := names(doc)
 	for i, t := range targets {
 		p, f := locate(i, t, known)
-		if f == nil || f.state == RestartRequired {
+		if f == nil || f.state == watch.RestartRequired {
 			f = notLive(t.Entry, version, f)
 		}
 		if f != nil {
@@ -156,9 +131,9 @@ func notLive(e *walker.Entry, version string, f *fault) *fault {
 	t := takingOf(e, version)
 	switch {
 	case e.Change == walker.Never:
-		return &fault{state: Refused, reason: t.reason, hint: t.hint}
+		return &fault{state: watch.Refused, reason: t.reason, hint: t.hint}
 	case !t.live:
-		return &fault{state: RestartRequired, reason: t.reason, hint: t.hint}
+		return &fault{state: watch.RestartRequired, reason: t.reason, hint: t.hint}
 	}
 	return f
 }

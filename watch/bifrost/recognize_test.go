@@ -11,6 +11,7 @@ import (
 
 	"bifrost-secrets/sources"
 	"bifrost-secrets/walker"
+	"bifrost-secrets/watch"
 	"bifrost-secrets/watch/bifrost"
 	"bifrost-secrets/watch/bifrost/bifrosttest"
 )
@@ -38,7 +39,7 @@ func TestSquatter(t *testing.T) {
 		url := serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { note(r); answer(w, r) }))
 		c := client(t, url, func(o *bifrost.Options) { o.Auth = basic })
 		out := c.Push(t.Context(), doc, targets(t, doc, keyPath))
-		wantStates(t, out, bifrost.Failed)
+		wantStates(t, out, watch.Failed)
 		if _, err := c.Version(t.Context(), doc); err == nil {
 			t.Errorf("%s: it is taken for Bifrost", name)
 		}
@@ -54,7 +55,7 @@ func TestSquatter(t *testing.T) {
 		o.Auth, o.Running = basic, func() error { calls.Add(1); return gone }
 	})
 	out := c.Push(t.Context(), doc, targets(t, doc, keyPath))
-	wantStates(t, out, bifrost.Failed)
+	wantStates(t, out, watch.Failed)
 	if calls.Load() == 0 || out[0].Reason != gone.Error() {
 		t.Errorf("asked %d times: %q", calls.Load(), out[0].Reason)
 	}

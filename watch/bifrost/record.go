@@ -8,6 +8,7 @@ import (
 
 	"bifrost-secrets/sources"
 	"bifrost-secrets/walker"
+	"bifrost-secrets/watch"
 )
 
 // record is an object of the API that is read and written as a whole.
@@ -104,7 +105,8 @@ func (j *job) settleFrom(ctx context.Context, r record, before any, places []pla
 	j.note(r, now, after, wanted)
 }
 
-// note adds to the outcomes what else the write has changed.
+// note says what else the write has changed, by the names of members alone, where an outcome
+// has no other reason.
 func (j *job) note(r record, now, after any, places []place) {
 	var touched [][]step
 	for _, p := range places {
@@ -117,7 +119,9 @@ func (j *job) note(r record, now, after any, places []place) {
 		return
 	}
 	for _, p := range places {
-		j.outcomes[p.index].Note = "bifrost has changed " + strings.Join(changed, ", ") + " of " + r.what + " as well"
+		if o := &j.outcomes[p.index]; o.Reason == "" {
+			o.Reason = "bifrost has changed " + strings.Join(changed, ", ") + " of " + r.what + " as well"
+		}
 	}
 }
 
@@ -192,7 +196,7 @@ func (r *record) at() []step {
 }
 
 func changedMeanwhile(what string) *fault {
-	return &fault{state: Failed, reason: what + " was changed meanwhile by somebody else", hint: "it is tried again"}
+	return &fault{state: watch.Failed, reason: what + " was changed meanwhile by somebody else", hint: "it is tried again"}
 }
 
 // look compares what stands at a place with what shall.
@@ -270,28 +274,28 @@ func (j *job) ended(places []place) {
 }
 
 // found is the outcome of a value that was not written.
-func found(p place, like likeness) Outcome {
+func found(p place, like likeness) watch.Outcome {
 	switch {
 	case like == exact || like == alike && telling(p.value):
-		return Outcome{Path: p.path, State: Verified}
+		return watch.Outcome{Path: p.path, State: watch.Verified}
 	case like == differs:
-		return Outcome{Path: p.path, State: Failed, Reason: "bifrost holds another value", Hint: "push it, or restart bifrost"}
+		return watch.Outcome{Path: p.path, State: watch.Failed, Reason: "bifrost holds another value", Hint: "push it, or restart bifrost"}
 	}
 	return unverifiable(p)
 }
 
 // written is the outcome of a value that was written. had is how what was there
 // before related to it.
-func written(p place, had, like likeness) Outcome {
+func written(p place, had, like likeness) watch.Outcome {
 	switch {
 	case like == exact || like == alike && had == differs:
-		return Outcome{Path: p.path, State: Verified}
+		return watch.Outcome{Path: p.path, State: watch.Verified}
 	case like == differs:
-		return Outcome{Path: p.path, State: Failed, Reason: "bifrost shows another value than it was given", Hint: "is somebody else changing it? it is tried again"}
+		return watch.Outcome{Path: p.path, State: watch.Failed, Reason: "bifrost shows another value than it was given", Hint: "is somebody else changing it? it is tried again"}
 	}
 	return unverifiable(p)
 }
 
-func unverifiable(p place) Outcome {
-	return Outcome{Path: p.path, State: Unverifiable, Reason: "bifrost shows too little of the value to tell it from another"}
+func unverifiable(p place) watch.Outcome {
+	return watch.Outcome{Path: p.path, State: watch.Unverifiable, Reason: "bifrost shows too little of the value to tell it from another"}
 }

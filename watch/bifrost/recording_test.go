@@ -16,6 +16,7 @@ import (
 	"testing"
 
 	"bifrost-secrets/walker"
+	"bifrost-secrets/watch"
 	"bifrost-secrets/watch/bifrost"
 	"bifrost-secrets/watch/bifrost/bifrosttest"
 )
@@ -48,15 +49,15 @@ func (e *exchange) key() string { return e.Call + " as " + e.As }
 // steps are what is done, on a client that makes one call after the other.
 var steps = []struct {
 	name string
-	do   func(c *bifrost.Client, t *testing.T, doc *walker.Document, all []bifrost.Target) []bifrost.Outcome
+	do   func(c *bifrost.Client, t *testing.T, doc *walker.Document, all []bifrost.Target) []watch.Outcome
 }{
-	{"push", func(c *bifrost.Client, t *testing.T, doc *walker.Document, all []bifrost.Target) []bifrost.Outcome {
+	{"push", func(c *bifrost.Client, t *testing.T, doc *walker.Document, all []bifrost.Target) []watch.Outcome {
 		return c.Push(t.Context(), doc, all)
 	}},
-	{"verify", func(c *bifrost.Client, t *testing.T, doc *walker.Document, all []bifrost.Target) []bifrost.Outcome {
+	{"verify", func(c *bifrost.Client, t *testing.T, doc *walker.Document, all []bifrost.Target) []watch.Outcome {
 		return c.Verify(t.Context(), doc, all)
 	}},
-	{"converge", func(c *bifrost.Client, t *testing.T, doc *walker.Document, all []bifrost.Target) []bifrost.Outcome {
+	{"converge", func(c *bifrost.Client, t *testing.T, doc *walker.Document, all []bifrost.Target) []watch.Outcome {
 		return c.Converge(t.Context(), doc, all)
 	}},
 }
@@ -65,7 +66,7 @@ var steps = []struct {
 var nowhere = &bifrosttest.Upstream{URL: "http://127.0.0.1:1"}
 
 // run makes all steps over a transport, and has what comes of each told.
-func run(t *testing.T, u *bifrosttest.Upstream, over http.RoundTripper, told func(step string, got []bifrost.Outcome)) {
+func run(t *testing.T, u *bifrosttest.Upstream, over http.RoundTripper, told func(step string, got []watch.Outcome)) {
 	t.Helper()
 	c := client(t, "http://127.0.0.1:1", func(o *bifrost.Options) {
 		o.HTTPClient, o.Concurrency, o.Auth = &http.Client{Transport: over}, 1, basic(first.password)
@@ -93,7 +94,7 @@ func TestRecordings(t *testing.T) {
 				t.Fatal(err)
 			}
 			p := &player{t: t, steps: r.Steps}
-			run(t, nowhere, p, func(step string, got []bifrost.Outcome) {
+			run(t, nowhere, p, func(step string, got []watch.Outcome) {
 				want := p.next(step)
 				for _, o := range got {
 					if text := outcome(o); text != want[o.Path] {
@@ -106,8 +107,8 @@ func TestRecordings(t *testing.T) {
 	}
 }
 
-func outcome(o bifrost.Outcome) string {
-	return strings.TrimRight(fmt.Sprintf("%s: %s %s", o.State, o.Reason, o.Note), ": ")
+func outcome(o watch.Outcome) string {
+	return strings.TrimRight(fmt.Sprintf("%s: %s", o.State, o.Reason), ": ")
 }
 
 // player answers as in a recording: what is read, as it was after as many writes;
@@ -287,7 +288,7 @@ func TestRecord(t *testing.T) {
 	}
 	r := &recorder{to: url, plain: madeUp(u)}
 	out := recording{Version: version}
-	run(t, u, r, func(step string, got []bifrost.Outcome) {
+	run(t, u, r, func(step string, got []watch.Outcome) {
 		s := &recordedStep{Name: step, Outcomes: map[string]string{}}
 		for _, e := range r.calls {
 			// What is read anew and has not changed is told once.

@@ -13,6 +13,8 @@ import (
 
 	"github.com/tidwall/gjson"
 	"github.com/tidwall/sjson"
+
+	"bifrost-secrets/watch"
 )
 
 // A step goes from a value of a JSON tree to one in it.
@@ -94,7 +96,7 @@ func byName(what string, all []map[string]any, inner, name string) (int, *fault)
 		}
 	}
 	if found < 0 {
-		return 0, &fault{state: RestartRequired, reason: quoted("bifrost has no "+what+" that is called %s", name), hint: "restart bifrost, which reads the file", err: errAbsent}
+		return 0, &fault{state: watch.RestartRequired, reason: quoted("bifrost has no "+what+" that is called %s", name), hint: "restart bifrost, which reads the file", err: errAbsent}
 	}
 	return found, nil
 }

@@ -10,6 +10,7 @@ import (
 	"sync"
 	"testing"
 
+	"bifrost-secrets/watch"
 	"bifrost-secrets/watch/bifrost"
 	"bifrost-secrets/watch/bifrost/bifrosttest"
 )
@@ -128,7 +129,7 @@ func TestUnknownShapes(t *testing.T) {
 			switch {
 			case !bad && len(s.written) != 1:
 				t.Errorf("%s: the good answer is not written: %+v", c.target, got)
-			case bad && (got[0].State != bifrost.RestartRequired || !strings.Contains(got[0].Reason, c.says) || got[0].Hint == ""):
+			case bad && (got[0].State != watch.RestartRequired || !strings.Contains(got[0].Reason, c.says) || got[0].Hint == ""):
 				t.Errorf("%s with %s: %+v, want restart required and %q", c.target, c.new, got[0], c.says)
 			case bad && len(s.written) > 0:
 				t.Errorf("%s with %s is written", c.target, c.new)
@@ -162,7 +163,7 @@ func TestNewerShapes(t *testing.T) {
 	for _, version := range []string{"1.5.15", "dev"} {
 		s := &canned{version: version, answers: map[string]string{"/api/mcp/clients": strings.Replace(someClients, "00}", "01}", 1)}}
 		got := s.client(t).Push(t.Context(), doc, targets(t, doc, mcpPath))
-		if got[0].State != bifrost.RestartRequired || len(s.written) > 0 {
+		if got[0].State != watch.RestartRequired || len(s.written) > 0 {
 			t.Errorf("%s: %+v, and %d written", version, got[0], len(s.written))
 		}
 	}
@@ -180,7 +181,7 @@ func TestNotLive(t *testing.T) {
 	s := &canned{version: "1.5.0"}
 	got := s.client(t).Push(t.Context(), doc, targets(t, doc, "encryption_key", keyPath, "config_store.config.password",
 		"governance.virtual_keys[0].value", "mcp.client_configs[0].connection_string"))
-	wantStates(t, got, bifrost.Refused, bifrost.RestartRequired)
+	wantStates(t, got, watch.Refused, watch.RestartRequired)
 	for _, o := range got {
 		if o.Reason == "" || o.Hint == "" {
 			t.Errorf("%s without reason or hint: %+v", o.Path, o)
@@ -224,7 +225,7 @@ func FuzzAnswers(f *testing.F) {
 				s.answers["/api/providers/openai"], s.answers["/api/providers/openai/keys"] = bareProvider, string(answer)
 			}
 			for _, o := range s.client(t).Push(t.Context(), doc, []bifrost.Target{target}) {
-				if o.State == bifrost.Verified {
+				if o.State == watch.Verified {
 					if len(s.written) > 0 {
 						t.Errorf("%s is verified although the answer never changes", o.Path)
 					}

@@ -18,6 +18,7 @@ import (
 
 	"bifrost-secrets/sources"
 	"bifrost-secrets/walker"
+	"bifrost-secrets/watch"
 	"bifrost-secrets/watch/bifrost"
 	"bifrost-secrets/watch/bifrost/bifrosttest"
 )
@@ -340,22 +341,22 @@ func answerOf(t *testing.T, req *http.Request) string {
 }
 
 // wantStates checks what became of each target.
-func wantStates(t *testing.T, got []bifrost.Outcome, want ...bifrost.State) {
+func wantStates(t *testing.T, got []watch.Outcome, want ...watch.State) {
 	t.Helper()
 	for i, o := range got {
 		w := want[min(i, len(want)-1)]
 		if o.State != w {
 			t.Errorf("%s is %s, want %s: %s (hint: %s)", o.Path, o.State, w, o.Reason, o.Hint)
 		}
-		if o.Note != "" {
-			t.Errorf("%s: %s", o.Path, o.Note)
+		if o.State == watch.Verified && o.Reason != "" {
+			t.Errorf("%s: %s", o.Path, o.Reason)
 		}
 		wantNoValue(t, o)
 	}
 }
 
 // wantNoValue looks for any value of the tests in an outcome.
-func wantNoValue(t *testing.T, o bifrost.Outcome) {
+func wantNoValue(t *testing.T, o watch.Outcome) {
 	t.Helper()
 	text := fmt.Sprintf("%+v", o)
 	for _, v := range []string{"first-", "second-", "third-", "0001", "0002", "0003", "canary"} {

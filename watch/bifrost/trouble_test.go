@@ -18,6 +18,7 @@ import (
 
 	"bifrost-secrets/sources"
 	"bifrost-secrets/walker"
+	"bifrost-secrets/watch"
 	"bifrost-secrets/watch/bifrost"
 	"bifrost-secrets/watch/bifrost/bifrosttest"
 )
@@ -186,7 +187,7 @@ func TestEditedMeanwhile(t *testing.T) {
 				got := c.Push(t.Context(), doc, target)
 				if strings.Contains(got[0].Reason, "changed meanwhile") {
 					seen = true
-					if got[0].State != bifrost.Failed || wrote {
+					if got[0].State != watch.Failed || wrote {
 						t.Errorf("it is %s, and written: %t", got[0].State, wrote)
 					}
 				}
@@ -199,7 +200,7 @@ func TestEditedMeanwhile(t *testing.T) {
 				return
 			}
 			c.Push(t.Context(), doc, target)
-			wantStates(t, c.Verify(t.Context(), doc, target), bifrost.Verified)
+			wantStates(t, c.Verify(t.Context(), doc, target), watch.Verified)
 			if !e.holds(dashboard(t, s, http.MethodGet, e.read, nil)) {
 				t.Error("the edit is lost")
 			}
@@ -227,7 +228,7 @@ func TestHangs(t *testing.T) {
 			})
 			began := time.Now()
 			got := c.Push(t.Context(), doc, targets(t, doc, mcpPath))
-			wantStates(t, got, bifrost.Failed)
+			wantStates(t, got, watch.Failed)
 			if !strings.Contains(got[0].Reason, "nothing within 300ms") || got[0].Hint == "" {
 				t.Errorf("the reason is %q, with the hint %q", got[0].Reason, got[0].Hint)
 			}
@@ -237,7 +238,7 @@ func TestHangs(t *testing.T) {
 			ctx, cancel := context.WithCancel(t.Context())
 			cancel()
 			got = c.Push(ctx, doc, targets(t, doc, livePaths...))
-			wantStates(t, got, bifrost.Failed)
+			wantStates(t, got, watch.Failed)
 			if len(got) != len(livePaths) || !strings.Contains(got[0].Reason, "stopped before ") {
 				t.Errorf("stopped, it says %v", got)
 			}
@@ -247,9 +248,9 @@ func TestHangs(t *testing.T) {
 
 // TestRefusals has a server that says no, and repeats the body while it does.
 func TestRefusals(t *testing.T) {
-	for status, want := range map[int]bifrost.State{
-		400: bifrost.RestartRequired, 409: bifrost.RestartRequired, 422: bifrost.RestartRequired,
-		404: bifrost.Failed, 429: bifrost.Failed, 500: bifrost.Failed, 502: bifrost.Failed, 302: bifrost.Failed,
+	for status, want := range map[int]watch.State{
+		400: watch.RestartRequired, 409: watch.RestartRequired, 422: watch.RestartRequired,
+		404: watch.Failed, 429: watch.Failed, 500: watch.Failed, 502: watch.Failed, 302: watch.Failed,
 	} {
 		t.Run(fmt.Sprint(status), func(t *testing.T) {
 			t.Parallel()
@@ -288,26 +289,26 @@ func TestCredentials(t *testing.T) {
 		name string
 		doc  *walker.Document
 		auth bifrost.Auth
-		want bifrost.State
+		want watch.State
 	}{
-		{"the document's", doc, bifrost.Auth{}, bifrost.Verified},
-		{"given", wrong, basic(first.password), bifrost.Verified},
-		{"a token", wrong, bifrost.Auth{Scheme: bifrost.Bearer, Secret: pair}, bifrost.Verified},
-		{"wrong ones, and the document's", doc, basic("wrong"), bifrost.Verified},
-		{"wrong ones", wrong, basic("wrong"), bifrost.Failed},
-		{"none", parse(t, `{"providers":{"openai":{"keys":[{"name":"main","value":"sk-second-CCCCCCC-0002"}]}}}`), bifrost.Auth{}, bifrost.Failed},
+		{"the document's", doc, bifrost.Auth{}, watch.Verified},
+		{"given", wrong, basic(first.password), watch.Verified},
+		{"a token", wrong, bifrost.Auth{Scheme: bifrost.Bearer, Secret: pair}, watch.Verified},
+		{"wrong ones, and the document's", doc, basic("wrong"), watch.Verified},
+		{"wrong ones", wrong, basic("wrong"), watch.Failed},
+		{"none", parse(t, `{"providers":{"openai":{"keys":[{"name":"main","value":"sk-second-CCCCCCC-0002"}]}}}`), bifrost.Auth{}, watch.Failed},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			api := client(t, s.URL, func(o *bifrost.Options) { o.Auth = c.auth })
 			got := api.Verify(t.Context(), c.doc, targets(t, c.doc, keyPath))
-			if c.want == bifrost.Failed {
+			if c.want == watch.Failed {
 				wantStates(t, got, c.want)
 				if !strings.Contains(got[0].Reason, "credentials") || !strings.Contains(got[0].Hint, "auth_config") {
 					t.Errorf("it says %q, hint %q", got[0].Reason, got[0].Hint)
 				}
 				return
 			}
-			if got[0].State != bifrost.Failed || !strings.Contains(got[0].Reason, "another value") {
+			if got[0].State != watch.Failed || !strings.Contains(got[0].Reason, "another value") {
 				t.Errorf("%s: %s", got[0].State, got[0].Reason)
 			}
 		})
@@ -318,7 +319,7 @@ func TestCredentials(t *testing.T) {
 	}}}
 	api := client(t, "http://bifrost.internal:8080", func(o *bifrost.Options) { o.HTTPClient, o.PlainHTTP = elsewhere, true })
 	got := api.Push(t.Context(), doc, targets(t, doc, keyPath, passwordPath))
-	wantStates(t, got, bifrost.Failed)
+	wantStates(t, got, watch.Failed)
 	if !strings.Contains(got[0].Reason, "in clear") || !strings.Contains(got[0].Hint, "https") {
 		t.Errorf("it says %q, hint %q", got[0].Reason, got[0].Hint)
 	}
@@ -337,7 +338,7 @@ func TestUnixSocket(t *testing.T) {
 	defer front.Close()
 	doc := second.render(t, u)
 	c := client(t, "unix:"+path, func(o *bifrost.Options) { o.Auth = basic(first.password) })
-	wantStates(t, c.Push(t.Context(), doc, targets(t, doc, livePaths...)), bifrost.Verified)
+	wantStates(t, c.Push(t.Context(), doc, targets(t, doc, livePaths...)), watch.Verified)
 }
 
 func TestWait(t *testing.T) {
@@ -349,7 +350,7 @@ func TestWait(t *testing.T) {
 		t.Error("what is not started answers")
 	}
 	got := c.Push(t.Context(), doc, targets(t, doc, keyPath))
-	wantStates(t, got, bifrost.Failed)
+	wantStates(t, got, watch.Failed)
 	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
 	defer cancel()
 	if err := c.Wait(ctx); !errors.Is(err, context.DeadlineExceeded) {
@@ -401,7 +402,7 @@ func TestSideBySide(t *testing.T) {
 		paths = append(paths, fmt.Sprintf("providers.p%d.keys[0].value", i), fmt.Sprintf("providers.p%d.keys[1].value", i))
 	}
 	c := client(t, s.URL, func(o *bifrost.Options) { o.Concurrency = limit })
-	wantStates(t, c.Push(t.Context(), doc, targets(t, doc, paths...)), bifrost.Verified)
+	wantStates(t, c.Push(t.Context(), doc, targets(t, doc, paths...)), watch.Verified)
 	if most.Load() != limit {
 		t.Errorf("%d writes at a time, want %d", most.Load(), limit)
 	}
@@ -424,16 +425,16 @@ func TestReconnectFails(t *testing.T) {
 			c := client(t, s.URL, func(o *bifrost.Options) { o.Auth = basic(first.password) })
 			for range 2 {
 				got := c.Push(t.Context(), doc, target)
-				wantStates(t, got, bifrost.Failed)
+				wantStates(t, got, watch.Failed)
 				if !strings.Contains(got[0].Reason, "could not connect") || !strings.Contains(got[0].Hint, "tried again") {
 					t.Errorf("it says %q, hint %q", got[0].Reason, got[0].Hint)
 				}
 			}
 			s.OnCall(nil)
 			if again == "push" {
-				wantStates(t, c.Push(t.Context(), doc, target), bifrost.Verified)
+				wantStates(t, c.Push(t.Context(), doc, target), watch.Verified)
 			} else {
-				wantStates(t, c.Converge(t.Context(), doc, target), bifrost.Verified)
+				wantStates(t, c.Converge(t.Context(), doc, target), watch.Verified)
 			}
 			if got, _ := u.Last(bifrosttest.MCP, "Authorization"); got != second.mcp {
 				t.Errorf("the connection has %q", got)
@@ -456,14 +457,14 @@ func TestOneAfterTheOther(t *testing.T) {
 	})
 	doc := second.render(t, u)
 	c := client(t, s.URL, func(o *bifrost.Options) { o.Auth = basic(first.password) })
-	done := make(chan []bifrost.Outcome)
+	done := make(chan []watch.Outcome)
 	go func() { done <- c.Push(t.Context(), doc, targets(t, doc, keyPath)) }()
 	<-entered
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	wantStates(t, c.Verify(ctx, doc, targets(t, doc, livePaths...)), bifrost.Failed)
+	wantStates(t, c.Verify(ctx, doc, targets(t, doc, livePaths...)), watch.Failed)
 	close(leave)
-	wantStates(t, <-done, bifrost.Verified)
+	wantStates(t, <-done, watch.Verified)
 }
 
 // TestBusy has Bifrost's database fail the first two writes.
@@ -478,5 +479,5 @@ func TestBusy(t *testing.T) {
 	})
 	doc := second.render(t, u)
 	c := client(t, s.URL, func(o *bifrost.Options) { o.Auth = basic(first.password) })
-	wantStates(t, c.Push(t.Context(), doc, targets(t, doc, keyPath)), bifrost.Verified)
+	wantStates(t, c.Push(t.Context(), doc, targets(t, doc, keyPath)), watch.Verified)
 }
