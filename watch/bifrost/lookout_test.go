@@ -245,7 +245,7 @@ func TestLookoutAbsentAndBack(t *testing.T) {
 		defer o.Stop()
 		c := client(t, "http://localhost", func(op *bifrost.Options) { op.Dial = o.Dial })
 		o.began = time.Now()
-		look := c.NewLookout(false, func() *walker.Document { return nil }, func() {
+		look := c.NewLookout(func() {
 			o.told = append(o.told, time.Since(o.began).Round(time.Second))
 			c.Converge(t.Context(), o.doc, []bifrost.Target{{Path: "other"}})
 		})
