@@ -50,25 +50,6 @@ func (l *leak) message(kind string) string {
 	return what + " (" + size
 }
 
-// saying is all that the message of a leak is made of.
-type saying struct {
-	what, of, kind string
-	size           int
-	fake           bool
-}
-
-// said gives the message of a leak. A document with very many of them has few
-// messages.
-func (c *checker) said(l *leak, kind string) string {
-	s := saying{l.what, l.of, kind, utf8.RuneCountInString(l.text), l.fake}
-	text, ok := c.sayings[s]
-	if !ok {
-		text = l.message(kind)
-		c.sayings[s] = text
-	}
-	return text
-}
-
 // leakIn looks for a secret in the literal that the checker looks at, and for
 // more of them.
 func (c *checker) leakIn(f *walker.Field) (leak, []leak) {

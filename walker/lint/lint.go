@@ -6,6 +6,7 @@
 package lint
 
 import (
+	"cmp"
 	"slices"
 	"strings"
 
@@ -115,10 +116,8 @@ type checker struct {
 	kinds    map[*walker.Entry]*kindOf
 	look     look // at the field that is being checked
 	line     line // of the arguments that came last
-	sayings  map[saying]string
 	facts    facts
-	findings []Finding   // the last of them
-	before   [][]Finding // those that came before, in parts: there may be very many
+	findings []Finding
 }
 
 // Check looks for everything that is wrong with a document. The findings are in
@@ -127,7 +126,7 @@ func Check(doc *walker.Document, opts Options) []Finding {
 	if opts.Settings == nil {
 		opts.Settings = defaultSettings()
 	}
-	c := &checker{doc: doc, opts: opts, outline: outlineOf(doc), kinds: map[*walker.Entry]*kindOf{}, sayings: map[saying]string{}}
+	c := &checker{doc: doc, opts: opts, outline: outlineOf(doc), kinds: map[*walker.Entry]*kindOf{}}
 	c.store = readStore(c.outline)
 	var onField, onDocument []*Rule
 	for i := range rules {
@@ -151,56 +150,21 @@ func Check(doc *walker.Document, opts Options) []Finding {
 		return true
 	})
 	c.facts.strays = append(c.facts.strays, c.outline.suspect...) // behind the last field
-	onFields := c.take()
 	for _, c.rule = range onDocument {
 		c.rule.document(c)
 	}
-	all := merged(onFields, c.take())
+	all := c.opts.Settings.Apply(c.findings)
+	Sort(all)
 	shareFixes(all)
 	return all
 }
 
-// take gives the findings since the last call, in the order of their places and
-// as the settings want them.
-func (c *checker) take() []Finding {
-	total := len(c.findings)
-	for _, part := range c.before {
-		total += len(part)
-	}
-	const more = 64 // room for those about the document as a whole
-	all := make([]Finding, 0, total+more)
-	for _, part := range c.before {
-		all = append(all, part...)
-	}
-	all = c.opts.Settings.Apply(append(all, c.findings...))
-	c.before, c.findings = nil, nil
-	for i := 1; i < len(all); i++ {
-		if inOrder(&all[i-1], &all[i]) > 0 {
-			slices.SortStableFunc(all, func(a, b Finding) int { return inOrder(&a, &b) })
-			break
-		}
-	}
-	return all
-}
-
-func inOrder(a, b *Finding) int {
-	if a.Span.Start != b.Span.Start {
-		return a.Span.Start - b.Span.Start
-	}
-	return strings.Compare(a.Rule, b.Rule)
-}
-
-// merged puts the findings of b, which are few, among those of a.
-func merged(a, b []Finding) []Finding {
-	at := len(a)
-	out := append(a, b...)
-	for i := len(b) - 1; i >= 0; i-- {
-		for ; at > 0 && inOrder(&out[at-1], &b[i]) > 0; at-- {
-			out[at+i] = out[at-1]
-		}
-		out[at+i] = b[i]
-	}
-	return out
+// Sort puts findings in the order of their places, and of their rules where that
+// is the same.
+func Sort(all []Finding) {
+	slices.SortStableFunc(all, func(a, b Finding) int {
+		return cmp.Or(cmp.Compare(a.Span.Start, b.Span.Start), strings.Compare(a.Rule, b.Rule))
+	})
 }
 
 // shareFixes gives the findings about one value one fix. It is that of the last:
@@ -229,12 +193,6 @@ func (c *checker) at(f *walker.Field, hint, message string) *Finding {
 }
 
 func (c *checker) report(path string, span walker.Span, hint, message string) *Finding {
-	if len(c.findings) == cap(c.findings) {
-		if len(c.findings) > 0 {
-			c.before = append(c.before, c.findings)
-		}
-		c.findings = make([]Finding, 0, min(8+2*len(c.findings), 1024))
-	}
 	c.findings = append(c.findings, Finding{
 		Rule: c.rule.ID, Severity: c.rule.Severity, Message: message, Hint: hint, Path: path, Span: span,
 	})

@@ -32,7 +32,7 @@ func (c *checker) tellLeak(f *walker.Field, l *leak) {
 	if !l.fake {
 		kind = shapeOf(l.text)
 	}
-	found := c.at(f, l.hint, c.said(l, kind))
+	found := c.at(f, l.hint, l.message(kind))
 	if l.within > 0 && !f.Object {
 		found.Span = within(c.doc, found.Span, l)
 	}

@@ -156,6 +156,7 @@ func (r *run) config(ctx context.Context, in input, config *embedded.Config, res
 	if r.online && !config.Part {
 		more, err := r.Online(ctx, doc, opts.Env)
 		findings, res.failed, res.unasked = append(findings, opts.Settings.Apply(more)...), err, err != nil
+		lint.Sort(findings)
 	}
 	if r.base != nil {
 		findings = r.base.take(in.name, doc, findings)

@@ -43,7 +43,7 @@ func TestGitHub(t *testing.T) {
 	over.Severity = lint.Note
 	want := "::notice file=a%3Ab%2Cc%25d%0A.json,line=2,endLine=3,title=rule::message\n" +
 		"::error file=a%3Ab%2Cc%25d%0A.json,line=3,col=2,endColumn=11,title=rule::50%25 of it\ufffd::error::injected%0Aencryption_key%0Ahint: a hint\n"
-	if got := render(Options{Format: GitHub}, doc, one, over); got != want {
+	if got := render(Options{Format: GitHub}, doc, over, one); got != want {
 		t.Errorf("got\n%s\nwant\n%s", got, want)
 	}
 	o := Options{Format: GitHub}

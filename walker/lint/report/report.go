@@ -1,14 +1,14 @@
 // Package report shows findings: to people, and to the programs that read them
 // for people. It shows where a finding is and what is there, but never a value
-// that could be a secret: of the document itself it prints the names of members,
+// that could be a secret: of the document itself a diff has the names of members,
 // references and punctuation, and nothing else.
 package report
 
 import (
-	"cmp"
 	"io"
-	"slices"
+	"strconv"
 	"strings"
+	"unicode/utf8"
 
 	"bifrost-secrets/walker"
 	"bifrost-secrets/walker/lint"
@@ -19,7 +19,7 @@ type Format string
 
 // The formats.
 const (
-	Text   Format = "text"   // for people: a line, a snippet with a caret, the path, a hint
+	Text   Format = "text"   // for people: a line, the path, a hint
 	JSON   Format = "json"   // an array of objects
 	SARIF  Format = "sarif"  // a SARIF 2.1.0 log with one run
 	GitHub Format = "github" // workflow commands, which GitHub turns into annotations
@@ -42,27 +42,42 @@ type Options struct {
 // Fragment is what one document adds to a report.
 type Fragment []byte
 
-// Render writes the findings of one document, sorted by their places. It may be
-// called for many documents at once; the fragments are put together by a
+// located is a finding with its places as people count them. The end is the
+// place behind the last character. What stands in no text has none.
+type located struct {
+	*lint.Finding
+	file       string
+	start, end walker.Position
+}
+
+// placed reports whether the finding has a place in a text.
+func (l *located) placed() bool { return l.start.Line > 0 }
+
+// Render writes the findings of one document, in the order in which they come. It
+// may be called for many documents at once; the fragments are put together by a
 // [Writer].
 func (o *Options) Render(doc *walker.Document, findings []lint.Finding) Fragment {
-	if len(findings) == 0 {
-		return nil
-	}
-	findings = slices.Clone(findings)
+	found := make([]located, len(findings))
 	size := len(doc.Bytes())
 	for i := range findings {
-		s := &findings[i].Span
-		s.Start = min(max(s.Start, 0), size)
-		s.End = min(max(s.End, s.Start), size)
+		f := &findings[i]
+		start := min(max(f.Span.Start, 0), size)
+		found[i] = located{f, doc.Name, doc.Position(start), doc.Position(min(max(f.Span.End, start), size))}
 	}
-	inOrder := func(a, b lint.Finding) int {
-		return cmp.Or(cmp.Compare(a.Span.Start, b.Span.Start), strings.Compare(a.Rule, b.Rule))
+	return o.render(doc, findings, found)
+}
+
+// RenderRows writes findings that stand in no text: in a database of that name.
+// Their paths say where; they have neither lines nor columns.
+func (o *Options) RenderRows(name string, findings []lint.Finding) Fragment {
+	found := make([]located, len(findings))
+	for i := range findings {
+		found[i] = located{Finding: &findings[i], file: name}
 	}
-	if !slices.IsSortedFunc(findings, inOrder) {
-		slices.SortStableFunc(findings, inOrder)
-	}
-	found := locate(doc, findings)
+	return o.render(nil, findings, found)
+}
+
+func (o *Options) render(doc *walker.Document, findings []lint.Finding, found []located) Fragment {
 	switch o.Format {
 	case JSON:
 		return renderJSON(found)
@@ -71,32 +86,18 @@ func (o *Options) Render(doc *walker.Document, findings []lint.Finding) Fragment
 	case GitHub:
 		return renderGitHub(found)
 	}
-	return o.renderText(doc, found)
+	return o.renderText(found)
 }
 
-// RenderRows writes findings that stand in no text: in a database of that name.
-// Their paths say where; they have neither lines nor columns.
-func (o *Options) RenderRows(name string, findings []lint.Finding) Fragment {
-	if len(findings) == 0 {
-		return nil
-	}
-	found := make([]located, len(findings))
-	for i := range findings {
-		found[i] = located{Finding: &findings[i], file: name}
-	}
-	switch o.Format {
-	case JSON:
-		return renderJSON(found)
-	case SARIF:
-		return o.renderSARIF(found, lint.Fingerprints(nil, findings))
-	case GitHub:
-		return renderGitHub(found)
-	}
-	t := textReport{colour: o.Colour, file: Clean(name)}
-	for i := range found {
-		t.finding(&found[i])
-	}
-	return t.out
+// Clean keeps what comes from outside from moving the cursor, changing a colour,
+// turning the direction of writing or beginning a line of its own.
+func Clean(text string) string {
+	return strings.Map(func(r rune) rune {
+		if !strconv.IsPrint(r) {
+			return utf8.RuneError
+		}
+		return r
+	}, text)
 }
 
 // Failure gives what a document that cannot be read adds to a report: nothing,

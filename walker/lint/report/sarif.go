@@ -36,7 +36,7 @@ type (
 	}
 	sarifRuleConfig struct {
 		Enabled bool   `json:"enabled"`
-		Level   string `json:"level"`
+		Level   string `json:"level"` // in the very words of our severities
 	}
 	sarifDriver struct {
 		Name    string      `json:"name"`
@@ -105,11 +105,7 @@ func ruleText(r *lint.Rule) (all, first string) {
 	return strings.TrimSpace(section), strings.ReplaceAll(first, "\n", " ")
 }
 
-func sarifLevel(s lint.Severity) string {
-	return severity(s) // SARIF has the very same words
-}
-
-// sarifHead gives all that stands before the results.
+// sarifHead returns all that stands before the results.
 func (o *Options) sarifHead() string {
 	d := sarifDriver{Name: "bifrost-secrets", Version: o.Version, Rules: []sarifRule{}}
 	for _, r := range o.Rules {
@@ -117,7 +113,7 @@ func (o *Options) sarifHead() string {
 		d.Rules = append(d.Rules, sarifRule{
 			ID: r.ID, ShortDescription: sarifText{r.Summary}, FullDescription: sarifText{first},
 			Help: sarifHelp{all, all}, HelpURI: docs + "#" + r.ID,
-			Default:    sarifRuleConfig{Enabled: !r.Off, Level: sarifLevel(r.Severity)},
+			Default:    sarifRuleConfig{Enabled: !r.Off, Level: severity(r.Severity)},
 			Properties: sarifRisk{[]string{"security"}, cmp.Or(risks[r.ID], "3.0")},
 		})
 	}
@@ -126,7 +122,7 @@ func (o *Options) sarifHead() string {
 		`"columnKind": "unicodeCodePoints",` + "\n" + `"results": [` + "\n"
 }
 
-// sarifTail gives all that stands after them.
+// sarifTail returns all that stands after them.
 func sarifTail(failed bool) string {
 	return fmt.Sprintf("\n],\n"+`"invocations": [{"executionSuccessful": %t}]`+"\n}]}\n", !failed)
 }
@@ -140,7 +136,7 @@ func (o *Options) renderSARIF(found []located, prints []string) Fragment {
 	for i := range found {
 		f := &found[i]
 		r := sarifResult{
-			RuleID: f.Rule, Level: sarifLevel(f.Severity), Message: sarifText{Clean(f.Message)},
+			RuleID: f.Rule, Level: severity(f.Severity), Message: sarifText{Clean(f.Message)},
 			Properties: sarifProperties{Clean(f.Hint), f.Fix != nil},
 		}
 		if i, ok := index[f.Rule]; ok {
@@ -163,7 +159,7 @@ func (o *Options) renderSARIF(found []located, prints []string) Fragment {
 	return out
 }
 
-// artifactURI gives a file's name as a URI, relative where the name is.
+// artifactURI returns a file's name as a URI, relative where the name is.
 func artifactURI(name string) string {
 	slashed := filepath.ToSlash(name)
 	switch {
