@@ -204,3 +204,20 @@ func TestImportsFindsThem(t *testing.T) {
 		}
 	}
 }
+
+// What few lines of ours could do is not linked: these are many packages, and all
+// their advisories.
+func TestLinked(t *testing.T) {
+	t.Parallel()
+	cmd := exec.Command("go", "list", "-deps", "./cmd/bifrost-secrets")
+	cmd.Dir = ".."
+	out, err := cmd.Output()
+	if err != nil || !strings.Contains(string(out), "cloud.google.com/go/auth/credentials\n") {
+		t.Fatalf("%v: %d bytes of packages", err, len(out))
+	}
+	for name := range strings.Lines(string(out)) {
+		if strings.HasPrefix(name, "google.golang.org/grpc") || strings.HasPrefix(name, "go.opentelemetry.io/") || strings.HasPrefix(name, "google.golang.org/api/") {
+			t.Errorf("%s is linked", strings.TrimSpace(name))
+		}
+	}
+}

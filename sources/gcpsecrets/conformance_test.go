@@ -8,6 +8,7 @@ import (
 	"bifrost-secrets/sources/cloudtest"
 	"bifrost-secrets/sources/gcpsecrets/gcptest"
 	"bifrost-secrets/sources/internal/sourcetest"
+	"bifrost-secrets/sources/perkey"
 )
 
 func TestConformance(t *testing.T) {
@@ -22,7 +23,7 @@ func TestConformance(t *testing.T) {
 			"", "a\x00b", "a\nb", "\xff", strings.Repeat("n", 256), strings.Repeat("/", 52), "a-x2F-b",
 			"projects/p/secrets/a b", "projects/p", "projects/p/locations/europe-west1/secrets/x",
 		},
-		AtOnce: atOnce,
+		AtOnce: perkey.AtOnce,
 		Start: func(t *testing.T, o sources.Options) *sourcetest.Backend {
 			f := gcptest.StartFake(t)
 			again := func() sources.Source { return open(t, f, o) }

@@ -10,30 +10,14 @@ import (
 	"time"
 
 	"cloud.google.com/go/auth"
-	"google.golang.org/api/googleapi"
 
 	"bifrost-secrets/sources"
 	"bifrost-secrets/sources/netfault"
+	"bifrost-secrets/sources/perkey"
 )
 
 // The text of the libraries' errors is never shown: it may quote the body of an
 // answer. Messages are made of the status and words of ours.
-
-// deed is what is done to a secret, in the words of its failure.
-type deed struct {
-	permission string // of IAM
-	done       string // it may not be, and cannot be
-	writes     bool
-}
-
-var (
-	reading  = deed{"secretmanager.versions.access", "read", false}
-	looking  = deed{"secretmanager.secrets.get", "looked at", false}
-	listing  = deed{"secretmanager.secrets.list", "listed", false}
-	creating = deed{"secretmanager.secrets.create", "created", true}
-	changing = deed{"secretmanager.versions.add", "changed", true}
-	deleting = deed{"secretmanager.secrets.delete", "deleted", true}
-)
 
 var kinds = map[string]sources.Kind{
 	"NOT_FOUND": sources.NotFound, "PERMISSION_DENIED": sources.Denied, "UNAUTHENTICATED": sources.NoLogin,
@@ -52,17 +36,13 @@ type reply struct {
 }
 
 var (
-	statusForm     = lazily(`^[A-Z][A-Z_]{1,40}$`)
-	permissionForm = lazily(`^[a-zA-Z]{1,40}(\.[a-zA-Z]{1,60}){1,4}$`)
-	stateForm      = lazily(`/versions/([0-9]{1,19})\] is in (DISABLED|DESTROYED) state`)
+	statusForm     = perkey.Pattern(`^[A-Z][A-Z_]{1,40}$`)
+	permissionForm = perkey.Pattern(`^[a-zA-Z]{1,40}(\.[a-zA-Z]{1,60}){1,4}$`)
+	stateForm      = perkey.Pattern(`/versions/([0-9]{1,19})\] is in (DISABLED|DESTROYED) state`)
 )
 
-func replyOf(err error) reply {
-	var answer *googleapi.Error
-	if !errors.As(err, &answer) {
-		return reply{}
-	}
-	r := reply{code: answer.Code}
+func replyOf(f *perkey.Failure) reply {
+	r := reply{code: f.Status}
 	var body struct {
 		Error struct {
 			Status, Message string
@@ -73,7 +53,7 @@ func replyOf(err error) reply {
 		}
 	}
 	// What cannot be read is not Google's; what can in part is used so far.
-	_ = json.Unmarshal([]byte(answer.Body), &body)
+	_ = json.Unmarshal(f.Body, &body)
 	if statusForm().MatchString(body.Error.Status) {
 		r.status, r.text = body.Error.Status, body.Error.Message
 	}
@@ -98,136 +78,124 @@ func (r reply) kind() sources.Kind {
 	return sources.Unreachable
 }
 
-// subject is what a message is about.
-func (s *source) subject(i id) string {
-	switch {
-	case i.secret == "":
-		return "the list of secrets in project " + s.project
-	case strings.HasPrefix(strings.TrimPrefix(i.text, fullPrefix), "projects/"):
-		return fmt.Sprintf("secret %q", i.text) // it names the project itself
+// fault returns the error for n of a request that failed.
+func (s *source) fault(o *operation, q perkey.Request, n perkey.Name, err error) *sources.Error {
+	var failure *perkey.Failure
+	if !errors.As(err, &failure) {
+		failure = &perkey.Failure{Err: err}
 	}
-	return fmt.Sprintf("secret %q in project %s", i.text, i.project)
-}
-
-// fault makes the error for i of a request that failed.
-func (a *act) fault(i id, err error) *sources.Error {
-	r := replyOf(err)
-	var login *auth.Error
-	var known *sources.Error
+	r := replyOf(failure)
+	var signing *perkey.SignError
 	switch {
-	case errors.As(err, &known): // refused before
-		return named(known, i.text)
-	case r.code == 0 && a.ctx.Err() != nil:
-		return named(netfault.Late(a.ctx, a.began, system), i.text)
-	case errors.As(err, &login):
-		return named(a.loginFault(a.ctx, a.began, err), i.text)
+	case r.code == 0 && o.Ctx.Err() != nil:
+		return late(o.Ctx, o.Began)
+	case errors.As(err, &signing):
+		return s.loginFault(o.Ctx, o.Began, signing.Err)
 	case r.code == 0:
-		return named(netfault.Unreachable(err, host, a.timeout), i.text)
+		return netfault.Unreachable(err, host, s.timeout)
+	case r.status == "" && r.code < 500 && r.code != http.StatusTooManyRequests:
+		return netfault.Between(host, system, r.code)
 	}
-	if r.status == "" && r.code < 500 && r.code != http.StatusTooManyRequests {
-		return named(netfault.Between(host, system, r.code), i.text)
-	}
-	e := a.answered(i, r)
-	e.Name = i.text
+	e := s.answered(q, n, r)
 	if e.Code = r.status; e.Code == "" {
 		e.Code = fmt.Sprintf("http status %d", r.code)
 	}
-	var f *failure
-	if errors.As(err, &f) && f.attempts > 1 {
-		e.Message += fmt.Sprintf(", after %d attempts", f.attempts)
+	if failure.Attempts > 1 {
+		e.Message += fmt.Sprintf(", after %d attempts", failure.Attempts)
 	}
 	return e
 }
 
-// answered makes the error of what GCP said.
-func (a *act) answered(i id, r reply) *sources.Error {
+// answered returns the error of what GCP said.
+func (s *source) answered(q perkey.Request, n perkey.Name, r reply) *sources.Error {
 	e := &sources.Error{Kind: r.kind()}
-	switch what := a.subject(i); e.Kind {
+	switch what := s.subject(n); e.Kind {
 	case sources.NotFound:
 		e.Message = what + " does not exist, or has no version"
-		e.Hint = fmt.Sprintf("it was looked for as %s: check the name and the project", i.versioned())
+		e.Hint = fmt.Sprintf("it was looked for as %s: check the name and the project", versioned(n))
 	case sources.Denied:
-		a.denied(e, i, r)
+		s.denied(e, q, n, r)
 	case sources.Disabled:
-		a.disabled(e, i, r)
+		s.disabled(e, q, n, r)
 	case sources.NoLogin:
 		e.Message = "the credentials were not accepted by " + system
 		e.Hint = "the token was revoked or its account is gone: run again, which signs in anew, or check the credentials"
 	case sources.Throttled:
-		e.Message = fmt.Sprintf("%s was not %s: too many requests", what, a.deed.done)
+		e.Message = fmt.Sprintf("%s was not %s: too many requests", what, q.Done)
 		e.Hint = "wait; all callers of the project share its quota: see quotas of the secret manager api in the console"
 	case sources.Conflict:
 		e.Message = what + " was changed by somebody else at the same moment"
-		e.Hint = againHint
+		e.Hint = "somebody else writes there too: run again, which begins with what is there now"
 	case sources.BadName:
 		e.Message = what + ": gcp does not accept the request"
 		e.Hint = "check the name and the version"
-		if a.deed.writes {
+		if q.Writes {
 			e.Kind, e.Hint = sources.Refused, "check the name, the owner and the policies of the organization"
 		}
 	default:
-		e.Message = fmt.Sprintf("%s was not %s: the service failed", what, a.deed.done)
+		e.Message = fmt.Sprintf("%s was not %s: the service failed", what, q.Done)
 		e.Hint = "if it goes on, see https://status.cloud.google.com and the proxy settings"
 	}
 	return e
 }
 
-const againHint = "somebody else writes there too: run again, which begins with what is there now"
-
-func (a *act) denied(e *sources.Error, i id, r reply) {
-	on := i.resource()
-	if i.secret == "" {
-		on = "projects/" + a.project
+func (s *source) denied(e *sources.Error, q perkey.Request, n perkey.Name, r reply) {
+	on := resource(n)
+	if n.ID == "" {
+		on = "projects/" + s.project
 	}
-	permission := a.deed.permission
+	permission := q.Permission
 	if r.permission != "" {
 		permission = r.permission
 	}
 	switch {
 	case r.reason == "SERVICE_DISABLED":
 		e.Message = "the secret manager api is not enabled in the project"
-		e.Hint = "run: gcloud services enable " + host + " --project " + a.project
+		e.Hint = "run: gcloud services enable " + host + " --project " + s.project
 	case strings.Contains(r.text, "cloudkms"):
-		e.Message = a.subject(i) + " is encrypted with a key that may not be used"
+		e.Message = s.subject(n) + " is encrypted with a key that may not be used"
 		e.Hint = "give the service agent of secret manager roles/cloudkms.cryptoKeyEncrypterDecrypter on the key"
 	default:
-		e.Message = fmt.Sprintf("%s may not be %s, or does not exist", a.subject(i), a.deed.done)
+		e.Message = fmt.Sprintf("%s may not be %s, or does not exist", s.subject(n), q.Done)
 		e.Hint = fmt.Sprintf("allow %s on %s", permission, on)
-		if permission == reading.permission {
+		if permission == accessing.Permission {
 			e.Hint += ", which roles/secretmanager.secretAccessor does"
 		}
 	}
 }
 
-func (a *act) disabled(e *sources.Error, i id, r reply) {
+func (s *source) disabled(e *sources.Error, q perkey.Request, n perkey.Name, r reply) {
 	m := stateForm().FindStringSubmatch(r.text)
-	which := a.subject(i)
+	which := s.subject(n)
 	switch {
 	case m == nil:
-		e.Message = fmt.Sprintf("%s cannot be %s in its present state", which, a.deed.done)
-		e.Hint = "see: gcloud secrets versions list " + i.secret + " --project " + i.project
+		e.Message = fmt.Sprintf("%s cannot be %s in its present state", which, q.Done)
+		e.Hint = "see: gcloud secrets versions list " + n.ID + " --project " + n.Project
 	case m[2] == "DISABLED":
-		e.Message = fmt.Sprintf("%s: version %s%s is disabled", which, m[1], i.newest())
-		e.Hint = fmt.Sprintf("enable it: gcloud secrets versions enable %s --secret %s --project %s; or add a newer one, or name another version in the reference", m[1], i.secret, i.project)
+		e.Message = fmt.Sprintf("%s: version %s%s is disabled", which, m[1], newestOf(n))
+		e.Hint = fmt.Sprintf("enable it: gcloud secrets versions enable %s --secret %s --project %s; or add a newer one, or name another version in the reference", m[1], n.ID, n.Project)
 	default:
-		e.Message = fmt.Sprintf("%s: version %s%s is destroyed", which, m[1], i.newest())
-		e.Hint = fmt.Sprintf("add a newer one: gcloud secrets versions add %s --project %s --data-file -; or name another version in the reference", i.secret, i.project)
+		e.Message = fmt.Sprintf("%s: version %s%s is destroyed", which, m[1], newestOf(n))
+		e.Hint = fmt.Sprintf("add a newer one: gcloud secrets versions add %s --project %s --data-file -; or name another version in the reference", n.ID, n.Project)
 	}
 }
 
-// newest says why that version was read, where the reference names none.
-func (i id) newest() string {
-	if i.version == "" || i.version == latest {
+// newestOf says why that version was read, where the reference names none.
+func newestOf(n perkey.Name) string {
+	if n.Version == "" || n.Version == latest {
 		return ", the newest,"
 	}
 	return ""
 }
 
-// loginFault makes the error for credentials that gave no token.
+// loginFault returns the error for credentials that gave no token.
 func (s *source) loginFault(ctx context.Context, began time.Time, err error) *sources.Error {
+	var own *sources.Error
 	var refused *auth.Error
 	answered := errors.As(err, &refused) && refused.Response != nil
 	switch {
+	case errors.As(err, &own):
+		return own
 	case !answered && ctx.Err() != nil:
 		return netfault.Late(ctx, began, system)
 	case answered && refused.Temporary():
@@ -245,7 +213,7 @@ func (s *source) loginFault(ctx context.Context, began time.Time, err error) *so
 		}
 		var code string
 		_ = json.Unmarshal(said.Error, &code)
-		e := noLogin("the credentials were not accepted by the service for tokens", "check that the key, its service account and its project still exist, and that the clock of this machine is right")
+		e := perkey.NoLogin("the credentials were not accepted by the service for tokens", "check that the key, its service account and its project still exist, and that the clock of this machine is right")
 		e.Code = fmt.Sprintf("http status %d", refused.Response.StatusCode)
 		if oauthForm().MatchString(code) {
 			e.Code = code
@@ -254,7 +222,7 @@ func (s *source) loginFault(ctx context.Context, began time.Time, err error) *so
 	case netfault.Silent(err):
 		return netfault.Unreachable(err, "the service for tokens", s.timeout)
 	}
-	return noLogin("the gcp credentials give no token", "check the credentials file: "+formHint)
+	return perkey.NoLogin("the gcp credentials give no token", "check the credentials file: "+formHint)
 }
 
-var oauthForm = lazily(`^[a-z_]{1,60}$`)
+var oauthForm = perkey.Pattern(`^[a-z_]{1,60}$`)

@@ -149,6 +149,7 @@ func TestCredentials(t *testing.T) {
 		{`{"type": CANARY}`, "", "credentials_json is not JSON"},
 		{`{"type": "CANARY"}`, "", "credentials_json is not a credentials file of gcp"},
 		{"broken.json", "", "the file that credentials_json names"},
+		{strings.Replace(gcptest.Credentials(), "{", `{"universe_domain": "other.example", `, 1), "", "the gcp credentials are for another cloud than googleapis.com"},
 		{"", filepath.Join(dir, "none.json"), "the file that GOOGLE_APPLICATION_CREDENTIALS names cannot be read: no such file"},
 		{"", filepath.Join(dir, "broken.json"), "the file that GOOGLE_APPLICATION_CREDENTIALS names is not"},
 		{"", `{"type": "service_account", "private_key": "CANARY"}`, "the file that GOOGLE_APPLICATION_CREDENTIALS names cannot be read"},
@@ -162,6 +163,9 @@ func TestCredentials(t *testing.T) {
 		if c.said == "" {
 			if err != nil {
 				t.Errorf("%.20s %s: %v (%s)", c.setting, c.env, err, sources.HintOf(err))
+			}
+			if want := map[bool]string{true: "billed"}[c.setting == "user.json"]; f.Billed() != want {
+				t.Errorf("%.20s: %q pays, want %q", c.setting, f.Billed(), want)
 			}
 			continue
 		}

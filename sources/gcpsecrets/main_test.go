@@ -7,7 +7,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/googleapis/gax-go/v2"
 	"go.uber.org/goleak"
 
 	"bifrost-secrets/sources"
@@ -52,7 +51,7 @@ func open(t testing.TB, f *gcptest.Fake, o sources.Options, set ...string) sourc
 		t.Fatal(err)
 	}
 	core(s).route = f.Route
-	core(s).backoff = gax.Backoff{Initial: time.Millisecond, Max: time.Millisecond}
+	core(s).pause = time.Millisecond
 	t.Cleanup(func() { _ = s.Close() })
 	return s
 }

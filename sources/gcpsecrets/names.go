@@ -1,12 +1,12 @@
 package gcpsecrets
 
 import (
-	"regexp"
+	"fmt"
 	"strconv"
 	"strings"
-	"sync"
 
 	"bifrost-secrets/sources"
+	"bifrost-secrets/sources/perkey"
 )
 
 // Names is how names become ids of GCP, and back.
@@ -22,20 +22,12 @@ const (
 	fullPrefix = "//" + host + "/"
 )
 
-var resourceForm = lazily(`^projects/((?:[a-z0-9.-]{1,60}:)?[a-z0-9][a-z0-9-]{0,61})/secrets/([A-Za-z0-9_-]{1,255})(?:/versions/([A-Za-z0-9_-]{1,63}))?$`)
+var resourceForm = perkey.Pattern(`^projects/((?:[a-z0-9.-]{1,60}:)?[a-z0-9][a-z0-9-]{0,61})/secrets/([A-Za-z0-9_-]{1,255})(?:/versions/([A-Za-z0-9_-]{1,63}))?$`)
 
-// id is what a reference calls a secret.
-type id struct {
-	text    string // as the reference spells it
-	project string
-	secret  string // its id in the project
-	version string // a number or an alias; empty where the reference names none
-}
-
-func (s *source) parse(text string) (id, *sources.Error) {
+func (s *source) parse(text string) (perkey.Name, *sources.Error) {
 	resource := strings.TrimPrefix(text, fullPrefix)
 	if m := resourceForm().FindStringSubmatch(resource); m != nil {
-		return id{text, m[1], m[2], m[3]}, nil
+		return perkey.Name{Text: text, Project: m[1], ID: m[2], Version: m[3]}, nil
 	}
 	if strings.HasPrefix(resource, "projects/") || resource != text {
 		e := &sources.Error{
@@ -45,48 +37,50 @@ func (s *source) parse(text string) (id, *sources.Error) {
 		if strings.Contains(text, "/locations/") {
 			e.Hint = "secrets of one region alone are not supported: " + e.Hint
 		}
-		return id{}, e
+		return perkey.Name{}, e
 	}
-	secret, err := Names.ID(text)
-	if err != nil {
-		return id{}, err
-	}
-	return id{text: text, project: s.project, secret: secret}, nil
+	id, err := Names.ID(text)
+	return perkey.Name{Text: text, Project: s.project, ID: id}, err
 }
 
 // resource is the secret as the API names it.
-func (i id) resource() string { return "projects/" + i.project + "/secrets/" + i.secret }
+func resource(n perkey.Name) string { return "projects/" + n.Project + "/secrets/" + n.ID }
 
 // versioned is the version that is read.
-func (i id) versioned() string {
-	if i.version == "" {
-		return i.resource() + "/versions/" + latest
+func versioned(n perkey.Name) string {
+	if n.Version == "" {
+		n.Version = latest
 	}
-	return i.resource() + "/versions/" + i.version
+	return resource(n) + "/versions/" + n.Version
 }
 
 // owns reports whether a version, as the API names it, is one of the secret, and
 // the one asked for where a number was: projects/NUMBER/secrets/ID/versions/N.
-func (i id) owns(version string) bool {
+func owns(n perkey.Name, version string) bool {
 	parts := strings.Split(version, "/")
-	if len(parts) != 6 || parts[2] != "secrets" || parts[3] != i.secret || parts[4] != "versions" {
+	if len(parts) != 6 || parts[2] != "secrets" || parts[3] != n.ID || parts[4] != "versions" {
 		return false
 	}
-	_, err := strconv.Atoi(i.version)
-	return err != nil || parts[5] == i.version
+	_, err := strconv.Atoi(n.Version)
+	return err != nil || parts[5] == n.Version
 }
 
-// lazily compiles a pattern when it is first used: those with {1,255} take
-// their time, and a program starts more often than it uses this backend.
-func lazily(pattern string) func() *regexp.Regexp {
-	return sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(pattern) })
+// subject is what a message is about.
+func (s *source) subject(n perkey.Name) string {
+	switch {
+	case n.ID == "":
+		return "the list of secrets in project " + s.project
+	case strings.HasPrefix(strings.TrimPrefix(n.Text, fullPrefix), "projects/"):
+		return fmt.Sprintf("secret %q", n.Text) // it names the project itself
+	}
+	return fmt.Sprintf("secret %q in project %s", n.Text, n.Project)
 }
 
 // Identities implements [sources.Inspector]: ids, whatever the project or the
 // version is.
 func (s *source) Identities(name string) []string {
-	if i, err := s.parse(name); err == nil {
-		return []string{i.secret}
+	if n, err := s.parse(name); err == nil {
+		return []string{n.ID}
 	}
 	return []string{name}
 }

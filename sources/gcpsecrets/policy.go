@@ -10,7 +10,7 @@ const policyHead = `# who runs bifrost-secrets
 MEMBER='serviceAccount:NAME@PROJECT.iam.gserviceaccount.com'
 `
 
-// Policy gives the least permissions that let names be read, as gcloud commands
+// Policy returns the least permissions that let names be read, as gcloud commands
 // for people to run: access to exactly these secrets. GCP has no batches.
 func (s *source) Policy(names []string, _ bool) []byte {
 	return []byte(policyHead + s.readBindings(names))
@@ -19,15 +19,15 @@ func (s *source) Policy(names []string, _ bool) []byte {
 func (s *source) readBindings(names []string) string {
 	var lines []string
 	for _, name := range names {
-		if i, err := s.parse(name); err == nil {
-			lines = append(lines, fmt.Sprintf("gcloud secrets add-iam-policy-binding %s --project=%s --member=\"$MEMBER\" --role=roles/secretmanager.secretAccessor\n", i.secret, i.project))
+		if n, err := s.parse(name); err == nil {
+			lines = append(lines, fmt.Sprintf("gcloud secrets add-iam-policy-binding %s --project=%s --member=\"$MEMBER\" --role=roles/secretmanager.secretAccessor\n", n.ID, n.Project))
 		}
 	}
 	slices.Sort(lines)
 	return strings.Join(slices.Compact(lines), "")
 }
 
-// WritePolicy gives the least permissions that let names be read and secrets
+// WritePolicy returns the least permissions that let names be read and secrets
 // whose name begins with prefix be stored, looked at and deleted. Creating and
 // listing are granted on a project or not at all.
 func (s *source) WritePolicy(names []string, _ bool, prefix string) []byte {

@@ -1,6 +1,7 @@
 package gcpsecrets
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -15,74 +16,46 @@ import (
 
 	"cloud.google.com/go/auth"
 	"cloud.google.com/go/auth/credentials"
-	"cloud.google.com/go/auth/httptransport"
-	"google.golang.org/api/option"
-	"google.golang.org/api/secretmanager/v1"
 
 	"bifrost-secrets/sources"
 	"bifrost-secrets/sources/netfault"
+	"bifrost-secrets/sources/perkey"
 )
 
 const scope = "https://www.googleapis.com/auth/cloud-platform"
 
 // session is what a source has once it has signed in.
 type session struct {
-	secrets   *secretmanager.ProjectsSecretsService
+	http      *perkey.HTTP
 	creds     *auth.Credentials
 	transport *http.Transport
 }
 
 func (s *session) close() { s.transport.CloseIdleConnections() }
 
-// signIn gives the session with a token that is good now. Asking for one before
+// signIn returns a session with a token that is good now. Asking for one before
 // the requests makes a failure to sign in one failure, and not one for each
 // secret.
-func (s *source) signIn(ctx context.Context) (*session, *sources.Error) {
-	began := time.Now()
-	select {
-	case s.signing <- struct{}{}:
-		defer func() { <-s.signing }()
-	case <-ctx.Done():
-		return nil, netfault.Late(ctx, began, system)
-	}
-	if ctx.Err() != nil {
-		return nil, netfault.Late(ctx, began, system)
-	}
-	sess := s.current()
-	var fault *sources.Error
-	if sess != nil {
-		if fault = s.token(ctx, began, sess); fault != nil && fault.Kind == sources.NoLogin {
-			// They may be others by now, those of a file for one.
-			s.forget(sess)
-			sess = nil
+func (s *source) signIn(ctx context.Context, began time.Time, current *session) (*session, *sources.Error) {
+	var refused *sources.Error
+	if current != nil {
+		if refused = s.token(ctx, began, current); refused == nil || refused.Kind != sources.NoLogin {
+			return current, refused
 		}
+		// They may be others by now, those of a file for one.
+		current.close()
 	}
-	if old := fault; sess == nil {
-		if sess, fault = s.newSession(ctx, began); fault == nil {
-			fault = s.token(ctx, began, sess)
-		}
-		if old != nil && fault == nil {
-			s.warn(sources.SignedInAnew("gcp", old))
-		}
+	next, fault := s.newSession(ctx, began)
+	if fault == nil {
+		fault = s.token(ctx, began, next)
 	}
-	attrs := []slog.Attr{slog.Duration("took", time.Since(began).Round(time.Millisecond))}
-	if fault != nil {
-		attrs = append(attrs, slog.String("failed", string(fault.Kind)), slog.String("code", fault.Code))
-	}
-	s.log.LogAttrs(ctx, slog.LevelDebug, "gcp sign-in", attrs...)
 	if fault != nil {
 		return nil, fault
 	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.session = sess
-	return sess, nil
-}
-
-func (s *source) current() *session {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.session
+	if refused != nil {
+		s.warn(sources.SignedInAnew("gcp", refused))
+	}
+	return next, nil
 }
 
 func (s *source) token(ctx context.Context, began time.Time, sess *session) *sources.Error {
@@ -92,33 +65,12 @@ func (s *source) token(ctx context.Context, began time.Time, sess *session) *sou
 	return nil
 }
 
-func (s *source) forget(sess *session) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.session == sess {
-		s.session = nil
-		sess.close()
-	}
-}
-
-// anew signs in again, after old was refused: credentials that a file has, and
-// tokens that a service gives, may be others now. A refused token would
-// otherwise be held until it expires.
-func (s *source) anew(ctx context.Context, old *session, why *sources.Error) (*session, *sources.Error) {
-	s.forget(old)
-	sess, fault := s.signIn(ctx)
-	if fault == nil {
-		s.warn(sources.SignedInAnew("gcp", why))
-	}
-	return sess, fault
-}
-
 // silent keeps the libraries from logging: GOOGLE_SDK_GO_LOGGING_LEVEL would
 // make them print answers, and so values.
 var silent = slog.New(slog.DiscardHandler)
 
 func (s *source) newSession(ctx context.Context, began time.Time) (*session, *sources.Error) {
-	transport := netfault.Transport(s.timeout, atOnce)
+	transport := netfault.Transport(s.timeout, perkey.AtOnce)
 	if s.route != nil {
 		s.route(transport)
 	}
@@ -126,25 +78,47 @@ func (s *source) newSession(ctx context.Context, began time.Time) (*session, *so
 	if fault != nil {
 		return nil, fault
 	}
-	client, err := httptransport.NewClient(&httptransport.Options{
-		Credentials: creds, BaseRoundTripper: netfault.Limited(transport, maxAnswer), DisableTelemetry: true, Logger: silent,
-	})
+	billed, err := creds.QuotaProjectID(ctx)
 	if err != nil {
 		return nil, s.loginFault(ctx, began, err)
 	}
-	client.Timeout = s.timeout
-	// A token is for one host only.
-	client.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
-	service, err := secretmanager.NewService(ctx, option.WithHTTPClient(client), option.WithLogger(silent))
+	return &session{
+		creds: creds, transport: transport,
+		http: &perkey.HTTP{
+			Client: &http.Client{
+				Transport: netfault.Only(host, netfault.Limited(transport, maxAnswer)), Timeout: s.timeout,
+				// A token is for one host only.
+				CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+			},
+			Sign:  func(req *http.Request) error { return sign(req, creds, billed) },
+			Pause: s.pause,
+		},
+	}, nil
+}
+
+// sign puts the token of credentials into a request, and the project that pays
+// for it where that is another.
+func sign(req *http.Request, creds *auth.Credentials, billed string) error {
+	token, err := creds.Token(req.Context())
 	if err != nil {
-		return nil, s.loginFault(ctx, began, err)
+		return err
 	}
-	service.UserAgent = "bifrost-secrets"
-	return &session{secrets: service.Projects.Secrets, creds: creds, transport: transport}, nil
+	// The metadata server would be asked for the domain, and has no token for
+	// another.
+	if token.MetadataString("auth.google.tokenSource") != "compute-metadata" {
+		if domain, err := creds.UniverseDomain(req.Context()); err != nil || domain != "googleapis.com" {
+			return perkey.NoLogin("the gcp credentials are for another cloud than googleapis.com", "take credentials without universe_domain")
+		}
+	}
+	req.Header.Set("Authorization", cmp.Or(token.Type, "Bearer")+" "+token.Value)
+	if billed != "" {
+		req.Header.Set("X-Goog-User-Project", billed)
+	}
+	return nil
 }
 
 // detect finds the credentials. Looking for a metadata server takes no context,
-// so it is left behind when ctx ends; it gives up by itself.
+// so it is left behind when ctx ends; it ends by itself.
 func (s *source) detect(ctx context.Context, began time.Time, client *http.Client) (*auth.Credentials, *sources.Error) {
 	opts := &credentials.DetectOptions{Scopes: []string{scope}, Client: client, DisableAsyncRefresh: true, Logger: silent}
 	if s.credentials.Len() > 0 {
@@ -190,7 +164,7 @@ func checkDefault() *sources.Error {
 	for _, path := range paths {
 		var at *fs.PathError
 		if path != "" && errors.As(sources.CheckFile(path, credentialsMost), &at) {
-			return noLogin(fmt.Sprintf("the gcp credentials in %s cannot be read: %v", path, at.Err), formHint)
+			return perkey.NoLogin(fmt.Sprintf("the gcp credentials in %s cannot be read: %v", path, at.Err), formHint)
 		}
 		if fault := checkSubject(path); fault != nil {
 			return fault
@@ -216,7 +190,7 @@ func checkSubject(path string) *sources.Error {
 	}
 	var at *fs.PathError
 	if errors.As(sources.CheckFile(form.Source.File, credentialsMost), &at) {
-		return noLogin(fmt.Sprintf("the token in %s cannot be read: %v", form.Source.File, at.Err), formHint)
+		return perkey.NoLogin(fmt.Sprintf("the token in %s cannot be read: %v", form.Source.File, at.Err), formHint)
 	}
 	return nil
 }
@@ -225,7 +199,7 @@ func checkSubject(path string) *sources.Error {
 // err is not shown: it may quote a file. Nor is the variable: people have set it
 // to what the file was to hold.
 func noDefault(err error) *sources.Error {
-	e := noLogin("no gcp credentials were found",
+	e := perkey.NoLogin("no gcp credentials were found",
 		"set credentials_json or GOOGLE_APPLICATION_CREDENTIALS, or run: gcloud auth application-default login; on gcp, give the workload a service account")
 	var path *fs.PathError
 	file := os.Getenv("GOOGLE_APPLICATION_CREDENTIALS")
@@ -240,24 +214,20 @@ func noDefault(err error) *sources.Error {
 	return e
 }
 
-func noLogin(message, hint string) *sources.Error {
-	return &sources.Error{Kind: sources.NoLogin, Message: message, Hint: hint}
-}
-
 const formHint = "it is the JSON file that gcp hands out for a service account, for a user or for workload identity federation"
 
-// given makes credentials of the setting.
+// given returns the credentials of the setting.
 func (s *source) given(opts *credentials.DetectOptions) (*auth.Credentials, *sources.Error) {
 	text := s.credentials.Reveal()
 	where := "credentials_json"
 	path, err := s.path()
 	if err != nil {
-		return nil, noLogin(err.Error(), sources.HintOf(err))
+		return nil, perkey.NoLogin(err.Error(), sources.HintOf(err))
 	}
 	if path != "" {
 		b, _, err := sources.ReadFile(path, credentialsMost)
 		if err != nil {
-			e := noLogin("credentials_json is neither JSON nor the path of a file that can be read", "check the path, and who may read it")
+			e := perkey.NoLogin("credentials_json is neither JSON nor the path of a file that can be read", "check the path, and who may read it")
 			// What is there may as well be the credentials in another form.
 			if sources.CheckFile(path, credentialsMost) != nil {
 				e.Message = "the path that credentials_json names is no regular file, or a very large one"
@@ -272,14 +242,14 @@ func (s *source) given(opts *credentials.DetectOptions) (*auth.Credentials, *sou
 		Type credentials.CredType `json:"type"`
 	}
 	if err := json.Unmarshal(text, &form); err != nil {
-		return nil, noLogin(where+" is not JSON", formHint)
+		return nil, perkey.NoLogin(where+" is not JSON", formHint)
 	}
 	if bad := elsewhere(text); bad != "" {
-		return nil, noLogin(bad+" of "+where+" is no address of googleapis.com", "what signs in goes to google alone: take the file as gcp hands it out")
+		return nil, perkey.NoLogin(bad+" of "+where+" is no address of googleapis.com", "what signs in goes to google alone: take the file as gcp hands it out")
 	}
 	creds, err := credentials.NewCredentialsFromJSON(form.Type, text, opts)
 	if err != nil {
-		return nil, noLogin(where+" is not a credentials file of gcp that can be used", formHint)
+		return nil, perkey.NoLogin(where+" is not a credentials file of gcp that can be used", formHint)
 	}
 	return creds, nil
 }

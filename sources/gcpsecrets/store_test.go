@@ -89,7 +89,7 @@ func TestForeignAnnotationsStay(t *testing.T) {
 	if _, err := s.Put(t.Context(), write("x", "2", version)); err != nil {
 		t.Fatal(err)
 	}
-	if got := f.Annotations("x"); got["team"] != "blue" || got[ownerAnnotation] != "gateway" {
+	if got := f.Annotations("x"); got["team"] != "blue" || got[marks.Owner] != "gateway" {
 		t.Errorf("annotations are %v", got)
 	}
 	if !strings.Contains(f.Metadata(), "managed-by:bifrost-secrets") {

@@ -46,6 +46,7 @@ type Fake struct {
 	gone    string          // a refresh token that is refused
 	login   string          // error of the token endpoint
 	grants  []string        // kinds of the tokens asked for
+	billed  string          // the project that pays for the newest request, where that is said
 }
 
 // StartFake starts a Fake that is closed when the test ends.
@@ -84,7 +85,7 @@ var key = sync.OnceValue(func() string {
 	return string(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der}))
 })
 
-// Credentials gives the key file of a service account, as GCP hands it out.
+// Credentials returns the key file of a service account, as GCP hands it out.
 func Credentials() string {
 	b, err := json.Marshal(map[string]string{
 		"type": "service_account", "project_id": Project, "private_key_id": "key-1", "private_key": key(),
@@ -97,7 +98,7 @@ func Credentials() string {
 	return string(b)
 }
 
-// UserCredentials gives the file that `gcloud auth application-default login` writes.
+// UserCredentials returns the file that `gcloud auth application-default login` writes.
 func UserCredentials() string {
 	return `{"type": "authorized_user", "client_id": "c", "client_secret": "s", "refresh_token": "r", "quota_project_id": "billed"}`
 }
@@ -125,7 +126,7 @@ func (f *Fake) Revoke() {
 	f.revoked = f.tokens
 }
 
-// RefuseAll refuses every token, and gives none.
+// RefuseAll refuses every token, and returns none.
 func (f *Fake) RefuseAll() {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -153,11 +154,18 @@ func (f *Fake) Reject(status, reason string) {
 	f.reject, f.reason = status, reason
 }
 
-// Grants gives the grant types of the tokens that were asked for.
+// Grants returns the grant types of the tokens that were asked for.
 func (f *Fake) Grants() []string {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return append([]string(nil), f.grants...)
+}
+
+// Billed returns the project that is to pay for the newest request.
+func (f *Fake) Billed() string {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.billed
 }
 
 // codes are the HTTP statuses that go with the statuses of gRPC.
@@ -218,6 +226,7 @@ func (f *Fake) answer(r *http.Request, body []byte, refused bool) cloudtest.Answ
 	if what == "" {
 		return f.token(body, refused)
 	}
+	f.billed = r.Header.Get("X-Goog-User-Project")
 	var n int
 	_, err := fmt.Sscanf(r.Header.Get("Authorization"), "Bearer ya29.token-%d", &n)
 	switch {

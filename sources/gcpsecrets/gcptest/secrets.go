@@ -33,7 +33,7 @@ const maxPayload = 65_536
 
 var idForm = regexp.MustCompile(`^[A-Za-z0-9_-]{1,255}$`)
 
-// Put gives a secret a new version, as a person does with gcloud.
+// Put adds a new version to a secret, as a person does with gcloud.
 func (f *Fake) Put(id string, data []byte) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -67,7 +67,7 @@ func (f *Fake) Tear(id string) {
 	f.secrets[id].newest().torn = true
 }
 
-// Rotate gives a secret a schedule of rotation.
+// Rotate adds a schedule of rotation to a secret.
 func (f *Fake) Rotate(id string) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -88,7 +88,7 @@ func (f *Fake) DenyListing() {
 	f.denied["/list"] = true
 }
 
-// Versions gives the number of versions of a secret.
+// Versions returns the number of versions of a secret.
 func (f *Fake) Versions(id string) int {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -109,14 +109,14 @@ func (f *Fake) Annotate(id, key, value string) {
 	s.annotations[key], s.etag = value, f.newEtag()
 }
 
-// Annotations gives those of a secret.
+// Annotations returns those of a secret.
 func (f *Fake) Annotations(id string) map[string]string {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return maps.Clone(f.secrets[id].annotations)
 }
 
-// Metadata gives all that is kept beside the values.
+// Metadata returns all that is kept beside the values.
 func (f *Fake) Metadata() string {
 	f.mu.Lock()
 	defer f.mu.Unlock()

@@ -1,0 +1,125 @@
+package perkey
+
+import (
+	"context"
+	"log/slog"
+	"time"
+
+	"bifrost-secrets/sources"
+)
+
+// Operation is one use of a source, such as a Fetch or a Put: signed in to once,
+// and anew at most once.
+type Operation[S comparable] struct {
+	Ctx   context.Context
+	Began time.Time
+
+	frame *Frame[S]
+	login *sources.Renewal[S]
+}
+
+// Begin signs in for an operation on one secret, or on several where name is
+// empty. Its error is that secret's.
+func (f *Frame[S]) Begin(ctx context.Context, name string) (*Operation[S], *sources.Error) {
+	began := time.Now()
+	session, fault := f.signIn(ctx, began)
+	if fault != nil {
+		return nil, named(fault, name)
+	}
+	return &Operation[S]{Ctx: ctx, Began: began, frame: f, login: sources.NewRenewal(session)}, nil
+}
+
+func (f *Frame[S]) signIn(ctx context.Context, began time.Time) (session S, fault *sources.Error) {
+	select {
+	case f.signing <- struct{}{}:
+		defer func() { <-f.signing }()
+	case <-ctx.Done():
+	}
+	if ctx.Err() != nil {
+		return session, f.calls.Late(ctx, began)
+	}
+	f.mu.Lock()
+	current := f.session
+	f.mu.Unlock()
+	signing := time.Now()
+	session, fault = f.calls.SignIn(ctx, began, current)
+	if fault != nil || session != current {
+		f.note(ctx, f.calls.System+" sign-in", signing, fault)
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.session = session
+	return session, fault
+}
+
+// anew signs in again after a session was refused: what a file or a service
+// has for a login may be another by now. A refused token would otherwise be held until
+// it expires.
+func (o *Operation[S]) anew(old S, why *sources.Error) (S, *sources.Error) {
+	f := o.frame
+	f.mu.Lock()
+	if f.session == old {
+		var none S
+		f.session = none
+		f.calls.End(old)
+	}
+	f.mu.Unlock()
+	session, fault := f.signIn(o.Ctx, time.Now())
+	if fault == nil {
+		f.warn(sources.SignedInAnew(f.calls.System, why))
+	}
+	return session, fault
+}
+
+// Session returns the session to use now. It is for requests that do not count as
+// such; those about secrets go through [Operation.Call].
+func (o *Operation[S]) Session() S {
+	session, _ := o.login.Session()
+	return session
+}
+
+// Call makes one request about a secret, or about none, when one of the slots is
+// free, and logs it. do returns what is wrong; where that is of kind NoLogin, the
+// request is made once more with another session: it was not carried out.
+func (o *Operation[S]) Call(r Request, n Name, do func(S) *sources.Error) *sources.Error {
+	f := o.frame
+	select {
+	case f.slots <- struct{}{}:
+		defer func() { <-f.slots }()
+	case <-o.Ctx.Done():
+	}
+	for {
+		if o.Ctx.Err() != nil {
+			return named(f.calls.Late(o.Ctx, o.Began), n.Text)
+		}
+		session, dead := o.login.Session()
+		if dead != nil {
+			return named(dead, n.Text)
+		}
+		began := time.Now()
+		f.Add(false)
+		fault := do(session)
+		f.note(o.Ctx, f.calls.System+" request", began, fault, slog.String("method", r.Method))
+		if fault == nil {
+			return nil
+		}
+		if fault.Kind == sources.NoLogin {
+			if o.login.Refused(session, fault, func(old S) (S, *sources.Error) { return o.anew(old, fault) }) {
+				continue
+			}
+			if _, dead := o.login.Session(); dead != nil {
+				fault = dead
+			}
+		}
+		return named(fault, n.Text)
+	}
+}
+
+// note logs what took a while. Of a failure it says the kind and the code alone.
+func (f *Frame[S]) note(ctx context.Context, what string, began time.Time, fault *sources.Error, attrs ...slog.Attr) {
+	attrs = append(attrs, slog.Duration("took", time.Since(began).Round(time.Millisecond)))
+	if fault != nil {
+		attrs = append(attrs, slog.String("failed", string(fault.Kind)), slog.String("code", fault.Code))
+	}
+	f.log.LogAttrs(ctx, slog.LevelDebug, what, attrs...)
+}
