@@ -19,8 +19,6 @@ func (p *program) lintCommand() *cobra.Command {
 		Online:      o.lookUp,
 		ConfigStore: o.rows,
 	})
-	cmd.Version = versionText()
-	cmd.SetVersionTemplate("{{.Version}}\n")
 	o.addFlags(cmd)
 	check := cmd.RunE
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
@@ -45,5 +43,6 @@ func (p *program) lintCommand() *cobra.Command {
 		}
 		return nil
 	}
+	versionFlag(cmd)
 	return cmd
 }

@@ -134,7 +134,6 @@ distinct secret once (a cloud's or HashiCorp's secret manager, PostgreSQL, files
 config with the values in place.`,
 		Example: `  bifrost-secrets render --config config.json --out /app/data/config.json
   bifrost-secrets explain --config config.json`,
-		Version:       versionText(),
 		SilenceErrors: true,
 		// The default of cobra is only set on a path that we do not take.
 		SuggestionsMinimumDistance: 2,
@@ -146,7 +145,6 @@ config with the values in place.`,
 	root.PersistentFlags().Var(&p.format, "log-format", "text or json, for all that goes to the standard error; exec and watch write json unless that is a terminal; also "+logFormatVariable)
 	_ = root.RegisterFlagCompletionFunc("log-format", cobra.FixedCompletions([]string{"text", "json"}, cobra.ShellCompDirectiveNoFileComp))
 	help.Set(root)
-	root.SetVersionTemplate("{{.Version}}\n")
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
 		// The flags of a misspelt command are unknown only since it is.
 		if words := cmd.Flags().Args(); cmd == root && len(words) > 0 {
@@ -155,6 +153,7 @@ config with the values in place.`,
 		return usageError(err.Error(), "see "+cmd.CommandPath()+" --help")
 	})
 	root.RunE = func(cmd *cobra.Command, _ []string) error { return cmd.Help() }
+	versionFlag(root)
 	root.AddCommand(p.renderCommand(), p.execCommand(), p.watchCommand(), p.explainCommand(), p.lintCommand(), p.pingCommand(),
 		p.storeCommand(), p.pruneCommand(), p.secretCommand(), p.attachCommand(), p.detachCommand(),
 		p.flushCommand(), p.statusCommand(), p.healthCommand(), p.versionCommand())

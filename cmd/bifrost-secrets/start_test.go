@@ -68,3 +68,23 @@ func TestStartCompilesNothing(t *testing.T) {
 		t.Errorf("%d files were read: %v", files, err)
 	}
 }
+
+// What runs templates finds methods by their names, so that the linker keeps each
+// one of every type: four megabytes. In the race detector's absence the program is
+// the test binary, which has what tests have.
+func TestRunsNoTemplates(t *testing.T) {
+	if !raced {
+		t.Skip("the program is the test binary")
+	}
+	path, err := exec.LookPath("bifrost-secrets")
+	if err != nil {
+		t.Fatal(err)
+	}
+	program, err := os.ReadFile(path)
+	if err != nil || !bytes.Contains(program, []byte("main.main")) {
+		t.Fatalf("%d bytes without the names of functions: %v", len(program), err)
+	}
+	if name := "text/template.(*state).evalField"; bytes.Contains(program, []byte(name)) {
+		t.Errorf("%s is linked", name)
+	}
+}
