@@ -57,6 +57,21 @@ func (p *Problems) Error() string {
 	return strings.Join(lines, "\n")
 }
 
+// Advice is empty: each problem has its own.
+func (p *Problems) Advice() string { return "" }
+
+// ExitCode is that of the worst: a fault of the document itself, then a backend that
+// cannot be used.
+func (p *Problems) ExitCode() int {
+	switch {
+	case p.Invalid():
+		return 2
+	case p.Down():
+		return 3
+	}
+	return 1
+}
+
 // Merged returns the problems with those as one that are the same fault of the
 // backend as a whole, for people: a backend that does not answer is one cause,
 // however many secrets were asked for. The list itself stays as it is.

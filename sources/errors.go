@@ -41,8 +41,19 @@ func (e *Error) Error() string {
 	return fmt.Sprintf("%s (%s)", e.Message, e.Code)
 }
 
-// Unwrap gives the cause.
+// Unwrap returns the cause.
 func (e *Error) Unwrap() error { return e.Err }
+
+// Advice returns what to do about it.
+func (e *Error) Advice() string { return e.Hint }
+
+// ExitCode tells a backend that cannot be used from one that said no.
+func (e *Error) ExitCode() int {
+	if e.Kind.Down() {
+		return 3
+	}
+	return 1
+}
 
 // KindOf gives the kind of the first [Error] in err's chain, and "" where there
 // is none.
@@ -54,12 +65,12 @@ func KindOf(err error) Kind {
 	return ""
 }
 
-// HintOf gives the hint of the first [Error] in err's chain, and "" where there
-// is none.
+// HintOf returns what to do about err: the advice of the first error in its chain
+// that has some to give, of whichever package, and "" where there is none.
 func HintOf(err error) string {
-	var e *Error
+	var e interface{ Advice() string }
 	if errors.As(err, &e) {
-		return e.Hint
+		return e.Advice()
 	}
 	return ""
 }

@@ -68,8 +68,14 @@ func (e *DocumentError) Error() string {
 	return fmt.Sprintf("%s:%d:%d: %s", e.Name, e.Position.Line, e.Position.Column, e.Reason)
 }
 
-// Unwrap gives the cause.
+// Unwrap returns the cause.
 func (e *DocumentError) Unwrap() error { return e.Err }
+
+// Advice returns what to do about it.
+func (e *DocumentError) Advice() string { return e.Hint }
+
+// ExitCode is that of an invalid document.
+func (e *DocumentError) ExitCode() int { return 2 }
 
 // ReadFile reads and checks the document in a file. Every error is a
 // *DocumentError.

@@ -12,7 +12,6 @@ import (
 	"time"
 
 	"bifrost-secrets/render"
-	"bifrost-secrets/render/publish"
 	"bifrost-secrets/sources"
 	"bifrost-secrets/walker"
 )
@@ -244,12 +243,7 @@ func problemsOf(err error, name string) []render.Problem {
 		}
 		return []render.Problem{one}
 	}
-	hint := sources.HintOf(err)
-	var written *publish.Error
-	if errors.As(err, &written) {
-		hint = written.Hint
-	}
-	return []render.Problem{{Reason: strings.TrimPrefix(err.Error(), name+": "), Hint: hint, Kind: sources.KindOf(err)}}
+	return []render.Problem{{Reason: strings.TrimPrefix(err.Error(), name+": "), Hint: sources.HintOf(err), Kind: sources.KindOf(err)}}
 }
 
 // fingerprints tell values apart in the status. The key is of this process and

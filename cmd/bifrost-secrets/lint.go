@@ -1,8 +1,6 @@
 package main
 
 import (
-	"errors"
-
 	"bifrost-secrets/cmd/internal/lintcmd"
 
 	"github.com/spf13/cobra"
@@ -28,10 +26,6 @@ func (p *program) lintCommand() *cobra.Command {
 		failures := lintcmd.Failures(check(cmd, args))
 		worst := &failure{}
 		for _, err := range failures {
-			var ended *lintcmd.Failure
-			if errors.As(err, &ended) {
-				err = &failure{reason: ended.Reason, hint: ended.Hint, code: ended.Code}
-			}
 			if len(failures) == 1 {
 				return err
 			}

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"errors"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -131,11 +130,7 @@ func inputsOf(source sources.Source) []string {
 
 // usageFrom makes a fault of a flag's value one of usage.
 func usageFrom(flag string, err error) error {
-	var e *publish.Error
-	if errors.As(err, &e) {
-		return usageError(flag+": "+e.Message, e.Hint)
-	}
-	return usageError(flag+": "+err.Error(), "")
+	return usageError(flag+": "+err.Error(), sources.HintOf(err))
 }
 
 // published says what publishing did.

@@ -11,8 +11,6 @@ import (
 	"syscall"
 
 	"bifrost-secrets/cmd/internal/help"
-	"bifrost-secrets/render"
-	"bifrost-secrets/render/publish"
 	"bifrost-secrets/sources"
 	"bifrost-secrets/sources/awssecrets"
 	"bifrost-secrets/sources/azurevault"
@@ -20,8 +18,6 @@ import (
 	"bifrost-secrets/sources/gcpsecrets"
 	"bifrost-secrets/sources/hashivault"
 	"bifrost-secrets/sources/postgres"
-	"bifrost-secrets/walker"
-	"bifrost-secrets/watch/control"
 
 	"github.com/spf13/cobra"
 )
@@ -205,14 +201,24 @@ func noArgs(cmd *cobra.Command, args []string) error {
 	return usageError("unknown command "+quote(args[0]), hint)
 }
 
+// advised is an error that says what to do about it, and what the program ends with:
+// those of every package that the user may meet are of this kind.
+type advised interface {
+	error
+	Advice() string // may be empty
+	ExitCode() int
+}
+
 // failure is an error of this program's own.
 type failure struct {
-	reason string
+	reason string // empty where the command has said all
 	hint   string
 	code   int
 }
 
-func (f *failure) Error() string { return f.reason }
+func (f *failure) Error() string  { return f.reason }
+func (f *failure) Advice() string { return f.hint }
+func (f *failure) ExitCode() int  { return f.code }
 
 func usageError(reason, hint string) error {
 	return &failure{reason: reason, hint: hint, code: exitUsage}
@@ -233,36 +239,19 @@ type notStarted struct {
 	code int
 }
 
-func (n *notStarted) Error() string { return n.err.Error() }
-func (n *notStarted) Unwrap() error { return n.err }
+func (n *notStarted) Error() string  { return n.err.Error() }
+func (n *notStarted) Unwrap() error  { return n.err }
+func (n *notStarted) Advice() string { return sources.HintOf(n.err) }
+func (n *notStarted) ExitCode() int  { return n.code }
 
-// exitCode gives the exit code for an error, by DESIGN's list.
+// exitCode returns the exit code for an error, by DESIGN's list.
 func exitCode(err error) int {
-	var own *failure
-	var problems *render.Problems
-	var document *walker.DocumentError
-	var written *publish.Error
-	var notStarted *notStarted
-	var listening *control.Error
+	var known advised
 	switch {
 	case err == nil:
 		return exitDone
-	case errors.As(err, &notStarted):
-		return notStarted.code
-	case errors.As(err, &own):
-		return own.code
-	case errors.As(err, &document), errors.As(err, &listening):
-		return exitUsage
-	case errors.As(err, &problems) && problems.Invalid():
-		return exitUsage
-	case errors.As(err, &problems) && problems.Down():
-		return exitUnreachable
-	case errors.As(err, &problems):
-		return exitUnresolved
-	case errors.As(err, &written) && written.Op == "check":
-		return exitUsage
-	case sources.KindOf(err).Down():
-		return exitUnreachable
+	case errors.As(err, &known):
+		return known.ExitCode()
 	}
 	return exitUnresolved
 }

@@ -12,10 +12,7 @@ import (
 	"time"
 
 	"bifrost-secrets/render"
-	"bifrost-secrets/render/publish"
 	"bifrost-secrets/sources"
-	"bifrost-secrets/walker"
-	"bifrost-secrets/watch/control"
 
 	"golang.org/x/term"
 )
@@ -223,10 +220,6 @@ func (s *screen) showProgress(text string) {
 // do about it.
 func (p *program) report(err error) {
 	var problems *render.Problems
-	var own *failure
-	var document *walker.DocumentError
-	var written *publish.Error
-	var listening *control.Error
 	s := p.screen
 	switch {
 	case errors.As(err, &problems):
@@ -234,16 +227,7 @@ func (p *program) report(err error) {
 		if n := len(render.Merged(problems.List)); n > 1 && p.writes {
 			s.line("%d problems; nothing was written", n)
 		}
-	case errors.As(err, &own) && own.reason == "": // the command has said all
-	case errors.As(err, &own):
-		s.problem(own.reason, own.hint)
-	case errors.As(err, &document):
-		s.problem(document.Error(), document.Hint)
-	case errors.As(err, &written):
-		s.problem(written.Error(), written.Hint)
-	case errors.As(err, &listening):
-		s.problem(listening.Reason, listening.Hint)
-	default:
+	case err.Error() != "": // else the command has said all
 		s.problem(err.Error(), sources.HintOf(err))
 	}
 	var more *hinted

@@ -149,8 +149,19 @@ func (e *Error) Error() string {
 	return e.Path + ": " + e.Message
 }
 
-// Unwrap gives the cause.
+// Unwrap returns the cause.
 func (e *Error) Unwrap() error { return e.Err }
+
+// Advice returns what to do about it.
+func (e *Error) Advice() string { return e.Hint }
+
+// ExitCode tells a target that cannot be published to from a write that failed.
+func (e *Error) ExitCode() int {
+	if e.Op == "check" {
+		return 2
+	}
+	return 1
+}
 
 // fail makes an error of the system's. hint is what to do about a plain refusal;
 // where err tells of something else, such as a full disk, that has its own.

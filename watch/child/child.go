@@ -98,6 +98,12 @@ func (e *StartError) Error() string { return fmt.Sprintf("cannot run %s: %s", e.
 
 func (e *StartError) Unwrap() error { return e.Err }
 
+// Advice returns what to do about it.
+func (e *StartError) Advice() string { return e.Hint }
+
+// ExitCode is the Code.
+func (e *StartError) ExitCode() int { return e.Code }
+
 // Environment gives the environment for a child: base without the names that
 // remove reports, then add. Of several entries of one name the last counts, and
 // an entry of add in any case; the others keep their order. An entry that is no

@@ -88,8 +88,14 @@ type Error struct {
 // Error gives the reason.
 func (e *Error) Error() string { return e.Reason }
 
-// Unwrap gives the cause.
+// Unwrap returns the cause.
 func (e *Error) Unwrap() error { return e.Err }
+
+// Advice returns what to do about it.
+func (e *Error) Advice() string { return e.Hint }
+
+// ExitCode is that of wrong usage.
+func (e *Error) ExitCode() int { return 2 }
 
 // limits bound what a client can take of us.
 type limits struct {

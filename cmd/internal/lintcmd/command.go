@@ -67,8 +67,14 @@ type Failure struct {
 	Hint   string
 }
 
-// Error gives the reason.
+// Error returns the reason.
 func (f *Failure) Error() string { return f.Reason }
+
+// Advice returns what to do about it.
+func (f *Failure) Advice() string { return f.Hint }
+
+// ExitCode is the Code.
+func (f *Failure) ExitCode() int { return f.Code }
 
 func usage(hint, format string, args ...any) error {
 	return &Failure{Code: exitUsage, Reason: fmt.Sprintf(format, args...), Hint: hint}
