@@ -60,17 +60,9 @@ type attaching struct {
 func (j *attachJob) run(ctx context.Context) error {
 	var report attaching
 	err := j.attach(ctx, &report)
-	if j.json {
-		report.Attach, report.Attached = listOf(report.Attach), listOf(report.Attached)
-		report.Left, report.Unknown = listOf(report.Left), listOf(report.Unknown)
-		if err != nil {
-			report.Error = cleanLines(err.Error())
-		}
-		if werr := writeJSON(j.p.stdout, &report); err == nil {
-			err = werr
-		}
-	}
-	return err
+	report.Attach, report.Attached = listOf(report.Attach), listOf(report.Attached)
+	report.Left, report.Unknown = listOf(report.Left), listOf(report.Unknown)
+	return j.p.conclude(j.json, &report, &report.Error, err)
 }
 
 func (j *attachJob) attach(ctx context.Context, report *attaching) error {

@@ -51,16 +51,8 @@ type detaching struct {
 func (j *detachJob) run(ctx context.Context) error {
 	var report detaching
 	err := j.detach(ctx, &report)
-	if j.json {
-		report.Restored, report.Edited, report.Left = listOf(report.Restored), listOf(report.Edited), listOf(report.Left)
-		if err != nil {
-			report.Error = cleanLines(err.Error())
-		}
-		if werr := writeJSON(j.p.stdout, &report); err == nil {
-			err = werr
-		}
-	}
-	return err
+	report.Restored, report.Edited, report.Left = listOf(report.Restored), listOf(report.Edited), listOf(report.Left)
+	return j.p.conclude(j.json, &report, &report.Error, err)
 }
 
 func (j *detachJob) detach(ctx context.Context, report *detaching) error {

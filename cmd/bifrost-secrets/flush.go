@@ -54,14 +54,7 @@ type flushed struct {
 
 func (j *flushJob) run(ctx context.Context) error {
 	result, err := j.flush(ctx)
-	if j.json {
-		if err != nil && result.Error == "" {
-			result.Error = cleanLines(err.Error())
-		}
-		if werr := writeJSON(j.p.stdout, result); werr != nil {
-			return werr
-		}
-	}
+	err = j.p.conclude(j.json, &result, &result.Error, err)
 	if err == nil && !j.p.quiet {
 		j.p.screen.line("%s", clean(result.Message))
 		if text := unapplied(result.RestartRequired, result.NotApplied); text != "" {

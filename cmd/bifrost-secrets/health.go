@@ -38,16 +38,11 @@ with 1 if not, also where nothing listens.`,
 
 func (j *healthJob) run(ctx context.Context) error {
 	err := j.check(ctx)
-	if j.json {
-		result := map[string]any{"ok": err == nil}
-		if err != nil {
-			result["error"] = cleanLines(err.Error())
-		}
-		if werr := writeJSON(j.p.stdout, result); werr != nil {
-			return werr
-		}
-	}
-	return err
+	report := struct {
+		Error string `json:"error,omitempty"`
+		OK    bool   `json:"ok"`
+	}{OK: err == nil}
+	return j.p.conclude(j.json, &report, &report.Error, err)
 }
 
 func (j *healthJob) check(ctx context.Context) error {

@@ -23,19 +23,13 @@ PostgreSQL, it is reached too, with the settings that Bifrost will use.`,
 		Args:    noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			source, store, err := j.ping(cmd.Context())
-			if asJSON {
-				result := map[string]any{"ok": err == nil, "source": source}
-				if store != "" {
-					result["config_store"] = store
-				}
-				if err != nil {
-					result["error"] = cleanLines(err.Error())
-				}
-				if werr := writeJSON(p.stdout, result); werr != nil {
-					return werr
-				}
-			}
-			return err
+			report := struct {
+				ConfigStore string `json:"config_store,omitempty"`
+				Error       string `json:"error,omitempty"`
+				OK          bool   `json:"ok"`
+				Source      string `json:"source"`
+			}{OK: err == nil, Source: source, ConfigStore: store}
+			return p.conclude(asJSON, &report, &report.Error, err)
 		},
 	}
 	j.flags(cmd)

@@ -83,16 +83,7 @@ type pruningItem struct {
 
 func (j *pruneJob) run(ctx context.Context) error {
 	report := pruning{Config: j.config, Gateway: j.gateway, Delete: []pruningItem{}}
-	err := j.prune(ctx, &report)
-	if j.json {
-		if err != nil {
-			report.Error = cleanLines(err.Error())
-		}
-		if werr := writeJSON(j.p.stdout, &report); err == nil {
-			err = werr
-		}
-	}
-	return err
+	return j.p.conclude(j.json, &report, &report.Error, j.prune(ctx, &report))
 }
 
 func (j *pruneJob) prune(ctx context.Context, report *pruning) error {

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"encoding/json"
 	"errors"
 	"os"
 
@@ -69,24 +68,15 @@ func (j *renderJob) run(cmd *cobra.Command) error {
 	j.p.writes = true
 	a := account{Mode: j.mode, Out: j.out, EnvFile: j.envFile}
 	err := j.render(cmd, &a)
-	if !j.json {
-		return err
-	}
 	var problems *render.Problems
 	if errors.As(err, &problems) {
 		a.Problems = render.Merged(problems.List)
-	}
-	if err != nil {
-		a.Error = cleanLines(err.Error())
 	}
 	a.Left, a.Notes, a.Problems = listOf(a.Left), listOf(a.Notes), listOf(a.Problems)
 	if a.Versions == nil {
 		a.Versions = map[string]string{}
 	}
-	if werr := writeJSON(j.p.stdout, &a); werr != nil && err == nil {
-		err = werr
-	}
-	return err
+	return j.p.conclude(j.json, &a, &a.Error, err)
 }
 
 func (j *renderJob) render(cmd *cobra.Command, a *account) error {
@@ -186,21 +176,4 @@ func (j *renderJob) say(a *account, source sources.Source) {
 	default:
 		s.line("wrote %s, and %s to %s", clean(j.out), count(a.Variables, "variable"), clean(j.envFile))
 	}
-}
-
-// listOf makes an empty list of none: a program that reads JSON goes over a
-// list, and stumbles over a null.
-func listOf[T any](list []T) []T {
-	if list == nil {
-		return []T{}
-	}
-	return list
-}
-
-// writeJSON prints a result for machines.
-func writeJSON(w interface{ Write([]byte) (int, error) }, v any) error {
-	enc := json.NewEncoder(w)
-	enc.SetIndent("", "  ")
-	enc.SetEscapeHTML(false)
-	return enc.Encode(v)
 }

@@ -92,16 +92,7 @@ func checkGateway(gateway string) error {
 
 func (j *storeJob) run(ctx context.Context) error {
 	report := storing{Config: j.config, Gateway: j.gateway, Items: []autostore.Item{}}
-	err := j.do(ctx, &report)
-	if j.json {
-		if err != nil {
-			report.Error = cleanLines(err.Error())
-		}
-		if werr := writeJSON(j.p.stdout, &report); err == nil {
-			err = werr
-		}
-	}
-	return err
+	return j.p.conclude(j.json, &report, &report.Error, j.do(ctx, &report))
 }
 
 func (j *storeJob) do(ctx context.Context, report *storing) error {
