@@ -10,6 +10,7 @@ import (
 	"bifrost-secrets/render"
 	"bifrost-secrets/render/configstore"
 	"bifrost-secrets/walker"
+	"bifrost-secrets/watch/service"
 
 	"github.com/spf13/cobra"
 )
@@ -74,7 +75,7 @@ func (j *attachJob) attach(ctx context.Context, report *attaching) error {
 		return err
 	}
 	report.Database = store.Name()
-	for range attemptsToAttach {
+	for range service.AttachTries {
 		if err = j.once(ctx, store, report); err == nil {
 			return nil
 		}
@@ -86,23 +87,19 @@ func (j *attachJob) attach(ctx context.Context, report *attaching) error {
 	return &failure{reason: err.Error(), hint: "run again when nobody edits it", code: exitUnresolved}
 }
 
-// attemptsToAttach is how often a rewriting is begun anew, since somebody edited
-// a row.
-const attemptsToAttach = 5
-
 // once plans, and attaches if it is asked to.
 func (j *attachJob) once(ctx context.Context, store *configstore.Store, report *attaching) error {
-	within, cancel := j.within(ctx)
+	within, cancel := j.Within(ctx)
 	defer cancel()
 	done := j.p.waiting("asking " + store.Name())
-	plan, err := store.Plan(within, j.ownVariables())
+	plan, err := store.Plan(within, j.BringsVariable())
 	done()
 	if err != nil {
-		return ofConfigStore(err)
+		return service.OfConfigStore(err)
 	}
 	report.Attach, report.Attached, report.Left, report.Unknown, report.Summary = plan.Attach, plan.Attached, plan.Left, plan.Unknown, plan.Summary
 	if err := plan.Allowed(); err != nil {
-		return ofConfigStore(err)
+		return service.OfConfigStore(err)
 	}
 	if !j.yes {
 		if !j.json {
@@ -117,7 +114,7 @@ func (j *attachJob) once(ctx context.Context, store *configstore.Store, report *
 		return err
 	}
 	if err := store.Attach(within, plan); err != nil {
-		return ofConfigStore(err)
+		return service.OfConfigStore(err)
 	}
 	report.Done = true
 	if !j.json {
@@ -132,21 +129,21 @@ func (j *attachJob) once(ctx context.Context, store *configstore.Store, report *
 // resolves checks that each reference has a value that Bifrost would take, in
 // the field that it stands in.
 func (j *attachJob) resolves(ctx context.Context, plan *configstore.Plan) error {
-	empty, err := walker.Parse(j.doc.Name, []byte("{}"))
+	empty, err := walker.Parse(j.Doc.Name, []byte("{}"))
 	if err != nil {
 		return err
 	}
-	if j.plan, err = render.NewPlan(empty, j.store, render.Options{Mode: render.EnvMode, Getenv: j.p.getenv, Beside: plan.Beside()}); err != nil {
+	if j.Plan, err = render.NewPlan(empty, j.Store, render.Options{Mode: render.EnvMode, Getenv: j.p.getenv, Beside: plan.Beside()}); err != nil {
 		return err
 	}
-	source, err := j.open(ctx)
+	source, err := j.Open(ctx)
 	if err != nil {
 		return err
 	}
 	if source != nil {
 		defer source.Close()
 	}
-	rendering, err := j.resolve(ctx, source)
+	rendering, err := j.Resolve(ctx, source)
 	if err != nil {
 		return err
 	}
@@ -191,16 +188,4 @@ func (j *attachJob) say(r *attaching) {
 		s.line("nothing was changed")
 		s.hint("--yes does it; so does exec --mode env --rewrite-database, before Bifrost starts")
 	}
-}
-
-// ownVariables reports which variables the document itself brings.
-func (j *job) ownVariables() func(string) bool {
-	own := map[string]bool{}
-	j.doc.Walk(func(f *walker.Field) bool {
-		if f.What == walker.Ref && f.Ref.Scheme == walker.Vault {
-			own[render.EnvName(f.Ref)] = true
-		}
-		return true
-	})
-	return func(name string) bool { return own[name] }
 }

@@ -15,6 +15,7 @@ import (
 
 	"bifrost-secrets/sources/awssecrets/awstest"
 	"bifrost-secrets/walker"
+	"bifrost-secrets/watch/service"
 )
 
 // daemonCanary is a site whose every secret is marked, and its own token.
@@ -164,7 +165,7 @@ func TestCanaryExec(t *testing.T) {
 			if there := strings.Contains(string(environment), secrets[0]) && strings.Contains(string(environment), secrets[1]); there != shown {
 				t.Errorf("the values are in the child's environment: %v", there)
 			}
-			if strings.Contains(string(environment), secrets[4]) || strings.Contains(string(environment), ownVariables) {
+			if strings.Contains(string(environment), secrets[4]) || strings.Contains(string(environment), service.OwnVariables) {
 				t.Errorf("what is ours is in the child's environment: %s", environment)
 			}
 			if found := marked(secrets[:2]...).in([]byte(s.published())); (found != "") == shown {

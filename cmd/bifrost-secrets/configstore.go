@@ -2,147 +2,41 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"maps"
 	"slices"
 	"strings"
-	"time"
 
 	"bifrost-secrets/render"
 	"bifrost-secrets/render/configstore"
-	"bifrost-secrets/sources"
-	"bifrost-secrets/sources/database"
 	"bifrost-secrets/walker"
 	"bifrost-secrets/walker/lint"
-
-	"github.com/spf13/cobra"
+	"bifrost-secrets/watch/service"
 )
-
-// databaseFlag says where Bifrost's config store is, where it is not where the
-// config says.
-func (j *job) databaseFlag(cmd *cobra.Command) {
-	cmd.Flags().StringVar(&j.database, "database", "", "the `address` of Bifrost's config store, in place of the config's own; with a password as env.NAME")
-}
-
-// hasConfigStore reports whether there is a PostgreSQL config store.
-func (j *job) hasConfigStore() bool {
-	return j.database != "" || configstore.Part(j.doc) != nil
-}
-
-// configStore gives Bifrost's config store: that of --database, or the
-// document's own, whose settings are resolved like any field. source, which may
-// be nil, is where their secrets are; it is opened where it is needed and nil.
-// The result is nil where there is none.
-func (j *job) configStore(ctx context.Context, source sources.Source) (*configstore.Store, error) {
-	if err := checkAddress("--database", j.database); err != nil {
-		return nil, err
-	}
-	target, err := targetOf("--database", j.database, j.p.getenv)
-	if err != nil {
-		return nil, err
-	}
-	if target != nil {
-		return &configstore.Store{Target: target.As("bifrost-secrets config-store")}, nil
-	}
-	part := configstore.Part(j.doc)
-	if part == nil {
-		return nil, nil
-	}
-	plan, err := render.NewPlan(part, j.store, render.Options{Mode: render.Inline, Getenv: j.p.getenv})
-	if err != nil {
-		return nil, err
-	}
-	if len(plan.Secrets) > 0 && source == nil {
-		if source, err = j.open(ctx); err != nil {
-			return nil, err
-		}
-		defer source.Close()
-	}
-	ctx, cancel := j.within(ctx)
-	defer cancel()
-	rendering, err := plan.Resolve(ctx, source)
-	if err != nil {
-		return nil, err
-	}
-	stray := ""
-	getenv := func(name string) (string, bool) {
-		if slices.ContainsFunc(backends, func(b sources.Backend) bool { return b.Secret(name) }) {
-			stray = name
-		}
-		return j.p.getenv(name)
-	}
-	settings, err := configstore.Settings(rendering.Document(), getenv, j.commands(), j.trust || j.ambient)
-	if err == nil && stray != "" && settings.Elsewhere != "" {
-		err = sources.Stays(stray, settings.Elsewhere)
-	}
-	if err == nil {
-		target, err = database.New(settings)
-	}
-	if err != nil {
-		return nil, usageError(j.doc.Name+": "+err.Error(), sources.HintOf(err))
-	}
-	return &configstore.Store{Target: target.As("bifrost-secrets config-store")}, nil
-}
 
 // needConfigStore is configStore for a command that is about nothing else.
 func (j *job) needConfigStore(ctx context.Context) (*configstore.Store, error) {
-	store, err := j.configStore(ctx, nil)
+	store, err := j.ConfigStore(ctx, nil)
 	if err == nil && store == nil {
-		err = usageError(j.config+" has no PostgreSQL config store that is switched on", "name the database with --database env.NAME")
+		err = usageError(j.Config+" has no PostgreSQL config store that is switched on", "name the database with --database env.NAME")
 	}
 	return store, err
 }
 
-// storeTime is how long reaching the config store may take at a start.
-const storeTime = 10 * time.Second
-
-// reachConfigStore checks that the config store, if there is one, can be reached
-// with the settings that Bifrost will use, and gives its name. Its errors say
-// what is wrong without the password. exec and watch call it before Bifrost
-// starts.
-func (j *job) reachConfigStore(ctx context.Context, source sources.Source) (name string, err error) {
-	store, err := j.configStore(ctx, source)
-	if err != nil || store == nil {
-		return "", err
-	}
-	ctx, cancel := context.WithTimeout(ctx, storeTime)
-	defer cancel()
-	done := j.p.waiting("asking " + store.Name())
-	err = store.Target.Ping(ctx)
-	done()
-	return store.Name(), ofConfigStore(err)
-}
-
-// ofConfigStore says that an error is about Bifrost's database, and not about
-// that of a vault_store.
-func ofConfigStore(err error) error {
-	var e *sources.Error
-	if !errors.As(err, &e) {
-		return err
-	}
-	said := *e
-	said.Message = "config store: " + said.Message
-	if said.Kind == sources.Denied && said.Code == "42501" {
-		said.Hint = "docs/configstore.md has the GRANTs that are needed"
-	}
-	return &said
-}
-
 // rows looks at a config store for `lint --config-store`. It changes nothing.
 func (o *online) rows(ctx context.Context, doc *walker.Document, address string, opts lint.Options, yield func(string, []lint.Finding)) ([]string, error) {
-	flags := o.flags
-	j := &flags
-	j.doc, j.mode, j.database = doc, string(render.Inline), address
+	flags := o.flags.Flags
+	flags.Mode, flags.Database = string(render.Inline), address
 	if doc == nil {
-		j.doc, _ = walker.Parse("--database", []byte("{}"))
+		doc, _ = walker.Parse("--database", []byte("{}"))
 	} else {
-		j.config = doc.Name
-		if err := j.findStore(); err != nil {
-			return nil, err
-		}
+		flags.Config = doc.Name
 	}
-	store, err := j.configStore(ctx, nil)
+	loaded, err := flags.Of(ctx, o.host(), doc)
+	if err != nil {
+		return nil, err
+	}
+	store, err := loaded.ConfigStore(ctx, nil)
 	if err != nil {
 		return nil, err
 	}
@@ -150,7 +44,7 @@ func (o *online) rows(ctx context.Context, doc *walker.Document, address string,
 		return []string{"it has no PostgreSQL config store to look at"}, nil
 	}
 	name := store.Name()
-	ctx, cancel := context.WithTimeout(ctx, j.timeout)
+	ctx, cancel := context.WithTimeout(ctx, flags.Timeout)
 	defer cancel()
 	sum, err := store.Scan(ctx, func(r *configstore.Row) error {
 		if found := lintRow(r, opts); len(found) > 0 {
@@ -159,7 +53,7 @@ func (o *online) rows(ctx context.Context, doc *walker.Document, address string,
 		return nil
 	})
 	if err != nil {
-		return nil, ofConfigStore(err)
+		return nil, service.OfConfigStore(err)
 	}
 	return scanned(name, sum), nil
 }

@@ -21,6 +21,7 @@ import (
 	"time"
 
 	"bifrost-secrets/sources/awssecrets/awstest"
+	"bifrost-secrets/watch/service"
 )
 
 // patience is how long a test waits for what must come.
@@ -53,7 +54,7 @@ const siteConfig = `{"config_store":{"enabled":true,"vault_store":{"enabled":tru
 func newLodge(t *testing.T) *lodge {
 	s := &lodge{t: t, dir: t.TempDir(), env: []string{"PATH=" + os.Getenv("PATH"), "GORACE=" + os.Getenv("GORACE"), "GOCOVERDIR=" + os.Getenv("GOCOVERDIR")}}
 	s.app, s.secrets = filepath.Join(s.dir, "app"), filepath.Join(s.dir, "secrets")
-	s.env = append(s.env, allowPathVariable+"="+s.secrets)
+	s.env = append(s.env, service.AllowPathVariable+"="+s.secrets)
 	for _, dir := range []string{s.app, s.secrets} {
 		if err := os.Mkdir(dir, 0o700); err != nil {
 			t.Fatal(err)

@@ -14,6 +14,7 @@ import (
 	"bifrost-secrets/sources/awssecrets/awstest"
 	"bifrost-secrets/sources/postgres/pgtest"
 	"bifrost-secrets/watch/bifrost/bifrosttest"
+	"bifrost-secrets/watch/service"
 )
 
 // stage is a directory that stands for the root of a machine, so that what deploy/
@@ -37,7 +38,7 @@ func newStage(t *testing.T, config string) *stage {
 	}
 	t.Cleanup(func() { _ = os.RemoveAll(root) })
 	s := &stage{lodge: newLodge(t), root: root}
-	s.env = append(s.env, allowPathVariable+"="+root+"/run/secrets") // which stands for /run/secrets
+	s.env = append(s.env, service.AllowPathVariable+"="+root+"/run/secrets") // which stands for /run/secrets
 	for _, dir := range []string{"/app/data", "/etc/bifrost/secrets", "/etc/bifrost-secrets", "/run/secrets", "/run/bifrost", "/run/bifrost-secrets", "/var/lib/bifrost", "/usr/local/bin"} {
 		if err := os.MkdirAll(root+dir, 0o700); err != nil {
 			t.Fatal(err)

@@ -7,6 +7,7 @@ import (
 	"text/tabwriter"
 
 	"bifrost-secrets/render/configstore"
+	"bifrost-secrets/watch/service"
 
 	"github.com/spf13/cobra"
 )
@@ -64,17 +65,17 @@ func (j *detachJob) detach(ctx context.Context, report *detaching) error {
 		return err
 	}
 	report.Database = store.Name()
-	ctx, cancel := j.within(ctx)
+	ctx, cancel := j.Within(ctx)
 	defer cancel()
 	var done *configstore.Detachment
 	var conflict *configstore.Conflict
-	for range attemptsToAttach {
+	for range service.AttachTries {
 		if done, err = store.Detach(ctx, j.dry); !errors.As(err, &conflict) {
 			break
 		}
 	}
 	if err != nil {
-		return ofConfigStore(err)
+		return service.OfConfigStore(err)
 	}
 	report.Restored, report.Edited, report.Left, report.Done = done.Restored, done.Edited, done.Left, !j.dry
 	if !j.json {

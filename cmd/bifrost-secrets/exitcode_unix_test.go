@@ -14,6 +14,7 @@ import (
 	"bifrost-secrets/walker"
 	"bifrost-secrets/watch/child"
 	"bifrost-secrets/watch/control"
+	"bifrost-secrets/watch/service"
 )
 
 // Every kind of error that people meet has its exit code and its hint, also where
@@ -40,7 +41,8 @@ func TestExitCodes(t *testing.T) {
 		{&lintcmd.Failure{Code: 1, Hint: "h"}, exitUnresolved, "h"},
 		{&child.StartError{Code: child.CodeNotFound, Hint: "h"}, child.CodeNotFound, "h"},
 		{&notStarted{err: usageError("r", "h"), code: exitNotStarted}, exitNotStarted, "h"},
-		{&hinted{err: usageError("r", "h"), hint: "more"}, exitUsage, "h"},
+		{&service.Hinted{Err: usageError("r", "h"), Hint: "more"}, exitUsage, "h"},
+		{&service.Error{Code: service.ExitUsage, Hint: "h"}, exitUsage, "h"},
 	} {
 		for _, err := range []error{c.err, fmt.Errorf("wrapped: %w", c.err)} {
 			if c.err == nil {

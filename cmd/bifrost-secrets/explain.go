@@ -79,14 +79,14 @@ func (j *explainJob) run(cmd *cobra.Command) error {
 		_, err := io.WriteString(j.p.stdout, walker.CatalogueText())
 		return err
 	}
-	j.ambient = !j.fetch
-	j.unset = !j.fetch // render and exec need it, and to explain does not
+	j.Ambient = !j.fetch
+	j.UnsetIsNote = !j.fetch // render and exec need it, and to explain does not
 	failed := j.prepare()
 	var problems *render.Problems
-	if failed != nil && (j.plan == nil || !errors.As(failed, &problems)) {
+	if failed != nil && (j.Loaded == nil || j.Plan == nil || !errors.As(failed, &problems)) {
 		return failed
 	}
-	source, err := j.open(cmd.Context())
+	source, err := j.Open(cmd.Context())
 	if err != nil {
 		return err
 	}
@@ -99,24 +99,24 @@ func (j *explainJob) run(cmd *cobra.Command) error {
 		}
 		return j.printPolicy(source)
 	}
-	e := explanation{Config: j.doc.Name, Mode: j.mode, Notes: j.plan.Notes}
-	for _, name := range j.plan.Secrets {
+	e := explanation{Config: j.Doc.Name, Mode: j.Mode, Notes: j.Plan.Notes}
+	for _, name := range j.Plan.Secrets {
 		e.Secrets = append(e.Secrets, walker.ShownName(name))
 	}
 	if source != nil {
-		c := source.Plan(j.plan.Secrets)
+		c := source.Plan(j.Plan.Secrets)
 		e.Source, e.Calls = source.Describe(), calls{Total: c.Total(), Batch: c.Batch, Single: c.Single, IfRefused: c.IfRefused}
 	}
 	var versions map[string]string
 	if j.fetch && failed == nil {
 		var r *render.Rendering
-		if r, failed = j.resolve(cmd.Context(), source); r != nil {
+		if r, failed = j.Resolve(cmd.Context(), source); r != nil {
 			versions, e.Notes = r.Versions, r.Notes
 		}
-		e.Calls = calls{Total: j.made.Total(), Batch: j.made.Batch, Single: j.made.Single}
+		e.Calls = calls{Total: j.Made.Total(), Batch: j.Made.Batch, Single: j.Made.Single}
 		errors.As(failed, &problems)
 	}
-	e.Uses = j.plan.Uses(versions)
+	e.Uses = j.Plan.Uses(versions)
 	if problems != nil {
 		e.Problems = render.Merged(problems.List)
 	}
@@ -204,13 +204,13 @@ func (j *explainJob) printPolicy(source sources.Source) error {
 	case source == nil:
 		return notEnabled()
 	case !ok:
-		return usageError("--policy is for backends with policies, and "+j.store.Type+" has none", "")
+		return usageError("--policy is for backends with policies, and "+j.Store.Type+" has none", "")
 	case j.readWrite:
-		_, err := j.p.stdout.Write(s.WritePolicy(j.plan.Secrets, j.awsBatch == "auto", cmp.Or(j.store.Prefix, render.DefaultPrefix)))
+		_, err := j.p.stdout.Write(s.WritePolicy(j.Plan.Secrets, j.AWSBatch == "auto", cmp.Or(j.Store.Prefix, render.DefaultPrefix)))
 		return err
-	case len(j.plan.Secrets) == 0:
+	case len(j.Plan.Secrets) == 0:
 		return usageError("the document refers to no secret, so it needs no policy", "")
 	}
-	_, err := j.p.stdout.Write(s.Policy(j.plan.Secrets, j.awsBatch == "auto"))
+	_, err := j.p.stdout.Write(s.Policy(j.Plan.Secrets, j.AWSBatch == "auto"))
 	return err
 }

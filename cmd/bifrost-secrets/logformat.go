@@ -5,6 +5,8 @@ import (
 	"log/slog"
 	"strings"
 
+	"bifrost-secrets/watch/service"
+
 	"github.com/spf13/cobra"
 )
 
@@ -19,10 +21,7 @@ const (
 )
 
 // logFormatVariable stands in for --log-format.
-const logFormatVariable = ownVariables + "LOG_FORMAT"
-
-// ownVariables begins the names of this program's own settings.
-const ownVariables = "BIFROST_SECRETS_"
+const logFormatVariable = service.OwnVariables + "LOG_FORMAT"
 
 // Set implements pflag.Value.
 func (f *logFormat) Set(text string) error {

@@ -12,6 +12,7 @@ import (
 	"bifrost-secrets/sources"
 	"bifrost-secrets/walker"
 	"bifrost-secrets/walker/lint"
+	"bifrost-secrets/watch/service"
 )
 
 // uncertain are the rules of lint whose findings say that versions of Bifrost, or
@@ -21,8 +22,8 @@ var uncertain = []string{"reference-syntax", "object-form"}
 // unclear refuses to delete while lint reports what could mean another secret than
 // render takes it for.
 func (j *job) unclear() error {
-	return j.unclearAt(j.doc.Name, lint.Check(j.doc, lint.Options{}), func(f *lint.Finding) render.Place {
-		pos := j.doc.Position(f.Span.Start)
+	return j.unclearAt(j.Doc.Name, lint.Check(j.Doc, lint.Options{}), func(f *lint.Finding) render.Place {
+		pos := j.Doc.Position(f.Span.Start)
 		return render.Place{Path: f.Path, Line: pos.Line, Column: pos.Column}
 	})
 }
@@ -30,7 +31,7 @@ func (j *job) unclear() error {
 func (j *job) unclearAt(name string, found []lint.Finding, place func(*lint.Finding) render.Place) error {
 	problems := &render.Problems{Document: name}
 	for i := range found {
-		if f := &found[i]; slices.Contains(uncertain, f.Rule) && !slices.Contains(j.literal, f.Path) {
+		if f := &found[i]; slices.Contains(uncertain, f.Rule) && !slices.Contains(j.Literal, f.Path) {
 			problems.List = append(problems.List, render.Problem{Reason: f.Message, Hint: f.Hint, Places: []render.Place{place(f)}})
 		}
 	}
@@ -47,8 +48,8 @@ func (j *job) unclearAt(name string, found []lint.Finding, place func(*lint.Find
 // keep their secrets too; nil where there is none to look at. It refuses to judge
 // by the file alone where the database cannot be looked at.
 func (j *job) besideDocument(ctx context.Context, source sources.Source, ignore bool) (func(see func(place, text string)) error, error) {
-	if !j.hasConfigStore() {
-		if autostore.Unscanned(j.doc) == "sqlite" {
+	if !j.HasConfigStore() {
+		if autostore.Unscanned(j.Doc) == "sqlite" {
 			j.p.note("the SQLite config store of Bifrost is not looked at; a vault. reference that was typed into the dashboard does not keep its secret", "")
 		}
 		return nil, nil
@@ -57,20 +58,20 @@ func (j *job) besideDocument(ctx context.Context, source sources.Source, ignore 
 		return nil, nil
 	}
 	refused := func(err error) error {
-		err = ofConfigStore(err)
+		err = service.OfConfigStore(err)
 		return &failure{
 			reason: err.Error() + "; it may refer to secrets too, so nothing was deleted",
 			hint:   "if nobody typed vault. references into the dashboard, go on with --ignore-config-store", code: exitCode(err),
 		}
 	}
-	within, cancel := j.within(ctx)
+	within, cancel := j.Within(ctx)
 	defer cancel()
-	store, err := j.configStore(within, source)
+	store, err := j.ConfigStore(within, source)
 	if err != nil {
 		return nil, refused(err)
 	}
 	return func(see func(place, text string)) error {
-		ctx, cancel := j.within(ctx)
+		ctx, cancel := j.Within(ctx)
 		defer cancel()
 		var found []lint.Finding
 		done := j.p.waiting("asking " + store.Name())
@@ -99,12 +100,12 @@ func (j *job) besideDocument(ctx context.Context, source sources.Source, ignore 
 
 // unchanged refuses to delete by what a config said that has become another one.
 func (j *job) unchanged() error {
-	if j.config == "-" {
+	if j.Config == "-" {
 		return nil
 	}
-	now, err := walker.ReadFile(j.config)
-	if err == nil && bytes.Equal(now.Bytes(), j.doc.Bytes()) {
+	now, err := walker.ReadFile(j.Config)
+	if err == nil && bytes.Equal(now.Bytes(), j.Doc.Bytes()) {
 		return nil
 	}
-	return &failure{reason: j.config + " was changed meanwhile; nothing was deleted", hint: "run again", code: exitUnresolved}
+	return &failure{reason: j.Config + " was changed meanwhile; nothing was deleted", hint: "run again", code: exitUnresolved}
 }

@@ -15,8 +15,8 @@ const notesShown = 10
 // notes shows the remarks on a document that is rendered.
 func (j *job) notes(all []render.Problem) {
 	j.remarks(all)
-	if len(j.plan.Left) > 0 {
-		j.p.note(fmt.Sprintf("%s left for Bifrost to resolve from its own environment: %s", count(len(j.plan.Left), "variable"), listed(shownNames(j.plan.Left))), "")
+	if len(j.Plan.Left) > 0 {
+		j.p.note(fmt.Sprintf("%s left for Bifrost to resolve from its own environment: %s", count(len(j.Plan.Left), "variable"), listed(shownNames(j.Plan.Left))), "")
 	}
 }
 
@@ -31,7 +31,7 @@ func (j *job) noteUnset(left []string) {
 
 // remarks shows what was remarked, warnings first.
 func (j *job) remarks(all []render.Problem) {
-	lines := render.Problems{Document: j.doc.Name}
+	lines := render.Problems{Document: j.Doc.Name}
 	all = slices.Clone(all)
 	slices.SortStableFunc(all, func(a, b render.Problem) int { // warnings first
 		switch {
@@ -64,7 +64,7 @@ func (j *job) remarks(all []render.Problem) {
 
 // warnings shows the remarks that people must see, alone.
 func (j *job) warnings(all []render.Problem) {
-	lines := render.Problems{Document: j.doc.Name}
+	lines := render.Problems{Document: j.Doc.Name}
 	for i := range all {
 		if all[i].Warning {
 			j.p.screen.warning(lines.Line(&all[i]), all[i].Hint)
@@ -74,8 +74,8 @@ func (j *job) warnings(all []render.Problem) {
 
 // warned returns err, which the plan failed with, after the warnings of the plan.
 func (j *job) warned(err error) error {
-	if j.plan != nil {
-		j.warnings(j.plan.Notes)
+	if j.Loaded != nil && j.Plan != nil {
+		j.warnings(j.Plan.Notes)
 	}
 	return err
 }

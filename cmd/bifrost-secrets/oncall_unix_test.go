@@ -27,6 +27,7 @@ import (
 	"bifrost-secrets/sources"
 	"bifrost-secrets/watch"
 	"bifrost-secrets/watch/metrics"
+	"bifrost-secrets/watch/service"
 
 	"github.com/spf13/cobra"
 )
@@ -35,7 +36,9 @@ var update = flag.Bool("update", false, "write the golden of the on-call table a
 
 // duty is a watch with all that is its own, but for its sockets.
 type duty struct {
-	*daemon
+	*daemonJob
+	loop    *watch.Loop
+	metrics *metrics.Metrics
 	source  *recorded
 	bifrost *replies
 	full    bool
@@ -61,7 +64,7 @@ func newDuty(t *testing.T, well map[string]sources.Result) *duty {
 	d := &duty{source: &recorded{answer: well}, bifrost: &replies{}}
 	p := &program{ctx: t.Context(), env: map[string]string{}}
 	p.screen = newScreen(d, nil)
-	d.daemon = &daemon{job: job{p: p}}
+	d.daemonJob = &daemonJob{job: job{p: p}}
 	cmd := &cobra.Command{Use: "watch"}
 	d.job.flags(cmd)
 	d.output.flags(cmd)
@@ -70,16 +73,19 @@ func newDuty(t *testing.T, well map[string]sources.Result) *duty {
 	if err := cmd.ParseFlags([]string{"--config", filepath.Join(dir, "config.source.json"), "--out", filepath.Join(dir, "config.json")}); err != nil {
 		t.Fatal(err)
 	}
-	if err := os.WriteFile(d.config, []byte(onCallConfig), 0o600); err != nil {
+	if err := os.WriteFile(d.Config, []byte(onCallConfig), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	// As in begin, less what has a goroutine outside of the bubble.
-	d.log = slog.New(p.handler(d, textLog))
-	p.screen.log = d.log
-	d.warn = func(text string) { d.log.Warn(text) }
-	d.manager, d.metrics = &serviceManager{}, metrics.New("v0")
-	d.record = &watch.Record{Path: watch.RecordPath(d.out)}
-	o := d.options(d.bifrost, nil)
+	// As in daemon, less what has a goroutine outside of the bubble.
+	p.screen.log = slog.New(p.handler(d, textLog))
+	h := p.host()
+	h.Version, h.Log, h.Warn = "v0", p.screen.log, func(text string) { p.screen.log.Warn(text) }
+	flags, err := d.wanted()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var o watch.Options
+	o, d.metrics = service.Loop(h, flags, d.bifrost)
 	o.Watch, o.Observer = nil, d.metrics
 	load, write := o.Load, o.Publish
 	o.Load = func(ctx context.Context, before *watch.Job) (*watch.Job, error) {
@@ -92,7 +98,7 @@ func newDuty(t *testing.T, well map[string]sources.Result) *duty {
 	}
 	o.Publish = func(r *render.Rendering) (bool, bool, error) {
 		if d.full {
-			return false, false, &publish.Error{Op: "stage", Path: d.out, Message: "cannot write the temporary file: no space left on device", Hint: "free some space, or inodes, on the filesystem of " + dir, Err: syscall.ENOSPC}
+			return false, false, &publish.Error{Op: "stage", Path: d.Out, Message: "cannot write the temporary file: no space left on device", Hint: "free some space, or inodes, on the filesystem of " + dir, Err: syscall.ENOSPC}
 		}
 		return write(r)
 	}
@@ -167,7 +173,7 @@ func TestOnCall(t *testing.T) {
 		{"one secret is gone", false, func(d *duty) { d.source.set(said["gone"]) }, "BifrostSecretsFailing"},
 		{"one secret is denied", false, func(d *duty) { d.source.set(said["denied"]) }, "BifrostSecretsFailing"},
 		{"one value is bad", false, func(d *duty) { d.source.set(said["bad"]) }, "BifrostSecretsFailing"},
-		{"config.json is broken", false, func(d *duty) { _ = os.WriteFile(d.config, []byte(onCallConfig[:90]), 0o600) }, "BifrostSecretsDocumentUnusable"},
+		{"config.json is broken", false, func(d *duty) { _ = os.WriteFile(d.Config, []byte(onCallConfig[:90]), 0o600) }, "BifrostSecretsDocumentUnusable"},
 		{"the admin's password was changed, and a value is new", false, func(d *duty) { d.bifrost.apart = login; d.source.set(said["new"]) }, "BifrostSecretsNotApplied"},
 		{"the disk is full, and a value is new", false, func(d *duty) { d.full = true; d.source.set(said["new"]) }, "BifrostSecretsNotWritten"},
 	} {
@@ -180,11 +186,11 @@ func TestOnCall(t *testing.T) {
 				fault.begin(d)
 			}
 			began := time.Now()
-			err := d.loop.Start(ctx, d.startTimeout)
+			err := d.loop.Start(ctx, d.options.StartTimeout)
 			if fault.early {
 				d.p.report(err)
 				fmt.Fprintf(&table, "the log:\n%s", logSince(d.said(), began))
-				fmt.Fprintf(&table, "watch ends with %d; exec with %d, before there is a Bifrost\n\n", exitCode(err), exitCode((&execJob{}).end(err)))
+				fmt.Fprintf(&table, "watch ends with %d; exec with %d, before there is a Bifrost\n\n", exitCode(err), exitCode(&notStarted{err: err, code: exitNotStarted}))
 				return
 			}
 			if err != nil {

@@ -45,48 +45,48 @@ func (o *online) check(cmd *cobra.Command) error {
 			}
 		}
 	}
-	if cmd.Flags().Changed("online") && !o.flags.trust && o.flags.vaultStore == "" && o.flags.vaultType == "" {
+	if cmd.Flags().Changed("online") && !o.flags.Trust && o.flags.VaultStore == "" && o.flags.VaultType == "" {
 		return usageError("--online would sign in to whatever backend the config names, with any variable and file that it names",
 			"give --vault-store FILE or --vault-type of your own; or --trust-config, where whoever writes the config is trusted")
 	}
-	return o.flags.checkFlags()
+	return o.flags.Flags.Check()
 }
 
 // lookUp gives what render would refuse of a document, beside what the other
 // rules say of it. Values are fetched, each secret once, checked and dropped. The
 // error says why the backend, or a file that a flag names, could not be asked.
 func (o *online) lookUp(ctx context.Context, doc *walker.Document, env bool) ([]lint.Finding, error) {
-	j := o.flags
-	j.config, j.doc, j.mode = doc.Name, doc, string(render.Inline)
+	j := job{p: o.program, Flags: o.flags.Flags}
+	j.Config, j.Mode, j.MissIsNote = doc.Name, string(render.Inline), true
 	if env {
-		j.mode = string(render.EnvMode)
+		j.Mode = string(render.EnvMode)
 	}
-	if err := j.findStore(); err != nil {
-		if j.vaultStore != "" || j.vaultType != "" {
+	var err error
+	if j.Loaded, err = j.Of(ctx, o.host(), doc); err != nil {
+		if j.VaultStore != "" || j.VaultType != "" {
 			return nil, err
 		}
 		return told(doc, err)
 	}
 	var problems *render.Problems
-	var err error
-	j.plan, err = render.NewPlan(doc, j.store, render.Options{Mode: render.Mode(j.mode), Literal: j.literal, Getenv: o.getenv, MissIsNote: true})
+	err = j.MakePlan(nil)
 	found := []lint.Finding{}
 	if errors.As(err, &problems) {
 		found = j.unplanned(problems)
 	}
-	if len(j.plan.Secrets) == 0 {
+	if len(j.Plan.Secrets) == 0 {
 		return found, nil
 	}
-	source, err := j.open(ctx)
+	source, err := j.Open(ctx)
 	if err != nil {
-		if j.vaultStore != "" || j.vaultType != "" {
+		if j.VaultStore != "" || j.VaultType != "" {
 			return found, err
 		}
 		more, err := told(doc, err)
 		return append(found, more...), err
 	}
 	defer source.Close()
-	rendering, err := j.resolve(ctx, source)
+	rendering, err := j.Resolve(ctx, source)
 	if err == nil && env {
 		_, err = rendering.Environment()
 	}
@@ -105,7 +105,7 @@ func (j *job) unplanned(problems *render.Problems) (out []lint.Finding) {
 		switch {
 		case one.Invalid:
 		case one.Reason == render.NotEnabled:
-			if j.store != nil {
+			if j.Store != nil {
 				continue
 			}
 			if n := len(one.Places); n > 1 {
@@ -116,7 +116,7 @@ func (j *job) unplanned(problems *render.Problems) (out []lint.Finding) {
 		case strings.HasPrefix(one.Reference, "env."):
 			one.Reason += " here"
 			out = append(out, at(one, lint.Note)...)
-		case one.Reference != "" && (j.vaultStore != "" || j.vaultType != ""):
+		case one.Reference != "" && (j.VaultStore != "" || j.VaultType != ""):
 			out = append(out, at(one, lint.Error)...)
 		}
 	}

@@ -5,12 +5,13 @@ import (
 
 	"bifrost-secrets/sources"
 	"bifrost-secrets/walker"
+	"bifrost-secrets/watch/service"
 
 	"github.com/spf13/cobra"
 )
 
 func (p *program) pingCommand() *cobra.Command {
-	j := &job{p: p, unset: true}
+	j := &job{p: p, Flags: service.Flags{UnsetIsNote: true}}
 	var asJSON bool
 	cmd := &cobra.Command{
 		Use:        "ping",
@@ -43,8 +44,8 @@ func (j *job) ping(ctx context.Context) (described, store string, err error) {
 	if err := j.prepare(); err != nil {
 		return "", "", j.warned(err)
 	}
-	j.warnings(j.plan.Notes)
-	source, err := j.open(ctx)
+	j.warnings(j.Plan.Notes)
+	source, err := j.Open(ctx)
 	if err != nil {
 		return "", "", err
 	}
@@ -53,11 +54,11 @@ func (j *job) ping(ctx context.Context) (described, store string, err error) {
 	}
 	defer source.Close()
 	name := ""
-	if len(j.plan.Secrets) > 0 {
-		name = j.plan.Secrets[0]
+	if len(j.Plan.Secrets) > 0 {
+		name = j.Plan.Secrets[0]
 	}
 	outer := ctx
-	ctx, cancel := context.WithTimeout(ctx, j.timeout)
+	ctx, cancel := context.WithTimeout(ctx, j.Timeout)
 	defer cancel()
 	done := j.p.waiting("asking " + source.Describe())
 	err = source.Ping(ctx, name)
@@ -72,7 +73,7 @@ func (j *job) ping(ctx context.Context) (described, store string, err error) {
 	if !j.p.quiet {
 		j.p.screen.line("%s answers", clean(source.Describe()))
 	}
-	if store, err = j.reachConfigStore(outer, source); err == nil && store != "" && !j.p.quiet {
+	if store, err = j.ReachConfigStore(outer, source); err == nil && store != "" && !j.p.quiet {
 		j.p.screen.line("%s answers", clean(store))
 	}
 	return source.Describe(), store, err

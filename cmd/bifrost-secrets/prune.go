@@ -49,7 +49,7 @@ Where the backend cannot bring back what is deleted, --trash or --no-trash has t
 	j.planFlags(cmd)
 	j.trustFlag(cmd)
 	j.anywhereFlag(cmd)
-	j.unset, j.elsewhere = true, true // unclear looks after near misses
+	j.UnsetIsNote, j.MissIsNote = true, true // unclear looks after near misses
 	j.gatewayFlags(cmd, &j.gateway, &j.prefix)
 	j.trash.flags(cmd)
 	f := cmd.Flags()
@@ -82,7 +82,7 @@ type pruningItem struct {
 }
 
 func (j *pruneJob) run(ctx context.Context) error {
-	report := pruning{Config: j.config, Gateway: j.gateway, Delete: []pruningItem{}}
+	report := pruning{Config: j.Config, Gateway: j.gateway, Delete: []pruningItem{}}
 	return j.p.conclude(j.json, &report, &report.Error, j.prune(ctx, &report))
 }
 
@@ -103,11 +103,11 @@ func (j *pruneJob) prune(ctx context.Context, report *pruning) error {
 	if err := j.unclear(); err != nil {
 		return err
 	}
-	if err := j.makePlan(); err != nil {
+	if err := j.MakePlan(nil); err != nil {
 		return err
 	}
-	j.remarks(j.plan.Notes)
-	j.noteUnset(j.plan.Left)
+	j.remarks(j.Plan.Notes)
+	j.noteUnset(j.Plan.Left)
 	store, err := j.openStore(ctx)
 	if err != nil {
 		return err
@@ -120,13 +120,13 @@ func (j *pruneJob) prune(ctx context.Context, report *pruning) error {
 	report.Source = store.Describe()
 	// A reference that does not resolve may be a misspelt one, whose secret would
 	// then seem to be unused.
-	if _, err := j.resolve(ctx, store); err != nil {
+	if _, err := j.Resolve(ctx, store); err != nil {
 		return j.unresolved(err)
 	}
-	ctx, cancel := j.within(ctx)
+	ctx, cancel := j.Within(ctx)
 	defer cancel()
 	done := j.p.waiting("listing the secrets in " + store.Describe())
-	found, err := autostore.FindUnused(ctx, j.doc, store, autostore.Options{Store: j.store, Prefix: j.prefix, Gateway: j.gateway}, beside)
+	found, err := autostore.FindUnused(ctx, j.Doc, store, autostore.Options{Store: j.Store, Prefix: j.prefix, Gateway: j.gateway}, beside)
 	done()
 	if err != nil {
 		return err

@@ -6,6 +6,7 @@ import (
 
 	"bifrost-secrets/render"
 	"bifrost-secrets/sources"
+	"bifrost-secrets/watch/service"
 
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
@@ -19,7 +20,7 @@ type renderJob struct {
 }
 
 func (p *program) renderCommand() *cobra.Command {
-	j := &renderJob{job: job{p: p, ambient: true}}
+	j := &renderJob{job: job{p: p, Flags: service.Flags{Ambient: true}}}
 	cmd := &cobra.Command{
 		Use:        "render --out FILE",
 		SuggestFor: []string{"resolve", "generate", "build", "template", "apply", "fetch", "write"},
@@ -66,7 +67,7 @@ type account struct {
 
 func (j *renderJob) run(cmd *cobra.Command) error {
 	j.p.writes = true
-	a := account{Mode: j.mode, Out: j.out, EnvFile: j.envFile}
+	a := account{Mode: j.Mode, Out: j.Out, EnvFile: j.EnvFile}
 	err := j.render(cmd, &a)
 	var problems *render.Problems
 	if errors.As(err, &problems) {
@@ -80,47 +81,47 @@ func (j *renderJob) run(cmd *cobra.Command) error {
 }
 
 func (j *renderJob) render(cmd *cobra.Command, a *account) error {
-	if err := j.output.check("render", j.mode); err != nil {
+	if err := j.output.Check("render", j.Mode); err != nil {
 		return err
 	}
 	if err := j.prepare(); err != nil {
 		return j.warned(err)
 	}
-	if j.out == "-" {
+	if j.Out == "-" {
 		return j.print(cmd)
 	}
-	to, err := j.targets(j.inputs())
+	to, err := j.Targets(j.Inputs(j.p.host()))
 	if err != nil {
 		return err
 	}
-	for _, warning := range to.warnings() {
+	for _, warning := range to.Warnings() {
 		j.p.note(warning, "")
 	}
-	source, err := j.open(cmd.Context())
+	source, err := j.Open(cmd.Context())
 	if err != nil {
 		return err
 	}
-	if err := notOver(source, to); err != nil {
+	if err := service.NotOver(source, to); err != nil {
 		return err
 	}
-	a.Fields, a.Secrets, a.Left = j.plan.Fields, len(j.plan.Secrets), j.plan.Left
+	a.Fields, a.Secrets, a.Left = j.Plan.Fields, len(j.Plan.Secrets), j.Plan.Left
 	if source != nil {
 		defer source.Close()
 		a.Source = source.Describe()
 	}
-	rendering, err := j.resolve(cmd.Context(), source)
-	a.Calls = j.made.Total()
+	rendering, err := j.Resolve(cmd.Context(), source)
+	a.Calls = j.Made.Total()
 	if err != nil {
 		return err
 	}
 	a.Versions, a.Notes = rendering.Versions, rendering.Notes
 	j.notes(rendering.Notes)
-	done, err := j.publish(rendering, to, false)
-	a.Changed, a.Variables = done.changed, done.variables
+	done, err := j.Publish(rendering, to, false, "")
+	a.Changed, a.Variables = done.Changed, done.Variables
 	if err != nil {
 		return err
 	}
-	a.Resolved = j.plan.Resolved()
+	a.Resolved = j.Plan.Resolved()
 	j.say(a, source)
 	return nil
 }
@@ -131,19 +132,19 @@ func (j *renderJob) print(cmd *cobra.Command) error {
 	switch {
 	case j.json:
 		return usageError("--out - and --json both want the standard output", "leave --json out, or name a file")
-	case j.mode == string(render.EnvMode):
+	case j.Mode == string(render.EnvMode):
 		return usageError("--out - is for --mode inline: the file of variables belongs to one config", "name a file with --out")
 	case isFile && !j.reveal && term.IsTerminal(int(file.Fd())):
 		return usageError("the standard output is a terminal, where every secret would be seen", "pipe it, or add --reveal")
 	}
-	source, err := j.open(cmd.Context())
+	source, err := j.Open(cmd.Context())
 	if err != nil {
 		return err
 	}
 	if source != nil {
 		defer source.Close()
 	}
-	rendering, err := j.resolve(cmd.Context(), source)
+	rendering, err := j.Resolve(cmd.Context(), source)
 	if err != nil {
 		return err
 	}
@@ -167,13 +168,13 @@ func (j *renderJob) say(a *account, source sources.Source) {
 		s.line("%s to %s resolved from %s with %s", count(a.Resolved, "reference"), count(a.Secrets, "secret"), clean(source.Describe()), count(a.Calls, "call"))
 	}
 	switch {
-	case !a.Changed && j.envFile == "":
-		s.line("nothing changed: %s stays as it is", clean(j.out))
+	case !a.Changed && j.EnvFile == "":
+		s.line("nothing changed: %s stays as it is", clean(j.Out))
 	case !a.Changed:
-		s.line("nothing changed: %s and %s stay as they are", clean(j.out), clean(j.envFile))
-	case j.envFile == "":
-		s.line("wrote %s", clean(j.out))
+		s.line("nothing changed: %s and %s stay as they are", clean(j.Out), clean(j.EnvFile))
+	case j.EnvFile == "":
+		s.line("wrote %s", clean(j.Out))
 	default:
-		s.line("wrote %s, and %s to %s", clean(j.out), count(a.Variables, "variable"), clean(j.envFile))
+		s.line("wrote %s, and %s to %s", clean(j.Out), count(a.Variables, "variable"), clean(j.EnvFile))
 	}
 }

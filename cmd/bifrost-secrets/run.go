@@ -224,15 +224,6 @@ func usageError(reason, hint string) error {
 	return &failure{reason: reason, hint: hint, code: exitUsage}
 }
 
-// hinted is an error with one more hint.
-type hinted struct {
-	err  error
-	hint string
-}
-
-func (h *hinted) Error() string { return h.err.Error() }
-func (h *hinted) Unwrap() error { return h.err }
-
 // notStarted is a failure of exec before its child ran.
 type notStarted struct {
 	err  error

@@ -13,6 +13,7 @@ import (
 
 	"bifrost-secrets/render"
 	"bifrost-secrets/sources"
+	"bifrost-secrets/watch/service"
 
 	"golang.org/x/term"
 )
@@ -149,14 +150,7 @@ func (s *screen) hint(hint string) {
 
 // clean keeps what comes from outside from moving the cursor or beginning a
 // line of its own.
-func clean(text string) string {
-	return strings.Map(func(r rune) rune {
-		if !strconv.IsPrint(r) {
-			return '\ufffd'
-		}
-		return r
-	}, text)
-}
+func clean(text string) string { return service.Clean(text) }
 
 // cleanLines is clean for a text of several lines.
 func cleanLines(text string) string {
@@ -230,9 +224,9 @@ func (p *program) report(err error) {
 	case err.Error() != "": // else the command has said all
 		s.problem(err.Error(), sources.HintOf(err))
 	}
-	var more *hinted
+	var more *service.Hinted
 	if errors.As(err, &more) {
-		s.hint(more.hint)
+		s.hint(more.Hint)
 	}
 }
 

@@ -18,6 +18,7 @@ import (
 	"bifrost-secrets/watch/control"
 	"bifrost-secrets/watch/control/controltest"
 	"bifrost-secrets/watch/metrics"
+	"bifrost-secrets/watch/service"
 
 	"github.com/rogpeppe/go-internal/testscript"
 	"github.com/spf13/cobra"
@@ -45,19 +46,19 @@ func doControl(ts *testscript.TestScript, neg bool, args []string) {
 	if neg {
 		ts.Fatalf("usage: control [flag...]")
 	}
-	var l listenFlags
+	var l service.Listen
 	cmd := &cobra.Command{SilenceUsage: true, SilenceErrors: true, RunE: func(cmd *cobra.Command, _ []string) error {
 		if !cmd.Flags().Changed("listen") {
-			l.listen = []string{"127.0.0.1:0"}
+			l.Addresses = []string{"127.0.0.1:0"}
 		}
-		for _, path := range []*string{&l.tokenFile, &l.tlsCert, &l.tlsKey} {
+		for _, path := range []*string{&l.TokenFile, &l.TLSCert, &l.TLSKey} {
 			if *path != "" {
 				*path = ts.MkAbs(*path)
 			}
 		}
 		return nil
 	}}
-	l.flags(cmd)
+	listenFlags(cmd, &l)
 	cmd.SetArgs(append([]string{}, args...))
 	ts.Check(cmd.Execute())
 
@@ -68,7 +69,7 @@ func doControl(ts *testscript.TestScript, neg bool, args []string) {
 	m := metrics.New("v1.2.3")
 	m.Follow(c.watcher.Status)
 	log := slog.New(slog.NewJSONHandler(c, &slog.HandlerOptions{Level: slog.LevelDebug}))
-	opts, ok, err := l.options(&program{env: env}, m.Handler(log), log)
+	opts, ok, err := l.Options(&service.Host{Env: env, Log: log}, m.Handler(log))
 	ts.Check(err)
 	if !ok {
 		ts.Fatalf("there is nothing to listen on")

@@ -74,23 +74,25 @@ func oneName(cmd *cobra.Command, args []string) error {
 }
 
 // find reads the vault_store block that the flags lead to.
-func (j *secretJob) find() error {
-	if err := j.checkStoreFlags(); err != nil {
+func (j *secretJob) find() (err error) {
+	if err := j.CheckStore(); err != nil {
 		return err
 	}
-	if j.vaultStore == "" && j.vaultType == "" {
+	var doc *walker.Document
+	if j.VaultStore == "" && j.VaultType == "" {
 		var missing *walker.DocumentError
-		if err := j.readDocument(); errors.As(err, &missing) && isMissing(err) {
+		doc, err = j.ReadDocument(j.p.ctx, j.p.host())
+		if errors.As(err, &missing) && isMissing(err) {
 			missing.Hint = "name the config.json with --config, or the backend with --vault-store or --vault-type"
-			return err
-		} else if err != nil {
+		}
+		if err != nil {
 			return err
 		}
 	}
-	if err := j.findStore(); err != nil {
+	if j.Loaded, err = j.Of(j.p.ctx, j.p.host(), doc); err != nil {
 		return err
 	}
-	if j.store == nil || !j.store.Enabled {
+	if j.Store == nil || !j.Store.Enabled {
 		return notEnabled()
 	}
 	return nil
@@ -108,7 +110,7 @@ func (j *secretJob) source(ctx context.Context) (sources.Source, error) {
 	if err := j.find(); err != nil {
 		return nil, err
 	}
-	return j.store.Open(ctx, backends, j.options())
+	return j.Open(ctx)
 }
 
 // writable opens the backend for writing, for a gateway.
@@ -119,7 +121,7 @@ func (j *secretJob) writable(ctx context.Context) (sources.Store, error) {
 	if err := j.find(); err != nil {
 		return nil, err
 	}
-	return j.store.OpenStore(ctx, backends, j.options())
+	return j.openStore(ctx)
 }
 
 // failed turns a failure of the backend into one of the command: a name that

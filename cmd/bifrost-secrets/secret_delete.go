@@ -88,12 +88,12 @@ func (j *secretDeleteJob) run(ctx context.Context, names []string) error {
 		return err
 	}
 	defer store.Close()
-	if j.named && j.doc == nil { // the block comes from elsewhere, but it is this config that is in use
-		if err := j.readDocument(); err != nil {
+	if j.named && j.Doc == nil { // the block comes from elsewhere, but it is this config that is in use
+		if j.Doc, err = j.ReadDocument(j.p.ctx, j.p.host()); err != nil {
 			return err
 		}
 	}
-	ctx, cancel := j.within(ctx)
+	ctx, cancel := j.Within(ctx)
 	defer cancel()
 	plan, err := j.plan(ctx, store, names)
 	if err != nil {
@@ -107,7 +107,7 @@ func (j *secretDeleteJob) run(ctx context.Context, names []string) error {
 				return err
 			}
 		}
-		if j.doc != nil {
+		if j.Doc != nil {
 			if err := j.unchanged(); err != nil {
 				return err
 			}
@@ -134,7 +134,7 @@ func goingOf(plan []deletion) (all []trashed) {
 // meant returns the test whether a text of the config, if there is one, or of its
 // config store could mean a secret.
 func (j *secretDeleteJob) meant(ctx context.Context, store sources.Store, names []string) (func(name string) (string, bool), error) {
-	if j.doc == nil {
+	if j.Doc == nil {
 		return func(string) (string, bool) { return "", false }, nil
 	}
 	if err := j.unclear(); err != nil {
@@ -144,12 +144,12 @@ func (j *secretDeleteJob) meant(ctx context.Context, store sources.Store, names 
 	if err != nil {
 		return nil, err
 	}
-	o := autostore.Options{Store: j.store}
+	o := autostore.Options{Store: j.Store}
 	meant, err := autostore.LookFor(ctx, store, o, names)
 	if err != nil {
 		return nil, err
 	}
-	meant.Document(j.doc, j.store.Prefix)
+	meant.Document(j.Doc, j.Store.Prefix)
 	if beside != nil {
 		if err := beside(meant.Text); err != nil {
 			return nil, err

@@ -51,7 +51,7 @@ func (j *secretJob) get(ctx context.Context, name string, reveal bool) error {
 		return err
 	}
 	defer source.Close()
-	ctx, cancel := j.within(ctx)
+	ctx, cancel := j.Within(ctx)
 	defer cancel()
 	done := j.p.waiting("reading from " + source.Describe())
 	path, key, fragment := strings.Cut(name, "#")
@@ -141,7 +141,7 @@ func (j *secretJob) list(ctx context.Context, prefix string) error {
 	if !ok {
 		return usageError(source.Describe()+" cannot list its secrets", "")
 	}
-	ctx, cancel := j.within(ctx)
+	ctx, cancel := j.Within(ctx)
 	defer cancel()
 	done := j.p.waiting("listing " + source.Describe())
 	items, err := lister.List(ctx, prefix)

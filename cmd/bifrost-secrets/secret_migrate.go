@@ -34,7 +34,7 @@ func (j *secretJob) migrate(ctx context.Context) error {
 	if !ok {
 		return usageError(store.Describe()+" has no tables", "migrate is for the type postgres")
 	}
-	ctx, cancel := j.within(ctx)
+	ctx, cancel := j.Within(ctx)
 	defer cancel()
 	changed, err := migrator.Migrate(ctx)
 	if err != nil {
@@ -58,5 +58,5 @@ func (j *secretJob) everybodys(ctx context.Context) (sources.Store, error) {
 	if err := j.find(); err != nil {
 		return nil, err
 	}
-	return j.store.OpenStore(ctx, backends, j.options())
+	return j.openStore(ctx)
 }

@@ -61,7 +61,7 @@ func (j *secretPutJob) run(ctx context.Context, name string) error {
 		return usageError(quote(name)+" has a #, at which a reference ends its path", "put a whole secret: the keys of a JSON object are its value")
 	case j.keepSpace && j.trimSpace:
 		return usageError("--keep-space and --trim-space exclude each other", "name one of them")
-	case j.config == "-" && j.vaultStore == "" && j.vaultType == "":
+	case j.Config == "-" && j.VaultStore == "" && j.VaultType == "":
 		return usageError("--config - and the value cannot both come from the standard input", "name the file of the config")
 	}
 	if err := j.trash.check(); err != nil {
@@ -76,7 +76,7 @@ func (j *secretPutJob) run(ctx context.Context, name string) error {
 	if err != nil {
 		return err
 	}
-	ctx, cancel := j.within(ctx)
+	ctx, cancel := j.Within(ctx)
 	defer cancel()
 	defer j.p.waiting("storing in " + store.Describe())()
 	folder := ""

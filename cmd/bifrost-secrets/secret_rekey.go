@@ -62,7 +62,7 @@ func (j *secretRekeyJob) run(ctx context.Context) error {
 	// who asks for one gets one on the whole.
 	if j.bounded {
 		var cancel context.CancelFunc
-		ctx, cancel = j.within(ctx)
+		ctx, cancel = j.Within(ctx)
 		defer cancel()
 	}
 	report, err := rekeyer.Rekey(ctx, sources.RekeyOptions{DryRun: !j.yes})

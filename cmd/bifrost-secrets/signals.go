@@ -2,11 +2,12 @@ package main
 
 import (
 	"context"
-	"errors"
 	"io"
 	"os"
 	"os/signal"
 	"syscall"
+
+	"bifrost-secrets/watch/service"
 )
 
 // surviveReaders keeps a signal from ending this program where somebody who reads
@@ -67,11 +68,9 @@ func (e *endingReader) Read(b []byte) (int, error) {
 		clear(got.b)
 		return len(got.b), got.err
 	case <-e.ctx.Done():
-		return 0, errInterrupted
+		return 0, service.ErrInterrupted
 	}
 }
-
-var errInterrupted = errors.New("interrupted")
 
 // signalled returns the exit code of a program that a signal ends, as a shell
 // has it.

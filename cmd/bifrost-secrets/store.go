@@ -17,6 +17,7 @@ import (
 	"bifrost-secrets/render/publish"
 	"bifrost-secrets/sources"
 	"bifrost-secrets/walker"
+	"bifrost-secrets/watch/service"
 
 	"github.com/spf13/cobra"
 )
@@ -91,7 +92,7 @@ func checkGateway(gateway string) error {
 }
 
 func (j *storeJob) run(ctx context.Context) error {
-	report := storing{Config: j.config, Gateway: j.gateway, Items: []autostore.Item{}}
+	report := storing{Config: j.Config, Gateway: j.gateway, Items: []autostore.Item{}}
 	return j.p.conclude(j.json, &report, &report.Error, j.do(ctx, &report))
 }
 
@@ -105,10 +106,10 @@ func (j *storeJob) do(ctx context.Context, report *storing) error {
 	if j.rows {
 		return j.doRows(ctx, report)
 	}
-	if j.database != "" {
+	if j.Database != "" {
 		return usageError("--database needs --config-store", "add it")
 	}
-	if j.config == "-" && (j.out == "" || !j.yes) {
+	if j.Config == "-" && (j.out == "" || !j.yes) {
 		return usageError("the standard input cannot be rewritten", "name a file with --config, or one to write with --out and --yes")
 	}
 	if j.yes {
@@ -121,7 +122,7 @@ func (j *storeJob) do(ctx context.Context, report *storing) error {
 	if err := j.read(); err != nil {
 		return err
 	}
-	wanted, err := j.wanted(j.config, fieldsOf(j.doc))
+	wanted, err := j.wanted(j.Config, fieldsOf(j.Doc))
 	if err != nil {
 		return err
 	}
@@ -134,16 +135,16 @@ func (j *storeJob) do(ctx context.Context, report *storing) error {
 		return err
 	}
 	defer store.Close()
-	if err := notOver(store, targets{config: target}); err != nil {
+	if err := service.NotOver(store, service.Targets{Config: target}); err != nil {
 		return err
 	}
-	ctx, cancel := j.within(ctx)
+	ctx, cancel := j.Within(ctx)
 	defer cancel()
 	report.Source = store.Describe()
 	done := j.p.waiting("asking " + store.Describe())
-	plan, err := autostore.NewPlan(ctx, j.doc, store, autostore.Options{
-		Store: j.store, Prefix: j.prefix, Gateway: j.gateway, Settings: j.settings,
-		Wanted: wanted, Literal: j.literal, Getenv: j.p.getenv,
+	plan, err := autostore.NewPlan(ctx, j.Doc, store, autostore.Options{
+		Store: j.Store, Prefix: j.prefix, Gateway: j.gateway, Settings: j.settings,
+		Wanted: wanted, Literal: j.Literal, Getenv: j.p.getenv,
 	})
 	done()
 	if err != nil {
@@ -158,7 +159,7 @@ func (j *storeJob) do(ctx context.Context, report *storing) error {
 		}
 	}
 	if report.Refused > 0 {
-		return j.refused(j.doc.Name, plan)
+		return j.refused(j.Doc.Name, plan)
 	}
 	if !j.yes {
 		j.sayPlan(report)
@@ -193,20 +194,20 @@ func (j *storeJob) execute(ctx context.Context, store sources.Store, plan *autos
 	err := plan.Store(ctx)
 	done()
 	if err != nil {
-		return j.failed(ctx, j.doc.Name, err)
+		return j.failed(ctx, j.Doc.Name, err)
 	}
 	mark := ""
-	if j.config != "-" {
-		now, err := walker.ReadRegular(j.config, walker.MaxSize)
+	if j.Config != "-" {
+		now, err := walker.ReadRegular(j.Config, walker.MaxSize)
 		if err != nil {
 			return err
 		}
 		if bytes.HasPrefix(now, []byte(byteOrderMark)) {
 			mark = byteOrderMark
 		}
-		if !bytes.Equal(now[len(mark):], j.doc.Bytes()) {
+		if !bytes.Equal(now[len(mark):], j.Doc.Bytes()) {
 			return &failure{
-				reason: j.config + " was changed meanwhile; it stays as it is, and what was stored stays stored",
+				reason: j.Config + " was changed meanwhile; it stays as it is, and what was stored stays stored",
 				hint:   "run again", code: exitUnresolved,
 			}
 		}
@@ -224,12 +225,12 @@ func (j *storeJob) execute(ctx context.Context, store sources.Store, plan *autos
 	s := j.p.screen
 	switch {
 	case len(plan.Items) == 0:
-		s.line("no secret stands in %s in plain text", clean(j.config))
+		s.line("no secret stands in %s in plain text", clean(j.Config))
 	default:
 		s.line("%s in %s: %d new, %d changed, %d unchanged", count(len(plan.Items), "secret"), clean(report.Source), report.New, report.Changed, report.Unchanged)
 	}
 	if changed {
-		s.line("wrote %s", clean(cmp.Or(j.out, j.config)))
+		s.line("wrote %s", clean(cmp.Or(j.out, j.Config)))
 	}
 	return nil
 }
@@ -240,13 +241,13 @@ const byteOrderMark = "\ufeff"
 // or that of --out.
 func (j *storeJob) target() (*publish.Target, error) {
 	if j.out != "" {
-		return publish.Check(j.out, j.inputs(), publish.Options{})
+		return publish.Check(j.out, j.Inputs(j.p.host()), publish.Options{})
 	}
-	info, err := os.Stat(j.config)
+	info, err := os.Stat(j.Config)
 	if err != nil {
 		return nil, err
 	}
-	return publish.Check(j.config, nil, publish.Options{Mode: info.Mode().Perm() | 0o400, Owner: ownerOf(info)})
+	return publish.Check(j.Config, nil, publish.Options{Mode: info.Mode().Perm() | 0o400, Owner: ownerOf(info)})
 }
 
 // fieldsOf gives the path of every known field of a document.
@@ -328,7 +329,7 @@ func (j *storeJob) failed(ctx context.Context, name string, err error) error {
 			return &failure{reason: "interrupted; " + name + " stays as it is, and what was stored stays stored", hint: "run again: it goes on where it stopped", code: exitUnresolved}
 		}
 		return &failure{
-			reason: name + ": not everything could be stored within " + j.timeout.String() + " (--timeout)",
+			reason: name + ": not everything could be stored within " + j.Timeout.String() + " (--timeout)",
 			hint:   "run again: it goes on where it stopped; or allow more time with --timeout", code: exitUnreachable,
 		}
 	}
@@ -351,13 +352,13 @@ func (j *storeJob) failed(ctx context.Context, name string, err error) error {
 // lock keeps every other run that writes for the same document away: between
 // storing and rewriting, the document does not show which secrets it wants.
 func (j *job) lock() (unlock func(), err error) {
-	if j.config == "-" {
+	if j.Config == "-" {
 		return func() {}, nil
 	}
-	f, err := lockFile(j.config)
+	f, err := lockFile(j.Config)
 	switch {
 	case errors.Is(err, errLocked):
-		return nil, &failure{reason: "another run is storing or pruning the secrets of " + j.config, hint: "wait until it has ended, and run again", code: exitUnresolved}
+		return nil, &failure{reason: "another run is storing or pruning the secrets of " + j.Config, hint: "wait until it has ended, and run again", code: exitUnresolved}
 	case errors.Is(err, fs.ErrNotExist):
 		return func() {}, nil // reading it says so in better words
 	case err != nil:

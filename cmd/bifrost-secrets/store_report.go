@@ -63,7 +63,7 @@ func (j *storeJob) sayPlan(r *storing) {
 	s := j.p.screen
 	defer j.sayLeft(r)
 	if len(r.Items) == 0 {
-		s.line("no secret stands in %s in plain text", clean(cmp.Or(r.Database, j.config)))
+		s.line("no secret stands in %s in plain text", clean(cmp.Or(r.Database, j.Config)))
 		return
 	}
 	s.line("%s would go to %s: %d new, %d changed, %d unchanged", count(len(r.Items), "secret"), clean(r.Source), r.New, r.Changed, r.Unchanged)

@@ -9,6 +9,7 @@ import (
 	"bifrost-secrets/render/configstore"
 	"bifrost-secrets/sources"
 	"bifrost-secrets/walker"
+	"bifrost-secrets/watch/service"
 )
 
 // rowsToStore are what store --config-store works on. The items of the plan are
@@ -34,10 +35,10 @@ func (j *storeJob) doRows(ctx context.Context, report *storing) error {
 		return err
 	}
 	defer store.Close()
-	ctx, cancel := j.within(ctx)
+	ctx, cancel := j.Within(ctx)
 	defer cancel()
 	rows := &rowsToStore{}
-	if rows.store, err = j.configStore(ctx, store); err == nil && rows.store == nil {
+	if rows.store, err = j.ConfigStore(ctx, store); err == nil && rows.store == nil {
 		rows.store, err = j.needConfigStore(ctx)
 	}
 	if err != nil {
@@ -47,7 +48,7 @@ func (j *storeJob) doRows(ctx context.Context, report *storing) error {
 	done := j.p.waiting("asking " + rows.store.Name() + " and " + store.Describe())
 	err = rows.find(ctx)
 	if err == nil {
-		o := autostore.Options{Store: j.store, Prefix: j.prefix, Gateway: j.gateway, Settings: j.settings, Getenv: j.p.getenv}
+		o := autostore.Options{Store: j.Store, Prefix: j.prefix, Gateway: j.gateway, Settings: j.settings, Getenv: j.p.getenv}
 		var wanted func(string) bool
 		if wanted, err = j.wanted(rows.store.Name(), rows.fields()); err == nil {
 			o.Wanted = func(path string) bool {
@@ -57,7 +58,7 @@ func (j *storeJob) doRows(ctx context.Context, report *storing) error {
 			rows.plan, err = autostore.NewPlan(ctx, rows.found.Document, store, o)
 		}
 		if err == nil {
-			err = rows.label(ctx, j.doc, store, o, wanted)
+			err = rows.label(ctx, j.Doc, store, o, wanted)
 		}
 	}
 	done()
@@ -85,7 +86,7 @@ func (rows *rowsToStore) find(ctx context.Context) (err error) {
 	if rows.found, err = rows.store.Storable(ctx); err == nil {
 		err = rows.found.Allowed()
 	}
-	return ofConfigStore(err)
+	return service.OfConfigStore(err)
 }
 
 // fields gives every place that may be chosen.
@@ -171,7 +172,7 @@ func (j *storeJob) executeRows(ctx context.Context, store sources.Store, rows *r
 		return &failure{reason: rows.store.Name() + ": " + err.Error() + " there, and what was stored stays stored", hint: "run again", code: exitUnresolved}
 	}
 	if err != nil {
-		return ofConfigStore(err)
+		return service.OfConfigStore(err)
 	}
 	report.Done = true
 	if j.p.quiet {

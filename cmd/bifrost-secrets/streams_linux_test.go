@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"bifrost-secrets/watch/service"
 )
 
 // execTo is stub with a log that goes to a file.
@@ -285,7 +287,7 @@ func TestEndsWhileTheConfigStoreHangs(t *testing.T) {
 			began := time.Now()
 			r.signal(syscall.SIGTERM)
 			r.ends(143)
-			if took := time.Since(began); took >= storeTime {
+			if took := time.Since(began); took >= service.StoreTime {
 				t.Errorf("it took %v", took)
 			}
 		})

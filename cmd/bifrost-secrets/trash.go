@@ -12,6 +12,7 @@ import (
 	"bifrost-secrets/render/publish"
 	"bifrost-secrets/sources"
 	"bifrost-secrets/sources/sealed"
+	"bifrost-secrets/watch/service"
 
 	"filippo.io/age"
 	"github.com/spf13/cobra"
@@ -141,7 +142,7 @@ func (t *trash) folder(store sources.Store) (string, error) {
 			return failed(err)
 		}
 	}
-	if err := notOver(store, targets{config: &publish.Target{Path: real}}); err != nil {
+	if err := service.NotOver(store, service.Targets{Config: &publish.Target{Path: real}}); err != nil {
 		return "", usageError("--trash: "+err.Error(), "name a folder elsewhere")
 	}
 	if err := os.MkdirAll(real, 0o700); err != nil {
@@ -221,20 +222,20 @@ func shell(word string) string {
 // backendFlags are the flags that lead to the backend, for a shell.
 func (j *job) backendFlags() string {
 	switch {
-	case j.vaultStore != "":
-		return "--vault-store " + shell(j.vaultStore)
-	case j.vaultType != "":
-		flags := "--vault-type " + shell(j.vaultType)
-		for _, set := range j.vaultSet {
+	case j.VaultStore != "":
+		return "--vault-store " + shell(j.VaultStore)
+	case j.VaultType != "":
+		flags := "--vault-type " + shell(j.VaultType)
+		for _, set := range j.VaultSet {
 			flags += " --vault-set " + shell(set)
 		}
 		return flags
 	}
-	flags := "--config " + shell(j.config)
-	if j.trust {
+	flags := "--config " + shell(j.Config)
+	if j.Trust {
 		flags += " --trust-config"
 	}
-	for _, folder := range j.allowPath {
+	for _, folder := range j.AllowPath {
 		flags += " --allow-path " + shell(folder)
 	}
 	return flags

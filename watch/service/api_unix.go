@@ -1,6 +1,6 @@
 //go:build unix
 
-package main
+package service
 
 import (
 	"bytes"
@@ -12,31 +12,13 @@ import (
 	"bifrost-secrets/watch"
 	management "bifrost-secrets/watch/bifrost"
 	"bifrost-secrets/watch/control"
-
-	"github.com/spf13/cobra"
 )
 
-// apiFlags say where Bifrost's management API is, and how to sign in.
-type apiFlags struct {
-	url       string
-	basicFile string
-	tokenFile string
-	plainHTTP bool
-}
-
-func (a *apiFlags) flags(cmd *cobra.Command) {
-	f := cmd.Flags()
-	f.StringVar(&a.url, "bifrost-url", "", "where Bifrost's API is: http://127.0.0.1:8080, https://host or unix:/path; by default on this machine, at Bifrost's port")
-	f.StringVar(&a.basicFile, "bifrost-basic-file", "", "`file` with user:password for Bifrost's API; unless given, the admin credentials of the config are used")
-	f.StringVar(&a.tokenFile, "bifrost-token-file", "", "`file` with a bearer token for Bifrost's API")
-	f.BoolVar(&a.plainHTTP, "bifrost-plain-http", false, "allow values, though no credentials, to go in clear to another machine")
-}
-
-// address gives the API's URL. args are those of the command that starts
+// address returns the API's URL. args are those of the command that starts
 // Bifrost, where that is known: its port may stand there.
-func (a *apiFlags) address(env map[string]string, args []string) string {
-	if a.url != "" {
-		return a.url
+func (a *API) address(env map[string]string, args []string) string {
+	if a.URL != "" {
+		return a.URL
 	}
 	port := env["APP_PORT"] // of Bifrost's image
 	for i, arg := range args {
@@ -57,21 +39,21 @@ func (a *apiFlags) address(env map[string]string, args []string) string {
 
 // auth reads what to sign in with. Others must not be able to read or change the
 // file, as with --token-file.
-func (a *apiFlags) auth() (management.Auth, error) {
+func (a *API) auth() (management.Auth, error) {
 	switch {
-	case a.basicFile != "" && a.tokenFile != "":
+	case a.BasicFile != "" && a.TokenFile != "":
 		return management.Auth{}, usageError("--bifrost-basic-file and --bifrost-token-file exclude each other", "name one of them")
-	case a.tokenFile != "":
-		text, err := control.ReadPrivate("--bifrost-token-file "+a.tokenFile, a.tokenFile)
+	case a.TokenFile != "":
+		text, err := control.ReadPrivate("--bifrost-token-file "+a.TokenFile, a.TokenFile)
 		if err == nil && strings.TrimSpace(string(text)) == "" {
-			err = usageError("--bifrost-token-file "+a.tokenFile+" is empty", "write the token into it")
+			err = usageError("--bifrost-token-file "+a.TokenFile+" is empty", "write the token into it")
 		}
 		return management.Auth{Scheme: management.Bearer, Secret: sources.NewSecret(bytes.TrimRight(text, "\r\n"))}, usageOf(err)
-	case a.basicFile != "":
-		text, err := control.ReadPrivate("--bifrost-basic-file "+a.basicFile, a.basicFile)
+	case a.BasicFile != "":
+		text, err := control.ReadPrivate("--bifrost-basic-file "+a.BasicFile, a.BasicFile)
 		user, password, ok := bytes.Cut(bytes.TrimRight(text, "\r\n"), []byte(":"))
 		if err == nil && !ok {
-			err = usageError("--bifrost-basic-file "+a.basicFile+" does not hold user:password", "")
+			err = usageError("--bifrost-basic-file "+a.BasicFile+" does not hold user:password", "")
 		}
 		return management.Auth{Scheme: management.Basic, User: sources.NewSecret(user), Secret: sources.NewSecret(password)}, usageOf(err)
 	}
@@ -87,18 +69,18 @@ func usageOf(err error) error {
 	return err
 }
 
-// login gives what to sign in with as of now. A file that cannot be used any more
+// login returns what to sign in with as of now. A file that cannot be used any more
 // leaves what it had before in force; that is said once.
-func (d *daemon) login(now management.Auth) func() management.Auth {
+func (d *runner) login(now management.Auth) func() management.Auth {
 	said := ""
 	return func() management.Auth {
-		next, err := d.bifrost.auth()
+		next, err := d.o.Bifrost.auth()
 		switch {
 		case err == nil:
 			now, said = next, ""
 		case err.Error() != said:
 			said = err.Error()
-			d.log.Error("the credentials for Bifrost's API cannot be read anew; what the file had before stays in force", "error", said)
+			d.Log.Error("the credentials for Bifrost's API cannot be read anew; what the file had before stays in force", "error", said)
 		}
 		return now
 	}
@@ -106,23 +88,23 @@ func (d *daemon) login(now management.Auth) func() management.Auth {
 
 // newAPI makes the applier. args are those of Bifrost's command, if it is ours;
 // then running says why it does not run.
-func (d *daemon) newAPI(args []string, running func() error) (*management.Client, error) {
-	auth, err := d.bifrost.auth()
+func (d *runner) newAPI(args []string, running func() error) (*management.Client, error) {
+	auth, err := d.o.Bifrost.auth()
 	if err != nil {
 		return nil, err
 	}
 	return d.newClient(management.Options{
-		URL: d.bifrost.address(d.p.env, args), Auth: auth, Login: d.login(auth), Running: running, PlainHTTP: d.bifrost.plainHTTP,
-		ApplyTimeout: d.applyTimeout, Starts: args != nil, Log: d.log,
+		URL: d.o.Bifrost.address(d.Env, args), Auth: auth, Login: d.login(auth), Running: running, PlainHTTP: d.o.Bifrost.PlainHTTP,
+		ApplyTimeout: d.o.ApplyTimeout, Starts: args != nil, Log: d.Log,
 	})
 }
 
 // newProbe makes a client that asks for Bifrost's health and is given no value.
-func (d *daemon) newProbe(args []string) (*management.Client, error) {
-	return d.newClient(management.Options{URL: d.bifrost.address(d.p.env, args), PlainHTTP: true, Timeout: management.LookEvery})
+func (d *runner) newProbe(args []string) (*management.Client, error) {
+	return d.newClient(management.Options{URL: d.o.Bifrost.address(d.Env, args), PlainHTTP: true, Timeout: management.LookEvery})
 }
 
-func (d *daemon) newClient(o management.Options) (*management.Client, error) {
+func (d *runner) newClient(o management.Options) (*management.Client, error) {
 	client, err := management.New(o)
 	var refused *management.Error
 	if errors.As(err, &refused) {
@@ -150,10 +132,10 @@ func (b *beside) Status() watch.Status {
 }
 
 // split makes the applier of the modes that hand over by field.
-func (d *daemon) split(args []string, running func() error) (*watch.Split, *management.Client, error) {
-	s := &watch.Split{Word: d.apply}
+func (d *runner) split(args []string, running func() error) (*watch.Split, *management.Client, error) {
+	s := &watch.Split{Word: d.o.Apply}
 	var client *management.Client
-	if d.apply != "restart" && d.mode == string(render.Inline) {
+	if d.o.Apply != "restart" && d.o.Mode == string(render.Inline) {
 		var err error
 		if client, err = d.newAPI(args, running); err != nil {
 			return nil, nil, err

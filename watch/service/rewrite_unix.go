@@ -1,6 +1,6 @@
 //go:build unix
 
-package main
+package service
 
 import (
 	"context"
@@ -23,7 +23,7 @@ type rewriter struct {
 	s *supervised
 
 	mu     sync.Mutex
-	job    *job           // of the document in force
+	loaded *Loaded        // the document in force
 	source sources.Source // of that document
 	store  *configstore.Store
 	warned map[string]bool
@@ -31,31 +31,31 @@ type rewriter struct {
 
 func (w *rewriter) of(s *supervised) {
 	w.s, w.warned = s, map[string]bool{}
-	s.job.besides = w.besides
+	s.loader.beside = w.beside
 }
 
 // use notes which document comes into force, for the next start.
-func (w *rewriter) use(j *job, next *watch.Job) {
+func (w *rewriter) use(l *Loaded, next *watch.Job) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.job, w.source = j, next.Source
+	w.loaded, w.source = l, next.Source
 }
 
-// besides gives the references of the database whose values are wanted: those
+// beside returns the references of the database whose values are wanted: those
 // whose variables stand there, and, with --rewrite-database, those that are to
 // become variables. At the first look it is an error if the database cannot be
 // reached: Bifrost could not start. Later the last answer holds.
-func (w *rewriter) besides(ctx context.Context, j *job, source sources.Source) ([]render.Beside, error) {
-	ctx, cancel := context.WithTimeout(ctx, storeTime)
+func (w *rewriter) beside(ctx context.Context, l *Loaded, source sources.Source, last []render.Beside) ([]render.Beside, error) {
+	ctx, cancel := context.WithTimeout(ctx, StoreTime)
 	defer cancel()
 	w.mu.Lock()
-	first := w.job == nil
+	first := w.loaded == nil
 	w.mu.Unlock()
-	store, plan, err := w.plan(ctx, j, source)
+	store, plan, err := w.plan(ctx, l, source)
 	switch {
 	case err != nil && !first:
 		w.warn("the config store cannot be looked at, and the last look holds: "+err.Error(), "")
-		return j.beside, nil
+		return last, nil
 	case err != nil || plan == nil:
 		return nil, err
 	}
@@ -68,27 +68,27 @@ func (w *rewriter) besides(ctx context.Context, j *job, source sources.Source) (
 // plan looks at the database. Without --rewrite-database what could become a
 // variable is warned of and not in the plan. Where there is no config store, or
 // nothing in it yet, the plan is nil.
-func (w *rewriter) plan(ctx context.Context, j *job, source sources.Source) (*configstore.Store, *configstore.Plan, error) {
-	store, err := j.configStore(ctx, source)
-	if err == nil && store == nil && w.s.job.rewrite != "" {
-		err = usageError("--rewrite-database: "+j.config+" has no PostgreSQL config store that is switched on", "leave it out, or name the database with --database")
+func (w *rewriter) plan(ctx context.Context, l *Loaded, source sources.Source) (*configstore.Store, *configstore.Plan, error) {
+	store, err := l.ConfigStore(ctx, source)
+	if err == nil && store == nil && w.s.o.Rewrite != "" {
+		err = usageError("--rewrite-database: "+l.flags.Config+" has no PostgreSQL config store that is switched on", "leave it out, or name the database with --database")
 	}
 	if err != nil || store == nil {
 		return nil, nil, err
 	}
-	plan, err := store.Plan(ctx, j.ownVariables())
+	plan, err := store.Plan(ctx, l.BringsVariable())
 	switch kind := sources.KindOf(err); {
 	case kind == sources.NotFound: // Bifrost has not made its tables yet
 		return store, nil, nil
-	case kind == sources.Denied && w.s.job.rewrite == "":
+	case kind == sources.Denied && w.s.o.Rewrite == "":
 		w.warn("the config store is not looked at for vault. references: "+err.Error(), sources.HintOf(err))
 		return store, nil, nil
 	case err != nil:
-		return nil, nil, ofConfigStore(err)
+		return nil, nil, OfConfigStore(err)
 	}
-	if w.s.job.rewrite != "" {
+	if w.s.o.Rewrite != "" {
 		if err := plan.Allowed(); err != nil {
-			return nil, nil, ofConfigStore(err)
+			return nil, nil, OfConfigStore(err)
 		}
 	} else if len(plan.Attach) > 0 {
 		for _, one := range plan.Attach {
@@ -111,33 +111,33 @@ func (w *rewriter) warn(text, hint string) {
 	defer w.mu.Unlock()
 	if !w.warned[text] {
 		w.warned[text] = true
-		w.s.job.log.Warn(clean(text), "hint", hint)
+		w.s.Log.Warn(Clean(text), "hint", hint)
 	}
 }
 
 // before is called before each start of Bifrost: it scans the database again,
-// puts the variables in their places, and gives those that r has not. A reference
+// puts the variables in their places, and returns those that r has not. A reference
 // that was typed in since r was made and does not resolve stays as it is.
 func (w *rewriter) before(ctx context.Context, r *render.Rendering) ([]render.Variable, error) {
 	w.mu.Lock()
-	store, j, source := w.store, w.job, w.source
+	store, l, source := w.store, w.loaded, w.source
 	w.mu.Unlock()
-	if store == nil || j == nil {
+	if store == nil || l == nil {
 		return nil, nil
 	}
-	ctx, cancel := context.WithTimeout(ctx, storeTime)
+	ctx, cancel := context.WithTimeout(ctx, StoreTime)
 	defer cancel()
 	var err error
-	for range attemptsToAttach {
+	for range AttachTries {
 		var plan *configstore.Plan
-		if _, plan, err = w.plan(ctx, j, source); err != nil || plan == nil {
+		if _, plan, err = w.plan(ctx, l, source); err != nil || plan == nil {
 			break
 		}
-		more := w.late(ctx, j, source, r, plan)
+		more := w.late(ctx, l, source, r, plan)
 		n := len(plan.Attach)
 		if err = store.Attach(ctx, plan); err == nil {
 			if n > 0 {
-				w.s.job.log.Info("put variables in the places of references in the config store", "database", store.Name(), "references", n)
+				w.s.Log.Info("put variables in the places of references in the config store", "database", store.Name(), "references", n)
 			}
 			return more, nil
 		}
@@ -147,7 +147,7 @@ func (w *rewriter) before(ctx context.Context, r *render.Rendering) ([]render.Va
 		}
 	}
 	if err != nil && !w.s.began.Load() {
-		return nil, ofConfigStore(err)
+		return nil, OfConfigStore(err)
 	}
 	if err != nil {
 		w.warn("the config store was not rewritten before this start of Bifrost: "+err.Error(), sources.HintOf(err))
@@ -155,9 +155,9 @@ func (w *rewriter) before(ctx context.Context, r *render.Rendering) ([]render.Va
 	return nil, nil
 }
 
-// late gives the variables of those references of the plan that r knows nothing
+// late returns the variables of those references of the plan that r knows nothing
 // of. What does not resolve is dropped from the plan.
-func (w *rewriter) late(ctx context.Context, j *job, source sources.Source, r *render.Rendering, plan *configstore.Plan) []render.Variable {
+func (w *rewriter) late(ctx context.Context, l *Loaded, source sources.Source, r *render.Rendering, plan *configstore.Plan) []render.Variable {
 	known := map[walker.Reference]bool{}
 	for _, b := range r.Plan.Beside {
 		known[b.Ref] = true
@@ -166,13 +166,13 @@ func (w *rewriter) late(ctx context.Context, j *job, source sources.Source, r *r
 	if len(late) == 0 {
 		return nil
 	}
-	empty, err := walker.Parse(j.doc.Name, []byte("{}"))
+	empty, err := walker.Parse(l.Doc.Name, []byte("{}"))
 	if err != nil {
 		return nil // it is valid
 	}
 	var vars []render.Variable
 	for _, one := range late {
-		small, err := render.NewPlan(empty, j.store, render.Options{Mode: render.EnvMode, Getenv: j.p.getenv, Beside: []render.Beside{one}})
+		small, err := render.NewPlan(empty, l.Store, render.Options{Mode: render.EnvMode, Getenv: l.host.Getenv, Beside: []render.Beside{one}})
 		var got *render.Rendering
 		if err == nil {
 			got, err = small.Resolve(ctx, source)
@@ -190,10 +190,4 @@ func (w *rewriter) late(ctx context.Context, j *job, source sources.Source, r *r
 	}
 	slices.SortFunc(vars, func(a, b render.Variable) int { return strings.Compare(a.Name, b.Name) })
 	return slices.CompactFunc(vars, func(a, b render.Variable) bool { return a.Name == b.Name })
-}
-
-// showRewrite is exec --rewrite-database=plan.
-func (j *execJob) showRewrite(ctx context.Context) error {
-	a := attachJob{job: j.job}
-	return a.run(ctx)
 }

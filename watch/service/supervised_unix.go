@@ -1,6 +1,6 @@
 //go:build unix
 
-package main
+package service
 
 import (
 	"context"
@@ -26,7 +26,7 @@ import (
 type supervised struct {
 	*watch.Loop
 	*watch.Supervisor
-	job     *execJob
+	*runner
 	args    []string
 	forward *child.Forwarder
 	api     *management.Client // nil where it is not used
@@ -53,34 +53,37 @@ func (s *supervised) lookup(name string) (string, bool) {
 	if isOwn(name, s.hidden) {
 		return "", false
 	}
-	return s.job.p.getenv(name)
+	return s.Getenv(name)
 }
 
 // check refuses a document that Bifrost could not be started with.
-func (s *supervised) check(j *job, next *watch.Job) error {
-	hidden := slices.DeleteFunc(s.job.credentials(j), func(name string) bool { return slices.Contains(next.Plan.Left, name) })
+func (s *supervised) check(ctx context.Context, l *Loaded, next, before *watch.Job) error {
+	if err := s.runner.check(ctx, l, next, before); err != nil {
+		return err
+	}
+	hidden := slices.DeleteFunc(s.credentials(l), func(name string) bool { return slices.Contains(next.Plan.Left, name) })
 	getenv := func(name string) (string, bool) {
 		if isOwn(name, hidden) {
 			return "", false
 		}
-		return j.p.getenv(name)
+		return s.Getenv(name)
 	}
 	if err := missing(next.Plan, getenv); err != nil {
 		return err
 	}
-	for name := range j.p.env {
+	for name := range s.Env {
 		if strings.HasPrefix(name, render.EnvPrefix) && (slices.ContainsFunc(next.Plan.Uses(nil), func(u render.Use) bool { return u.Variable == name }) ||
 			slices.ContainsFunc(next.Plan.Beside, func(b render.Beside) bool { return render.EnvName(b.Ref) == name })) {
 			return usageError("the variable "+name+" is set already, and is to carry a value of --mode env", "take it out of the environment")
 		}
 	}
-	if n := stdioServers(j.doc); n > 0 && j.mode == string(render.EnvMode) {
-		s.job.log.Warn(fmt.Sprintf("%s of the config is started with Bifrost's own environment, and so with every secret of --mode env", count(n, "stdio MCP server")), "hint", "run the server apart from Bifrost, or use --mode inline")
+	if n := stdioServers(l.Doc); n > 0 && s.o.Mode == string(render.EnvMode) {
+		s.Log.Warn(fmt.Sprintf("%s of the config is started with Bifrost's own environment, and so with every secret of --mode env", map[bool]string{true: "1 stdio MCP server", false: fmt.Sprintf("%d stdio MCP servers", n)}[n == 1]), "hint", "run the server apart from Bifrost, or use --mode inline")
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.hidden, s.named = hidden, namedVariables(j.doc, next.Plan.Left)
-	s.database.use(j, next)
+	s.hidden, s.named = hidden, namedVariables(l.Doc, next.Plan.Left)
+	s.database.use(l, next)
 	return nil
 }
 
@@ -113,11 +116,11 @@ func (s *supervised) start(r *render.Rendering) (watch.Child, error) {
 			add = append(add, v.Name+"="+string(v.Value.Reveal()))
 		}
 	}
-	add = append(add, "APP_DIR="+s.job.appDir)
+	add = append(add, "APP_DIR="+s.o.AppDir)
 	s.mu.Lock()
-	base, named := s.job.ownless(s.hidden), s.named
+	base, named := s.without(s.hidden), s.named
 	s.mu.Unlock()
-	if s.job.cleanEnv {
+	if s.o.CleanEnv {
 		base = slices.DeleteFunc(base, func(entry string) bool {
 			name, _, _ := strings.Cut(entry, "=")
 			return !needs(name, named)
@@ -133,32 +136,32 @@ func (s *supervised) start(r *render.Rendering) (watch.Child, error) {
 		return nil, context.Cause(s.ctx)
 	}
 	p, err := child.Start(context.Background(), child.Spec{
-		Args: s.args, Env: child.Environment(base, nil, add), StopTimeout: s.job.stopTimeout,
-		Stdin: fileOf(s.job.p.stdin), Stdout: fileOf(s.job.p.stdout), Stderr: fileOf(s.job.p.screen.stream()),
+		Args: s.args, Env: child.Environment(base, nil, add), StopTimeout: s.o.StopTimeout,
+		Stdin: fileOf(s.Stdin), Stdout: fileOf(s.Stdout), Stderr: fileOf(s.Stderr),
 	})
 	if err != nil {
 		return nil, err
 	}
 	s.forward.To(p)
-	s.job.log.Info("started Bifrost", "pid", p.PID(), "command", s.args[0])
+	s.Log.Info("started Bifrost", "pid", p.PID(), "command", s.args[0])
 	return &bifrostProcess{p, s.forward}, nil
 }
 
 // inPlace sees to it that Bifrost finds the config that was published.
 func (s *supervised) inPlace() error {
-	if err := s.job.repair(); err != nil {
+	if err := s.repair(); err != nil {
 		return err
 	}
 	if s.Loop.Rendering() != nil {
 		return nil
 	}
 	// That of an earlier life: there is nothing to repair it with.
-	published, err := walker.ReadFileBytes(s.job.out)
+	published, err := walker.ReadFileBytes(s.o.Out)
 	if err != nil {
 		return err
 	}
-	if err := s.job.record.Intact(published); err != nil {
-		return &failure{reason: s.job.out + ": " + err.Error(), hint: "Bifrost is not started with it; wait for the backend", code: exitUnresolved}
+	if err := s.record.Intact(published); err != nil {
+		return &Error{Reason: s.o.Out + ": " + err.Error(), Hint: "Bifrost is not started with it; wait for the backend", Code: ExitUnresolved}
 	}
 	return nil
 }
@@ -169,13 +172,13 @@ const askEvery = 5 * time.Second
 // answers waits until the Bifrost that was started is healthy. That it is not, is
 // said where it takes long.
 func (s *supervised) answers(ctx context.Context) error {
-	patience, cancel := context.WithTimeout(ctx, s.job.applyTimeout)
+	patience, cancel := context.WithTimeout(ctx, s.o.ApplyTimeout)
 	err := s.probe.Wait(patience)
 	cancel()
 	if err == nil || ctx.Err() != nil {
 		return err
 	}
-	s.job.log.Warn("Bifrost does not answer", "for", s.job.applyTimeout.String(), "api", s.probe.Where(), "error", err.Error(), "hint", "where it listens elsewhere, say so with --bifrost-url")
+	s.Log.Warn("Bifrost does not answer", "for", s.o.ApplyTimeout.String(), "api", s.probe.Where(), "error", err.Error(), "hint", "where it listens elsewhere, say so with --bifrost-url")
 	s.Loop.Look()
 	tick := time.NewTicker(askEvery)
 	defer tick.Stop()
@@ -191,7 +194,7 @@ func (s *supervised) answers(ctx context.Context) error {
 	}
 }
 
-// fileOf gives the file that a stream is, and nil where it is none.
+// fileOf returns the file that a stream is, and nil where it is none.
 func fileOf(stream any) *os.File {
 	f, _ := stream.(*os.File)
 	return f
@@ -213,18 +216,17 @@ func (b *bifrostProcess) Stop(ctx context.Context) {
 // Code implements [watch.Child].
 func (b *bifrostProcess) Code() int { return b.Status().Code }
 
-// applier gives what hands new values over.
+// applier returns what hands new values over.
 func (s *supervised) applier() (watch.Applier, error) {
-	j := s.job
-	switch j.apply {
+	switch s.o.Apply {
 	case "none":
 		return watch.None{}, nil
 	case "command":
-		return j.commandApplier(), nil
+		return s.commandApplier(), nil
 	}
-	split, client, err := j.split(s.args, s.Running)
+	split, client, err := s.split(s.args, s.Running)
 	s.api = client
-	if err == nil && j.apply != "api" {
+	if err == nil && s.o.Apply != "api" {
 		split.Restart = s.Supervisor
 	}
 	return split, err
@@ -256,8 +258,8 @@ func (s *supervised) Ready() error {
 	if s.Loop.Rendering() != nil || from == 0 {
 		return s.Loop.Ready()
 	}
-	if age := time.Since(time.Unix(0, from)); age > s.job.lastGood {
-		return fmt.Errorf("the values in use are %s old, more than %s (--start-from-last-good)", age.Round(time.Second), s.job.lastGood)
+	if age := time.Since(time.Unix(0, from)); age > s.o.LastGood {
+		return fmt.Errorf("the values in use are %s old, more than %s (--start-from-last-good)", age.Round(time.Second), s.o.LastGood)
 	}
 	return nil
 }

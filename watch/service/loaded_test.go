@@ -1,4 +1,4 @@
-package main
+package service
 
 import (
 	"context"
@@ -22,31 +22,34 @@ func TestStoreDigest(t *testing.T) {
 	}
 	const one, two = `{"type":"file","file":{"path":"a"}}`, `{"type":"file","file":{"path":"b"}}`
 	write(config, `{}`)
-	read := func(text string) *job {
+	flags := &Flags{Config: config, VaultStore: block, Mode: "inline", AWSBatch: "auto", Timeout: time.Minute}
+	load := func(f *Flags) *Loaded {
 		t.Helper()
-		write(block, text)
-		j := &job{p: &program{ctx: t.Context()}, config: config, vaultStore: block, mode: "inline", awsBatch: "auto", timeout: time.Minute}
-		if err := j.read(); err != nil {
+		l, err := f.Read(t.Context(), &Host{})
+		if err != nil {
 			t.Fatal(err)
 		}
-		return j
+		return l
 	}
-	first := read(one).store.Digest()
+	read := func(text string) *Loaded {
+		t.Helper()
+		write(block, text)
+		return load(flags)
+	}
+	first := read(one).Store.Digest()
 	j := read(one)
 	write(block, two)
-	if got := j.store.Digest(); got != first {
+	if got := j.Store.Digest(); got != first {
 		t.Error("the digest is of a file that was not parsed")
 	}
-	if read(two).store.Digest() == first {
+	if read(two).Store.Digest() == first {
 		t.Error("two blocks have one digest")
 	}
 	write(config, `{"config_store":{"vault_store":`+one+`}}`)
-	j = read(two)
-	j.vaultStore = ""
-	if err := j.read(); err != nil {
-		t.Fatal(err)
-	}
-	if j.store.Digest() == read(two).store.Digest() {
+	own := *flags
+	own.VaultStore = ""
+	j = load(&own)
+	if j.Store.Digest() == read(two).Store.Digest() {
 		t.Error("the document's block and the file's have one digest")
 	}
 }
@@ -57,13 +60,13 @@ func TestReadingEnds(t *testing.T) {
 		never := make(chan struct{})
 		ctx, cancel := context.WithCancel(t.Context())
 		defer cancel()
-		j := &job{p: &program{ctx: ctx}, timeout: time.Minute}
+		flags := &Flags{Timeout: time.Minute}
 		read := func() (int, error) { <-never; return 1, nil }
-		if _, err := awaited(j, "c.json", read); err == nil || err.Error() != "c.json: cannot be read: no answer within 1m0s (--timeout)" {
+		if _, err := awaited(ctx, flags, "c.json", read); err == nil || err.Error() != "c.json: cannot be read: no answer within 1m0s (--timeout)" {
 			t.Errorf("got %v", err)
 		}
 		time.AfterFunc(time.Second, cancel)
-		if _, err := awaited(j, "c.json", read); err == nil || err.Error() != "c.json: cannot be read: interrupted" {
+		if _, err := awaited(ctx, flags, "c.json", read); err == nil || err.Error() != "c.json: cannot be read: interrupted" {
 			t.Errorf("got %v", err)
 		}
 		close(never)

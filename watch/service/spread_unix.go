@@ -1,6 +1,6 @@
 //go:build unix
 
-package main
+package service
 
 import (
 	"context"
@@ -35,7 +35,7 @@ const spreadTimeout = 10 * time.Second
 
 // spread has the others flushed too. However many flushes come in while the
 // others are told of one, they are told of one more.
-func (d *daemon) spread() {
+func (d *runner) spread() {
 	select {
 	case d.flushed <- struct{}{}:
 	default:
@@ -46,7 +46,7 @@ func (d *daemon) spread() {
 // implements [watch.Observer].
 type follower struct {
 	others
-	d *daemon
+	d *runner
 }
 
 // Refreshed implements [watch.Observer].
@@ -63,27 +63,25 @@ func (f *follower) look() {
 	}
 }
 
-func (d *daemon) join(ctx context.Context, source sources.Source) (*members, error) {
-	flags := d.cluster
-	if r := d.loop.Rendering(); r != nil && flags.database == "" {
-		now := d.job
-		now.doc = r.Plan.Document
-		if err := now.findStore(); err == nil {
-			store, err := now.configStore(ctx, source)
+func (d *runner) join(ctx context.Context, source sources.Source) (*members, error) {
+	flags := d.o.Cluster
+	if r := d.loop.Rendering(); r != nil && flags.Database == "" {
+		if now, err := d.o.Of(ctx, d.Host, r.Plan.Document); err == nil {
+			store, err := now.ConfigStore(ctx, source)
 			switch {
 			case err != nil:
-				d.log.Warn("a flush of another watcher is not heard of", "reason", err.Error())
+				d.Log.Warn("a flush of another watcher is not heard of", "reason", err.Error())
 			case store != nil:
 				flags.own = store.Target
 			}
 		}
 	}
-	return flags.join(ctx, d.p.getenv, source, d.log, func(cluster.Reason) { d.loop.Trigger(watch.Notify) })
+	return flags.join(ctx, d.Getenv, source, d.Log, func(cluster.Reason) { d.loop.Trigger(watch.Notify) })
 }
 
 // rejoin listens to the source that is in force by now. The old connections go
 // once the new ones are there, so that no flush is missed.
-func (d *daemon) rejoin(ctx context.Context, all *members, before, now sources.Source) *members {
+func (d *runner) rejoin(ctx context.Context, all *members, before, now sources.Source) *members {
 	_, told := before.(changing)
 	_, tells := now.(changing)
 	if !told && !tells {
@@ -92,7 +90,7 @@ func (d *daemon) rejoin(ctx context.Context, all *members, before, now sources.S
 	next, err := d.join(ctx, now)
 	if err != nil {
 		if ctx.Err() == nil {
-			d.log.Warn("changes of the new vault_store are only seen at the interval", "reason", err.Error())
+			d.Log.Warn("changes of the new vault_store are only seen at the interval", "reason", err.Error())
 		}
 		return all
 	}
@@ -105,8 +103,8 @@ func (d *daemon) rejoin(ctx context.Context, all *members, before, now sources.S
 
 // joinCluster listens for the flushes of others, and for changes of a source
 // that tells of them by itself, whichever is in force. It is called after the
-// first refresh. The function that it gives leaves.
-func (d *daemon) joinCluster(ctx context.Context) (leave func(), err error) {
+// first refresh. The function that it returns leaves.
+func (d *runner) joinCluster(ctx context.Context) (leave func(), err error) {
 	source := d.loop.Source()
 	all, err := d.join(ctx, source)
 	if err != nil {
@@ -130,7 +128,7 @@ func (d *daemon) joinCluster(ctx context.Context) (leave func(), err error) {
 			}
 			telling, cancel := context.WithTimeout(ctx, spreadTimeout)
 			if err := all.Notify(telling); err != nil && ctx.Err() == nil {
-				d.log.Warn("the other watchers of the cluster were not told of a flush", "error", err.Error())
+				d.Log.Warn("the other watchers of the cluster were not told of a flush", "error", err.Error())
 			}
 			cancel()
 		}

@@ -1,4 +1,4 @@
-package main
+package service
 
 import (
 	"bytes"
@@ -9,31 +9,44 @@ import (
 	"strings"
 
 	"bifrost-secrets/render"
+	"bifrost-secrets/sources"
 	"bifrost-secrets/watch"
 )
 
-// load reads the document for the loop, and gives before itself where it would
-// read that again. The source stays the same one while the vault_store does, so
-// that it stays signed in. check, which may be nil, may refuse a job.
-func (j *job) load(ctx context.Context, before *watch.Job, check func(*job, *watch.Job) error) (next *watch.Job, err error) {
-	n := *j
-	if err := n.read(); err != nil {
+// loader reads the document for the loop.
+type loader struct {
+	flags *Flags
+	host  *Host
+	// beside returns the references outside of the document; last are those of
+	// the time before. It may be nil.
+	beside func(ctx context.Context, l *Loaded, source sources.Source, last []render.Beside) ([]render.Beside, error)
+	// check may refuse a document.
+	check func(ctx context.Context, l *Loaded, next, before *watch.Job) error
+}
+
+// load reads the document, and returns before itself where it would read that
+// again. The source stays the same one while the vault_store does, so that it stays
+// signed in.
+func (o *loader) load(ctx context.Context, before *watch.Job) (next *watch.Job, err error) {
+	l, err := o.flags.Read(ctx, o.host)
+	if err != nil {
 		return nil, err
 	}
-	next = &watch.Job{Store: n.store.Digest()}
+	next = &watch.Job{Store: l.Store.Digest()}
+	var beside []render.Beside
 	same := false
 	if before != nil && before.Store == next.Store {
-		next.Source, n.beside = before.Source, before.Plan.Beside
-		same = bytes.Equal(before.Plan.Document.Bytes(), n.doc.Bytes())
+		next.Source, beside = before.Source, before.Plan.Beside
+		same = bytes.Equal(before.Plan.Document.Bytes(), l.Doc.Bytes())
 	}
-	if same && n.besides == nil {
+	if same && o.beside == nil {
 		return before, nil
 	}
 	if next.Source == nil {
-		if err := n.makePlan(); err != nil { // what is wrong with the document comes first
+		if err := l.MakePlan(beside); err != nil { // what is wrong with the document comes first
 			return nil, err
 		}
-		if next.Source, err = n.open(ctx); err != nil {
+		if next.Source, err = l.Open(ctx); err != nil {
 			return nil, err
 		}
 		if opened := next.Source; opened != nil {
@@ -44,32 +57,30 @@ func (j *job) load(ctx context.Context, before *watch.Job, check func(*job, *wat
 			}()
 		}
 	}
-	if n.besides != nil {
-		if n.beside, err = n.besides(ctx, &n, next.Source); err != nil {
+	if o.beside != nil {
+		if beside, err = o.beside(ctx, l, next.Source, beside); err != nil {
 			return nil, err
 		}
-		if same && slices.Equal(n.beside, before.Plan.Beside) {
+		if same && slices.Equal(beside, before.Plan.Beside) {
 			return before, nil
 		}
 	}
-	if err := n.makePlan(); err != nil {
+	if err := l.MakePlan(beside); err != nil {
 		return nil, err
 	}
-	next.Plan = n.plan
-	next.Files = n.files(next)
-	if check != nil {
-		if err := check(&n, next); err != nil {
-			return nil, err
-		}
+	next.Plan = l.Plan
+	next.Files = o.flags.files(next)
+	if err := o.check(ctx, l, next, before); err != nil {
+		return nil, err
 	}
 	return next, nil
 }
 
 // files are what a change of is a change of what is read.
-func (j *job) files(of *watch.Job) []string {
-	files := []string{j.config}
-	if j.vaultStore != "" {
-		files = append(files, j.vaultStore)
+func (f *Flags) files(of *watch.Job) []string {
+	files := []string{f.Config}
+	if f.VaultStore != "" {
+		files = append(files, f.VaultStore)
 	}
 	seen := map[string]bool{}
 	for _, input := range inputsOf(of.Source) {
@@ -89,7 +100,7 @@ func (j *job) files(of *watch.Job) []string {
 	return files
 }
 
-// missing gives the variables that a plan leaves for Bifrost and that Bifrost's
+// missing returns the variables that a plan leaves for Bifrost and that Bifrost's
 // environment does not have, as problems.
 func missing(plan *render.Plan, getenv func(string) (string, bool)) error {
 	problems := &render.Problems{Document: plan.Document.Name}

@@ -1,6 +1,6 @@
 //go:build unix
 
-package main
+package service
 
 import (
 	"errors"
@@ -27,7 +27,7 @@ func TestAPIAddress(t *testing.T) {
 		{"", "", []string{"port", "9003"}, "http://127.0.0.1:8080"},
 		{"unix:/run/bifrost", "9000", []string{"/app/main", "-port", "1"}, "unix:/run/bifrost"},
 	} {
-		a := apiFlags{url: one.url}
+		a := API{URL: one.url}
 		env := map[string]string{}
 		if one.port != "" {
 			env["APP_PORT"] = one.port
@@ -46,15 +46,15 @@ func TestAPIAuth(t *testing.T) {
 		}
 		return path
 	}
-	auth, err := (&apiFlags{basicFile: file("admin:pass:word\n")}).auth()
+	auth, err := (&API{BasicFile: file("admin:pass:word\n")}).auth()
 	if err != nil || auth.Scheme != management.Basic || string(auth.User.Reveal()) != "admin" || string(auth.Secret.Reveal()) != "pass:word" {
 		t.Errorf("basic: %v %v", auth, err)
 	}
-	auth, err = (&apiFlags{tokenFile: file("token\r\n")}).auth()
+	auth, err = (&API{TokenFile: file("token\r\n")}).auth()
 	if err != nil || auth.Scheme != management.Bearer || string(auth.Secret.Reveal()) != "token" {
 		t.Errorf("bearer: %v %v", auth, err)
 	}
-	if auth, err = (&apiFlags{}).auth(); err != nil || auth.Scheme != management.NoAuth {
+	if auth, err = (&API{}).auth(); err != nil || auth.Scheme != management.NoAuth {
 		t.Errorf("none: %v %v", auth, err)
 	}
 	// It is looked at as --token-file is, and read anew.
@@ -63,8 +63,8 @@ func TestAPIAuth(t *testing.T) {
 		t.Fatal(err)
 	}
 	changing := file("admin:one")
-	d := &daemon{bifrost: apiFlags{basicFile: changing}, log: slog.New(slog.DiscardHandler)}
-	first, err := d.bifrost.auth()
+	d := &runner{Host: &Host{Log: slog.New(slog.DiscardHandler)}, o: &Options{Bifrost: API{BasicFile: changing}}}
+	first, err := d.o.Bifrost.auth()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -77,12 +77,12 @@ func TestAPIAuth(t *testing.T) {
 			t.Errorf("after %q it is not two", content)
 		}
 	}
-	for name, a := range map[string]apiFlags{
-		"open to all": {basicFile: open}, "open token": {tokenFile: open}, "empty": {tokenFile: file("\n")},
-		"both": {basicFile: file("a:b"), tokenFile: file("c")}, "no colon": {basicFile: file("CANARY")}, "no file": {tokenFile: "/nowhere"},
+	for name, a := range map[string]API{
+		"open to all": {BasicFile: open}, "open token": {TokenFile: open}, "empty": {TokenFile: file("\n")},
+		"both": {BasicFile: file("a:b"), TokenFile: file("c")}, "no colon": {BasicFile: file("CANARY")}, "no file": {TokenFile: "/nowhere"},
 	} {
-		var own *failure
-		if _, err := a.auth(); !errors.As(err, &own) || own.code != exitUsage {
+		var own *Error
+		if _, err := a.auth(); !errors.As(err, &own) || own.Code != ExitUsage {
 			t.Errorf("%s: %v", name, err)
 		}
 	}

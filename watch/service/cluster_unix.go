@@ -1,0 +1,106 @@
+//go:build unix
+
+package service
+
+import (
+	"cmp"
+	"context"
+	"log/slog"
+	"slices"
+	"strings"
+
+	"bifrost-secrets/sources"
+	"bifrost-secrets/sources/database"
+	"bifrost-secrets/watch/cluster"
+)
+
+// credentials are the variables that the database is opened with.
+func (c *Cluster) credentials() []string {
+	if c.Database == "" || c.Database == none {
+		return nil
+	}
+	names := slices.Clone(database.Ambient)
+	if name, ok := strings.CutPrefix(c.Database, "env."); ok {
+		names = append(names, name)
+	}
+	return names
+}
+
+// target returns the database that the flag names or, where it names nothing, the
+// config store; nil where there is neither.
+func (c *Cluster) target(getenv func(string) (string, bool)) (*database.Target, error) {
+	switch c.Database {
+	case none:
+		return nil, nil
+	case "":
+		return c.own, nil
+	}
+	return targetOf("--cluster", c.Database, getenv)
+}
+
+// changing is a source that tells of changes by itself, on a channel of a
+// database.
+type changing interface {
+	Changes() (*database.Target, string)
+}
+
+// members are what one watcher listens with: a connection for each database.
+type members struct {
+	all   []*cluster.Member
+	flush *cluster.Member // nil without --cluster
+}
+
+// join listens for flushes of the cluster, and for changes of source, and has
+// ask called for each. None of them is waited for if its database is down.
+func (c *Cluster) join(ctx context.Context, getenv func(string) (string, bool), source sources.Source, log *slog.Logger, ask func(cluster.Reason)) (*members, error) {
+	target, err := c.target(getenv)
+	if err != nil {
+		return nil, err
+	}
+	m := &members{}
+	config := cluster.Config{Target: target, Flushes: true, Splay: c.Splay, OnFlush: ask, Log: log}
+	if from, ok := source.(changing); ok {
+		store, channel := from.Changes()
+		if target != nil && store.Same(target) {
+			config.Stores = []string{channel}
+		} else if err := m.listen(ctx, cluster.Config{Target: store, Stores: []string{channel}, Splay: c.Splay, OnFlush: ask, Log: log}); err != nil {
+			// The store itself can be read through a pooler.
+			log.Warn("changes of the store are only seen at the interval", "reason", err.Error())
+		}
+	}
+	if target == nil {
+		return m, nil
+	}
+	if err := m.listen(ctx, config); err != nil && c.Database == "" {
+		log.Warn("a flush of another watcher is not heard of", "reason", err.Error(), "hint", cmp.Or(sources.HintOf(err), "name a PostgreSQL for it with --cluster, or none"))
+		return m, nil
+	} else if err != nil {
+		m.Close()
+		return nil, usageError("--cluster: "+err.Error(), sources.HintOf(err))
+	}
+	m.flush = m.all[len(m.all)-1]
+	return m, nil
+}
+
+func (m *members) listen(ctx context.Context, config cluster.Config) error {
+	member, err := cluster.Listen(ctx, config)
+	if err == nil {
+		m.all = append(m.all, member)
+	}
+	return err
+}
+
+// Notify flushes the other watchers, if there is a cluster.
+func (m *members) Notify(ctx context.Context) error {
+	if m.flush == nil {
+		return nil
+	}
+	return m.flush.Notify(ctx)
+}
+
+// Close ends listening.
+func (m *members) Close() {
+	for _, one := range m.all {
+		one.Close()
+	}
+}

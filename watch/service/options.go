@@ -1,0 +1,220 @@
+package service
+
+import (
+	"errors"
+	"io/fs"
+	"net/http"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"bifrost-secrets/render"
+	"bifrost-secrets/sources"
+	"bifrost-secrets/sources/database"
+	"bifrost-secrets/watch/control"
+)
+
+// Options are the flags of exec and watch. They do not change once a command has
+// begun.
+type Options struct {
+	Flags
+	Output
+	Listen  Listen
+	Cluster Cluster
+	Bifrost API
+
+	Interval     time.Duration
+	Splay        time.Duration
+	Wait         time.Duration
+	MaxStale     time.Duration
+	StartTimeout time.Duration
+	NewKey       bool // another encryption_key than before is taken
+
+	Apply        string
+	Command      string
+	ApplyTimeout time.Duration
+
+	// These are exec's.
+	AppDir       string
+	StopTimeout  time.Duration
+	StartGrace   time.Duration
+	MinRestart   time.Duration
+	RestartSplay time.Duration
+	Restart      string
+	LastGood     time.Duration
+	Rewrite      string // "", yes or plan
+	CleanEnv     bool
+}
+
+// Listen says where the HTTP server beside the loop is.
+type Listen struct {
+	Addresses []string
+	Probe     string
+	TokenFile string
+	TLSCert   string
+	TLSKey    string
+	Insecure  bool
+	FlushRate float64
+}
+
+// API says where Bifrost's management API is, and how to sign in.
+type API struct {
+	URL       string
+	BasicFile string
+	TokenFile string
+	PlainHTTP bool
+}
+
+// Cluster says how a watcher hears of what others are told.
+type Cluster struct {
+	Database string // empty for Bifrost's own config store; or none
+	Splay    time.Duration
+	// own is Bifrost's config store, which serves where Database is empty; nil
+	// where there is none.
+	own *database.Target
+}
+
+// none switches the listener or the cluster off.
+const none = "none"
+
+// maxWait bounds the wait for quiet.
+const maxWait = 2 * time.Second
+
+func (o *Options) checkLoop() error {
+	switch {
+	case o.Config == "-":
+		return usageError("the config is read again and again, which the standard input cannot be", "name a file with --config")
+	case o.Interval < time.Second:
+		return usageError("--interval must be a second or more", "write 1h or 5m")
+	case o.Splay < 0 || o.Wait < 0 || o.MaxStale < 0 || o.StartTimeout < 0:
+		return usageError("--splay, --wait, --max-stale and --start-timeout cannot be less than nothing", "")
+	case o.Wait > maxWait:
+		return usageError("--wait can be "+maxWait.String()+" at most", "")
+	case o.ApplyTimeout <= 0:
+		return usageError("--apply-timeout must be more than nothing", "write 1m")
+	case o.Apply == "command" && strings.TrimSpace(o.Command) == "":
+		return usageError("--apply command needs --command", "write --command 'systemctl restart bifrost'")
+	case o.Apply != "command" && o.Command != "":
+		return usageError("--command needs --apply command", "")
+	case o.Apply == "api" && o.Mode == string(render.EnvMode):
+		return usageError("--apply api does not go with --mode env: it would write the values over the references in Bifrost's database", "use --apply auto, or --mode inline")
+	}
+	return o.Cluster.check()
+}
+
+// CheckWatch refuses flags of watch that do not go together.
+func (o *Options) CheckWatch() error {
+	if err := o.Flags.Check(); err != nil {
+		return err
+	}
+	if err := o.Output.Check("watch", o.Mode); err != nil {
+		return err
+	}
+	switch {
+	case slices.Contains(WatchApplies, o.Apply):
+		return o.checkLoop()
+	case o.Apply == "restart":
+		return usageError("--apply restart is for exec: watch does not start Bifrost", "use --apply command --command '...', or exec")
+	}
+	return usageError("unknown --apply "+quote(o.Apply), "write auto, api, command or none")
+}
+
+// The words of --apply.
+var (
+	ExecApplies  = []string{"auto", "api", "restart", "command", "none"}
+	WatchApplies = []string{"auto", "api", "command", "none"}
+)
+
+// The files of an app dir: Bifrost reads the one, and we the other.
+const (
+	PublishedName = "config.json"
+	SourceName    = "config.source.json"
+)
+
+// CheckExec refuses flags of exec that do not go together, and names the files
+// that follow from the app dir. args are the child's command.
+func (o *Options) CheckExec(h *Host, args []string) error {
+	if o.AppDir == "" {
+		o.AppDir = h.Env["APP_DIR"]
+	}
+	switch {
+	case len(args) == 0 && o.Rewrite != "plan":
+		return usageError("exec needs a command", "write it behind --: bifrost-secrets exec --app-dir /app/data -- /app/main")
+	case o.AppDir == "":
+		return usageError("exec needs --app-dir", "name the directory that Bifrost reads config.json from, with --app-dir or APP_DIR")
+	}
+	if o.Config == "" {
+		o.Config = filepath.Join(o.AppDir, SourceName)
+	}
+	o.Out = filepath.Join(o.AppDir, PublishedName)
+	if err := o.unmoved(); err != nil {
+		return err
+	}
+	if err := o.Flags.Check(); err != nil {
+		return err
+	}
+	switch {
+	case !slices.Contains(ExecApplies, o.Apply):
+		return usageError("unknown --apply "+quote(o.Apply), "write auto, api, restart, command or none")
+	case o.Rewrite != "" && o.Rewrite != "yes" && o.Rewrite != "plan":
+		return usageError("unknown --rewrite-database="+quote(o.Rewrite), "write --rewrite-database, or --rewrite-database=plan")
+	case o.Rewrite != "" && o.Mode != string(render.EnvMode):
+		return usageError("--rewrite-database needs --mode env: the values are to be in Bifrost's environment alone", "add --mode env")
+	case o.Restart != "never" && o.Restart != "on-failure":
+		return usageError("unknown --restart "+quote(o.Restart), "write never or on-failure")
+	case o.StopTimeout <= 0 || o.StartGrace < 0 || o.MinRestart < 0 || o.RestartSplay < 0 || o.LastGood < 0:
+		return usageError("--stop-timeout, --start-grace, --min-restart-interval, --restart-splay and --start-from-last-good cannot be less than nothing", "")
+	case o.LastGood > 0 && o.Mode == string(render.EnvMode):
+		return usageError("--start-from-last-good does not go with --mode env: no values rest on the disk", "use --mode inline")
+	}
+	return o.checkLoop()
+}
+
+// unmoved finds a config that stands where the one with the values is to go.
+func (o *Options) unmoved() error {
+	source := filepath.Join(o.AppDir, SourceName)
+	hint := "exec reads " + SourceName + " and writes " + PublishedName + ": where that is the one with your references, mv " + o.Out + " " + source + "; docs/migrate.md shows the move"
+	out, err := os.Stat(o.Out)
+	if err != nil {
+		return nil
+	}
+	in, err := os.Stat(o.Config)
+	switch {
+	case err == nil && os.SameFile(in, out):
+		return usageError(o.Config+": is the file "+PublishedName+" that is read: its references would be lost", hint)
+	case errors.Is(err, fs.ErrNotExist) && o.Config == source:
+		return usageError(o.Config+" does not exist", hint)
+	}
+	return nil
+}
+
+func (c *Cluster) check() error {
+	switch {
+	case c.Splay < 0:
+		return usageError("--cluster-splay cannot be less than nothing", "write 10s")
+	}
+	if c.Database == none {
+		return nil
+	}
+	return checkAddress("--cluster", c.Database)
+}
+
+// Options returns the settings of the server. ok is false where none is wanted.
+func (l *Listen) Options(h *Host, metrics http.Handler) (opts control.Options, ok bool, err error) {
+	opts = control.Options{
+		Listen: l.Addresses, ProbeListen: l.Probe, TokenFile: l.TokenFile, Token: sources.NewSecret([]byte(h.Env[control.TokenVariable])),
+		TLSCert: l.TLSCert, TLSKey: l.TLSKey, InsecureListen: l.Insecure, FlushRate: l.FlushRate, Metrics: metrics, Log: h.Log,
+	}
+	if slices.Contains(l.Addresses, none) {
+		if len(l.Addresses) > 1 {
+			return opts, false, usageError("--listen none excludes other addresses", "leave one of them out")
+		}
+		opts.Listen = nil
+	}
+	if l.FlushRate <= 0 {
+		return opts, false, usageError("--flush-rate must be more than nothing", "write --flush-rate 10")
+	}
+	return opts, len(opts.Listen) > 0 || l.Probe != "", nil
+}

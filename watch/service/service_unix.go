@@ -1,0 +1,308 @@
+//go:build unix
+
+package service
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	"bifrost-secrets/render"
+	"bifrost-secrets/render/autostore"
+	"bifrost-secrets/sources"
+	"bifrost-secrets/watch"
+	"bifrost-secrets/watch/control"
+	"bifrost-secrets/watch/metrics"
+)
+
+// runner is what exec and watch have in common: a loop, what it publishes, and
+// what listens beside it.
+type runner struct {
+	*Host
+	o *Options
+
+	loader  loader
+	manager *serviceManager
+	metrics *metrics.Metrics
+	record  *watch.Record
+	loop    *watch.Loop
+	files   *watch.Files
+	noted   *render.Plan  // its remarks were logged
+	flushed chan struct{} // somebody asked us for a flush
+	warned  []string      // what was said of the directories that are written to
+	hidden  []string      // what the command of --apply command does not get; of the loop's goroutine
+	looked  chan struct{} // the source may be another one
+	ended   atomic.Bool
+
+	publishing sync.Mutex
+	newest     *render.Rendering // what was published last
+}
+
+func newRunner(h *Host, o *Options) *runner {
+	d := &runner{Host: h, o: o, manager: &serviceManager{socket: h.Env["NOTIFY_SOCKET"]}, metrics: metrics.New(h.Version)}
+	d.loader = loader{flags: &o.Flags, host: h, check: d.check}
+	d.record = &watch.Record{Path: watch.RecordPath(o.Out), AcceptKey: o.NewKey}
+	d.flushed, d.looked = make(chan struct{}, 1), make(chan struct{}, 1)
+	return d
+}
+
+// Loop returns what the loop of watch works with, and its metrics, for a loop of
+// one's own.
+func Loop(h *Host, o *Options, applier watch.Applier) (watch.Options, *metrics.Metrics) {
+	d := newRunner(h, o)
+	return d.options(applier), d.metrics
+}
+
+// credentials are the variables that the vault_store and the databases take
+// credentials from.
+func (d *runner) credentials(l *Loaded) []string {
+	return append(d.o.Cluster.credentials(), l.credentials()...)
+}
+
+// check refuses a document that cannot be worked for.
+func (d *runner) check(ctx context.Context, l *Loaded, next, before *watch.Job) error {
+	d.hide(d.credentials(l))
+	to, err := d.targets()
+	if err == nil {
+		err = NotOver(next.Source, to)
+	}
+	if err == nil && before == nil && d.loader.beside == nil {
+		_, err = l.ReachConfigStore(ctx, next.Source)
+	}
+	return err
+}
+
+func (d *runner) targets() (Targets, error) { return d.o.Targets(d.o.Inputs(d.Host)) }
+
+// options are those of the loop that both commands share.
+func (d *runner) options(applier watch.Applier) watch.Options {
+	o := d.o
+	return watch.Options{
+		Load: d.loader.load, Publish: d.publish, Repair: d.repair,
+		Applier: applier,
+		Keeper:  d.record, Watch: func(files []string) { d.files.Watch(files) }, Log: d.Log,
+		Observer: observers{d.metrics, d.manager, &follower{d: d}},
+		Interval: o.Interval, Splay: o.Splay, Timeout: o.Timeout, Wait: o.Wait, MaxWait: maxWait, MaxStale: o.MaxStale,
+		About: watch.Status{Version: d.Version, Config: o.Config, Out: o.Out, Mode: o.Mode},
+	}
+}
+
+// publish publishes and logs what should be seen.
+func (d *runner) publish(r *render.Rendering) (wrote, replaced bool, err error) {
+	to, err := d.targets()
+	if err != nil {
+		return false, false, err
+	}
+	if d.noted != r.Plan {
+		d.noted = r.Plan
+		d.warnOfPlaintext(r.Plan)
+		lines := render.Problems{Document: r.Plan.Document.Name}
+		for i := range r.Notes {
+			if r.Notes[i].Warning {
+				d.Log.Warn(Clean(lines.Line(&r.Notes[i])), "hint", r.Notes[i].Hint)
+				continue
+			}
+			d.Log.Info("note: "+Clean(lines.Line(&r.Notes[i])), "hint", r.Notes[i].Hint)
+		}
+	}
+	for _, warning := range to.Warnings() {
+		if !slices.Contains(d.warned, warning) {
+			d.warned = append(d.warned, warning)
+			hint := "--owner and --file-mode say whose it shall be"
+			if strings.Contains(warning, "others could replace") {
+				hint = "chmod go-w the directory, or chmod +t it; where it is an emptyDir of Kubernetes only the pod's own containers can write there"
+			}
+			d.Log.Warn(Clean(warning), "hint", hint)
+		}
+	}
+	d.publishing.Lock()
+	defer d.publishing.Unlock()
+	done, err := d.o.Publish(r, to, d.o.NewKey, watch.KeyHint)
+	if err == nil {
+		d.newest = r
+	}
+	return done.Changed, done.Replaced, err
+}
+
+// repair publishes again what was published last, where it is not there any more
+// as it was, and says so.
+func (d *runner) repair() error {
+	d.publishing.Lock()
+	defer d.publishing.Unlock()
+	if d.newest == nil {
+		return nil
+	}
+	to, err := d.targets()
+	if err != nil {
+		return err
+	}
+	done, err := d.o.Publish(d.newest, to, true, watch.KeyHint) // whatever key stands there now
+	if done.Changed {
+		d.Log.Warn("what was published was gone, had been changed, or had another mode or owner: it is as it was again", "out", d.o.Out, "hint", "find out who else writes there")
+	}
+	return err
+}
+
+// plaintextShown is how many fields a warning of plaintext names.
+const plaintextShown = 10
+
+// warnOfPlaintext tells of secrets that stand in the document itself, where the
+// vault_store says that they may be stored: the daemons never do that by
+// themselves.
+func (d *runner) warnOfPlaintext(plan *render.Plan) {
+	now, err := d.o.Of(context.Background(), d.Host, plan.Document)
+	if err != nil || now.Store == nil || now.Store.AccessMode != render.ReadAndWrite {
+		return
+	}
+	var paths []string
+	for _, it := range autostore.Plaintext(plan.Document, autostore.Options{Literal: d.o.Literal}) {
+		paths = append(paths, it.Path)
+	}
+	if len(paths) == 0 {
+		return
+	}
+	n := len(paths)
+	if n > plaintextShown {
+		paths = append(paths[:plaintextShown], fmt.Sprintf("and %d more", n-plaintextShown))
+	}
+	d.Log.Warn("secrets stand in the config in plain text", "count", n, "fields", paths, "hint", "move them into the backend: bifrost-secrets store --config "+d.o.Config+" --gateway NAME")
+}
+
+// endTime is how long the end may take, beside that of a child.
+const endTime = 10 * time.Second
+
+// endWithin ends the program after a while if it has not ended by then, whatever
+// it waits for.
+func (d *runner) endWithin(most time.Duration, code int) {
+	time.AfterFunc(most, func() {
+		if !d.ended.Load() {
+			d.Log.Error("the end took too long and is cut short", "after", most.String())
+			d.Exit(code)
+		}
+	})
+}
+
+// serve starts what runs beside the loop. The function that it returns waits until
+// all of it has ended, after ctx has.
+func (d *runner) serve(ctx context.Context, watcher control.Watcher) (wait func(), err error) {
+	watcher = &logged{watcher, d.Dropped}
+	d.metrics.Follow(watcher.Status)
+	d.files = watch.NewFiles(func() { d.loop.FileChanged() }, d.Log)
+	var running sync.WaitGroup
+	opts, wanted, err := d.o.Listen.Options(d.Host, d.metrics.Handler(d.Log))
+	if err != nil {
+		return nil, err
+	}
+	if wanted {
+		server, err := control.Open(&clustered{watcher, d.spread}, opts)
+		if err != nil {
+			return nil, err
+		}
+		running.Go(func() {
+			if err := server.Serve(ctx); err != nil {
+				d.Log.Error("the control server has ended", "error", err.Error())
+			}
+		})
+	}
+	running.Go(func() { d.files.Run(ctx) })
+	return running.Wait, nil
+}
+
+// logged is a watcher whose status tells of the log too.
+type logged struct {
+	control.Watcher
+	dropped func() uint64
+}
+
+// Status implements [control.Watcher].
+func (l *logged) Status() watch.Status {
+	st := l.Watcher.Status()
+	st.LogDropped = l.dropped()
+	return st
+}
+
+// tellEnd says that a signal asks for the end, and what comes of it.
+func (d *runner) tellEnd(sig os.Signal, what string) {
+	if name := map[os.Signal]string{syscall.SIGTERM: "SIGTERM", syscall.SIGINT: "SIGINT", syscall.SIGQUIT: "SIGQUIT"}[sig]; name != "" {
+		d.Log.Info(name+" came: "+what, "signal", name)
+	}
+}
+
+// observers tell several.
+type observers []watch.Observer
+
+// Refreshed implements [watch.Observer].
+func (o observers) Refreshed(a watch.Attempt, failures map[sources.Kind]int, fetched int, source string) {
+	for _, one := range o {
+		one.Refreshed(a, failures, fetched, source)
+	}
+}
+
+// Applied implements [watch.Observer].
+func (o observers) Applied(kind string, outcomes []watch.Outcome) {
+	for _, one := range o {
+		one.Applied(kind, outcomes)
+	}
+}
+
+// Restarted implements [watch.Observer].
+func (o observers) Restarted() {
+	for _, one := range o {
+		one.Restarted()
+	}
+}
+
+// others are the events that an observer of refreshes has no use for.
+type others struct{}
+
+// Applied implements [watch.Observer].
+func (others) Applied(string, []watch.Outcome) {}
+
+// Restarted implements [watch.Observer].
+func (others) Restarted() {}
+
+// confirmer notes in the record that what is published was had just now. It
+// implements [watch.Observer].
+type confirmer struct {
+	others
+	d      *runner
+	failed string // what was said last
+}
+
+// Refreshed implements [watch.Observer].
+func (c *confirmer) Refreshed(a watch.Attempt, _ map[sources.Kind]int, _ int, _ string) {
+	if a.Result != watch.Changed && a.Result != watch.Unchanged {
+		return
+	}
+	r := c.d.loop.Rendering()
+	err := c.d.record.Confirm(r.Plan.Document.Bytes(), r.Document())
+	if err == nil {
+		c.failed = ""
+	} else if c.failed != err.Error() {
+		c.failed = err.Error()
+		c.d.Log.Warn("the last good values cannot be noted as such, and would not serve in an outage", "error", c.failed)
+	}
+}
+
+// commandApplier makes the applier of --apply command.
+func (d *runner) commandApplier() *watch.Command {
+	return &watch.Command{
+		Line: d.o.Command, Out: d.o.Out, Timeout: d.o.ApplyTimeout, Output: d.Printed,
+		Env: func() []string { return d.without(d.hidden) },
+	}
+}
+
+// hide keeps the variables that a document's vault_store takes credentials from
+// out of the command's environment. What was hidden once stays so: another block
+// does not make an old credential public.
+func (d *runner) hide(names []string) {
+	d.hidden = append(d.hidden, names...)
+	slices.Sort(d.hidden)
+	d.hidden = slices.Compact(d.hidden)
+}
