@@ -210,6 +210,12 @@ func (d *Document) Each(pattern string, yield func(Object)) {
 	in(d.start(), PatternSteps(pattern))
 }
 
+// ObjectAt returns the object at i, without its path.
+func (d *Document) ObjectAt(i int) Object {
+	all, _ := d.members(i)
+	return Object{Start: i, Members: all}
+}
+
 // Find returns the last member of the object with that name, compared without
 // regard to case.
 func (d *Document) Find(o Object, name string) (Member, bool) {

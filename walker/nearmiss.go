@@ -1,7 +1,6 @@
 package walker
 
 import (
-	"encoding/json"
 	"strings"
 
 	"github.com/tidwall/gjson"
@@ -93,9 +92,9 @@ func (f *Field) objectMiss() NearMiss {
 		})
 		return found
 	}
-	var o object
+	o, ok := f.ObjectForm()
 	switch {
-	case json.Unmarshal(f.raw, &o) != nil:
+	case !ok:
 	case o.Type == "plain_text": // the way to write a text that looks like a reference
 	case refers(o.Value):
 		return NearMiss{What: "the value of an object, which is a text and no reference", Hint: "write the reference itself, as a string"}

@@ -8,16 +8,20 @@ import (
 	"github.com/tidwall/gjson"
 )
 
-// object is the object form of a SecretVar, decoded as Bifrost decodes it:
+// ObjectForm is the object form of a SecretVar, decoded as Bifrost decodes it:
 // by encoding/json, with its rules for the case of names and for duplicates.
 // That exactness, and not speed, is why gjson does not do it.
-type object struct {
+type ObjectForm struct {
 	Value   string `json:"value"`
 	Ref     string `json:"ref"`
 	Type    string `json:"type"`
 	EnvVar  string `json:"env_var"`
 	FromEnv bool   `json:"from_env"`
 }
+
+// ObjectForm reads the object that stands in the field. ok is false where Bifrost
+// cannot read it, since a member is of the wrong type.
+func (f *Field) ObjectForm() (o ObjectForm, ok bool) { return o, json.Unmarshal(f.raw, &o) == nil }
 
 // meaning is what a version of Bifrost makes of an object: a text, or a
 // reference by its whole spelling.
@@ -37,8 +41,8 @@ func (f *Field) readObject() {
 		f.Disputed, f.DisputedOld, f.DisputedNew = true, true, true
 		return
 	}
-	var o object
-	if json.Unmarshal(f.raw, &o) != nil {
+	o, ok := f.ObjectForm()
+	if !ok {
 		return // a member of the wrong type: every version takes the raw text
 	}
 	newest, err := o.newest()
@@ -60,7 +64,7 @@ func (f *Field) readObject() {
 
 // newest gives the meaning by the precedence of the newest version. What that
 // version takes for empty although something was meant is an error.
-func (o object) newest() (meaning, *ReferenceError) {
+func (o ObjectForm) newest() (meaning, *ReferenceError) {
 	m := meaning{text: o.Value}
 	switch {
 	case o.Type == "env" && o.Ref != "":
@@ -95,7 +99,7 @@ func (f *Field) strict(newest meaning) meaning {
 }
 
 // legacy gives the meaning by versions up to 1.5.
-func (f *Field) legacy(o object) meaning {
+func (f *Field) legacy(o ObjectForm) meaning {
 	switch {
 	case !f.has("value", "env_var"):
 		return meaning{text: string(f.raw)}

@@ -1,6 +1,9 @@
 package walker
 
-import "sync"
+import (
+	"slices"
+	"sync"
+)
 
 // Walk calls yield for every field of the document, in the order in which they
 // stand there, until yield returns false. The Field is the same memory at each
@@ -74,44 +77,46 @@ var withOutside = sync.OnceValue(func() *Matcher {
 // too, in its place, as one of a free-form zone.
 func (d *Document) WalkAnywhere(yield func(*Field) bool) { d.WalkWith(withOutside(), yield) }
 
-// Paths returns the path of what starts at each of the offsets, which are in
-// rising order: a member, be it by its name or its value, or an element. The path
-// of anything else is missing. It goes over the document once.
-func (d *Document) Paths(offsets ...int) map[int]string {
-	paths := make(map[int]string, len(offsets))
+// Visit calls yield for each member and each element of the document, from the
+// outermost in, until yield returns false: at is where its value stands, and name
+// has a zero End for an element. The path is the same memory at each call.
+func (d *Document) Visit(yield func(path []byte, name Span, at int) bool) {
 	var path []byte
 	var in func(i int) int
-	note := func(i int) bool {
-		for len(offsets) > 0 && offsets[0] < i {
-			offsets = offsets[1:]
-		}
-		if len(offsets) > 0 && offsets[0] == i {
-			paths[i] = string(path)
-		}
-		return len(offsets) > 0
-	}
 	in = func(i int) int {
-		if !note(i) {
-			return -1
-		}
 		if d.data[i] != '{' && d.data[i] != '[' {
 			return behind(d.data, i)
 		}
 		length, index := len(path), -1
-		end := d.Children(i, func(name Span, at int) int {
+		return d.Children(i, func(name Span, at int) int {
 			if index++; name.End == 0 {
 				path = appendIndex(path[:length], index)
 			} else {
 				path = appendKey(path[:length], d.inside(name))
-				note(name.Start)
+			}
+			if !yield(path, name, at) {
+				return -1
 			}
 			return in(at)
 		})
-		path = path[:length]
-		return end
 	}
-	if len(offsets) > 0 {
-		in(d.start())
+	in(d.start())
+}
+
+// Paths returns the paths of the members and elements at offsets, which are the
+// places of their values or names. It goes over the document once.
+func (d *Document) Paths(offsets ...int) map[int]string {
+	paths := make(map[int]string, len(offsets))
+	if offsets = slices.Sorted(slices.Values(offsets)); len(offsets) == 0 {
+		return paths
 	}
+	d.Visit(func(path []byte, name Span, at int) bool {
+		for ; len(offsets) > 0 && offsets[0] <= at; offsets = offsets[1:] {
+			if start := offsets[0]; start == at || name.End > 0 && start == name.Start {
+				paths[start] = string(path)
+			}
+		}
+		return len(offsets) > 0
+	})
 	return paths
 }

@@ -6,26 +6,18 @@ import (
 	"bifrost-secrets/walker"
 )
 
-// top gives the document as an object.
-func (c *checker) top() walker.Object {
-	o, _ := c.outline.last(atTop)
-	return o
-}
-
-// sqliteStore gives the type of the config store, if that is SQLite.
-func (c *checker) sqliteStore() (kind walker.Span, ok bool) {
-	o, _ := c.outline.last(atConfigStore)
-	m, ok := find(c.doc, o, "type")
-	return m.Value, ok && c.doc.String(m.Value) == "sqlite"
+// member returns the last member at a path of names, which is the one that counts.
+func (c *checker) member(names ...string) (walker.Member, bool) {
+	found, _ := c.doc.Members(names...)
+	if len(found) == 0 {
+		return walker.Member{}, false
+	}
+	return found[len(found)-1], true
 }
 
 // storeOff reports whether the config store is switched off.
 func (c *checker) storeOff() bool {
-	o, ok := c.outline.last(atConfigStore)
-	if !ok {
-		return false
-	}
-	m, ok := find(c.doc, o, "enabled")
+	m, ok := c.member("config_store", "enabled")
 	return ok && string(c.doc.Text(m.Value)) == "false"
 }
 
@@ -42,5 +34,5 @@ func (c *checker) anySet(names ...string) bool {
 	return false
 }
 
-// quoted gives a name or a reference as a message shows it.
+// quoted returns a name or a reference as a message shows it.
 func quoted(s string) string { return strconv.Quote(s) }

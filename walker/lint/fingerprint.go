@@ -24,8 +24,7 @@ func Fingerprints(doc *walker.Document, findings []Finding) []string {
 			}
 		}
 		if len(called) > 0 {
-			p := &pathfinder{doc: doc, b: doc.Bytes(), called: called}
-			p.value(space(p.b, 0))
+			callElements(doc, called)
 		}
 	}
 	type place struct{ rule, path string }
@@ -61,23 +60,19 @@ func steady(path string, called map[string]string) string {
 	return out.String() + path[from:]
 }
 
-// callElement notes what the object at i is called, an element of an array, if
-// that is asked for.
-func (p *pathfinder) callElement(i int) {
-	if p.called == nil || p.b[i] != '{' {
-		return
-	}
-	path := p.path()
-	if _, asked := p.called[path]; !asked {
-		return
-	}
-	own := &outline{doc: p.doc}
-	own.object(p.b, i, &branch{at: atTop}, walker.Span{})
-	o, _ := own.last(atTop)
-	for _, name := range []string{"name", "id"} {
-		if m, ok := find(p.doc, o, name); ok && p.b[m.Value.Start] == '"' && m.Value.End-m.Value.Start > len(`""`) {
-			p.called[path] = name + "=" + p.doc.String(m.Value)
-			return
+// callElements notes what elements are called whose paths called has.
+func callElements(doc *walker.Document, called map[string]string) {
+	doc.Visit(func(path []byte, member walker.Span, at int) bool {
+		if _, asked := called[string(path)]; !asked || member.End > 0 || doc.Bytes()[at] != '{' {
+			return true
 		}
-	}
+		o := doc.ObjectAt(at)
+		for _, name := range []string{"name", "id"} {
+			if m, ok := doc.Find(o, name); ok && doc.String(m.Value) != "" {
+				called[string(path)] = name + "=" + doc.String(m.Value)
+				break
+			}
+		}
+		return true
+	})
 }

@@ -127,7 +127,7 @@ func Check(doc *walker.Document, opts Options) []Finding {
 		opts.Settings = defaultSettings()
 	}
 	c := &checker{doc: doc, opts: opts, outline: outlineOf(doc), kinds: map[*walker.Entry]*kindOf{}}
-	c.store = readStore(c.outline)
+	c.store = readStore(doc)
 	var onField, onDocument []*Rule
 	for i := range rules {
 		r := &rules[i]

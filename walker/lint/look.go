@@ -1,7 +1,6 @@
 package lint
 
 import (
-	"encoding/json"
 	"strings"
 
 	"bifrost-secrets/walker"
@@ -102,7 +101,7 @@ func (c *checker) lookAt(f *walker.Field) {
 		l.raw = f.Object && l.text == string(c.doc.Text(spanOf(f)))
 	case walker.Ref, walker.Broken:
 		if f.Object && f.Entry.Kind == walker.SecretKind && !c.store.holds(f.Start) {
-			o, ok := decodeObject(c.doc.Text(spanOf(f)))
+			o, ok := f.ObjectForm()
 			if f.What == walker.Ref {
 				l.leak = besideReference(o, ok)
 			} else if shapeOf(o.Value) != "" { // else it may be the name that is meant
@@ -124,24 +123,9 @@ func (c *checker) lookAt(f *walker.Field) {
 
 // besideReference finds a secret in the value of an object that refers to
 // another one, as an API may give it.
-func besideReference(o object, ok bool) leak {
+func besideReference(o walker.ObjectForm, ok bool) leak {
 	if !ok || o.Value == "" || refers(o.Value) || walker.IsMasked(o.Value) || o.Value == o.EnvVar || o.Value == o.Ref {
 		return leak{}
 	}
 	return leak{text: o.Value, what: "a secret in plain text beside the reference", fake: looksFake(o.Value, false), hint: `write the reference alone, as a string`}
-}
-
-// object is the object form of a value.
-type object struct {
-	Value   string `json:"value"`
-	Ref     string `json:"ref"`
-	Type    string `json:"type"`
-	EnvVar  string `json:"env_var"`
-	FromEnv bool   `json:"from_env"`
-}
-
-// decodeObject reads an object form as Bifrost does; it gives false where Bifrost
-// cannot, since a member is of the wrong type.
-func decodeObject(raw []byte) (o object, ok bool) {
-	return o, json.Unmarshal(raw, &o) == nil
 }

@@ -8,7 +8,7 @@ var duplicateKey = Rule{
 		for _, d := range c.outline.doubles {
 			offsets = append(offsets, d.again.Name.Start)
 		}
-		paths := pathsOf(c.doc, offsets...)
+		paths := c.doc.Paths(offsets...)
 		for _, d := range c.outline.doubles {
 			counts := "Bifrost uses the last"
 			if c.doc.Text(d.again.Value)[0] == '{' {

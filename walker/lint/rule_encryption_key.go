@@ -10,7 +10,7 @@ var encryptionKey = Rule{
 		if !c.facts.stored || c.storeOff() || c.anySet("BIFROST_ENCRYPTION_KEY") {
 			return
 		}
-		m, ok := find(c.doc, c.top(), "encryption_key")
+		m, ok := c.member("encryption_key")
 		if text := string(c.doc.Text(m.Value)); ok && text != `""` && text != "null" {
 			return
 		}

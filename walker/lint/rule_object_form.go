@@ -14,7 +14,7 @@ var objectForm = Rule{
 		if f.Entry == nil || !f.Object || f.What == walker.Masked {
 			return
 		}
-		o, ok := decodeObject(c.doc.Text(spanOf(f)))
+		o, ok := f.ObjectForm()
 		switch {
 		case !ok:
 			c.at(f, "write a plain string", "a member of the object has the wrong type; Bifrost takes the object's JSON text for the value").Severity = Error
@@ -31,7 +31,7 @@ var objectForm = Rule{
 }
 
 // brokenObject reports an object that names no reference although one is meant.
-func (c *checker) brokenObject(f *walker.Field, o object) {
+func (c *checker) brokenObject(f *walker.Field, o walker.ObjectForm) {
 	r := f.Err.(*walker.ReferenceError)
 	message := r.Reason
 	if !strings.HasSuffix(message, "for empty") {
@@ -39,7 +39,7 @@ func (c *checker) brokenObject(f *walker.Field, o object) {
 	}
 	found := c.at(f, r.Hint, message)
 	found.Severity = Error
-	if ref := o.meant(); ref != "" {
+	if ref := meant(o); ref != "" {
 		found.Hint = writeString(ref)
 		found.replace(ref)
 	}
@@ -55,8 +55,8 @@ func writeString(text string) string {
 	return "write the string " + quoted(text)
 }
 
-// meant gives the reference that an object can only mean, if there is just one.
-func (o *object) meant() string {
+// meant returns the reference that an object can only mean, if there is just one.
+func meant(o walker.ObjectForm) string {
 	text := ""
 	for _, one := range []string{o.Ref, o.Value, o.EnvVar} {
 		if text != "" && one != "" && one != text {
@@ -86,7 +86,7 @@ func (o *object) meant() string {
 }
 
 // referringObject reports an object that is a reference, if not to every version.
-func (c *checker) referringObject(f *walker.Field, o object) {
+func (c *checker) referringObject(f *walker.Field, o walker.ObjectForm) {
 	bare := f.Bare && c.opts.Bifrost.from(1, 6, 0)
 	if !bare && !c.disputed(f) {
 		return
@@ -132,7 +132,7 @@ func (c *checker) documentObject(f *walker.Field) {
 
 // literalObject reports an object whose value is taken as it stands, where that
 // was not meant, or is not so for every version.
-func (c *checker) literalObject(f *walker.Field, o object) {
+func (c *checker) literalObject(f *walker.Field, o walker.ObjectForm) {
 	switch text := c.look.text; {
 	case o.Type != "" && o.Type != "env" && o.Type != "vault" && o.Type != "plain_text":
 		found := c.at(f, "known types are env, vault and plain_text", "the object has a type that Bifrost does not know; it takes the value as it stands")
@@ -140,7 +140,7 @@ func (c *checker) literalObject(f *walker.Field, o object) {
 			found.Severity = Error
 			found.Message += ", and not the reference"
 		}
-		if ref := o.meant(); ref != "" && (strings.EqualFold(o.Type, "env") || strings.EqualFold(o.Type, "vault")) {
+		if ref := meant(o); ref != "" && (strings.EqualFold(o.Type, "env") || strings.EqualFold(o.Type, "vault")) {
 			found.Hint = writeString(ref)
 			found.replace(ref)
 		}

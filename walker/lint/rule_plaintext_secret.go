@@ -85,7 +85,7 @@ func (c *checker) strayLeaks() {
 			offsets = append(offsets, one.Start)
 		}
 	}
-	paths := pathsOf(c.doc, offsets...)
+	paths := c.doc.Paths(offsets...)
 	for _, one := range all {
 		for i := range one.leaks {
 			l := &one.leaks[i]

@@ -17,32 +17,23 @@ var pluginVersion = Rule{
 		if len(c.facts.plugins) == 0 || c.storeOff() || !c.opts.Bifrost.below(2, 1, 0) || c.truth() == fileIsTruth && c.opts.Bifrost.from(1, 5, 16) {
 			return
 		}
-		objects := c.outline.objects[atPlugin]
-		paths := pathsOfObjects(c.doc, objects)
-		for _, o := range objects {
+		c.doc.Each("plugins[]", func(o walker.Object) {
 			if !c.facts.inPlugin(o) {
-				continue
+				return
 			}
-			path := paths[o.Start]
-			m, ok := find(c.doc, o, "version")
+			m, ok := c.doc.Find(o, "version")
 			if !ok {
-				c.report(path, opening(o), `add "version": 2`,
-					"the plugin "+quoted(c.nameOf(o))+` has no "version": 2; Bifrost up to 2.0 ignores its config after the first start, and so every rotated secret`).Fix = c.insertVersion(o)
-				continue
+				name, _ := c.doc.Find(o, "name")
+				c.report(o.Path, opening(o), `add "version": 2`,
+					"the plugin "+quoted(c.doc.String(name.Value))+` has no "version": 2; Bifrost up to 2.0 ignores its config after the first start, and so every rotated secret`).Fix = c.insertVersion(o)
+				return
 			}
 			if n, err := strconv.Atoi(string(c.doc.Text(m.Value))); err == nil && n < 2 {
-				c.report(path, m.Value, "write 2 or more", "version "+strconv.Itoa(n)+" is not above 1; Bifrost up to 2.0 ignores the plugin's config after the first start, and so every rotated secret").
+				c.report(o.Path, m.Value, "write 2 or more", "version "+strconv.Itoa(n)+" is not above 1; Bifrost up to 2.0 ignores the plugin's config after the first start, and so every rotated secret").
 					Fix = &Edit{m.Value, "2"}
 			}
-		}
+		})
 	},
-}
-
-func (c *checker) nameOf(o walker.Object) string {
-	if m, ok := find(c.doc, o, "name"); ok {
-		return c.doc.String(m.Value)
-	}
-	return ""
 }
 
 // inPlugin reports whether a field that changes with a secret stands in the

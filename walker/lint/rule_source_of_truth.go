@@ -10,7 +10,7 @@ var sourceOfTruth = Rule{
 	Summary: "what is changed through Bifrost's API outlives a rotated secret in the file",
 	lack:    true,
 	document: func(c *checker) {
-		m, ok := find(c.doc, c.top(), "source_of_truth")
+		m, ok := c.member("source_of_truth")
 		truth, knows := c.truth(), c.opts.Bifrost.from(1, 5, 16)
 		switch {
 		case ok && truth != "" && truth != fileIsTruth && truth != "split":
@@ -27,9 +27,6 @@ var sourceOfTruth = Rule{
 
 // truth returns the document's source_of_truth; empty where it has none.
 func (c *checker) truth() string {
-	m, ok := find(c.doc, c.top(), "source_of_truth")
-	if !ok {
-		return ""
-	}
+	m, _ := c.member("source_of_truth")
 	return c.doc.String(m.Value)
 }

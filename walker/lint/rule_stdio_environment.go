@@ -1,5 +1,7 @@
 package lint
 
+import "bifrost-secrets/walker"
+
 var stdioEnvironment = Rule{
 	ID: "stdio-environment", Severity: Warning,
 	Summary: "in env mode, an MCP server that inherits every secret",
@@ -7,11 +9,9 @@ var stdioEnvironment = Rule{
 		if !c.opts.Env {
 			return
 		}
-		objects := c.outline.objects[atStdio]
-		paths := pathsOfObjects(c.doc, objects)
-		for _, o := range objects {
-			c.report(paths[o.Start], opening(o), "run the server apart from Bifrost, or use --mode inline",
+		c.doc.Each("mcp.client_configs[].stdio_config", func(o walker.Object) {
+			c.report(o.Path, opening(o), "run the server apart from Bifrost, or use --mode inline",
 				"Bifrost starts this MCP server with its own environment, and so with every secret of env mode")
-		}
+		})
 	},
 }

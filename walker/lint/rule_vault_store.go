@@ -30,8 +30,9 @@ var vaultStore = Rule{
 		}
 	},
 	document: func(c *checker) {
-		for _, m := range c.top().Members {
-			if named(c.doc, m, "vault_store") || named(c.doc, m, "vault") {
+		for _, name := range []string{"vault_store", "vault"} {
+			found, _ := c.doc.Members(name)
+			for _, m := range found {
 				c.report(c.doc.String(m.Name), m.Name, "write it as config_store.vault_store", "nothing reads a vault's settings here").Severity = Warning
 			}
 		}
@@ -93,12 +94,12 @@ func (c *checker) storeMembers() {
 		}
 	}
 	known := "known are " + strings.Join(storeKinds, ", ")
-	if m, ok := find(c.doc, o, "type"); !ok {
+	if m, ok := c.doc.Find(o, "type"); !ok {
 		c.report(storePath+".type", opening(o), known, "vault_store has no type")
 	} else if _, ok := storeTypes[c.store.kind]; !ok {
 		c.report(storePath+".type", m.Value, known, "unknown vault_store type "+quoted(c.store.kind))
 	}
-	enabled, hasEnabled := find(c.doc, o, "enabled")
+	enabled, hasEnabled := c.doc.Find(o, "enabled")
 	on := hasEnabled && string(c.doc.Text(enabled.Value)) == "true"
 	if !on && c.facts.vault {
 		span := opening(o)
@@ -114,7 +115,7 @@ func (c *checker) storeMembers() {
 // keeps the references to what it writes in a PostgreSQL config store; we keep them
 // in the file as well.)
 func (c *checker) accessMode(o walker.Object, on bool) {
-	m, ok := find(c.doc, o, "access_mode")
+	m, ok := c.doc.Find(o, "access_mode")
 	if !ok {
 		return
 	}
@@ -150,10 +151,8 @@ func (c *checker) storeBlock() {
 	path, here := storePath+"."+block, opening(c.store.object)
 	known := settingsOf(block)
 	has := map[string]walker.Member{}
-	for _, o := range c.outline.objects[atVaultBlock] {
-		if m, ok := find(c.doc, c.store.object, block); !ok || m.Value.Start != o.Start {
-			continue
-		}
+	if m, ok := c.doc.Find(c.store.object, block); ok && c.doc.Text(m.Value)[0] == '{' {
+		o := c.doc.ObjectAt(m.Value.Start)
 		here = opening(o)
 		for _, m := range o.Members {
 			name := c.doc.String(m.Name)

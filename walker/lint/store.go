@@ -19,21 +19,17 @@ const storePath = "config_store.vault_store"
 
 // readStore reads the block. Where the document has more than one, the last one
 // counts, as it does for the renderer.
-func readStore(o *outline) (s store) {
-	found := o.objects[atVaultStore]
-	if len(found) == 0 {
-		return s
-	}
-	s = store{present: true, object: found[len(found)-1]}
+func readStore(doc *walker.Document) (s store) {
+	doc.Each(storePath, func(o walker.Object) { s = store{present: true, object: o} })
 	s.span = walker.Span{Start: s.object.Start, End: s.object.Start}
 	if n := len(s.object.Members); n > 0 {
 		s.span.End = s.object.Members[n-1].Value.End
 	}
-	if m, ok := find(o.doc, s.object, "type"); ok {
-		s.kind = o.doc.String(m.Value)
+	if m, ok := doc.Find(s.object, "type"); ok {
+		s.kind = doc.String(m.Value)
 	}
-	if m, ok := find(o.doc, s.object, "prefix"); ok {
-		if text := strings.Trim(o.doc.String(m.Value), "/"); text != "" {
+	if m, ok := doc.Find(s.object, "prefix"); ok {
+		if text := strings.Trim(doc.String(m.Value), "/"); text != "" {
 			s.prefix = text + "/"
 		}
 	}

@@ -92,6 +92,9 @@ func (o *Options) render(doc *walker.Document, findings []lint.Finding, found []
 // Clean keeps what comes from outside from moving the cursor, changing a colour,
 // turning the direction of writing or beginning a line of its own.
 func Clean(text string) string {
+	if !strings.ContainsFunc(text, func(r rune) bool { return r < ' ' || r > '~' }) {
+		return text // as nearly every text is
+	}
 	return strings.Map(func(r rune) rune {
 		if !strconv.IsPrint(r) {
 			return utf8.RuneError
