@@ -8,6 +8,7 @@ import (
 	"bifrost-secrets/sources/azurevault/azuretest"
 	"bifrost-secrets/sources/cloudtest"
 	"bifrost-secrets/sources/internal/sourcetest"
+	"bifrost-secrets/sources/perkey"
 )
 
 func TestConformance(t *testing.T) {
@@ -26,7 +27,7 @@ func TestConformance(t *testing.T) {
 			"", "a\x00b", "a\nb", "\xff", strings.Repeat("n", 128), strings.Repeat("n", 300), strings.Repeat("/", 26), "a-x2F-b", "A-X2f-B",
 			"https://other.vault.azure.net/secrets/x", azuretest.URL + "/secrets/a_b", azuretest.URL + "/secrets/x/y", azuretest.URL + "/keys/x",
 		},
-		AtOnce: atOnce, Resends: 2,
+		AtOnce: perkey.AtOnce, Resends: 2,
 		Start: func(t *testing.T, o sources.Options) *sourcetest.Backend {
 			f := azuretest.StartFake(t)
 			again := func() sources.Source { return open(t, f, o) }

@@ -54,6 +54,18 @@ func TestStates(t *testing.T) {
 	}
 }
 
+// Looking at a version looks at its secret, whichever version is the newest.
+func TestInspectVersion(t *testing.T) {
+	f := azuretest.StartFake(t)
+	f.Put("x", "CANARY")
+	name := azuretest.URL + "/secrets/x/" + f.Newest("x")
+	f.Put("x", "CANARY")
+	item := open(t, f, options()).(sources.Inspector).Inspect(t.Context(), []string{name})[name]
+	if item.Err != nil || !item.Exists || item.Version == "" {
+		t.Errorf("%+v", item)
+	}
+}
+
 func TestAnswers(t *testing.T) {
 	for _, c := range []struct {
 		status      int

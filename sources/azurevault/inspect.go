@@ -1,91 +1,105 @@
 package azurevault
 
 import (
-	"context"
 	"slices"
 	"strings"
-	"sync"
+	"time"
 
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore/runtime"
 	"github.com/Azure/azure-sdk-for-go/sdk/security/keyvault/azsecrets"
-	"golang.org/x/sync/errgroup"
 
 	"bifrost-secrets/sources"
-	"bifrost-secrets/sources/netfault"
+	"bifrost-secrets/sources/perkey"
 )
 
 // listFrom is the number of names from which on the lists of secrets, 25 in a
 // page, are cheaper than asking for each that may not exist.
 const listFrom = 10
 
-// look asks for the versions of a secret and, where it has none, whether it is
-// deleted. A request for the current version alone would transfer its value.
-func (a *act) look(i id) (*described, error) {
-	d, err := a.versions(i)
-	if err == nil && !d.exists {
-		return a.deleted(i)
-	}
-	return d, err
+// version is what is known of one version beside its value.
+type version struct {
+	id      string
+	tags    map[string]string
+	created time.Time
+	enabled bool
 }
 
-func (a *act) versions(i id) (*described, error) {
-	d := &described{versions: map[string]*version{}}
-	pager := func(c *azsecrets.Client) *runtime.Pager[azsecrets.ListSecretPropertiesVersionsResponse] {
-		return c.NewListSecretPropertiesVersionsPager(i.secret, nil)
+// described is what the vault tells of a secret beside its value.
+type described struct {
+	exists   bool // deleted ones do
+	versions map[string]*version
+	current  *version // of no version where it is deleted or was never made
+	mark     *sources.Mark
+	managed  bool      // the vault renews it: it is of a certificate
+	gone     time.Time // when a deleted one is purged
+	keeps    bool      // the vault does not let it be purged
+}
+
+func (d *described) item() sources.Item {
+	return sources.Item{Exists: d.exists, Version: d.current.id, Mark: d.mark, Gone: d.gone, Rotated: d.managed}
+}
+
+// look asks for the versions of a secret and, where it has none, whether it is
+// deleted. A request for the current version alone would transfer its value.
+func (s *source) look(o *operation, n perkey.Name) (*described, *sources.Error) {
+	d, fault := s.versions(o, n)
+	if fault == nil && !d.exists {
+		return s.deleted(o, n)
 	}
-	err := pages(a, "ListSecretPropertiesVersions", pager, func(page azsecrets.ListSecretPropertiesVersionsResponse) (*string, bool) {
-		for _, p := range page.Value {
-			if p == nil || !i.owns(p.ID) {
-				return nil, false
-			}
-			v := &version{id: p.ID.Version(), tags: p.Tags, enabled: true}
-			if p.Attributes != nil {
-				v.enabled = p.Attributes.Enabled == nil || *p.Attributes.Enabled
-				if p.Attributes.Created != nil {
-					v.created = *p.Attributes.Created
-				}
-			}
-			d.exists, d.versions[v.id] = true, v
-			d.managed = d.managed || isTrue(p.Managed)
-			d.keeps = d.keeps || protected(p.Attributes)
+	return d, fault
+}
+
+func (s *source) versions(o *operation, n perkey.Name) (*described, *sources.Error) {
+	n.Version = ""
+	d := &described{versions: map[string]*version{}, current: &version{}}
+	fault := pages(s, o, looking, n, func(c *azsecrets.Client) *runtime.Pager[azsecrets.ListSecretPropertiesVersionsResponse] {
+		return c.NewListSecretPropertiesVersionsPager(n.ID, nil)
+	}, func(page azsecrets.ListSecretPropertiesVersionsResponse) ([]*azsecrets.SecretProperties, *string) {
+		return page.Value, page.NextLink
+	}, func(p *azsecrets.SecretProperties) bool {
+		if !owns(n, p.ID) {
+			return false
 		}
-		return page.NextLink, page.Value != nil
+		v := &version{id: p.ID.Version(), tags: texts(p.Tags), enabled: true}
+		if a := p.Attributes; a != nil {
+			v.enabled = a.Enabled == nil || *a.Enabled
+			if a.Created != nil {
+				v.created = *a.Created
+			}
+		}
+		d.exists, d.versions[v.id] = true, v
+		d.managed = d.managed || isTrue(p.Managed)
+		d.keeps = d.keeps || protected(p.Attributes)
+		return true
 	})
-	if err != nil {
-		fault := a.as(looking).fault(i, err)
-		if fault.Kind == sources.NotFound {
-			return &described{}, nil
-		}
-		return nil, fault
+	switch {
+	case fault != nil && fault.Kind == sources.NotFound:
+		return &described{current: &version{}}, nil
+	case fault != nil || !d.exists:
+		return d, fault
 	}
-	if !d.exists {
-		return d, nil
-	}
-	if err := a.settle(i, d); err != nil {
-		return nil, err
-	}
+	fault = s.settle(o, n, d)
 	d.findMark()
-	return d, nil
+	return d, fault
 }
 
 // settle finds the current version, by its time, or, where two are of the same
 // second, by asking.
-func (a *act) settle(i id, d *described) error {
+func (s *source) settle(o *operation, n perkey.Name, d *described) *sources.Error {
 	newest := d.newest()
 	if d.current = newest[0]; len(newest) == 1 {
 		return nil
 	}
-	one := i
-	one.version = ""
-	out, err := a.get(one)
-	if err == nil && out.ID != nil {
-		if v := d.versions[out.ID.Version()]; v != nil {
+	asked := reading
+	asked.Permission, asked.Done = looking.Permission, looking.Done
+	got, fault := s.get(o, asked, n)
+	if fault == nil && got.ID != nil {
+		if v := d.versions[got.ID.Version()]; v != nil {
 			d.current = v
 		}
 		return nil
 	}
-	fault := a.as(looking).fault(i, err)
-	if fault.Kind != sources.Disabled {
+	if fault == nil || fault.Kind != sources.Disabled {
 		return fault
 	}
 	for _, v := range newest {
@@ -96,189 +110,124 @@ func (a *act) settle(i id, d *described) error {
 	return nil
 }
 
+// newest returns the versions that may be the current one: times have whole
+// seconds, so there may be several.
+func (d *described) newest() (all []*version) {
+	for _, v := range d.versions {
+		switch {
+		case len(all) == 0 || v.created.After(all[0].created):
+			all = []*version{v}
+		case v.created.Equal(all[0].created):
+			all = append(all, v)
+		}
+	}
+	return all
+}
+
 // deleted asks whether a secret is deleted and can be recovered.
-func (a *act) deleted(i id) (*described, error) {
-	var out azsecrets.GetDeletedSecretResponse
-	err := a.call("GetDeletedSecret", func(c *azsecrets.Client) (err error) {
-		out, err = c.GetDeletedSecret(a.ctx, i.secret, nil)
+func (s *source) deleted(o *operation, n perkey.Name) (*described, *sources.Error) {
+	var got azsecrets.GetDeletedSecretResponse
+	fault := s.call(o, asking, n, func(c *azsecrets.Client) (err error) {
+		got, err = c.GetDeletedSecret(o.Ctx, n.ID, nil)
 		return err
 	})
-	if err != nil {
-		fault := a.as(looking).fault(i, err)
+	d := &described{current: &version{}}
+	if fault != nil {
 		// Who may not see deleted ones is told by the write that fails.
 		if fault.Kind == sources.NotFound || fault.Kind == sources.Denied {
-			return &described{}, nil
+			fault = nil
 		}
-		return nil, fault
+		return d, fault
 	}
-	d := &described{exists: true, mark: markOf(out.Tags), managed: isTrue(out.Managed), keeps: protected(out.Attributes), gone: a.now()}
-	if out.ScheduledPurgeDate != nil {
-		d.gone = *out.ScheduledPurgeDate
+	d.exists, d.mark, d.managed, d.keeps, d.gone = true, marks.Mark(texts(got.Tags)), isTrue(got.Managed), protected(got.Attributes), s.now()
+	if got.ScheduledPurgeDate != nil {
+		d.gone = *got.ScheduledPurgeDate
 	}
 	return d, nil
 }
 
-// Inspect asks for the versions of each secret; where there are many names,
-// only of those that the lists have.
-func (s *source) Inspect(ctx context.Context, names []string) map[string]sources.Item {
-	items := make(map[string]sources.Item, len(names))
-	var ids []id
-	for _, name := range names {
-		i, bad := s.parse(name)
-		if bad != nil {
-			items[name] = sources.Item{Name: name, Err: bad}
-			continue
-		}
-		ids = append(ids, i)
-	}
-	if len(ids) == 0 {
-		return items
-	}
-	a, fault := s.begin(ctx, looking)
-	if fault != nil {
-		for _, i := range ids {
-			items[i.text] = sources.Item{Name: i.text, Err: named(fault, i.text)}
-		}
-		return items
-	}
-	var there map[string]id
-	if len(ids) >= listFrom {
-		if listed, err := a.list(); err == nil { // else each is asked for
+func isTrue(b *bool) bool { return b != nil && *b }
+
+func protected(a *azsecrets.SecretAttributes) bool {
+	return a != nil && a.RecoveryLevel != nil && !strings.Contains(*a.RecoveryLevel, "Purgeable")
+}
+
+// lookers asks for the versions of each secret; where there are many names, only
+// of those that the lists have.
+func (s *source) lookers(o *operation, names []perkey.Name) perkey.Looker {
+	var there map[string]perkey.Name
+	if len(names) >= listFrom {
+		if listed, fault := s.all(o); fault == nil { // else each is asked for
 			there = listed
 		}
 	}
-	var mu sync.Mutex
-	var all errgroup.Group
-	all.SetLimit(atOnce)
-	for _, i := range ids {
-		all.Go(func() error {
-			d, err := &described{}, error(nil)
-			if _, listed := there[strings.ToLower(i.secret)]; there == nil || listed {
-				d, err = a.look(i)
-			}
-			item := sources.Item{Name: i.text, Err: err}
-			if err == nil {
-				item = d.item(i.text)
-			}
-			mu.Lock()
-			defer mu.Unlock()
-			items[i.text] = item
-			return nil
-		})
+	return func(n perkey.Name) (sources.Item, *sources.Error) {
+		if _, listed := there[strings.ToLower(n.ID)]; there != nil && !listed {
+			return sources.Item{}, nil
+		}
+		d, fault := s.look(o, n)
+		return d.item(), fault
 	}
-	_ = all.Wait()
-	return items
 }
 
-// pages asks for the pages of a list. The pager is that of the session which its
-// first page came from. each reports whether a page is one of that list, and the
-// link to the next: one that leads back would go round for ever.
-func pages[T any](a *act, method string, pager func(*azsecrets.Client) *runtime.Pager[T], each func(T) (next *string, ok bool)) error {
-	seen := map[string]bool{}
-	var p *runtime.Pager[T]
-	for first := true; first || p.More(); first = false {
-		var page T
-		err := a.call(method, func(c *azsecrets.Client) (err error) {
-			if first {
-				p = pager(c)
-			}
-			page, err = p.NextPage(a.ctx)
-			return err
-		})
-		if err != nil {
-			return err
-		}
-		next, ok := each(page)
-		switch {
-		case !ok:
-			return netfault.Other(a.host, "")
-		case next == nil:
-		case seen[*next]:
-			return netfault.Endless(a.host)
-		default:
-			seen[*next] = true
-		}
-	}
-	return nil
-}
-
-// list gives the secrets of the vault, those that are deleted included where it
+// all returns the secrets of the vault, those that are deleted included where it
 // may be seen, by their names in lower case.
-func (a *act) list() (map[string]id, error) {
-	all := map[string]id{}
-	add := func(one *azsecrets.ID) {
+func (s *source) all(o *operation) (map[string]perkey.Name, *sources.Error) {
+	all := map[string]perkey.Name{}
+	add := func(one *azsecrets.ID) bool {
 		if one != nil {
-			all[strings.ToLower(one.Name())] = id{text: Names.Name(one.Name()), secret: one.Name()}
+			all[strings.ToLower(one.Name())] = perkey.Name{Text: Names.Name(one.Name()), ID: one.Name()}
 		}
+		return true
 	}
-	there := func(c *azsecrets.Client) *runtime.Pager[azsecrets.ListSecretPropertiesResponse] {
+	fault := pages(s, o, listing, perkey.Name{}, func(c *azsecrets.Client) *runtime.Pager[azsecrets.ListSecretPropertiesResponse] {
 		return c.NewListSecretPropertiesPager(nil)
+	}, func(page azsecrets.ListSecretPropertiesResponse) ([]*azsecrets.SecretProperties, *string) {
+		return page.Value, page.NextLink
+	}, func(p *azsecrets.SecretProperties) bool { return add(p.ID) })
+	if fault != nil {
+		return nil, fault
 	}
-	err := pages(a, "ListSecretProperties", there, func(page azsecrets.ListSecretPropertiesResponse) (*string, bool) {
-		for _, p := range page.Value {
-			if p == nil {
-				return nil, false
-			}
-			add(p.ID)
-		}
-		return page.NextLink, page.Value != nil
-	})
-	if err != nil {
-		return nil, a.as(listing).fault(id{}, err)
-	}
-	gone := func(c *azsecrets.Client) *runtime.Pager[azsecrets.ListDeletedSecretPropertiesResponse] {
+	fault = pages(s, o, listingDeleted, perkey.Name{}, func(c *azsecrets.Client) *runtime.Pager[azsecrets.ListDeletedSecretPropertiesResponse] {
 		return c.NewListDeletedSecretPropertiesPager(nil)
-	}
-	err = pages(a, "ListDeletedSecretProperties", gone, func(page azsecrets.ListDeletedSecretPropertiesResponse) (*string, bool) {
-		for _, p := range page.Value {
-			if p == nil {
-				return nil, false
-			}
-			add(p.ID)
-		}
-		return page.NextLink, page.Value != nil
-	})
-	if err != nil {
-		if fault := a.as(listing).fault(id{}, err); fault.Kind != sources.Denied {
-			return nil, fault
-		}
+	}, func(page azsecrets.ListDeletedSecretPropertiesResponse) ([]*azsecrets.DeletedSecretProperties, *string) {
+		return page.Value, page.NextLink
+	}, func(p *azsecrets.DeletedSecretProperties) bool { return add(p.ID) })
+	if fault != nil && fault.Kind != sources.Denied {
+		return nil, fault
 	}
 	return all, nil
 }
 
-// List asks for the lists of secrets, and for the versions of each whose name
+// list asks for the lists of secrets, and for the versions of each whose name
 // begins with prefix.
-func (s *source) List(ctx context.Context, prefix string) ([]sources.Item, error) {
-	a, fault := s.begin(ctx, listing)
-	if fault != nil {
-		return nil, fault
-	}
-	there, err := a.list()
-	if err != nil {
-		return nil, err
-	}
-	var mu sync.Mutex
-	var items []sources.Item
-	var all errgroup.Group
-	all.SetLimit(atOnce)
-	for _, i := range there {
-		if !strings.HasPrefix(i.text, prefix) {
-			continue
+func (s *source) list(o *operation, prefix string) (names []perkey.Name, look perkey.Looker, fault *sources.Error) {
+	all, fault := s.all(o)
+	for _, n := range all {
+		if strings.HasPrefix(n.Text, prefix) {
+			names = append(names, n)
 		}
-		all.Go(func() error {
-			d, err := a.look(i)
-			if err != nil || !d.exists { // it has just gone
-				return err
-			}
-			mu.Lock()
-			defer mu.Unlock()
-			items = append(items, d.item(i.text))
-			return nil
-		})
 	}
-	if err := all.Wait(); err != nil {
-		return nil, err
+	return names, s.lookers(o, nil), fault
+}
+
+// findMark takes the mark of the current version, or, where it has no word of a
+// tool, of the newest before it that has one.
+func (d *described) findMark() {
+	all := make([]*version, 0, len(d.versions))
+	for _, v := range d.versions {
+		all = append(all, v)
 	}
-	slices.SortFunc(items, func(a, b sources.Item) int { return strings.Compare(a.Name, b.Name) })
-	return items, nil
+	slices.SortFunc(all, func(a, b *version) int {
+		if a == d.current || b == d.current {
+			return map[bool]int{true: -1, false: 1}[a == d.current]
+		}
+		return b.created.Compare(a.created)
+	})
+	for _, v := range all {
+		if v.tags[sources.ToolKey] != "" {
+			d.mark = marks.Mark(v.tags)
+			return
+		}
+	}
 }

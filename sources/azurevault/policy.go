@@ -6,7 +6,7 @@ import (
 	"strings"
 )
 
-// Policy gives the least roles that let names be read, as commands of the Azure
+// Policy returns the least roles that let names be read, as commands of the Azure
 // CLI for people to run: one role on exactly these secrets, for a vault with
 // role-based access control. Azure has no batches.
 func (s *source) Policy(names []string, _ bool) []byte {
@@ -20,15 +20,15 @@ func (s *source) head() string {
 func (s *source) readRoles(names []string) string {
 	var lines []string
 	for _, name := range names {
-		if i, err := s.parse(name); err == nil {
-			lines = append(lines, fmt.Sprintf("az role assignment create --assignee \"$PRINCIPAL\" --role %q --scope \"$VAULT/secrets/%s\"\n", reading.role(), i.secret))
+		if n, err := s.parse(name); err == nil {
+			lines = append(lines, fmt.Sprintf("az role assignment create --assignee \"$PRINCIPAL\" --role %q --scope \"$VAULT/secrets/%s\"\n", role(reading), n.ID))
 		}
 	}
 	slices.Sort(lines)
 	return strings.Join(slices.Compact(lines), "")
 }
 
-// WritePolicy gives the least roles that let names be read and secrets be
+// WritePolicy returns the least roles that let names be read and secrets be
 // stored, looked at and deleted. Azure grants that for a vault or for single
 // secrets, and not for names that begin with prefix, so a vault of its own is
 // what keeps the rest apart.

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"log/slog"
 	"net/http"
 	"os"
 	"strings"
@@ -18,6 +17,7 @@ import (
 
 	"bifrost-secrets/sources"
 	"bifrost-secrets/sources/netfault"
+	"bifrost-secrets/sources/perkey"
 )
 
 // session is what a source has once it has signed in.
@@ -32,59 +32,13 @@ func (s *session) close() {
 	}
 }
 
-// signIn gives the session. The first time it asks for a token, so that a
+// signIn returns the session. The first time it asks for a token, so that a
 // failure to sign in is one failure, and not one for each secret.
-func (s *source) signIn(ctx context.Context) (*session, *sources.Error) {
-	began := time.Now()
-	select {
-	case s.signing <- struct{}{}:
-		defer func() { <-s.signing }()
-	case <-ctx.Done():
-		return nil, netfault.Late(ctx, began, system)
+func (s *source) signIn(ctx context.Context, began time.Time, current *session) (*session, *sources.Error) {
+	if current != nil {
+		return current, nil
 	}
-	if ctx.Err() != nil {
-		return nil, netfault.Late(ctx, began, system)
-	}
-	s.mu.Lock()
-	sess := s.session
-	s.mu.Unlock()
-	if sess != nil {
-		return sess, nil
-	}
-	sess, fault := s.newSession(ctx, began)
-	attrs := []slog.Attr{slog.Duration("took", time.Since(began).Round(time.Millisecond))}
-	if fault != nil {
-		attrs = append(attrs, slog.String("failed", string(fault.Kind)), slog.String("code", fault.Code))
-	}
-	s.log.LogAttrs(ctx, slog.LevelDebug, "azure sign-in", attrs...)
-	if fault != nil {
-		return nil, fault
-	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.session = sess
-	return sess, nil
-}
-
-// anew signs in again, after old was refused: credentials that a file or the
-// platform has may be others now. A refused token would otherwise be held until
-// it expires.
-func (s *source) anew(ctx context.Context, old *session, why *sources.Error) (*session, *sources.Error) {
-	s.mu.Lock()
-	if s.session == old {
-		s.session = nil
-		old.close()
-	}
-	s.mu.Unlock()
-	sess, fault := s.signIn(ctx)
-	if fault == nil {
-		s.warn(sources.SignedInAnew("azure", why))
-	}
-	return sess, fault
-}
-
-func (s *source) newSession(ctx context.Context, began time.Time) (*session, *sources.Error) {
-	transport := netfault.Transport(s.timeout, atOnce)
+	transport := netfault.Transport(s.timeout, perkey.AtOnce)
 	if s.route != nil {
 		s.route(transport)
 	}
@@ -125,9 +79,7 @@ func (s *source) credential(o azcore.ClientOptions) (azcore.TokenCredential, err
 	for _, name := range []string{"AZURE_FEDERATED_TOKEN_FILE", "AZURE_CLIENT_CERTIFICATE_PATH"} {
 		var at *fs.PathError
 		if path := os.Getenv(name); path != "" && s.secret.Len() == 0 && errors.As(sources.CheckFile(path, fileMost), &at) {
-			return nil, &sources.Error{
-				Kind: sources.NoLogin, Message: fmt.Sprintf("file %s, which %s names, cannot be read: %v", path, name, at.Err), Hint: "check the path",
-			}
+			return nil, perkey.NoLogin(fmt.Sprintf("file %s, which %s names, cannot be read: %v", path, name, at.Err), "check the path")
 		}
 	}
 	switch {

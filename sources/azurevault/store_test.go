@@ -94,12 +94,12 @@ func TestTags(t *testing.T) {
 	version := s.must(t, write("x", "1", ""))
 	f.Tag("x", "team", "blue")
 	s.must(t, write("x", "2", version))
-	if got := f.Tags("x"); got["team"] != "blue" || got[ownerTag] != "gateway" {
+	if got := f.Tags("x"); got["team"] != "blue" || got[marks.Owner] != "gateway" {
 		t.Errorf("tags are %v", got)
 	}
 	// Another tool that says so has taken it over.
 	f.Put("x", "3")
-	f.Tag("x", toolTag, "terraform")
+	f.Tag("x", sources.ToolKey, "terraform")
 	if item := s.Inspect(t.Context(), []string{"x"})["x"]; item.Mark != nil {
 		t.Errorf("what another tool manages has the mark %+v", item.Mark)
 	}

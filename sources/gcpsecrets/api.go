@@ -2,13 +2,11 @@ package gcpsecrets
 
 import (
 	"encoding/base64"
-	"fmt"
 	"hash/crc32"
 	"net/http"
 	"net/url"
 	"path"
 	"sync"
-	"unicode/utf8"
 
 	"bifrost-secrets/sources"
 	"bifrost-secrets/sources/netfault"
@@ -72,17 +70,7 @@ func (s *source) call(o *operation, r perkey.Request, n perkey.Name, method, of 
 // read returns the value of a secret.
 func (s *source) read(o *operation, n perkey.Name) (sources.Result, *sources.Error) {
 	b, version, fault := s.access(o, n)
-	switch {
-	case fault != nil:
-		return sources.Result{}, fault
-	case !utf8.Valid(b):
-		return sources.Result{}, unusable(n, s.subject(n)+": binary secret is not utf-8 text", "store the value as text, or as base64")
-	}
-	return sources.Result{Value: sources.NewSecret(b), Version: version}, nil
-}
-
-func unusable(n perkey.Name, message, hint string) *sources.Error {
-	return &sources.Error{Kind: sources.Unusable, Name: n.Text, Message: message, Hint: hint}
+	return sources.Result{Value: sources.NewSecret(b), Version: version}, fault
 }
 
 var castagnoli = sync.OnceValue(func() *crc32.Table { return crc32.MakeTable(crc32.Castagnoli) })
@@ -96,7 +84,7 @@ func (s *source) access(o *operation, n perkey.Name) (value []byte, number strin
 		return nil, "", fault
 	}
 	torn := func(what string) *sources.Error {
-		return unusable(n, s.subject(n)+" did not arrive whole: "+what, "run again")
+		return &sources.Error{Kind: sources.Unusable, Name: n.Text, Message: s.subject(n) + " did not arrive whole: " + what, Hint: "run again"}
 	}
 	if got.Payload == nil || got.Name == "" {
 		return nil, "", torn("the answer has no payload")
@@ -111,9 +99,6 @@ func (s *source) access(o *operation, n perkey.Name) (value []byte, number strin
 	// GCP keeps a checksum of every version; 0 is what is absent.
 	if sum := got.Payload.DataCrc32c; sum != 0 && sum != checksum(b) {
 		return nil, "", torn("its CRC32C checksum is another")
-	}
-	if len(b) > sources.MaxValue {
-		return nil, "", unusable(n, fmt.Sprintf("%s has a value of %d bytes, and %d are allowed", s.subject(n), len(b), sources.MaxValue), "")
 	}
 	return b, path.Base(got.Name), nil
 }

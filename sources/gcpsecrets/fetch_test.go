@@ -51,6 +51,18 @@ func TestStates(t *testing.T) {
 	}
 }
 
+// Looking at a version looks at its secret, whichever version is the newest.
+func TestInspectVersion(t *testing.T) {
+	f := gcptest.StartFake(t)
+	f.Put("x", []byte("CANARY"))
+	f.Put("x", []byte("CANARY"))
+	const name = "projects/demo-project/secrets/x/versions/1"
+	item := open(t, f, options()).(sources.Inspector).Inspect(t.Context(), []string{name})[name]
+	if item.Err != nil || !item.Exists || item.Version != "2" {
+		t.Errorf("%+v", item)
+	}
+}
+
 func TestAnswers(t *testing.T) {
 	for _, c := range []struct {
 		status, reason string

@@ -33,16 +33,7 @@ var Backend = sources.Backend{
 	Block:     "gcp",
 	Keys:      keys,
 	Variables: []string{"GOOGLE_APPLICATION_CREDENTIALS"},
-	Open: func(_ context.Context, set sources.Settings, opts sources.Options) (sources.Source, error) {
-		s, err := newSource(set, opts)
-		if err != nil {
-			return nil, err // not s: a nil *source is not a nil Source
-		}
-		if opts.Write {
-			return &store{s}, nil
-		}
-		return s, nil
-	},
+	Open:      perkey.Open(newSource, func(s *source) sources.Store { return &store{s} }),
 }
 
 const (
@@ -85,7 +76,8 @@ func newSource(set sources.Settings, opts sources.Options) (*source, error) {
 		warn: opts.Warn, timeout: perkey.Timeout(opts), pause: time.Second, now: time.Now,
 	}
 	s.Frame = perkey.New(perkey.Calls[*session]{
-		System: "gcp", Parse: s.parse, SignIn: s.signIn, End: (*session).close, Late: late,
+		System: "gcp", Parse: s.parse, Subject: s.subject,
+		Whole: "name the secret without /versions/", SignIn: s.signIn, End: (*session).close, Late: late,
 		Read: s.read, Reach: s.reach, Look: s.lookers, List: s.list,
 	}, opts)
 	s.where = func(path string) (string, error) {

@@ -40,22 +40,7 @@ type put struct {
 
 // Put creates a secret, or adds a version to one that is ours.
 func (s *store) Put(ctx context.Context, w sources.Write) (string, error) {
-	n, bad := s.parse(w.Name)
-	if bad == nil {
-		bad = unversioned(n)
-	}
-	if bad == nil {
-		bad = (sources.Limits{Max: maxValue}).Check(w)
-	}
-	if bad != nil {
-		return "", bad
-	}
-	texts, bad := marks.Of(w.Mark)
-	if bad != nil {
-		bad.Name = w.Name
-		return "", bad
-	}
-	o, fault := s.Begin(ctx, w.Name)
+	o, n, texts, fault := s.BeginPut(ctx, w, sources.Limits{Max: maxValue}, marks)
 	if fault != nil {
 		return "", fault
 	}
@@ -66,17 +51,6 @@ func (s *store) Put(ctx context.Context, w sources.Write) (string, error) {
 		}
 	}
 	return p.update()
-}
-
-// unversioned refuses to change one version of a secret.
-func unversioned(n perkey.Name) *sources.Error {
-	if n.Version == "" {
-		return nil
-	}
-	return &sources.Error{
-		Kind: sources.Refused, Name: n.Text, Message: fmt.Sprintf("%q is one version of a secret, and a version does not change", n.Text),
-		Hint: "name the secret without /versions/",
-	}
 }
 
 // create makes the secret, without a version. made is false where there is one.
@@ -105,7 +79,7 @@ func (p *put) update() (string, error) {
 	in.Labels, in.Annotations = d.marked(p.texts, claim{p.w.Token, d.number(), p.now()})
 	fault = p.call(p.o, claiming, p.n, http.MethodPatch, resource(p.n), url.Values{"updateMask": {"annotations,labels"}}, in, &struct{}{})
 	if overtaken(fault) {
-		return "", p.named(p.n).Conflict("was changed by somebody else at the same moment")
+		return "", p.Subject(p.n).Conflict("was changed by somebody else at the same moment")
 	}
 	return p.add(d.number(), fault)
 }
@@ -115,19 +89,10 @@ func overtaken(fault *sources.Error) bool {
 	return fault != nil && (fault.Kind == sources.Conflict || fault.Code == "FAILED_PRECONDITION" || fault.Code == "http status 412")
 }
 
-func (s *source) named(n perkey.Name) sources.Subject {
-	return sources.Subject{Name: n.Text, Text: s.subject(n)}
-}
-
-// standing returns what the rule of changes is told of a secret.
-func (s *source) standing(n perkey.Name, d *described) sources.Standing {
-	return sources.Standing{Subject: s.named(n), Exists: d.exists, Version: d.version, Mark: d.mark}
-}
-
 // admit decides on a write to what is there. It reports whether this very write
 // was made before.
 func (p *put) admit(d *described) (done bool, err error) {
-	is := p.standing(p.n, d)
+	is := p.Standing(p.n, d.item())
 	if d.rotated {
 		is.Bar = is.Subject.Refused("is rotated on a schedule, which would undo what is stored",
 			fmt.Sprintf("let the document refer to it as vault.%s, or stop the rotation: gcloud secrets update %s --project %s --remove-rotation-schedule", p.n.Text, p.n.ID, p.n.Project))
@@ -177,28 +142,18 @@ func (p *put) add(base int, fault *sources.Error) (string, error) {
 	number := numberOf(p.n, got)
 	switch n, _ := strconv.Atoi(number); {
 	case n == 0:
-		return "", p.named(p.n).Refused("was answered for without a version", "run again, which begins with what is there now")
+		return "", p.Subject(p.n).Refused("was answered for without a version", "run again, which begins with what is there now")
 	case n != base+1:
-		return "", p.named(p.n).Conflict(fmt.Sprintf("was changed by somebody else at the same moment: version %d is theirs, and %d is ours", n-1, n))
+		return "", p.Subject(p.n).Conflict(fmt.Sprintf("was changed by somebody else at the same moment: version %d is theirs, and %d is ours", n-1, n))
 	}
 	return number, nil
 }
 
 // Delete deletes a secret at once, with all its versions: GCP has no recovery.
 func (s *store) Delete(ctx context.Context, name, owner string, options sources.DeleteOptions) error {
-	n, bad := s.parse(name)
-	if bad == nil {
-		bad = unversioned(n)
-	}
-	if bad != nil {
-		return bad
-	}
-	if err := sources.CheckDelete(name, owner); err != nil {
+	o, n, err := s.BeginDelete(ctx, name, owner)
+	if err != nil {
 		return err
-	}
-	o, fault := s.Begin(ctx, name)
-	if fault != nil {
-		return fault
 	}
 	d, fault := s.get(o, n)
 	if fault == nil && d.exists && options.Expect != "" {
@@ -207,7 +162,7 @@ func (s *store) Delete(ctx context.Context, name, owner string, options sources.
 	if fault != nil {
 		return fault
 	}
-	if gone, err := s.standing(n, d).AdmitDelete(owner, options.Expect); gone || err != nil {
+	if gone, err := s.Standing(n, d.item()).AdmitDelete(owner, options.Expect); gone || err != nil {
 		return err
 	}
 	fault = s.call(o, deleting, n, http.MethodDelete, resource(n), url.Values{"etag": {d.Etag}}, nil, &struct{}{})
@@ -215,7 +170,7 @@ func (s *store) Delete(ctx context.Context, name, owner string, options sources.
 	case fault != nil && fault.Kind == sources.NotFound:
 		return nil
 	case overtaken(fault):
-		return s.named(n).Conflict("was changed by somebody else at the same moment")
+		return s.Subject(n).Conflict("was changed by somebody else at the same moment")
 	}
 	return perkey.AsError(fault)
 }

@@ -65,7 +65,7 @@ func (h *HTTP) Do(ctx context.Context, r Request, method, address string, in, ou
 			return nil
 		}
 		failed.Attempts = attempt
-		if attempt == maxAttempts || !failed.transient(r.Again) || !wait(ctx, rand.N(pause)) {
+		if attempt == maxAttempts || !failed.transient(r.Again) || !Wait(ctx, rand.N(pause)) {
 			return failed
 		}
 		pause = min(2*pause, maxPause)
@@ -116,8 +116,8 @@ func (f *Failure) transient(again bool) bool {
 	return again && (f.Status == 0 || f.Status >= 500 && f.Status != http.StatusNotImplemented)
 }
 
-// wait reports whether ctx lasted that long.
-func wait(ctx context.Context, d time.Duration) bool {
+// Wait waits for d, and reports whether ctx lasted as long.
+func Wait(ctx context.Context, d time.Duration) bool {
 	t := time.NewTimer(d)
 	defer t.Stop()
 	select {

@@ -78,6 +78,11 @@ func (o *Operation[S]) Session() S {
 	return session
 }
 
+// Late returns the error of n for a context that has ended.
+func (o *Operation[S]) Late(n Name) *sources.Error {
+	return named(o.frame.calls.Late(o.Ctx, o.Began), n.Text)
+}
+
 // Call makes one request about a secret, or about none, when one of the slots is
 // free, and logs it. do returns what is wrong; where that is of kind NoLogin, the
 // request is made once more with another session: it was not carried out.
@@ -90,7 +95,7 @@ func (o *Operation[S]) Call(r Request, n Name, do func(S) *sources.Error) *sourc
 	}
 	for {
 		if o.Ctx.Err() != nil {
-			return named(f.calls.Late(o.Ctx, o.Began), n.Text)
+			return o.Late(n)
 		}
 		session, dead := o.login.Session()
 		if dead != nil {

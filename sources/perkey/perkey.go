@@ -14,6 +14,7 @@ import (
 	"strings"
 	"sync"
 	"time"
+	"unicode/utf8"
 
 	"golang.org/x/sync/errgroup"
 
@@ -50,6 +51,10 @@ type Calls[S comparable] struct {
 	System string // in the log and in warnings: `gcp`
 	// Parse returns the name in a reference, or an error of kind BadName.
 	Parse func(text string) (Name, *sources.Error)
+	// Subject returns a secret as it begins a message: `secret "a/b" in eu`.
+	Subject func(n Name) string
+	// Whole is how to name a secret without a version, in a hint.
+	Whole string
 	// SignIn returns a session that is good now: current, which is zero at first
 	// and after a refusal, or another. What it returns is kept for the next time,
 	// with an error too. It is not called twice at once.
@@ -97,13 +102,33 @@ func New[S comparable](c Calls[S], opts sources.Options) *Frame[S] {
 // Fetch implements [sources.Source].
 func (f *Frame[S]) Fetch(ctx context.Context, names []string) map[string]sources.Result {
 	return each(ctx, f, names, func(o *Operation[S], _ []Name) func(Name) (sources.Result, *sources.Error) {
-		return func(n Name) (sources.Result, *sources.Error) { return f.calls.Read(o, n) }
+		return func(n Name) (sources.Result, *sources.Error) {
+			r, fault := f.calls.Read(o, n)
+			if fault == nil {
+				fault = f.check(n, r)
+			}
+			return r, fault
+		}
 	}, func(name string, r sources.Result, err *sources.Error) sources.Result {
 		if err != nil {
 			return sources.Result{Err: named(err, name)}
 		}
 		return r
 	})
+}
+
+// check finds a value that is of no use.
+func (f *Frame[S]) check(n Name, r sources.Result) *sources.Error {
+	e := &sources.Error{Kind: sources.Unusable}
+	switch b := r.Value.Reveal(); {
+	case len(b) > sources.MaxValue:
+		e.Message = fmt.Sprintf("%s has a value of %d bytes, and %d are allowed", f.calls.Subject(n), len(b), sources.MaxValue)
+	case !utf8.Valid(b):
+		e.Message, e.Hint = f.calls.Subject(n)+": binary secret is not utf-8 text", "store the value as text, or as base64"
+	default:
+		return nil
+	}
+	return e
 }
 
 // Inspect implements [sources.Inspector].

@@ -110,7 +110,7 @@ func (f *Fake) Revoke() {
 	f.revoked = f.tokens
 }
 
-// RefuseAll refuses every token, and gives none.
+// RefuseAll refuses every token, and returns none.
 func (f *Fake) RefuseAll() {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -130,7 +130,7 @@ func (f *Fake) Expire(after int) {
 	f.Set(cloudtest.Faults{Expire: after})
 }
 
-// Tokens gives the number of tokens handed out.
+// Tokens returns the number of tokens handed out.
 func (f *Fake) Tokens() int {
 	f.mu.Lock()
 	defer f.mu.Unlock()

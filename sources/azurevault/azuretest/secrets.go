@@ -36,7 +36,7 @@ var nameForm = regexp.MustCompile(`^[0-9A-Za-z-]{1,127}$`)
 // maxValue is the limit of the real service.
 const maxValue = 25_600
 
-// Put gives a secret a new version, as a person does who sets a value and no
+// Put adds a new version to a secret, as a person does who sets a value and no
 // tags.
 func (f *Fake) Put(name, value string) {
 	f.mu.Lock()
@@ -92,14 +92,14 @@ func (f *Fake) Tag(name, key, value string) {
 	v.tags[key] = value
 }
 
-// Tags gives those of the newest version.
+// Tags returns those of the newest version.
 func (f *Fake) Tags(name string) map[string]string {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return maps.Clone(f.secrets[strings.ToLower(name)].newest().tags)
 }
 
-// Newest gives the newest version of a secret.
+// Newest returns the newest version of a secret.
 func (f *Fake) Newest(name string) string {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -113,7 +113,7 @@ func (f *Fake) Deny(name string) {
 	f.denied[strings.ToLower(name)] = true
 }
 
-// Versions gives the number of versions of a secret.
+// Versions returns the number of versions of a secret.
 func (f *Fake) Versions(name string) int {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -123,7 +123,7 @@ func (f *Fake) Versions(name string) int {
 	return 0
 }
 
-// Metadata gives all that is kept beside the values.
+// Metadata returns all that is kept beside the values.
 func (f *Fake) Metadata() string {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -153,7 +153,7 @@ func (f *Fake) attributes(v *version) map[string]any {
 	return out
 }
 
-// shown gives a version, with its own id or, in lists of secrets, without.
+// shown returns a version, with its own id or, in lists of secrets, without.
 func (f *Fake) shown(s *secret, v *version, whole bool) map[string]any {
 	id := URL + "/secrets/" + s.name
 	if whole {
@@ -231,7 +231,7 @@ func (f *Fake) vault(what string, r *http.Request, body []byte) cloudtest.Answer
 	if v.disabled {
 		return failed(http.StatusForbidden, "Forbidden", "SecretDisabled", "Operation get is not allowed on a disabled secret.")
 	}
-	// The real service gives the value of a secret that has expired as well.
+	// The real service returns the value of a secret that has expired as well.
 	out := f.shown(s, v, true)
 	out["value"] = v.value
 	return cloudtest.JSON(http.StatusOK, out)
@@ -246,7 +246,7 @@ func (f *Fake) those(deleted bool) (all []any) {
 	return all
 }
 
-// page gives 25 at most, as the real service does.
+// page returns 25 at most, as the real service does.
 func (f *Fake) page(r *http.Request, all []any) cloudtest.Answer {
 	const size = 25
 	from, _ := strconv.Atoi(r.URL.Query().Get("$skiptoken"))

@@ -63,7 +63,7 @@ func (f *Fake) SetCustom(name string, custom map[string]string) {
 	f.mounts["secret"].keys[name].custom = custom
 }
 
-// Custom gives the custom metadata of a secret in the mount secret.
+// Custom returns the custom metadata of a secret in the mount secret.
 func (f *Fake) Custom(name string) map[string]string {
 	f.mu.Lock()
 	defer f.mu.Unlock()

@@ -150,7 +150,7 @@ func (s *Server) Role(t testing.TB, namespace, name, policy string, settings map
 	return s.Credentials(t, namespace, name)
 }
 
-// Credentials gives the role id of an AppRole and a new secret id.
+// Credentials returns the role id of an AppRole and a new secret id.
 func (s *Server) Credentials(t testing.TB, namespace, name string) (roleID, secretID string) {
 	t.Helper()
 	path := "auth/approle/role/" + name

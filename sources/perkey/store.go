@@ -1,0 +1,78 @@
+package perkey
+
+import (
+	"context"
+	"fmt"
+
+	"bifrost-secrets/sources"
+)
+
+// Open returns the opener of a backend: of what reads, and of what writes too where
+// that is asked for.
+func Open[T sources.Source](read func(sources.Settings, sources.Options) (T, error), write func(T) sources.Store) sources.Opener {
+	return func(_ context.Context, set sources.Settings, opts sources.Options) (sources.Source, error) {
+		s, err := read(set, opts)
+		switch {
+		case err != nil:
+			return nil, err // not s: a nil T is not a nil Source
+		case opts.Write:
+			return write(s), nil
+		}
+		return s, nil
+	}
+}
+
+// BeginPut refuses a write that no state of the backend could make right, and signs
+// in for any other. texts are those of its mark.
+func (f *Frame[S]) BeginPut(ctx context.Context, w sources.Write, limits sources.Limits, marks sources.Tags) (o *Operation[S], n Name, texts map[string]string, fault *sources.Error) {
+	if n, fault = f.calls.Parse(w.Name); fault == nil {
+		fault = f.unversioned(n)
+	}
+	if fault == nil {
+		fault = limits.Check(w)
+	}
+	if fault == nil {
+		texts, fault = marks.Of(w.Mark)
+	}
+	if fault == nil {
+		o, fault = f.Begin(ctx, w.Name)
+	}
+	return o, n, texts, named(fault, w.Name)
+}
+
+// BeginDelete does the same for a deletion on behalf of an owner.
+func (f *Frame[S]) BeginDelete(ctx context.Context, name, owner string) (o *Operation[S], n Name, err error) {
+	n, fault := f.calls.Parse(name)
+	if fault == nil {
+		fault = f.unversioned(n)
+	}
+	if fault != nil {
+		return nil, n, fault
+	}
+	if err := sources.CheckDelete(name, owner); err != nil {
+		return nil, n, err
+	}
+	o, fault = f.Begin(ctx, name)
+	return o, n, AsError(fault)
+}
+
+// unversioned refuses to change one version of a secret.
+func (f *Frame[S]) unversioned(n Name) *sources.Error {
+	if n.Version == "" {
+		return nil
+	}
+	return &sources.Error{
+		Kind: sources.Refused, Name: n.Text, Message: fmt.Sprintf("%q is one version of a secret, and a version does not change", n.Text),
+		Hint: f.calls.Whole,
+	}
+}
+
+// Subject returns a secret as messages name it.
+func (f *Frame[S]) Subject(n Name) sources.Subject {
+	return sources.Subject{Name: n.Text, Text: f.calls.Subject(n)}
+}
+
+// Standing returns what the rule of changes is told of a secret that was looked at.
+func (f *Frame[S]) Standing(n Name, item sources.Item) sources.Standing {
+	return sources.Standing{Subject: f.Subject(n), Exists: item.Exists, Version: item.Version, Mark: item.Mark}
+}
