@@ -198,6 +198,33 @@ func anchors(page string) (all []string) {
 	return all
 }
 
+var (
+	flagNames = regexp.MustCompile("--[a-z][a-z-]*[a-z]")
+	// Flags of the programs that the pages show beside ours.
+	otherFlags = strings.Fields(`--client-request-token --decrypt --move-to-version-id --remove-from-version-id
+		--secret-id --secret-string --target --token --user --version-stage --version-stages`)
+)
+
+// A flag that a page names is one that a command has.
+func TestFlagsOfPages(t *testing.T) {
+	all, known := pages(t), map[string]bool{}
+	for _, name := range otherFlags {
+		known[name] = true
+	}
+	for page, text := range all {
+		for _, name := range flagNames.FindAllString(text, -1) {
+			known[name] = known[name] || strings.HasPrefix(page, "docs/reference/")
+		}
+	}
+	for page, text := range all {
+		for _, name := range flagNames.FindAllString(text, -1) {
+			if !known[name] {
+				t.Errorf("%s names %s, which no command has", page, name)
+			}
+		}
+	}
+}
+
 // backendBlocks are the JSON blocks of a page.
 var backendBlocks = regexp.MustCompile("(?s)```json[^\n]*\n(.*?)```")
 
