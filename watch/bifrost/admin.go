@@ -2,7 +2,6 @@ package bifrost
 
 import (
 	"context"
-	"encoding/json"
 	"net/http"
 
 	"bifrost-secrets/sources"
@@ -15,7 +14,7 @@ type adminLogin struct{ user, password sources.Secret }
 
 func (a *adminLogin) auth() Auth { return Auth{Scheme: Basic, User: a.user, Secret: a.password} }
 
-// readAdmin gives the admin of a document, and nil where there is none, the
+// readAdmin returns the admin of a document, and nil where there is none, the
 // login is switched off, or a part of it is a reference for Bifrost to resolve.
 func readAdmin(doc *walker.Document) *adminLogin {
 	for _, pattern := range []string{"auth_config", "governance.auth_config"} {
@@ -53,28 +52,22 @@ func (j *job) configRecord() record {
 	const what = "the configuration"
 	return record{
 		what: what,
-		read: func(ctx context.Context) (any, []byte, *fault) { return j.get(ctx, configPath) },
-		check: func(tree any, _ []place) *fault {
-			o, f := object(what, tree)
-			if f != nil {
-				return f
-			}
-			auth, isAuth := o["auth_config"].(map[string]any)
-			client, isClient := o["client_config"].(map[string]any)
-			_, isFramework := o["framework_config"].(map[string]any)
-			if !isAuth || !isClient || !isFramework {
+		read: func(ctx context.Context) (value, *fault) { return j.get(ctx, configPath) },
+		check: func(top value, _ []place) *fault {
+			login, client := top.member("auth_config"), top.member("client_config")
+			if login.kind() != '{' || client.kind() != '{' || top.member("framework_config").kind() != '{' {
 				return unknownShape(what, "lacks auth_config, client_config or framework_config")
 			}
-			if enabled, ok := auth["is_enabled"].(bool); !ok {
+			if enabled, ok := login.member("is_enabled").boolean(); !ok {
 				return unknownShape(what, "does not say whether the login is enabled")
 			} else if !enabled {
 				return &fault{state: watch.RestartRequired, reason: "bifrost's login is switched off", hint: "switch it on in bifrost, or restart bifrost, which reads the file"}
 			}
-			days, isNumber := client["log_retention_days"].(json.Number)
+			days, whole, isNumber := client.member("log_retention_days").number()
 			if !isNumber {
 				return unknownShape(what, "has no log_retention_days")
 			}
-			if n, err := days.Int64(); err != nil || n < 1 {
+			if !whole || days < 1 {
 				return &fault{
 					state:  watch.RestartRequired,
 					reason: "bifrost shows a log_retention_days below 1 and takes none back, so its configuration cannot be written",
@@ -83,8 +76,8 @@ func (j *job) configRecord() record {
 			}
 			return nil
 		},
-		write: func(ctx context.Context, _ any, raw []byte) *fault {
-			return j.put(ctx, http.MethodPut, configPath, raw)
+		write: func(ctx context.Context, _ value, body []byte) *fault {
+			return j.put(ctx, http.MethodPut, configPath, body)
 		},
 	}
 }
@@ -114,11 +107,12 @@ func (j *job) settleAdmin(ctx context.Context, places []place) {
 		return
 	}
 	r := j.configRecord()
-	var now any
+	var now value
+	var changed [][]walker.Step
 	if state != watch.Verified && j.mode != verify {
-		var before any
-		if before, _, f = r.read(ctx); f == nil {
-			now, f = j.write(ctx, r, before, places, nil)
+		var before value
+		if before, f = r.read(ctx); f == nil {
+			now, changed, f = j.write(ctx, r, before, places)
 		}
 		if f != nil && f.state == watch.RestartRequired {
 			j.fail(places, f)
@@ -155,11 +149,11 @@ func (j *job) settleAdmin(ctx context.Context, places []place) {
 		}
 		j.mu.Unlock()
 	}
-	if now == nil {
+	if now.doc == nil {
 		return
 	}
-	if after, _, f := r.read(ctx); f == nil {
-		j.note(r, now, after, places)
+	if after, f := r.read(ctx); f == nil {
+		j.note(r, now, after, changed, places)
 	}
 }
 

@@ -6,6 +6,7 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/base64"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -150,9 +151,8 @@ func (s *session) recognize(ctx context.Context) *fault {
 	if a.status >= http.StatusInternalServerError { // its database may be away
 		return a.refused()
 	}
-	tree, _ := decode("/health", a.body)
-	health, _ := tree.(map[string]any)
-	if _, ok := health["status"].(string); a.status != http.StatusOK || !ok {
+	health, _ := parse("/health", a.body)
+	if _, ok := health.member("status").text(); a.status != http.StatusOK || !ok {
 		return &fault{
 			state:  watch.Failed,
 			reason: "what listens at " + s.where + " does not answer /health as bifrost does, and is sent nothing",
@@ -187,26 +187,51 @@ func (s *session) call(ctx context.Context, method, path string, body []byte) (*
 	return nil, f
 }
 
-// get reads an object of the API: as a tree, and as the text that it is.
-func (s *session) get(ctx context.Context, path string) (tree any, raw []byte, f *fault) {
+// fetch reads what stands at a path.
+func (s *session) fetch(ctx context.Context, path string) (*answer, *fault) {
 	a, f := s.call(ctx, http.MethodGet, path, nil)
-	if f != nil {
-		return nil, nil, f
+	switch {
+	case f != nil:
+		return nil, f
+	case a.status == http.StatusNotFound || a.status == http.StatusMethodNotAllowed:
+		return nil, absent("bifrost has no " + path)
+	case a.status != http.StatusOK:
+		return nil, a.refused()
 	}
-	if a.status == http.StatusNotFound {
-		return nil, nil, &fault{state: watch.RestartRequired, reason: "bifrost has no " + path, hint: "restart bifrost, which reads the file", err: errAbsent}
-	}
-	if a.status != http.StatusOK {
-		return nil, nil, a.refused()
-	}
-	if tree, f = decode(path, a.body); f != nil {
-		return nil, nil, f
-	}
-	return tree, a.body, nil
+	return a, nil
 }
 
-// errAbsent marks the fault of a thing that Bifrost does not have.
-var errAbsent = errors.New("absent")
+// get reads an object of the API.
+func (s *session) get(ctx context.Context, path string) (value, *fault) {
+	a, f := s.fetch(ctx, path)
+	if f != nil {
+		return value{}, f
+	}
+	return parse(path, a.body)
+}
+
+// getNamed reads an object that has a name. what is the word for it.
+func (s *session) getNamed(ctx context.Context, path, what, name string) (value, *fault) {
+	top, f := s.get(ctx, path)
+	switch {
+	case f != nil && errors.Is(f.err, errAbsent):
+		return top, absent(quoted("bifrost has no "+what+" that is called %s", name))
+	case f == nil && !top.member("name").is(name):
+		return top, unknownShape(quoted(what+" %s", name), "has another name")
+	}
+	return top, f
+}
+
+// absent is the fault of a thing that Bifrost does not have.
+func absent(reason string) *fault {
+	return &fault{state: watch.RestartRequired, reason: reason, hint: "restart bifrost, which reads the file", err: errAbsent}
+}
+
+// The causes of faults that somebody asks for.
+var (
+	errAbsent   = errors.New("absent")
+	errNoObject = errors.New("no object")
+)
 
 // errPerCall marks the fault of opening a connection anew that is made for each
 // call.
@@ -226,8 +251,8 @@ func (s *session) put(ctx context.Context, method, path string, body []byte) *fa
 	}
 	// A server that does not know the path answers with the page of its
 	// dashboard, and status 200.
-	if _, f = decode(path, a.body); f != nil {
-		return f
+	if !json.Valid(a.body) {
+		return unknownShape(path, "is no json")
 	}
 	return nil
 }

@@ -11,6 +11,7 @@ package bifrost
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -287,14 +288,14 @@ func (c *Client) foundVersion(version string) {
 	c.log.Info("found Bifrost", "version", version)
 }
 
-func (s *session) version(ctx context.Context) (string, *fault) {
-	tree, _, f := s.get(ctx, "/api/version")
+func (s *session) version(ctx context.Context) (v string, f *fault) {
+	const path = "/api/version"
+	a, f := s.fetch(ctx, path)
 	if f != nil {
 		return "", f
 	}
-	v, ok := tree.(string)
-	if !ok || len(v) > 64 || strings.ContainsFunc(v, func(r rune) bool { return r <= ' ' || r > '~' }) {
-		return "", unknownShape("/api/version", "is no version")
+	if json.Unmarshal(a.body, &v) != nil || len(v) > 64 || strings.ContainsFunc(v, func(r rune) bool { return r <= ' ' || r > '~' }) {
+		return "", unknownShape(path, "is no version")
 	}
 	return v, nil
 }

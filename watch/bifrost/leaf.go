@@ -16,35 +16,35 @@ type leaf struct {
 
 // readLeaf reads a value: a string, or the object that Bifrost makes of a
 // SecretVar. One that is not there, or null, is shown as empty.
-func readLeaf(place string, v any) (leaf, *fault) {
-	switch t := v.(type) {
-	case nil:
+func readLeaf(place string, v value) (leaf, *fault) {
+	switch v.kind() {
+	case 0, 'n':
 		return leaf{}, nil
-	case string:
-		return leaf{shown: t}, nil
-	case map[string]any:
-		return readSecretVar(place, t)
+	case '"':
+		text, _ := v.text()
+		return leaf{shown: text}, nil
+	case '{':
+		return readSecretVar(place, v)
 	}
 	return leaf{}, unknownShape(place, "is neither a text nor a secret")
 }
 
 // readSecretVar reads {"value","env_var","from_env"} of 1.4 and 1.5, and
 // {"value","ref","type"} or {"value","secret_ref","type"} of later versions.
-func readSecretVar(place string, o map[string]any) (leaf, *fault) {
-	var l leaf
-	value, ok := o["value"].(string)
-	if !ok {
+func readSecretVar(place string, v value) (l leaf, f *fault) {
+	ok := false
+	if l.shown, ok = v.member("value").text(); !ok {
 		return l, unknownShape(place, "has no value")
 	}
-	l.shown = value
-	reference := false
-	for name, v := range o {
-		text, isText := v.(string)
-		switch name {
+	members, reference := 0, false
+	for s, in := range v.each {
+		members++
+		text, isText := in.text()
+		switch s.Name {
 		case "value":
 		case "env_var", "ref", "secret_ref":
-			if !isText && v != nil {
-				return l, unknownShape(place, "has a "+name+" that is no text")
+			if !isText && in.kind() != 'n' {
+				return l, unknownShape(place, "has a "+s.Name+" that is no text")
 			}
 			reference = reference || text != ""
 		case "type":
@@ -54,7 +54,7 @@ func readSecretVar(place string, o map[string]any) (leaf, *fault) {
 			l.typed = true
 			reference = reference || text != "" && text != "plain_text"
 		case "from_env":
-			from, isBool := v.(bool)
+			from, isBool := in.boolean()
 			if !isBool {
 				return l, unknownShape(place, "has a from_env that is no boolean")
 			}
@@ -64,7 +64,7 @@ func readSecretVar(place string, o map[string]any) (leaf, *fault) {
 		}
 	}
 	// The admin's password has a mask and nothing else.
-	if _, known := o["env_var"]; !known && !l.typed && !(len(o) == 1 && masked(value) && !strings.Contains(value, "*")) {
+	if v.member("env_var").doc == nil && !l.typed && !(members == 1 && masked(l.shown) && !strings.Contains(l.shown, "*")) {
 		return l, unknownShape(place, "says neither type nor env_var")
 	}
 	if reference {
@@ -133,7 +133,7 @@ func lossy(text string) bool {
 	return strings.Contains(text, hidden) && strings.ContainsFunc(text, func(r rune) bool { return r > 0x7f })
 }
 
-// masks gives how Bifrost may show a value of more than eight characters. It
+// masks returns how Bifrost may show a value of more than eight characters. It
 // cuts bytes, and JSON makes replacement characters of what is cut apart; the
 // second form is for one that cuts characters.
 func masks(value string) []string {
@@ -160,35 +160,4 @@ func telling(value string) bool {
 		}
 	}
 	return true
-}
-
-// hasOther reports whether is holds for a text below v, those at the places that
-// are changed left aside. It finds masks that Bifrost would not take for "no
-// change": writing them back would put a mask in the place of a value.
-func hasOther(is func(string) bool, v any, at []step, changed [][]step) bool {
-	return len(others(is, v, at, changed)) > 0
-}
-
-// others gives where those texts are, in no order.
-func others(is func(string) bool, v any, at []step, changed [][]step) (all [][]step) {
-	for _, c := range changed {
-		if slices.Equal(at, c) {
-			return nil
-		}
-	}
-	switch t := v.(type) {
-	case string:
-		if is(t) {
-			all = append(all, at)
-		}
-	case map[string]any:
-		for name, inner := range t {
-			all = append(all, others(is, inner, append(at[:len(at):len(at)], step{kind: member, name: name}), changed)...)
-		}
-	case []any:
-		for n, inner := range t {
-			all = append(all, others(is, inner, append(at[:len(at):len(at)], step{kind: element, n: n}), changed)...)
-		}
-	}
-	return all
 }

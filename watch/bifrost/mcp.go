@@ -2,12 +2,12 @@ package bifrost
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"net/http"
 	"net/url"
 	"strconv"
 
+	"bifrost-secrets/walker"
 	"bifrost-secrets/watch"
 )
 
@@ -24,27 +24,24 @@ var durations = []struct {
 	{"tool_execution_timeout", release{}, 0},
 }
 
-func (j *job) durations(what string, tree any) ([]change, *fault) {
-	o, _ := object(what, tree)
-	v, known := parseVersion(j.of)
+func (j *job) durations(what string, top value) ([]change, *fault) {
 	var changes []change
 	for _, d := range durations {
-		if o[d.member] == nil {
+		v := top.member(d.member)
+		if k := v.kind(); k == 0 || k == 'n' {
 			continue
 		}
-		n, isNumber := o[d.member].(json.Number)
-		if !isNumber {
-			return nil, unknownShape(what, "has a "+d.member+" that is no number")
-		}
-		nano, err := n.Int64()
+		nano, whole, isNumber := v.number()
 		switch {
-		case err == nil && nano > -1e9 && nano < 1e9:
+		case !isNumber:
+			return nil, unknownShape(what, "has a "+d.member+" that is no number")
+		case whole && nano > -1e9 && nano < 1e9:
 			// A time of less than a second is not meant: it is read in the unit that it
 			// is written in.
-		case err != nil || d.unit == 0 || !known || v.compare(d.below) >= 0 || nano%d.unit != 0:
+		case !whole || d.unit == 0 || !j.of.before(d.below) || nano%d.unit != 0:
 			return nil, unknownShape(what, "has a "+d.member+" of an unknown unit")
 		default:
-			changes = append(changes, change{steps: []step{{kind: member, name: d.member}}, json: strconv.FormatInt(nano/d.unit, 10)})
+			changes = append(changes, change{[]walker.Step{{Name: d.member}}, strconv.FormatInt(nano/d.unit, 10)})
 		}
 	}
 	return changes, nil
@@ -52,17 +49,23 @@ func (j *job) durations(what string, tree any) ([]change, *fault) {
 
 const clientsPath = "/api/mcp/clients"
 
+// listing is a list that was read.
+type listing struct {
+	top   value
+	fault *fault
+}
+
 func (j *job) clientList(ctx context.Context) listing {
-	tree, raw, f := j.pages(ctx, clientsPath, "clients", "config.client_id")
-	return listing{tree, raw, f}
+	top, f := j.pages(ctx, clientsPath, "clients", "config", "client_id")
+	return listing{top, f}
 }
 
 // client picks one of the list of MCP clients.
-func (l listing) client(name string) (any, []byte, *fault) {
+func (l listing) client(name string) (value, *fault) {
 	if l.fault != nil {
-		return nil, nil, l.fault
+		return value{}, l.fault
 	}
-	return pick(l.tree, l.raw, "clients", "mcp client", "config", name, "client_id")
+	return pick(l.top, "clients", "mcp client", "config", name, "client_id")
 }
 
 // mcpRecord is an MCP client. Where it has a connection that stays open, that goes
@@ -71,23 +74,21 @@ func (j *job) mcpRecord(name string) record {
 	what := quoted("mcp client %s", name)
 	r := record{
 		what: what,
-		read: func(ctx context.Context) (any, []byte, *fault) { return j.clientList(ctx).client(name) },
-		check: func(tree any, _ []place) *fault {
-			o, _ := object(what, tree)
-			if _, ok := o["headers"].(map[string]any); !ok {
+		read: func(ctx context.Context) (value, *fault) { return j.clientList(ctx).client(name) },
+		check: func(top value, _ []place) *fault {
+			if tools := top.member("tools_to_execute").kind(); !j.of.has("mcp-patch") && tools != 0 && tools != 'n' && tools != '[' {
+				return unknownShape(what, "has no list of tools_to_execute")
+			}
+			if top.member("headers").kind() != '{' {
 				return unknownShape(what, "has no headers")
 			}
 			return nil
 		},
-		write: func(ctx context.Context, tree any, raw []byte) *fault {
-			o, _ := tree.(map[string]any)
-			id, _ := o["client_id"].(string)
+		write: func(ctx context.Context, top value, body []byte) *fault {
+			id, _ := top.member("client_id").text()
 			path := "/api/mcp/client/" + url.PathEscape(id)
-			if f := j.put(ctx, http.MethodPut, path, raw); f != nil {
+			if f := j.put(ctx, http.MethodPut, path, body); f != nil || !j.staysOpen(top) {
 				return f
-			}
-			if !j.staysOpen(o) {
-				return nil
 			}
 			f := j.put(ctx, http.MethodPost, path+"/reconnect", nil)
 			if f != nil && errors.Is(f.err, errPerCall) {
@@ -101,30 +102,24 @@ func (j *job) mcpRecord(name string) record {
 			return f
 		},
 	}
-	if has(j.of, "mcp-patch") {
+	if j.of.has("mcp-patch") {
 		r.only = "headers"
-		return r
+	} else {
+		r.adapt = func(top value, _ [][]walker.Step) ([]change, *fault) { return j.durations(what, top) }
 	}
-	headers := r.check
-	r.check = func(tree any, places []place) *fault {
-		o, _ := object(what, tree)
-		if _, ok := o["tools_to_execute"].([]any); !ok && o["tools_to_execute"] != nil {
-			return unknownShape(what, "has no list of tools_to_execute")
-		}
-		return headers(tree, places)
-	}
-	r.adapt = func(tree any, _ []place) ([]change, *fault) { return j.durations(what, tree) }
 	return r
 }
 
 // staysOpen reports whether an MCP client may have a connection that was opened
 // with the headers from before.
-func (j *job) staysOpen(o map[string]any) bool {
+func (j *job) staysOpen(client value) bool {
+	disabled, _ := client.member("disabled").boolean()
+	sticky, _ := client.member("needs_session_stickiness").boolean()
 	switch {
-	case o["disabled"] == true:
+	case disabled:
 		return false // it has none, and takes none
-	case !has(j.of, "mcp-per-call"):
+	case !j.of.has("mcp-per-call"):
 		return true
 	}
-	return o["needs_session_stickiness"] == true || o["connection_type"] != "http"
+	return sticky || !client.member("connection_type").is("http")
 }

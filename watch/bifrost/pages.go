@@ -2,74 +2,57 @@ package bifrost
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"strings"
-
-	"github.com/tidwall/gjson"
 
 	"bifrost-secrets/walker"
 	"bifrost-secrets/watch"
 )
 
-// pages reads a list to its end: where Bifrost shows a page of it, the next ones
-// follow. tree is an object that has the list as the member in, and raw its text.
-// id is the path of what tells one element from another.
-func (s *session) pages(ctx context.Context, path, in, id string) (tree any, raw []byte, f *fault) {
-	if tree, raw, f = s.get(ctx, path); f != nil {
-		return nil, nil, f
-	}
-	return s.rest(ctx, path, in, id, tree, raw)
-}
+// pageSize is the most that Bifrost shows at a time.
+const pageSize = 100
 
-// rest reads the pages after the first one, if there are any.
-func (s *session) rest(ctx context.Context, path, in, id string, tree any, raw []byte) (any, []byte, *fault) {
-	first, _ := tree.(map[string]any)
-	total, counted := first["total_count"].(json.Number)
-	elements, isList := first[in].([]any)
-	want, err := total.Int64()
-	if !counted || !isList || err != nil || want <= int64(len(elements)) {
-		return tree, raw, nil
+// pages reads a list to its end: where Bifrost shows a page of it, the next ones
+// follow. The result is an object that has the list as the member in. id are the
+// members that lead to what tells one element from another.
+func (s *session) pages(ctx context.Context, path, in string, id ...string) (value, *fault) {
+	first, f := s.get(ctx, path)
+	if f != nil {
+		return value{}, f
+	}
+	want, counted, _ := first.member("total_count").number()
+	list := first.member(in)
+	if !counted || list.kind() != '[' || want <= int64(len(list.children())) {
+		return first, nil
 	}
 	var texts []string
 	seen := map[string]bool{}
-	take := func(list gjson.Result) (n int) {
-		list.ForEach(func(_, e gjson.Result) bool {
-			n++
-			if name := e.Get(id).String(); name == "" || !seen[name] { // one that was created meanwhile shifts the rest
-				seen[name] = true
-				texts = append(texts, e.Raw)
-			}
-			return true
-		})
-		return n
-	}
-	if hasDuplicates(raw) {
-		return nil, nil, unknownShape(path, "has an object with two members of one name")
-	}
-	size := len(raw)
-	for at := take(gjson.GetBytes(raw, in)); int64(at) < want; {
-		_, next, f := s.get(ctx, fmt.Sprintf("%s?limit=%d&offset=%d", path, pageSize, at))
-		if f != nil {
-			return nil, nil, f
-		}
-		if hasDuplicates(next) {
-			return nil, nil, unknownShape(path, "has an object with two members of one name")
-		}
+	size, at := 0, 0
+	for page := first; ; {
 		had := len(texts)
-		n := take(gjson.GetBytes(next, in))
-		if size += len(next); size > maxAnswer {
-			return nil, nil, unknownShape(path, fmt.Sprintf("is longer than %d MiB", maxAnswer>>20))
+		for _, e := range page.member(in).children() {
+			at++
+			known := e
+			for _, name := range id {
+				known = known.member(name)
+			}
+			if is := string(known.raw()); is == "" || !seen[is] { // one that was created meanwhile shifts the rest
+				seen[is] = true
+				texts = append(texts, string(e.raw()))
+			}
+		}
+		if size += len(page.raw()); size > maxAnswer {
+			return value{}, unknownShape(path, fmt.Sprintf("is longer than %d MiB", maxAnswer>>20))
+		}
+		if int64(at) >= want {
+			break
 		}
 		if len(texts) == had {
-			return nil, nil, &fault{state: watch.Failed, reason: fmt.Sprintf("bifrost's list at %s ends after %d of %d", path, at, want), hint: "is somebody else changing it? it is tried again"}
+			return value{}, &fault{state: watch.Failed, reason: fmt.Sprintf("bifrost's list at %s ends after %d of %d", path, at, want), hint: "is somebody else changing it? it is tried again"}
 		}
-		at += n
+		if page, f = s.get(ctx, fmt.Sprintf("%s?limit=%d&offset=%d", path, pageSize, at)); f != nil {
+			return value{}, f
+		}
 	}
-	raw = []byte("{" + walker.Quote(in) + ":[" + strings.Join(texts, ",") + "]}")
-	tree, f := decode(path, raw)
-	return tree, raw, f
+	return parse(path, []byte("{"+walker.Quote(in)+":["+strings.Join(texts, ",")+"]}"))
 }
-
-// pageSize is the most that Bifrost shows at a time.
-const pageSize = 100

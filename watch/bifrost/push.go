@@ -48,16 +48,16 @@ func (c *Client) Verify(ctx context.Context, doc *walker.Document, targets []Tar
 type job struct {
 	*session
 	mode     mode
-	of       string // the version of Bifrost; empty where it is not known
-	during   run    // the run of Bifrost; 0 where it is not known
+	of       release // the version of Bifrost
+	during   run     // the run of Bifrost; 0 where it is not known
 	outcomes []watch.Outcome
 
-	// clients gives the first reading of the list of MCP clients, which is made once.
+	// clients returns the first reading of the list of MCP clients, which is made once.
 	clients func() listing
 
 	// pluginConfigs are the configs of the document by the plugin's name, as they
 	// stand there.
-	pluginConfigs map[string][]byte
+	pluginConfigs map[string]value
 }
 
 func (c *Client) run(ctx context.Context, doc *walker.Document, targets []Target, m mode) []watch.Outcome {
@@ -75,7 +75,7 @@ func (c *Client) run(ctx context.Context, doc *walker.Document, targets []Target
 	if f != nil && f.state != watch.RestartRequired {
 		return c.failed(f, targets, m)
 	}
-	j.of = version
+	j.of = parseVersion(version)
 	c.foundVersion(version)
 	if m == converge || m == again {
 		j.during = j.running(ctx)
@@ -90,73 +90,54 @@ func (c *Client) run(ctx context.Context, doc *walker.Document, targets []Target
 	}
 	c.mu.Unlock()
 	j.clients = sync.OnceValue(func() listing { return j.clientList(ctx) })
-	var order []owner
-	groups := map[owner][]place{}
+	var order []object
+	groups := map[object][]place{}
 	known := names(doc)
 	for i, t := range targets {
-		p, f := locate(i, t, known)
-		if f == nil || f.state == watch.RestartRequired {
-			f = notLive(t.Entry, version, f)
-		}
+		p, f := locate(i, t, j.of, known)
 		if f != nil {
 			j.outcomes[i] = f.outcome(t.Path)
 			continue
 		}
-		if groups[p.owner] == nil {
-			order = append(order, p.owner)
+		if groups[p.object] == nil {
+			order = append(order, p.object)
 		}
-		groups[p.owner] = append(groups[p.owner], p)
+		groups[p.object] = append(groups[p.object], p)
 	}
 	var work errgroup.Group
 	work.SetLimit(c.concurrency)
 	for _, o := range order {
 		if o.kind != config {
-			work.Go(func() error { j.settleOwner(ctx, o, groups[o]); return nil })
+			work.Go(func() error { j.settleObject(ctx, o, groups[o]); return nil })
 		}
 	}
 	_ = work.Wait()
 	// The credentials come last: with them all that is under way would fail.
-	if all := groups[owner{kind: config}]; all != nil {
+	if all := groups[object{kind: config}]; all != nil {
 		j.settleAdmin(ctx, all)
 	}
 	return j.outcomes
 }
 
-// notLive gives why the API does not take a field, if it does not. f is what
-// locating it has brought.
-func notLive(e *walker.Entry, version string, f *fault) *fault {
-	if e == nil {
-		return f
-	}
-	t := takingOf(e, version)
-	switch {
-	case e.Change == walker.Never:
-		return &fault{state: watch.Refused, reason: t.reason, hint: t.hint}
-	case !t.live:
-		return &fault{state: watch.RestartRequired, reason: t.reason, hint: t.hint}
-	}
-	return f
-}
-
-func (j *job) settleOwner(ctx context.Context, o owner, places []place) {
+func (j *job) settleObject(ctx context.Context, o object, places []place) {
 	switch o.kind {
 	case provider:
 		j.settleProvider(ctx, o.name, places)
 	case mcpClient:
-		before, _, f := j.clients().client(o.name)
-		if f != nil {
+		if before, f := j.clients().client(o.name); f != nil {
 			j.fail(places, f)
-			return
+		} else {
+			j.settle(ctx, j.mcpRecord(o.name), before, places)
 		}
-		j.settleFrom(ctx, j.mcpRecord(o.name), before, places)
 	case plugin:
-		j.settle(ctx, j.pluginRecord(o.name), places)
+		j.readAndSettle(ctx, j.pluginRecord(o.name), places)
 	}
 }
 
-// listing is a list that was read.
-type listing struct {
-	tree  any
-	raw   []byte
-	fault *fault
+func (j *job) readAndSettle(ctx context.Context, r record, places []place) {
+	if before, f := r.read(ctx); f != nil {
+		j.fail(places, f)
+	} else {
+		j.settle(ctx, r, before, places)
+	}
 }

@@ -4,8 +4,6 @@ import (
 	"context"
 	"strings"
 
-	"github.com/tidwall/gjson"
-
 	"bifrost-secrets/sources"
 	"bifrost-secrets/walker"
 	"bifrost-secrets/watch"
@@ -17,18 +15,17 @@ type record struct {
 	// only is the member that is written alone, where the rest stays as it is; empty
 	// where the whole is written.
 	only string
-	// move gives the place in the object where a place of the document stands; nil
-	// where it is the same.
-	move func(tree any, p place) (place, *fault)
-	// read gives the object that write takes.
-	read func(ctx context.Context) (tree any, raw []byte, f *fault)
-	// check looks at the object before anything is written; nil for no check.
-	check func(tree any, places []place) *fault
-	// adapt gives what has to be written in another way than it is read, the places
+	// steps returns where a place stands in the object; nil where it has that itself.
+	steps func(top value, p place) ([]walker.Step, *fault)
+	// read returns the object that write takes.
+	read func(ctx context.Context) (value, *fault)
+	// check looks at the object before anything is written.
+	check func(top value, places []place) *fault
+	// adapt returns what has to be written in another way than it is read, the places
 	// that are changed aside; nil for nothing.
-	adapt func(tree any, places []place) ([]change, *fault)
-	// write writes it; tree is what raw was before the change.
-	write func(ctx context.Context, tree any, raw []byte) *fault
+	adapt func(top value, changed [][]walker.Step) ([]change, *fault)
+	// write writes body; top is what was read.
+	write func(ctx context.Context, top value, body []byte) *fault
 	// passing are members that change by themselves, counted members that every
 	// write changes.
 	passing, counted map[string]bool
@@ -40,36 +37,36 @@ func (j *job) fail(places []place, f *fault) {
 	}
 }
 
-// settle brings the places of one object about.
-func (j *job) settle(ctx context.Context, r record, places []place) {
-	before, _, f := r.read(ctx)
-	if f != nil {
-		j.fail(places, f)
-		return
+// look returns what Bifrost shows at a place, and how it relates to what shall stand
+// there.
+func (r *record) look(top value, p place) (l leaf, steps []walker.Step, like likeness, f *fault) {
+	steps = p.steps
+	if r.steps != nil {
+		if steps, f = r.steps(top, p); f != nil {
+			return l, nil, differs, f
+		}
 	}
-	j.settleFrom(ctx, r, before, places)
+	v, f := top.follow(r.what, steps)
+	if f != nil {
+		return l, nil, differs, f
+	}
+	if l, f = readLeaf(r.what, v); f != nil {
+		return l, nil, differs, f
+	}
+	return l, steps, l.compare(p.value), nil
 }
 
-// settleFrom does so from a reading that was made.
-func (j *job) settleFrom(ctx context.Context, r record, before any, places []place) {
+// settle brings the places of one object about, from a reading of it.
+func (j *job) settle(ctx context.Context, r record, before value, places []place) {
 	var wanted []place
-	had := make(map[int]likeness, len(places))
 	for _, p := range places {
-		if r.move != nil {
-			var f *fault
-			if p, f = r.move(before, p); f != nil {
-				j.outcomes[p.index] = f.outcome(p.path)
-				continue
-			}
-		}
-		like, f := look(r.what, before, p)
+		_, _, like, f := r.look(before, p)
 		if f != nil {
 			j.outcomes[p.index] = f.outcome(p.path)
 			continue
 		}
-		wants, earlier := j.wants(p, like)
-		had[p.index] = earlier
-		if wants {
+		wants, had := j.wants(p, like)
+		if p.had = had; wants {
 			wanted = append(wanted, p)
 			continue
 		}
@@ -81,135 +78,101 @@ func (j *job) settleFrom(ctx context.Context, r record, before any, places []pla
 	// Writes of two objects side by side can fail each other in Bifrost's
 	// database: seen with 1.4.19, as a status 500.
 	const tries = 3
-	now, f := j.write(ctx, r, before, wanted, had)
+	now, changed, f := j.write(ctx, r, before, wanted)
 	for n := 1; f != nil && f.busy && n < tries; n++ {
-		now, f = j.write(ctx, r, before, wanted, had)
+		now, changed, f = j.write(ctx, r, before, wanted)
 	}
 	if f != nil {
 		j.fail(wanted, f)
 		return
 	}
-	after, _, f := r.read(ctx)
+	after, f := r.read(ctx)
 	if f != nil {
 		j.fail(wanted, f)
 		return
 	}
 	for _, p := range wanted {
-		like, f := look(r.what, after, p)
-		if f != nil {
+		if _, _, like, f := r.look(after, p); f != nil {
 			j.outcomes[p.index] = f.outcome(p.path)
-			continue
+		} else {
+			j.outcomes[p.index] = written(p, like)
 		}
-		j.outcomes[p.index] = written(p, had[p.index], like)
 	}
-	j.note(r, now, after, wanted)
+	j.note(r, now, after, changed, wanted)
 }
 
-// note says what else the write has changed, by the names of members alone, where an outcome
-// has no other reason.
-func (j *job) note(r record, now, after any, places []place) {
-	var touched [][]step
-	for _, p := range places {
-		if _, steps, f := find(r.what, now, p.steps); f == nil {
-			touched = append(touched, steps)
+// note says what else the write has changed, by the names of members alone, where an
+// outcome has no other reason. What was added is no change, nor is a default in the
+// place of nothing.
+func (j *job) note(r record, now, after value, changed [][]walker.Step, places []place) {
+	var all []string
+	passes := func(name string) bool { return r.passing[name] || r.counted[name] }
+	differences(now, after, nil, passes, func(at []walker.Step, was, _ value) {
+		if !was.empty() && !within(at, changed) {
+			all = append(all, walker.JoinPath(at))
 		}
-	}
-	changed := lost(now, after, nil, touched, func(name string) bool { return r.passing[name] || r.counted[name] })
-	if len(changed) == 0 {
+	})
+	if len(all) == 0 {
 		return
 	}
 	for _, p := range places {
 		if o := &j.outcomes[p.index]; o.Reason == "" {
-			o.Reason = "bifrost has changed " + strings.Join(changed, ", ") + " of " + r.what + " as well"
+			o.Reason = "bifrost has changed " + strings.Join(all, ", ") + " of " + r.what + " as well"
 		}
 	}
 }
 
-// write makes the change, unless the object is another than it was before. It
-// gives the object as it was right before the change.
-func (j *job) write(ctx context.Context, r record, before any, places []place, had map[int]likeness) (now any, f *fault) {
-	now, raw, f := r.read(ctx)
-	if f != nil {
-		return nil, f
+// write makes the change, unless the object is another than it was before. It returns
+// the object as it was right before the change, and the places that were changed.
+func (j *job) write(ctx context.Context, r record, before value, places []place) (now value, changed [][]walker.Step, f *fault) {
+	if now, f = r.read(ctx); f != nil {
+		return now, nil, f
 	}
-	if !same(r.part(before), r.part(now), r.passing) {
-		return nil, changedMeanwhile(r.what)
+	old, part, at := before, now, []walker.Step(nil)
+	if r.only != "" {
+		old, part, at = before.member(r.only), now.member(r.only), []walker.Step{{Name: r.only}}
 	}
-	if r.check != nil {
-		if f := r.check(now, places); f != nil {
-			return nil, f
-		}
+	if !same(old, part, r.passing) {
+		return now, nil, &fault{state: watch.Failed, reason: r.what + " was changed meanwhile by somebody else", hint: "it is tried again"}
+	}
+	if f = r.check(now, places); f != nil {
+		return now, nil, f
 	}
 	var changes []change
-	if r.adapt != nil {
-		if changes, f = r.adapt(now, places); f != nil {
-			return nil, f
-		}
-	}
 	for _, p := range places {
-		v, steps, f := find(r.what, now, p.steps)
+		l, steps, _, f := r.look(now, p)
 		if f != nil {
-			return nil, f
+			return now, nil, f
 		}
-		l, f := readLeaf(r.what, v)
-		if f != nil {
-			return nil, f
-		}
-		l.typed = l.typed && p.owner.kind != config // a typed password locks the admin of 1.5.16 out
-		changes = append(changes, change{steps: steps, json: l.literal(p.value)})
+		l.typed = l.typed && p.object.kind != config // a typed password locks the admin of 1.5.16 out
+		changes, changed = append(changes, change{steps, l.literal(p.value)}), append(changed, steps)
 	}
-	touched := make([][]step, len(changes))
+	if r.adapt != nil {
+		more, f := r.adapt(now, changed)
+		if f != nil {
+			return now, nil, f
+		}
+		changes = append(changes, more...)
+	}
+	all := make([][]walker.Step, len(changes))
 	for i, c := range changes {
-		touched[i] = c.steps
+		all[i] = c.steps
 	}
-	if hasOther(lossy, r.part(now), r.at(), touched) {
-		return nil, unknownShape(r.what, "masks another value in a way that cannot be written back")
+	if len(part.texts(lossy, at, all)) > 0 {
+		return now, nil, unknownShape(r.what, "masks another value in a way that cannot be written back")
 	}
-	body, f := set(r.what, raw, changes)
+	body, f := splice(r.what, now, part, changes)
 	if f != nil {
-		return nil, f
+		return now, nil, f
 	}
 	if r.only != "" {
-		body = []byte("{" + walker.Quote(r.only) + ":" + gjson.GetBytes(body, r.only).Raw + "}")
+		body = []byte("{" + walker.Quote(r.only) + ":" + string(body) + "}")
 	}
-	j.began(places, had) // Bifrost may have it, whatever comes back
-	if f := r.write(ctx, now, body); f != nil {
-		return nil, f
+	j.began(places) // Bifrost may have it, whatever comes back
+	if f = r.write(ctx, now, body); f == nil {
+		j.ended(places)
 	}
-	j.ended(places)
-	return now, nil
-}
-
-// part gives what of an object is written, and at where it stands.
-func (r *record) part(tree any) any {
-	if o, ok := tree.(map[string]any); ok && r.only != "" {
-		return o[r.only]
-	}
-	return tree
-}
-
-func (r *record) at() []step {
-	if r.only == "" {
-		return nil
-	}
-	return []step{{kind: member, name: r.only}}
-}
-
-func changedMeanwhile(what string) *fault {
-	return &fault{state: watch.Failed, reason: what + " was changed meanwhile by somebody else", hint: "it is tried again"}
-}
-
-// look compares what stands at a place with what shall.
-func look(what string, tree any, p place) (likeness, *fault) {
-	v, _, f := find(what, tree, p.steps)
-	if f != nil {
-		return differs, f
-	}
-	l, f := readLeaf(what, v)
-	if f != nil {
-		return differs, f
-	}
-	return l.compare(p.value), nil
+	return now, changed, f
 }
 
 // wants reports whether to write a value, given how Bifrost shows what it has.
@@ -252,7 +215,7 @@ const writesMost = 3
 
 // began notes that Bifrost is about to be given values, and ended that it has
 // taken them.
-func (j *job) began(places []place, had map[int]likeness) {
+func (j *job) began(places []place) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	for _, p := range places {
@@ -261,7 +224,7 @@ func (j *job) began(places []place, had map[int]likeness) {
 			times = last.times
 		}
 		j.pushed[p.path] = pushed{value: sources.NewSecret([]byte(p.value)), during: j.during, times: times + 1}
-		j.unfinished[p.path] = had[p.index]
+		j.unfinished[p.path] = p.had
 	}
 }
 
@@ -284,11 +247,10 @@ func found(p place, like likeness) watch.Outcome {
 	return unverifiable(p)
 }
 
-// written is the outcome of a value that was written. had is how what was there
-// before related to it.
-func written(p place, had, like likeness) watch.Outcome {
+// written is the outcome of a value that was written.
+func written(p place, like likeness) watch.Outcome {
 	switch {
-	case like == exact || like == alike && had == differs:
+	case like == exact || like == alike && p.had == differs:
 		return watch.Outcome{Path: p.path, State: watch.Verified}
 	case like == differs:
 		return watch.Outcome{Path: p.path, State: watch.Failed, Reason: "bifrost shows another value than it was given", Hint: "is somebody else changing it? it is tried again"}

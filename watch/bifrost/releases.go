@@ -26,8 +26,8 @@ func Releases() []Proven { return releases() }
 func parseReleases(text string) (all []Proven, err error) {
 	var last release
 	err = rows(text, 4, func(col []string) error {
-		v, ok := parseVersion(col[1])
-		if !ok || v.compare(last) <= 0 {
+		v := parseVersion(col[1])
+		if v.compare(last) <= 0 {
 			return fmt.Errorf("%q is no version, or not in order", col[1])
 		}
 		last = v
@@ -40,14 +40,12 @@ func parseReleases(text string) (all []Proven, err error) {
 // newest returns the newest release that was run.
 func newest() release {
 	all := releases()
-	v, _ := parseVersion(all[len(all)-1].Version)
-	return v
+	return parseVersion(all[len(all)-1].Version)
 }
 
 // Newer reports whether a version of Bifrost is newer than every one that was run,
 // and which of those is the newest. One that cannot be read is not.
 func Newer(version string) (is bool, than string) {
-	v, ok := parseVersion(version)
 	all := releases()
-	return ok && v.compare(newest()) > 0, all[len(all)-1].Version
+	return parseVersion(version).compare(newest()) > 0, all[len(all)-1].Version
 }

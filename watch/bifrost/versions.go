@@ -15,10 +15,23 @@ import (
 // A release is the numbers of a version. A prerelease has the API of its release.
 type release struct{ major, minor, patch int }
 
-// parseVersion reads the numbers of v1.5.0-prerelease7; a missing third one is 0.
-func parseVersion(text string) (r release, ok bool) {
+// parseVersion reads the numbers of v1.5.0-prerelease7; a missing third one is 0. The
+// result is zero for what is no version, which counts as one that is not known.
+func parseVersion(text string) (r release) {
 	n, _ := fmt.Sscanf(strings.TrimPrefix(text, "v"), "%d.%d.%d", &r.major, &r.minor, &r.patch)
-	return r, n >= 2 && r.major >= 0 && r.minor >= 0 && r.patch >= 0
+	if n < 2 || min(r.major, r.minor, r.patch) < 0 {
+		return release{}
+	}
+	return r
+}
+
+// before reports whether r is known, and older than o.
+func (r release) before(o release) bool { return r != release{} && r.compare(o) < 0 }
+
+// has reports whether r is known to have a trait.
+func (r release) has(trait string) bool {
+	from, listed := traits()[trait]
+	return listed && r != release{} && !r.before(from)
 }
 
 func (r release) compare(o release) int {
@@ -67,7 +80,7 @@ func must[T any](name, text string, parse func(string) (T, error)) T {
 	return v
 }
 
-// rows gives the lines of a table, by their numbers.
+// rows reads the lines of a table, by their numbers.
 func rows(text string, columns int, row func(col []string) error) error {
 	for i, line := range strings.Split(text, "\n") {
 		if line == "" || line[0] == '#' {
@@ -90,8 +103,7 @@ func parseTakings(text string) (all []taking, err error) {
 		// A * after a dot may be the catalogue's own, for any member.
 		t.pattern, t.prefix = strings.CutSuffix(col[0], "*")
 		if col[1] != "-" {
-			var ok bool
-			if t.below, ok = parseVersion(col[1]); !ok {
+			if t.below = parseVersion(col[1]); t.below == (release{}) {
 				return fmt.Errorf("%q is no version", col[1])
 			}
 		}
@@ -112,32 +124,22 @@ func parseTakings(text string) (all []taking, err error) {
 func parseTraits(text string) (map[string]release, error) {
 	all := map[string]release{}
 	err := rows(text, 3, func(col []string) error {
-		from, ok := parseVersion(col[1])
-		if !ok {
+		if all[col[0]] = parseVersion(col[1]); all[col[0]] == (release{}) {
 			return fmt.Errorf("%q is no version", col[1])
 		}
-		all[col[0]] = from
 		return nil
 	})
 	return all, err
 }
 
-// has reports whether a version is known to have a trait.
-func has(version, trait string) bool {
-	v, known := parseVersion(version)
-	from, listed := traits()[trait]
-	return known && listed && v.compare(from) >= 0
-}
-
-// takingOf gives how a version takes a field. A version that cannot be read
-// counts as the newest.
-func takingOf(e *walker.Entry, version string) taking {
-	v, known := parseVersion(version)
+// takingOf returns how a version takes a field. One that is not known counts as the
+// newest.
+func takingOf(e *walker.Entry, version release) taking {
 	for _, t := range takings() {
 		if t.pattern != e.Pattern && !(t.prefix && strings.HasPrefix(e.Pattern, t.pattern)) {
 			continue
 		}
-		if t.below == (release{}) || known && v.compare(t.below) < 0 {
+		if t.below == (release{}) || version.before(t.below) {
 			return t
 		}
 	}
@@ -156,10 +158,11 @@ func takingOf(e *walker.Entry, version string) taking {
 // always, why and what to do. byEnv says that the value is in its environment, and the file has
 // the variable's name.
 func RestartTakes(e *walker.Entry, version string, doc *walker.Document, path string, byEnv bool) (takes bool, reason, hint string) {
-	if _, known := parseVersion(version); !known {
-		version = releases()[len(releases())-1].Version // what is true of later ones alone is not known to hold
+	v := parseVersion(version)
+	if v == (release{}) {
+		v = newest() // what is true of later ones alone is not known to hold
 	}
-	t := takingOf(e, version)
+	t := takingOf(e, v)
 	switch t.restart {
 	case always:
 		return true, "", ""
@@ -168,7 +171,7 @@ func RestartTakes(e *walker.Entry, version string, doc *walker.Document, path st
 	case inEnv:
 		takes = byEnv
 	case versioned:
-		takes = byEnv || readAnew(doc, path, version)
+		takes = byEnv || readAnew(doc, path, v)
 	}
 	if takes {
 		return true, "", ""
@@ -179,7 +182,7 @@ func RestartTakes(e *walker.Entry, version string, doc *walker.Document, path st
 // readAnew reports whether the file's config of the plugin that path is in is
 // read at every start: it has a version that Bifrost takes for a newer one, or
 // the file is what holds.
-func readAnew(doc *walker.Document, path, version string) (is bool) {
+func readAnew(doc *walker.Document, path string, version release) (is bool) {
 	if doc == nil {
 		return false
 	}
@@ -189,7 +192,7 @@ func readAnew(doc *walker.Document, path, version string) (is bool) {
 			is = err == nil && n >= 2
 		}
 	})
-	if !is && has(version, "source-of-truth") {
+	if !is && version.has("source-of-truth") {
 		found, _ := doc.Members("source_of_truth")
 		is = slices.ContainsFunc(found, func(m walker.Member) bool { return doc.String(m.Value) == "config.json" })
 	}

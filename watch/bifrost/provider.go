@@ -1,0 +1,137 @@
+package bifrost
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"net/url"
+
+	"bifrost-secrets/walker"
+)
+
+// settleProvider brings the places of a provider about: one write after the
+// other, since each of them makes Bifrost build the provider anew.
+func (j *job) settleProvider(ctx context.Context, name string, places []place) {
+	path := "/api/providers/" + url.PathEscape(name)
+	// Keys are objects of their own from 1.5 on. An earlier Bifrost does not know the
+	// path and answers with its dashboard.
+	list, f := j.pages(ctx, path+"/keys", "keys", "id")
+	apart := f == nil && list.member("keys").kind() == '['
+	if f != nil && !errors.Is(f.err, errAbsent) && !errors.Is(f.err, errNoObject) {
+		j.fail(places, f)
+		return
+	}
+	var own []place
+	var order []string
+	keys := map[string][]place{}
+	for _, p := range places {
+		switch {
+		case p.key == "" || !apart:
+			own = append(own, p)
+		default:
+			if keys[p.key] == nil {
+				order = append(order, p.key)
+			}
+			keys[p.key] = append(keys[p.key], p)
+		}
+	}
+	for _, key := range order {
+		if before, f := pickKey(list, key); f != nil {
+			j.fail(keys[key], f)
+		} else {
+			j.settle(ctx, j.keyRecord(path, key), before, keys[key])
+		}
+	}
+	if len(own) > 0 {
+		j.readAndSettle(ctx, j.providerRecord(path, name), own)
+	}
+}
+
+// passing are the members of keys and providers that Bifrost itself changes
+// while it works: what it found out when it last asked for the models.
+var passing = map[string]bool{"status": true, "description": true, "provider_status": true}
+
+func (j *job) providerRecord(path, name string) record {
+	what := quoted("provider %s", name)
+	return record{
+		what: what, passing: passing,
+		read: func(ctx context.Context) (value, *fault) { return j.getNamed(ctx, path, "provider", name) },
+		steps: func(top value, p place) ([]walker.Step, *fault) {
+			if p.key == "" {
+				return p.steps, nil
+			}
+			keys, f := top.list(what, "keys")
+			if f != nil {
+				return nil, f
+			}
+			n, f := byName("key", keys, "", p.key)
+			return append([]walker.Step{{Name: "keys"}, {Index: n, IsIndex: true}}, p.steps...), f
+		},
+		check: checkProvider,
+		write: func(ctx context.Context, _ value, body []byte) *fault { return j.put(ctx, http.MethodPut, path, body) },
+	}
+}
+
+// checkProvider looks at what Bifrost would reset if it were not in the body.
+func checkProvider(top value, places []place) *fault {
+	const what = "the provider"
+	for _, name := range []string{"network_config", "concurrency_and_buffer_size"} {
+		if top.member(name).kind() != '{' {
+			return unknownShape(what, "has no "+name)
+		}
+	}
+	if top.member("keys").doc != nil {
+		keys, f := top.list(what, "keys")
+		if f != nil {
+			return f
+		}
+		for _, k := range keys {
+			if id, _ := k.member("id").text(); id == "" {
+				return unknownShape(what, "has a key without an id")
+			}
+			if k.member("value").doc == nil {
+				return unknownShape(what, "has a key without a value")
+			}
+		}
+	}
+	// The one map of values that Bifrost takes as they are, masks included.
+	headers := []walker.Step{{Name: "network_config"}, {Name: "extra_headers"}}
+	var changed [][]walker.Step
+	for _, p := range places {
+		changed = append(changed, p.steps)
+	}
+	if len(top.member("network_config").member("extra_headers").texts(veiled, headers, changed)) > 0 {
+		return unknownShape(what, "masks its extra_headers")
+	}
+	return nil
+}
+
+func (j *job) keyRecord(path, name string) record {
+	what := quoted("key %s", name)
+	return record{
+		what: what, passing: passing,
+		read: func(ctx context.Context) (value, *fault) {
+			list, f := j.pages(ctx, path+"/keys", "keys", "id")
+			if f != nil {
+				return value{}, f
+			}
+			return pickKey(list, name)
+		},
+		check: func(top value, _ []place) *fault {
+			// Without them Bifrost denies all models, or takes the key out of use.
+			models := top.member("models").kind()
+			if _, _, weight := top.member("weight").number(); models != 0 && models != 'n' && models != '[' || !weight {
+				return unknownShape(what, "has no models and weight")
+			}
+			return nil
+		},
+		write: func(ctx context.Context, top value, body []byte) *fault {
+			id, _ := top.member("id").text()
+			return j.put(ctx, http.MethodPut, path+"/keys/"+url.PathEscape(id), body)
+		},
+	}
+}
+
+func pickKey(list value, name string) (value, *fault) {
+	return pick(list, "keys", "key", "", name, "id")
+}
