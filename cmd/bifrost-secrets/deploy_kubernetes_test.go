@@ -144,7 +144,7 @@ func kubernetes(t *testing.T, name string) *bundle {
 	}
 }
 
-// volume gives the name of the volume that a path in a container is on.
+// volume returns the name of the volume that a path in a container is on.
 func (c *container) volume(file string) string {
 	for _, m := range c.VolumeMounts {
 		if file == m.MountPath || strings.HasPrefix(file, m.MountPath+"/") {
@@ -163,7 +163,7 @@ func (c *container) port(name string) int {
 	return 0
 }
 
-// ours gives the container that runs this program.
+// ours returns the container that runs this program.
 func (c *bundle) ours(t *testing.T) *container {
 	t.Helper()
 	for _, all := range [][]container{c.pod.InitContainers, c.pod.Containers} {

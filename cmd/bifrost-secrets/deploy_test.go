@@ -43,7 +43,7 @@ func deployed(t *testing.T, name string) string {
 	return string(content)
 }
 
-// accepted gives the command's own view of a command line, which must be one that
+// accepted returns the command's own view of a command line, which must be one that
 // the program takes, flag for flag. It is parsed by the program's parser.
 func accepted(t *testing.T, args []string) (cmd *cobra.Command, rest []string) {
 	t.Helper()
@@ -191,7 +191,7 @@ func dockerfile(t *testing.T) []instruction {
 	return all
 }
 
-// last gives the last instruction of that word in a stage.
+// last returns the last instruction of that word in a stage.
 func last(t *testing.T, all []instruction, stage, word string) string {
 	t.Helper()
 	for _, one := range slices.Backward(all) {
@@ -212,7 +212,7 @@ func words(t *testing.T, text string) (out []string) {
 	return out
 }
 
-// health gives our part of a health check, which asks Bifrost as well.
+// health returns our part of a health check, which asks Bifrost as well.
 func health(t *testing.T, check, port string) []string {
 	t.Helper()
 	ours, theirs, _ := strings.Cut(check, " && ")
@@ -392,7 +392,7 @@ func durationOf(t *testing.T, cmd *cobra.Command, name string) time.Duration {
 	return d
 }
 
-// planOf gives the plan of a config that lint has nothing against but notes.
+// planOf returns the plan of a config that lint has nothing against but notes.
 func planOf(t *testing.T, text string) (*walker.Document, *render.Plan) {
 	t.Helper()
 	doc, err := walker.Parse("config.json", []byte(text))

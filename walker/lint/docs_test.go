@@ -17,8 +17,8 @@ var (
 	docsOptions  = regexp.MustCompile("(?s)\n## Settings\n.*?```json\n(.*?)\n```\n")
 )
 
-// Every rule has a section in docs/lint.md, and every example there gives just
-// what the page says. The repaired one gives nothing of that rule, and is what
+// Every rule has a section in docs/lint.md, and every example there makes lint say just
+// what the page says. The repaired one has no finding of that rule, and is what
 // the repairs make, where the page says so.
 func TestDocs(t *testing.T) {
 	page, err := os.ReadFile("../../docs/lint.md")
@@ -70,7 +70,7 @@ func TestDocs(t *testing.T) {
 	}
 }
 
-// ofRule gives what one rule finds, as the first lines of the text output.
+// ofRule returns what one rule finds, as the first lines of the text output.
 func ofRule(t *testing.T, rule, text string, opts lint.Options) string {
 	t.Helper()
 	doc, err := walker.Parse("config.json", []byte(text))

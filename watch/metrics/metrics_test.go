@@ -29,7 +29,7 @@ var _ watch.Observer = (*metrics.Metrics)(nil)
 
 var began = time.Date(2026, 3, 4, 5, 6, 7, 500e6, time.UTC)
 
-// used gives metrics of a loop that has done some of everything.
+// used returns the metrics of a loop that has done some of everything.
 func used(t *testing.T) *metrics.Metrics {
 	t.Helper()
 	m := metrics.New("v1.2.3")
