@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"text/tabwriter"
@@ -75,16 +74,7 @@ func (j *attachJob) attach(ctx context.Context, report *attaching) error {
 		return err
 	}
 	report.Database = store.Name()
-	for range service.AttachTries {
-		if err = j.once(ctx, store, report); err == nil {
-			return nil
-		}
-		var conflict *configstore.Conflict
-		if !errors.As(err, &conflict) {
-			return err
-		}
-	}
-	return &failure{reason: err.Error(), hint: "run again when nobody edits it", code: exitUnresolved}
+	return configstore.Retried(func() error { return j.once(ctx, store, report) })
 }
 
 // once plans, and attaches if it is asked to.

@@ -46,11 +46,10 @@ func (o *online) rows(ctx context.Context, doc *walker.Document, address string,
 	name := store.Name()
 	ctx, cancel := context.WithTimeout(ctx, flags.Timeout)
 	defer cancel()
-	sum, err := store.Scan(ctx, func(r *configstore.Row) error {
+	sum, err := store.Scan(ctx, func(r *configstore.Row) {
 		if found := lintRow(r, opts); len(found) > 0 {
 			yield(name, found)
 		}
-		return nil
 	})
 	if err != nil {
 		return nil, service.OfConfigStore(err)

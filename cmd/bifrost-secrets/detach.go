@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"text/tabwriter"
 
@@ -68,12 +67,10 @@ func (j *detachJob) detach(ctx context.Context, report *detaching) error {
 	ctx, cancel := j.Within(ctx)
 	defer cancel()
 	var done *configstore.Detachment
-	var conflict *configstore.Conflict
-	for range service.AttachTries {
-		if done, err = store.Detach(ctx, j.dry); !errors.As(err, &conflict) {
-			break
-		}
-	}
+	err = configstore.Retried(func() (err error) {
+		done, err = store.Detach(ctx, j.dry)
+		return err
+	})
 	if err != nil {
 		return service.OfConfigStore(err)
 	}

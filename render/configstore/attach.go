@@ -5,6 +5,7 @@ import (
 	"embed"
 	"errors"
 	"io/fs"
+	"slices"
 	"strings"
 	"time"
 
@@ -35,6 +36,8 @@ type Reference struct {
 	Variable  string    `json:"variable,omitempty"` // that carries its value; empty where it cannot
 	Reason    string    `json:"reason,omitempty"`   // why it stays as it is
 	Since     time.Time `json:"since,omitzero"`     // when the variable took its place
+
+	edit edit // what puts a variable there
 }
 
 // Plan is what the database has of references, and what rewriting would do. It
@@ -45,9 +48,6 @@ type Plan struct {
 	Left     []Reference // references that stay as they are, and why
 	Unknown  []Reference // variables of ours whose meaning nobody remembers
 	Summary  *Summary
-
-	fields []*Field // of Attach and Attached, in this order
-	edits  []edit   // of Attach
 }
 
 // meaning is a line of our table.
@@ -61,13 +61,8 @@ type meaning struct {
 // whether a variable is one that the document itself brings, so that its meaning
 // need not be known here.
 func (s *Store) Plan(ctx context.Context, own func(variable string) bool) (*Plan, error) {
-	conn, err := s.Target.Connect(ctx)
-	if err != nil {
-		return nil, err
-	}
-	defer database.Close(conn)
 	var p *Plan
-	err = pgx.BeginTxFunc(ctx, conn, pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly}, func(tx pgx.Tx) error {
+	err := s.snapshot(ctx, func(tx pgx.Tx) error {
 		remembered, err := s.meanings(ctx, tx)
 		if err != nil {
 			return err
@@ -76,7 +71,7 @@ func (s *Store) Plan(ctx context.Context, own func(variable string) bool) (*Plan
 		return err
 	})
 	if err != nil {
-		return nil, s.Target.Explain(err)
+		return nil, err
 	}
 	return p, nil
 }
@@ -87,24 +82,18 @@ func plan(ctx context.Context, q querier, remembered []meaning, own func(string)
 		byVariable[remembered[i].variable] = &remembered[i]
 	}
 	p = &Plan{}
-	var attached []*Field
-	p.Summary, err = scan(ctx, q, func(r *Row) error {
+	p.Summary, err = scan(ctx, q, func(r *Row) {
 		for i := range r.Fields {
 			f := &r.Fields[i]
 			if f.What != walker.Ref {
 				continue
 			}
-			one := Reference{Place: f.Place, Entity: f.Entity, Reference: f.Ref.String()}
+			one := Reference{Place: f.Place, Entity: f.Entity, Reference: f.Ref.String(), edit: edit{field: f}}
 			switch {
 			case f.Ref.Scheme == walker.Vault && f.rewritable() == "":
 				one.Variable = render.EnvName(f.Ref)
+				one.edit.text, one.edit.original = f.spell("env."+one.Variable), f.spelled()
 				p.Attach = append(p.Attach, one)
-				p.fields = append(p.fields, f)
-				text := "env." + one.Variable
-				if f.row.cells[f.column].form == jsonForm {
-					text = walker.Quote(text)
-				}
-				p.edits = append(p.edits, edit{field: f, text: text})
 			case f.Ref.Scheme == walker.Vault:
 				one.Reason = f.rewritable()
 				p.Left = append(p.Left, one)
@@ -113,15 +102,12 @@ func plan(ctx context.Context, q querier, remembered []meaning, own func(string)
 				m := byVariable[f.Ref.Name]
 				one.Reference, one.Variable, one.Since = m.reference, m.variable, m.since
 				p.Attached = append(p.Attached, one)
-				attached = append(attached, f)
 			case own == nil || !own(f.Ref.Name):
 				one.Variable = f.Ref.Name
 				p.Unknown = append(p.Unknown, one)
 			}
 		}
-		return nil
 	})
-	p.fields = append(p.fields, attached...)
 	return p, err
 }
 
@@ -139,19 +125,12 @@ func (f *Field) rewritable() string {
 	return ""
 }
 
-// Beside gives the references whose values have to be in Bifrost's environment,
+// Beside returns the references whose values have to be in Bifrost's environment,
 // in the form that render plans with.
-func (p *Plan) Beside() []render.Beside {
-	var all []render.Beside
-	for i, f := range p.fields {
-		text := ""
-		if i < len(p.Attach) {
-			text = p.Attach[i].Reference
-		} else {
-			text = p.Attached[i-len(p.Attach)].Reference
-		}
-		if ref, err := walker.ParseReference(text); err == nil && ref.Scheme == walker.Vault {
-			all = append(all, render.Beside{Ref: ref, Entry: f.Entry, Path: f.Place.String(), Entity: f.Place.Table + "/" + f.Place.Row})
+func (p *Plan) Beside() (all []render.Beside) {
+	for _, one := range slices.Concat(p.Attach, p.Attached) {
+		if ref, err := walker.ParseReference(one.Reference); err == nil && ref.Scheme == walker.Vault {
+			all = append(all, render.Beside{Ref: ref, Entry: one.edit.field.Entry, Path: one.Place.String(), Entity: one.Place.Table + "/" + one.Place.Row})
 		}
 	}
 	return all
@@ -203,19 +182,17 @@ func (s *Store) Attach(ctx context.Context, p *Plan) error {
 		if err != nil {
 			return err
 		}
-		for i, one := range p.Attach {
-			f, original := p.edits[i].field, p.edits[i].original
-			if original == "" {
-				original = f.spelled()
-			}
-			all = append(all, meaning{Place: one.Place, variable: one.Variable, reference: one.Reference, original: original, status: f.row.Status})
+		var edits []edit
+		for _, one := range p.Attach {
+			edits = append(edits, one.edit)
+			all = append(all, meaning{Place: one.Place, variable: one.Variable, reference: one.Reference, original: one.edit.original, status: one.edit.field.row.Status})
 		}
 		for _, m := range all {
 			if err := s.remember(ctx, tx, m); err != nil {
 				return err
 			}
 		}
-		return write(ctx, tx, p.Summary.Schema, p.edits)
+		return write(ctx, tx, p.Summary.Schema, edits)
 	})
 }
 
@@ -240,38 +217,51 @@ func copies(ctx context.Context, q querier, remembered []meaning) (all []meaning
 	if len(remembered) == 0 {
 		return nil, nil
 	}
-	_, err = scan(ctx, q, func(r *Row) error {
+	_, err = scan(ctx, q, func(r *Row) {
 		for i := range r.Fields {
 			f := &r.Fields[i]
 			m := byVariable[f.Ref.Name]
-			if f.What != walker.Ref || f.Ref.Scheme != walker.Env || m == nil || byPlace[f.Place] == m.variable {
-				continue
+			if f.What == walker.Ref && f.Ref.Scheme == walker.Env && m != nil && byPlace[f.Place] != m.variable {
+				all = append(all, meaning{f.Place, m.variable, m.reference, f.spell(m.reference), m.status, m.since})
 			}
-			one := meaning{Place: f.Place, variable: m.variable, reference: m.reference, original: m.reference, status: m.status, since: m.since}
-			if f.row.cells[f.column].form == jsonForm {
-				one.original = walker.Quote(one.original)
-			}
-			all = append(all, one)
 		}
-		return nil
 	})
 	return all, err
+}
+
+// snapshot looks at the database as it is at one moment.
+func (s *Store) snapshot(ctx context.Context, look func(pgx.Tx) error) error {
+	return s.transact(ctx, pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly}, nil, look)
 }
 
 // change does one thing to the database in a transaction, under the lock, and
 // makes our table first where it is missing.
 func (s *Store) change(ctx context.Context, do func(pgx.Tx) error) error {
+	return s.transact(ctx, pgx.TxOptions{}, func(conn *pgx.Conn) error {
+		_, err := meanings.Migrate(ctx, s.Target, conn, s.schema())
+		return err
+	}, do)
+}
+
+// transact does something in a transaction; under the lock where it may write.
+// before, which may be nil, comes ahead of it. Errors are explained, but for a
+// *Conflict.
+func (s *Store) transact(ctx context.Context, options pgx.TxOptions, before func(*pgx.Conn) error, do func(pgx.Tx) error) error {
 	conn, err := s.Target.Connect(ctx)
 	if err != nil {
 		return err
 	}
 	defer database.Close(conn)
-	if _, err := meanings.Migrate(ctx, s.Target, conn, s.schema()); err != nil {
-		return err
-	}
-	err = pgx.BeginFunc(ctx, conn, func(tx pgx.Tx) error {
-		if err := lock(ctx, tx); err != nil {
+	if before != nil {
+		if err := before(conn); err != nil {
 			return err
+		}
+	}
+	err = pgx.BeginTxFunc(ctx, conn, options, func(tx pgx.Tx) error {
+		if options.AccessMode != pgx.ReadOnly {
+			if err := lock(ctx, tx); err != nil {
+				return err
+			}
 		}
 		return do(tx)
 	})
@@ -279,27 +269,23 @@ func (s *Store) change(ctx context.Context, do func(pgx.Tx) error) error {
 	if errors.As(err, &conflict) {
 		return conflict
 	}
-	if err != nil {
-		return s.Target.Explain(err)
-	}
-	return nil
+	return s.Target.Explain(err)
 }
 
-// Allowed gives an error where the database must not be rewritten: Enterprise
+// Retried calls do until it ends with anything but a *Conflict, five times at most.
+func Retried(do func() error) (err error) {
+	var conflict *Conflict
+	for range 5 {
+		if err = do(); !errors.As(err, &conflict) {
+			break
+		}
+	}
+	return err
+}
+
+// Allowed returns an error where the database must not be rewritten: Enterprise
 // resolves references by itself.
 func (p *Plan) Allowed() error { return p.Summary.enterprise() }
 
 // Drop leaves references as they are that would become variables.
-func (p *Plan) Drop(drop func(Reference) bool) {
-	var attach []Reference
-	var fields []*Field
-	var edits []edit
-	for i, one := range p.Attach {
-		if drop(one) {
-			continue
-		}
-		attach, fields, edits = append(attach, one), append(fields, p.fields[i]), append(edits, p.edits[i])
-	}
-	p.fields = append(fields, p.fields[len(p.Attach):]...)
-	p.Attach, p.edits = attach, edits
-}
+func (p *Plan) Drop(drop func(Reference) bool) { p.Attach = slices.DeleteFunc(p.Attach, drop) }

@@ -2,10 +2,8 @@ package configstore
 
 import (
 	"context"
-	"errors"
 	"slices"
 
-	"bifrost-secrets/sources/database"
 	"bifrost-secrets/walker"
 
 	"github.com/jackc/pgx/v5"
@@ -24,23 +22,12 @@ type Detachment struct {
 // stand in what cannot be read is not forgotten. With dry it only says what it would
 // do.
 func (s *Store) Detach(ctx context.Context, dry bool) (*Detachment, error) {
-	conn, err := s.Target.Connect(ctx)
-	if err != nil {
-		return nil, err
-	}
-	defer database.Close(conn)
 	d := &Detachment{}
-	var conflict *Conflict
 	options := pgx.TxOptions{}
 	if dry {
 		options.AccessMode = pgx.ReadOnly
 	}
-	err = pgx.BeginTxFunc(ctx, conn, options, func(tx pgx.Tx) error {
-		if !dry {
-			if err := lock(ctx, tx); err != nil {
-				return err
-			}
-		}
+	err := s.transact(ctx, options, nil, func(tx pgx.Tx) error {
 		remembered, err := s.meanings(ctx, tx)
 		if err != nil || len(remembered) == 0 {
 			return err
@@ -67,11 +54,8 @@ func (s *Store) Detach(ctx context.Context, dry bool) (*Detachment, error) {
 		}
 		return nil
 	})
-	switch {
-	case errors.As(err, &conflict):
-		return nil, conflict
-	case err != nil:
-		return nil, s.Target.Explain(err)
+	if err != nil {
+		return nil, err
 	}
 	return d, nil
 }
@@ -83,10 +67,8 @@ func (d *Detachment) judge(ctx context.Context, q querier, l *layout, remembered
 		at := [2]string{m.Table, m.Row}
 		if _, seen := rows[at]; !seen {
 			rows[at] = nil
-			i := slices.IndexFunc(known(), func(t *table) bool { return t.name == m.Table })
-			if i >= 0 && slices.Contains(l.columns[m.Table], known()[i].key) {
-				err := l.rows(ctx, q, known()[i], m.Row, &Summary{}, func(r *Row) error { rows[at] = r; return nil })
-				if err != nil {
+			if t := tableOf(m.Table); t != nil && slices.Contains(l.columns[m.Table], t.key) {
+				if err := l.rows(ctx, q, t, m.Row, &Summary{}, func(r *Row) { rows[at] = r }); err != nil {
 					return nil, nil, err
 				}
 			}
@@ -120,9 +102,9 @@ func (d *Detachment) judge(ctx context.Context, q querier, l *layout, remembered
 // hidden reports whether a place may still hold its variable although no field is
 // found there. Of a row that is gone, in a table that is known, nothing is left.
 func hidden(l *layout, r *Row, p Place) bool {
-	i := slices.IndexFunc(known(), func(t *table) bool { return t.name == p.Table })
+	t := tableOf(p.Table)
 	switch {
-	case i < 0 || !slices.Contains(l.columns[p.Table], known()[i].key) || !slices.Contains(l.columns[p.Table], p.Column):
+	case t == nil || !slices.Contains(l.columns[p.Table], t.key) || !slices.Contains(l.columns[p.Table], p.Column):
 		return true
 	case r == nil:
 		return false

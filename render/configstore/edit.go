@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"bifrost-secrets/sources"
+	"bifrost-secrets/walker"
 
 	"github.com/jackc/pgx/v5"
 )
@@ -19,10 +20,9 @@ const lockKey = 0x6266732d636f6e66 // "bfs-conf"
 // edit is one field of the database that is written anew. text is the column's
 // value, or the JSON of a part of it.
 type edit struct {
-	field *Field
-	text  string
-	// original is what detach puts back; what stands there now, where it is empty.
-	original string
+	field    *Field
+	text     string
+	original string // what detach puts back
 }
 
 // Conflict says that a row was changed by somebody else between the look at it
@@ -33,6 +33,12 @@ type Conflict struct{ Place Place }
 func (c *Conflict) Error() string {
 	return fmt.Sprintf("%s/%s was changed meanwhile; nothing was written", c.Place.Table, c.Place.Row)
 }
+
+// Advice returns what to do about it.
+func (c *Conflict) Advice() string { return "run again when nobody edits it" }
+
+// ExitCode is that of what was not done.
+func (c *Conflict) ExitCode() int { return 1 }
 
 // write makes the edits, one statement a row. A row that is not as it was when
 // it was read is a *Conflict.
@@ -46,13 +52,13 @@ func write(ctx context.Context, tx pgx.Tx, schema string, edits []edit) error {
 		byRow[e.field.row] = append(byRow[e.field.row], e)
 	}
 	for _, r := range order {
-		texts := r.rewritten(byRow[r])
 		args := []any{r.Key, r.version}
 		var sets []string
-		for i := range r.cells {
-			if text, ok := texts[i]; ok {
+		texts := rewritten(byRow[r])
+		for _, c := range r.cells {
+			if text, ok := texts[c]; ok {
 				args = append(args, text)
-				sets = append(sets, fmt.Sprintf("%s = $%d", pgx.Identifier{r.cells[i].name}.Sanitize(), len(args)))
+				sets = append(sets, fmt.Sprintf("%s = $%d", pgx.Identifier{c.name}.Sanitize(), len(args)))
 			}
 		}
 		sql := fmt.Sprintf("UPDATE %s SET %s WHERE %s::text = $1 AND xmin::text = $2",
@@ -68,33 +74,42 @@ func write(ctx context.Context, tx pgx.Tx, schema string, edits []edit) error {
 	return nil
 }
 
-// rewritten gives the new texts of the cells that edits change.
-func (r *Row) rewritten(edits []edit) map[int]string {
+// rewritten returns the new texts of the cells of a row that edits change.
+func rewritten(edits []edit) map[*cell]string {
 	slices.SortFunc(edits, func(a, b edit) int { return b.field.Start - a.field.Start }) // from the end, so that the offsets hold
-	texts := map[int]string{}
+	texts := map[*cell]string{}
 	for _, e := range edits {
-		c := &r.cells[e.field.column]
-		if c.form == textForm {
-			texts[e.field.column] = e.text
-			continue
-		}
-		text, ok := texts[e.field.column]
+		c := e.field.cell
+		text, ok := texts[c]
 		if !ok {
 			text = c.text
 		}
-		start, end := e.field.Start-c.start, e.field.End-c.start
-		texts[e.field.column] = text[:start] + e.text + text[end:]
+		start, end := e.field.within()
+		texts[c] = text[:start] + e.text + text[end:]
 	}
 	return texts
 }
 
-// spelled gives what an edit of the field takes the place of.
-func (f *Field) spelled() string {
-	c := &f.row.cells[f.column]
-	if c.form == textForm {
-		return c.text
+// within returns where a field stands in the text of its cell.
+func (f *Field) within() (start, end int) {
+	if f.cell.form == textForm {
+		return 0, len(f.cell.text)
 	}
-	return c.text[f.Start-c.start : f.End-c.start]
+	return f.Start - f.cell.start, f.End - f.cell.start
+}
+
+// spelled returns what an edit of the field takes the place of.
+func (f *Field) spelled() string {
+	start, end := f.within()
+	return f.cell.text[start:end]
+}
+
+// spell returns a text as it is written in the place of the field.
+func (f *Field) spell(text string) string {
+	if f.cell.form == jsonForm {
+		return walker.Quote(text)
+	}
+	return text
 }
 
 // Format implements [fmt.Formatter]: it shows which row it is and nothing of its

@@ -2,6 +2,7 @@ package configstore
 
 import (
 	"encoding/base64"
+	"slices"
 	"strings"
 
 	"bifrost-secrets/walker"
@@ -36,8 +37,8 @@ type Field struct {
 	// back: where a reference may be rewritten.
 	Env bool
 
-	row    *Row
-	column int // index in row.cells
+	row  *Row
+	cell *cell
 }
 
 // Row is one row with secret-bearing columns.
@@ -59,7 +60,7 @@ type Row struct {
 	version string            // changes with every change of the row
 	starred string            // what * is, in the place of the row
 	told    map[string]string // the members that tell the row
-	cells   []cell
+	cells   []*cell
 }
 
 // cell is a column's value in the row's document.
@@ -70,15 +71,16 @@ type cell struct {
 	end   int
 }
 
-// path finds the place in a cell: what of a field's path lies below the cell.
+// holds reports whether a field of the row's document lies in the cell.
 func (c *cell) holds(f *walker.Field) bool { return c.start <= f.Start && f.End <= c.end }
 
 // node is a part of a document that is being made.
 type node struct {
 	name string
-	sub  []*node
+	sub  []*node // its members, or elements
+	list bool
 	raw  []byte
-	cell int // index of the cell that raw is of; -1 for none
+	cell *cell // that raw is of; nil for none
 }
 
 func (n *node) child(name string) *node {
@@ -87,29 +89,76 @@ func (n *node) child(name string) *node {
 			return s
 		}
 	}
-	s := &node{name: name, cell: -1}
+	return n.add(name)
+}
+
+func (n *node) add(name string) *node {
+	s := &node{name: name}
 	n.sub = append(n.sub, s)
 	return s
 }
 
+// append adds the JSON of the node to b, and notes where cells stand in it.
+func (n *node) append(b []byte) []byte {
+	if n.raw != nil {
+		if n.cell != nil {
+			n.cell.start, n.cell.end = len(b), len(b)+len(n.raw)
+		}
+		return append(b, n.raw...)
+	}
+	signs := "{}"
+	if n.list {
+		signs = "[]"
+	}
+	b = append(b, signs[0])
+	for i, s := range n.sub {
+		if i > 0 {
+			b = append(b, ',')
+		}
+		if !n.list {
+			b = append(append(b, walker.Quote(s.name)...), ':')
+		}
+		b = s.append(b)
+	}
+	return append(b, signs[1])
+}
+
+// in makes the node of the row in a document, and returns it with the members that
+// tell the row, and its index where it is the element of a list.
+func (r *Row) in(root *node) (at *node, index int) {
+	at = root
+	for _, step := range r.table.steps {
+		switch step {
+		case "[]":
+			at.list, index = true, len(at.sub)
+			at = at.add("")
+		case "*":
+			at = at.child(r.starred)
+		default:
+			at = at.child(step)
+		}
+	}
+	for _, m := range r.table.members {
+		if text := r.told[m.name]; text != "" {
+			at.child(m.name).raw = []byte(walker.Quote(text))
+		}
+	}
+	return at, index
+}
+
 // read makes the row of the values of its columns, by their names.
 func (t *table) read(key, version string, values func(column string) (string, bool)) *Row {
-	r := &Row{Table: t.name, Key: key, table: t, version: version}
+	r := &Row{Table: t.name, Key: key, table: t, version: version, told: map[string]string{}}
 	r.Status, _ = values("encryption_status")
 	r.Entity = t.describe(key, values)
 	if t.star != "" {
 		r.starred, _ = values(t.star)
 	}
-	element := &node{cell: -1}
 	for _, m := range t.members {
-		if text, ok := values(m.column); ok && text != "" {
-			if r.told == nil {
-				r.told = map[string]string{}
-			}
-			r.told[m.name] = text
-			element.child(m.name).raw = []byte(walker.Quote(text))
-		}
+		r.told[m.name], _ = values(m.column)
 	}
+	root := &node{}
+	element, _ := r.in(root)
 	for i := range t.columns {
 		c := &t.columns[i]
 		if c.form != textForm && c.form != jsonForm {
@@ -140,35 +189,19 @@ func (t *table) read(key, version string, values func(column string) (string, bo
 		for _, step := range c.place {
 			at = at.child(step)
 		}
-		at.raw, at.cell = raw, len(r.cells)
-		r.cells = append(r.cells, cell{column: c, text: text})
+		at.raw, at.cell = raw, &cell{column: c, text: text}
+		r.cells = append(r.cells, at.cell)
 	}
-	r.document(element)
+	r.document(root)
 	return r
 }
 
 // document puts the row's document together and finds its fields.
-func (r *Row) document(element *node) {
-	var b []byte
-	var closing string
-	for _, step := range r.table.steps {
-		name := step
-		switch step {
-		case "[]":
-			b, closing = append(b, '['), "]"+closing
-			continue
-		case "*":
-			name = r.starred
-		}
-		b = append(b, '{')
-		b = append(append(b, walker.Quote(name)...), ':')
-		closing = "}" + closing
-	}
-	b = r.write(b, element)
-	doc, err := walker.Parse(r.Table+"/"+r.Key, append(b, closing...))
+func (r *Row) document(root *node) {
+	doc, err := walker.Parse(r.Table+"/"+r.Key, root.append(nil))
 	if err != nil { // it is nested deeper than a document may be
-		for i := range r.cells {
-			r.Unreadable = append(r.Unreadable, Place{Table: r.Table, Row: r.Key, Column: r.cells[i].name})
+		for _, c := range r.cells {
+			r.Unreadable = append(r.Unreadable, Place{Table: r.Table, Row: r.Key, Column: c.name})
 		}
 		r.cells = nil
 		r.Document, _ = walker.Parse(r.Table+"/"+r.Key, []byte("{}")) // which is valid
@@ -176,50 +209,28 @@ func (r *Row) document(element *node) {
 	}
 	r.Document = doc
 	doc.Walk(func(f *walker.Field) bool {
-		for i := range r.cells {
-			c := &r.cells[i]
-			if !c.holds(f) {
-				continue
-			}
-			place := Place{Table: r.Table, Row: r.Key, Column: c.name}
-			if c.form == jsonForm {
-				place.Key = r.below(c, f.Path)
-			}
-			// Of a name that stands twice nobody could tell later which it was.
-			twice := false
-			for k := range r.Fields {
-				if c.env && r.Fields[k].Place == place {
-					r.Fields[k].Env, twice = false, true
-				}
-			}
-			r.Fields = append(r.Fields, Field{
-				Field: *f, Place: place, Entity: r.Entity, row: r, column: i,
-				Env: c.env && !twice && f.Entry != nil && f.Entry.Env == walker.Supported,
-			})
-			break
+		i := slices.IndexFunc(r.cells, func(c *cell) bool { return c.holds(f) })
+		if i < 0 {
+			return true
 		}
+		c := r.cells[i]
+		place := Place{Table: r.Table, Row: r.Key, Column: c.name}
+		if c.form == jsonForm {
+			place.Key = r.below(c, f.Path)
+		}
+		// Of a name that stands twice nobody could tell later which it was.
+		twice := false
+		for k := range r.Fields {
+			if c.env && r.Fields[k].Place == place {
+				r.Fields[k].Env, twice = false, true
+			}
+		}
+		r.Fields = append(r.Fields, Field{
+			Field: *f, Place: place, Entity: r.Entity, row: r, cell: c,
+			Env: c.env && !twice && f.Entry != nil && f.Entry.Env == walker.Supported,
+		})
 		return true
 	})
-}
-
-// write adds the JSON of a node.
-func (r *Row) write(b []byte, n *node) []byte {
-	if n.raw != nil {
-		if n.cell >= 0 {
-			r.cells[n.cell].start = len(b)
-			r.cells[n.cell].end = len(b) + len(n.raw)
-		}
-		return append(b, n.raw...)
-	}
-	b = append(b, '{')
-	for i, s := range n.sub {
-		if i > 0 {
-			b = append(b, ',')
-		}
-		b = append(append(b, walker.Quote(s.name)...), ':')
-		b = r.write(b, s)
-	}
-	return append(b, '}')
 }
 
 // below gives the part of a field's path that lies inside of a cell.

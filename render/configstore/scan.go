@@ -91,14 +91,13 @@ GROUP BY table_schema ORDER BY array_position(current_schemas(false), table_sche
 // columns that nobody listed.
 func (l *layout) unknown(sum *Summary) {
 	for name, columns := range l.columns {
-		i := slices.IndexFunc(known(), func(t *table) bool { return t.name == name })
-		if i < 0 {
+		t := tableOf(name)
+		if t == nil {
 			sum.UnknownTables = append(sum.UnknownTables, name)
 			continue
 		}
 		for _, c := range columns {
-			t := known()[i]
-			if t.place != "" && !slices.ContainsFunc(t.columns, func(k column) bool { return k.name == c }) {
+			if t.place != "" && t.column(c) == nil {
 				sum.UnknownColumns = append(sum.UnknownColumns, name+"."+c)
 			}
 		}
@@ -109,34 +108,16 @@ func (l *layout) unknown(sum *Summary) {
 
 // Scan reads every secret-bearing column of the database, and calls yield for
 // each row as it comes: the cost in memory does not grow with their number. All
-// of it is one snapshot. It changes nothing. Errors are *sources.Error, or those
-// of yield.
-func (s *Store) Scan(ctx context.Context, yield func(*Row) error) (*Summary, error) {
-	conn, err := s.Target.Connect(ctx)
-	if err != nil {
-		return nil, err
-	}
-	defer database.Close(conn)
-	var sum *Summary
-	var told error
-	err = pgx.BeginTxFunc(ctx, conn, pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly}, func(tx pgx.Tx) error {
-		var err error
-		sum, err = scan(ctx, tx, func(r *Row) error {
-			told = yield(r)
-			return told
-		})
+// of it is one snapshot. It changes nothing. Errors are *sources.Error.
+func (s *Store) Scan(ctx context.Context, yield func(*Row)) (sum *Summary, err error) {
+	err = s.snapshot(ctx, func(tx pgx.Tx) error {
+		sum, err = scan(ctx, tx, yield)
 		return err
 	})
-	switch {
-	case told != nil:
-		return sum, told
-	case err != nil:
-		return sum, s.Target.Explain(err)
-	}
-	return sum, nil
+	return sum, err
 }
 
-func scan(ctx context.Context, q querier, yield func(*Row) error) (*Summary, error) {
+func scan(ctx context.Context, q querier, yield func(*Row)) (*Summary, error) {
 	l, err := look(ctx, q)
 	if err != nil {
 		return nil, err
@@ -185,7 +166,7 @@ func (l *layout) wanted(t *table) []string {
 }
 
 // rows reads the rows of a table: all, or the one with that key.
-func (l *layout) rows(ctx context.Context, q querier, t *table, only string, sum *Summary, yield func(*Row) error) error {
+func (l *layout) rows(ctx context.Context, q querier, t *table, only string, sum *Summary, yield func(*Row)) error {
 	names := l.wanted(t)
 	list := make([]string, len(names))
 	for i, name := range names {
@@ -226,9 +207,7 @@ func (l *layout) rows(ctx context.Context, q querier, t *table, only string, sum
 		}
 		r := t.read(id, version, get)
 		sum.add(r)
-		if err := yield(r); err != nil {
-			return err
-		}
+		yield(r)
 	}
 	return rows.Err()
 }

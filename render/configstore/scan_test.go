@@ -15,7 +15,7 @@ import (
 func shown(t *testing.T, s *Store) ([]string, *Summary) {
 	t.Helper()
 	var lines []string
-	sum, err := s.Scan(t.Context(), func(r *Row) error {
+	sum, err := s.Scan(t.Context(), func(r *Row) {
 		for i := range r.Fields {
 			f := &r.Fields[i]
 			line := f.Place.String() + ": " + f.State() + " (" + f.Entity + ")"
@@ -30,7 +30,6 @@ func shown(t *testing.T, s *Store) ([]string, *Summary) {
 		for _, p := range r.Encrypted {
 			lines = append(lines, p.String()+": encrypted ("+r.Entity+")")
 		}
-		return nil
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -94,7 +93,7 @@ oauth_configs/oauth-1/client_secret: plaintext (oauth config "oauth-1")`, "\n")
 
 func TestScanElsewhere(t *testing.T) {
 	empty := pgtestEmpty(t)
-	_, err := empty.Scan(t.Context(), func(*Row) error { return nil })
+	_, err := empty.Scan(t.Context(), func(*Row) {})
 	if sources.KindOf(err) != sources.NotFound || !strings.Contains(err.Error(), "no tables of Bifrost") || sources.HintOf(err) == "" {
 		t.Error(err)
 	}
@@ -117,7 +116,7 @@ func TestScanManyRows(t *testing.T) {
 		var before, now runtime.MemStats
 		runtime.ReadMemStats(&before)
 		start, n := time.Now(), 0
-		_, err := s.Scan(t.Context(), func(r *Row) error {
+		_, err := s.Scan(t.Context(), func(r *Row) {
 			if n++; n%(rows/10) == 0 {
 				took += time.Since(start)
 				runtime.GC()
@@ -125,7 +124,6 @@ func TestScanManyRows(t *testing.T) {
 				peak = max(peak, now.HeapAlloc-min(now.HeapAlloc, before.HeapAlloc))
 				start = time.Now()
 			}
-			return nil
 		})
 		if err != nil || n < rows {
 			t.Fatal(n, err)

@@ -67,6 +67,22 @@ var known = sync.OnceValue(func() []*table {
 	return all
 })
 
+// tableOf returns the table of that name; nil where it is not known.
+func tableOf(name string) *table {
+	if i := slices.IndexFunc(known(), func(t *table) bool { return t.name == name }); i >= 0 {
+		return known()[i]
+	}
+	return nil
+}
+
+// column returns a column by its name; nil where it is not known.
+func (t *table) column(name string) *column {
+	if i := slices.IndexFunc(t.columns, func(c column) bool { return c.name == name }); i >= 0 {
+		return &t.columns[i]
+	}
+	return nil
+}
+
 func parseSchema(tables, columns string) ([]*table, error) {
 	var all []*table
 	byName := map[string]*table{}

@@ -5,8 +5,6 @@ import (
 	"slices"
 	"strings"
 
-	"bifrost-secrets/sources/database"
-
 	"github.com/jackc/pgx/v5"
 )
 
@@ -17,17 +15,12 @@ var chatter = []string{"logs", "mcp_tool_logs", "async_jobs"}
 
 // Texts calls text for every text that the database holds, whether or not this
 // version knows what it is for, and for what each variable stands for that attach
-// has put there; and row, which may be nil, for each row that [Store.Scan] gives.
+// has put there; and row for each row that [Store.Scan] finds.
 // Left out are credentials that Bifrost makes itself, and its logs. All of it is
 // one snapshot. It changes nothing.
 func (s *Store) Texts(ctx context.Context, row func(*Row), text func(p Place, text string)) (*Summary, error) {
-	conn, err := s.Target.Connect(ctx)
-	if err != nil {
-		return nil, err
-	}
-	defer database.Close(conn)
 	var sum *Summary
-	err = pgx.BeginTxFunc(ctx, conn, pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly}, func(tx pgx.Tx) error {
+	err := s.snapshot(ctx, func(tx pgx.Tx) error {
 		remembered, err := s.meanings(ctx, tx)
 		if err != nil {
 			return err
@@ -36,19 +29,13 @@ func (s *Store) Texts(ctx context.Context, row func(*Row), text func(p Place, te
 			text(m.Place, m.reference)
 			text(m.Place, m.original)
 		}
-		sum, err = scan(ctx, tx, func(r *Row) error {
-			if row != nil {
-				row(r)
-			}
-			return nil
-		})
-		if err != nil {
+		if sum, err = scan(ctx, tx, row); err != nil {
 			return err
 		}
 		return texts(ctx, tx, text)
 	})
 	if err != nil {
-		return nil, s.Target.Explain(err)
+		return nil, err
 	}
 	return sum, nil
 }
@@ -65,12 +52,12 @@ func texts(ctx context.Context, q querier, text func(p Place, text string)) erro
 		}
 		var list, read []string
 		key := -1
-		i := slices.IndexFunc(known(), func(t *table) bool { return t.name == name })
+		t := tableOf(name)
 		for _, c := range columns {
-			if i >= 0 && slices.ContainsFunc(known()[i].columns, func(k column) bool { return k.name == c && k.form == ownForm && k.where.column == "" }) {
+			if t != nil && slices.ContainsFunc(t.columns, func(k column) bool { return k.name == c && k.form == ownForm && k.where.column == "" }) {
 				continue
 			}
-			if i >= 0 && c == known()[i].key {
+			if t != nil && c == t.key {
 				key = len(read)
 			}
 			read, list = append(read, c), append(list, pgx.Identifier{c}.Sanitize()+"::text")

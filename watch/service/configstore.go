@@ -139,7 +139,3 @@ func targetOf(flag, text string, getenv func(string) (string, bool)) (*database.
 	}
 	return target, nil
 }
-
-// AttachTries is how often a rewriting is begun anew, since somebody edited
-// meanwhile.
-const AttachTries = 5

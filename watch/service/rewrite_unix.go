@@ -4,7 +4,6 @@ package service
 
 import (
 	"context"
-	"errors"
 	"slices"
 	"strings"
 	"sync"
@@ -127,32 +126,28 @@ func (w *rewriter) before(ctx context.Context, r *render.Rendering) ([]render.Va
 	}
 	ctx, cancel := context.WithTimeout(ctx, StoreTime)
 	defer cancel()
-	var err error
-	for range AttachTries {
-		var plan *configstore.Plan
-		if _, plan, err = w.plan(ctx, l, source); err != nil || plan == nil {
-			break
+	var more []render.Variable
+	err := configstore.Retried(func() error {
+		_, plan, err := w.plan(ctx, l, source)
+		if err != nil || plan == nil {
+			return err
 		}
-		more := w.late(ctx, l, source, r, plan)
-		n := len(plan.Attach)
-		if err = store.Attach(ctx, plan); err == nil {
-			if n > 0 {
-				w.s.Log.Info("put variables in the places of references in the config store", "database", store.Name(), "references", n)
-			}
-			return more, nil
+		late := w.late(ctx, l, source, r, plan)
+		if err := store.Attach(ctx, plan); err != nil {
+			return err
 		}
-		var conflict *configstore.Conflict
-		if !errors.As(err, &conflict) {
-			break
+		if more = late; len(plan.Attach) > 0 {
+			w.s.Log.Info("put variables in the places of references in the config store", "database", store.Name(), "references", len(plan.Attach))
 		}
-	}
+		return nil
+	})
 	if err != nil && !w.s.began.Load() {
 		return nil, OfConfigStore(err)
 	}
 	if err != nil {
 		w.warn("the config store was not rewritten before this start of Bifrost: "+err.Error(), sources.HintOf(err))
 	}
-	return nil, nil
+	return more, nil
 }
 
 // late returns the variables of those references of the plan that r knows nothing
