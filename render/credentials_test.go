@@ -11,9 +11,9 @@ import (
 // The variables that open the vault are those that a block takes credentials from,
 // of whichever backend, and those that its client reads by itself.
 func TestCredentials(t *testing.T) {
-	backends := []sources.Backend{
-		{Type: "file", Block: "file"}, {Type: "aws-secrets-manager", Block: "aws"},
-		{Type: "hashicorp-vault", Block: "hashicorp", Ambient: []string{"VAULT_TOKEN"}}, {Type: "postgres", Block: "postgres", Ambient: []string{"PGPASSWORD"}},
+	var backends []sources.Backend
+	for _, f := range sources.Table {
+		backends = append(backends, sources.Backend{Facts: f})
 	}
 	flags := func(kind string, set ...string) *VaultStore {
 		s, err := StoreFromFlags(kind, set, backends)
@@ -37,12 +37,12 @@ func TestCredentials(t *testing.T) {
 		store *VaultStore
 		want  []string
 	}{
-		"password":   {flags("postgres", "host=env.HOST", "password=env.PGPW"), []string{"PGPASSWORD", "PGPW"}},
-		"url":        {flags("postgres", "url=env.PGURL", "identity=env.AGE"), []string{"AGE", "PGPASSWORD", "PGURL"}},
+		"password":   {flags("postgres", "host=env.HOST", "password=env.PGPW"), []string{"PGPASSWORD", "PGPW", "PGSSLPASSWORD"}},
+		"url":        {flags("postgres", "url=env.PGURL", "identity=env.AGE"), []string{"AGE", "PGPASSWORD", "PGSSLPASSWORD", "PGURL"}},
 		"token":      {flags("hashicorp-vault", "token=env.T"), []string{"T", "VAULT_TOKEN"}},
 		"ambient":    {flags("hashicorp-vault"), []string{"VAULT_TOKEN"}},
 		"cloud":      {flags("aws-secrets-manager", "secret_access_key=env.KEY", "region=env.REGION"), []string{"KEY"}},
-		"block":      {block(`{"enabled":true,"type":"postgres","postgres":{"password":"env.PGPW"},"aws":{"session_token":"env.OLD"}}`), []string{"OLD", "PGPASSWORD", "PGPW"}},
+		"block":      {block(`{"enabled":true,"type":"postgres","postgres":{"password":"env.PGPW"},"aws":{"session_token":"env.OLD"}}`), []string{"OLD", "PGPASSWORD", "PGPW", "PGSSLPASSWORD"}},
 		"disabled":   {block(`{"enabled":false,"type":"postgres","postgres":{"password":"env.PGPW"}}`), []string{"PGPW"}},
 		"other type": {block(`{"enabled":true,"type":"file","file":{"path":"/x"}}`), nil},
 	} {

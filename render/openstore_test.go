@@ -133,7 +133,7 @@ func TestOpenStoreOff(t *testing.T) {
 
 // A backend that can only be read says so.
 func TestOpenStoreReadable(t *testing.T) {
-	backend := sources.Backend{Type: "memory", Block: "memory", Open: func(context.Context, sources.Settings, sources.Options) (sources.Source, error) {
+	backend := sources.Backend{Facts: sources.Facts{Type: "memory", Block: "memory"}, Open: func(context.Context, sources.Settings, sources.Options) (sources.Source, error) {
 		return &memory{}, nil
 	}}
 	s, err := StoreFromFlags("memory", []string{"access_mode=read_and_write", "prefix=team"}, []sources.Backend{backend})

@@ -313,8 +313,8 @@ func (p *planner) secret(name string) (int, *Problem) {
 	if secret, ok := p.secretOf[name]; ok {
 		return secret, nil
 	}
-	if err := walker.CheckName(p.store.Type, name); err != nil {
-		return -1, &Problem{Reason: err.Error(), Hint: hintOf(err)}
+	if why, hint := sources.CheckName(p.store.Type, name); why != "" {
+		return -1, &Problem{Reason: "the path of the reference " + why, Hint: hint}
 	}
 	p.secretOf[name] = len(p.Secrets)
 	p.Secrets = append(p.Secrets, name)

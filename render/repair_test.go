@@ -73,7 +73,7 @@ type seen struct{ path, what, text string }
 // is no reference, stays as it is.
 func (e *every) rendered(t *testing.T, doc *walker.Document, mode render.Mode, exempt []string) (fields []seen, refused []string) {
 	t.Helper()
-	backend := sources.Backend{Type: "memory", Block: "memory"}
+	backend := sources.Backend{Facts: sources.Facts{Type: "memory", Block: "memory"}}
 	store, err := render.StoreFromFlags(backend.Type, nil, []sources.Backend{backend})
 	if err != nil {
 		t.Fatal(err)

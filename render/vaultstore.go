@@ -126,26 +126,17 @@ func secretSetting(block, key, value string) bool {
 
 // secretKey reports whether a setting holds a credential.
 func secretKey(block, key string) bool {
-	if block == "file" {
-		return key == "identity"
-	}
-	for _, e := range walker.Catalogue() {
-		if e.Pattern == storePath+"."+block+"."+key {
-			return e.Kind == walker.SecretKind
-		}
-	}
-	return false
+	i := slices.IndexFunc(sources.Table, func(f sources.Facts) bool { return f.Block == block })
+	return i >= 0 && slices.Contains(sources.Table[i].Credentials, key)
 }
 
-// settingEntry returns the catalogue's line of a setting, or one like it.
+// settingEntry returns what the catalogue would say of a setting.
 func settingEntry(block, key string) *walker.Entry {
-	pattern := storePath + "." + block + "." + key
-	for i, e := range walker.Catalogue() {
-		if e.Pattern == pattern && e.Form == walker.SecretVarForm {
-			return &walker.Catalogue()[i]
-		}
+	e := &walker.Entry{Pattern: storePath + "." + block + "." + key, Form: walker.SecretVarForm}
+	if secretKey(block, key) {
+		e.Kind = walker.SecretKind
 	}
-	return &walker.Entry{Pattern: pattern, Form: walker.SecretVarForm}
+	return e
 }
 
 // parseStore reads a block. Names are compared without regard to case, as
@@ -290,7 +281,7 @@ func (s *VaultStore) open(ctx context.Context, backends []sources.Backend, opts 
 		return nil, err
 	}
 	for name := range s.blocks {
-		if !knownBlock(backends, name) {
+		if !slices.ContainsFunc(sources.Table, func(f sources.Facts) bool { return f.Block == name }) {
 			opts.Warn(fmt.Sprintf("%s: %s is not a part of vault_store that is known; it is ignored", s.from, s.path(name)))
 		}
 	}
@@ -332,18 +323,6 @@ func (s *VaultStore) strays(backend sources.Backend, backends []sources.Backend,
 		return nil
 	}
 	return sources.Stays(stray, elsewhere)
-}
-
-// otherBlocks are the blocks of types that Enterprise knows.
-var otherBlocks = map[string]bool{"aws": true, "gcp": true, "hashicorp": true, "azure": true}
-
-func knownBlock(backends []sources.Backend, name string) bool {
-	for _, b := range backends {
-		if b.Block == name {
-			return true
-		}
-	}
-	return otherBlocks[name]
 }
 
 // settings gives the members of the block as texts, without white space at their

@@ -147,22 +147,3 @@ type Options struct {
 // know, lacks or cannot use are an error of kind BadSettings that names them.
 // With opts.Write the source is a [Store], or the error says why there is none.
 type Opener func(ctx context.Context, settings Settings, opts Options) (Source, error)
-
-// Backend is one entry of the list of backends that a program knows.
-type Backend struct {
-	Type  string   // the value of vault_store.type: `aws-secrets-manager`
-	Block string   // the member of vault_store with its settings: `aws`
-	Keys  []string // the settings it knows, sorted
-	Open  Opener
-	// Ambient are the variables that its client takes a credential from by itself,
-	// and that Bifrost has no use of its own for. A cloud's are none of them:
-	// Bifrost's providers sign in with the same ones.
-	Ambient []string
-	// Variables are those that its client, or the backend itself, takes a
-	// credential, an address or a file from. See [Backend.Trimmed].
-	Variables []string
-	// Addresses are the settings that say where a login goes; there are none where
-	// that is the provider's own, whatever the settings. Named are the variables by
-	// which the environment says it.
-	Addresses, Named []string
-}

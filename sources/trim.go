@@ -17,14 +17,14 @@ func Trim(text string) string {
 	})
 }
 
-// Trimmed returns options under which the client of b sees its variables
+// Trimmed returns options under which the client of f sees its variables
 // without white space at their ends, and warns of each that has some, by name.
 // Clients read the environment of the process by themselves, so it is set there
 // as well where it is the one that o knows; what a child process is given is
 // not touched.
-func (b Backend) Trimmed(o Options) Options {
+func (f Facts) Trimmed(o Options) Options {
 	given := map[string]string{}
-	for _, name := range b.Variables {
+	for _, name := range f.Variables {
 		value, ok := o.Getenv(name)
 		text := Trim(value)
 		if !ok || text == value {

@@ -12,11 +12,11 @@ import (
 // Elsewhere returns the setting with which settings of a document lead a login to
 // an address of the document's own choice, and "" where the environment has that
 // address too, or the hosts are the provider's own.
-func (b Backend) Elsewhere(set Settings, getenv func(string) (string, bool)) string {
-	for _, key := range b.Addresses {
+func (f Facts) Elsewhere(set Settings, getenv func(string) (string, bool)) string {
+	for _, key := range f.Addresses {
 		text := set.Text(key)
-		if text != "" && !named(text, b.Named, getenv) {
-			return "vault_store." + b.Block + "." + key
+		if text != "" && !named(text, f.Named, getenv) {
+			return "vault_store." + f.Block + "." + key
 		}
 	}
 	return ""
@@ -32,11 +32,11 @@ func named(text string, variables []string, getenv func(string) (string, bool)) 
 	return false
 }
 
-// Secret reports whether the client of b takes a credential from that variable.
-func (b Backend) Secret(variable string) bool {
+// Secret reports whether the client of f takes a credential from that variable.
+func (f Facts) Secret(variable string) bool {
 	for _, end := range []string{"TOKEN", "SECRET", "PASSWORD", "HEADER", "KEY"} {
 		if strings.HasSuffix(variable, end) {
-			return slices.Contains(b.Variables, variable)
+			return slices.Contains(f.Variables, variable)
 		}
 	}
 	return false

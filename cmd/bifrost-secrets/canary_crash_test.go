@@ -24,7 +24,7 @@ import (
 // names, when it has the values in its hands.
 func crashing() {
 	backends = []sources.Backend{{
-		Type: file.Backend.Type, Block: file.Backend.Block, Keys: file.Backend.Keys,
+		Facts: sources.File,
 		Open: func(ctx context.Context, set sources.Settings, opts sources.Options) (sources.Source, error) {
 			s, err := file.Open(ctx, set, opts)
 			return crasher{s}, err

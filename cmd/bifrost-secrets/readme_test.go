@@ -12,6 +12,7 @@ import (
 	"strings"
 	"testing"
 
+	"bifrost-secrets/cmd/internal/lintcmd"
 	"bifrost-secrets/walker"
 	"bifrost-secrets/walker/lint"
 )
@@ -257,7 +258,7 @@ func TestBackendPages(t *testing.T) {
 			if err != nil {
 				t.Fatalf("%s: %v", page, err)
 			}
-			for _, f := range lint.Check(doc, lint.Options{}) {
+			for _, f := range lint.Check(doc, lint.Options{Backends: lintcmd.Backends}) {
 				if f.Severity != lint.Note {
 					t.Errorf("%s: lint says of %s: %s", page, text, f.Message)
 				}

@@ -11,8 +11,6 @@ import (
 	"fmt"
 	"log/slog"
 	"regexp"
-	"slices"
-	"strings"
 	"sync"
 	"time"
 
@@ -38,16 +36,7 @@ import (
 // STS is asked for the sake of a web identity or a profile, the SDK looks at
 // AWS_ENDPOINT_URL_STS only.
 var Backend = sources.Backend{
-	Type:  backendType,
-	Block: "aws",
-	Keys:  keys,
-	Variables: []string{
-		"AWS_ACCESS_KEY", "AWS_ACCESS_KEY_ID", "AWS_CA_BUNDLE", "AWS_CONFIG_FILE", "AWS_CONTAINER_AUTHORIZATION_TOKEN",
-		"AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE", "AWS_CONTAINER_CREDENTIALS_FULL_URI", "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI",
-		"AWS_DEFAULT_PROFILE", "AWS_DEFAULT_REGION", "AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_SECRETS_MANAGER", "AWS_ENDPOINT_URL_STS",
-		"AWS_PROFILE", "AWS_REGION", "AWS_ROLE_ARN", "AWS_ROLE_SESSION_NAME", "AWS_SECRET_ACCESS_KEY", "AWS_SECRET_KEY", "AWS_SESSION_TOKEN",
-		"AWS_SHARED_CREDENTIALS_FILE", "AWS_WEB_IDENTITY_TOKEN_FILE",
-	},
+	Facts: sources.AWS,
 	Open: func(_ context.Context, set sources.Settings, opts sources.Options) (sources.Source, error) {
 		s, err := newSource(set, opts)
 		if err != nil {
@@ -59,10 +48,6 @@ var Backend = sources.Backend{
 		return s, nil
 	},
 }
-
-const backendType = "aws-secrets-manager"
-
-var keys = []string{"access_key_id", "kms_key_id", "region", "role_arn", "secret_access_key", "session_token"}
 
 const (
 	callTimeout = 10 * time.Second // of one attempt, where the options name none
@@ -109,16 +94,8 @@ type source struct {
 }
 
 func newSource(set sources.Settings, opts sources.Options) (*source, error) {
-	var unknown []string
-	for key := range set {
-		if !slices.Contains(keys, key) {
-			unknown = append(unknown, key)
-		}
-	}
-	if len(unknown) > 0 {
-		slices.Sort(unknown)
-		return nil, badSettings("the aws block has settings that are not known: "+strings.Join(unknown, ", "),
-			"the settings known are "+strings.Join(keys, ", "))
+	if err := sources.AWS.CheckKeys(set); err != nil {
+		return nil, err
 	}
 	s := &source{
 		region: set.Text("region"), role: set.Text("role_arn"), kmsKeyID: set.Text("kms_key_id"),
@@ -189,9 +166,9 @@ func (s *source) Ping(ctx context.Context, name string) error {
 // Describe names the backend and, where it is known, the region.
 func (s *source) Describe() string {
 	if region := s.knownRegion(); region != "" {
-		return fmt.Sprintf("%s in %s", backendType, region)
+		return fmt.Sprintf("%s in %s", sources.AWS.Type, region)
 	}
-	return backendType
+	return sources.AWS.Type
 }
 
 // Close ends the idle connections. The source stays usable.

@@ -74,7 +74,7 @@ func (s *source) inspect(ctx context.Context, name string) (*described, error) {
 // a time, those scheduled for deletion included. AWS may leave out what was
 // made in the last five minutes.
 func (s *source) List(ctx context.Context, prefix string) ([]sources.Item, error) {
-	if prefix != "" && !nameForm().MatchString(prefix) {
+	if i, bad := parseID(prefix); prefix != "" && (bad != nil || i.isARN()) {
 		return nil, &sources.Error{
 			Kind: sources.BadName, Name: prefix,
 			Message: fmt.Sprintf("no name of a secret in aws begins with %q", shorten(prefix)), Hint: nameHint,

@@ -1,6 +1,7 @@
 package awssecrets
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"regexp"
@@ -11,16 +12,7 @@ import (
 	"bifrost-secrets/sources"
 )
 
-var (
-	// Compiled when first needed: {1,512} takes its time. The services of AWS that
-	// keep secrets for people, RDS for one, put their name and ! before those.
-	nameForm = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^[A-Za-z0-9/_+=.@!-]{1,512}$`) })
-	// The name of an ARN may have the seven characters that AWS adds to it.
-	arnForm = sync.OnceValue(func() *regexp.Regexp {
-		return regexp.MustCompile(`^(arn:aws[a-z-]*:secretsmanager:([a-z0-9-]+):([0-9]{12}):secret:)([A-Za-z0-9/_+=.@!-]{1,519})$`)
-	})
-	suffixForm = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`-[A-Za-z0-9]{6}$`) })
-)
+var suffixForm = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`-[A-Za-z0-9]{6}$`) })
 
 const nameHint = "a name has 1 to 512 of the characters A-Za-z0-9/_+=.@-, and ! where a service of aws has made it"
 
@@ -35,11 +27,8 @@ type id struct {
 }
 
 func parseID(text string) (id, *sources.Error) {
-	if m := arnForm().FindStringSubmatch(text); m != nil {
-		return id{text: text, prefix: m[1], region: m[2], account: m[3], name: m[4]}, nil
-	}
-	if nameForm().MatchString(text) {
-		return id{text: text, name: text}, nil
+	if m := sources.AWS.Names.Parse(text); m != nil {
+		return id{text: text, prefix: m[1], region: m[2], account: m[3], name: cmp.Or(m[4], text)}, nil
 	}
 	e := &sources.Error{
 		Kind: sources.BadName, Name: text,
@@ -110,10 +99,8 @@ func partition(region string) string {
 
 // accountOf gives the account of an ARN, and "" for anything else.
 func accountOf(arn string) string {
-	if m := arnForm().FindStringSubmatch(arn); m != nil {
-		return m[3]
-	}
-	return ""
+	i, _ := parseID(arn)
+	return i.account
 }
 
 // idGroup is the secrets of one region.

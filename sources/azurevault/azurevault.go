@@ -34,27 +34,18 @@ import (
 // AZURE_TOKEN_CREDENTIALS among them; so are HTTPS_PROXY, NO_PROXY and
 // SSL_CERT_FILE.
 var Backend = sources.Backend{
-	Type:  backendType,
-	Block: "azure",
-	Keys:  keys,
-	Variables: []string{
-		"AZURE_AUTHORITY_HOST", "AZURE_CLIENT_CERTIFICATE_PASSWORD", "AZURE_CLIENT_CERTIFICATE_PATH", "AZURE_CLIENT_ID", "AZURE_CLIENT_SECRET",
-		"AZURE_FEDERATED_TOKEN_FILE", "AZURE_TENANT_ID", "AZURE_TOKEN_CREDENTIALS", "IDENTITY_ENDPOINT", "IDENTITY_HEADER",
-	},
-	Open: perkey.Open(newSource, func(s *source) sources.Store { return &store{s} }),
+	Facts: sources.Azure,
+	Open:  perkey.Open(newSource, func(s *source) sources.Store { return &store{s} }),
 }
 
 const (
-	backendType = "azure-key-vault"
-	system      = "azure key vault"
+	system = "azure key vault"
 
 	maxRetries = 3
 	maxAnswer  = 4 << 20 // a value has 25 KiB, and a page 25 secrets
 )
 
 var (
-	keys = []string{"client_id", "client_secret", "tenant_id", "vault_url"}
-
 	hostForm   = perkey.Pattern(`^[A-Za-z0-9-]{1,63}(?:\.[A-Za-z0-9-]{1,63}){1,6}(?::[0-9]{1,5})?$`)
 	tenantForm = perkey.Pattern(`^[A-Za-z0-9.-]{1,253}$`)
 )
@@ -78,7 +69,7 @@ type source struct {
 type operation = perkey.Operation[*session]
 
 func newSource(set sources.Settings, opts sources.Options) (*source, error) {
-	if err := perkey.CheckKeys("azure", keys, set); err != nil {
+	if err := sources.Azure.CheckKeys(set); err != nil {
 		return nil, err
 	}
 	s := &source{
@@ -115,4 +106,4 @@ func late(ctx context.Context, began time.Time) *sources.Error {
 }
 
 // Describe names the backend and the vault.
-func (s *source) Describe() string { return backendType + " at " + s.host }
+func (s *source) Describe() string { return sources.Azure.Type + " at " + s.host }

@@ -11,16 +11,11 @@ import (
 )
 
 // Names is how names become those of a vault, and back.
-var Names = sources.Names{
-	Allowed: func(c byte) bool { return sources.Alphanumeric(c) || c == '-' },
-	Max:     127, Fold: true, System: "azure",
-}
-
-var idForm = perkey.Pattern(`^https://([^/]+)/secrets/([0-9A-Za-z-]{1,127})(?:/([0-9a-f]{32}))?/?$`)
+var Names = sources.Azure.Names.Escapes
 
 func (s *source) parse(text string) (perkey.Name, *sources.Error) {
 	bad := &sources.Error{Kind: sources.BadName, Name: text}
-	if m := idForm().FindStringSubmatch(text); m != nil {
+	if m := sources.Azure.Names.Parse(text); m != nil {
 		if !strings.EqualFold(strings.TrimSuffix(m[1], ":443"), strings.TrimSuffix(s.host, ":443")) {
 			bad.Message = fmt.Sprintf("%q is in another vault than %s", text, s.host)
 			bad.Hint = "all secrets come from vault_store.azure.vault_url"
@@ -28,7 +23,7 @@ func (s *source) parse(text string) (perkey.Name, *sources.Error) {
 		}
 		return perkey.Name{Text: text, ID: m[2], Version: m[3]}, nil
 	}
-	if strings.HasPrefix(text, "https://") {
+	if sources.Azure.Names.IsFull(text) {
 		bad.Message = "the name begins as an id of azure does, and is not that of a secret"
 		bad.Hint = "it looks like " + s.vault + "/secrets/NAME or " + s.vault + "/secrets/NAME/VERSION"
 		return perkey.Name{}, bad

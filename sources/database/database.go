@@ -75,19 +75,6 @@ type Target struct {
 	settings Settings        // what it was made of
 }
 
-// Ambient are the variables that a connection takes a credential from where the
-// settings have none.
-var Ambient = []string{"PGPASSWORD", "PGSSLPASSWORD"}
-
-// Named are the variables by which the environment names a database.
-var Named = []string{"PGHOST"}
-
-// Variables are those of libpq that a connection is made of.
-var Variables = []string{
-	"PGDATABASE", "PGHOST", "PGHOSTADDR", "PGPASSFILE", "PGPASSWORD", "PGPORT", "PGSERVICE", "PGSERVICEFILE",
-	"PGSSLCERT", "PGSSLKEY", "PGSSLMODE", "PGSSLPASSWORD", "PGSSLROOTCERT", "PGUSER",
-}
-
 // New checks the settings and makes no connection. What they lack may come from
 // libpq's variables and files (PGHOST, PGPASSWORD, ~/.pgpass and the like).
 // Errors are of kind BadSettings and show nothing of a URL.

@@ -47,10 +47,8 @@ import (
 
 const block = "vault_store.file"
 
-var keys = []string{"identity", "path", "recipients"}
-
 // Backend is the entry for a program's list of backends.
-var Backend = sources.Backend{Type: "file", Block: "file", Keys: keys, Open: Open}
+var Backend = sources.Backend{Facts: sources.File, Open: Open}
 
 // Open makes a source of the directory or the JSON file that the setting `path`
 // names, whichever it is at this moment. It reads neither that nor the identity.
@@ -109,9 +107,9 @@ func Open(_ context.Context, settings sources.Settings, opts sources.Options) (s
 // check finds the settings that are unknown, lacking or empty.
 func check(settings sources.Settings) error {
 	for _, key := range slices.Sorted(maps.Keys(settings)) {
-		if !slices.Contains(keys, key) {
-			return badSettings(fmt.Sprintf("%s has no setting %q", block, key), didYouMean(key, keys)+
-				"its settings are "+strings.Join(keys, ", "))
+		if !slices.Contains(sources.File.Keys, key) {
+			return badSettings(fmt.Sprintf("%s has no setting %q", block, key), didYouMean(key, sources.File.Keys)+
+				"its settings are "+strings.Join(sources.File.Keys, ", "))
 		}
 		if strings.TrimSpace(settings.Text(key)) == "" {
 			return badSettings(fmt.Sprintf("%s.%s is empty", block, key),

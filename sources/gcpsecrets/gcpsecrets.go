@@ -29,24 +29,18 @@ import (
 //
 // HTTPS_PROXY, NO_PROXY and SSL_CERT_FILE are in force.
 var Backend = sources.Backend{
-	Type:      backendType,
-	Block:     "gcp",
-	Keys:      keys,
-	Variables: []string{"GOOGLE_APPLICATION_CREDENTIALS"},
-	Open:      perkey.Open(newSource, func(s *source) sources.Store { return &store{s} }),
+	Facts: sources.GCP,
+	Open:  perkey.Open(newSource, func(s *source) sources.Store { return &store{s} }),
 }
 
 const (
-	backendType = "gcp-secret-manager"
-	system      = "gcp secret manager"
-	host        = "secretmanager.googleapis.com"
+	system = "gcp secret manager"
+	host   = "secretmanager.googleapis.com"
 
 	// maxAnswer bounds the body of an answer: a page of a list has the
 	// annotations of its secrets, up to 16 KiB each.
 	maxAnswer = 20 * pageSize << 10
 )
-
-var keys = []string{"credentials_json", "project_id"}
 
 var projectForm = perkey.Pattern(`^(?:[a-z0-9.-]{1,60}:)?[a-z0-9][a-z0-9-]{0,61}$`)
 
@@ -68,7 +62,7 @@ type source struct {
 type operation = perkey.Operation[*session]
 
 func newSource(set sources.Settings, opts sources.Options) (*source, error) {
-	if err := perkey.CheckKeys("gcp", keys, set); err != nil {
+	if err := sources.GCP.CheckKeys(set); err != nil {
 		return nil, err
 	}
 	s := &source{
@@ -113,4 +107,6 @@ func (s *source) path() (string, error) {
 }
 
 // Describe names the backend and the project.
-func (s *source) Describe() string { return fmt.Sprintf("%s in project %s", backendType, s.project) }
+func (s *source) Describe() string {
+	return fmt.Sprintf("%s in project %s", sources.GCP.Type, s.project)
+}

@@ -10,26 +10,15 @@ import (
 )
 
 // Names is how names become ids of GCP, and back.
-var Names = sources.Names{
-	Allowed: func(c byte) bool { return sources.Alphanumeric(c) || c == '-' || c == '_' },
-	Max:     255, System: "gcp",
-}
+var Names = sources.GCP.Names.Escapes
 
-const (
-	latest = "latest"
-	// fullPrefix begins the full names that other services of Google have for
-	// what is in this one.
-	fullPrefix = "//" + host + "/"
-)
-
-var resourceForm = perkey.Pattern(`^projects/((?:[a-z0-9.-]{1,60}:)?[a-z0-9][a-z0-9-]{0,61})/secrets/([A-Za-z0-9_-]{1,255})(?:/versions/([A-Za-z0-9_-]{1,63}))?$`)
+const latest = "latest"
 
 func (s *source) parse(text string) (perkey.Name, *sources.Error) {
-	resource := strings.TrimPrefix(text, fullPrefix)
-	if m := resourceForm().FindStringSubmatch(resource); m != nil {
+	if m := sources.GCP.Names.Parse(text); m != nil {
 		return perkey.Name{Text: text, Project: m[1], ID: m[2], Version: m[3]}, nil
 	}
-	if strings.HasPrefix(resource, "projects/") || resource != text {
+	if sources.GCP.Names.IsFull(text) {
 		e := &sources.Error{
 			Kind: sources.BadName, Name: text, Message: "the name begins as a resource of gcp does, and is not that of a secret",
 			Hint: "it looks like projects/PROJECT/secrets/ID or projects/PROJECT/secrets/ID/versions/VERSION",
@@ -70,7 +59,7 @@ func (s *source) subject(n perkey.Name) string {
 	switch {
 	case n.ID == "":
 		return "the list of secrets in project " + s.project
-	case strings.HasPrefix(strings.TrimPrefix(n.Text, fullPrefix), "projects/"):
+	case sources.GCP.Names.IsFull(n.Text):
 		return fmt.Sprintf("secret %q", n.Text) // it names the project itself
 	}
 	return fmt.Sprintf("secret %q in project %s", n.Text, n.Project)

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"bifrost-secrets/sources"
 	"bifrost-secrets/sources/hashivault/vaulttest"
 )
 
@@ -18,7 +19,7 @@ func TestPageHasEverySetting(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, key := range keys {
+	for _, key := range sources.Vault.Keys {
 		if !strings.Contains(string(b), "`"+key+"`") {
 			t.Errorf("%s does not name %s", page, key)
 		}

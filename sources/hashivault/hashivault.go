@@ -16,7 +16,6 @@ import (
 	"log/slog"
 	"net"
 	"net/url"
-	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -42,15 +41,7 @@ import (
 // VAULT_CLIENT_CERT, VAULT_SKIP_VERIFY, VAULT_MAX_RETRIES and VAULT_RATE_LIMIT
 // among them.
 var Backend = sources.Backend{
-	Type:      backendType,
-	Block:     "hashicorp",
-	Keys:      keys,
-	Ambient:   []string{api.EnvVaultToken},
-	Addresses: []string{"address"}, Named: []string{api.EnvVaultAgentAddr, api.EnvVaultAddress},
-	Variables: []string{
-		"VAULT_ADDR", "VAULT_AGENT_ADDR", "VAULT_CACERT", "VAULT_CAPATH", "VAULT_CLIENT_CERT", "VAULT_CLIENT_KEY", "VAULT_NAMESPACE",
-		"VAULT_PROXY_ADDR", "VAULT_SKIP_VERIFY", "VAULT_TLS_SERVER_NAME", "VAULT_TOKEN",
-	},
+	Facts: sources.Vault,
 	Open: func(_ context.Context, set sources.Settings, opts sources.Options) (sources.Source, error) {
 		s, err := newSource(set, opts)
 		if err != nil {
@@ -61,13 +52,6 @@ var Backend = sources.Backend{
 		}
 		return s, nil
 	},
-}
-
-const backendType = "hashicorp-vault"
-
-var keys = []string{
-	"address", "kubernetes_mount", "kubernetes_role", "kubernetes_token_file", "mount_path", "namespace",
-	"role_id", "secret_id", "token", "token_file",
 }
 
 const (
@@ -101,16 +85,8 @@ type source struct {
 }
 
 func newSource(set sources.Settings, opts sources.Options) (*source, error) {
-	var unknown []string
-	for key := range set {
-		if !slices.Contains(keys, key) {
-			unknown = append(unknown, key)
-		}
-	}
-	if len(unknown) > 0 {
-		slices.Sort(unknown)
-		return nil, badSettings("the hashicorp block has settings that are not known: "+strings.Join(unknown, ", "),
-			"the settings known are "+strings.Join(keys, ", "))
+	if err := sources.Vault.CheckKeys(set); err != nil {
+		return nil, err
 	}
 	variable := func(name string) string {
 		v, _ := opts.Getenv(name)
@@ -123,7 +99,7 @@ func newSource(set sources.Settings, opts sources.Options) (*source, error) {
 		getenv:    opts.Getenv, warn: opts.Warn, log: opts.Log, timeout: opts.CallTimeout,
 		slots: make(chan struct{}, atOnce), signing: make(chan struct{}, 1),
 	}
-	if checkPath(s.mount) != "" {
+	if sources.CheckPath(s.mount) != "" {
 		return nil, badSettings("mount_path is not the path of a secrets engine", "it looks like secret or team/kv")
 	}
 	if err := s.checkAddress(opts.Warn); err != nil {
@@ -194,7 +170,7 @@ func (s *source) Ping(ctx context.Context, name string) error {
 
 // Describe names the backend, its host, and where in it the secrets are.
 func (s *source) Describe() string {
-	text := backendType
+	text := sources.Vault.Type
 	if host := s.host(); host != "" {
 		text += " at " + host
 	}

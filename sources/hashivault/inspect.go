@@ -66,7 +66,7 @@ func split(name string) (folder, last string) {
 func (s *source) List(ctx context.Context, prefix string) ([]sources.Item, error) {
 	o := s.begin(ctx, listing)
 	folder, _ := split(prefix)
-	if folder != "" && checkPath(strings.TrimSuffix(folder, "/")) != "" {
+	if folder != "" && sources.CheckPath(strings.TrimSuffix(folder, "/")) != "" {
 		return nil, &sources.Error{
 			Kind: sources.BadName, Name: prefix, Hint: nameHint,
 			Message: fmt.Sprintf("no name of a secret in vault begins with %q", shorten(prefix)),
@@ -124,7 +124,7 @@ func (o *operation) walk(folder, prefix string) (names []string, fault *sources.
 				case !strings.HasPrefix(name, prefix):
 				case !strings.HasSuffix(name, "/"):
 					names = append(names, name)
-				case checkPath(strings.TrimSuffix(name, "/")) == "":
+				case sources.CheckPath(strings.TrimSuffix(name, "/")) == "":
 					below = append(below, name)
 				}
 			}

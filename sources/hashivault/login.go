@@ -41,7 +41,7 @@ func loginOf(set sources.Settings, opts sources.Options) (login, error) {
 		return login{}, badSettings("kubernetes_mount and kubernetes_token_file are of no use without kubernetes_role",
 			"set kubernetes_role to the role of vault's kubernetes auth method")
 	}
-	if mount := set.Text("kubernetes_mount"); mount != "" && checkPath(strings.Trim(mount, "/")) != "" {
+	if mount := set.Text("kubernetes_mount"); mount != "" && sources.CheckPath(strings.Trim(mount, "/")) != "" {
 		return login{}, badSettings("kubernetes_mount is not the path of an auth method", "it looks like kubernetes or clusters/eu")
 	}
 	switch {

@@ -3,8 +3,6 @@ package hashivault
 import (
 	"fmt"
 	"strings"
-	"unicode"
-	"unicode/utf8"
 
 	"bifrost-secrets/sources"
 )
@@ -13,8 +11,6 @@ const (
 	// maxName is the most bytes of a name that is written: a Consul behind Vault
 	// takes no longer key.
 	maxName = 400
-	// maxRead is the most bytes of one that is read: other storages take more.
-	maxRead = 2048
 )
 
 const (
@@ -25,12 +21,12 @@ const (
 // checkName refuses what is no name of a secret. The client cleans a path before
 // it sends it, so a name with `..` would read beside the mount.
 func checkName(name string) *sources.Error {
-	return badName(name, checkPath(name), readHint)
+	return badName(name, sources.CheckPath(name), readHint)
 }
 
 // checkWritable refuses what other programs would misread, too.
 func checkWritable(name string) *sources.Error {
-	why := checkPath(name)
+	why := sources.CheckPath(name)
 	if i := strings.IndexAny(name, `?*\`); why == "" && i >= 0 {
 		why = fmt.Sprintf("it has the character %q", name[i])
 	}
@@ -53,32 +49,6 @@ func badName(name, why, hint string) *sources.Error {
 		Kind: sources.BadName, Name: name, Hint: hint,
 		Message: fmt.Sprintf("%q cannot be the name of a secret in vault: %s", shorten(name), why),
 	}
-}
-
-// checkPath says what is wrong with a path, or "".
-func checkPath(path string) string {
-	switch {
-	case path == "":
-		return "it is empty"
-	case len(path) > maxRead:
-		return fmt.Sprintf("it has %d bytes", len(path))
-	case !utf8.ValidString(path):
-		return "it is not utf-8 text"
-	}
-	for _, r := range path {
-		if r == '#' || !unicode.IsPrint(r) {
-			return fmt.Sprintf("it has the character %q", r)
-		}
-	}
-	for part := range strings.SplitSeq(path, "/") {
-		switch part {
-		case "":
-			return "it begins or ends with a slash, or has two in a row"
-		case ".", "..":
-			return "it has a part that is only dots"
-		}
-	}
-	return ""
 }
 
 func shorten(s string) string {

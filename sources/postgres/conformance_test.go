@@ -36,9 +36,9 @@ func TestConformance(t *testing.T) {
 			sourcetest.Recovery:   "a deleted secret is gone with all its versions",
 		},
 		Names: []string{
-			"x", strings.Repeat("n", nameLimit), strings.Repeat("ü", nameLimit/2), "a/b/c", "/a", "../x", "a b", "%_*", `back\slash"quote'`, "a.b#c", "é\U0001f511\u2028", "$1", "{a,b}", "NULL",
+			"x", strings.Repeat("n", sources.Postgres.Names.Max), strings.Repeat("ü", sources.Postgres.Names.Max/2), "a/b/c", "/a", "../x", "a b", "%_*", `back\slash"quote'`, "a.b#c", "é\U0001f511\u2028", "$1", "{a,b}", "NULL",
 		},
-		BadNames: []string{"", strings.Repeat("n", nameLimit+1), "nul\x00", "line\n", "\xff", "\u0085"},
+		BadNames: []string{"", strings.Repeat("n", sources.Postgres.Names.Max+1), "nul\x00", "line\n", "\xff", "\u0085"},
 		AtOnce:   connections,
 	})
 }

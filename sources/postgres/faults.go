@@ -3,35 +3,18 @@ package postgres
 import (
 	"errors"
 	"fmt"
-	"strings"
-	"unicode"
-	"unicode/utf8"
 
 	"github.com/jackc/pgx/v5/pgconn"
 
 	"bifrost-secrets/sources"
 )
 
-// nameLimit is how long a name may be, in bytes.
-const nameLimit = 512
-
-// checkName refuses what cannot be the name of a secret. It is the rule that
-// walker.CheckName has for documents.
+// checkName refuses what cannot be the name of a secret.
 func checkName(name string) error {
-	e := &sources.Error{Kind: sources.BadName, Name: name, Hint: "allowed are 1 to 512 bytes of UTF-8 text without control characters"}
-	switch {
-	case name == "":
-		e.Message = "the name of a secret cannot be empty"
-	case len(name) > nameLimit:
-		e.Message = fmt.Sprintf("the name of a secret cannot have %d bytes", len(name))
-	case !utf8.ValidString(name):
-		e.Message = "the name of a secret is not UTF-8 text"
-	case strings.ContainsFunc(name, unicode.IsControl):
-		e.Message = fmt.Sprintf("the name %q has a control character", name)
-	default:
-		return nil
+	if why, hint := sources.Postgres.CheckName(name); why != "" {
+		return &sources.Error{Kind: sources.BadName, Name: name, Message: fmt.Sprintf("%.120q %s", name, why), Hint: hint}
 	}
-	return e
+	return nil
 }
 
 // noTables reports whether err says that there are no tables of ours: nothing

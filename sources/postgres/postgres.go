@@ -36,8 +36,6 @@ import (
 
 const block = "vault_store.postgres"
 
-var keys = []string{"db_name", "host", "identity", "keep", "password", "port", "recipients", "schema", "ssl_mode", "ssl_root_cert", "url", "user"}
-
 const (
 	batchSize   = 1000 // names in one statement
 	connections = 4    // at a time
@@ -55,8 +53,7 @@ const (
 //   - recipients: the age recipients to write for, or the file that lists them;
 //     else that of the identity.
 //   - keep: the number of versions that are kept of each secret; 10.
-var Backend = sources.Backend{Type: "postgres", Block: "postgres", Keys: keys, Open: open, Ambient: database.Ambient, Variables: database.Variables,
-	Addresses: []string{"host", "url"}, Named: database.Named}
+var Backend = sources.Backend{Facts: sources.Postgres, Open: open}
 
 //go:embed migrations
 var files embed.FS
@@ -105,10 +102,10 @@ func open(_ context.Context, set sources.Settings, opts sources.Options) (source
 }
 
 func newSource(set sources.Settings, opts sources.Options) (*source, error) {
+	if err := sources.Postgres.CheckKeys(set); err != nil {
+		return nil, err
+	}
 	for _, key := range slices.Sorted(maps.Keys(set)) {
-		if !slices.Contains(keys, key) {
-			return nil, bad(fmt.Sprintf("postgres has no setting %q", key), "its settings are "+strings.Join(keys, ", "))
-		}
 		// An empty password is as good as none; the others are mistakes, such as
 		// a variable that was not filled.
 		if strings.TrimSpace(set.Text(key)) == "" && key != "password" {

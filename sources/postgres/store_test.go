@@ -15,7 +15,6 @@ import (
 	"bifrost-secrets/sources"
 	"bifrost-secrets/sources/database"
 	"bifrost-secrets/sources/postgres/pgtest"
-	"bifrost-secrets/walker"
 )
 
 func TestSettings(t *testing.T) {
@@ -24,7 +23,7 @@ func TestSettings(t *testing.T) {
 		pairs []string
 		parts []string
 	}{
-		"unknown":     {[]string{"url", "postgres://h/d", "database", "x"}, []string{`no setting "database"`, "db_name"}},
+		"unknown":     {[]string{"url", "postgres://h/d", "database", "x"}, []string{"not known: database", "db_name"}},
 		"empty":       {[]string{"host", " "}, []string{"host is empty", "environment variable"}},
 		"nowhere":     {[]string{"user", "u"}, []string{"neither a url nor a host"}},
 		"both":        {[]string{"url", "postgres://u:" + canary + "@h/d", "host", "h"}, []string{"url is set beside"}},
@@ -68,15 +67,6 @@ func TestSettings(t *testing.T) {
 	}
 	if got := s.(*source).Inputs(); len(got) != 1 || got[0] != filepath.Join(o.Dir, "key.txt") {
 		t.Errorf("inputs %q", got)
-	}
-}
-
-// The linter and the store have one rule of what a name may be.
-func TestNamesAgree(t *testing.T) {
-	for _, name := range []string{"", "a", "a b/ü", strings.Repeat("x", 512), strings.Repeat("x", 513), strings.Repeat("ü", 256), strings.Repeat("ü", 257), "a\n", "a\x00", "\x7f", "\u0085", "\u2028"} {
-		if ours, lint := checkName(name), walker.CheckName(Backend.Type, name); (ours == nil) != (lint == nil) {
-			t.Errorf("%.20q: the store says %v, the linter %v", name, ours, lint)
-		}
 	}
 }
 

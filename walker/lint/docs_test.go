@@ -32,7 +32,7 @@ func TestDocs(t *testing.T) {
 			continue
 		}
 		section, _, _ = strings.Cut(section, "\n## ")
-		var opts lint.Options
+		opts := lint.Options{Backends: lint.AllBackends}
 		if m := docsSettings.FindStringSubmatch(section); m != nil {
 			if opts.Settings, err = lint.ParseSettings([]byte(m[1])); err != nil {
 				t.Fatalf("%s: %v", r.ID, err)

@@ -18,7 +18,7 @@ func TestEnvironment(t *testing.T) {
 	for name, want := range map[string]string{
 		"": "encryption-key vault-store", "HOME": "encryption-key vault-store", "AWS_REGION": "encryption-key", "AWS_DEFAULT_REGION": "encryption-key", "BIFROST_ENCRYPTION_KEY": "vault-store",
 	} {
-		opts := Options{Getenv: func(asked string) (string, bool) { return "set", asked == name }}
+		opts := Options{Backends: AllBackends, Getenv: func(asked string) (string, bool) { return "set", asked == name }}
 		if name == "" {
 			opts.Getenv = nil
 		}
@@ -28,21 +28,6 @@ func TestEnvironment(t *testing.T) {
 		}
 		if strings.Join(got, " ") != want {
 			t.Errorf("with %q: got %q, want %q", name, got, want)
-		}
-	}
-}
-
-// A backend that the catalogue knows is one that the rule vault-store knows.
-func TestStoreTypes(t *testing.T) {
-	known := map[string]bool{}
-	for _, block := range storeTypes {
-		known[block] = true
-	}
-	for _, e := range walker.Catalogue() {
-		if below, ok := strings.CutPrefix(e.Pattern, storePath+"."); ok {
-			if block, _, _ := strings.Cut(below, "."); !known[block] {
-				t.Errorf("storeTypes has no type with the block %s", block)
-			}
 		}
 	}
 }

@@ -102,7 +102,7 @@ func FuzzLint(f *testing.F) {
 		if err != nil {
 			return
 		}
-		opts := lint.Options{Env: env}
+		opts := lint.Options{Env: env, Backends: lint.AllBackends}
 		findings := lint.Check(doc, opts)
 		for i, finding := range findings {
 			if finding.Span.Start < 0 || finding.Span.End < finding.Span.Start || finding.Span.End > len(doc.Bytes()) {

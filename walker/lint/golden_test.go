@@ -9,6 +9,7 @@ import (
 	"sync"
 	"testing"
 
+	"bifrost-secrets/sources"
 	"bifrost-secrets/walker"
 )
 
@@ -41,6 +42,14 @@ func goldens(t *testing.T, folder string) (all []golden) {
 	return all
 }
 
+// AllBackends are all that there are, as a program hands them over.
+var AllBackends = func() (all []Backend) {
+	for _, f := range sources.Table {
+		all = append(all, Backend{f.Type, f.Block, f.Keys, f.CheckName})
+	}
+	return all
+}()
+
 // found gives what is found in a document, a line a finding.
 func (g golden) found(t *testing.T) (lines []string, rules map[string]bool) {
 	t.Helper()
@@ -48,7 +57,7 @@ func (g golden) found(t *testing.T) (lines []string, rules map[string]bool) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	opts := Options{Env: strings.HasSuffix(g.path, ".env.json")}
+	opts := Options{Backends: AllBackends, Env: strings.HasSuffix(g.path, ".env.json")}
 	if text, err := os.ReadFile(strings.TrimSuffix(g.path, ".json") + ".settings"); err == nil {
 		if opts.Settings, err = ParseSettings(text); err != nil {
 			t.Fatalf("%s: %v", g.path, err)

@@ -99,6 +99,10 @@ type Options struct {
 	// Getenv looks a variable up; nil means that the environment is not known.
 	Getenv func(string) (string, bool)
 
+	// Backends are those that a vault_store may name; where there are none, no type,
+	// no setting and no name of a secret is held against them.
+	Backends []Backend
+
 	// Part is set where the document is only a part of a config: nothing is
 	// concluded from what it lacks.
 	Part bool
@@ -127,7 +131,7 @@ func Check(doc *walker.Document, opts Options) []Finding {
 		opts.Settings = defaultSettings()
 	}
 	c := &checker{doc: doc, opts: opts, outline: outlineOf(doc), kinds: map[*walker.Entry]*kindOf{}}
-	c.store = readStore(doc)
+	c.store = readStore(doc, opts.Backends)
 	var onField, onDocument []*Rule
 	for i := range rules {
 		r := &rules[i]

@@ -6,7 +6,7 @@ var secretName = Rule{
 	ID: "secret-name", Severity: Error,
 	Summary: "a path that the backend cannot have",
 	field: func(c *checker, f *walker.Field) {
-		if f.Entry == nil || f.What != walker.Ref || f.Ref.Scheme != walker.Vault || c.store.kind == "" || c.store.holds(f.Start) {
+		if f.Entry == nil || f.What != walker.Ref || f.Ref.Scheme != walker.Vault || c.store.backend == nil || c.store.holds(f.Start) {
 			return
 		}
 		if f.Ref.Templated() {
@@ -16,8 +16,8 @@ var secretName = Rule{
 		if loose && walker.HostLike(f.Ref.String()) {
 			return // so it does here
 		}
-		if err := walker.CheckName(c.store.kind, f.Ref.Name); err != nil {
-			found := c.at(f, err.(*walker.ReferenceError).Hint, err.Error())
+		if why, hint := c.store.backend.CheckName(f.Ref.Name); why != "" {
+			found := c.at(f, hint, "the path of the reference "+why)
 			if loose {
 				found.Hint += unlessLiteral
 			}

@@ -46,57 +46,24 @@ var vaultStore = Rule{
 
 const vaultCredential = "a credential of the vault in plain text"
 
-// storeTypes are the types that are known, with the names of their blocks; the
-// settings of each are the lines of the catalogue.
-var storeTypes = map[string]string{
-	"aws-secrets-manager": "aws", "gcp-secret-manager": "gcp", "hashicorp-vault": "hashicorp", "file": "file", "postgres": "postgres", "azure-key-vault": "azure",
-}
-
-var (
-	storeKinds   = sortedKeys(storeTypes)
-	storeMembers = func() []string {
-		all := []string{"access_mode", "enabled", "prefix", "type"}
-		for _, block := range storeTypes {
-			all = append(all, block)
-		}
-		slices.Sort(all)
-		return all
-	}()
-)
-
-func sortedKeys(m map[string]string) []string {
-	var all []string
-	for key := range m {
-		all = append(all, key)
-	}
-	slices.Sort(all)
-	return all
-}
-
-// settingsOf gives the settings that a block may have.
-func settingsOf(block string) []string {
-	var all []string
-	for _, e := range walker.Catalogue() {
-		if key, ok := strings.CutPrefix(e.Pattern, storePath+"."+block+"."); ok {
-			all = append(all, key)
-		}
-	}
-	slices.Sort(all)
-	return all
-}
-
 // storeMembers looks at the block's own members.
 func (c *checker) storeMembers() {
 	o := c.store.object
+	members, kinds := []string{"access_mode", "enabled", "prefix", "type"}, []string(nil)
+	for _, b := range c.opts.Backends {
+		members, kinds = append(members, b.Block), append(kinds, b.Type)
+	}
+	slices.Sort(members)
+	slices.Sort(kinds)
 	for _, m := range o.Members {
-		if name := c.doc.String(m.Name); !slices.Contains(storeMembers, strings.ToLower(name)) {
-			c.report(storePath+"."+name, m.Name, "known are "+strings.Join(storeMembers, ", "), "vault_store has no member "+quoted(name)).Severity = Warning
+		if name := c.doc.String(m.Name); kinds != nil && !slices.Contains(members, strings.ToLower(name)) {
+			c.report(storePath+"."+name, m.Name, "known are "+strings.Join(members, ", "), "vault_store has no member "+quoted(name)).Severity = Warning
 		}
 	}
-	known := "known are " + strings.Join(storeKinds, ", ")
+	known := "known are " + strings.Join(kinds, ", ")
 	if m, ok := c.doc.Find(o, "type"); !ok {
 		c.report(storePath+".type", opening(o), known, "vault_store has no type")
-	} else if _, ok := storeTypes[c.store.kind]; !ok {
+	} else if kinds != nil && c.store.backend == nil {
 		c.report(storePath+".type", m.Value, known, "unknown vault_store type "+quoted(c.store.kind))
 	}
 	enabled, hasEnabled := c.doc.Find(o, "enabled")
@@ -144,12 +111,11 @@ func (c *checker) storeTwice() {
 
 // storeBlock looks at the block of the type that is chosen.
 func (c *checker) storeBlock() {
-	block := storeTypes[c.store.kind]
-	if block == "" {
+	if c.store.backend == nil {
 		return
 	}
+	block, known := c.store.backend.Block, c.store.backend.Keys
 	path, here := storePath+"."+block, opening(c.store.object)
-	known := settingsOf(block)
 	has := map[string]walker.Member{}
 	if m, ok := c.doc.Find(c.store.object, block); ok && c.doc.Text(m.Value)[0] == '{' {
 		o := c.doc.ObjectAt(m.Value.Start)

@@ -19,7 +19,7 @@ func (c *Cluster) credentials() []string {
 	if c.Database == "" || c.Database == none {
 		return nil
 	}
-	names := slices.Clone(database.Ambient)
+	names := slices.Clone(sources.Postgres.Ambient)
 	if name, ok := strings.CutPrefix(c.Database, "env."); ok {
 		names = append(names, name)
 	}

@@ -11,7 +11,6 @@ import (
 
 	"bifrost-secrets/render"
 	"bifrost-secrets/sources"
-	"bifrost-secrets/sources/database"
 	"bifrost-secrets/walker"
 )
 
@@ -167,7 +166,7 @@ func (l *Loaded) commands() func() []string {
 		return nil
 	}
 	return func() []string {
-		hidden := append(slices.Clone(database.Ambient), l.credentials()...)
+		hidden := append(slices.Clone(sources.Postgres.Ambient), l.credentials()...)
 		for _, b := range l.host.Backends {
 			hidden = append(hidden, b.Ambient...)
 		}

@@ -10,6 +10,7 @@ import (
 	"strconv"
 	"strings"
 
+	"bifrost-secrets/sources"
 	"bifrost-secrets/walker"
 	"bifrost-secrets/walker/lint"
 	"bifrost-secrets/walker/lint/embedded"
@@ -98,6 +99,14 @@ func (r *run) all(ctx context.Context, in *inputs) error {
 	return r.end(in, &t)
 }
 
+// Backends are what lint is told of the backends that there are.
+var Backends = func() (all []lint.Backend) {
+	for _, f := range sources.Table {
+		all = append(all, lint.Backend{Type: f.Type, Block: f.Block, Keys: f.Keys, CheckName: f.CheckName})
+	}
+	return all
+}()
+
 // one looks at one document.
 func (r *run) one(ctx context.Context, in input) (res result) {
 	if ctx.Err() != nil {
@@ -123,7 +132,7 @@ func (r *run) one(ctx context.Context, in input) (res result) {
 func (r *run) config(ctx context.Context, in input, config *embedded.Config, res *result) {
 	doc := config.Document
 	res.notes = append(res.notes, doc.Notes...)
-	opts := lint.Options{Env: r.mode == "env", Bifrost: r.bifrosts, Settings: r.settledFor(in.name), Getenv: r.Getenv, Part: config.Part}
+	opts := lint.Options{Backends: Backends, Env: r.mode == "env", Bifrost: r.bifrosts, Settings: r.settledFor(in.name), Getenv: r.Getenv, Part: config.Part}
 	var findings []lint.Finding
 	switch {
 	case config.Copied:
@@ -181,7 +190,7 @@ func (res *result) count(findings []lint.Finding) {
 
 // lookAtRows looks at the config store of a document, or at that of the flag.
 func (r *run) lookAtRows(ctx context.Context, doc *walker.Document, res *result) {
-	opts := lint.Options{Env: r.mode == "env", Bifrost: r.bifrosts, Settings: r.settled, Getenv: r.Getenv}
+	opts := lint.Options{Backends: Backends, Env: r.mode == "env", Bifrost: r.bifrosts, Settings: r.settled, Getenv: r.Getenv}
 	notes, err := r.ConfigStore(ctx, doc, r.database, opts, func(name string, findings []lint.Finding) {
 		if r.base != nil {
 			findings = r.base.take(name, nil, findings)
