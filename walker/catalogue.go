@@ -16,7 +16,7 @@ const (
 	SecretKind             // must never be shown
 )
 
-// String gives the word that the catalogue uses.
+// String returns the word that the catalogue uses.
 func (k Kind) String() string {
 	if k == SecretKind {
 		return "secret"
@@ -80,11 +80,11 @@ type Entry struct {
 //go:embed catalogue.tsv
 var catalogueText string
 
-// CatalogueText gives the catalogue as it stands in the repository: lines of
+// CatalogueText returns the catalogue as it stands in the repository: lines of
 // tab-separated columns under comments that explain them.
 func CatalogueText() string { return catalogueText }
 
-// Catalogue gives every line of the catalogue, in its order. The result is
+// Catalogue returns every line of the catalogue, in its order. The result is
 // shared and must not be changed.
 func Catalogue() []Entry { return compiled().entries }
 

@@ -57,10 +57,10 @@ type DocumentError struct {
 	Position Position // zero where the failure has no place
 	Reason   string
 	Hint     string
-	Err      error // the cause, if the system gave one
+	Err      error // the cause, if the system has one
 }
 
-// Error gives the place and the reason.
+// Error returns the place and the reason.
 func (e *DocumentError) Error() string {
 	if e.Position == (Position{}) {
 		return fmt.Sprintf("%s: %s", e.Name, e.Reason)
@@ -115,7 +115,7 @@ func ReadFileBytes(path string) ([]byte, error) {
 	return data, nil
 }
 
-// Read reads and checks the document that r gives. Every error is a
+// Read reads and checks the document from r. Every error is a
 // *DocumentError.
 func Read(name string, r io.Reader) (*Document, error) {
 	data, err := ReadBytes(name, r)
@@ -125,7 +125,7 @@ func Read(name string, r io.Reader) (*Document, error) {
 	return Parse(name, data)
 }
 
-// ReadBytes returns what r gives, which is a document or holds one. Every error
+// ReadBytes returns what r holds, which is a document or holds one. Every error
 // is a *DocumentError.
 func ReadBytes(name string, r io.Reader) ([]byte, error) {
 	data, err := readAll(r, 0)
@@ -144,7 +144,7 @@ func readAll(r io.Reader, size int64) ([]byte, error) {
 	return buf.Bytes(), err
 }
 
-// reason gives what the system said, without the path that every caller names.
+// reason returns what the system said, without the path that every caller names.
 func reason(err error) string {
 	var pe *fs.PathError
 	if errors.As(err, &pe) {
@@ -179,7 +179,7 @@ func large(name string) *DocumentError {
 	return &DocumentError{Name: name, Reason: fmt.Sprintf("is larger than %d MiB", MaxSize>>20), Hint: "is this a Bifrost config.json?"}
 }
 
-// Bytes gives the document, without a byte order mark. It must not be changed.
+// Bytes returns the document, without a byte order mark. It must not be changed.
 func (d *Document) Bytes() []byte { return d.data }
 
 // Position returns the place of the byte at offset, in the file that holds the

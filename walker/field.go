@@ -20,7 +20,7 @@ const (
 	Other               // a number, true or false
 )
 
-// String gives the word that `explain` uses.
+// String returns the word that `explain` uses.
 func (w What) String() string {
 	return [...]string{"literal", "reference", "broken reference", "null", "masked", "other"}[w]
 }
@@ -58,7 +58,7 @@ type Field struct {
 	text string // the literal of an object form
 }
 
-// Text gives the text of a Literal or Masked field, and the JSON text of an
+// Text returns the text of a Literal or Masked field, and the JSON text of an
 // Other. It may be a secret.
 func (f *Field) Text() string {
 	switch {
@@ -70,7 +70,7 @@ func (f *Field) Text() string {
 	return string(f.raw)
 }
 
-// Kind gives the kind of the field; a string outside of every field is a setting.
+// Kind returns the kind of the field; a string outside of every field is a setting.
 func (f *Field) Kind() Kind {
 	if f.Entry == nil {
 		return Setting

@@ -51,7 +51,7 @@ func place(v gjson.Result) string {
 	return strconv.Itoa(v.Index) + "-" + strconv.Itoa(v.Index+len(v.Raw))
 }
 
-// match gives the line for the place at, whose enclosing values are objects.
+// match returns the line for the place at, whose enclosing values are objects.
 func (n *naive) match(v gjson.Result, at []string, objects []gjson.Result) *Entry {
 	var unknown *Entry // a line whose selector has no line for the value there is
 	var zone *Entry

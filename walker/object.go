@@ -62,7 +62,7 @@ func (f *Field) readObject() {
 	}
 }
 
-// newest gives the meaning by the precedence of the newest version. What that
+// newest returns the meaning by the precedence of the newest version. What that
 // version takes for empty although something was meant is an error.
 func (o ObjectForm) newest() (meaning, *ReferenceError) {
 	m := meaning{text: o.Value}
@@ -89,7 +89,7 @@ func (o ObjectForm) newest() (meaning, *ReferenceError) {
 	return m, nil
 }
 
-// strict gives the meaning by the later version that takes an object for the
+// strict returns the meaning by the later version that takes an object for the
 // object form only if it has certain members.
 func (f *Field) strict(newest meaning) meaning {
 	if f.has("value") || f.has("ref", "type") || f.has("env_var", "from_env") {
@@ -98,7 +98,7 @@ func (f *Field) strict(newest meaning) meaning {
 	return meaning{text: string(f.raw)}
 }
 
-// legacy gives the meaning by versions up to 1.5.
+// legacy returns the meaning by versions up to 1.5.
 func (f *Field) legacy(o ObjectForm) meaning {
 	switch {
 	case !f.has("value", "env_var"):
@@ -154,7 +154,7 @@ type ReferenceError struct {
 	Hint   string
 }
 
-// Error gives the reason.
+// Error returns the reason.
 func (e *ReferenceError) Error() string { return e.Reason }
 
 func reasonf(hint, format string, args ...any) *ReferenceError {

@@ -11,7 +11,7 @@ import (
 // A member whose name is not made of letters, digits, `_`, `-`, `/`, `:`, `@`
 // and `$` alone stands in brackets, as a JSON string: `headers["x.y"]`.
 
-// appendKey adds the member whose name is given still escaped.
+// appendKey adds the member whose name is still escaped.
 func appendKey(path, raw []byte) []byte {
 	if plainName(raw) {
 		if len(path) > 0 {

@@ -132,7 +132,7 @@ func mixtureOf(text string) (m mixture) {
 	return m
 }
 
-// ParseReference takes a decoded text apart. It gives the zero Reference for a
+// ParseReference takes a decoded text apart. It returns the zero Reference for a
 // text that does not begin `env.` or `vault.`, and a *ReferenceError for one
 // that does but cannot be a reference. What a backend allows as a name is not
 // looked at here: see [CheckName].
@@ -197,7 +197,7 @@ func checkText(scheme Scheme, rest string) *ReferenceError {
 	return nil
 }
 
-// looksLikeReference reports whether a JSON string, given with its quotes,
+// looksLikeReference reports whether a JSON string, quotes included,
 // begins like a reference once it is decoded.
 func looksLikeReference(raw []byte) bool {
 	inner := raw[1 : len(raw)-1]

@@ -125,7 +125,7 @@ func isQuote(data []byte) bool {
 
 func letter(c byte) bool { return 'a' <= c|0x20 && c|0x20 <= 'z' || c == '_' || c == '$' }
 
-// unclosed gives the place and the kind of the innermost thing that is still
+// unclosed returns the place and the kind of the innermost thing that is still
 // open at the end of data; an empty kind where nothing is.
 func unclosed(data []byte) (at int, what string) {
 	var open []int

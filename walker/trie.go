@@ -108,7 +108,7 @@ func build(lines []line, zone *Entry) (*node, error) {
 	return n, n.fill(fallback(lines), zone)
 }
 
-// fallback gives the lines for an object whose selector is missing or has an
+// fallback returns the lines for an object whose selector is missing or has an
 // unknown value: those that hold everywhere and, outside of zones (where any
 // string is a field in any case), the first line of each pattern, since a field
 // taken too seriously does less harm than one overlooked.
@@ -178,7 +178,7 @@ func (n *node) fill(lines []line, zone *Entry) error {
 	return nil
 }
 
-// child gives the node for a member, whose name is given as the bytes between
+// child returns the node for a member, whose name are the bytes between
 // its quotes, still escaped; nil where nothing below it can be a field. Names
 // match as encoding/json matches them to Go's struct fields, with which Bifrost
 // reads its file: exactly, or without regard to case.

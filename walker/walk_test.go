@@ -7,7 +7,7 @@ import (
 	"testing"
 )
 
-// show gives one line a field: path, what stands there, line:column.
+// show returns one line a field: path, what stands there, line:column.
 func show(t *testing.T, doc string) string {
 	t.Helper()
 	d, err := Parse("config.json", []byte(doc))

@@ -64,7 +64,7 @@ func run(args []string, stdin io.Reader, stdout, stderr io.Writer, env []string)
 	return code
 }
 
-// versionName gives the version of a release, or that which Go knows.
+// versionName returns the version of a release, or that which Go knows.
 func versionName() string {
 	if version != "" {
 		return version

@@ -60,7 +60,7 @@ func (c *checker) passSuspects(start, end int) {
 	c.outline.suspect = all[i:]
 }
 
-// handsOver reports whether Bifrost is given the value of a secret in the field,
+// handsOver reports whether Bifrost gets the value of a secret in the field,
 // and not a reference that it resolves at every start.
 func (c *checker) handsOver(f *walker.Field, vault bool) bool {
 	switch {

@@ -13,7 +13,7 @@ import (
 // mark stands in the values of secret fields; no message may show it.
 const mark = "Q7zK9wXy"
 
-// marked gives the document with mark in the middle of every string of a field
+// marked returns the document with mark in the middle of every string of a field
 // that is a secret, or may be one. References are no secrets, and neither is
 // what is one but for its case, or for space around it.
 func marked(doc *walker.Document) []byte {
@@ -53,7 +53,7 @@ func meanings(doc *walker.Document) (all []string) {
 	return all
 }
 
-// everywhere gives a document with the value in fields of every sort, and as a
+// everywhere returns a document with the value in fields of every sort, and as a
 // part of other values.
 func everywhere(value string) []byte {
 	v := walker.Quote(strings.ToValidUTF8(value, "?"))

@@ -15,7 +15,7 @@ type line struct {
 	short bool   // `-p`, which may be a password
 }
 
-// arrayOf gives the path of the array that an element is in.
+// arrayOf returns the path of the array that an element is in.
 func arrayOf(path string) string {
 	if i := strings.LastIndexByte(path, '['); i >= 0 && strings.HasSuffix(path, "]") {
 		return path[:i]
@@ -36,7 +36,7 @@ func (n *line) next(f *walker.Field) {
 	}
 }
 
-// tellingFlag gives the name of an option whose value is a credential.
+// tellingFlag returns the name of an option whose value is a credential.
 func tellingFlag(text string) string {
 	if name := strings.TrimLeft(text, "-"); len(name) < len(text) && isWord(name) && telling(name) {
 		return name
@@ -97,7 +97,7 @@ func (n *line) pairOrShort(text string, follows bool) (name, password string) {
 }
 
 // openInLine finds the secrets that need no name to tell, anywhere in a text or
-// in what gives a name a value: DATABASE_URL=postgres://….
+// in what assigns a value to a name: DATABASE_URL=postgres://….
 func openInLine(f *walker.Field, text string) []leak {
 	name, value, ok := assigned(text)
 	if !ok {
@@ -137,7 +137,7 @@ func credentialOf(text string) (name, value string) {
 	return "", ""
 }
 
-// assigned takes apart what gives a name a value: NAME=value, --name=value, and
+// assigned takes apart what assigns a value to a name: NAME=value, --name=value, and
 // a header, `Name: value`.
 func assigned(text string) (name, value string, ok bool) {
 	i := strings.IndexAny(text, "=: ")

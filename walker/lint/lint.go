@@ -23,12 +23,12 @@ const (
 	Error
 )
 
-// String gives the word for a severity.
+// String returns the word for a severity.
 func (s Severity) String() string {
 	return [...]string{"off", "note", "warning", "error"}[s]
 }
 
-// ParseSeverity reads a severity's word; "off" gives 0.
+// ParseSeverity reads a severity's word; "off" is 0.
 func ParseSeverity(word string) (Severity, bool) {
 	for s := Severity(0); s <= Error; s++ {
 		if s.String() == word {
@@ -69,7 +69,7 @@ type Rule struct {
 	lack     bool // the second concludes from what the document lacks
 }
 
-// Rules gives every rule, sorted by its id.
+// Rules returns every rule, sorted by its id.
 func Rules() []Rule { return slices.Clone(rules) }
 
 var rules = sorted([]Rule{
@@ -171,7 +171,7 @@ func Sort(all []Finding) {
 	})
 }
 
-// shareFixes gives the findings about one value one fix. It is that of the last:
+// shareFixes returns the findings about one value one fix. It is that of the last:
 // the rules come in the order of their ids, and the repair of a reference's
 // spelling also writes it without an object and without bad escapes.
 func shareFixes(all []Finding) {
@@ -190,7 +190,7 @@ func shareFixes(all []Finding) {
 
 func spanOf(f *walker.Field) walker.Span { return walker.Span{Start: f.Start, End: f.End} }
 
-// at reports a finding of the current rule at a field. The finding is given, so
+// at reports a finding of the current rule at a field. It returns the finding, so
 // that a rule may add to it.
 func (c *checker) at(f *walker.Field, hint, message string) *Finding {
 	return c.report(f.Path, spanOf(f), hint, message)
@@ -203,7 +203,7 @@ func (c *checker) report(path string, span walker.Span, hint, message string) *F
 	return &c.findings[len(c.findings)-1]
 }
 
-// opening gives the span of an object's brace, where findings about the whole
+// opening returns the span of an object's brace, where findings about the whole
 // object are put.
 func opening(o walker.Object) walker.Span { return walker.Span{Start: o.Start, End: o.Start + 1} }
 

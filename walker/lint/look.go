@@ -71,7 +71,7 @@ func placeOf(e *walker.Entry) place {
 }
 
 // look is what the rules see in one field. It is taken once, since several rules
-// go by it, and one cause is to give one finding.
+// go by it, and one cause is to make one finding.
 type look struct {
 	*kindOf
 	literal bool   // a text of the document's own stands here
@@ -122,7 +122,7 @@ func (c *checker) lookAt(f *walker.Field) {
 }
 
 // besideReference finds a secret in the value of an object that refers to
-// another one, as an API may give it.
+// another one, as an API may answer it.
 func besideReference(o walker.ObjectForm, ok bool) leak {
 	if !ok || o.Value == "" || refers(o.Value) || walker.IsMasked(o.Value) || o.Value == o.EnvVar || o.Value == o.Ref {
 		return leak{}

@@ -7,7 +7,7 @@ import (
 	"bifrost-secrets/walker"
 )
 
-// Fix gives the document with the repairs of the findings made. Of repairs that
+// Fix returns the document with the repairs of the findings made. Of repairs that
 // overlap only the first is made: look at the result again for the others. The
 // document itself stays as it is.
 func Fix(doc *walker.Document, findings []Finding) []byte {
@@ -21,7 +21,7 @@ type Change struct {
 	Rules []string // whose findings it repairs, each once, sorted
 }
 
-// choose gives the repairs that can be made together, in the order of their
+// choose returns the repairs that can be made together, in the order of their
 // places.
 func choose(size int, findings []Finding) []Change {
 	var all []Change
@@ -74,7 +74,7 @@ type Result struct {
 }
 
 // Repair lints a document and makes all repairs, until there are none to make.
-// It never gives a document that is not valid: a repair that would break it is
+// It never returns a document that is not valid: a repair that would break it is
 // not made, and neither are those of the same round.
 func Repair(doc *walker.Document, opts Options) Result {
 	r := Result{Document: doc, Findings: Check(doc, opts)}

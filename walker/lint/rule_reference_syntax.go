@@ -52,7 +52,7 @@ func (c *checker) broken(f *walker.Field) {
 	}
 }
 
-// withoutSpace gives a broken reference without the space around its parts, and
+// withoutSpace returns a broken reference without the space around its parts, and
 // "" where that does not mend it.
 func withoutSpace(text string) string {
 	path, key, fragment := strings.Cut(text, "#")

@@ -168,7 +168,7 @@ func (s *Settings) For(file string) *Settings {
 	return &own
 }
 
-// Apply gives findings their severities and takes away those that are not
+// Apply returns findings their severities and takes away those that are not
 // wanted. It uses the memory of all. [Check] does it for its own.
 func (s *Settings) Apply(all []Finding) []Finding {
 	if s == nil || len(s.severity) == 0 && len(s.ignore) == 0 {

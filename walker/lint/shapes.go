@@ -105,7 +105,7 @@ func runOf(text, more string) int {
 	return n
 }
 
-// shapeWithin gives the first string in a JSON text that looks like a real key.
+// shapeWithin returns the first string in a JSON text that looks like a real key.
 func shapeWithin(text string) string {
 	dec := json.NewDecoder(strings.NewReader(text))
 	for {
@@ -143,7 +143,7 @@ func isJWT(text string) bool {
 	return true
 }
 
-// privateKey gives what stands between the lines of a PEM private key in a text,
+// privateKey returns what stands between the lines of a PEM private key in a text,
 // which may be a JSON document that holds it.
 func privateKey(text string) (body string, ok bool) {
 	for {

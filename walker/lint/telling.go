@@ -124,7 +124,7 @@ func words(name string) []string {
 	return out
 }
 
-// printable gives a name as a message may show it. A long one, or one of letters
+// printable returns a name as a message may show it. A long one, or one of letters
 // of both cases and digits, may be anything: base64 ends in = as well.
 func printable(name string) string {
 	if len(name) > 40 || !isWord(name) || strings.ContainsAny(name, "0123456789") && name != strings.ToUpper(name) {

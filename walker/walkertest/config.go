@@ -14,7 +14,7 @@ type Shape struct {
 	Secrets    int // number of distinct secrets that they refer to
 }
 
-// Name gives the name of the i-th secret that a document of any shape refers to.
+// Name returns the name of the i-th secret that a document of any shape refers to.
 func Name(i int) string { return fmt.Sprintf("bifrost/team-%04d/provider-key", i) }
 
 // Config makes a document with providers, virtual keys and MCP clients in about

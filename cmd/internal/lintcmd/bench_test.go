@@ -21,7 +21,7 @@ import (
 	"github.com/tidwall/gjson"
 )
 
-// processorTime gives what this process has had of the processors so far, which
+// processorTime returns what this process has had of the processors so far, which
 // does not depend on what else the machine does.
 func processorTime(b *testing.B) time.Duration {
 	var used syscall.Rusage

@@ -55,7 +55,7 @@ type Program struct {
 
 	// ConfigStore looks at Bifrost's config store in a database, for
 	// --config-store: at that which database names, or, where that is empty, at
-	// that of the document. It calls yield with findings as they come, and gives
+	// that of the document. It calls yield with findings as they come, and returns
 	// what else is worth saying. Where it is nil, there is no such flag.
 	ConfigStore func(ctx context.Context, doc *walker.Document, database string, opts lint.Options, yield func(name string, findings []lint.Finding)) (notes []string, err error)
 }
@@ -115,7 +115,7 @@ func Failures(err error) []error {
 }
 
 // New makes the command. Its errors are of type *Failure, but for what cobra
-// says of flags and what Online gives; see [Failures] for several at once.
+// says of flags and what Online returns; see [Failures] for several at once.
 func New(p Program) *cobra.Command {
 	var o options
 	cmd := &cobra.Command{
@@ -269,7 +269,7 @@ func (r *run) do(ctx context.Context, args []string, formatted bool) error {
 // silent reports whether only errors are to be said.
 func (r *run) silent() bool { return r.quiet || r.Quiet != nil && r.Quiet() }
 
-// rules gives the rules that the program has.
+// rules returns the rules that the program has.
 func (r *run) rules() []lint.Rule {
 	all := lint.Rules()
 	if r.Online != nil {

@@ -16,7 +16,7 @@ import (
 	"bifrost-secrets/walker/lint"
 )
 
-// outcome is what one call of the command gave.
+// outcome is what came of one call of the command.
 type outcome struct {
 	out, err string
 	failure  error

@@ -100,7 +100,7 @@ func (in *inputs) sort() {
 	slices.SortFunc(in.all, func(a, b input) int { return strings.Compare(a.name, b.name) })
 }
 
-// realName gives the one absolute name of a file, if it has one.
+// realName returns the one absolute name of a file, if it has one.
 func realName(name string) string {
 	if real, err := filepath.EvalSymlinks(name); err == nil {
 		name = real
@@ -118,7 +118,7 @@ func (in *inputs) below(dir string) {
 	if info, err := os.Lstat(dir); err == nil && !info.IsDir() {
 		root += string(filepath.Separator) // go through a link, which the walk would not
 	}
-	_ = filepath.WalkDir(root, func(name string, entry fs.DirEntry, err error) error { // it gives only what this function gives
+	_ = filepath.WalkDir(root, func(name string, entry fs.DirEntry, err error) error { // it returns only what this function returns
 		name = filepath.Clean(name)
 		base := filepath.Base(name)
 		switch {

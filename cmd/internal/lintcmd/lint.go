@@ -19,7 +19,7 @@ import (
 	"golang.org/x/sync/errgroup"
 )
 
-// result is what one document gave.
+// result is what was found in one document.
 type result struct {
 	skipped   bool              // it is no config
 	fragments []report.Fragment // of the configs that it holds, and of their config stores
@@ -34,7 +34,7 @@ type result struct {
 	unasked   bool                  // it was looked at, but not looked up
 }
 
-// totals are what all documents gave.
+// totals are what was found in all documents.
 type totals struct {
 	files     int // that were looked at
 	databases bool

@@ -17,7 +17,7 @@ const settingsName = ".bifrost-secrets-lint.json"
 // settingsMost is more than any settings file has, in bytes.
 const settingsMost = 1 << 20
 
-// readSettings gives the settings for a run whose first file is first.
+// readSettings returns the settings for a run whose first file is first.
 func (r *run) readSettings(first string) (*lint.Settings, error) {
 	name := r.settings
 	if name == "" {
@@ -72,7 +72,7 @@ func findSettings(first string) string {
 	}
 }
 
-// limit gives the highest folder to look in for dir.
+// limit returns the highest folder to look in for dir.
 func limit(dir string) string {
 	for d := dir; ; d = filepath.Dir(d) {
 		if _, err := os.Stat(filepath.Join(d, ".git")); err == nil {
@@ -90,7 +90,7 @@ func limit(dir string) string {
 	return dir
 }
 
-// cause gives what the system said, without the path that the message names.
+// cause returns what the system said, without the path that the message names.
 func cause(err error) string {
 	var path *fs.PathError
 	var link *os.LinkError

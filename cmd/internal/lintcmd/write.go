@@ -61,7 +61,7 @@ func writeBack(name string, old, text []byte) error {
 
 var errOwner = errors.New("its owner cannot be kept")
 
-// fill writes the new content and gives the file what the old one had. The owner
+// fill writes the new content and makes the file like the old one. The owner
 // goes before the mode, since a change of it takes bits of the mode away.
 func fill(temp *os.File, like os.FileInfo, text []byte) error {
 	if _, err := temp.Write(text); err != nil {

@@ -124,7 +124,7 @@ func TestErrorsStandInTheFile(t *testing.T) {
 }
 
 // FuzzYAML looks for a text that makes the reader fail otherwise than by an error,
-// or gives a place that the file does not have.
+// or returns a place that the file does not have.
 func FuzzYAML(f *testing.F) {
 	f.Add("data:\n  config.json: |\n    {\"providers\": {\"a\": {\"keys\": [{\"value\": \"x\"}]}}}\n")
 	f.Add("bifrost:\n  providers: &a {openai: {keys: [{value: \"é\"}]}}\n  plugins: *a\n")

@@ -89,7 +89,7 @@ func countLines(t *testing.T, out string) {
 	}
 }
 
-// values gives the texts of the secret fields that stand in the document this
+// values returns the texts of the secret fields that stand in the document this
 // once and so cannot have come from elsewhere, raw and decoded.
 func values(doc *walker.Document) (out []string) {
 	text := string(doc.Bytes())

@@ -173,7 +173,7 @@ var (
 	})
 )
 
-// validate holds a value against a schema and gives what is wrong.
+// validate holds a value against a schema and returns what is wrong.
 func validate(s *schema, v any, at string) (faults []string) {
 	fault := func(format string, args ...any) { faults = append(faults, at+": "+fmt.Sprintf(format, args...)) }
 	kinds := map[reflect.Kind]string{reflect.Map: "object", reflect.Slice: "array", reflect.String: "string", reflect.Float64: "integer", reflect.Bool: "boolean"}

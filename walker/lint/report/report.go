@@ -103,7 +103,7 @@ func Clean(text string) string {
 	}, text)
 }
 
-// Failure gives what a document that cannot be read adds to a report: nothing,
+// Failure returns what a document that cannot be read adds to a report: nothing,
 // but an annotation for GitHub. People are told on the standard error.
 func (o *Options) Failure(err *walker.DocumentError) Fragment {
 	if o.Format != GitHub {
@@ -138,7 +138,7 @@ func (w *Writer) Add(f Fragment) error {
 	return err
 }
 
-// joint gives what stands before the next fragment.
+// joint returns what stands before the next fragment.
 func (w *Writer) joint() string {
 	switch {
 	case w.opts.Format == JSON && !w.begun:
