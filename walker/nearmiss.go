@@ -96,7 +96,7 @@ func (f *Field) objectMiss() NearMiss {
 	switch {
 	case !ok:
 	case o.Type == "plain_text": // the way to write a text that looks like a reference
-	case refers(o.Value):
+	case Refers(o.Value):
 		return NearMiss{What: "the value of an object, which is a text and no reference", Hint: "write the reference itself, as a string"}
 	case o.Ref != "":
 		return NearMiss{What: "an object with a value and a reference, of which the value counts", Hint: "keep either of them, and write it as a string"}
@@ -263,13 +263,13 @@ func (r Reference) Templated() bool {
 // IsVariable reports whether an environment, be it a shell's or that of a
 // container, can have a variable of that name.
 func IsVariable(name string) bool {
-	return isWord(strings.ReplaceAll(name, ".", "_")) && !('0' <= name[0] && name[0] <= '9') && !refers(name)
+	return isWord(strings.ReplaceAll(name, ".", "_")) && !('0' <= name[0] && name[0] <= '9') && !Refers(name)
 }
 
 // inside finds a reference that is only a part of the text.
 func (m manner) inside(text string) NearMiss {
 	const whole = "; only a whole value can be one"
-	if i := strings.LastIndexByte(text, ' '); i > 0 && refers(text[i+1:]) {
+	if i := strings.LastIndexByte(text, ' '); i > 0 && Refers(text[i+1:]) {
 		word := strings.TrimSuffix(text[:i], ":")
 		if isWord(word) && (!m.loose() || authWords[strings.ToLower(word)]) {
 			return NearMiss{What: "a reference after another word" + whole, Hint: "put the word into the secret too, and refer to the whole"}
@@ -278,7 +278,7 @@ func (m manner) inside(text string) NearMiss {
 	if !m.line {
 		return inURL(text, whole)
 	}
-	if name, value, ok := strings.Cut(text, "="); ok && isWord(strings.TrimLeft(name, "-")) && refers(value) && !fileEndings[value[strings.IndexByte(value, '.')+1:]] {
+	if name, value, ok := strings.Cut(text, "="); ok && isWord(strings.TrimLeft(name, "-")) && Refers(value) && !fileEndings[value[strings.IndexByte(value, '.')+1:]] {
 		return NearMiss{What: "a reference after NAME=" + whole, Hint: "write the NAME alone, and set the variable where Bifrost runs"}
 	}
 	if i := strings.IndexAny(text, "=: "); i > 0 && text[i] != ' ' && !strings.HasPrefix(text[i:], "://") {
@@ -294,7 +294,7 @@ func inURL(text, whole string) NearMiss {
 	}
 	authority, _, _ := strings.Cut(rest, "/")
 	_, after, colon := strings.Cut(authority, ":")
-	if strings.Contains(authority, "@") && (refers(authority) || colon && refers(after)) {
+	if strings.Contains(authority, "@") && (Refers(authority) || colon && Refers(after)) {
 		return NearMiss{What: "a reference inside of a URL" + whole, Hint: "store the whole URL, and refer to it"}
 	}
 	return NearMiss{}
@@ -307,7 +307,8 @@ var fileEndings = set("cfg cjs conf hcl ini js json jsonc mjs properties py sh t
 // authWords come before a credential in a header.
 var authWords = set("bearer basic token apikey key digest")
 
-func refers(s string) bool {
+// Refers reports whether a text begins like a reference to something.
+func Refers(s string) bool {
 	return strings.HasPrefix(s, "env.") && len(s) > len("env.") || strings.HasPrefix(s, "vault.") && len(s) > len("vault.")
 }
 

@@ -81,7 +81,7 @@ func (g golden) found(t *testing.T) (lines []string, rules map[string]bool) {
 // showFix shows a repair that writes no more than a reference or a version.
 func showFix(e *Edit) string {
 	text := strings.TrimSpace(e.Text)
-	if bare := strings.Trim(text, `"`); refers(bare) || len(bare) < 2 || strings.HasPrefix(text, `"version"`) {
+	if bare := strings.Trim(text, `"`); walker.Refers(bare) || len(bare) < 2 || strings.HasPrefix(text, `"version"`) {
 		return text
 	}
 	return "yes"

@@ -61,7 +61,7 @@ func (c *checker) leakIn(f *walker.Field) (leak, []leak) {
 		case l.raw && !l.document && shapeOf(l.text) == "":
 			// The rule object-form says what is wrong with the object as a whole.
 			return leak{text: shapeWithin(l.text), what: inPlainText, hint: storeIt}, nil
-		case f.Object && refers(l.text):
+		case f.Object && walker.Refers(l.text):
 			return leak{}, nil // so it does here
 		case l.place == pathPlace && isPath(l.text), keyless(l.text):
 			return leak{}, nil
@@ -127,7 +127,7 @@ func openLeaks(text, name string) []leak {
 			found = append(found, leak{text: value, what: inTheURL, of: p.of, fake: looksFake(value, p.of == aPassword), hint: storeURL})
 		}
 	}
-	if found == nil && opaque(text) && hintOf(name) == loosely && !address && !refers(text) && !filledLater(text) && !looksFake(text, false) {
+	if found == nil && opaque(text) && hintOf(name) == loosely && !address && !walker.Refers(text) && !filledLater(text) && !looksFake(text, false) {
 		return []leak{{text: text, what: inPlainText, hint: storeIt}}
 	}
 	return found

@@ -109,7 +109,7 @@ func openInLine(f *walker.Field, text string) []leak {
 	}
 	kept := all[:0]
 	for _, l := range all {
-		if filledLater(l.text) || refers(l.text) {
+		if filledLater(l.text) || walker.Refers(l.text) {
 			continue
 		}
 		l.hint, l.within = lineHint(f), 0

@@ -113,7 +113,7 @@ func (c *checker) lookAt(f *walker.Field) {
 	if !l.literal || l.text == "" {
 		return
 	}
-	if !l.raw && !(f.Object && refers(l.text)) { // of which the rule object-form has more to say
+	if !l.raw && !(f.Object && walker.Refers(l.text)) { // of which the rule object-form has more to say
 		l.miss = walker.FindNearMiss(f.Entry, l.text)
 	}
 	if !l.miss.Found() && !c.store.holds(f.Start) {
@@ -124,7 +124,7 @@ func (c *checker) lookAt(f *walker.Field) {
 // besideReference finds a secret in the value of an object that refers to
 // another one, as an API may answer it.
 func besideReference(o walker.ObjectForm, ok bool) leak {
-	if !ok || o.Value == "" || refers(o.Value) || walker.IsMasked(o.Value) || o.Value == o.EnvVar || o.Value == o.Ref {
+	if !ok || o.Value == "" || walker.Refers(o.Value) || walker.IsMasked(o.Value) || o.Value == o.EnvVar || o.Value == o.Ref {
 		return leak{}
 	}
 	return leak{text: o.Value, what: "a secret in plain text beside the reference", fake: looksFake(o.Value, false), hint: `write the reference alone, as a string`}

@@ -65,7 +65,7 @@ func meant(o walker.ObjectForm) string {
 		text = cmp.Or(text, one)
 	}
 	_, bare, _ := strings.Cut(text, ".")
-	if text == o.Value && !refers(text) || shapeOf(text) != "" || refers(text) && shapeOf(bare) != "" {
+	if text == o.Value && !walker.Refers(text) || shapeOf(text) != "" || walker.Refers(text) && shapeOf(bare) != "" {
 		return "" // this may be the secret itself
 	}
 	kind := strings.ToLower(o.Type)
@@ -74,7 +74,7 @@ func meant(o walker.ObjectForm) string {
 	}
 	switch {
 	case kind == "" || strings.HasPrefix(text, kind+"."):
-	case refers(text):
+	case walker.Refers(text):
 		return "" // type and reference gainsay each other
 	default:
 		text = kind + "." + text
@@ -146,9 +146,9 @@ func (c *checker) literalObject(f *walker.Field, o walker.ObjectForm) {
 		}
 	case o.Ref != "":
 		c.at(f, "keep either the value or the reference, and write it as a string", "the object has a value and a reference, and Bifrost takes the value").Severity = Error
-	case refers(text) && o.Type != "plain_text":
+	case walker.Refers(text) && o.Type != "plain_text":
 		c.at(f, writeString(text)+" if a reference is meant", "Bifrost takes the value of this object for a text, and not for a reference").Severity = Error
-	case refers(text):
+	case walker.Refers(text):
 		c.at(f, "store the text in a secret, and refer to that", "a text that looks like a reference; Bifrost takes it for one as soon as it reads it from its database")
 	case c.disputed(f):
 		found := c.at(f, "write the text as a plain string", "versions of Bifrost read this object in different ways; some would use its text as the value")

@@ -2,6 +2,8 @@ package lint
 
 import (
 	"strings"
+
+	"bifrost-secrets/walker"
 )
 
 // part is a credential that stands in a text.
@@ -51,7 +53,7 @@ func isSpace(c byte) bool { return c == ' ' || c == '\t' || c == '\n' || c == '\
 // and returns where to go on.
 func (s *scan) add(p part) int {
 	value := s.text[p.start:p.end]
-	if p.start >= s.done && !looksFake(value, false) && !filledLater(value) && !refers(value) {
+	if p.start >= s.done && !looksFake(value, false) && !filledLater(value) && !walker.Refers(value) {
 		s.parts, s.done = append(s.parts, p), p.end
 	}
 	return p.end
@@ -187,7 +189,7 @@ func authScheme(text string) int {
 // credible reports whether a value is a credential, given what its name says.
 func credible(value, name string, says hint, prose bool) bool {
 	switch {
-	case strings.Contains(value, "://"), isPath(value), isNumber(value), isDate(value), refers(value), filledLater(value), value[0] == '$', value[0] == '<', value[0] == '%':
+	case strings.Contains(value, "://"), isPath(value), isNumber(value), isDate(value), walker.Refers(value), filledLater(value), value[0] == '$', value[0] == '<', value[0] == '%':
 		return false
 	case says == loosely, prose && !isPassword(name):
 		return opaque(value)
@@ -336,7 +338,7 @@ func mayHold(raw []byte) bool {
 		c := raw[i]
 		switch classes[c] {
 		case wordClass:
-			if i+2 < len(raw) && mayBegin(c, raw[i+1], raw[i+2]) && mayFit(raw[i:]) {
+			if i+2 < len(raw) && mayBegin(c, raw[i+1]) && mayFit(raw[i:]) {
 				return true
 			}
 			start := i
@@ -383,7 +385,8 @@ const (
 
 // mayFit reports whether a text begins like a key of some shape.
 func mayFit(raw []byte) bool {
-	for _, s := range shapesBy[raw[0]] {
+	for i := range shapesBy[raw[0]] {
+		s := &shapesBy[raw[0]][i]
 		if len(raw) >= len(s.prefix)+s.least && string(raw[:len(s.prefix)]) == s.prefix {
 			return true
 		}

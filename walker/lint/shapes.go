@@ -43,8 +43,9 @@ func teamsWebhook(text string) bool {
 // and what that is. Byte i must begin a word.
 func keyAt(text string, i int) (n int, kind string) {
 	rest := text[i:]
-	if len(rest) >= 3 && mayBegin(rest[0], rest[1], rest[2]) {
-		for _, s := range shapesBy[rest[0]] {
+	if len(rest) >= 3 && mayBegin(rest[0], rest[1]) {
+		for i := range shapesBy[rest[0]] {
+			s := &shapesBy[rest[0]][i]
 			if n := s.fits(rest); n > 0 {
 				return n, s.name
 			}
@@ -119,15 +120,6 @@ func shapeWithin(text string) string {
 	}
 }
 
-func madeOf(s, more string) bool {
-	for _, c := range []byte(s) {
-		if !('a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9' || strings.IndexByte(more, c) >= 0) {
-			return false
-		}
-	}
-	return true
-}
-
 // isJWT reports whether a text is a JSON Web Token: three parts, the first two
 // of which are JSON objects in base64.
 func isJWT(text string) bool {
@@ -136,7 +128,7 @@ func isJWT(text string) bool {
 	}
 	parts := strings.Split(text, ".")
 	for i, part := range parts {
-		if !madeOf(part, "_-/+=") || i < 2 && (len(part) < 10 || !strings.HasPrefix(part, "ey")) {
+		if runOf(part, "_-/+=") < len(part) || i < 2 && (len(part) < 10 || !strings.HasPrefix(part, "ey")) {
 			return false
 		}
 	}

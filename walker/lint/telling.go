@@ -133,16 +133,5 @@ func printable(name string) string {
 	return name
 }
 
-func isWord(s string) bool {
-	for _, c := range []byte(s) {
-		if !('a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9' || c == '_' || c == '-') {
-			return false
-		}
-	}
-	return s != ""
-}
-
-// refers reports whether a text begins like a reference.
-func refers(s string) bool {
-	return strings.HasPrefix(s, "env.") && len(s) > len("env.") || strings.HasPrefix(s, "vault.") && len(s) > len("vault.")
-}
+// isWord reports whether a text is made of letters, digits, - and _.
+func isWord(text string) bool { return text != "" && runOf(text, "_-") == len(text) }

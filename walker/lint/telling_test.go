@@ -43,7 +43,7 @@ func TestLastName(t *testing.T) {
 
 func TestShapeOf(t *testing.T) {
 	tail := strings.Repeat("aB3d", 20)
-	for _, s := range shapes {
+	for _, s := range slices.Concat(shapesBy[:]...) {
 		value := s.prefix + tail
 		if got := shapeOf(value); got != s.name {
 			t.Errorf("%s…: %q, want %q", s.prefix, got, s.name)

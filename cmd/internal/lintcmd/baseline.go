@@ -164,18 +164,7 @@ func (b *baseline) write() (int, error) {
 	if err := enc.Encode(baselineFile{baselineVersion, all}); err != nil {
 		return 0, err
 	}
-	temp, err := os.CreateTemp(b.dir, ".bifrost-secrets-lint-*")
-	if err == nil {
-		_, err = temp.Write(text.Bytes())
-		err = errors.Join(err, temp.Chmod(0o644), temp.Close())
-		if err == nil {
-			err = os.Rename(temp.Name(), b.name)
-		}
-		if err != nil {
-			_ = os.Remove(temp.Name())
-		}
-	}
-	if err != nil {
+	if err := replaceFile(b.name, text.Bytes(), nil); err != nil {
 		return 0, usage("", "%s: cannot be written: %s", b.name, cause(err))
 	}
 	return len(all), nil

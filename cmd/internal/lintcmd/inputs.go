@@ -143,21 +143,22 @@ func (in *inputs) below(dir string) {
 }
 
 // read returns the configs that an input holds: itself, unless it is a file that
-// other things stand in too. skipped is set where it holds none and was not named
-// as a config.
-func (r *run) read(in input) (configs []embedded.Config, skipped bool, invalid *walker.DocumentError) {
+// other things stand in too. There are none where it was not named as a config and
+// is none.
+func (r *run) read(in input) ([]embedded.Config, *walker.DocumentError) {
 	if in.failed != nil {
-		return nil, false, in.failed
+		return nil, in.failed
 	}
 	text, err := r.text(in)
 	if err != nil {
 		// Where the system said no, nobody knows what the file is.
-		return nil, false, asInvalid(in, err)
+		return nil, asInvalid(in, err)
 	}
+	var configs []embedded.Config
 	kind := embedded.KindOf(in.name)
 	switch {
 	case kind == embedded.YAML && in.found && !embedded.MayHoldConfig(text):
-		return nil, true, nil
+		return nil, nil
 	case kind == embedded.YAML:
 		configs, err = embedded.InYAML(in.name, text)
 	case kind == embedded.JSONC:
@@ -176,18 +177,18 @@ func (r *run) read(in input) (configs []embedded.Config, skipped bool, invalid *
 	}
 	switch {
 	case err != nil && in.found && !(kind != embedded.YAML && filepath.Base(in.name) == "config.json") && !embedded.MayBeConfig(text):
-		return nil, true, nil
+		return nil, nil
 	case err != nil:
-		return nil, false, asInvalid(in, err)
+		return nil, asInvalid(in, err)
 	case in.found && (len(configs) == 0 || len(configs) == 1 && !configs[0].Part && !embedded.IsConfig(configs[0].Document)):
-		return nil, true, nil
+		return nil, nil
 	case len(configs) == 0:
-		return nil, false, &walker.DocumentError{
+		return nil, &walker.DocumentError{
 			Name: in.name, Reason: "holds no Bifrost config",
 			Hint: "of YAML, lint looks at a config.json that it holds and at the values of Bifrost's Helm chart, which stand below bifrost",
 		}
 	}
-	return configs, false, nil
+	return configs, nil
 }
 
 // text returns what stands in an input.

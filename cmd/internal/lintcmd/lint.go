@@ -2,12 +2,11 @@ package lintcmd
 
 import (
 	"bufio"
-	"bytes"
 	"cmp"
 	"context"
 	"errors"
 	"fmt"
-	"strconv"
+	"io"
 	"strings"
 
 	"bifrost-secrets/sources"
@@ -21,30 +20,54 @@ import (
 
 // result is what was found in one document.
 type result struct {
+	tally
 	skipped   bool              // it is no config
 	fragments []report.Fragment // of the configs that it holds, and of their config stores
 	diff      []byte
-	counts    [lint.Error + 1]int // of findings, by severity
+	notes     []string
+	unread    *walker.DocumentError // it cannot be looked at
+	failed    error                 // it could not be written back, or not be looked up
+}
+
+// tally counts what was found in one document, or in all.
+type tally struct {
+	files     int // that were looked at
+	databases int
+	invalid   int // files that could not be looked at
+	changed   int // files that were written
+	unasked   int // files that were looked at, but not looked up
 	fixable   int
 	repaired  int
-	notes     []string
-	invalid   *walker.DocumentError // it cannot be looked at
-	failed    error                 // it could not be written back, or not be looked up
-	database  bool                  // it is no file
-	unasked   bool                  // it was looked at, but not looked up
+	counts    [lint.Error + 1]int // of findings, by severity
+}
+
+func (t *tally) add(one *tally) {
+	t.files += one.files
+	t.databases += one.databases
+	t.invalid += one.invalid
+	t.changed += one.changed
+	t.unasked += one.unasked
+	t.fixable += one.fixable
+	t.repaired += one.repaired
+	for s, n := range one.counts {
+		t.counts[s] += n
+	}
+}
+
+// count counts findings.
+func (t *tally) count(findings []lint.Finding) {
+	for i := range findings {
+		t.counts[min(findings[i].Severity, lint.Error)]++
+		if findings[i].Fix != nil {
+			t.fixable++
+		}
+	}
 }
 
 // totals are what was found in all documents.
 type totals struct {
-	files     int // that were looked at
-	databases bool
-	invalid   int // that could not be
-	counts    [lint.Error + 1]int
-	fixable   int
-	repaired  int
-	changed   int // files that were written
-	unasked   int // files that were not looked up
-	failed    []error
+	tally
+	failed []error
 }
 
 // all looks at the documents side by side and reports on them one after another.
@@ -113,15 +136,20 @@ func (r *run) one(ctx context.Context, in input) (res result) {
 		return result{failed: ctx.Err()}
 	}
 	if in.database {
-		res.database = true
+		res.databases = 1
 		r.lookAtRows(ctx, nil, &res)
 		return res
 	}
-	configs, skipped, invalid := r.read(in)
-	if skipped || invalid != nil {
-		res.skipped, res.invalid = skipped, invalid
+	configs, err := r.read(in)
+	switch {
+	case err != nil:
+		res.unread, res.invalid = err, 1
+		return res
+	case configs == nil:
+		res.skipped = true
 		return res
 	}
+	res.files = 1
 	for i := range configs {
 		r.config(ctx, in, &configs[i], &res)
 	}
@@ -154,7 +182,7 @@ func (r *run) config(ctx context.Context, in input, config *embedded.Config, res
 			}
 		}
 		if r.fix {
-			res.repaired = repair.Repaired
+			res.repaired, res.changed = repair.Repaired, min(repair.Repaired, 1)
 			doc, findings = repair.Document, repair.Findings
 		} else {
 			findings = lint.Check(doc, opts)
@@ -164,7 +192,9 @@ func (r *run) config(ctx context.Context, in input, config *embedded.Config, res
 	}
 	if r.online && !config.Part {
 		more, err := r.Online(ctx, doc, opts.Env)
-		findings, res.failed, res.unasked = append(findings, opts.Settings.Apply(more)...), err, err != nil
+		if findings, res.failed = append(findings, opts.Settings.Apply(more)...), err; err != nil {
+			res.unasked = 1
+		}
 		lint.Sort(findings)
 	}
 	if r.base != nil {
@@ -176,15 +206,6 @@ func (r *run) config(ctx context.Context, in input, config *embedded.Config, res
 	}
 	if r.rows && r.database == "" && res.failed == nil && !config.Part {
 		r.lookAtRows(ctx, doc, res)
-	}
-}
-
-func (res *result) count(findings []lint.Finding) {
-	for i := range findings {
-		res.counts[min(findings[i].Severity, lint.Error)]++
-		if findings[i].Fix != nil {
-			res.fixable++
-		}
 	}
 }
 
@@ -206,28 +227,13 @@ func (r *run) tell(out *bufio.Writer, w *report.Writer, t *totals, one *result, 
 	if one.skipped {
 		return nil
 	}
-	if one.invalid == nil && !one.database {
-		t.files++
-	}
-	t.databases = t.databases || one.database
-	for s, n := range one.counts {
-		t.counts[s] += n
-	}
-	t.fixable += one.fixable
-	t.repaired += one.repaired
-	if one.repaired > 0 {
-		t.changed++
-	}
+	t.add(&one.tally)
 	if one.failed != nil {
 		t.failed = append(t.failed, one.failed)
 	}
-	if one.unasked {
-		t.unasked++
-	}
 	fragments := one.fragments
-	if one.invalid != nil {
-		t.invalid++
-		fragments = []report.Fragment{r.out.Failure(one.invalid)}
+	if one.unread != nil {
+		fragments = []report.Fragment{r.out.Failure(one.unread)}
 	}
 	for _, fragment := range fragments {
 		if err := w.Add(fragment); err != nil {
@@ -237,15 +243,15 @@ func (r *run) tell(out *bufio.Writer, w *report.Writer, t *totals, one *result, 
 	if _, err := out.Write(one.diff); err != nil {
 		return err
 	}
-	if one.invalid == nil && len(one.notes) == 0 {
+	if one.unread == nil && len(one.notes) == 0 {
 		return nil
 	}
 	// What is said beside the report should not overtake it.
 	if err := out.Flush(); err != nil {
 		return err
 	}
-	if one.invalid != nil {
-		r.sayInvalid(one.invalid)
+	if one.unread != nil {
+		r.sayInvalid(one.unread)
 	}
 	for _, note := range one.notes {
 		r.say("note: %s: %s", name, note)
@@ -255,10 +261,10 @@ func (r *run) tell(out *bufio.Writer, w *report.Writer, t *totals, one *result, 
 
 // end says what there was, in all, and how the program ends.
 func (r *run) end(in *inputs, t *totals) error {
-	if t.files == 0 && t.invalid == 0 && !t.databases && r.byContent && in.dirs == nil {
-		return nil
-	}
-	if t.files == 0 && t.invalid == 0 && !t.databases {
+	if t.files+t.invalid+t.databases == 0 {
+		if r.byContent && in.dirs == nil {
+			return nil
+		}
 		return usage("name the file itself, if it is one", "no Bifrost config below %s", strings.Join(in.dirs, ", "))
 	}
 	if t.repaired > 0 {
@@ -274,7 +280,11 @@ func (r *run) end(in *inputs, t *totals) error {
 			return nil
 		}
 	}
-	r.say("%s", r.summary(t))
+	known := ""
+	if r.base != nil && r.base.known > 0 {
+		known = fmt.Sprintf("; %d in the baseline", r.base.known)
+	}
+	r.say("%s%s", t.summary(), known)
 	if r.baseline != "" {
 		gone := r.base.gone()
 		for i, a := range gone {
@@ -292,9 +302,7 @@ func (r *run) end(in *inputs, t *totals) error {
 		r.say("hint: %d of them can be repaired by --fix; --diff shows how", t.fixable)
 	}
 	switch {
-	case len(t.failed) == 1:
-		return t.failed[0]
-	case len(t.failed) > 1:
+	case len(t.failed) > 0:
 		return errors.Join(t.failed...)
 	case t.invalid > 0:
 		return &Failure{Code: exitUsage}
@@ -313,18 +321,10 @@ func (r *run) end(in *inputs, t *totals) error {
 // mostGone is how many findings that are gone are told one by one.
 const mostGone = 20
 
-// summary counts the findings in words, and those of the baseline.
-func (r *run) summary(t *totals) string {
-	if r.base != nil && r.base.known > 0 {
-		return t.summary() + "; " + strconv.Itoa(r.base.known) + " in the baseline"
-	}
-	return t.summary()
-}
-
 // summary counts the findings in words.
-func (t *totals) summary() string {
+func (t *tally) summary() string {
 	unseen := count(t.invalid, "file") + " could not be looked at"
-	if t.files == 0 && !t.databases {
+	if t.files+t.databases == 0 {
 		return unseen
 	}
 	var parts []string
@@ -340,7 +340,7 @@ func (t *totals) summary() string {
 	switch {
 	case t.files == 0:
 		text += "the database"
-	case t.databases:
+	case t.databases > 0:
 		text += count(t.files, "file") + " and the database"
 	default:
 		text += count(t.files, "file")
@@ -371,14 +371,13 @@ func (r *run) say(format string, args ...any) {
 // sayInvalid says why a document cannot be looked at, in the form of a finding,
 // since editors and people look for that.
 func (r *run) sayInvalid(err *walker.DocumentError) {
-	var text bytes.Buffer
 	place := ""
 	if err.Position != (walker.Position{}) {
 		place = fmt.Sprintf(":%d:%d", err.Position.Line, err.Position.Column)
 	}
-	fmt.Fprintf(&text, "%s%s: error: %s\n", report.Clean(err.Name), place, report.Clean(err.Reason))
+	text := fmt.Sprintf("%s%s: error: %s\n", report.Clean(err.Name), place, report.Clean(err.Reason))
 	if err.Hint != "" {
-		fmt.Fprintf(&text, "      = hint: %s\n", report.Clean(err.Hint))
+		text += fmt.Sprintf("      = hint: %s\n", report.Clean(err.Hint))
 	}
-	_, _ = r.Stderr.Write(text.Bytes())
+	_, _ = io.WriteString(r.Stderr, text)
 }

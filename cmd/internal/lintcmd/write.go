@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 
@@ -37,25 +38,43 @@ func writeBack(name string, old, text []byte) error {
 	if !same || len(mark) > 0 && string(mark) != "\xef\xbb\xbf" {
 		return fail("run it again", "it was changed in the meantime")
 	}
-	temp, err := os.CreateTemp(filepath.Dir(real), ".bifrost-secrets-lint-*")
-	if err != nil {
+	switch err := replaceFile(real, append(mark, text...), info); {
+	case errors.Is(err, errOwner):
+		return fail("run it as the user whose file it is", "%s", err)
+	case errors.Is(err, fs.ErrPermission):
 		return fail("let the user write to its folder", "%s", cause(err))
+	case err != nil:
+		return fail("", "%s", cause(err))
 	}
-	err = fill(temp, info, append(mark, text...))
+	return nil
+}
+
+// replaceFile puts a new file in the place of one, whole or not at all. It has the
+// mode of like and its owner or, where that is nil, those of a new file that all
+// may read.
+func replaceFile(name string, text []byte, like os.FileInfo) error {
+	dir := filepath.Dir(name)
+	temp, err := os.CreateTemp(dir, ".bifrost-secrets-lint-*")
+	if err != nil {
+		return err
+	}
+	err = fill(temp, like, text)
 	if closed := temp.Close(); err == nil {
 		err = closed
 	}
 	if err == nil {
-		err = os.Rename(temp.Name(), real)
+		err = os.Rename(temp.Name(), name)
 	}
 	if err != nil {
 		_ = os.Remove(temp.Name())
-		if errors.Is(err, errOwner) {
-			return fail("run it as the user whose file it is", "%s", err)
-		}
-		return fail("", "%s", cause(err))
+		return err
 	}
-	syncFolder(filepath.Dir(real))
+	// The file is in place and whole by now, so a folder that cannot be synced is no
+	// failure.
+	if d, err := os.Open(dir); err == nil {
+		_ = d.Sync()
+		_ = d.Close()
+	}
 	return nil
 }
 
@@ -67,20 +86,15 @@ func fill(temp *os.File, like os.FileInfo, text []byte) error {
 	if _, err := temp.Write(text); err != nil {
 		return err
 	}
-	if err := keepOwner(temp, like); err != nil {
-		return fmt.Errorf("%w: %s", errOwner, cause(err))
+	mode := os.FileMode(0o644)
+	if like != nil {
+		if err := keepOwner(temp, like); err != nil {
+			return fmt.Errorf("%w: %s", errOwner, cause(err))
+		}
+		mode = like.Mode().Perm()
 	}
-	if err := temp.Chmod(like.Mode().Perm()); err != nil {
+	if err := temp.Chmod(mode); err != nil {
 		return err
 	}
 	return temp.Sync()
-}
-
-// syncFolder makes the new name last. The file is in place and whole by then, so
-// a folder that cannot be synced is no failure.
-func syncFolder(dir string) {
-	if d, err := os.Open(dir); err == nil {
-		_ = d.Sync()
-		_ = d.Close()
-	}
 }
