@@ -50,7 +50,7 @@ var AllBackends = func() (all []Backend) {
 	return all
 }()
 
-// found gives what is found in a document, a line a finding.
+// found returns what is found in a document, a line a finding.
 func (g golden) found(t *testing.T) (lines []string, rules map[string]bool) {
 	t.Helper()
 	doc, err := walker.ReadFile(g.path)
