@@ -11,6 +11,7 @@ import (
 
 	"bifrost-secrets/sources"
 	"bifrost-secrets/sources/netfault"
+	"bifrost-secrets/sources/perkey"
 )
 
 // maxAnswer bounds the body of an answer: a document of the largest size, each
@@ -21,7 +22,7 @@ const maxAnswer = 8 << 20
 // makes no request.
 func (s *source) newClient() (*api.Client, func(), *sources.Error) {
 	if s.address == "" {
-		return nil, nil, badSettings("the address of the vault is not set", "set address in vault_store.hashicorp, or VAULT_ADDR")
+		return nil, nil, perkey.BadSettings("the address of the vault is not set", "set address in vault_store.hashicorp, or VAULT_ADDR")
 	}
 	if fault := checkFiles(); fault != nil {
 		return nil, nil, fault
@@ -32,7 +33,7 @@ func (s *source) newClient() (*api.Client, func(), *sources.Error) {
 	}
 	cfg.Address, cfg.AgentAddress = s.address, ""
 	if s.timeout <= 0 {
-		s.timeout = callTimeout
+		s.timeout = perkey.CallTimeout
 		if v, _ := s.getenv(api.EnvVaultClientTimeout); v != "" {
 			s.timeout = cfg.Timeout
 		}
@@ -60,7 +61,7 @@ func (s *source) newClient() (*api.Client, func(), *sources.Error) {
 		return nil, nil, badEnvironment
 	}
 	transport := netfault.Guard(cfg.HttpClient.Transport.(*http.Transport))
-	transport.MaxIdleConnsPerHost = atOnce
+	transport.MaxIdleConnsPerHost = perkey.AtOnce
 	s.renewCertificate(transport.TLSClientConfig)
 	cfg.HttpClient.Transport = full{netfault.Limited(transport, maxAnswer)}
 	// VAULT_WRAP_TTL is for people: an answer that is wrapped has no value.
@@ -96,7 +97,7 @@ func (s *source) renewCertificate(config *tls.Config) {
 }
 
 // The errors of the client are not shown, since they may quote a variable.
-var badEnvironment = badSettings("the environment of the vault client cannot be used",
+var badEnvironment = perkey.BadSettings("the environment of the vault client cannot be used",
 	"check VAULT_ADDR, VAULT_CACERT, VAULT_CAPATH, VAULT_CLIENT_CERT, VAULT_CLIENT_KEY, VAULT_SKIP_VERIFY, VAULT_PROXY_ADDR, VAULT_RATE_LIMIT, VAULT_CLIENT_TIMEOUT and VAULT_MAX_RETRIES")
 
 // full refuses an answer without a body to who reads: the client would take it for

@@ -8,6 +8,7 @@ import (
 	"bifrost-secrets/sources"
 	"bifrost-secrets/sources/hashivault/vaulttest"
 	"bifrost-secrets/sources/internal/sourcetest"
+	"bifrost-secrets/sources/perkey"
 )
 
 // setup is what the fake and a real server have in common.
@@ -21,7 +22,7 @@ func setup() sourcetest.Setup {
 		Names:    []string{"x", strings.Repeat("n", maxName), "a/b/c", `AZaz09_+=.@-~!$&'(),;:[]{}|^"<>` + "`", "a b/c d", "%2e%2e/%20%", "...", "..a/.b/c..", "é/世界", "data/data", "metadata/x", "-x"},
 		BadNames: []string{"", "/a", "a/", "a//b", "a/../b", "..", "./a", "a#b", "a\nb", "\xff", strings.Repeat("n", sources.Vault.Names.Max+1), "\u200b"},
 		Foreign:  []string{"a?b", "a*", `a\b`, " a", "a /b", strings.Repeat("n", maxName+1), "a b*"},
-		AtOnce:   atOnce,
+		AtOnce:   perkey.AtOnce,
 	}
 }
 

@@ -5,108 +5,56 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"sync"
 
 	"github.com/hashicorp/vault/api"
-	"golang.org/x/sync/errgroup"
 
 	"bifrost-secrets/sources"
+	"bifrost-secrets/sources/perkey"
 )
 
-// Fetch asks for each of names once, a bounded number at a time, and answers for
-// every one of them.
-func (s *source) Fetch(ctx context.Context, names []string) map[string]sources.Result {
-	o := s.begin(ctx, reading)
-	return forEach(names, func(name string) sources.Result {
-		result, fault := o.read(name)
-		if fault != nil {
-			return sources.Result{Err: fault}
-		}
-		return result
-	})
-}
-
-// forEach does the same for each name, a bounded number at a time.
-func forEach[T any](names []string, do func(name string) T) map[string]T {
-	all := make(map[string]T, len(names))
-	var mu sync.Mutex
-	var group errgroup.Group
-	group.SetLimit(atOnce)
-	for _, name := range names {
-		group.Go(func() error {
-			one := do(name)
-			mu.Lock()
-			defer mu.Unlock()
-			all[name] = one
-			return nil
-		})
-	}
-	_ = group.Wait()
-	return all
-}
-
-func (o *operation) read(name string) (sources.Result, *sources.Error) {
+// read returns the value of a secret.
+func (s *source) read(o *operation, n perkey.Name) (sources.Result, *sources.Error) {
 	var none sources.Result
-	if bad := checkName(name); bad != nil {
-		return none, bad
-	}
-	var got *api.Secret
-	fault := o.call("data", name, func(ctx context.Context, c *api.Client, path string) (err error) {
-		got, err = c.Logical().ReadWithContext(ctx, path)
-		return err
+	got, fault := s.call(o, reading, n, func(ctx context.Context, c *api.Logical, path string) (*api.Secret, error) {
+		return c.ReadWithContext(ctx, path)
 	})
 	switch {
 	case fault != nil:
 		return none, fault
 	case got == nil:
-		return none, o.notFound(name)
-	case o.version() == 1:
-		return o.result(name, got.Data, "")
+		return none, s.notFound(n)
+	case o.Session().engine.version == 1:
+		return result(n, got.Data, "")
 	}
 	about, _ := got.Data["metadata"].(map[string]any)
 	version, _ := about["version"].(json.Number)
 	document, there := got.Data["data"].(map[string]any)
 	switch deleted, _ := about["deletion_time"].(string); {
 	case about["destroyed"] == true:
-		return none, &sources.Error{
-			Kind: sources.Disabled, Name: name, Message: fmt.Sprintf("%s has no value: version %s is destroyed", subject(name), version),
-			Hint: "store a new version of it",
-		}
+		return none, disabled(fmt.Sprintf("%s has no value: version %s is destroyed", subject(n), version), "store a new version of it")
 	case !there && deleted != "":
-		return none, o.deleted(name, version.String())
+		return none, disabled(fmt.Sprintf("%s is deleted: version %s can be brought back", subject(n), version), "bring it back: "+s.undelete(n, version.String()))
 	case !there:
-		fault := o.unreachable("an answer without a document; is "+o.mount+" a mount of the type kv, version 2?", nil)
-		fault.Name = name
-		return none, fault
+		return none, s.unreachable("an answer without a document; is "+s.mount+" a mount of the type kv, version 2?", nil)
 	}
-	return o.result(name, document, version.String())
+	return result(n, document, version.String())
 }
 
-// version is that of the engine, which is known once a call has been made.
-func (s *source) version() int {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.engine.version
+func disabled(message, hint string) *sources.Error {
+	return &sources.Error{Kind: sources.Disabled, Message: message, Hint: hint}
 }
 
-func (o *operation) deleted(name, version string) *sources.Error {
-	return &sources.Error{
-		Kind: sources.Disabled, Name: name, Message: fmt.Sprintf("%s is deleted: version %s can be brought back", subject(name), version),
-		Hint: "bring it back: " + o.undelete(name, version),
-	}
+func (s *source) undelete(n perkey.Name, version string) string {
+	return fmt.Sprintf("vault kv undelete -mount=%s -versions=%s %s", s.mount, version, n.ID)
 }
 
-func (o *operation) undelete(name, version string) string {
-	return fmt.Sprintf("vault kv undelete -mount=%s -versions=%s %s", o.mount, version, name)
-}
-
-// result makes the result of a document.
-func (o *operation) result(name string, document map[string]any, version string) (sources.Result, *sources.Error) {
+// result returns the result of a document.
+func result(n perkey.Name, document map[string]any, version string) (sources.Result, *sources.Error) {
 	if document == nil {
 		document = map[string]any{}
 	}
 	unusable := func(what, hint string) (sources.Result, *sources.Error) {
-		return sources.Result{}, &sources.Error{Kind: sources.Unusable, Name: name, Message: subject(name) + " " + what, Hint: hint}
+		return sources.Result{}, &sources.Error{Kind: sources.Unusable, Message: subject(n) + " " + what, Hint: hint}
 	}
 	whole := encode(document)
 	if len(whole) > sources.MaxValue {
@@ -130,7 +78,7 @@ func (o *operation) result(name string, document map[string]any, version string)
 	return r, nil
 }
 
-// fragments gives the object that fragments are keys of, for a document with one
+// fragments returns the object that fragments are keys of, for a document with one
 // key whose value is a text: the document, and, where the text is itself a JSON
 // object, which is how [store] keeps one, the members of that object beside it.
 func fragments(key, text string, whole []byte) []byte {
@@ -145,7 +93,7 @@ func fragments(key, text string, whole []byte) []byte {
 	return append(append(whole[:len(whole)-1:len(whole)-1], ','), object[1:]...)
 }
 
-// encode gives what Vault's client decoded as JSON: keys sorted, numbers as they
+// encode returns what Vault's client decoded as JSON: keys sorted, numbers as they
 // were spelt, nothing escaped that need not be.
 func encode(value any) []byte {
 	var b bytes.Buffer

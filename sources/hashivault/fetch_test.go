@@ -43,7 +43,7 @@ func TestDocuments(t *testing.T) {
 	}
 }
 
-// Version 1 of the engine gives numbers as they were written.
+// Version 1 of the engine returns numbers as they were written.
 func TestNumbersKeepTheirSpelling(t *testing.T) {
 	t.Parallel()
 	f := vaulttest.StartFake(t)

@@ -2,7 +2,7 @@
 // OpenBao a source of secrets.
 //
 // A secret is a document: an object of keys and values. A fragment is one of its
-// keys. A reference to the whole of a document with exactly one key gives the
+// keys. A reference to the whole of a document with exactly one key is the
 // value of that key, and else the document as JSON.
 //
 // The engine's version is asked for once. Version 2 can be read and written;
@@ -12,17 +12,17 @@ package hashivault
 
 import (
 	"cmp"
-	"context"
 	"log/slog"
 	"net"
 	"net/url"
 	"strings"
-	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/hashicorp/vault/api"
 
 	"bifrost-secrets/sources"
+	"bifrost-secrets/sources/perkey"
 )
 
 // Backend is the entry for the list of backends. Its settings are those of
@@ -42,26 +42,12 @@ import (
 // among them.
 var Backend = sources.Backend{
 	Facts: sources.Vault,
-	Open: func(_ context.Context, set sources.Settings, opts sources.Options) (sources.Source, error) {
-		s, err := newSource(set, opts)
-		if err != nil {
-			return nil, err // not s: a nil *source is not a nil Source
-		}
-		if opts.Write {
-			return &store{s}, nil
-		}
-		return s, nil
-	},
+	Open:  perkey.Open(newSource, func(s *source) sources.Store { return &store{s} }),
 }
-
-const (
-	callTimeout = 10 * time.Second // of one attempt, where neither the options nor VAULT_CLIENT_TIMEOUT say
-	atOnce      = 16               // requests under way at a time
-)
 
 // source implements sources.Inspector.
 type source struct {
-	sources.Tally
+	*perkey.Frame[*session]
 
 	address   string // empty where neither the settings nor the environment have one
 	namespace string
@@ -69,20 +55,16 @@ type source struct {
 	login     login
 
 	getenv  func(string) (string, bool)
-	warn    func(string)
 	log     *slog.Logger
-	timeout time.Duration
+	timeout time.Duration // of one attempt
 	wait    time.Duration // the most between two attempts; 0, but in tests, is the client's own
 
-	slots   chan struct{} // one for each request under way
-	signing chan struct{} // held while signing in; a channel, so that waiting ends with ctx
-
-	mu      sync.Mutex // guards what follows
-	client  *api.Client
-	idle    func()   // closes the client's idle connections
-	session *session // nil until the first use
-	engine  *engine  // what is known of the mount
+	client *api.Client            // nil until the first login
+	idle   func()                 // closes the client's idle connections
+	engine atomic.Pointer[engine] // what is known of the mount
 }
+
+type operation = perkey.Operation[*session]
 
 func newSource(set sources.Settings, opts sources.Options) (*source, error) {
 	if err := sources.Vault.CheckKeys(set); err != nil {
@@ -96,11 +78,14 @@ func newSource(set sources.Settings, opts sources.Options) (*source, error) {
 		address:   cmp.Or(set.Text("address"), variable(api.EnvVaultAgentAddr), variable(api.EnvVaultAddress)),
 		namespace: strings.Trim(cmp.Or(set.Text("namespace"), variable(api.EnvVaultNamespace)), "/"),
 		mount:     strings.Trim(cmp.Or(set.Text("mount_path"), "secret"), "/"),
-		getenv:    opts.Getenv, warn: opts.Warn, log: opts.Log, timeout: opts.CallTimeout,
-		slots: make(chan struct{}, atOnce), signing: make(chan struct{}, 1),
+		getenv:    opts.Getenv, log: opts.Log, timeout: opts.CallTimeout,
 	}
+	s.Frame = perkey.New(perkey.Calls[*session]{
+		System: "vault", Parse: s.parse, Subject: subject, SignIn: s.signIn, End: s.close, Late: s.late,
+		Read: s.read, Reach: s.reach, Look: s.lookers, List: s.list,
+	}, opts)
 	if sources.CheckPath(s.mount) != "" {
-		return nil, badSettings("mount_path is not the path of a secrets engine", "it looks like secret or team/kv")
+		return nil, perkey.BadSettings("mount_path is not the path of a secrets engine", "it looks like secret or team/kv")
 	}
 	if err := s.checkAddress(opts.Warn); err != nil {
 		return nil, err
@@ -120,7 +105,7 @@ func (s *source) checkAddress(warn func(string)) error {
 	}
 	u, err := url.Parse(s.address)
 	if err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" || u.User != nil {
-		return badSettings("address is not the address of a vault", "it looks like https://vault.example.com:8200")
+		return perkey.BadSettings("address is not the address of a vault", "it looks like https://vault.example.com:8200")
 	}
 	// The client adds /v1 itself, and /ui is what a browser shows.
 	base := strings.TrimRight(u.Path, "/")
@@ -138,36 +123,6 @@ func (s *source) checkAddress(warn func(string)) error {
 	return nil
 }
 
-func badSettings(message, hint string) *sources.Error {
-	return &sources.Error{Kind: sources.BadSettings, Message: message, Hint: hint}
-}
-
-// Plan foretells one request for each name that can be.
-func (s *source) Plan(names []string) (c sources.Calls) {
-	for _, name := range names {
-		if checkName(name) == nil {
-			c.Single++
-		}
-	}
-	return c
-}
-
-// Ping reads name, or looks at the token where name is empty: that there is
-// something which may be listed is not said, and nothing need be.
-func (s *source) Ping(ctx context.Context, name string) error {
-	if name != "" {
-		return s.Fetch(ctx, []string{name})[name].Err
-	}
-	fault := s.begin(ctx, reading).call("", "", func(ctx context.Context, c *api.Client, _ string) error {
-		_, err := c.Auth().Token().LookupSelfWithContext(ctx)
-		if _, text, status := reply(err); status == 403 && !isBadToken(text) {
-			return nil // it may not look at itself, and was known to get this answer
-		}
-		return err
-	})
-	return asError(fault)
-}
-
 // Describe names the backend, its host, and where in it the secrets are.
 func (s *source) Describe() string {
 	text := sources.Vault.Type
@@ -180,32 +135,10 @@ func (s *source) Describe() string {
 	return text + ", mount " + s.mount
 }
 
-// host gives the host of the address, or "".
+// host returns the host of the address, or "".
 func (s *source) host() string {
 	if u, err := url.Parse(s.address); err == nil {
 		return cmp.Or(u.Host, u.Path)
 	}
 	return ""
-}
-
-// Close ends the renewal of the token and the idle connections. The source stays
-// usable.
-func (s *source) Close() error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.session != nil {
-		s.session.end()
-	}
-	if s.idle != nil {
-		s.idle()
-	}
-	return nil
-}
-
-// asError keeps a nil *Error from becoming an error that is not nil.
-func asError(e *sources.Error) error {
-	if e == nil {
-		return nil
-	}
-	return e
 }

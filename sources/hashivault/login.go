@@ -14,6 +14,7 @@ import (
 	"github.com/hashicorp/vault/api/auth/kubernetes"
 
 	"bifrost-secrets/sources"
+	"bifrost-secrets/sources/perkey"
 )
 
 // podToken is where Kubernetes puts the token of a pod's service account.
@@ -22,7 +23,7 @@ const podToken = "/var/run/secrets/kubernetes.io/serviceaccount/token"
 // login is one way to a token.
 type login struct {
 	what string // for messages: `the token of vault_store.hashicorp`
-	// token gives a token that somebody else made; nil where it is to be made.
+	// token returns a token that somebody else made; nil where it is to be made.
 	token func() (string, *sources.Error)
 	// method makes one; nil where there is one.
 	method func() (api.AuthMethod, *sources.Error)
@@ -35,14 +36,14 @@ func loginOf(set sources.Settings, opts sources.Options) (login, error) {
 	has := func(key string) bool { return set[key].Len() > 0 }
 	switch {
 	case has("role_id") != has("secret_id"):
-		return login{}, badSettings("role_id and secret_id must be set together: one of them is absent or empty",
+		return login{}, perkey.BadSettings("role_id and secret_id must be set together: one of them is absent or empty",
 			"set both, or neither to sign in otherwise")
 	case !has("kubernetes_role") && (has("kubernetes_mount") || has("kubernetes_token_file")):
-		return login{}, badSettings("kubernetes_mount and kubernetes_token_file are of no use without kubernetes_role",
+		return login{}, perkey.BadSettings("kubernetes_mount and kubernetes_token_file are of no use without kubernetes_role",
 			"set kubernetes_role to the role of vault's kubernetes auth method")
 	}
 	if mount := set.Text("kubernetes_mount"); mount != "" && sources.CheckPath(strings.Trim(mount, "/")) != "" {
-		return login{}, badSettings("kubernetes_mount is not the path of an auth method", "it looks like kubernetes or clusters/eu")
+		return login{}, perkey.BadSettings("kubernetes_mount is not the path of an auth method", "it looks like kubernetes or clusters/eu")
 	}
 	switch {
 	case has("token"):
@@ -89,15 +90,13 @@ func loginOf(set sources.Settings, opts sources.Options) (login, error) {
 }
 
 func nothing() *sources.Error {
-	return &sources.Error{
-		Kind: sources.NoLogin, Message: "there is nothing to sign in to vault with",
-		Hint: "set token, role_id and secret_id, kubernetes_role or token_file in vault_store.hashicorp, or VAULT_TOKEN",
-	}
+	return perkey.NoLogin("there is nothing to sign in to vault with",
+		"set token, role_id and secret_id, kubernetes_role or token_file in vault_store.hashicorp, or VAULT_TOKEN")
 }
 
 const block = "vault_store.hashicorp"
 
-// given returns what gives the path of a setting, or of the pod's token where the
+// given returns what returns the path of a setting, or of the pod's token where the
 // setting is absent. The error is that of the path now.
 func given(key string, set sources.Settings, opts sources.Options) (func() (string, error), error) {
 	text := set.Text(key)
@@ -170,7 +169,7 @@ func byRole(role string, secret sources.Secret) login {
 		method: func() (api.AuthMethod, *sources.Error) {
 			m, err := approle.NewAppRoleAuth(role, &approle.SecretID{FromString: string(secret.Reveal())})
 			if err != nil { // for what is empty alone
-				return nil, badSettings("role_id and secret_id cannot be used", "set both")
+				return nil, perkey.BadSettings("role_id and secret_id cannot be used", "set both")
 			}
 			return m, nil
 		}}
@@ -197,7 +196,7 @@ func byPod(set sources.Settings, path func() (string, error)) login {
 		}}
 }
 
-// make gives what a login has made: a token with its lease.
+// make returns what a login has made: a token with its lease.
 func (l login) make(ctx context.Context, c *api.Client) (*api.Secret, error) {
 	if l.method != nil {
 		m, fault := l.method()

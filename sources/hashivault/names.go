@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"bifrost-secrets/sources"
+	"bifrost-secrets/sources/perkey"
 )
 
 const (
@@ -17,6 +18,10 @@ const (
 	readHint = "a name has 1 to 2048 bytes, parts between single slashes, and no # or unprintable characters"
 	nameHint = "a name that is written has 1 to 400 bytes, parts between single slashes, and none of # ? * \\ or unprintable characters"
 )
+
+func (*source) parse(text string) (perkey.Name, *sources.Error) {
+	return perkey.Name{Text: text, ID: text}, checkName(text)
+}
 
 // checkName refuses what is no name of a secret. The client cleans a path before
 // it sends it, so a name with `..` would read beside the mount.

@@ -7,14 +7,14 @@ import (
 	"strings"
 )
 
-// Policy gives the least policy that lets names be read, in the HCL of Vault and
+// Policy returns the least policy that lets names be read, in the HCL of Vault and
 // OpenBao, for people to paste. There are no batches, so it asks for nothing for
 // them. The engine is taken to have version 2, unless it has been asked.
 func (s *source) Policy(names []string, _ bool) []byte {
 	return s.rules(nil, names)
 }
 
-// WritePolicy gives the least policy that lets names be read and secrets whose
+// WritePolicy returns the least policy that lets names be read and secrets whose
 // name begins with prefix be stored, looked at, listed and deleted.
 func (s *source) WritePolicy(names []string, _ bool, prefix string) []byte {
 	under := strings.TrimPrefix(strings.Trim(prefix, "/")+"/*", "/")
@@ -32,12 +32,10 @@ func (s *source) WritePolicy(names []string, _ bool, prefix string) []byte {
 type rule struct{ what, path, capabilities string }
 
 func (s *source) rules(rules []rule, names []string) []byte {
-	s.mu.Lock()
-	e := engine{version: 2}
-	if s.engine != nil {
-		e = *s.engine
+	e := s.engine.Load()
+	if e == nil {
+		e = &engine{version: 2}
 	}
-	s.mu.Unlock()
 	names = slices.Compact(slices.Sorted(slices.Values(names)))
 	for i := len(names) - 1; i >= 0; i-- {
 		// A star at the end of a path stands for anything: such a name cannot be

@@ -67,7 +67,7 @@ func TestServerConformance(t *testing.T) {
 	sourcetest.Run(t, s)
 }
 
-// serverRole gives the settings for an AppRole of its own on a real server.
+// serverRole returns the settings for an AppRole of its own on a real server.
 func serverRole(t *testing.T, v *vaulttest.Server, namespace, mount, policy string, role map[string]any) sources.Settings {
 	id, secret := v.Role(t, namespace, mount, policy, role)
 	return settings("address", v.URL, "namespace", namespace, "mount_path", mount, "role_id", id, "secret_id", secret)

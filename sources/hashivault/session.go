@@ -1,7 +1,7 @@
 package hashivault
 
 import (
-	"log/slog"
+	"context"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -9,100 +9,63 @@ import (
 	"github.com/hashicorp/vault/api"
 
 	"bifrost-secrets/sources"
+	"bifrost-secrets/sources/perkey"
 )
 
 // session is one token. It ends when the token can no longer be renewed, or was
-// found not to be accepted; then the next request signs in anew.
+// found not to be accepted; then the next operation signs in anew.
 type session struct {
-	over atomic.Bool
-	stop chan struct{}
-	once sync.Once
+	engine *engine // what is known of the mount
+	made   time.Time
+	over   atomic.Bool
+	stop   chan struct{}
+	once   sync.Once
+
+	mu    sync.Mutex // held while the token is asked what it is
+	asked *operation // that it was asked in last, and was good
 }
 
 func (s *session) end() { s.once.Do(func() { s.over.Store(true); close(s.stop) }) }
 
-// signIn gives the client with a token that is good as far as is known, and what
+// signIn returns a session with a token that is good as far as is known, and what
 // is known of the mount. The environment is read at the first use only, and
 // again after a failure.
-func (o *operation) signIn() (*api.Client, *session, *engine, *sources.Error) {
-	s := o.source
-	if o.ctx.Err() != nil {
-		return nil, nil, nil, o.late()
+func (s *source) signIn(ctx context.Context, began time.Time, current *session) (_ *session, fault *sources.Error) {
+	if s.client == nil {
+		if s.client, s.idle, fault = s.newClient(); fault != nil {
+			return nil, fault
+		}
 	}
-	select {
-	case s.signing <- struct{}{}:
-		defer func() { <-s.signing }()
-	case <-o.ctx.Done():
-		return nil, nil, nil, o.late()
+	if current == nil || current.over.Load() {
+		if current, fault = s.newSession(ctx, began); fault != nil {
+			return nil, fault
+		}
 	}
-	fault := o.lookups.fault
-	if dead := o.lookups.isDead(); dead != nil {
-		fault = dead
+	if current.engine == nil {
+		if current.engine = s.engine.Load(); current.engine == nil {
+			current.engine, fault = s.mounted(ctx, began)
+			s.engine.Store(current.engine)
+		}
 	}
-	if fault == nil {
-		fault = o.prepare()
-		o.lookups.fault = fault
-	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.client, s.session, s.engine, fault
+	return current, fault
 }
 
-// prepare makes what is missing: a client, a session, the knowledge of the mount.
-func (o *operation) prepare() (fault *sources.Error) {
-	s := o.source
-	s.mu.Lock()
-	client, sess, mount := s.client, s.session, s.engine
-	s.mu.Unlock()
-	if client == nil {
-		var idle func()
-		if client, idle, fault = s.newClient(); fault != nil {
-			return fault
-		}
-		s.mu.Lock()
-		s.client, s.idle = client, idle
-		s.mu.Unlock()
-	}
-	if sess == nil || sess.over.Load() {
-		if sess, fault = o.newSession(client); fault != nil {
-			return fault
-		}
-		o.lookups.mu.Lock()
-		o.lookups.made = sess
-		ended := o.lookups.ended
-		o.lookups.mu.Unlock()
-		if ended != nil {
-			s.warn(sources.SignedInAnew("vault", ended))
-		}
-		s.mu.Lock()
-		s.session = sess
-		s.mu.Unlock()
-	}
-	if mount == nil {
-		if mount, fault = o.look(client); fault != nil {
-			return fault
-		}
-		s.mu.Lock()
-		s.engine = mount
-		s.mu.Unlock()
-	}
-	return nil
+// close ends the renewal of a token and the idle connections.
+func (s *source) close(sess *session) {
+	sess.end()
+	s.idle()
 }
 
-func (o *operation) newSession(client *api.Client) (*session, *sources.Error) {
-	began := time.Now()
-	made, err := o.login.make(o.ctx, client)
-	attrs := []slog.Attr{slog.Duration("took", time.Since(began).Round(time.Millisecond))}
+func (s *source) newSession(ctx context.Context, began time.Time) (*session, *sources.Error) {
+	made, err := s.login.make(ctx, s.client)
 	if err != nil {
-		fault := o.loginFault(err)
-		o.log.LogAttrs(o.ctx, slog.LevelDebug, "vault sign-in", append(attrs, slog.String("failed", string(fault.Kind)))...)
-		return nil, fault
+		s.idle()
+		return nil, s.loginFault(ctx, began, err)
 	}
-	o.log.LogAttrs(o.ctx, slog.LevelDebug, "vault sign-in", append(attrs,
-		slog.Int("lease_seconds", made.Auth.LeaseDuration), slog.Bool("renewable", made.Auth.Renewable))...)
-	sess := &session{stop: make(chan struct{})}
+	s.log.Debug("vault token", "lease_seconds", made.Auth.LeaseDuration, "renewable", made.Auth.Renewable)
+	sess := &session{made: time.Now(), stop: make(chan struct{})}
 	if made.Auth.LeaseDuration > 0 { // else it never ends
-		go o.source.keep(client, sess, made)
+		go s.keep(s.client, sess, made)
 	}
 	return sess, nil
 }
@@ -149,29 +112,30 @@ type engine struct {
 	unsure  bool // the token may not ask; version 2 is taken for granted
 }
 
-// look asks which version of the engine is mounted. A token that may do anything
+// mounted asks which version of the engine is mounted. A token that may do anything
 // at all below a mount may ask this of it.
-func (o *operation) look(client *api.Client) (*engine, *sources.Error) {
-	known, err := client.Logical().ReadWithContext(o.ctx, "sys/internal/ui/mounts/"+o.mount)
+func (s *source) mounted(ctx context.Context, began time.Time) (*engine, *sources.Error) {
+	path := "sys/internal/ui/mounts/" + s.mount
+	known, err := s.client.Logical().ReadWithContext(ctx, path)
 	_, text, status := reply(err)
 	switch {
 	case status == 403 && !isBadToken(text) || err == nil && known == nil:
 		return &engine{version: 2, unsure: true}, nil
 	case status == 403:
-		return nil, o.loginFault(err)
+		return nil, s.loginFault(ctx, began, err)
 	case err != nil:
-		return nil, o.fault("sys/internal/ui/mounts/"+o.mount, "", err)
+		return nil, s.fault(ctx, began, reading, path, perkey.Name{}, err)
 	}
 	kind, _ := known.Data["type"].(string)
 	if kind == "" {
-		return nil, o.unreachable("an answer without what is mounted at "+o.mount, nil)
+		return nil, s.unreachable("an answer without what is mounted at "+s.mount, nil)
 	}
 	if kind != "kv" && kind != "generic" {
-		return nil, badSettings("the engine that is mounted at "+o.mount+" keeps no secrets: it has the type "+kind,
+		return nil, perkey.BadSettings("the engine that is mounted at "+s.mount+" keeps no secrets: it has the type "+kind,
 			"set mount_path in vault_store.hashicorp to a mount of the type kv")
 	}
-	if path, _ := known.Data["path"].(string); path != "" && path != o.mount+"/" {
-		return nil, badSettings("mount_path is "+o.mount+", which is a folder in a mount, and not one",
+	if path, _ := known.Data["path"].(string); path != "" && path != s.mount+"/" {
+		return nil, perkey.BadSettings("mount_path is "+s.mount+", which is a folder in a mount, and not one",
 			"set mount_path to the mount alone, and begin the paths of references with the rest")
 	}
 	options, _ := known.Data["options"].(map[string]any)
@@ -181,12 +145,12 @@ func (o *operation) look(client *api.Client) (*engine, *sources.Error) {
 	return &engine{version: 1}, nil
 }
 
-// path gives the path of a request: in version 2, what is asked for stands
-// between the mount and the name.
-func (e *engine) path(mount, what, name string) string {
+// path returns the path of a request: in version 2, the part that is asked for
+// stands between the mount and the name.
+func (e *engine) path(mount, part, name string) string {
 	path := mount
 	if e.version == 2 {
-		path += "/" + what
+		path += "/" + part
 	}
 	if name != "" {
 		path += "/" + name

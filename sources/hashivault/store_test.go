@@ -93,11 +93,11 @@ func TestMetadataOfOthersIsKept(t *testing.T) {
 	custom["team"] = "x"
 	f.SetCustom("a", custom)
 	w := one("a", "2", "1")
-	w.Mark.Path = strings.Repeat("p", 2*maxText)
+	w.Mark.Path = strings.Repeat("p", 2*marks.Max)
 	mustPut(t, s, w, "2")
 	w = one("a", "3", "2")
 	mustPut(t, s, w, "3")
-	if custom := f.Custom("a"); len(custom) != 4 || custom["team"] != "x" || custom[toolKey] != tool || custom[ownerKey] != owner || custom[pathKey] != "a.b" {
+	if custom := f.Custom("a"); len(custom) != 4 || custom["team"] != "x" || custom[sources.ToolKey] != sources.Tool || custom[marks.Owner] != owner || custom[marks.Path] != "a.b" {
 		t.Errorf("the metadata is %v", custom)
 	}
 }

@@ -8,7 +8,6 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
-	"maps"
 	"regexp"
 	"slices"
 	"strings"
@@ -272,16 +271,6 @@ func BadSettings(message, hint string) *sources.Error {
 // NoLogin returns the error for credentials that are not there or not accepted.
 func NoLogin(message, hint string) *sources.Error {
 	return &sources.Error{Kind: sources.NoLogin, Message: message, Hint: hint}
-}
-
-// CheckKeys returns an error that names the settings which a block does not have.
-func CheckKeys(block string, keys []string, set sources.Settings) error {
-	unknown := slices.DeleteFunc(slices.Sorted(maps.Keys(set)), func(key string) bool { return slices.Contains(keys, key) })
-	if len(unknown) == 0 {
-		return nil
-	}
-	return BadSettings(fmt.Sprintf("the %s block has settings that are not known: %s", block, strings.Join(unknown, ", ")),
-		"the settings known are "+strings.Join(keys, ", "))
 }
 
 // Pattern compiles a pattern when it is first used: some take their time, and a

@@ -125,7 +125,7 @@ func (f *Fake) Set(faults Faults) {
 	f.faults = faults
 }
 
-// answer is what a handler gives.
+// answer is what a handler returns.
 type answer struct {
 	status int
 	data   any            // under "data"
@@ -290,7 +290,7 @@ func (f *Fake) Expire(after int) {
 	f.expire = after
 }
 
-// RefuseAll ends every token but Root, and gives no other.
+// RefuseAll ends every token but Root, and returns no other.
 func (f *Fake) RefuseAll() {
 	f.mu.Lock()
 	defer f.mu.Unlock()

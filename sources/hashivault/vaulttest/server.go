@@ -138,7 +138,7 @@ func (s *Server) Mount(t testing.TB, namespace string, version int) string {
 }
 
 // Role makes an AppRole of its own, whose tokens have a policy of that name, and
-// gives its role id and secret id.
+// returns its role id and secret id.
 func (s *Server) Role(t testing.TB, namespace, name, policy string, settings map[string]any) (roleID, secretID string) {
 	t.Helper()
 	s.SetPolicy(t, namespace, name, policy)
