@@ -175,7 +175,7 @@ func newHouse(t *testing.T, change func(*Options)) *house {
 	o := Options{
 		Load: h.load, Publish: h.publish, Applier: h.applier,
 		Log:      slog.New(slog.NewTextHandler(h, nil)),
-		Interval: time.Hour, Timeout: 30 * time.Second, Wait: 200 * time.Millisecond, MaxWait: 2 * time.Second,
+		Interval: time.Hour, Timeout: 30 * time.Second,
 	}
 	if change != nil {
 		change(&o)

@@ -83,7 +83,7 @@ func newHome(t *testing.T, arrange func(*home), change func(*Files)) *home {
 			h.published <- string(r.Document())
 			return true, true, nil
 		},
-		Interval: time.Hour, Timeout: 2 * time.Minute, Wait: 50 * time.Millisecond, MaxWait: time.Second,
+		Interval: time.Hour, Timeout: 2 * time.Minute,
 	})
 	if err := loop.Start(t.Context(), 0); err != nil {
 		t.Fatal(err)

@@ -161,7 +161,7 @@ func idleDay(t *testing.T, command string, mode render.Mode, backend string) {
 				}
 				return wrote, false, err
 			},
-			Interval: time.Hour, Timeout: 30 * time.Second, Wait: 200 * time.Millisecond, MaxWait: 2 * time.Second,
+			Interval: time.Hour, Timeout: 30 * time.Second,
 		}
 		split := &watch.Split{Word: "auto"}
 		if mode == render.Inline {
@@ -174,7 +174,7 @@ func idleDay(t *testing.T, command string, mode render.Mode, backend string) {
 		if command == "exec" {
 			supervisor = &watch.Supervisor{
 				Start:   func(*render.Rendering) (watch.Child, error) { return &child{done: make(chan struct{})}, nil },
-				Answers: client.Wait, Patience: time.Minute, Log: logger, Grace: 10 * time.Second, MinInterval: time.Minute,
+				Answers: client.Wait, Patience: time.Minute, Log: logger, MinInterval: time.Minute,
 			}
 			split.Restart = supervisor
 			opts.Supervised, opts.Refuses = true, true

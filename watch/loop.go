@@ -3,7 +3,6 @@ package watch
 import (
 	"context"
 	"log/slog"
-	"math/rand/v2"
 	"sync"
 	"time"
 
@@ -60,10 +59,7 @@ type Options struct {
 	Refuses bool
 
 	Interval time.Duration // between two ticks; a tenth more or less is drawn for each
-	Splay    time.Duration // the first tick comes up to so much later
 	Timeout  time.Duration // of fetching, in all
-	Wait     time.Duration // file events are waited for until there was none for so long,
-	MaxWait  time.Duration // but no longer than this
 	MaxStale time.Duration // the age of a value from which on Ready fails; 0: never
 	Ready    func() error  // why /readyz fails, for the log; nil: [Loop.Ready]
 
@@ -215,7 +211,7 @@ func (l *Loop) Accepted(r *render.Rendering) { l.ask(func(a *asked) { a.accepted
 
 // Run refreshes until ctx ends. Where Start has failed it goes on trying.
 func (l *Loop) Run(ctx context.Context) {
-	l.drawTick(rand.N(l.o.Splay + 1))
+	l.drawTick()
 	if l.good.job == nil {
 		l.retries = Backoff{First: startWaits.First, Most: l.waits.Most}
 		l.retry = time.Now().Add(l.retries.Next())
@@ -250,8 +246,8 @@ func (l *Loop) release() {
 	l.asked.waiters = nil
 }
 
-func (l *Loop) drawTick(more time.Duration) {
-	l.tick = time.Now().Add(jittered(l.o.Interval) + more)
+func (l *Loop) drawTick() {
+	l.tick = time.Now().Add(jittered(l.o.Interval))
 	l.plan()
 }
 
@@ -285,7 +281,7 @@ func (l *Loop) due() (at time.Time, act func(context.Context)) {
 		sooner(l.gate.opens(), refresh(a.trigger))
 	}
 	if !a.files.first.IsZero() {
-		sooner(later(l.gate.opens(), a.files.quiet(l.o.Wait, l.o.MaxWait)), refresh(File))
+		sooner(later(l.gate.opens(), a.files.quiet()), refresh(File))
 	}
 	if a.restarted {
 		sooner(time.Time{}, func(ctx context.Context) { l.handOver(ctx, Restarted) })
@@ -309,10 +305,17 @@ func later(a, b time.Time) time.Time {
 	return b
 }
 
-// quiet gives the time at which the events have been waited for.
-func (f *fileEvents) quiet(wait, most time.Duration) time.Time {
-	at := f.last.Add(wait)
-	if end := f.first.Add(most); end.Before(at) {
+// File events are waited for until there was none for fileWait, but no longer than
+// fileWaitMost.
+const (
+	fileWait     = 200 * time.Millisecond
+	fileWaitMost = 2 * time.Second
+)
+
+// quiet returns the time at which the events have been waited for.
+func (f *fileEvents) quiet() time.Time {
+	at := f.last.Add(fileWait)
+	if end := f.first.Add(fileWaitMost); end.Before(at) {
 		return end
 	}
 	return at
@@ -324,7 +327,7 @@ func (l *Loop) round(ctx context.Context, t Trigger) {
 		return
 	}
 	if !l.tick.After(time.Now()) {
-		l.drawTick(0)
+		l.drawTick()
 	}
 }
 
@@ -338,7 +341,7 @@ func (l *Loop) begin(ctx context.Context) (context.Context, []chan error) {
 	a := &l.asked
 	waiters := a.waiters
 	a.trigger, a.waiters = "", nil
-	if !a.files.first.IsZero() && !a.files.quiet(l.o.Wait, l.o.MaxWait).After(now) {
+	if !a.files.first.IsZero() && !a.files.quiet().After(now) {
 		a.files = fileEvents{}
 	}
 	return l.cancelableLocked(ctx), waiters

@@ -48,10 +48,8 @@ type Supervisor struct {
 	// cannot be asked.
 	Patience time.Duration
 
-	Grace       time.Duration // a child that ends sooner after a rotation did not like it
 	MinInterval time.Duration // between two starts that values are the cause of
 	Splay       time.Duration // a restart comes up to so much later
-	OnFailure   bool          // a child that ends by itself with a failure is started again
 
 	requests chan restartRequest
 	up       chan Child // it answers
@@ -59,13 +57,12 @@ type Supervisor struct {
 	once     sync.Once
 
 	// These are of the goroutine that runs Run.
-	current  *render.Rendering // what the child was started with
-	wanted   *render.Rendering // what the next start is to be with
-	rotation bool              // the child was started for the sake of new values
-	waiting  bool              // for the loop to take values back
-	pending  time.Time         // when wanted is to be started; zero where it is not
-	graced   bool              // the child's grace is over
-	failures Backoff
+	current  *render.Rendering  // what the child was started with
+	wanted   *render.Rendering  // what the next start is to be with
+	rotation bool               // the child was started for the sake of new values
+	waiting  bool               // for the loop to take values back
+	pending  time.Time          // when wanted is to be started; zero where it is not
+	graced   bool               // the child's grace is over
 	fatal    error              // there is nothing left to be started
 	awaited  *awaited           // the restart that is over when the child answers
 	unwait   context.CancelFunc // ends the wait for an answer; nil without Answers
@@ -93,7 +90,6 @@ const undoTimeout = 30 * time.Second
 func (s *Supervisor) init() {
 	s.once.Do(func() {
 		s.requests, s.up, s.gone = make(chan restartRequest), make(chan Child), make(chan struct{})
-		s.failures = Backoff{First: time.Second, Most: time.Minute}
 	})
 }
 
@@ -193,7 +189,7 @@ func (s *Supervisor) setTimer(timer *time.Timer) {
 	switch {
 	case s.child == nil:
 	case s.awaited == nil && !s.graced:
-		sooner(s.started.Add(s.Grace))
+		sooner(s.started.Add(startGrace))
 	case s.awaited != nil && s.awaited.request != nil:
 		sooner(s.awaited.until)
 	}
@@ -209,9 +205,8 @@ func (s *Supervisor) onTime(ctx context.Context) {
 	if s.child != nil && s.awaited != nil && !s.awaited.until.After(now) {
 		s.reply(InForce, "Bifrost was started with it, and has not answered within "+s.Patience.String())
 	}
-	if s.child != nil && s.awaited == nil && !s.graced && !s.started.Add(s.Grace).After(now) {
+	if s.child != nil && s.awaited == nil && !s.graced && !s.started.Add(startGrace).After(now) {
 		s.graced = true
-		s.failures.Reset()
 		s.Loop.Accepted(s.current)
 	}
 	if s.pending.IsZero() || s.pending.After(now) {
@@ -246,9 +241,6 @@ func (s *Supervisor) request(ctx context.Context, q *restartRequest) []Outcome {
 		if first := s.started.Add(s.MinInterval); at.Before(first) {
 			at = first.Add(rand.N(s.Splay + 1))
 		}
-	}
-	if s.child == nil { // it waits to be started after a failure
-		at = now
 	}
 	if at.After(now) {
 		s.pending = at
@@ -310,7 +302,7 @@ func (s *Supervisor) forget() int {
 func (s *Supervisor) ended(ctx context.Context) (over bool, code int) {
 	code = s.forget()
 	after := time.Since(s.started)
-	early := s.rotation && (after <= s.Grace && !s.graced || s.awaited != nil)
+	early := s.rotation && (after <= startGrace && !s.graced || s.awaited != nil)
 	switch {
 	case ctx.Err() != nil || s.ending():
 		return true, code
@@ -318,14 +310,6 @@ func (s *Supervisor) ended(ctx context.Context) (over bool, code int) {
 		s.reply(RestartRequired, takenBack)
 		s.awaited = nil
 		s.reject(fmt.Sprintf("Bifrost ended with status %d, %s after it was started with it", code, after.Round(time.Millisecond)))
-		return false, 0
-	case s.OnFailure && code != 0:
-		s.reply(RestartRequired, "Bifrost ended before it answered, and is started again")
-		s.awaited = nil
-		wait := s.failures.Next()
-		s.Log.Error("Bifrost ended and is started again", "status", code, "in", wait.Round(time.Millisecond).String())
-		s.pending = time.Now().Add(wait)
-		s.Loop.Look()
 		return false, 0
 	}
 	s.Log.Info("Bifrost ended", "status", code, "after", after.Round(time.Millisecond).String())
@@ -337,6 +321,10 @@ func (s *Supervisor) reject(reason string) {
 	s.waiting, s.pending = true, time.Now().Add(undoTimeout)
 	s.Loop.Rejected(s.current, reason)
 }
+
+// startGrace is how long after a start for new values a child that ends is taken not to
+// have liked them.
+const startGrace = 10 * time.Second
 
 // endsWithin is how long a child may take to end after a signal: while it does,
 // nothing is started anew.

@@ -62,7 +62,7 @@ func newNursery() *nursery {
 	n := &nursery{names: map[*render.Rendering]string{nil: ""}}
 	n.Supervisor = &Supervisor{
 		Start: n.start, Loop: n, Log: slog.New(slog.NewTextHandler(io.Discard, nil)),
-		Grace: 10 * time.Second, MinInterval: time.Minute,
+		MinInterval: time.Minute,
 	}
 	return n
 }
@@ -268,54 +268,21 @@ func TestSupervisorCannotStart(t *testing.T) {
 	})
 }
 
-func TestSupervisorOnFailure(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		n := newNursery()
-		n.OnFailure = true
-		only := n.name("only")
-		wait := n.run(t.Context(), only)
-		n.heard()
-		var waits []time.Duration
-		for i := range 8 {
-			began := time.Now()
-			n.last().end(1)
-			for n.count() == i+1 {
-				<-time.After(100 * time.Millisecond)
-				synctest.Wait()
-			}
-			waits = append(waits, time.Since(began))
-			check(t, n.heard(), "restarted")
-		}
-		if waits[0] > 1100*time.Millisecond || waits[7] < 30*time.Second || waits[7] > 61*time.Second {
-			t.Errorf("waits: %v", waits)
-		}
-		check(t, n.last().with, only)
-		n.last().end(0)
-		code, _ := wait()
-		check(t, code, 0)
-	})
-}
-
 // A child that was told to end is not started again, whatever its status.
 func TestSupervisorTold(t *testing.T) {
-	for name, onFailure := range map[string]bool{"never": false, "on failure": true} {
-		t.Run(name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				n := newNursery()
-				n.OnFailure = onFailure
-				wait := n.run(t.Context(), n.name("first"))
-				<-time.After(2 * time.Minute)
-				n.apply(t, n.name("second"), false)
-				n.Told(syscall.SIGUSR1)
-				n.Told(syscall.SIGINT)
-				check(t, n.apply(t, n.name("third"), false).State, Failed)
-				n.last().end(130) // within its grace
-				code, _ := wait()
-				check(t, code, 130)
-				check(t, strings.Contains(n.heard(), "rejected"), false)
-			})
-		})
-	}
+	synctest.Test(t, func(t *testing.T) {
+		n := newNursery()
+		wait := n.run(t.Context(), n.name("first"))
+		<-time.After(2 * time.Minute)
+		n.apply(t, n.name("second"), false)
+		n.Told(syscall.SIGUSR1)
+		n.Told(syscall.SIGINT)
+		check(t, n.apply(t, n.name("third"), false).State, Failed)
+		n.last().end(130) // within its grace
+		code, _ := wait()
+		check(t, code, 130)
+		check(t, strings.Contains(n.heard(), "rejected"), false)
+	})
 }
 
 // The end waits for a child that takes its time, also in the middle of a restart.
@@ -381,7 +348,6 @@ func TestSupervisorNotPutBack(t *testing.T) {
 func TestPanicsAtItsEnd(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n := newNursery()
-		n.OnFailure = true
 		ctx, cancel := context.WithCancel(t.Context())
 		defer cancel()
 		wait := n.run(ctx, n.name("first"))

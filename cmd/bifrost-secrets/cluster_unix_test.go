@@ -126,7 +126,7 @@ func TestFollowsStore(t *testing.T) {
 	put(first.URL(), "CANARY-1")
 	put(second.URL(), "CANARY-2")
 	s.write(config, of("FIRST"))
-	r := s.start("exec", "--app-dir", s.app, "--apply", "none", "--listen", "none", "--start-from-last-good", "1h", "--wait", "10ms", "--", "sleep", "1000")
+	r := s.start("exec", "--app-dir", s.app, "--apply", "none", "--listen", "none", "--start-from-last-good", "1h", "--", "sleep", "1000")
 	r.logs("listening for changes of the store")
 	r.logs("started Bifrost")
 	s.write(config, of("SECOND"))

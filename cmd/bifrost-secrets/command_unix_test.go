@@ -14,41 +14,30 @@ import (
 // takes credentials from; also not what a block before took them from.
 func TestCommandEnvironment(t *testing.T) {
 	t.Parallel()
-	for _, verb := range []string{"exec", "watch"} {
-		t.Run(verb, func(t *testing.T) {
-			t.Parallel()
-			s := newLodge(t)
-			config := filepath.Join(s.app, "config.source.json")
-			block := func(name string) string {
-				return strings.Replace(siteConfig, `"path":"../secrets"`, `"path":"../secrets","identity":"env.`+name+`"`, 1)
-			}
-			s.write(config, block("FIRSTCRED"))
-			s.env = append(s.env, "FIRSTCRED=CANARY-first", "SECONDCRED=another", "BIFROST_SECRETS_TOKEN=CANARY-token-of-this-test", "KEPT=yes")
-			args := []string{verb, "--config", config, "--listen", "none", "--wait", "10ms", "--apply", "command", "--command", "env"}
-			if verb == "exec" {
-				args = append(args, "--app-dir", s.app, "--", "sh", "-c", "trap 'exit 0' TERM; while :; do sleep 1 & wait $!; done")
-			} else {
-				args = append(args, "--out", filepath.Join(s.app, "config.json"))
-			}
-			r := s.start(args...)
-			r.logs(`"applied"`)
-			s.put("openai", "CANARY-2")
-			r.logs("KEPT=yes")
-			r.logs(`"applied"`)
-			if all := strings.Join(r.all, "\n"); strings.Contains(all, "FIRSTCRED=") || strings.Contains(all, "BIFROST_SECRETS_TOKEN=") {
-				t.Errorf("the command's environment: %s", all)
-			}
-			before := len(r.all)
-			s.write(config, block("SECONDCRED"))
-			s.put("openai", "CANARY-3")
-			r.logs("KEPT=yes")
-			r.logs(`"applied"`)
-			r.signal(15)
-			r.ends(0)
-			if all := strings.Join(r.all[before:], "\n"); strings.Contains(all, "CRED=") || strings.Contains(all, "BIFROST_SECRETS_TOKEN=") {
-				t.Errorf("the command's environment: %s", all)
-			}
-		})
+	s := newLodge(t)
+	config := filepath.Join(s.app, "config.source.json")
+	block := func(name string) string {
+		return strings.Replace(siteConfig, `"path":"../secrets"`, `"path":"../secrets","identity":"env.`+name+`"`, 1)
+	}
+	s.write(config, block("FIRSTCRED"))
+	s.env = append(s.env, "FIRSTCRED=CANARY-first", "SECONDCRED=another", "BIFROST_SECRETS_TOKEN=CANARY-token-of-this-test", "KEPT=yes")
+	r := s.start("watch", "--config", config, "--out", filepath.Join(s.app, "config.json"), "--listen", "none", "--apply", "command", "--command", "env")
+	r.logs(`"applied"`)
+	s.put("openai", "CANARY-2")
+	r.logs("KEPT=yes")
+	r.logs(`"applied"`)
+	if all := strings.Join(r.all, "\n"); strings.Contains(all, "FIRSTCRED=") || strings.Contains(all, "BIFROST_SECRETS_TOKEN=") {
+		t.Errorf("the command's environment: %s", all)
+	}
+	before := len(r.all)
+	s.write(config, block("SECONDCRED"))
+	s.put("openai", "CANARY-3")
+	r.logs("KEPT=yes")
+	r.logs(`"applied"`)
+	r.signal(15)
+	r.ends(0)
+	if all := strings.Join(r.all[before:], "\n"); strings.Contains(all, "CRED=") || strings.Contains(all, "BIFROST_SECRETS_TOKEN=") {
+		t.Errorf("the command's environment: %s", all)
 	}
 }
 
@@ -61,7 +50,7 @@ func TestWatchOpenDirectory(t *testing.T) {
 		t.Fatal(err)
 	}
 	config := filepath.Join(s.app, "config.source.json")
-	r := s.start("watch", "--config", config, "--out", filepath.Join(s.app, "config.json"), "--listen", "none", "--wait", "10ms", "--apply", "none")
+	r := s.start("watch", "--config", config, "--out", filepath.Join(s.app, "config.json"), "--listen", "none", "--apply", "none")
 	line := r.logs("others could replace this file")
 	if !strings.Contains(line, `"hint":"`) || !strings.Contains(line, "emptyDir") || !strings.Contains(line, "chmod") {
 		t.Errorf("log: %s", line)
@@ -83,7 +72,7 @@ func TestFlushTellsOfWhatWaits(t *testing.T) {
 	s := newLodge(t)
 	config := filepath.Join(s.app, "config.source.json")
 	socket := "unix:" + filepath.Join(s.dir, "control")
-	r := s.start("watch", "--config", config, "--out", filepath.Join(s.app, "config.json"), "--listen", socket, "--wait", "10ms", "--bifrost-url", "http://127.0.0.1:1")
+	r := s.start("watch", "--config", config, "--out", filepath.Join(s.app, "config.json"), "--listen", socket, "--bifrost-url", "http://127.0.0.1:1")
 	r.logs(`"partly applied"`)
 	s.put("vk", "sk-bf-CANARY-2")
 	r.logs("restart_required_fields")

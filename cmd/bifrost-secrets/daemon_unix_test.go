@@ -161,7 +161,7 @@ func (s *lodge) startProgram(name string, args ...string) *running {
 // restarted at once, and nothing listens.
 func (s *lodge) exec(options []string, command ...string) *running {
 	s.t.Helper()
-	args := append([]string{"exec", "--app-dir", s.app, "--listen", "none", "--wait", "10ms", "--apply", "restart", "--min-restart-interval", "0s", "--stop-timeout", "10s"}, options...)
+	args := append([]string{"exec", "--app-dir", s.app, "--listen", "none", "--apply", "restart", "--min-restart-interval", "0s", "--stop-timeout", "10s"}, options...)
 	return s.start(append(append(args, "--"), command...)...)
 }
 
@@ -488,13 +488,14 @@ for i in 1 2 3; do (sleep 0.1 & ) ; done; trap 'echo usr1' USR1; echo "started $
 	r.ends(5)
 }
 
-// A child that fails is started again where that was asked for.
-func TestExecRestartsOnFailure(t *testing.T) {
+// A child that ends unexpectedly ends exec with its status: who started exec starts
+// it again.
+func TestExecEndsWithItsChild(t *testing.T) {
 	t.Parallel()
 	s := newLodge(t)
-	r := s.exec([]string{"--restart", "on-failure"}, "sh", "-c", `echo x >> "$APP_DIR/lives"; [ $(wc -l < "$APP_DIR/lives") -lt 3 ] && exit 9; exit 0`)
-	r.ends(0)
-	if lives, _ := os.ReadFile(filepath.Join(s.app, "lives")); string(lives) != "x\nx\nx\n" {
+	r := s.exec(nil, "sh", "-c", `echo x >> "$APP_DIR/lives"; exit 9`)
+	r.ends(9)
+	if lives, _ := os.ReadFile(filepath.Join(s.app, "lives")); string(lives) != "x\n" {
 		t.Errorf("lives: %q", lives)
 	}
 }
@@ -523,7 +524,7 @@ func TestWatch(t *testing.T) {
 		}
 	}
 	s.env = append(s.env, "NOTIFY_SOCKET="+socket, "BIFROST_SECRETS_TOKEN=CANARY-token-of-this-test")
-	r := s.start("watch", "--config", filepath.Join(s.app, "config.source.json"), "--out", filepath.Join(s.app, "config.json"), "--listen", "127.0.0.1:0", "--wait", "10ms",
+	r := s.start("watch", "--config", filepath.Join(s.app, "config.source.json"), "--out", filepath.Join(s.app, "config.json"), "--listen", "127.0.0.1:0",
 		"--apply", "command", "--command", `echo "$BIFROST_SECRETS_TRIGGER $BIFROST_SECRETS_CHANGED $BIFROST_SECRETS_TOKEN" >> `+told)
 	line := r.logs("listening")
 	notified("READY=1")
@@ -598,7 +599,7 @@ func TestWatch(t *testing.T) {
 func TestWatchReports(t *testing.T) {
 	t.Parallel()
 	s := newLodge(t)
-	r := s.start("watch", "--config", filepath.Join(s.app, "config.source.json"), "--out", filepath.Join(s.app, "config.json"), "--listen", "none", "--wait", "10ms")
+	r := s.start("watch", "--config", filepath.Join(s.app, "config.source.json"), "--out", filepath.Join(s.app, "config.json"), "--listen", "none")
 	r.logs("applied")
 	s.put("vk", "sk-bf-CANARY-2")
 	line := r.logs("restart_required_fields")
@@ -617,7 +618,7 @@ func TestWatchPlaintext(t *testing.T) {
 	config := filepath.Join(s.app, "config.source.json")
 	writable := strings.Replace(siteConfig, `"type":"file"`, `"type":"file","access_mode":"read_and_write"`, 1)
 	s.write(config, writable)
-	r := s.start("watch", "--config", config, "--out", filepath.Join(s.app, "config.json"), "--listen", "none", "--wait", "10ms", "--apply", "none")
+	r := s.start("watch", "--config", config, "--out", filepath.Join(s.app, "config.json"), "--listen", "none", "--apply", "none")
 	r.logs("applied")
 	s.write(config, strings.Replace(writable, `"vault.openai"`, `"CANARY-typed"`, 1))
 	line := r.logs("plain text")

@@ -25,23 +25,17 @@ type daemonJob struct {
 func (j *daemonJob) loopFlags(cmd *cobra.Command) {
 	o, f := &j.options, cmd.Flags()
 	f.DurationVar(&o.Interval, "interval", time.Hour, "how often to look for new values; a tenth more or less is drawn each time")
-	f.DurationVar(&o.Splay, "splay", 0, "the first look comes up to so much later, for fleets that start together")
-	f.DurationVar(&o.Wait, "wait", 200*time.Millisecond, "after a change of a file, wait until there was none for so long; 2s at most")
 	f.DurationVar(&o.MaxStale, "max-stale", 0, "the age of a value from which on /readyz fails; 0 means never")
 	f.DurationVar(&o.StartTimeout, "start-timeout", time.Minute, "how long to wait at the start for a backend that does not answer")
 	f.BoolVar(&o.NewKey, "accept-new-encryption-key", false, "take another encryption_key than before, once Bifrost's database was cleaned")
-	f.StringVar(&o.Command, "command", "", "with --apply command: the `command` to run after a change; it gets the JSON paths, and no value")
 	f.DurationVar(&o.ApplyTimeout, "apply-timeout", time.Minute, "how long handing new values over may take")
 
 	f.StringVar(&o.Bifrost.URL, "bifrost-url", "", "where Bifrost's API is: http://127.0.0.1:8080, https://host or unix:/path; by default on this machine, at Bifrost's port")
-	f.StringVar(&o.Bifrost.BasicFile, "bifrost-basic-file", "", "`file` with user:password for Bifrost's API; unless given, the admin credentials of the config are used")
-	f.StringVar(&o.Bifrost.TokenFile, "bifrost-token-file", "", "`file` with a bearer token for Bifrost's API")
-	f.BoolVar(&o.Bifrost.PlainHTTP, "bifrost-plain-http", false, "allow values, though no credentials, to go in clear to another machine")
+	f.StringVar(&o.Bifrost.TokenFile, "bifrost-token-file", "", "`file` with a bearer token, or user:password, for Bifrost's API; unless given, the admin credentials of the config are used")
 
 	listenFlags(cmd, &o.Listen)
 
 	f.StringVar(&o.Cluster.Database, "cluster", "", "`address` of a PostgreSQL over which a flush of one watcher flushes all, with a password as env.NAME; unless given, Bifrost's own PostgreSQL config store; or none")
-	f.DurationVar(&o.Cluster.Splay, "cluster-splay", 0, "refresh up to so much later than the others, after a flush of the cluster")
 	j.databaseFlag(cmd)
 	j.commandsRun(cmd)
 }
@@ -54,8 +48,6 @@ func listenFlags(cmd *cobra.Command, l *service.Listen) {
 	f.StringVar(&l.TokenFile, "token-file", "", "`file` of the tokens that may flush and see the status, one a line; beside those of $"+control.TokenVariable)
 	f.StringVar(&l.TLSCert, "tls-cert", "", "PEM `file` of the certificate for --listen; read again when it changes")
 	f.StringVar(&l.TLSKey, "tls-key", "", "PEM `file` of its key")
-	f.BoolVar(&l.Insecure, "insecure-listen", false, "allow --listen without TLS where other machines reach it")
-	f.Float64Var(&l.FlushRate, "flush-rate", control.DefaultFlushRate, "how many flushes a second each client may make")
 }
 
 // wanted returns what the flags say.
@@ -120,26 +112,24 @@ was.`,
 		return &notStarted{err: usageError(err.Error(), "see "+cmd.CommandPath()+" --help; the command goes behind --"), code: exitNotStarted}
 	})
 	cmd.Flags().SetInterspersed(false) // what follows the command's name is the command's
-	j.job.flags(cmd)
-	j.permissionFlags(cmd)
+	j.daemonFlags(cmd)
+	j.ownerFlag(cmd)
+	j.FileMode = "600"
 	j.loopFlags(cmd)
 	o, f := &j.options, cmd.Flags()
 	config := f.Lookup("config")
 	config.DefValue, config.Usage = "", "the config.json to read; "+service.SourceName+" in the app dir unless given"
 	j.Config = ""
 	f.StringVar(&o.AppDir, "app-dir", "", "Bifrost's app `dir`, which config.json is written to; APP_DIR unless given")
-	f.StringVar(&o.Apply, "apply", "auto", "how Bifrost gets new values: auto, api, restart, command or none")
+	f.StringVar(&o.Apply, "apply", "auto", "how Bifrost gets new values: auto, api, restart or none")
 	f.DurationVar(&o.StopTimeout, "stop-timeout", child.DefaultStopTimeout, "how long Bifrost may take to end before it is killed")
-	f.DurationVar(&o.StartGrace, "start-grace", 10*time.Second, "a Bifrost that ends so soon after it was started with new values gets the last good ones back")
 	f.DurationVar(&o.MinRestart, "min-restart-interval", time.Minute, "the least time between two restarts for new values")
 	f.DurationVar(&o.RestartSplay, "restart-splay", 0, "a restart for new values comes up to so much later, for fleets")
-	f.StringVar(&o.Restart, "restart", "never", "never: end with the command; on-failure: start it again when it fails")
 	f.DurationVar(&o.LastGood, "start-from-last-good", 0, "where the backend does not answer at the start, use the config.json that is there if it is no older than this")
 	f.BoolVar(&o.CleanEnv, "clean-env", false, "start Bifrost with the variables that the config names and those that it needs, and no others: no login of a cloud")
 	f.StringVar(&o.Rewrite, "rewrite-database", "", "with --mode env: put variables in the place of vault. references in Bifrost's PostgreSQL config store; plan only shows which")
 	f.Lookup("rewrite-database").NoOptDefVal = "yes"
 	complete(cmd, "apply", service.ExecApplies...)
-	complete(cmd, "restart", "never", "on-failure")
 	return cmd
 }
 

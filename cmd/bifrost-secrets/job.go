@@ -34,7 +34,15 @@ func (p *program) host() *service.Host {
 
 // flags are those of the commands that render, or say what rendering would do.
 func (j *job) flags(cmd *cobra.Command) {
-	j.planFlags(cmd)
+	j.batchFlag(cmd)
+	j.daemonFlags(cmd)
+}
+
+// daemonFlags are those of exec and watch, which find out by themselves what AWS
+// allows, and remember it.
+func (j *job) daemonFlags(cmd *cobra.Command) {
+	j.storeFlags(cmd)
+	j.literalFlag(cmd)
 	j.anywhereFlag(cmd)
 	cmd.Flags().StringVar(&j.Mode, "mode", string(render.Inline), "inline: values in the file; env: env.NAME in the file, values in the environment")
 	complete(cmd, "mode", "inline", "env")
@@ -47,10 +55,17 @@ func (j *job) anywhereFlag(cmd *cobra.Command) {
 // planFlags are those of the commands that look at all references of a document.
 func (j *job) planFlags(cmd *cobra.Command) {
 	j.storeFlags(cmd)
+	j.literalFlag(cmd)
+	j.batchFlag(cmd)
 	j.Mode = string(render.Inline)
-	f := cmd.Flags()
-	f.StringArrayVar(&j.Literal, "literal", nil, "JSON `path` of a string that only looks like a reference; repeatable")
-	f.StringVar(&j.AWSBatch, "aws-batch", "auto", "auto: BatchGetSecretValue where it is allowed; off: one GetSecretValue a secret")
+}
+
+func (j *job) literalFlag(cmd *cobra.Command) {
+	cmd.Flags().StringArrayVar(&j.Literal, "literal", nil, "JSON `path` of a string that only looks like a reference; repeatable")
+}
+
+func (j *job) batchFlag(cmd *cobra.Command) {
+	cmd.Flags().StringVar(&j.AWSBatch, "aws-batch", "auto", "auto: BatchGetSecretValue where it is allowed; off: one GetSecretValue a secret")
 	complete(cmd, "aws-batch", "auto", "off")
 }
 

@@ -66,7 +66,7 @@ func newDuty(t *testing.T, well map[string]sources.Result) *duty {
 	p.screen = newScreen(d, nil)
 	d.daemonJob = &daemonJob{job: job{p: p}}
 	cmd := &cobra.Command{Use: "watch"}
-	d.job.flags(cmd)
+	d.daemonFlags(cmd)
 	d.output.flags(cmd)
 	d.loopFlags(cmd)
 	dir := t.TempDir()

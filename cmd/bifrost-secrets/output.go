@@ -23,5 +23,9 @@ func (o *output) flags(cmd *cobra.Command) {
 func (o *output) permissionFlags(cmd *cobra.Command) {
 	f := cmd.Flags()
 	f.StringVar(&o.FileMode, "file-mode", "600", "permissions of what is written, in octal")
-	f.StringVar(&o.Owner, "owner", "", "`user[:group]` to give what is written to")
+	o.ownerFlag(cmd)
+}
+
+func (o *output) ownerFlag(cmd *cobra.Command) {
+	cmd.Flags().StringVar(&o.Owner, "owner", "", "`user[:group]` to give what is written to")
 }

@@ -19,7 +19,7 @@ func TestExecRepairsWhatIsPublished(t *testing.T) {
 	t.Parallel()
 	s := newLodge(t)
 	out := filepath.Join(s.app, "config.json")
-	r := s.stub("--restart", "on-failure")
+	r := s.stub()
 	r.says("started CANARY-1")
 	want := s.published()
 	first, err := os.Stat(out)
@@ -67,14 +67,15 @@ func TestExecRepairsWhatIsPublished(t *testing.T) {
 	r.ends(5)
 }
 
-// A child that is started again finds its config, also where nothing was
-// refreshed since it went.
+// A child that is restarted for new values finds its config, also where the one
+// before has taken that away at its end.
 func TestExecStartsWithAConfig(t *testing.T) {
 	t.Parallel()
 	s := newLodge(t)
-	r := s.exec([]string{"--restart", "on-failure"}, "sh", "-c",
-		`trap 'exit 0' TERM; echo "has $(grep -c CANARY "$APP_DIR/config.json")"; if [ ! -e seen ]; then touch seen; rm "$APP_DIR/config.json"; exit 3; fi; while :; do sleep 1 & wait $!; done`)
+	r := s.exec([]string{"--mode", "env"}, "sh", "-c",
+		`trap 'rm "$APP_DIR/config.json"; exit 0' TERM; echo "has $(grep -c env.BIFROST_SECRET_ "$APP_DIR/config.json")"; while :; do sleep 1 & wait $!; done`)
 	r.says("has 1")
+	s.put("openai", "CANARY-2")
 	r.logs("it is as it was again")
 	r.says("has 1")
 	r.signal(syscall.SIGTERM)

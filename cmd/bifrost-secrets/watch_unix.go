@@ -41,10 +41,12 @@ before that.`,
 			return err
 		},
 	}
-	j.job.flags(cmd)
+	j.daemonFlags(cmd)
 	j.output.flags(cmd)
 	j.loopFlags(cmd)
 	cmd.Flags().StringVar(&j.options.Apply, "apply", "auto", "how a running Bifrost gets new values: auto, api, command or none")
 	complete(cmd, "apply", service.WatchApplies...)
+	cmd.Flags().StringVar(&j.options.Command, "command", "", "with --apply command: the `command` to run after a change; it gets the JSON paths, and no value")
+	cmd.Flags().BoolVar(&j.options.Bifrost.PlainHTTP, "bifrost-plain-http", false, "allow values, though no credentials, to go in clear to another machine")
 	return cmd
 }

@@ -11,11 +11,11 @@
 package control
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"log/slog"
-	"math"
 	"net"
 	"net/http"
 	"sync"
@@ -47,8 +47,9 @@ type Watcher interface {
 // DefaultListen is the address that is listened on unless another is given.
 const DefaultListen = "127.0.0.1:9180"
 
-// DefaultFlushRate is how many flushes a second each client may make.
-const DefaultFlushRate = 10
+// flushRate is how many flushes a second each client may make; those that join one
+// under way do not count.
+const flushRate = 10
 
 // Options are the settings of a server.
 type Options struct {
@@ -67,15 +68,12 @@ type Options struct {
 	// TLSCert and TLSKey are PEM files for all of Listen but unix sockets. They
 	// are read at each handshake. Both are given or none.
 	TLSCert, TLSKey string
-	// InsecureListen allows plain http on what is not loopback.
-	InsecureListen bool
-	// FlushRate is how many flushes a second each client may make; those that
-	// join one under way do not count. Zero means DefaultFlushRate.
-	FlushRate float64
 	// Metrics answers /metrics. Nil means that there is none.
 	Metrics http.Handler
 	// Log is never given a token. Nil means that nothing is logged.
 	Log *slog.Logger
+
+	flushRate float64 // of tests; 0 means flushRate
 }
 
 // Error says why the server cannot be had: a setting or an address.
@@ -168,17 +166,11 @@ func Open(w Watcher, opts Options) (*Server, error) {
 }
 
 func newServer(w Watcher, opts Options) (*Server, error) {
-	if opts.FlushRate == 0 {
-		opts.FlushRate = DefaultFlushRate
-	}
 	s := &Server{watcher: w, opts: opts, log: opts.Log, limits: usual, refused: &rate.Sometimes{First: 5, Interval: time.Second}}
 	if s.log == nil {
 		s.log = slog.New(slog.DiscardHandler)
 	}
-	if opts.FlushRate < 0 || math.IsNaN(opts.FlushRate) || math.IsInf(opts.FlushRate, 0) {
-		return nil, &Error{Reason: "--flush-rate must be more than nothing", Hint: "write --flush-rate 10"}
-	}
-	s.flights = newFlights(opts.FlushRate)
+	s.flights = newFlights(cmp.Or(opts.flushRate, flushRate))
 	var err error
 	if s.tokens, err = followTokens(opts.TokenFile, opts.Token, s.log); err != nil {
 		return nil, err

@@ -64,7 +64,7 @@ func (s *Server) flush(w http.ResponseWriter, r *http.Request) {
 	joined, ok := s.flights.enter(client(r))
 	if !ok {
 		w.Header().Set("Retry-After", "1")
-		s.refuse(w, r, http.StatusTooManyRequests, "too many flushes", "wait a second; --flush-rate says how many are allowed")
+		s.refuse(w, r, http.StatusTooManyRequests, "too many flushes", "wait a second")
 		return
 	}
 	if !wait {

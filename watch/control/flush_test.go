@@ -113,7 +113,7 @@ func TestFlushFails(t *testing.T) {
 func TestFlushWithoutWaiting(t *testing.T) {
 	began, end := make(chan struct{}, 8), make(chan struct{})
 	w := &controltest.Watcher{Refresh: func() error { began <- struct{}{}; <-end; return nil }}
-	r := start(t, w, func(o *Options) { o.FlushRate = 1 })
+	r := start(t, w, func(o *Options) { o.flushRate = 1 })
 	// The second joins, though the rate would allow only one.
 	for range 2 {
 		if code, _, body := r.ask(t, http.MethodPost, r.url(0, FlushPath+"?wait=false"), token); code != 202 || body != `{"message":"vault cache flush requested"}` {
@@ -134,7 +134,7 @@ func TestAThousandFlushesAtOnce(t *testing.T) {
 	const n = 1000
 	began, end := make(chan struct{}, n), make(chan struct{})
 	w := &controltest.Watcher{Refresh: func() error { began <- struct{}{}; <-end; return nil }}
-	r := start(t, w, func(o *Options) { o.FlushRate = 1 })
+	r := start(t, w, func(o *Options) { o.flushRate = 1 })
 	codes := make(chan int, n)
 	var all sync.WaitGroup
 	for range n {

@@ -54,10 +54,10 @@ func (s *Server) listenTCP(address, flag string, kind faceKind) error {
 	}
 	// Who may be heard is decided by what is bound, not by how it is spelt.
 	loopback := at.IP.IsLoopback()
-	if kind == overTCP && !loopback && s.cert == nil && !s.opts.InsecureListen {
+	if kind == overTCP && !loopback && s.cert == nil {
 		return &Error{
 			Reason: fmt.Sprintf("%s %s can be reached from other machines, and its tokens would travel in clear", flag, address),
-			Hint:   "give --tls-cert and --tls-key, or listen on " + DefaultListen + " or unix:PATH; --insecure-listen if something else encrypts; --probe-listen for probes and metrics alone",
+			Hint:   "give --tls-cert and --tls-key, or listen on " + DefaultListen + " or unix:PATH; --probe-listen for probes and metrics alone",
 		}
 	}
 	ln, err := net.ListenTCP("tcp", at)

@@ -150,7 +150,7 @@ func TestRefusedSettings(t *testing.T) {
 		"not ours":            {func(o *Options) { o.Listen = []string{"127.0.0.1:0"}; o.ProbeListen = "203.0.113.1:1" }, "--probe-listen 203.0.113.1:1: this machine does not have that address", ""},
 		"everywhere":          {func(o *Options) { o.Listen = []string{":0"} }, "can be reached from other machines", "--tls-cert"},
 		"everywhere, spelt":   {func(o *Options) { o.Listen = []string{"0.0.0.0:0"} }, "can be reached from other machines", "--probe-listen"},
-		"everywhere, IPv6":    {func(o *Options) { o.Listen = []string{"[::]:0"} }, "can be reached from other machines", "--insecure-listen"},
+		"everywhere, IPv6":    {func(o *Options) { o.Listen = []string{"[::]:0"} }, "can be reached from other machines", "unix:PATH"},
 		"probes on a socket":  {func(o *Options) { o.ProbeListen = "unix:/tmp/x" }, `--probe-listen "unix:/tmp/x" is no address`, "over TCP"},
 		"half a pair":         {func(o *Options) { o.TLSCert = pair }, "need each other", "both"},
 		"no certificate":      {func(o *Options) { o.TLSCert, o.TLSKey = key, key }, "are no pair", ""},
@@ -163,7 +163,6 @@ func TestRefusedSettings(t *testing.T) {
 		"tokens in words":     {func(o *Options) { o.TokenFile = file(t, "words", "# these\n"+token+" "+token) }, "line 2 is no token", "openssl"},
 		"a variable in words": {func(o *Options) { o.Token = sources.NewSecret([]byte("a b")) }, TokenVariable + ": line 1 is no token", ""},
 		"too many tokens":     {func(o *Options) { o.TokenFile = file(t, "many", strings.Repeat("x\n", tokenFileMax)) }, "is larger than the limit", ""},
-		"a rate below 0":      {func(o *Options) { o.FlushRate = -1 }, "--flush-rate", ""},
 	} {
 		opts := Options{Listen: []string{"127.0.0.1:0"}, Token: sources.NewSecret([]byte(token))}
 		c.change(&opts)
@@ -184,12 +183,21 @@ func TestRefusedSettings(t *testing.T) {
 }
 
 // On what is not loopback any name is right: nobody knows which ones lead here.
-func TestInsecureListen(t *testing.T) {
-	r := start(t, idle(), func(o *Options) { o.Listen, o.InsecureListen = []string{"0.0.0.0:0"}, true })
-	_, port, _ := strings.Cut(strings.TrimPrefix(r.Addresses()[0], "http://"), ":")
-	_, port, _ = strings.Cut("x:"+port[strings.LastIndex(port, ":")+1:], ":")
+func TestListenEverywhere(t *testing.T) {
+	cert, key := newPair(t, "one")
+	r := start(t, idle(), func(o *Options) { o.Listen, o.TLSCert, o.TLSKey = []string{"0.0.0.0:0"}, cert, key })
+	authority, err := os.ReadFile(cert)
+	if err != nil {
+		t.Fatal(err)
+	}
+	roots := x509.NewCertPool()
+	roots.AppendCertsFromPEM(authority)
+	client := &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: roots}}}
+	defer client.CloseIdleConnections()
+	address := r.Addresses()[0]
+	port := address[strings.LastIndex(address, ":")+1:]
 	for bearer, want := range map[string]int{token: 200, "": 401} {
-		if code, _, body := r.ask(t, http.MethodPost, "http://127.0.0.1:"+port+FlushPath, bearer, func(req *http.Request) { req.Host = "secrets.example" }); code != want {
+		if code, _, body := ask(t, client, http.MethodPost, "https://127.0.0.1:"+port+FlushPath, bearer, func(req *http.Request) { req.Host = "secrets.example" }); code != want {
 			t.Errorf("%d %s", code, body)
 		}
 	}

@@ -220,7 +220,7 @@ func TestFlushRate(t *testing.T) {
 // The counts of clients that have gone do not stay for ever.
 func TestClientsAreForgotten(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		f := newFlights(DefaultFlushRate)
+		f := newFlights(flushRate)
 		for i := range 10 * clientsKept {
 			if _, ok := f.enter(fmt.Sprint(i)); !ok {
 				t.Fatal("refused")

@@ -38,35 +38,24 @@ func (a *API) address(env map[string]string, args []string) string {
 }
 
 // auth reads what to sign in with. Others must not be able to read or change the
-// file, as with --token-file.
+// file, as with --token-file. No bearer token has a colon.
 func (a *API) auth() (management.Auth, error) {
-	switch {
-	case a.BasicFile != "" && a.TokenFile != "":
-		return management.Auth{}, usageError("--bifrost-basic-file and --bifrost-token-file exclude each other", "name one of them")
-	case a.TokenFile != "":
-		text, err := control.ReadPrivate("--bifrost-token-file "+a.TokenFile, a.TokenFile)
-		if err == nil && strings.TrimSpace(string(text)) == "" {
-			err = usageError("--bifrost-token-file "+a.TokenFile+" is empty", "write the token into it")
-		}
-		return management.Auth{Scheme: management.Bearer, Secret: sources.NewSecret(bytes.TrimRight(text, "\r\n"))}, usageOf(err)
-	case a.BasicFile != "":
-		text, err := control.ReadPrivate("--bifrost-basic-file "+a.BasicFile, a.BasicFile)
-		user, password, ok := bytes.Cut(bytes.TrimRight(text, "\r\n"), []byte(":"))
-		if err == nil && !ok {
-			err = usageError("--bifrost-basic-file "+a.BasicFile+" does not hold user:password", "")
-		}
-		return management.Auth{Scheme: management.Basic, User: sources.NewSecret(user), Secret: sources.NewSecret(password)}, usageOf(err)
+	if a.TokenFile == "" {
+		return management.Auth{}, nil
 	}
-	return management.Auth{}, nil
-}
-
-// usageOf makes a fault of a file that a flag names one of usage.
-func usageOf(err error) error {
-	var e *control.Error
-	if errors.As(err, &e) {
-		return usageError(e.Reason, e.Hint)
+	named := "--bifrost-token-file " + a.TokenFile
+	text, err := control.ReadPrivate(named, a.TokenFile)
+	if err != nil {
+		return management.Auth{}, usageError(err.Error(), sources.HintOf(err))
 	}
-	return err
+	text = bytes.TrimRight(text, "\r\n")
+	if user, password, ok := bytes.Cut(text, []byte(":")); ok {
+		return management.Auth{Scheme: management.Basic, User: sources.NewSecret(user), Secret: sources.NewSecret(password)}, nil
+	}
+	if len(bytes.TrimSpace(text)) == 0 {
+		return management.Auth{}, usageError(named+" is empty", "write the token into it")
+	}
+	return management.Auth{Scheme: management.Bearer, Secret: sources.NewSecret(text)}, nil
 }
 
 // login returns what to sign in with as of now. A file that cannot be used any more
@@ -108,7 +97,7 @@ func (d *runner) newClient(o management.Options) (*management.Client, error) {
 	client, err := management.New(o)
 	var refused *management.Error
 	if errors.As(err, &refused) {
-		if errors.Is(err, management.ErrInClear) {
+		if errors.Is(err, management.ErrInClear) && d.o.AppDir == "" { // exec starts its Bifrost here
 			refused.Hint += "; --bifrost-plain-http if something else encrypts"
 		}
 		return nil, usageError("--bifrost-url: "+refused.Reason, refused.Hint)

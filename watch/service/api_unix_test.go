@@ -46,7 +46,7 @@ func TestAPIAuth(t *testing.T) {
 		}
 		return path
 	}
-	auth, err := (&API{BasicFile: file("admin:pass:word\n")}).auth()
+	auth, err := (&API{TokenFile: file("admin:pass:word\n")}).auth()
 	if err != nil || auth.Scheme != management.Basic || string(auth.User.Reveal()) != "admin" || string(auth.Secret.Reveal()) != "pass:word" {
 		t.Errorf("basic: %v %v", auth, err)
 	}
@@ -63,13 +63,13 @@ func TestAPIAuth(t *testing.T) {
 		t.Fatal(err)
 	}
 	changing := file("admin:one")
-	d := &runner{Host: &Host{Log: slog.New(slog.DiscardHandler)}, o: &Options{Bifrost: API{BasicFile: changing}}}
+	d := &runner{Host: &Host{Log: slog.New(slog.DiscardHandler)}, o: &Options{Bifrost: API{TokenFile: changing}}}
 	first, err := d.o.Bifrost.auth()
 	if err != nil {
 		t.Fatal(err)
 	}
 	login := d.login(first)
-	for _, content := range []string{"admin:two", "broken"} { // a broken one leaves what was there
+	for _, content := range []string{"admin:two", "\n"} { // a broken one leaves what was there
 		if err := os.WriteFile(changing, []byte(content), 0o600); err != nil {
 			t.Fatal(err)
 		}
@@ -78,8 +78,8 @@ func TestAPIAuth(t *testing.T) {
 		}
 	}
 	for name, a := range map[string]API{
-		"open to all": {BasicFile: open}, "open token": {TokenFile: open}, "empty": {TokenFile: file("\n")},
-		"both": {BasicFile: file("a:b"), TokenFile: file("c")}, "no colon": {BasicFile: file("CANARY")}, "no file": {TokenFile: "/nowhere"},
+		"open token": {TokenFile: open}, "empty": {TokenFile: file("\n")},
+		"no file": {TokenFile: "/nowhere"},
 	} {
 		var own *Error
 		if _, err := a.auth(); !errors.As(err, &own) || own.Code != ExitUsage {

@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"slices"
 	"strings"
+	"time"
 
 	"bifrost-secrets/sources"
 	"bifrost-secrets/sources/database"
@@ -38,6 +39,10 @@ func (c *Cluster) target(getenv func(string) (string, bool)) (*database.Target, 
 	return targetOf("--cluster", c.Database, getenv)
 }
 
+// clusterSplay is how much later than the others a watcher refreshes at most, so that
+// they do not ask the backend all at once.
+const clusterSplay = time.Second
+
 // changing is a source that tells of changes by itself, on a channel of a
 // database.
 type changing interface {
@@ -58,12 +63,12 @@ func (c *Cluster) join(ctx context.Context, getenv func(string) (string, bool), 
 		return nil, err
 	}
 	m := &members{}
-	config := cluster.Config{Target: target, Flushes: true, Splay: c.Splay, OnFlush: ask, Log: log}
+	config := cluster.Config{Target: target, Flushes: true, Splay: clusterSplay, OnFlush: ask, Log: log}
 	if from, ok := source.(changing); ok {
 		store, channel := from.Changes()
 		if target != nil && store.Same(target) {
 			config.Stores = []string{channel}
-		} else if err := m.listen(ctx, cluster.Config{Target: store, Stores: []string{channel}, Splay: c.Splay, OnFlush: ask, Log: log}); err != nil {
+		} else if err := m.listen(ctx, cluster.Config{Target: store, Stores: []string{channel}, Splay: clusterSplay, OnFlush: ask, Log: log}); err != nil {
 			// The store itself can be read through a pooler.
 			log.Warn("changes of the store are only seen at the interval", "reason", err.Error())
 		}

@@ -133,13 +133,12 @@ func TestClusterRefused(t *testing.T) {
 		"password": {Cluster{Database: "postgres://u:CANARY@h/d"}, "can be read by others"},
 		"in query": {Cluster{Database: "postgres://u@h/d?password=CANARY"}, "can be read by others"},
 		"keywords": {Cluster{Database: "host=h password=CANARY"}, "can be read by others"},
-		"splay":    {Cluster{Splay: -1}, "--cluster-splay"},
 		"unset":    {Cluster{Database: "env.NONE"}, "env.NONE is not set"},
 		"address":  {Cluster{Database: "env.BAD"}, "url is not an address of PostgreSQL"},
 		"pooler":   {Cluster{Database: "env.POOLED"}, "a pooler in transaction mode"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			err := test.flags.check()
+			err := (&Options{Cluster: test.flags, Interval: time.Hour, ApplyTimeout: time.Minute}).checkLoop()
 			if err == nil {
 				_, err = joinCluster(t, test.flags, map[string]string{"BAD": "CANARY", "POOLED": pooled}, nil)
 			}
@@ -155,7 +154,7 @@ func TestClusterRefused(t *testing.T) {
 	}
 	for _, good := range []string{"", "env.URL", "postgres://u@h:5432/d?sslmode=verify-full"} {
 		c := Cluster{Database: good}
-		if err := c.check(); err != nil {
+		if err := checkAddress("--cluster", c.Database); err != nil {
 			t.Errorf("%+v: %v", c, err)
 		}
 	}

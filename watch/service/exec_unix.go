@@ -46,7 +46,7 @@ func (s *supervised) run(outer context.Context) (code int, err error) {
 	s.Supervisor = &watch.Supervisor{
 		Start: s.start, Observer: d.metrics, Log: d.Log,
 		Answers: s.answers, Patience: o.ApplyTimeout,
-		Grace: o.StartGrace, MinInterval: o.MinRestart, Splay: o.RestartSplay, OnFailure: o.Restart == "on-failure",
+		MinInterval: o.MinRestart, Splay: o.RestartSplay,
 	}
 	applier, err := s.applier()
 	if err != nil {

@@ -26,8 +26,6 @@ type Options struct {
 	Bifrost API
 
 	Interval     time.Duration
-	Splay        time.Duration
-	Wait         time.Duration
 	MaxStale     time.Duration
 	StartTimeout time.Duration
 	NewKey       bool // another encryption_key than before is taken
@@ -39,10 +37,8 @@ type Options struct {
 	// These are exec's.
 	AppDir       string
 	StopTimeout  time.Duration
-	StartGrace   time.Duration
 	MinRestart   time.Duration
 	RestartSplay time.Duration
-	Restart      string
 	LastGood     time.Duration
 	Rewrite      string // "", yes or plan
 	CleanEnv     bool
@@ -55,22 +51,18 @@ type Listen struct {
 	TokenFile string
 	TLSCert   string
 	TLSKey    string
-	Insecure  bool
-	FlushRate float64
 }
 
 // API says where Bifrost's management API is, and how to sign in.
 type API struct {
 	URL       string
-	BasicFile string
-	TokenFile string
+	TokenFile string // of a bearer token, or of user:password
 	PlainHTTP bool
 }
 
 // Cluster says how a watcher hears of what others are told.
 type Cluster struct {
 	Database string // empty for Bifrost's own config store; or none
-	Splay    time.Duration
 	// own is Bifrost's config store, which serves where Database is empty; nil
 	// where there is none.
 	own *database.Target
@@ -79,19 +71,14 @@ type Cluster struct {
 // none switches the listener or the cluster off.
 const none = "none"
 
-// maxWait bounds the wait for quiet.
-const maxWait = 2 * time.Second
-
 func (o *Options) checkLoop() error {
 	switch {
 	case o.Config == "-":
 		return usageError("the config is read again and again, which the standard input cannot be", "name a file with --config")
 	case o.Interval < time.Second:
 		return usageError("--interval must be a second or more", "write 1h or 5m")
-	case o.Splay < 0 || o.Wait < 0 || o.MaxStale < 0 || o.StartTimeout < 0:
-		return usageError("--splay, --wait, --max-stale and --start-timeout cannot be less than nothing", "")
-	case o.Wait > maxWait:
-		return usageError("--wait can be "+maxWait.String()+" at most", "")
+	case o.MaxStale < 0 || o.StartTimeout < 0:
+		return usageError("--max-stale and --start-timeout cannot be less than nothing", "")
 	case o.ApplyTimeout <= 0:
 		return usageError("--apply-timeout must be more than nothing", "write 1m")
 	case o.Apply == "command" && strings.TrimSpace(o.Command) == "":
@@ -101,7 +88,10 @@ func (o *Options) checkLoop() error {
 	case o.Apply == "api" && o.Mode == string(render.EnvMode):
 		return usageError("--apply api does not go with --mode env: it would write the values over the references in Bifrost's database", "use --apply auto, or --mode inline")
 	}
-	return o.Cluster.check()
+	if o.Cluster.Database == none {
+		return nil
+	}
+	return checkAddress("--cluster", o.Cluster.Database)
 }
 
 // CheckWatch refuses flags of watch that do not go together.
@@ -123,7 +113,7 @@ func (o *Options) CheckWatch() error {
 
 // The words of --apply.
 var (
-	ExecApplies  = []string{"auto", "api", "restart", "command", "none"}
+	ExecApplies  = []string{"auto", "api", "restart", "none"}
 	WatchApplies = []string{"auto", "api", "command", "none"}
 )
 
@@ -156,16 +146,16 @@ func (o *Options) CheckExec(h *Host, args []string) error {
 		return err
 	}
 	switch {
+	case o.Apply == "command":
+		return usageError("--apply command is for watch: exec starts Bifrost, and restarts it", "use --apply auto")
 	case !slices.Contains(ExecApplies, o.Apply):
-		return usageError("unknown --apply "+quote(o.Apply), "write auto, api, restart, command or none")
+		return usageError("unknown --apply "+quote(o.Apply), "write auto, api, restart or none")
 	case o.Rewrite != "" && o.Rewrite != "yes" && o.Rewrite != "plan":
 		return usageError("unknown --rewrite-database="+quote(o.Rewrite), "write --rewrite-database, or --rewrite-database=plan")
 	case o.Rewrite != "" && o.Mode != string(render.EnvMode):
 		return usageError("--rewrite-database needs --mode env: the values are to be in Bifrost's environment alone", "add --mode env")
-	case o.Restart != "never" && o.Restart != "on-failure":
-		return usageError("unknown --restart "+quote(o.Restart), "write never or on-failure")
-	case o.StopTimeout <= 0 || o.StartGrace < 0 || o.MinRestart < 0 || o.RestartSplay < 0 || o.LastGood < 0:
-		return usageError("--stop-timeout, --start-grace, --min-restart-interval, --restart-splay and --start-from-last-good cannot be less than nothing", "")
+	case o.StopTimeout <= 0 || o.MinRestart < 0 || o.RestartSplay < 0 || o.LastGood < 0:
+		return usageError("--stop-timeout, --min-restart-interval, --restart-splay and --start-from-last-good cannot be less than nothing", "")
 	case o.LastGood > 0 && o.Mode == string(render.EnvMode):
 		return usageError("--start-from-last-good does not go with --mode env: no values rest on the disk", "use --mode inline")
 	}
@@ -190,31 +180,17 @@ func (o *Options) unmoved() error {
 	return nil
 }
 
-func (c *Cluster) check() error {
-	switch {
-	case c.Splay < 0:
-		return usageError("--cluster-splay cannot be less than nothing", "write 10s")
-	}
-	if c.Database == none {
-		return nil
-	}
-	return checkAddress("--cluster", c.Database)
-}
-
 // Options returns the settings of the server. ok is false where none is wanted.
 func (l *Listen) Options(h *Host, metrics http.Handler) (opts control.Options, ok bool, err error) {
 	opts = control.Options{
 		Listen: l.Addresses, ProbeListen: l.Probe, TokenFile: l.TokenFile, Token: sources.NewSecret([]byte(h.Env[control.TokenVariable])),
-		TLSCert: l.TLSCert, TLSKey: l.TLSKey, InsecureListen: l.Insecure, FlushRate: l.FlushRate, Metrics: metrics, Log: h.Log,
+		TLSCert: l.TLSCert, TLSKey: l.TLSKey, Metrics: metrics, Log: h.Log,
 	}
 	if slices.Contains(l.Addresses, none) {
 		if len(l.Addresses) > 1 {
 			return opts, false, usageError("--listen none excludes other addresses", "leave one of them out")
 		}
 		opts.Listen = nil
-	}
-	if l.FlushRate <= 0 {
-		return opts, false, usageError("--flush-rate must be more than nothing", "write --flush-rate 10")
 	}
 	return opts, len(opts.Listen) > 0 || l.Probe != "", nil
 }

@@ -88,7 +88,7 @@ func (d *runner) options(applier watch.Applier) watch.Options {
 		Applier: applier,
 		Keeper:  d.record, Watch: func(files []string) { d.files.Watch(files) }, Log: d.Log,
 		Observer: observers{d.metrics, d.manager, &follower{d: d}},
-		Interval: o.Interval, Splay: o.Splay, Timeout: o.Timeout, Wait: o.Wait, MaxWait: maxWait, MaxStale: o.MaxStale,
+		Interval: o.Interval, Timeout: o.Timeout, MaxStale: o.MaxStale,
 		About: watch.Status{Version: d.Version, Config: o.Config, Out: o.Out, Mode: o.Mode},
 	}
 }

@@ -218,11 +218,8 @@ func (b *bifrostProcess) Code() int { return b.Status().Code }
 
 // applier returns what hands new values over.
 func (s *supervised) applier() (watch.Applier, error) {
-	switch s.o.Apply {
-	case "none":
+	if s.o.Apply == "none" {
 		return watch.None{}, nil
-	case "command":
-		return s.commandApplier(), nil
 	}
 	split, client, err := s.split(s.args, s.Running)
 	s.api = client

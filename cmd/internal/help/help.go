@@ -22,11 +22,11 @@ var groups = []struct{ title, flags string }{
 	{"Stored secrets", "gateway prefix only except include-settings keep-space trim-space"},
 	{"Deleting", "recovery-days now ignore-config-store trash trash-recipients no-trash"},
 	{"What is written", "app-dir out mode env-file env-format file-mode owner"},
-	{"When to refresh", "interval splay wait max-stale start-timeout start-from-last-good accept-new-encryption-key"},
-	{"Bifrost", "apply command apply-timeout stop-timeout start-grace min-restart-interval restart-splay restart clean-env rewrite-database " +
-		"bifrost-url bifrost-basic-file bifrost-token-file bifrost-plain-http"},
-	{"Server of exec and watch", "listen probe-listen address token-file tls-cert tls-key ca-cert insecure-listen plain-http flush-rate"},
-	{"Cluster", "cluster cluster-splay"},
+	{"When to refresh", "interval max-stale start-timeout start-from-last-good accept-new-encryption-key"},
+	{"Bifrost", "apply command apply-timeout stop-timeout min-restart-interval restart-splay clean-env rewrite-database " +
+		"bifrost-url bifrost-token-file bifrost-plain-http"},
+	{"Server of exec and watch", "listen probe-listen address token-file tls-cert tls-key ca-cert plain-http"},
+	{"Cluster", "cluster"},
 	{"What is looked at", "stdin-filename by-content bifrost-version settings online config-store"},
 	{"Findings", "fail-on baseline write-baseline fix diff list-rules"},
 	{"What to do", "yes dry-run fetch policy read-write catalogue ready no-wait"},
