@@ -380,7 +380,7 @@ func (p *planner) finish() {
 	if len(p.disabled) > 0 {
 		hint := `give config_store a vault_store block with "enabled": true, or name one with --vault-store or --vault-type`
 		if p.store != nil {
-			hint = `set "enabled": true in ` + storePath
+			hint = `set "enabled": true in ` + StorePath
 		}
 		p.problems.add(Problem{Reason: NotEnabled, Hint: hint, Kind: sources.BadSettings, Places: p.disabled})
 	}

@@ -1,6 +1,7 @@
 package render
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -17,8 +18,8 @@ import (
 	"github.com/tidwall/gjson"
 )
 
-// storePath is where a document holds its block.
-const storePath = "config_store.vault_store"
+// StorePath is where a document holds its block.
+const StorePath = "config_store.vault_store"
 
 // NotEnabled is what people who know Enterprise search for.
 const NotEnabled = "vault: not enabled"
@@ -26,6 +27,11 @@ const NotEnabled = "vault: not enabled"
 // DefaultPrefix is where secrets are stored whose block has no prefix, as
 // Enterprise does it.
 const DefaultPrefix = "bifrost"
+
+// NamePrefix returns what the names of stored secrets begin with.
+func (s *VaultStore) NamePrefix() string {
+	return cmp.Or(strings.Trim(s.Prefix, "/"), DefaultPrefix)
+}
 
 // VaultStore is a vault_store block: it says which backend holds the secrets
 // and how to reach it.
@@ -59,7 +65,7 @@ func StoreFromDocument(doc *walker.Document) (*VaultStore, error) {
 		return nil, nil
 	}
 	raw := doc.Text(found[len(found)-1].Value)
-	return parseStore(doc.Name, storePath, raw, false)
+	return parseStore(doc.Name, StorePath, raw, false)
 }
 
 // StoreFromFile reads a file that holds the block alone, or a config.json that
@@ -132,7 +138,7 @@ func secretKey(block, key string) bool {
 
 // settingEntry returns what the catalogue would say of a setting.
 func settingEntry(block, key string) *walker.Entry {
-	e := &walker.Entry{Pattern: storePath + "." + block + "." + key, Form: walker.SecretVarForm}
+	e := &walker.Entry{Pattern: StorePath + "." + block + "." + key, Form: walker.SecretVarForm}
 	if secretKey(block, key) {
 		e.Kind = walker.SecretKind
 	}
@@ -227,7 +233,7 @@ func (s *VaultStore) path(name string) string {
 	if s.flags != nil {
 		return ""
 	}
-	return join(storePath, name)
+	return join(StorePath, name)
 }
 
 // ReadAndWrite is the access mode that allows writing. The other one, read_only,

@@ -149,7 +149,7 @@ func (j *secretDeleteJob) meant(ctx context.Context, store sources.Store, names 
 	if err != nil {
 		return nil, err
 	}
-	meant.Document(j.Doc, j.Store.Prefix)
+	meant.Document(j.Doc)
 	if beside != nil {
 		if err := beside(meant.Text); err != nil {
 			return nil, err

@@ -76,7 +76,7 @@ Bifrost's environment from then on.`,
 // gatewayFlags are those that say which secrets are this gateway's.
 func (j *job) gatewayFlags(cmd *cobra.Command, gateway, prefix *string) {
 	cmd.Flags().StringVar(gateway, "gateway", "", "whose the secrets are: a `name` for this gateway, the same at every run")
-	cmd.Flags().StringVar(prefix, "prefix", "", "what the names begin with (default: that of the vault_store block, else "+autostore.DefaultPrefix+")")
+	cmd.Flags().StringVar(prefix, "prefix", "", "what the names begin with (default: that of the vault_store block, else "+render.DefaultPrefix+")")
 }
 
 var gatewayName = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9_.@-]{0,62}$`) })
@@ -103,16 +103,15 @@ func (j *storeJob) do(ctx context.Context, report *storing) error {
 	if err := j.trash.check(); err != nil {
 		return err
 	}
-	if j.rows {
-		return j.doRows(ctx, report)
-	}
-	if j.Database != "" {
+	switch {
+	case j.rows && j.out != "":
+		return usageError("--out does not go with --config-store: it is the database that is written", "leave it out")
+	case !j.rows && j.Database != "":
 		return usageError("--database needs --config-store", "add it")
-	}
-	if j.Config == "-" && (j.out == "" || !j.yes) {
+	case !j.rows && j.Config == "-" && (j.out == "" || !j.yes):
 		return usageError("the standard input cannot be rewritten", "name a file with --config, or one to write with --out and --yes")
 	}
-	if j.yes {
+	if j.yes && !j.rows {
 		unlock, err := j.lock()
 		if err != nil {
 			return err
@@ -122,6 +121,15 @@ func (j *storeJob) do(ctx context.Context, report *storing) error {
 	if err := j.read(); err != nil {
 		return err
 	}
+	work := j.file
+	if j.rows {
+		work = j.configStore
+	}
+	return work(ctx, report)
+}
+
+// file is store for the config.
+func (j *storeJob) file(ctx context.Context, report *storing) error {
 	wanted, err := j.wanted(j.Config, fieldsOf(j.Doc))
 	if err != nil {
 		return err
@@ -142,30 +150,53 @@ func (j *storeJob) do(ctx context.Context, report *storing) error {
 	defer cancel()
 	report.Source = store.Describe()
 	done := j.p.waiting("asking " + store.Describe())
-	plan, err := autostore.NewPlan(ctx, j.Doc, store, autostore.Options{
-		Store: j.Store, Prefix: j.prefix, Gateway: j.gateway, Settings: j.settings,
-		Wanted: wanted, Literal: j.Literal, Getenv: j.p.getenv,
-	})
+	o := j.options()
+	o.Wanted, o.Literal = wanted, j.Literal
+	plan, err := autostore.NewPlan(ctx, j.Doc, store, o)
 	done()
 	if err != nil {
 		return err
 	}
-	report.fill(plan)
 	j.remarks(plan.Notes)
 	j.noteUnset(plan.Left)
+	return j.carryOut(ctx, store, plan, j.Doc.Name, report, func() error { return j.rewrite(plan, target, report) })
+}
+
+func (j *storeJob) options() autostore.Options {
+	return autostore.Options{Store: j.Store, Prefix: j.prefix, Gateway: j.gateway, Settings: j.settings, Getenv: j.p.getenv}
+}
+
+// carryOut shows a plan for a document, or database, of that name, and with --yes
+// stores and then writes it.
+func (j *storeJob) carryOut(ctx context.Context, store sources.Store, plan *autostore.Plan, name string, report *storing, write func() error) error {
+	report.fill(plan)
 	if !j.json {
 		if err := report.print(j.p.stdout); err != nil {
 			return err
 		}
 	}
-	if report.Refused > 0 {
-		return j.refused(j.Doc.Name, plan)
-	}
-	if !j.yes {
+	switch {
+	case report.Refused > 0:
+		return j.refused(&render.Problems{Document: name, List: plan.Refused()})
+	case !j.yes:
 		j.sayPlan(report)
 		return nil
 	}
-	return j.execute(ctx, store, plan, target, report)
+	if err := j.throwAway(ctx, store, plan); err != nil {
+		return err
+	}
+	done := j.p.waiting("storing " + count(report.Writes, "secret") + " in " + report.Source)
+	err := plan.Store(ctx)
+	done()
+	if err != nil {
+		return j.failed(ctx, name, err)
+	}
+	if err := write(); err != nil {
+		return err
+	}
+	report.Done = true
+	j.sayDone(report)
+	return nil
 }
 
 // throwAway keeps the values that storing replaces, where the backend would not.
@@ -185,17 +216,8 @@ func (j *storeJob) throwAway(ctx context.Context, store sources.Store, plan *aut
 	return err
 }
 
-// execute stores, and then writes the file.
-func (j *storeJob) execute(ctx context.Context, store sources.Store, plan *autostore.Plan, target *publish.Target, report *storing) error {
-	if err := j.throwAway(ctx, store, plan); err != nil {
-		return err
-	}
-	done := j.p.waiting("storing " + count(report.Writes, "secret") + " in " + report.Source)
-	err := plan.Store(ctx)
-	done()
-	if err != nil {
-		return j.failed(ctx, j.Doc.Name, err)
-	}
+// rewrite writes the file, unless somebody else has.
+func (j *storeJob) rewrite(plan *autostore.Plan, target *publish.Target, report *storing) error {
 	mark := ""
 	if j.Config != "-" {
 		now, err := walker.ReadRegular(j.Config, walker.MaxSize)
@@ -212,27 +234,14 @@ func (j *storeJob) execute(ctx context.Context, store sources.Store, plan *autos
 			}
 		}
 	}
-	changed := false
-	if len(plan.Items) > 0 || j.out != "" {
-		if changed, err = target.Write(append([]byte(mark), plan.Rewritten()...)); err != nil {
-			return err
-		}
-	}
-	report.Done = true
-	if j.p.quiet {
+	if len(plan.Items) == 0 && j.out == "" {
 		return nil
 	}
-	s := j.p.screen
-	switch {
-	case len(plan.Items) == 0:
-		s.line("no secret stands in %s in plain text", clean(j.Config))
-	default:
-		s.line("%s in %s: %d new, %d changed, %d unchanged", count(len(plan.Items), "secret"), clean(report.Source), report.New, report.Changed, report.Unchanged)
-	}
+	changed, err := target.Write(append([]byte(mark), plan.Rewritten()...))
 	if changed {
-		s.line("wrote %s", clean(cmp.Or(j.out, j.Config)))
+		report.wrote = cmp.Or(j.out, j.Config)
 	}
-	return nil
+	return err
 }
 
 const byteOrderMark = "\ufeff"
@@ -297,56 +306,34 @@ func (j *storeJob) wanted(where string, fields []string) (func(path string) bool
 	}, nil
 }
 
-// refused gives the items that cannot be stored as problems of the document, or
-// database, of that name.
-func (j *storeJob) refused(name string, plan *autostore.Plan) error {
-	problems := &render.Problems{Document: name}
-	for _, it := range plan.Items {
-		if it.Action == autostore.Refuse {
-			reference := it.Reference()
-			if it.Name == "" {
-				reference = "" // there is nothing to refer to
-			}
-			problems.List = append(problems.List, render.Problem{
-				Reference: reference, Reason: it.Reason, Hint: it.Hint, Kind: it.Fault, Places: []render.Place{it.Place},
-			})
-		}
-	}
+// refused tells of what cannot be stored.
+func (j *storeJob) refused(problems *render.Problems) error {
 	reportAll(j.p.screen, problems)
 	j.p.screen.line("%s refused; nothing was written", count(len(problems.List), "secret"))
 	j.p.screen.hint("--except leaves a field as it is: --except '" + clean(problems.List[0].Places[0].Path) + "'")
 	return &failure{code: exitUnresolved}
 }
 
-// failed gives what could not be stored as problems of the document.
+// failed tells of what could not be stored.
 func (j *storeJob) failed(ctx context.Context, name string, err error) error {
-	var all autostore.Failures
-	if !errors.As(err, &all) {
+	var problems *render.Problems
+	switch cause := context.Cause(ctx); {
+	case !errors.As(err, &problems):
 		return err
-	}
-	if all.Stopped() {
-		if errors.Is(context.Cause(ctx), context.Canceled) {
-			return &failure{reason: "interrupted; " + name + " stays as it is, and what was stored stays stored", hint: "run again: it goes on where it stopped", code: exitUnresolved}
-		}
+	case cause == nil || !problems.Down():
+	case errors.Is(cause, context.Canceled):
+		return &failure{reason: "interrupted; " + name + " stays as it is, and what was stored stays stored", hint: "run again: it goes on where it stopped", code: exitUnresolved}
+	default:
 		return &failure{
 			reason: name + ": not everything could be stored within " + j.Timeout.String() + " (--timeout)",
 			hint:   "run again: it goes on where it stopped; or allow more time with --timeout", code: exitUnreachable,
 		}
 	}
-	problems := &render.Problems{Document: name}
-	for _, f := range all {
-		problems.List = append(problems.List, render.Problem{
-			Reference: f.Item.Reference(), Reason: f.Err.Error(), Hint: sources.HintOf(f.Err), Kind: sources.KindOf(f.Err), Places: []render.Place{f.Item.Place},
-		})
-	}
+	problems.Document = name
 	reportAll(j.p.screen, problems)
 	j.p.screen.line("%s stays as it is, and what was stored stays stored", clean(name))
 	j.p.screen.hint("run again: it goes on where it stopped")
-	code := exitUnresolved
-	if all.Down() {
-		code = exitUnreachable
-	}
-	return &failure{code: code}
+	return &failure{code: exitCode(problems)}
 }
 
 // lock keeps every other run that writes for the same document away: between

@@ -27,6 +27,8 @@ type storing struct {
 	// With --config-store: the secrets that cannot become references there.
 	Left  []configstore.Reference `json:"left,omitempty"`
 	Error string                  `json:"error,omitempty"`
+
+	wrote string // the file, or the database; empty where it had no change
 }
 
 func (r *storing) fill(p *autostore.Plan) {
@@ -69,4 +71,39 @@ func (j *storeJob) sayPlan(r *storing) {
 	s.line("%s would go to %s: %d new, %d changed, %d unchanged", count(len(r.Items), "secret"), clean(r.Source), r.New, r.Changed, r.Unchanged)
 	s.line("it takes %s and %s; nothing was written", count(r.Writes, "write"), count(r.Reads, "read"))
 	s.hint("--yes does it")
+}
+
+func (j *storeJob) sayDone(r *storing) {
+	if j.p.quiet {
+		return
+	}
+	s := j.p.screen
+	defer j.sayLeft(r)
+	switch {
+	case len(r.Items) > 0:
+		s.line("%s in %s: %d new, %d changed, %d unchanged", count(len(r.Items), "secret"), clean(r.Source), r.New, r.Changed, r.Unchanged)
+	case j.rows:
+		s.line("no secret that a reference could replace stands in %s in plain text", clean(r.Database))
+		return
+	default:
+		s.line("no secret stands in %s in plain text", clean(j.Config))
+	}
+	if r.wrote != "" {
+		s.line("wrote %s", clean(r.wrote))
+	}
+	if j.rows {
+		s.hint("start Bifrost anew, by bifrost-secrets exec: it has the values in its environment from now on; detach undoes it")
+	}
+}
+
+// sayLeft tells of the secrets that no reference can take the place of.
+func (j *storeJob) sayLeft(r *storing) {
+	const shown = 10
+	for i, one := range r.Left {
+		if i == shown {
+			j.p.note(fmt.Sprintf("%d more secrets stay in plain text", len(r.Left)-shown), "")
+			return
+		}
+		j.p.note(fmt.Sprintf("%s: %s: %s stays in plain text: %s", r.Database, one.Place, one.Entity, one.Reason), "")
+	}
 }

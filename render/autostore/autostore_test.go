@@ -113,13 +113,13 @@ func TestTemplates(t *testing.T) {
 	for _, e := range walker.Catalogue() {
 		met[templateOf(e.Pattern).pattern] = true
 	}
-	for _, one := range Templates() {
-		row := "| `" + one[0] + "` | `" + strings.ReplaceAll(one[1], "|", `\|`) + "` |"
+	for _, one := range templates() {
+		row := "| `" + one.pattern + "` | `" + strings.ReplaceAll(one.name, "|", `\|`) + "` |"
 		if !strings.Contains(string(page), "\n"+row+"\n") {
 			t.Errorf("docs/migrate.md has no row %s", row)
 		}
-		if !met[one[0]] {
-			t.Errorf("no field has its name by the line %s", one[0])
+		if !met[one.pattern] {
+			t.Errorf("no field has its name by the line %s", one.pattern)
 		}
 	}
 }
@@ -290,10 +290,9 @@ func TestConflict(t *testing.T) {
 	m := newMemory()
 	p := plan(t, config, m, options())
 	m.items["bifrost/webhooks/0/secret"] = &kept{value: "theirs", versions: 1, mark: &sources.Mark{Owner: "gw"}}
-	err := p.Store(context.Background())
-	var failed Failures
-	if !errors.As(err, &failed) || len(failed) != 1 || sources.KindOf(failed[0].Err) != sources.Conflict || failed.Down() {
-		t.Fatal(err)
+	var failed *render.Problems
+	if err := p.Store(context.Background()); !errors.As(err, &failed) || len(failed.List) != 1 || failed.List[0].Kind != sources.Conflict || failed.Down() {
+		t.Fatal(failed)
 	}
 	if m.items["bifrost/webhooks/0/secret"].value != "theirs" {
 		t.Error("overwritten")

@@ -30,10 +30,11 @@ import (
 // `"bearer vault.a/b"` alike. Words are compared without regard to case, to
 // hyphens, and to how a character is written.
 type Meant struct {
-	store sources.Inspector
-	root  *words
-	byID  map[string][]*candidate // by what store calls the identities of a name
-	all   map[string]*candidate
+	store  sources.Inspector
+	prefix string
+	root   *words
+	byID   map[string][]*candidate // by what store calls the identities of a name
+	all    map[string]*candidate
 	// known are the variables of env mode whose references are known, and others
 	// the places of those that were met.
 	known  map[string]bool
@@ -59,7 +60,7 @@ type words struct {
 // to it in the store, if there are any. prefix is what the names of stored secrets
 // begin with; it may be empty.
 func NewMeant(store sources.Inspector, prefix string, names map[string][]string) *Meant {
-	m := &Meant{store: store, root: &words{}, byID: map[string][]*candidate{}, all: map[string]*candidate{}, known: map[string]bool{}, others: map[string]string{}}
+	m := &Meant{store: store, prefix: prefix, root: &words{}, byID: map[string][]*candidate{}, all: map[string]*candidate{}, known: map[string]bool{}, others: map[string]string{}}
 	for name, aliases := range names {
 		c := &candidate{}
 		m.all[name] = c
@@ -144,7 +145,7 @@ func (m *Meant) Certain() error {
 
 // Document looks at every string and every name of a member in a document.
 // Fields whose values Bifrost has masked mean what would be stored from them.
-func (m *Meant) Document(doc *walker.Document, prefix string) {
+func (m *Meant) Document(doc *walker.Document) {
 	last := ""
 	doc.Strings(func(at walker.Span, text string, name bool) bool {
 		if name {
@@ -156,7 +157,7 @@ func (m *Meant) Document(doc *walker.Document, prefix string) {
 		}
 		return true
 	})
-	n := newNamer(doc, prefix)
+	n := newNamer(doc, m.prefix)
 	doc.Walk(func(f *walker.Field) bool {
 		if f.Entry != nil && f.What == walker.Masked {
 			m.means(m.all[n.name(f.Entry.Pattern, f.Path)], func() string { return placeOf(doc, f.Start) })

@@ -12,10 +12,6 @@ import (
 	"bifrost-secrets/walker"
 )
 
-// DefaultPrefix begins the names of stored secrets where the block has no prefix,
-// as it does in Enterprise.
-const DefaultPrefix = "bifrost"
-
 //go:embed names.tsv
 var namesText string
 
@@ -30,16 +26,6 @@ var templates = sync.OnceValue(func() (all []template) {
 	}
 	return all
 })
-
-// Templates gives the lines of the table of names: the pattern of a field or of
-// a part of the document, and what follows the prefix.
-func Templates() [][2]string {
-	out := make([][2]string, len(templates()))
-	for i, t := range templates() {
-		out[i] = [2]string{t.pattern, t.name}
-	}
-	return out
-}
 
 // templateOf finds the longest template that begins a pattern.
 func templateOf(pattern string) (best template) {
@@ -62,7 +48,7 @@ type namer struct {
 }
 
 func newNamer(doc *walker.Document, prefix string) *namer {
-	return &namer{doc: doc, prefix: strings.Trim(prefix, "/"), rows: map[string]map[string]walker.Object{}}
+	return &namer{doc: doc, prefix: prefix, rows: map[string]map[string]walker.Object{}}
 }
 
 // name gives the name under which the secret of a field is stored. The same

@@ -2,6 +2,7 @@ package autostore
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"fmt"
 	"slices"
@@ -16,22 +17,19 @@ import (
 // Options say what is stored, and how it is called.
 type Options struct {
 	Store    *render.VaultStore // of the document; it says which names are possible
-	Prefix   string             // begins every name; empty means the block's own, or [DefaultPrefix]
+	Prefix   string             // begins every name; empty means [render.VaultStore.NamePrefix]
 	Gateway  string             // whose the secrets are; two of them may share a prefix
 	Settings bool               // store settings too, not secrets alone
 	// Wanted reports whether the field at a path is to be stored; nil wants all.
 	Wanted  func(path string) bool
 	Literal []string // paths of strings that only look like references
 	Getenv  func(string) (string, bool)
+	// Beside is another document that refers to secrets of the store; nil for none.
+	Beside *walker.Document
 }
 
 func (o *Options) prefix() string {
-	for _, p := range []string{o.Prefix, o.Store.Prefix} {
-		if p = strings.Trim(p, "/"); p != "" {
-			return p
-		}
-	}
-	return DefaultPrefix
+	return cmp.Or(strings.Trim(o.Prefix, "/"), o.Store.NamePrefix())
 }
 
 // Action tells what storing does for one field.
@@ -118,17 +116,31 @@ func (p *Plan) overwritten(ctx context.Context, o Options) error {
 	if err != nil {
 		return err
 	}
-	meant.Document(p.Document, o.prefix())
+	meant.Document(p.Document)
+	used := map[string]string{}
+	if o.Beside != nil {
+		meant.Document(o.Beside)
+		used = p.identities(o.Beside)
+	}
 	for i := range p.Items {
 		it := &p.Items[i]
-		if place, ok := meant.By(it.Name); ok && it.Action == Changed {
+		if it.Action != Changed {
+			continue
+		}
+		if place, ok := meant.By(it.Name); ok {
 			it.refuse("see which of the two is right, and take the other out first", "%s may mean the secret of that name, which has another value", place)
+		}
+		for _, name := range p.store.Identities(it.Name) {
+			if path, ok := used[name]; ok {
+				it.refuse("see which of the two is right: put that into the secret, and write its reference into the dashboard",
+					"%s of %s refers to the secret of that name, which has another value", path, o.Beside.Name)
+			}
 		}
 	}
 	return nil
 }
 
-// Plaintext gives the fields whose secrets stand in the document itself, with
+// Plaintext returns the fields whose secrets stand in the document itself, with
 // the names that they would be stored under. It asks nobody. o.Store may be nil.
 func Plaintext(doc *walker.Document, o Options) []Item {
 	if o.Store == nil {
@@ -138,7 +150,7 @@ func Plaintext(doc *walker.Document, o Options) []Item {
 	var items []Item
 	doc.Walk(func(f *walker.Field) bool {
 		switch {
-		case f.Entry == nil, f.What != walker.Literal, strings.HasPrefix(f.Entry.Pattern, vaultStore):
+		case f.Entry == nil, f.What != walker.Literal, strings.HasPrefix(f.Entry.Pattern, render.StorePath):
 		case f.Entry.Kind != walker.SecretKind && !o.Settings:
 		case slices.Contains(o.Literal, f.Path), o.Wanted != nil && !o.Wanted(f.Path):
 		case f.Text() == "":
@@ -158,19 +170,22 @@ func Plaintext(doc *walker.Document, o Options) []Item {
 	return items
 }
 
-// vaultStore is the part of a document that opens the store, and so cannot lie
-// in it.
-const vaultStore = "config_store.vault_store"
+// identities returns the paths of the references of a document, by what the store
+// calls their secrets.
+func (p *Plan) identities(doc *walker.Document) map[string]string {
+	paths := map[string]string{}
+	for _, ref := range references(doc) {
+		for _, name := range p.store.Identities(ref.Name) {
+			paths[name] = ref.path
+		}
+	}
+	return paths
+}
 
 // clashes refuses fields that would share a secret, or take that of a field
 // which refers to it already, however either is spelled.
 func (p *Plan) clashes() {
-	taken := map[string]string{}
-	for _, ref := range References(p.Document) {
-		for _, name := range p.store.Identities(ref.Name) {
-			taken[name] = ref.Path
-		}
-	}
+	taken := p.identities(p.Document)
 	first := map[string]*Item{}
 	for i := range p.Items {
 		it := &p.Items[i]
@@ -293,20 +308,27 @@ func (it *Item) fail(err error) {
 	it.Fault = sources.KindOf(err)
 }
 
-// down gives an error where the store could not be used at all.
+// down returns an error where the store could not be used at all.
 func (p *Plan) down() error {
-	for i := range p.Items {
-		if it := &p.Items[i]; it.Action == Refuse && !it.Fault.Down() {
-			return nil
-		} else if it.Action != Refuse {
-			return nil
-		}
-	}
-	if len(p.Items) == 0 {
+	if len(p.Items) == 0 || slices.ContainsFunc(p.Items, func(it Item) bool { return it.Action != Refuse || !it.Fault.Down() }) {
 		return nil
 	}
 	it := &p.Items[0]
 	return &sources.Error{Kind: it.Fault, Name: it.Name, Message: it.Reason, Hint: it.Hint}
+}
+
+// Refused returns what cannot be stored, and why.
+func (p *Plan) Refused() (all []render.Problem) {
+	for _, it := range p.Items {
+		if it.Action == Refuse {
+			one := render.Problem{Reason: it.Reason, Hint: it.Hint, Kind: it.Fault, Places: []render.Place{it.Place}}
+			if it.Name != "" { // else there is nothing to refer to
+				one.Reference = it.Reference()
+			}
+			all = append(all, one)
+		}
+	}
+	return all
 }
 
 func (p *Plan) names(wanted func(*Item) bool) []string {
@@ -329,7 +351,7 @@ func (p *Plan) Replaced() (all []Item) {
 	return all
 }
 
-// Count gives the number of items with an action.
+// Count returns the number of items with an action.
 func (p *Plan) Count(a Action) int {
 	return len(p.names(func(it *Item) bool { return it.Action == a }))
 }

@@ -48,7 +48,7 @@ func FindUnused(
 	if err != nil {
 		return nil, err
 	}
-	meant.Document(doc, o.prefix())
+	meant.Document(doc)
 	if beside != nil {
 		if err := beside(meant.Text); err != nil {
 			return nil, err
@@ -84,22 +84,22 @@ func LookFor(ctx context.Context, store sources.Inspector, o Options, names []st
 	return NewMeant(store, o.prefix(), all), nil
 }
 
-// Reference is a reference to a secret, and the field that it stands in.
-type Reference struct {
+// reference is a reference to a secret, and the field that it stands in.
+type reference struct {
 	walker.Reference
-	Path string
+	path string
 }
 
-// References gives every reference of a document to a secret, and every text
+// references returns every reference of a document to a secret, and every text
 // that only looks like one: what nothing resolves was meant all the same.
-func References(doc *walker.Document) (all []Reference) {
+func references(doc *walker.Document) (all []reference) {
 	doc.Walk(func(f *walker.Field) bool {
 		ref := f.Ref
 		if f.Entry == nil {
 			ref, _ = walker.ParseReference(f.Text())
 		}
 		if ref.Scheme == walker.Vault {
-			all = append(all, Reference{ref, f.Path})
+			all = append(all, reference{ref, f.Path})
 		}
 		return true
 	})

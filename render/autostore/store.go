@@ -3,9 +3,8 @@ package autostore
 import (
 	"bytes"
 	"context"
-	"errors"
-	"fmt"
 
+	"bifrost-secrets/render"
 	"bifrost-secrets/sources"
 
 	"golang.org/x/sync/errgroup"
@@ -15,53 +14,10 @@ import (
 // second in a region to all who write there.
 const writers = 8
 
-// Failure is one secret that could not be stored.
-type Failure struct {
-	Item *Item
-	Err  error // a *sources.Error
-}
-
-// Failures are all of them.
-type Failures []Failure
-
-// Error gives each failure on a line of its own.
-func (all Failures) Error() string {
-	var b bytes.Buffer
-	for i, f := range all {
-		if i > 0 {
-			b.WriteByte('\n')
-		}
-		fmt.Fprintf(&b, "%s: %s: %s", f.Item.Path, f.Item.Name, f.Err)
-	}
-	return b.String()
-}
-
-// Down reports whether all failures are that the backend cannot be used.
-func (all Failures) Down() bool {
-	for _, f := range all {
-		if !sources.KindOf(f.Err).Down() {
-			return false
-		}
-	}
-	return len(all) > 0
-}
-
-// Stopped reports whether all failures are that there was no time left, or that
-// the run was interrupted.
-func (all Failures) Stopped() bool {
-	for _, f := range all {
-		if !errors.Is(f.Err, context.DeadlineExceeded) && !errors.Is(f.Err, context.Canceled) {
-			return false
-		}
-	}
-	return len(all) > 0
-}
-
 // Store writes what the plan says, reads everything back and compares it: when
-// it gives no error, every reference of the rewritten document resolves to the
-// value whose place it takes. The error is Failures; what was stored until then
-// is found again by the next plan. It must not be called where an item is
-// refused.
+// it returns nil, every reference of the rewritten document resolves to the
+// value whose place it takes. The error is *render.Problems; what was stored until
+// then is found again by the next plan. It must not be called where an item is refused.
 func (p *Plan) Store(ctx context.Context) error {
 	if err := p.write(ctx); err != nil {
 		return err
@@ -71,33 +27,41 @@ func (p *Plan) Store(ctx context.Context) error {
 		return nil
 	}
 	values := p.store.Fetch(ctx, kept)
-	var failed Failures
+	errs := make([]error, len(p.Items))
 	for i := range p.Items {
 		it := &p.Items[i]
 		res, ok := values[it.Name]
 		switch {
 		case it.Action == Refuse:
-		case !ok || res.Err != nil:
-			err := res.Err
-			if err == nil {
-				err = &sources.Error{Kind: sources.Unreachable, Name: it.Name, Message: "the store gave no answer"}
-			}
-			failed = append(failed, Failure{it, err})
+		case res.Err != nil:
+			errs[i] = res.Err
+		case !ok:
+			errs[i] = &sources.Error{Kind: sources.Unreachable, Name: it.Name, Message: "the store gave no answer"}
 		case !bytes.Equal(res.Value.Reveal(), it.value.Reveal()):
-			failed = append(failed, Failure{it, &sources.Error{
+			errs[i] = &sources.Error{
 				Kind: sources.Conflict, Name: it.Name,
 				Message: "the store gives back another value than was stored", Hint: "see who else writes it, and run again",
-			}})
+			}
 		}
 	}
-	return orNil(failed)
+	return p.failed(errs)
 }
 
-func orNil(failed Failures) error {
-	if len(failed) == 0 {
+// failed returns what went wrong with the items, by their index, as *render.Problems.
+func (p *Plan) failed(errs []error) error {
+	problems := &render.Problems{Document: p.Document.Name}
+	for i, err := range errs {
+		if err != nil {
+			it := &p.Items[i]
+			problems.List = append(problems.List, render.Problem{
+				Reference: it.Reference(), Reason: err.Error(), Hint: sources.HintOf(err), Kind: sources.KindOf(err), Places: []render.Place{it.Place},
+			})
+		}
+	}
+	if len(problems.List) == 0 {
 		return nil
 	}
-	return failed
+	return problems
 }
 
 func (p *Plan) write(ctx context.Context) error {
@@ -122,11 +86,5 @@ func (p *Plan) write(ctx context.Context) error {
 		})
 	}
 	_ = group.Wait() // the errors are in errs
-	var failed Failures
-	for i, err := range errs {
-		if err != nil {
-			failed = append(failed, Failure{&p.Items[i], err})
-		}
-	}
-	return orNil(failed)
+	return p.failed(errs)
 }
