@@ -53,7 +53,7 @@ func (r *Rendering) KeepsKey(out, hint string, old, oldEnv, newEnv []byte) error
 	if hint == "" {
 		one.Hint = "restore the old key; or, for a new and empty database, remove " + out + " first"
 	}
-	if found, _ := r.Plan.Document.Members("encryption_key"); len(found) > 0 {
+	if found := r.Plan.Document.Members("encryption_key"); len(found) > 0 {
 		one.Places = []Place{placeOf(r.Plan.Document, "encryption_key", found[len(found)-1].Value.Start, found[len(found)-1].Value.End)}
 	}
 	return &Problems{Document: r.Plan.Document.Name, List: []Problem{one}}
@@ -107,7 +107,7 @@ func (r *Rendering) EncryptionKey(getenv func(string) (string, bool)) (key sourc
 
 // lastText gives the text of the last member of that name at the top.
 func lastText(doc *walker.Document, name string) (string, bool) {
-	found, _ := doc.Members(name)
+	found := doc.Members(name)
 	if len(found) == 0 {
 		return "", false
 	}

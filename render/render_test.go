@@ -303,7 +303,7 @@ func FuzzBytes(f *testing.F) {
 		if err != nil {
 			t.Fatalf("cannot be read again: %v", err)
 		}
-		if found, _ := again.Members("config_store", "vault_store"); len(found) > 0 {
+		if found := again.Members("config_store", "vault_store"); len(found) > 0 {
 			t.Errorf("vault_store is still there: %s", out)
 		}
 		if p, err := NewPlan(again, awsStore, opts); err != nil || len(p.edits) > 0 {

@@ -183,7 +183,7 @@ func checkRepair(t *testing.T, doc *walker.Document, mode render.Mode) (kept, ch
 		at[c.Start] = c
 	}
 	var inside []walker.Span // the vault_store block, which is not rendered
-	members, _ := doc.Members("config_store", "vault_store")
+	members := doc.Members("config_store", "vault_store")
 	for _, m := range members {
 		inside = append(inside, m.Value)
 	}

@@ -60,7 +60,7 @@ func storeError(document, path, hint, format string, args ...any) error {
 // is none. Where the member is repeated, the last one counts, as it does for
 // Bifrost.
 func StoreFromDocument(doc *walker.Document) (*VaultStore, error) {
-	found, _ := doc.Members("config_store", "vault_store")
+	found := doc.Members("config_store", "vault_store")
 	if len(found) == 0 {
 		return nil, nil
 	}
@@ -77,7 +77,7 @@ func StoreFromFile(path string) (*VaultStore, error) {
 		return nil, err
 	}
 	raw := doc.Bytes()
-	if found, _ := doc.Members("config_store", "vault_store"); len(found) > 0 {
+	if found := doc.Members("config_store", "vault_store"); len(found) > 0 {
 		raw = doc.Text(found[len(found)-1].Value)
 	}
 	return parseStore(path, "", raw, true)

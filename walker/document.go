@@ -212,13 +212,13 @@ func (d *Document) position(offset int) Position {
 		d.steps = []Position{{1, 1}}
 	}
 	for n := len(d.steps); d.step(n) <= offset; n++ {
-		d.steps = append(d.steps, d.steps[n-1].after(d.data[d.step(n-1):d.step(n)]))
+		d.steps = append(d.steps, d.steps[n-1].After(d.data[d.step(n-1):d.step(n)]))
 	}
 	n := offset / stride
 	if d.step(n) > offset { // in the middle of a character
 		n--
 	}
-	return d.steps[n].after(d.data[d.step(n):offset])
+	return d.steps[n].After(d.data[d.step(n):offset])
 }
 
 // step returns where the first character begins at or behind n strides.
@@ -232,8 +232,8 @@ func (d *Document) step(n int) int {
 	return i
 }
 
-// after returns the place behind a text that begins at p.
-func (p Position) after(text []byte) Position {
+// After returns the place behind a text that begins at p.
+func (p Position) After(text []byte) Position {
 	if line := bytes.LastIndexByte(text, '\n') + 1; line > 0 {
 		p = Position{p.Line + bytes.Count(text[:line], []byte{'\n'}), 1}
 		text = text[line:]

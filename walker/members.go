@@ -115,62 +115,51 @@ func (d *Document) members(i int) (all []Member, end int) {
 	return all, end
 }
 
-// Members finds the members at a path of names from the top, each name being
+// Members returns the members at a path of names from the top, each name being
 // compared as Bifrost compares it, without regard to case. There is more than
-// one where a name is repeated. parents are the members of each object that
-// holds one, all of them, in order.
-func (d *Document) Members(names ...string) (found []Member, parents [][]Member) {
-	objects := []int{d.start()}
-	for depth, name := range names {
-		last := depth == len(names)-1
-		var next []int
-		for _, i := range objects {
-			if d.data[i] != '{' {
-				continue
-			}
-			all, _ := d.members(i)
-			held := false
-			for _, m := range all {
-				if !d.NameIs(m, name) {
-					continue
-				}
-				held = true
-				next = append(next, m.Value.Start)
-				if last {
-					found = append(found, m)
-				}
-			}
-			if held && last {
-				parents = append(parents, all)
+// one where a name is repeated.
+func (d *Document) Members(names ...string) (found []Member) {
+	for _, all := range d.around(names) {
+		for _, m := range all {
+			if d.NameIs(m, names[len(names)-1]) {
+				found = append(found, m)
 			}
 		}
-		objects = next
 	}
-	return found, parents
+	return found
+}
+
+// around returns the members, all of them, of each object that may hold what is at
+// a path of names.
+func (d *Document) around(names []string) (objects [][]Member) {
+	if len(names) == 1 {
+		return [][]Member{d.top}
+	}
+	for _, m := range d.Members(names[:len(names)-1]...) {
+		if d.data[m.Value.Start] == '{' {
+			objects = append(objects, d.ObjectAt(m.Value.Start).Members)
+		}
+	}
+	return objects
 }
 
 // Without returns the spans, in rising order, whose removal takes the members at
 // that path out of the document and leaves valid JSON: each run of members goes
 // with one comma, and the space around what stays is kept.
 func (d *Document) Without(names ...string) (cuts []Span) {
-	found, parents := d.Members(names...)
-	gone := map[Member]bool{}
-	for _, m := range found {
-		gone[m] = true
-	}
-	for _, all := range parents {
+	for _, all := range d.around(names) {
 		for i := 0; i < len(all); i++ {
-			if !gone[all[i]] {
-				continue
-			}
 			first := i
-			for i+1 < len(all) && gone[all[i+1]] {
+			for i < len(all) && d.NameIs(all[i], names[len(names)-1]) {
 				i++
 			}
-			cut := Span{all[first].Name.Start, all[i].Value.End}
+			if i == first {
+				continue
+			}
+			cut := Span{all[first].Name.Start, all[i-1].Value.End}
 			switch {
-			case i+1 < len(all):
-				cut.End = all[i+1].Name.Start
+			case i < len(all):
+				cut.End = all[i].Name.Start
 			case first > 0:
 				cut.Start = all[first-1].Value.End
 			}

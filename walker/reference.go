@@ -46,15 +46,12 @@ func (r Reference) String() string {
 // Shown returns the reference for messages. A part that looks as keys do, and not
 // as names do, was typed in the place of the name: only its length is shown.
 func (r Reference) Shown() string {
-	switch {
-	case r.Scheme == Env:
-		return "env." + ShownVariable(r.Name)
-	case r.Scheme == Vault && r.Fragment:
-		return "vault." + ShownName(r.Name) + "#" + ShownName(r.Key)
-	case r.Scheme == Vault:
-		return "vault." + ShownName(r.Name)
+	if r.Scheme == Env {
+		r.Name = ShownVariable(r.Name)
+	} else {
+		r.Name, r.Key = ShownName(r.Name), ShownName(r.Key)
 	}
-	return ""
+	return r.String()
 }
 
 // ShownName returns the name of a secret, or of a key in one, for messages: see

@@ -151,7 +151,7 @@ func told(doc *walker.Document, err error) ([]lint.Finding, error) {
 	}
 	// Faults of the block itself have a path, but no place.
 	for i := range out {
-		if members, _ := doc.Members("config_store", "vault_store"); out[i].Span == (walker.Span{}) && len(members) > 0 {
+		if members := doc.Members("config_store", "vault_store"); out[i].Span == (walker.Span{}) && len(members) > 0 {
 			start := members[len(members)-1].Value.Start
 			out[i].Span = walker.Span{Start: start, End: start + 1}
 		}

@@ -109,7 +109,7 @@ func references(doc *walker.Document) (all []reference) {
 // Unscanned says which config store the document has that may hold references
 // of its own: postgres, sqlite, or nothing where it is switched off.
 func Unscanned(doc *walker.Document) string {
-	found, _ := doc.Members("config_store")
+	found := doc.Members("config_store")
 	if len(found) == 0 {
 		return "sqlite" // Bifrost's default
 	}

@@ -20,7 +20,7 @@ import (
 // document of its own: what has to be resolved to reach the database. It is nil
 // where the document has no PostgreSQL config store that is switched on.
 func Part(doc *walker.Document) *walker.Document {
-	found, _ := doc.Members("config_store")
+	found := doc.Members("config_store")
 	if len(found) == 0 {
 		return nil
 	}

@@ -8,7 +8,7 @@ import (
 
 // member returns the last member at a path of names, which is the one that counts.
 func (c *checker) member(names ...string) (walker.Member, bool) {
-	found, _ := c.doc.Members(names...)
+	found := c.doc.Members(names...)
 	if len(found) == 0 {
 		return walker.Member{}, false
 	}

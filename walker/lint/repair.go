@@ -78,7 +78,6 @@ type Result struct {
 // not made, and neither are those of the same round.
 func Repair(doc *walker.Document, opts Options) Result {
 	r := Result{Document: doc, Findings: Check(doc, opts)}
-	text := pieces{{from: walker.Span{End: len(doc.Bytes())}}}
 	for range rounds {
 		changes := choose(len(r.Document.Bytes()), r.Findings)
 		if len(changes) == 0 {
@@ -91,9 +90,51 @@ func Repair(doc *walker.Document, opts Options) Result {
 		for _, c := range changes {
 			r.Repaired += len(c.Rules)
 		}
-		text = text.replace(changes)
+		r.Changes = followed(r.Changes, changes)
 		r.Document, r.Findings = next, Check(next, opts)
 	}
-	r.Changes = text.changes(len(doc.Bytes()))
 	return r
+}
+
+// followed returns the changes that come of making those of next, which are places
+// of the text as it is after all. Neighbours become one.
+func followed(all, next []Change) (out []Change) {
+	add := func(c Change) {
+		if n := len(out) - 1; n >= 0 && out[n].End == c.Start {
+			c.Start, c.Text, c.Rules = out[n].Start, out[n].Text+c.Text, slices.Concat(out[n].Rules, c.Rules)
+			out = out[:n]
+		}
+		slices.Sort(c.Rules)
+		c.Rules = slices.Compact(c.Rules)
+		out = append(out, c)
+	}
+	shift := 0 // how much further on a place is than before the changes that were passed
+	for _, n := range next {
+		for ; len(all) > 0 && all[0].Start+shift+len(all[0].Text) <= n.Start; all = all[1:] {
+			shift += len(all[0].Text) - (all[0].End - all[0].Start)
+			add(all[0])
+		}
+		made := Change{walker.Span{Start: n.Start - shift, End: n.End - shift}, n.Text, n.Rules}
+		for len(all) > 0 && all[0].Start+shift < n.End {
+			old := all[0]
+			start := old.Start + shift
+			if head := n.Start - start; head > 0 { // what it wrote before the new change stays
+				made.Start, made.Text = old.Start, old.Text[:head]+made.Text
+			}
+			rest := old.Text[min(n.End-start, len(old.Text)):]
+			if rest != "" { // and so does what it wrote behind
+				all[0] = Change{walker.Span{Start: old.End, End: old.End}, rest, old.Rules}
+			} else {
+				all = all[1:]
+			}
+			shift += len(old.Text) - len(rest) - (old.End - old.Start)
+			made.End = max(old.End, n.End-shift)
+			made.Rules = slices.Concat(made.Rules, old.Rules)
+		}
+		add(made)
+	}
+	for _, old := range all {
+		add(old)
+	}
+	return out
 }

@@ -128,24 +128,24 @@ func TestFixOverlaps(t *testing.T) {
 }
 
 // Rounds of changes are put together into one list for the first text.
-func TestPieces(t *testing.T) {
+func TestFollowed(t *testing.T) {
 	first := "0123456789"
 	change := func(start, end int, text, rule string) Change {
 		return Change{walker.Span{Start: start, End: end}, text, []string{rule}}
 	}
-	all := pieces{{from: walker.Span{End: len(first)}}}
+	var all []Change
 	text := []byte(first)
 	for _, round := range [][]Change{
 		{change(1, 3, "abc", "a"), change(5, 5, "def", "d"), change(8, 10, "", "gone")},
 		{change(0, 2, "X", "x"), change(7, 9, "YYYY", "y")},
 		{change(3, 9, "-", "z"), change(11, 11, "!", "end")},
 	} {
-		all, text = all.replace(round), splice(text, round)
-		if got := splice([]byte(first), all.changes(len(first))); string(got) != string(text) {
+		all, text = followed(all, round), splice(text, round)
+		if got := splice([]byte(first), all); string(got) != string(text) {
 			t.Fatalf("got %s\nwant %s", got, text)
 		}
 	}
-	if got := fmt.Sprint(all.changes(len(first))); !strings.Contains(got, "[a d x y z]") {
+	if got := fmt.Sprint(all); !strings.Contains(got, "[a d x y z]") {
 		t.Errorf("the rules of earlier rounds are lost: %s", got)
 	}
 }

@@ -31,7 +31,7 @@ var vaultStore = Rule{
 	},
 	document: func(c *checker) {
 		for _, name := range []string{"vault_store", "vault"} {
-			found, _ := c.doc.Members(name)
+			found := c.doc.Members(name)
 			for _, m := range found {
 				c.report(c.doc.String(m.Name), m.Name, "write it as config_store.vault_store", "nothing reads a vault's settings here").Severity = Warning
 			}

@@ -193,7 +193,7 @@ func readAnew(doc *walker.Document, path string, version release) (is bool) {
 		}
 	})
 	if !is && version.has("source-of-truth") {
-		found, _ := doc.Members("source_of_truth")
+		found := doc.Members("source_of_truth")
 		is = slices.ContainsFunc(found, func(m walker.Member) bool { return doc.String(m.Value) == "config.json" })
 	}
 	return is

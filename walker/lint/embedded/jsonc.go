@@ -39,7 +39,7 @@ func uncommented(text []byte) ([]byte, []walker.Anchor) {
 				}
 			}
 			if wide {
-				at, seen = behind(at, text[seen:end]), end
+				at, seen = at.After(text[seen:end]), end
 				anchors = append(anchors, walker.Anchor{Offset: end, Position: at, Text: true})
 			}
 			i = end
@@ -92,13 +92,3 @@ func behindComment(b []byte, i int) int {
 
 // start is where a text begins.
 var start = walker.Position{Line: 1, Column: 1}
-
-// behind returns the place behind a text that begins at p.
-func behind(p walker.Position, text []byte) walker.Position {
-	if line := bytes.LastIndexByte(text, '\n') + 1; line > 0 {
-		p = walker.Position{Line: p.Line + bytes.Count(text[:line], []byte("\n")), Column: 1}
-		text = text[line:]
-	}
-	p.Column += utf8.RuneCount(text)
-	return p
-}
