@@ -417,7 +417,7 @@ func planOf(t *testing.T, text string) (*walker.Document, *render.Plan) {
 
 func textAt(t *testing.T, doc *walker.Document, names ...string) (text string) {
 	t.Helper()
-	found, _ := doc.Members(names...)
+	found := doc.Members(names...)
 	if len(found) != 1 {
 		t.Fatalf("there is no %q", names)
 	}
