@@ -12,11 +12,12 @@ import (
 	"bifrost-secrets/sources"
 	"bifrost-secrets/sources/azurevault/azuretest"
 	"bifrost-secrets/sources/cloudtest"
+	"bifrost-secrets/sources/internal/sourcetest"
 )
 
 func TestStates(t *testing.T) {
 	f := azuretest.StartFake(t)
-	s := open(t, f, options())
+	s := open(t, f, sourcetest.Options())
 	now := time.Date(2026, 5, 4, 3, 2, 0, 0, time.UTC)
 	core(s).now = func() time.Time { return now }
 	for _, name := range []string{"disabled", "expired", "expires-now", "early", "in-time", "a-x2F-b"} {
@@ -42,7 +43,7 @@ func TestStates(t *testing.T) {
 		"a/b":                            {sources.Denied, `secret "a/b" in demo.vault.azure.net may not be read`, `assign the role "Key Vault Secrets User", or allow Microsoft.KeyVault/vaults/secrets/getSecret/action, on https://demo.vault.azure.net/secrets/a-x2F-b`},
 		azuretest.URL + "/secrets/early": {sources.Disabled, "is not valid before", "set a new value"},
 	} {
-		e := wantKind(t, s.Fetch(t.Context(), []string{name})[name].Err, want.kind)
+		e := sourcetest.WantKind(t, s.Fetch(t.Context(), []string{name})[name].Err, want.kind)
 		if !strings.Contains(e.Message, want.said) || !strings.Contains(e.Hint, want.hint) {
 			t.Errorf("%s: %s; %s", name, e.Message, e.Hint)
 		}
@@ -60,7 +61,7 @@ func TestInspectVersion(t *testing.T) {
 	f.Put("x", "CANARY")
 	name := azuretest.URL + "/secrets/x/" + f.Newest("x")
 	f.Put("x", "CANARY")
-	item := open(t, f, options()).(sources.Inspector).Inspect(t.Context(), []string{name})[name]
+	item := open(t, f, sourcetest.Options()).(sources.Inspector).Inspect(t.Context(), []string{name})[name]
 	if item.Err != nil || !item.Exists || item.Version == "" {
 		t.Errorf("%+v", item)
 	}
@@ -82,14 +83,14 @@ func TestAnswers(t *testing.T) {
 	} {
 		f := azuretest.StartFake(t)
 		f.Reject(c.status, c.code, c.inner, "It was rejected: CANARY")
-		e := wantKind(t, open(t, f, options()).Fetch(t.Context(), []string{"x"})["x"].Err, c.kind)
+		e := sourcetest.WantKind(t, open(t, f, sourcetest.Options()).Fetch(t.Context(), []string{"x"})["x"].Err, c.kind)
 		if !strings.Contains(e.Message, c.said) || !strings.Contains(e.Hint, c.hint) || strings.Contains(fmt.Sprintf("%+v", e), "CANARY") {
 			t.Errorf("%s %s: %v; %s", c.code, c.inner, e, e.Hint)
 		}
 	}
 	f := azuretest.StartFake(t)
 	f.Set(cloudtest.Faults{Page: cloudtest.Always})
-	if e := wantKind(t, open(t, f, options()).Ping(t.Context(), ""), sources.Unreachable); e.Code != "http status 502" {
+	if e := sourcetest.WantKind(t, open(t, f, sourcetest.Options()).Ping(t.Context(), ""), sources.Unreachable); e.Code != "http status 502" {
 		t.Error(e)
 	}
 }
@@ -97,7 +98,7 @@ func TestAnswers(t *testing.T) {
 func TestAttempts(t *testing.T) {
 	t.Parallel()
 	f := azuretest.StartFake(t)
-	s := open(t, f, options())
+	s := open(t, f, sourcetest.Options())
 	f.Put("x", "CANARY")
 	for _, faults := range []cloudtest.Faults{{Reset: 3}, {Throttle: 3}, {Fail: 3}, {Lose: 2}, {Page: 1}} {
 		f.Set(faults)
@@ -106,8 +107,8 @@ func TestAttempts(t *testing.T) {
 		}
 	}
 	f.Set(cloudtest.Faults{Hang: true})
-	slow := open(t, f, sources.Options{Getenv: os.LookupEnv, Log: options().Log, CallTimeout: 400 * time.Millisecond})
-	e := wantKind(t, slow.Ping(t.Context(), "x"), sources.Unreachable)
+	slow := open(t, f, sources.Options{Getenv: os.LookupEnv, Log: sourcetest.Options().Log, CallTimeout: 400 * time.Millisecond})
+	e := sourcetest.WantKind(t, slow.Ping(t.Context(), "x"), sources.Unreachable)
 	if !strings.HasSuffix(e.Message, "nothing within 400ms") {
 		t.Error(e)
 	}
@@ -116,7 +117,7 @@ func TestAttempts(t *testing.T) {
 // The vault says how long to wait, and the SDK does as it is told.
 func TestRetryAfter(t *testing.T) {
 	f := azuretest.StartFake(t)
-	s := open(t, f, options())
+	s := open(t, f, sourcetest.Options())
 	f.Put("x", "CANARY")
 	f.Set(cloudtest.Faults{Throttle: 1})
 	f.ThrottledFor(400 * time.Millisecond)
@@ -127,13 +128,13 @@ func TestRetryAfter(t *testing.T) {
 	// But not longer than is of use to anybody.
 	f.Set(cloudtest.Faults{Throttle: 1})
 	f.ThrottledFor(time.Hour)
-	wantKind(t, s.Ping(t.Context(), "x"), sources.Throttled)
+	sourcetest.WantKind(t, s.Ping(t.Context(), "x"), sources.Throttled)
 }
 
 // A token that is revoked is not held until it expires.
 func TestRevoked(t *testing.T) {
 	f := azuretest.StartFake(t)
-	s := open(t, f, options())
+	s := open(t, f, sourcetest.Options())
 	f.Put("x", "CANARY")
 	if err := s.Ping(t.Context(), "x"); err != nil {
 		t.Fatal(err)
@@ -150,8 +151,8 @@ func TestLoginFails(t *testing.T) {
 	for n := range names {
 		names[n] = fmt.Sprint("key-", n)
 	}
-	for _, r := range open(t, f, options(), "client_secret", "CANARY-wrong").Fetch(t.Context(), names) {
-		if e := wantKind(t, r.Err, sources.NoLogin); e.Code != "AADSTS7000215" || strings.Contains(fmt.Sprintf("%+v", e), "CANARY") {
+	for _, r := range open(t, f, sourcetest.Options(), "client_secret", "CANARY-wrong").Fetch(t.Context(), names) {
+		if e := sourcetest.WantKind(t, r.Err, sources.NoLogin); e.Code != "AADSTS7000215" || strings.Contains(fmt.Sprintf("%+v", e), "CANARY") {
 			t.Error(e)
 		}
 	}
@@ -183,7 +184,7 @@ func TestCredentials(t *testing.T) {
 			}
 			f := azuretest.StartFake(t)
 			f.Put("x", "CANARY")
-			s, err := Backend.Open(t.Context(), settings(append(c.set, "vault_url", azuretest.URL+"/")...), options())
+			s, err := Backend.Open(t.Context(), sourcetest.Settings(append(c.set, "vault_url", azuretest.URL+"/")...), sourcetest.Options())
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -193,7 +194,7 @@ func TestCredentials(t *testing.T) {
 			if c.said == "" && err != nil {
 				t.Errorf("%v (%s)", err, sources.HintOf(err))
 			} else if c.said != "" {
-				if e := wantKind(t, err, sources.NoLogin); !strings.Contains(e.Message, c.said) || !strings.Contains(e.Hint, "az login") {
+				if e := sourcetest.WantKind(t, err, sources.NoLogin); !strings.Contains(e.Message, c.said) || !strings.Contains(e.Hint, "az login") {
 					t.Errorf("%v; %s", e, e.Hint)
 				}
 			}
@@ -204,14 +205,14 @@ func TestCredentials(t *testing.T) {
 // A vault of another domain must not have a token for this one.
 func TestChallengeOfAnotherVault(t *testing.T) {
 	f := azuretest.StartFake(t)
-	s := open(t, f, options(), "vault_url", "https://demo.vault.example.com")
+	s := open(t, f, sourcetest.Options(), "vault_url", "https://demo.vault.example.com")
 	core(s).route = func(tr *http.Transport) {
 		f.Route(tr)
 		tr.TLSClientConfig.ServerName = azuretest.Host
 	}
 	err := s.Ping(t.Context(), "x")
-	if err == nil || f.Tokens() > 0 {
-		t.Errorf("%v; %d tokens", err, f.Tokens())
+	if err == nil || f.Given() > 0 {
+		t.Errorf("%v; %d tokens", err, f.Given())
 	}
 }
 
@@ -220,17 +221,17 @@ func TestSettings(t *testing.T) {
 		want string
 		set  sources.Settings
 	}{
-		{"has no vault_url", settings()},
-		{"has settings that are not known: region", settings("vault_url", azuretest.URL, "region", "x")},
-		{"not the address of a vault", settings("vault_url", "https://")},
-		{"not the address of a vault", settings("vault_url", azuretest.URL+"/secrets/x")},
-		{"not the address of a vault", settings("vault_url", "https://user:CANARY@"+azuretest.Host)},
-		{"not an https address", settings("vault_url", "http://"+azuretest.Host)},
-		{"client_secret is set without", settings("vault_url", azuretest.URL, "client_secret", "CANARY", "client_id", azuretest.ClientID)},
-		{"is not an id", settings("vault_url", azuretest.URL, "tenant_id", "a b")},
+		{"has no vault_url", sourcetest.Settings()},
+		{"has settings that are not known: region", sourcetest.Settings("vault_url", azuretest.URL, "region", "x")},
+		{"not the address of a vault", sourcetest.Settings("vault_url", "https://")},
+		{"not the address of a vault", sourcetest.Settings("vault_url", azuretest.URL+"/secrets/x")},
+		{"not the address of a vault", sourcetest.Settings("vault_url", "https://user:CANARY@"+azuretest.Host)},
+		{"not an https address", sourcetest.Settings("vault_url", "http://"+azuretest.Host)},
+		{"client_secret is set without", sourcetest.Settings("vault_url", azuretest.URL, "client_secret", "CANARY", "client_id", azuretest.ClientID)},
+		{"is not an id", sourcetest.Settings("vault_url", azuretest.URL, "tenant_id", "a b")},
 	} {
-		_, err := Backend.Open(t.Context(), c.set, options())
-		if e := wantKind(t, err, sources.BadSettings); !strings.Contains(e.Message, c.want) || e.Hint == "" || strings.Contains(e.Message+e.Hint, "CANARY") {
+		_, err := Backend.Open(t.Context(), c.set, sourcetest.Options())
+		if e := sourcetest.WantKind(t, err, sources.BadSettings); !strings.Contains(e.Message, c.want) || e.Hint == "" || strings.Contains(e.Message+e.Hint, "CANARY") {
 			t.Errorf("%v; %s", e, e.Hint)
 		}
 	}
@@ -254,14 +255,14 @@ func TestRenewedOnDisk(t *testing.T) {
 	f.Sign("old")
 	write("old")
 	var warned []string
-	o := options()
+	o := sourcetest.Options()
 	o.Warn = func(line string) { warned = append(warned, line) }
 	s := open(t, f, o, "client_id", "", "client_secret", "", "tenant_id", "")
 	if err := s.Ping(t.Context(), "x"); err != nil {
 		t.Fatal(err)
 	}
 	f.Sign("new")
-	wantKind(t, s.Ping(t.Context(), "x"), sources.NoLogin)
+	sourcetest.WantKind(t, s.Ping(t.Context(), "x"), sources.NoLogin)
 	f.Sign("new")
 	write("new")
 	if err := s.Ping(t.Context(), "x"); err != nil {

@@ -2,7 +2,6 @@ package azurevault
 
 import (
 	"context"
-	"log/slog"
 	"os"
 	"strings"
 	"testing"
@@ -12,6 +11,7 @@ import (
 
 	"bifrost-secrets/sources"
 	"bifrost-secrets/sources/azurevault/azuretest"
+	"bifrost-secrets/sources/internal/sourcetest"
 )
 
 func TestMain(m *testing.M) {
@@ -22,19 +22,6 @@ func TestMain(m *testing.M) {
 		}
 	}
 	goleak.VerifyTestMain(m)
-}
-
-// settings makes Settings of pairs of a key and a value.
-func settings(pairs ...string) sources.Settings {
-	set := make(sources.Settings)
-	for n := 0; n < len(pairs); n += 2 {
-		set[pairs[n]] = sources.NewSecret([]byte(pairs[n+1]))
-	}
-	return set
-}
-
-func options() sources.Options {
-	return sources.Options{Getenv: os.LookupEnv, Warn: func(string) {}, Log: slog.New(slog.DiscardHandler)}
 }
 
 func core(s sources.Source) *source {
@@ -48,7 +35,7 @@ func core(s sources.Source) *source {
 // the settings that it takes to use f.
 func open(t testing.TB, f *azuretest.Fake, o sources.Options, set ...string) sources.Source {
 	t.Helper()
-	all := settings(append([]string{
+	all := sourcetest.Settings(append([]string{
 		"vault_url", azuretest.URL, "tenant_id", azuretest.Tenant, "client_id", azuretest.ClientID, "client_secret", azuretest.Password,
 	}, set...)...)
 	s, err := Backend.Open(context.Background(), all, o)
@@ -59,17 +46,4 @@ func open(t testing.TB, f *azuretest.Fake, o sources.Options, set ...string) sou
 	core(s).retryDelay = time.Millisecond
 	t.Cleanup(func() { _ = s.Close() })
 	return s
-}
-
-func wantKind(t testing.TB, err error, kind sources.Kind) *sources.Error {
-	t.Helper()
-	e, _ := err.(*sources.Error)
-	if e == nil {
-		t.Errorf("error %v, want one of kind %q", err, kind)
-		return &sources.Error{}
-	}
-	if e.Kind != kind {
-		t.Errorf("error of kind %q, want %q: %v", e.Kind, kind, e)
-	}
-	return e
 }

@@ -7,10 +7,11 @@ import (
 	"bifrost-secrets/sources"
 	"bifrost-secrets/sources/azurevault/azuretest"
 	"bifrost-secrets/sources/cloudtest"
+	"bifrost-secrets/sources/internal/sourcetest"
 )
 
 func openStore(t testing.TB, f *azuretest.Fake) *store {
-	o := options()
+	o := sourcetest.Options()
 	o.Write = true
 	return open(t, f, o).(*store)
 }
@@ -36,16 +37,16 @@ func TestPurgeProtection(t *testing.T) {
 	f.Protect()
 	s := openStore(t, f)
 	s.must(t, write("x", "1", ""))
-	e := wantKind(t, s.Delete(t.Context(), "x", "gateway", sources.DeleteOptions{Now: true}), sources.Refused)
+	e := sourcetest.WantKind(t, s.Delete(t.Context(), "x", "gateway", sources.DeleteOptions{Now: true}), sources.Refused)
 	if !strings.Contains(e.Message, "purge protection") || f.Calls("DeleteSecret") > 0 {
 		t.Errorf("%v; %d deletions", e, f.Calls("DeleteSecret"))
 	}
 	if err := s.Delete(t.Context(), "x", "gateway", sources.DeleteOptions{}); err != nil {
 		t.Error(err)
 	}
-	wantKind(t, s.Delete(t.Context(), "x", "gateway", sources.DeleteOptions{Now: true}), sources.Refused)
+	sourcetest.WantKind(t, s.Delete(t.Context(), "x", "gateway", sources.DeleteOptions{Now: true}), sources.Refused)
 	_, err := s.Put(t.Context(), write("x", "2", ""))
-	if e := wantKind(t, err, sources.Refused); !strings.Contains(e.Hint, "az keyvault secret recover --vault-name demo --name x") {
+	if e := sourcetest.WantKind(t, err, sources.Refused); !strings.Contains(e.Hint, "az keyvault secret recover --vault-name demo --name x") {
 		t.Error(e.Hint)
 	}
 }
@@ -65,13 +66,13 @@ func TestSlowDeletion(t *testing.T) {
 	// It is told apart from one that never ends.
 	s.must(t, write("x", "1", ""))
 	f.Slow(1000)
-	e := wantKind(t, s.Delete(t.Context(), "x", "gateway", sources.DeleteOptions{Now: true}), sources.Refused)
+	e := sourcetest.WantKind(t, s.Delete(t.Context(), "x", "gateway", sources.DeleteOptions{Now: true}), sources.Refused)
 	if !strings.Contains(e.Message, "is not purged yet") {
 		t.Error(e)
 	}
 	// What the look does not see, the write is told.
 	_, err := s.Put(t.Context(), write("x", "1", ""))
-	if e := wantKind(t, err, sources.Refused); e.Code != "ObjectIsBeingDeleted" {
+	if e := sourcetest.WantKind(t, err, sources.Refused); e.Code != "ObjectIsBeingDeleted" {
 		t.Error(e)
 	}
 }
@@ -103,14 +104,14 @@ func TestTags(t *testing.T) {
 	if item := s.Inspect(t.Context(), []string{"x"})["x"]; item.Mark != nil {
 		t.Errorf("what another tool manages has the mark %+v", item.Mark)
 	}
-	wantKind(t, s.Delete(t.Context(), "x", "gateway", sources.DeleteOptions{}), sources.Refused)
+	sourcetest.WantKind(t, s.Delete(t.Context(), "x", "gateway", sources.DeleteOptions{}), sources.Refused)
 	// More tags than fit.
 	version = s.must(t, write("y", "1", ""))
 	for n := range 12 {
 		f.Tag("y", strings.Repeat("t", n+1), "")
 	}
 	_, err := s.Put(t.Context(), write("y", "2", version))
-	wantKind(t, err, sources.Refused)
+	sourcetest.WantKind(t, err, sources.Refused)
 }
 
 func TestDisabledIsOursStill(t *testing.T) {
@@ -127,7 +128,7 @@ func TestDisabledIsOursStill(t *testing.T) {
 }
 
 func TestPolicy(t *testing.T) {
-	s := core(open(t, azuretest.StartFake(t), options()))
+	s := core(open(t, azuretest.StartFake(t), sourcetest.Options()))
 	got := string(s.Policy([]string{"b/c", "a", azuretest.URL + "/secrets/a"}, true))
 	const want = `# who runs bifrost-secrets: the object id of an app or of a managed identity
 PRINCIPAL=00000000-0000-0000-0000-000000000000

@@ -8,6 +8,7 @@ import (
 
 	"bifrost-secrets/sources"
 	"bifrost-secrets/sources/gcpsecrets/gcptest"
+	"bifrost-secrets/sources/internal/sourcetest"
 )
 
 // A credentials file says where a file of this machine is sent to; it may be
@@ -29,7 +30,7 @@ func TestLoginElsewhere(t *testing.T) {
 		strings.Replace(gcptest.Credentials(), "https://oauth2.googleapis.com/token", "https://thief.example/token", 1),
 	} {
 		f := gcptest.StartFake(t)
-		err := open(t, f, options(), "credentials_json", text).Fetch(t.Context(), []string{"a"})["a"].Err
+		err := open(t, f, sourcetest.Options(), "credentials_json", text).Fetch(t.Context(), []string{"a"})["a"].Err
 		if sources.KindOf(err) != sources.NoLogin || !strings.Contains(err.Error(), "is no address of googleapis.com") || strings.Contains(err.Error(), "thief") {
 			t.Errorf("%.60s: %v", text, err)
 		}

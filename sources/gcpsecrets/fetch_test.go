@@ -11,11 +11,12 @@ import (
 	"bifrost-secrets/sources"
 	"bifrost-secrets/sources/cloudtest"
 	"bifrost-secrets/sources/gcpsecrets/gcptest"
+	"bifrost-secrets/sources/internal/sourcetest"
 )
 
 func TestStates(t *testing.T) {
 	f := gcptest.StartFake(t)
-	s := open(t, f, options())
+	s := open(t, f, sourcetest.Options())
 	for _, id := range []string{"disabled", "destroyed", "torn", "a-x2F-b"} {
 		f.Put(id, []byte("CANARY-old"))
 		f.Put(id, []byte("CANARY-new"))
@@ -37,7 +38,7 @@ func TestStates(t *testing.T) {
 		"projects/demo-project/secrets/disabled/versions/2":  {sources.Disabled, "version 2 is disabled", "enable"},
 		"projects/demo-project/secrets/disabled/versions/77": {sources.NotFound, "does not exist", "versions/77"},
 	} {
-		e := wantKind(t, s.Fetch(t.Context(), []string{name})[name].Err, want.kind)
+		e := sourcetest.WantKind(t, s.Fetch(t.Context(), []string{name})[name].Err, want.kind)
 		if !strings.Contains(e.Message, want.said) || !strings.Contains(e.Hint, want.hint) {
 			t.Errorf("%s: %s; %s", name, e.Message, e.Hint)
 		}
@@ -57,7 +58,7 @@ func TestInspectVersion(t *testing.T) {
 	f.Put("x", []byte("CANARY"))
 	f.Put("x", []byte("CANARY"))
 	const name = "projects/demo-project/secrets/x/versions/1"
-	item := open(t, f, options()).(sources.Inspector).Inspect(t.Context(), []string{name})[name]
+	item := open(t, f, sourcetest.Options()).(sources.Inspector).Inspect(t.Context(), []string{name})[name]
 	if item.Err != nil || !item.Exists || item.Version != "2" {
 		t.Errorf("%+v", item)
 	}
@@ -76,14 +77,14 @@ func TestAnswers(t *testing.T) {
 	} {
 		f := gcptest.StartFake(t)
 		f.Reject(c.status, c.reason)
-		e := wantKind(t, open(t, f, options()).Fetch(t.Context(), []string{"x"})["x"].Err, c.kind)
+		e := sourcetest.WantKind(t, open(t, f, sourcetest.Options()).Fetch(t.Context(), []string{"x"})["x"].Err, c.kind)
 		if !strings.Contains(e.Message, c.said) || !strings.Contains(e.Hint, c.hint) || e.Code != c.status {
 			t.Errorf("%s: %v; %s", c.status, e, e.Hint)
 		}
 	}
 	f := gcptest.StartFake(t)
 	f.Set(cloudtest.Faults{Page: cloudtest.Always})
-	if e := wantKind(t, open(t, f, options()).Ping(t.Context(), ""), sources.Unreachable); e.Code != "http status 502" {
+	if e := sourcetest.WantKind(t, open(t, f, sourcetest.Options()).Ping(t.Context(), ""), sources.Unreachable); e.Code != "http status 502" {
 		t.Error(e)
 	}
 }
@@ -91,7 +92,7 @@ func TestAnswers(t *testing.T) {
 func TestAttempts(t *testing.T) {
 	t.Parallel()
 	f := gcptest.StartFake(t)
-	s := open(t, f, options())
+	s := open(t, f, sourcetest.Options())
 	f.Put("x", []byte("CANARY"))
 	for _, faults := range []cloudtest.Faults{{Reset: 3}, {Throttle: 3}, {Fail: 3}, {Truncate: 2}, {Empty: 1}, {Lose: 2}} {
 		f.Set(faults)
@@ -100,8 +101,8 @@ func TestAttempts(t *testing.T) {
 		}
 	}
 	f.Set(cloudtest.Faults{Hang: true})
-	slow := open(t, f, sources.Options{Getenv: os.LookupEnv, Log: options().Log, CallTimeout: 400 * time.Millisecond})
-	e := wantKind(t, slow.Ping(t.Context(), "x"), sources.Unreachable)
+	slow := open(t, f, sources.Options{Getenv: os.LookupEnv, Log: sourcetest.Options().Log, CallTimeout: 400 * time.Millisecond})
+	e := sourcetest.WantKind(t, slow.Ping(t.Context(), "x"), sources.Unreachable)
 	if e.Message != "no usable answer from secretmanager.googleapis.com: nothing within 400ms" {
 		t.Error(e)
 	}
@@ -110,7 +111,7 @@ func TestAttempts(t *testing.T) {
 // A token that is revoked is not held until it expires.
 func TestRevoked(t *testing.T) {
 	f := gcptest.StartFake(t)
-	s := open(t, f, options())
+	s := open(t, f, sourcetest.Options())
 	f.Put("x", []byte("CANARY"))
 	if err := s.Ping(t.Context(), "x"); err != nil {
 		t.Fatal(err)
@@ -128,8 +129,8 @@ func TestLoginFails(t *testing.T) {
 	for n := range names {
 		names[n] = fmt.Sprint("key-", n)
 	}
-	for _, r := range open(t, f, options()).Fetch(t.Context(), names) {
-		if e := wantKind(t, r.Err, sources.NoLogin); e.Code != "invalid_grant" {
+	for _, r := range open(t, f, sourcetest.Options()).Fetch(t.Context(), names) {
+		if e := sourcetest.WantKind(t, r.Err, sources.NoLogin); e.Code != "invalid_grant" {
 			t.Error(e)
 		}
 	}
@@ -169,7 +170,7 @@ func TestCredentials(t *testing.T) {
 		f := gcptest.StartFake(t)
 		f.Put("x", []byte("CANARY-value"))
 		t.Setenv("GOOGLE_APPLICATION_CREDENTIALS", c.env)
-		o := options()
+		o := sourcetest.Options()
 		o.Dir = dir
 		err := open(t, f, o, "credentials_json", c.setting).Ping(t.Context(), "x")
 		if c.said == "" {
@@ -181,7 +182,7 @@ func TestCredentials(t *testing.T) {
 			}
 			continue
 		}
-		e := wantKind(t, err, sources.NoLogin)
+		e := sourcetest.WantKind(t, err, sources.NoLogin)
 		if !strings.Contains(e.Message, c.said) || e.Hint == "" || strings.Contains(fmt.Sprintf("%+v %s", e, e.Hint), "CANARY") {
 			t.Errorf("%.20s %s: %s; %s", c.setting, c.env, e.Message, e.Hint)
 		}
@@ -201,7 +202,7 @@ func TestLibrariesAreSilent(t *testing.T) {
 	defer func() { os.Stderr = before }()
 	f := gcptest.StartFake(t)
 	f.Put("x", []byte("CANARY"))
-	if err := open(t, f, options()).Ping(t.Context(), "x"); err != nil {
+	if err := open(t, f, sourcetest.Options()).Ping(t.Context(), "x"); err != nil {
 		t.Error(err)
 	}
 	if b, err := os.ReadFile(said.Name()); err != nil || len(b) > 0 {
@@ -211,12 +212,12 @@ func TestLibrariesAreSilent(t *testing.T) {
 
 func TestSettings(t *testing.T) {
 	for want, set := range map[string]sources.Settings{
-		"has no project_id":              settings(),
-		"has settings that are not know": settings("project_id", "demo-project", "region", "x"),
-		"is not the id of a project":     settings("project_id", "Demo Project"),
+		"has no project_id":              sourcetest.Settings(),
+		"has settings that are not know": sourcetest.Settings("project_id", "demo-project", "region", "x"),
+		"is not the id of a project":     sourcetest.Settings("project_id", "Demo Project"),
 	} {
-		_, err := Backend.Open(t.Context(), set, options())
-		if e := wantKind(t, err, sources.BadSettings); !strings.Contains(e.Message, want) || e.Hint == "" {
+		_, err := Backend.Open(t.Context(), set, sourcetest.Options())
+		if e := sourcetest.WantKind(t, err, sources.BadSettings); !strings.Contains(e.Message, want) || e.Hint == "" {
 			t.Errorf("%v; %s", e, e.Hint)
 		}
 	}
@@ -237,13 +238,13 @@ func TestRenewedOnDisk(t *testing.T) {
 		t.Setenv("GOOGLE_APPLICATION_CREDENTIALS", file)
 		write("old")
 		f.Withdraw("none")
-		s := open(t, f, options(), "credentials_json", setting)
+		s := open(t, f, sourcetest.Options(), "credentials_json", setting)
 		if err := s.Ping(t.Context(), "x"); err != nil {
 			t.Fatal(err)
 		}
 		f.Withdraw("old")
 		before, grants := f.Total(), len(f.Grants())
-		wantKind(t, s.Ping(t.Context(), "x"), sources.NoLogin)
+		sourcetest.WantKind(t, s.Ping(t.Context(), "x"), sources.NoLogin)
 		if n, logins := f.Total()-before, len(f.Grants())-grants; n != 1 || logins != 1 {
 			t.Errorf("%d requests and %d logins with what is dead, want one of each", n, logins)
 		}

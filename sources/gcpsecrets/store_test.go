@@ -9,10 +9,11 @@ import (
 	"bifrost-secrets/sources"
 	"bifrost-secrets/sources/cloudtest"
 	"bifrost-secrets/sources/gcpsecrets/gcptest"
+	"bifrost-secrets/sources/internal/sourcetest"
 )
 
 func openStore(t testing.TB, f *gcptest.Fake) *store {
-	o := options()
+	o := sourcetest.Options()
 	o.Write = true
 	return open(t, f, o).(*store)
 }
@@ -35,7 +36,7 @@ func TestLostAnswers(t *testing.T) {
 			w := write("a/b", "1", "")
 			version, err := s.Put(t.Context(), w)
 			if lost == "AddSecretVersion" {
-				wantKind(t, err, sources.Unreachable)
+				sourcetest.WantKind(t, err, sources.Unreachable)
 				if f.Calls(lost) != 1 {
 					t.Errorf("a version was sent %d times", f.Calls(lost))
 				}
@@ -52,10 +53,10 @@ func TestLostAnswers(t *testing.T) {
 	f.Set(cloudtest.Faults{Only: "AddSecretVersion", Fail: 1})
 	w := write("x", "ours", "")
 	_, err := s.Put(t.Context(), w)
-	wantKind(t, err, sources.Unreachable)
+	sourcetest.WantKind(t, err, sources.Unreachable)
 	f.Put("x", []byte("theirs"))
 	_, err = s.Put(t.Context(), w)
-	if e := wantKind(t, err, sources.Conflict); !strings.Contains(e.Message, "version 1 is theirs") {
+	if e := sourcetest.WantKind(t, err, sources.Conflict); !strings.Contains(e.Message, "version 1 is theirs") {
 		t.Error(e)
 	}
 }
@@ -65,10 +66,10 @@ func TestClaims(t *testing.T) {
 	s, other := openStore(t, f), openStore(t, f)
 	f.Set(cloudtest.Faults{Only: "AddSecretVersion", Fail: 1})
 	_, err := s.Put(t.Context(), write("x", "1", ""))
-	wantKind(t, err, sources.Unreachable)
+	sourcetest.WantKind(t, err, sources.Unreachable)
 	// Whoever claimed it may still be at it.
 	_, err = other.Put(t.Context(), write("x", "2", ""))
-	if e := wantKind(t, err, sources.Conflict); !strings.Contains(e.Message, "is being changed by somebody else") {
+	if e := sourcetest.WantKind(t, err, sources.Conflict); !strings.Contains(e.Message, "is being changed by somebody else") {
 		t.Error(e)
 	}
 	// But not for ever.
@@ -102,15 +103,15 @@ func TestVersionsAreNotWritten(t *testing.T) {
 	s := openStore(t, f)
 	const one = "projects/demo-project/secrets/x/versions/1"
 	_, err := s.Put(t.Context(), write(one, "1", ""))
-	wantKind(t, err, sources.Refused)
-	wantKind(t, s.Delete(t.Context(), one, "gateway", sources.DeleteOptions{}), sources.Refused)
+	sourcetest.WantKind(t, err, sources.Refused)
+	sourcetest.WantKind(t, s.Delete(t.Context(), one, "gateway", sources.DeleteOptions{}), sources.Refused)
 	if f.Total() > 0 {
 		t.Errorf("%d requests", f.Total())
 	}
 }
 
 func TestPolicy(t *testing.T) {
-	s := core(open(t, gcptest.StartFake(t), options()))
+	s := core(open(t, gcptest.StartFake(t), sourcetest.Options()))
 	got := string(s.Policy([]string{"b/c", "a", "projects/other/secrets/x/versions/3", "projects/other/secrets/x", "a"}, true))
 	const want = `# who runs bifrost-secrets
 MEMBER='serviceAccount:NAME@PROJECT.iam.gserviceaccount.com'

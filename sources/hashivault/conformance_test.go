@@ -89,7 +89,7 @@ func TestFakeConformanceWithToken(t *testing.T) {
 		f := vaulttest.StartFake(t)
 		f.CASRequired()
 		f.Vault()
-		return onFake(f, opener(t, settings("address", f.URL, "token", f.Token(time.Hour, true, 0)), o))
+		return onFake(f, opener(t, sourcetest.Settings("address", f.URL, "token", f.Token(time.Hour, true, 0)), o))
 	}
 	sourcetest.Run(t, s)
 }

@@ -9,6 +9,7 @@ import (
 
 	"bifrost-secrets/sources"
 	"bifrost-secrets/sources/hashivault/vaulttest"
+	"bifrost-secrets/sources/internal/sourcetest"
 )
 
 const page = "../../docs/backends/hashicorp-vault.md"
@@ -56,7 +57,7 @@ func TestPageCommands(t *testing.T) {
 		}
 		if strings.HasPrefix(command, "kv metadata get") || strings.HasPrefix(command, "kv undelete") {
 			id, secret := v.Credentials(t, "", "bifrost")
-			wantValue(t, open(t, settings("address", v.URL, "role_id", id, "secret_id", secret), nil).fetch(t, "bifrost/openai")["bifrost/openai"], "sk-x")
+			sourcetest.WantValue(t, open(t, sourcetest.Settings("address", v.URL, "role_id", id, "secret_id", secret), nil).fetch(t, "bifrost/openai")["bifrost/openai"], "sk-x")
 		}
 	}
 	if ran < 10 {

@@ -11,6 +11,7 @@ import (
 
 	"bifrost-secrets/sources"
 	"bifrost-secrets/sources/hashivault/vaulttest"
+	"bifrost-secrets/sources/internal/sourcetest"
 )
 
 // Each fault, met at the login and after it.
@@ -32,10 +33,10 @@ func TestFaults(t *testing.T) {
 		f := vaulttest.StartFake(t)
 		f.Put("a", "x")
 		later := open(t, role(f), nil)
-		wantValue(t, later.fetch(t, "a")["a"], "x")
+		sourcetest.WantValue(t, later.fetch(t, "a")["a"], "x")
 		f.Set(test.faults)
 		for _, s := range []opened{later, open(t, role(f), nil)} {
-			e := wantKind(t, s.fetch(t, "a")["a"].Err, test.kind)
+			e := sourcetest.WantKind(t, s.fetch(t, "a")["a"].Err, test.kind)
 			if !strings.Contains(e.Message, test.said) || !strings.Contains(e.Hint, test.hint) || strings.Contains(e.Message+s.log.String(), "CANARY") {
 				t.Errorf("%+v: said %q (%s)", test.faults, e.Message, e.Hint)
 			}
@@ -50,7 +51,7 @@ func TestRetry(t *testing.T) {
 	s := open(t, role(f), nil)
 	for range 2 {
 		f.Set(vaulttest.Faults{Reset: 2})
-		wantValue(t, s.fetch(t, "a")["a"], "x")
+		sourcetest.WantValue(t, s.fetch(t, "a")["a"], "x")
 	}
 }
 
@@ -60,7 +61,7 @@ func TestAttemptsHaveADeadline(t *testing.T) {
 	f := vaulttest.StartFake(t)
 	s := open(t, role(f), nil, func(o *sources.Options) { o.CallTimeout = 50 * time.Millisecond })
 	f.Set(vaulttest.Faults{Hang: true})
-	if e := wantKind(t, s.fetch(t, "a")["a"].Err, sources.Unreachable); !strings.Contains(e.Message, "nothing within 50ms") {
+	if e := sourcetest.WantKind(t, s.fetch(t, "a")["a"].Err, sources.Unreachable); !strings.Contains(e.Message, "nothing within 50ms") {
 		t.Errorf("said %q", e.Message)
 	}
 	if n := f.Count("PUT auth/approle/login"); n != 3 {
@@ -68,7 +69,7 @@ func TestAttemptsHaveADeadline(t *testing.T) {
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
 	defer cancel()
-	if e := wantKind(t, s.Fetch(ctx, []string{"a"})["a"].Err, sources.Unreachable); !strings.Contains(e.Message, "no answer from vault within 20ms") {
+	if e := sourcetest.WantKind(t, s.Fetch(ctx, []string{"a"})["a"].Err, sources.Unreachable); !strings.Contains(e.Message, "no answer from vault within 20ms") {
 		t.Errorf("said %q", e.Message)
 	}
 }
@@ -77,10 +78,10 @@ func TestNobodyThere(t *testing.T) {
 	t.Parallel()
 	f := vaulttest.StartFake(t)
 	f.Close()
-	if e := wantKind(t, open(t, role(f), nil).fetch(t, "a")["a"].Err, sources.Unreachable); !strings.Contains(e.Message, "connection refused") {
+	if e := sourcetest.WantKind(t, open(t, role(f), nil).fetch(t, "a")["a"].Err, sources.Unreachable); !strings.Contains(e.Message, "connection refused") {
 		t.Errorf("said %q", e.Message)
 	}
-	if e := wantKind(t, open(t, settings("address", "https://vault.invalid", "token", "x"), nil).fetch(t, "a")["a"].Err, sources.Unreachable); !strings.Contains(e.Message, "vault.invalid") {
+	if e := sourcetest.WantKind(t, open(t, sourcetest.Settings("address", "https://vault.invalid", "token", "x"), nil).fetch(t, "a")["a"].Err, sources.Unreachable); !strings.Contains(e.Message, "vault.invalid") {
 		t.Errorf("said %q", e.Message)
 	}
 }
@@ -92,23 +93,23 @@ func TestCertificates(t *testing.T) {
 	f.Put("a", "x")
 	secure := httptest.NewTLSServer(f.Config.Handler)
 	defer secure.Close()
-	set := settings("address", secure.URL, "token", vaulttest.Root)
-	if e := wantKind(t, open(t, set, nil).fetch(t, "a")["a"].Err, sources.Unreachable); !strings.Contains(e.Message, "unknown authority; VAULT_CACERT") {
+	set := sourcetest.Settings("address", secure.URL, "token", vaulttest.Root)
+	if e := sourcetest.WantKind(t, open(t, set, nil).fetch(t, "a")["a"].Err, sources.Unreachable); !strings.Contains(e.Message, "unknown authority; VAULT_CACERT") {
 		t.Errorf("said %q", e.Message)
 	}
-	if e := wantKind(t, open(t, settings("address", strings.Replace(secure.URL, "https", "http", 1), "token", "x"), nil).fetch(t, "a")["a"].Err, sources.Unreachable); !strings.Contains(e.Message, "it speaks tls") {
+	if e := sourcetest.WantKind(t, open(t, sourcetest.Settings("address", strings.Replace(secure.URL, "https", "http", 1), "token", "x"), nil).fetch(t, "a")["a"].Err, sources.Unreachable); !strings.Contains(e.Message, "it speaks tls") {
 		t.Errorf("said %q", e.Message)
 	}
-	if e := wantKind(t, open(t, settings("address", strings.Replace(f.URL, "http", "https", 1), "token", "x"), nil).fetch(t, "a")["a"].Err, sources.Unreachable); !strings.Contains(e.Message, "the answer is not tls") {
+	if e := sourcetest.WantKind(t, open(t, sourcetest.Settings("address", strings.Replace(f.URL, "http", "https", 1), "token", "x"), nil).fetch(t, "a")["a"].Err, sources.Unreachable); !strings.Contains(e.Message, "the answer is not tls") {
 		t.Errorf("said %q", e.Message)
 	}
 	ca := writeFile(t, filepath.Join(t.TempDir(), "ca.pem"), string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: secure.Certificate().Raw})))
 	t.Setenv("VAULT_CACERT", ca)
 	t.Setenv("VAULT_TOKEN", "not this one")
 	t.Setenv("VAULT_NAMESPACE", "nor-this")
-	wantValue(t, open(t, set, nil).fetch(t, "a")["a"], "x")
+	sourcetest.WantValue(t, open(t, set, nil).fetch(t, "a")["a"], "x")
 	t.Setenv("VAULT_CACERT", ca+".none")
-	if e := wantKind(t, open(t, set, nil).fetch(t, "a")["a"].Err, sources.BadSettings); !strings.Contains(e.Hint, "VAULT_CACERT") {
+	if e := sourcetest.WantKind(t, open(t, set, nil).fetch(t, "a")["a"].Err, sources.BadSettings); !strings.Contains(e.Hint, "VAULT_CACERT") {
 		t.Errorf("the hint is %q", e.Hint)
 	}
 }

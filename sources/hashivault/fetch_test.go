@@ -7,6 +7,7 @@ import (
 
 	"bifrost-secrets/sources"
 	"bifrost-secrets/sources/hashivault/vaulttest"
+	"bifrost-secrets/sources/internal/sourcetest"
 )
 
 func TestDocuments(t *testing.T) {
@@ -32,7 +33,7 @@ func TestDocuments(t *testing.T) {
 		f.PutDocument("old", "x", test.document)
 		for _, mount := range []string{"secret", "old"} {
 			r := open(t, role(f, "mount_path", mount), nil).fetch(t, "x")["x"]
-			wantValue(t, r, test.whole)
+			sourcetest.WantValue(t, r, test.whole)
 			if got := string(r.Document.Reveal()); got != test.fragments {
 				t.Errorf("%s of %s: the document for fragments is %s, want %s", test.document, mount, got, test.fragments)
 			}
@@ -48,7 +49,7 @@ func TestNumbersKeepTheirSpelling(t *testing.T) {
 	t.Parallel()
 	f := vaulttest.StartFake(t)
 	f.PutDocument("old", "x", `{"big":12345678901234567890,"n":1.50,"e":1E5}`)
-	wantValue(t, open(t, role(f, "mount_path", "old"), nil).fetch(t, "x")["x"], `{"big":12345678901234567890,"e":1E5,"n":1.50}`)
+	sourcetest.WantValue(t, open(t, role(f, "mount_path", "old"), nil).fetch(t, "x")["x"], `{"big":12345678901234567890,"e":1E5,"n":1.50}`)
 }
 
 func TestNoValue(t *testing.T) {
@@ -64,19 +65,19 @@ func TestNoValue(t *testing.T) {
 	f.Change("destroyed", "destroy")
 	s := open(t, role(f), nil)
 	got := s.fetch(t, "null", "large", "deleted", "destroyed", "none")
-	wantKind(t, got["null"].Err, sources.Unusable)
-	wantKind(t, got["large"].Err, sources.Unusable)
-	if e := wantKind(t, got["deleted"].Err, sources.Disabled); !strings.Contains(e.Hint, "vault kv undelete -mount=secret -versions=2 deleted") {
+	sourcetest.WantKind(t, got["null"].Err, sources.Unusable)
+	sourcetest.WantKind(t, got["large"].Err, sources.Unusable)
+	if e := sourcetest.WantKind(t, got["deleted"].Err, sources.Disabled); !strings.Contains(e.Hint, "vault kv undelete -mount=secret -versions=2 deleted") {
 		t.Errorf("the hint is %q", e.Hint)
 	}
-	if e := wantKind(t, got["destroyed"].Err, sources.Disabled); !strings.Contains(e.Message, "destroyed") {
+	if e := sourcetest.WantKind(t, got["destroyed"].Err, sources.Disabled); !strings.Contains(e.Message, "destroyed") {
 		t.Errorf("the message is %q", e.Message)
 	}
-	if e := wantKind(t, got["none"].Err, sources.NotFound); !strings.Contains(e.Hint, "the mount secret") {
+	if e := sourcetest.WantKind(t, got["none"].Err, sources.NotFound); !strings.Contains(e.Hint, "the mount secret") {
 		t.Errorf("the hint is %q", e.Hint)
 	}
 	const full = "secret/data/a/b"
-	if e := wantKind(t, s.fetch(t, full)[full].Err, sources.NotFound); e.Hint != "a path begins below the mount: write vault.a/b" {
+	if e := sourcetest.WantKind(t, s.fetch(t, full)[full].Err, sources.NotFound); e.Hint != "a path begins below the mount: write vault.a/b" {
 		t.Errorf("the hint is %q", e.Hint)
 	}
 }
@@ -133,7 +134,7 @@ func TestListOfADeniedFolder(t *testing.T) {
 	f.Put("a/b", "x")
 	f.Deny("secret/metadata/a/", "list")
 	_, err := open(t, role(f), nil).List(t.Context(), "a/")
-	if e := wantKind(t, err, sources.Denied); e.Hint != "allow list on secret/metadata/a/ in a policy of the token" {
+	if e := sourcetest.WantKind(t, err, sources.Denied); e.Hint != "allow list on secret/metadata/a/ in a policy of the token" {
 		t.Errorf("the hint is %q", e.Hint)
 	}
 }
@@ -144,17 +145,17 @@ func TestMounts(t *testing.T) {
 	f.PutDocument("team/kv", "a", `{"k":"team"}`)
 	f.PutDocument("team-a/secret", "a", `{"k":"namespace"}`)
 	f.Put("folder/a", "root")
-	wantValue(t, open(t, role(f, "mount_path", "/team/kv/"), nil).fetch(t, "a")["a"], "team")
-	wantValue(t, open(t, role(f, "namespace", "team-a/"), nil).fetch(t, "a")["a"], "namespace")
-	wantValue(t, open(t, role(f), map[string]string{"VAULT_NAMESPACE": "team-a"}).fetch(t, "a")["a"], "namespace")
-	if e := wantKind(t, open(t, role(f, "mount_path", "secret/folder"), nil).fetch(t, "a")["a"].Err, sources.BadSettings); !strings.Contains(e.Hint, "mount alone") {
+	sourcetest.WantValue(t, open(t, role(f, "mount_path", "/team/kv/"), nil).fetch(t, "a")["a"], "team")
+	sourcetest.WantValue(t, open(t, role(f, "namespace", "team-a/"), nil).fetch(t, "a")["a"], "namespace")
+	sourcetest.WantValue(t, open(t, role(f), map[string]string{"VAULT_NAMESPACE": "team-a"}).fetch(t, "a")["a"], "namespace")
+	if e := sourcetest.WantKind(t, open(t, role(f, "mount_path", "secret/folder"), nil).fetch(t, "a")["a"].Err, sources.BadSettings); !strings.Contains(e.Hint, "mount alone") {
 		t.Errorf("the hint is %q", e.Hint)
 	}
-	wantKind(t, open(t, role(f, "mount_path", "pki"), nil).fetch(t, "a")["a"].Err, sources.BadSettings)
-	if e := wantKind(t, open(t, role(f, "mount_path", "none"), nil).fetch(t, "a")["a"].Err, sources.NotFound); !strings.Contains(e.Hint, "sees no secrets engine") {
+	sourcetest.WantKind(t, open(t, role(f, "mount_path", "pki"), nil).fetch(t, "a")["a"].Err, sources.BadSettings)
+	if e := sourcetest.WantKind(t, open(t, role(f, "mount_path", "none"), nil).fetch(t, "a")["a"].Err, sources.NotFound); !strings.Contains(e.Hint, "sees no secrets engine") {
 		t.Errorf("the hint is %q", e.Hint)
 	}
-	if e := wantKind(t, open(t, role(f, "namespace", "none"), nil).fetch(t, "a")["a"].Err, sources.NoLogin); !strings.Contains(e.Message, "no namespace none") {
+	if e := sourcetest.WantKind(t, open(t, role(f, "namespace", "none"), nil).fetch(t, "a")["a"].Err, sources.NoLogin); !strings.Contains(e.Message, "no namespace none") {
 		t.Errorf("the message is %q", e.Message)
 	}
 }

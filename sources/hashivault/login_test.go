@@ -9,6 +9,7 @@ import (
 
 	"bifrost-secrets/sources"
 	"bifrost-secrets/sources/hashivault/vaulttest"
+	"bifrost-secrets/sources/internal/sourcetest"
 )
 
 // write makes a file of a folder of its own.
@@ -62,9 +63,9 @@ func TestOrderOfLogins(t *testing.T) {
 				}
 			}
 		}
-		s := open(t, settings(pairs...), env, func(o *sources.Options) { o.Dir = dir })
+		s := open(t, sourcetest.Settings(pairs...), env, func(o *sources.Options) { o.Dir = dir })
 		r := s.fetch(t, "a")["a"]
-		wantValue(t, r, "x")
+		sourcetest.WantValue(t, r, "x")
 		if t.Failed() {
 			t.Fatalf("with %v", ways[i])
 		}
@@ -80,22 +81,22 @@ func TestNoLogin(t *testing.T) {
 		env  map[string]string
 		said string
 	}{
-		{settings("address", f.URL), nil, "nothing to sign in"},
-		{settings("address", f.URL), map[string]string{"HOME": dir}, "nothing to sign in"},
-		{settings("address", f.URL, "token", "CANARY-7c1e"), nil, "does not accept the token of vault_store.hashicorp"},
-		{settings("address", f.URL), map[string]string{"VAULT_TOKEN": "CANARY-7c1e"}, "does not accept VAULT_TOKEN"},
-		{settings("address", f.URL, "token", "CANARY-7c1e\x01"), nil, "has characters that no token has"},
-		{settings("address", f.URL, "role_id", vaulttest.RoleID, "secret_id", "CANARY-7c1e"), nil, "does not accept the AppRole"},
-		{settings("address", f.URL, "kubernetes_role", vaulttest.PodRole, "kubernetes_token_file", writeFile(t, filepath.Join(dir, "pod"), "CANARY-7c1e")), nil, `does not accept the kubernetes role "gateway"`},
-		{settings("address", f.URL, "kubernetes_role", vaulttest.PodRole, "kubernetes_token_file", filepath.Join(dir, "none")), nil, "cannot be read from its file: no such file"},
-		{settings("address", f.URL, "token_file", filepath.Join(dir, "none")), nil, "cannot be read from its file: no such file"},
-		{settings("address", f.URL, "token_file", "hvs.CANARY-7c1e"), nil, "cannot be read from its file: no such file"}, // the token itself
-		{settings("address", f.URL, "kubernetes_role", vaulttest.PodRole, "kubernetes_token_file", "eyJ.CANARY-7c1e"), nil, "cannot be read from its file"},
-		{settings("address", f.URL, "token_file", dir), nil, "it is a directory, and only regular files are read"},
-		{settings("address", f.URL, "token_file", writeFile(t, filepath.Join(dir, "empty"), "\n")), nil, "it is empty"},
+		{sourcetest.Settings("address", f.URL), nil, "nothing to sign in"},
+		{sourcetest.Settings("address", f.URL), map[string]string{"HOME": dir}, "nothing to sign in"},
+		{sourcetest.Settings("address", f.URL, "token", "CANARY-7c1e"), nil, "does not accept the token of vault_store.hashicorp"},
+		{sourcetest.Settings("address", f.URL), map[string]string{"VAULT_TOKEN": "CANARY-7c1e"}, "does not accept VAULT_TOKEN"},
+		{sourcetest.Settings("address", f.URL, "token", "CANARY-7c1e\x01"), nil, "has characters that no token has"},
+		{sourcetest.Settings("address", f.URL, "role_id", vaulttest.RoleID, "secret_id", "CANARY-7c1e"), nil, "does not accept the AppRole"},
+		{sourcetest.Settings("address", f.URL, "kubernetes_role", vaulttest.PodRole, "kubernetes_token_file", writeFile(t, filepath.Join(dir, "pod"), "CANARY-7c1e")), nil, `does not accept the kubernetes role "gateway"`},
+		{sourcetest.Settings("address", f.URL, "kubernetes_role", vaulttest.PodRole, "kubernetes_token_file", filepath.Join(dir, "none")), nil, "cannot be read from its file: no such file"},
+		{sourcetest.Settings("address", f.URL, "token_file", filepath.Join(dir, "none")), nil, "cannot be read from its file: no such file"},
+		{sourcetest.Settings("address", f.URL, "token_file", "hvs.CANARY-7c1e"), nil, "cannot be read from its file: no such file"}, // the token itself
+		{sourcetest.Settings("address", f.URL, "kubernetes_role", vaulttest.PodRole, "kubernetes_token_file", "eyJ.CANARY-7c1e"), nil, "cannot be read from its file"},
+		{sourcetest.Settings("address", f.URL, "token_file", dir), nil, "it is a directory, and only regular files are read"},
+		{sourcetest.Settings("address", f.URL, "token_file", writeFile(t, filepath.Join(dir, "empty"), "\n")), nil, "it is empty"},
 	} {
 		s := open(t, test.set, test.env)
-		e := wantKind(t, s.fetch(t, "a", "b")["a"].Err, sources.NoLogin)
+		e := sourcetest.WantKind(t, s.fetch(t, "a", "b")["a"].Err, sources.NoLogin)
 		if !strings.Contains(e.Message, test.said) || e.Hint == "" || strings.Contains(e.Message+e.Hint+s.log.String(), "CANARY") {
 			t.Errorf("said %q (%s), want %q", e.Message, e.Hint, test.said)
 		}
@@ -106,7 +107,7 @@ func TestNoLogin(t *testing.T) {
 func TestALoginThatFailsIsTriedOnce(t *testing.T) {
 	t.Parallel()
 	f := vaulttest.StartFake(t)
-	s := open(t, settings("address", f.URL, "role_id", "wrong", "secret_id", "wrong"), nil)
+	s := open(t, sourcetest.Settings("address", f.URL, "role_id", "wrong", "secret_id", "wrong"), nil)
 	s.fetch(t, "a", "b", "c", "d")
 	if n := f.Count("PUT auth/approle/login"); n != 1 {
 		t.Errorf("%d logins", n)
@@ -123,12 +124,12 @@ func TestTokenFileIsReadAgain(t *testing.T) {
 	f.Put("a", "x")
 	first := f.Token(time.Hour, false, 0)
 	file := writeFile(t, filepath.Join(t.TempDir(), "token"), first)
-	s := open(t, settings("address", f.URL, "token_file", file), nil)
-	wantValue(t, s.fetch(t, "a")["a"], "x")
+	s := open(t, sourcetest.Settings("address", f.URL, "token_file", file), nil)
+	sourcetest.WantValue(t, s.fetch(t, "a")["a"], "x")
 	f.Revoke(first)
-	wantKind(t, s.fetch(t, "a")["a"].Err, sources.NoLogin)
+	sourcetest.WantKind(t, s.fetch(t, "a")["a"].Err, sources.NoLogin)
 	writeFile(t, file, f.Token(time.Hour, false, 0))
-	wantValue(t, s.fetch(t, "a")["a"], "x")
+	sourcetest.WantValue(t, s.fetch(t, "a")["a"], "x")
 }
 
 // A policy that keeps the token out is not mistaken for a token that has ended,
@@ -143,13 +144,13 @@ func TestDeniedIsNotExpired(t *testing.T) {
 			f.NoSelf()
 		}
 		names := []string{"open", "a", "b", "c"}
-		for what, set := range map[string]sources.Settings{"token": settings("address", f.URL, "token", f.Token(time.Hour, true, 0)), "role": role(f)} {
+		for what, set := range map[string]sources.Settings{"token": sourcetest.Settings("address", f.URL, "token", f.Token(time.Hour, true, 0)), "role": role(f)} {
 			s := open(t, set, nil)
 			looks, logins := f.Count("GET auth/token/lookup-self"), f.Logins()
 			got := s.fetch(t, names...)
-			wantValue(t, got["open"], "x")
+			sourcetest.WantValue(t, got["open"], "x")
 			for _, name := range names[1:] {
-				if e := wantKind(t, got[name].Err, sources.Denied); e.Hint != "allow read on secret/data/"+name+" in a policy of the token" {
+				if e := sourcetest.WantKind(t, got[name].Err, sources.Denied); e.Hint != "allow read on secret/data/"+name+" in a policy of the token" {
 					t.Errorf("%s: the hint is %q", what, e.Hint)
 				}
 			}
@@ -171,16 +172,16 @@ func TestRenewal(t *testing.T) {
 	f.Put("a", "x")
 	f.Leases(2*time.Second, true)
 	s := open(t, role(f), nil)
-	wantValue(t, s.fetch(t, "a")["a"], "x")
+	sourcetest.WantValue(t, s.fetch(t, "a")["a"], "x")
 	for range 2 {
 		select {
 		case <-f.Renewed():
-		case <-time.After(testLimit):
+		case <-time.After(sourcetest.Limit):
 			t.Fatal("the token was not renewed")
 		}
 	}
 	s.log.await(t, "vault token renewed")
-	wantValue(t, s.fetch(t, "a")["a"], "x")
+	sourcetest.WantValue(t, s.fetch(t, "a")["a"], "x")
 	if n := f.Logins(); n != 1 {
 		t.Errorf("%d logins", n)
 	}
@@ -192,12 +193,12 @@ func TestEndOfALease(t *testing.T) {
 	f := vaulttest.StartFake(t)
 	f.Put("a", "x")
 	file := writeFile(t, filepath.Join(t.TempDir(), "token"), f.Token(2*time.Second, false, 0))
-	s := open(t, settings("address", f.URL, "token_file", file), nil)
-	wantValue(t, s.fetch(t, "a")["a"], "x")
+	s := open(t, sourcetest.Settings("address", f.URL, "token_file", file), nil)
+	sourcetest.WantValue(t, s.fetch(t, "a")["a"], "x")
 	writeFile(t, file, f.Token(time.Hour, false, 0))
 	s.log.await(t, "vault token ends")
 	looks := f.Count("GET auth/token/lookup-self")
-	wantValue(t, s.fetch(t, "a")["a"], "x")
+	sourcetest.WantValue(t, s.fetch(t, "a")["a"], "x")
 	if n := f.Count("GET auth/token/lookup-self") - looks; n != 1 {
 		t.Errorf("%d looks at the new token", n)
 	}
@@ -219,27 +220,27 @@ func TestNothingIsDoneAtOpening(t *testing.T) {
 func TestSettings(t *testing.T) {
 	t.Parallel()
 	for said, set := range map[string]sources.Settings{
-		"adress":                          settings("adress", "http://127.0.0.1"),
-		"role_id and secret_id":           settings("role_id", "x"),
-		"of no use":                       settings("kubernetes_mount", "x"),
-		"not the path of a secrets":       settings("mount_path", "a/../b"),
-		"not the path of an auth":         settings("kubernetes_role", "x", "kubernetes_mount", "a//b"),
-		"not the address":                 settings("address", "vault.example.com:8200"),
-		"is not the address of a vault":   settings("address", "https://u:CANARY@vault.example.com"),
-		"address is not the address of a": settings("address", "ftp://vault.example.com"),
+		"adress":                          sourcetest.Settings("adress", "http://127.0.0.1"),
+		"role_id and secret_id":           sourcetest.Settings("role_id", "x"),
+		"of no use":                       sourcetest.Settings("kubernetes_mount", "x"),
+		"not the path of a secrets":       sourcetest.Settings("mount_path", "a/../b"),
+		"not the path of an auth":         sourcetest.Settings("kubernetes_role", "x", "kubernetes_mount", "a//b"),
+		"not the address":                 sourcetest.Settings("address", "vault.example.com:8200"),
+		"is not the address of a vault":   sourcetest.Settings("address", "https://u:CANARY@vault.example.com"),
+		"address is not the address of a": sourcetest.Settings("address", "ftp://vault.example.com"),
 	} {
 		_, err := newSource(set, options(nil, new(lockedBuffer)))
-		e := wantKind(t, err, sources.BadSettings)
+		e := sourcetest.WantKind(t, err, sources.BadSettings)
 		if !strings.Contains(e.Message, said) || e.Hint == "" || strings.Contains(e.Message+e.Hint, "CANARY") {
 			t.Errorf("said %q (%s), want %q", e.Message, e.Hint, said)
 		}
 	}
-	e := wantKind(t, open(t, settings("token", "x"), nil).fetch(t, "a")["a"].Err, sources.BadSettings)
+	e := sourcetest.WantKind(t, open(t, sourcetest.Settings("token", "x"), nil).fetch(t, "a")["a"].Err, sources.BadSettings)
 	if !strings.Contains(e.Hint, "VAULT_ADDR") {
 		t.Errorf("the hint is %q", e.Hint)
 	}
 	for address, warned := range map[string]bool{"http://vault.example.com:8200": true, "http://127.0.0.1:1": false, "http://localhost:1": false, "http://[::1]:1": false, "https://vault.example.com": false, "unix:///run/vault.sock": false} {
-		if got := open(t, settings("address", address), nil).log.String() != ""; got != warned {
+		if got := open(t, sourcetest.Settings("address", address), nil).log.String() != ""; got != warned {
 			t.Errorf("%s: warned %t", address, got)
 		}
 	}
@@ -255,7 +256,7 @@ func TestAddressWithAPath(t *testing.T) {
 	f := vaulttest.StartFake(t)
 	f.Put("a", "x")
 	for _, path := range []string{"/v1", "/v1/", "/ui", "/ui/vault/secrets/secret/kv/list"} {
-		s := open(t, settings("address", f.URL+path, "token", vaulttest.Root), nil)
+		s := open(t, sourcetest.Settings("address", f.URL+path, "token", vaulttest.Root), nil)
 		if r := s.fetch(t, "a")["a"]; r.Err != nil || string(r.Value.Reveal()) != "x" {
 			t.Errorf("%s: %v", path, r.Err)
 		}
@@ -263,7 +264,7 @@ func TestAddressWithAPath(t *testing.T) {
 			t.Errorf("%s: no warning: %s", path, s.log)
 		}
 	}
-	s := open(t, settings("address", f.URL+"/", "token", vaulttest.Root), nil)
+	s := open(t, sourcetest.Settings("address", f.URL+"/", "token", vaulttest.Root), nil)
 	if s.fetch(t, "a"); strings.Contains(s.log.String(), "left out") {
 		t.Error(s.log)
 	}

@@ -5,6 +5,7 @@ import (
 
 	"bifrost-secrets/sources"
 	"bifrost-secrets/sources/hashivault/vaulttest"
+	"bifrost-secrets/sources/internal/sourcetest"
 )
 
 func TestPolicy(t *testing.T) {
@@ -28,9 +29,9 @@ path "secret/data/bifrost/a" {
 	}
 	f.SetPolicy(policy)
 	got := s.fetch(t, "bifrost/a", "b", "c")
-	wantValue(t, got["bifrost/a"], "x")
-	wantValue(t, got["b"], "x")
-	wantKind(t, got["c"].Err, sources.Denied)
+	sourcetest.WantValue(t, got["bifrost/a"], "x")
+	sourcetest.WantValue(t, got["b"], "x")
+	sourcetest.WantKind(t, got["c"].Err, sources.Denied)
 	f.PutDocument("old", "b", `{"k":"v"}`)
 	old := open(t, role(f, "mount_path", "old", "namespace", "team-a"), nil)
 	f.SetPolicy([]byte(`path "*" { capabilities = ["read"] }`))
@@ -58,7 +59,7 @@ path "secret/delete/gateways/eu/*" {
   capabilities = ["update"]
 }
 `
-	if got := string(open(t, settings(), nil).WritePolicy([]string{"b", "gateways/eu/a"}, false, "gateways/eu/")); got != want {
+	if got := string(open(t, sourcetest.Settings(), nil).WritePolicy([]string{"b", "gateways/eu/a"}, false, "gateways/eu/")); got != want {
 		t.Errorf("the policy is\n%s", got)
 	}
 }

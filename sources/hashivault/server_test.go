@@ -24,7 +24,7 @@ func TestServerConformance(t *testing.T) {
 		probe := &source{mount: mount}
 		policy := string(probe.WritePolicy(nil, false, ""))
 		id, secret := v.Role(t, "", mount, policy, nil)
-		again := opener(t, settings("address", v.URL, "mount_path", mount, "role_id", id, "secret_id", secret), o)
+		again := opener(t, sourcetest.Settings("address", v.URL, "mount_path", mount, "role_id", id, "secret_id", secret), o)
 		return &sourcetest.Backend{
 			Source: again(), Again: again,
 			Seed: func(name, text string) {
@@ -70,7 +70,7 @@ func TestServerConformance(t *testing.T) {
 // serverRole returns the settings for an AppRole of its own on a real server.
 func serverRole(t *testing.T, v *vaulttest.Server, namespace, mount, policy string, role map[string]any) sources.Settings {
 	id, secret := v.Role(t, namespace, mount, policy, role)
-	return settings("address", v.URL, "namespace", namespace, "mount_path", mount, "role_id", id, "secret_id", secret)
+	return sourcetest.Settings("address", v.URL, "namespace", namespace, "mount_path", mount, "role_id", id, "secret_id", secret)
 }
 
 func TestServer(t *testing.T) {
@@ -86,8 +86,8 @@ func TestServer(t *testing.T) {
 		seed(t, "", mount, "b")
 		policy := (&source{mount: mount}).Policy([]string{"a"}, false)
 		got := open(t, serverRole(t, v, "", mount, string(policy), nil), nil).fetch(t, "a", "b")
-		wantValue(t, got["a"], "of a")
-		if e := wantKind(t, got["b"].Err, sources.Denied); e.Hint != "allow read on "+mount+"/data/b in a policy of the token" {
+		sourcetest.WantValue(t, got["a"], "of a")
+		if e := sourcetest.WantKind(t, got["b"].Err, sources.Denied); e.Hint != "allow read on "+mount+"/data/b in a policy of the token" {
 			t.Errorf("the hint is %q", e.Hint)
 		}
 	})
@@ -95,10 +95,10 @@ func TestServer(t *testing.T) {
 		mount := v.Mount(t, "", 2)
 		seed(t, "", mount, "a")
 		s := open(t, serverRole(t, v, "", mount, readAll, map[string]any{"token_ttl": "2s", "token_max_ttl": "3s"}), nil)
-		wantValue(t, s.fetch(t, "a")["a"], "of a")
+		sourcetest.WantValue(t, s.fetch(t, "a")["a"], "of a")
 		s.log.await(t, "vault token renewed")
 		s.log.await(t, "vault token ends")
-		wantValue(t, s.fetch(t, "a")["a"], "of a")
+		sourcetest.WantValue(t, s.fetch(t, "a")["a"], "of a")
 		if n := strings.Count(s.log.String(), `"vault sign-in"`); n != 2 {
 			t.Errorf("%d logins", n)
 		}
@@ -109,21 +109,21 @@ func TestServer(t *testing.T) {
 		seed(t, "", mount, "b")
 		set := serverRole(t, v, "", mount, readAll, nil)
 		s := open(t, set, nil)
-		wantValue(t, s.fetch(t, "a")["a"], "of a")
+		sourcetest.WantValue(t, s.fetch(t, "a")["a"], "of a")
 		token := s.client.Token()
-		fixed := open(t, settings("address", v.URL, "mount_path", mount, "token", token), nil)
-		wantValue(t, fixed.fetch(t, "a")["a"], "of a")
+		fixed := open(t, sourcetest.Settings("address", v.URL, "mount_path", mount, "token", token), nil)
+		sourcetest.WantValue(t, fixed.fetch(t, "a")["a"], "of a")
 		v.Write(t, "", "auth/token/revoke", map[string]any{"token": token})
 		got := s.fetch(t, "a", "b")
-		wantValue(t, got["a"], "of a")
-		wantValue(t, got["b"], "of b")
-		wantKind(t, fixed.fetch(t, "a")["a"].Err, sources.NoLogin)
+		sourcetest.WantValue(t, got["a"], "of a")
+		sourcetest.WantValue(t, got["b"], "of b")
+		sourcetest.WantKind(t, fixed.fetch(t, "a")["a"].Err, sources.NoLogin)
 	})
 	t.Run("version 1", func(t *testing.T) {
 		mount := v.Mount(t, "", 1)
 		v.Write(t, "", mount+"/a/b", map[string]any{"x": "1", "y": 1.5})
 		s := open(t, serverRole(t, v, "", mount, readAll, nil), nil)
-		wantValue(t, s.fetch(t, "a/b")["a/b"], `{"x":"1","y":1.5}`)
+		sourcetest.WantValue(t, s.fetch(t, "a/b")["a/b"], `{"x":"1","y":1.5}`)
 		items, err := s.List(t.Context(), "")
 		if err != nil || len(items) != 1 || items[0].Name != "a/b" {
 			t.Errorf("the list is %+v, %v", items, err)
@@ -136,8 +136,8 @@ func TestServer(t *testing.T) {
 		v.Write(t, "", mount+"/delete/a", map[string]any{"versions": []int{1}})
 		v.Write(t, "", mount+"/destroy/b", map[string]any{"versions": []int{1}})
 		got := open(t, serverRole(t, v, "", mount, readAll, nil), nil).fetch(t, "a", "b")
-		wantKind(t, got["a"].Err, sources.Disabled)
-		wantKind(t, got["b"].Err, sources.Disabled)
+		sourcetest.WantKind(t, got["a"].Err, sources.Disabled)
+		sourcetest.WantKind(t, got["b"].Err, sources.Disabled)
 	})
 	t.Run("check-and-set required", func(t *testing.T) {
 		mount := v.Mount(t, "", 2)
@@ -147,10 +147,10 @@ func TestServer(t *testing.T) {
 		mustPut(t, s, one("a", "2", "1"), "2")
 	})
 	t.Run("wrong", func(t *testing.T) {
-		wantKind(t, open(t, settings("address", v.URL, "role_id", "x", "secret_id", "y"), nil).fetch(t, "a")["a"].Err, sources.NoLogin)
-		wantKind(t, open(t, settings("address", v.URL, "token", "x"), nil).fetch(t, "a")["a"].Err, sources.NoLogin)
-		wantKind(t, open(t, settings("address", v.URL, "token", vaulttest.Root, "mount_path", "none"), nil).fetch(t, "a")["a"].Err, sources.NotFound)
-		wantKind(t, open(t, settings("address", v.URL, "token", vaulttest.Root, "mount_path", "cubbyhole"), nil).fetch(t, "a")["a"].Err, sources.BadSettings)
+		sourcetest.WantKind(t, open(t, sourcetest.Settings("address", v.URL, "role_id", "x", "secret_id", "y"), nil).fetch(t, "a")["a"].Err, sources.NoLogin)
+		sourcetest.WantKind(t, open(t, sourcetest.Settings("address", v.URL, "token", "x"), nil).fetch(t, "a")["a"].Err, sources.NoLogin)
+		sourcetest.WantKind(t, open(t, sourcetest.Settings("address", v.URL, "token", vaulttest.Root, "mount_path", "none"), nil).fetch(t, "a")["a"].Err, sources.NotFound)
+		sourcetest.WantKind(t, open(t, sourcetest.Settings("address", v.URL, "token", vaulttest.Root, "mount_path", "cubbyhole"), nil).fetch(t, "a")["a"].Err, sources.BadSettings)
 	})
 	if !v.Bao {
 		t.Log("NAMESPACES ARE NOT TESTED: the free edition of HashiCorp Vault has none")
@@ -163,10 +163,10 @@ func TestServer(t *testing.T) {
 		seed(t, "team", mount, "a")
 		policy := (&source{mount: mount}).WritePolicy(nil, false, "")
 		s := open(t, serverRole(t, v, "team", mount, string(policy), nil), nil)
-		wantValue(t, s.fetch(t, "a")["a"], "of a")
+		sourcetest.WantValue(t, s.fetch(t, "a")["a"], "of a")
 		mustPut(t, &store{s.source}, one("b", "1", ""), "1")
-		set := settings("address", v.URL, "namespace", "none", "token", vaulttest.Root)
-		if e := wantKind(t, open(t, set, nil).fetch(t, "a")["a"].Err, sources.NoLogin); !strings.Contains(e.Message, "no namespace none") {
+		set := sourcetest.Settings("address", v.URL, "namespace", "none", "token", vaulttest.Root)
+		if e := sourcetest.WantKind(t, open(t, set, nil).fetch(t, "a")["a"].Err, sources.NoLogin); !strings.Contains(e.Message, "no namespace none") {
 			t.Errorf("said %q", e.Message)
 		}
 	})

@@ -9,6 +9,7 @@ import (
 
 	"bifrost-secrets/sources"
 	"bifrost-secrets/sources/hashivault/vaulttest"
+	"bifrost-secrets/sources/internal/sourcetest"
 )
 
 const owner = "gateway"
@@ -62,15 +63,15 @@ func TestStoppedInBetween(t *testing.T) {
 	if item := s.Inspect(t.Context(), []string{"a"})["a"]; item.Mark != nil {
 		t.Errorf("it has the mark %+v", item.Mark)
 	}
-	wantKind(t, s.Delete(t.Context(), "a", owner, sources.DeleteOptions{Now: true}), sources.Refused)
+	sourcetest.WantKind(t, s.Delete(t.Context(), "a", owner, sources.DeleteOptions{Now: true}), sources.Refused)
 	_, err := s.Put(t.Context(), one("a", "2", ""))
-	if e := wantKind(t, err, sources.Conflict); !strings.Contains(e.Hint, "vault kv metadata delete -mount=secret a") {
+	if e := sourcetest.WantKind(t, err, sources.Conflict); !strings.Contains(e.Hint, "vault kv metadata delete -mount=secret a") {
 		t.Errorf("the hint is %q", e.Hint)
 	}
 	theirs := one("a", "1", "")
 	theirs.Mark.Owner = "another"
 	_, err = s.Put(t.Context(), theirs)
-	wantKind(t, err, sources.Refused)
+	sourcetest.WantKind(t, err, sources.Refused)
 	mustPut(t, s, one("a", "1", ""), "1")
 	if item := s.Inspect(t.Context(), []string{"a"})["a"]; item.Mark == nil || *item.Mark != (sources.Mark{Owner: owner, Path: "a.b"}) {
 		t.Errorf("the item is %+v", item)
@@ -135,11 +136,11 @@ func TestVersionOneIsOnlyRead(t *testing.T) {
 	f.PutDocument("old", "a", `{"k":"v"}`)
 	s := writing(t, f, "mount_path", "old")
 	_, err := s.Put(t.Context(), one("b", "1", ""))
-	if e := wantKind(t, err, sources.Refused); e.Hint != "upgrade it: vault kv enable-versioning old" {
+	if e := sourcetest.WantKind(t, err, sources.Refused); e.Hint != "upgrade it: vault kv enable-versioning old" {
 		t.Errorf("the hint is %q", e.Hint)
 	}
-	wantKind(t, s.Delete(t.Context(), "a", owner, sources.DeleteOptions{Now: true}), sources.Refused)
-	wantValue(t, s.Fetch(t.Context(), []string{"a"})["a"], "v")
+	sourcetest.WantKind(t, s.Delete(t.Context(), "a", owner, sources.DeleteOptions{Now: true}), sources.Refused)
+	sourcetest.WantValue(t, s.Fetch(t.Context(), []string{"a"})["a"], "v")
 }
 
 // Those who make a secret at once take the mark from nobody.
@@ -174,7 +175,7 @@ func TestNoValueWithoutAMark(t *testing.T) {
 	f := vaulttest.StartFake(t)
 	f.Deny("secret/metadata/a", "patch")
 	_, err := writing(t, f).Put(t.Context(), one("a", "1", ""))
-	if e := wantKind(t, err, sources.Denied); e.Hint != "allow patch on secret/metadata/a in a policy of the token" {
+	if e := sourcetest.WantKind(t, err, sources.Denied); e.Hint != "allow patch on secret/metadata/a in a policy of the token" {
 		t.Errorf("the hint is %q", e.Hint)
 	}
 	if n := f.Versions("a"); n > 0 {
@@ -189,5 +190,5 @@ func TestTooLargeForThisVault(t *testing.T) {
 	mustPut(t, s, one("a", "1", ""), "1")
 	f.Set(vaulttest.Faults{TooLarge: true})
 	_, err := s.Put(t.Context(), one("a", "2", "1"))
-	wantKind(t, err, sources.Refused)
+	sourcetest.WantKind(t, err, sources.Refused)
 }

@@ -23,6 +23,7 @@ import (
 
 	"bifrost-secrets/sources"
 	"bifrost-secrets/sources/hashivault/vaulttest"
+	"bifrost-secrets/sources/internal/sourcetest"
 )
 
 // issue writes a certificate that vouches for itself, and its key.
@@ -85,24 +86,24 @@ func TestCertificateDates(t *testing.T) {
 	now := time.Now()
 	issue(t, "client 1", now.Add(-time.Hour), now.Add(time.Hour), file("client.pem"), file("client.key"))
 	server := serve(t, time.Date(2020, 1, 1, 0, 0, 0, 0, time.UTC), time.Date(2021, 3, 4, 5, 6, 0, 0, time.UTC))
-	e := wantKind(t, open(t, settings("address", server.URL, "token", vaulttest.Root), env).fetch(t, "a")["a"].Err, sources.Unreachable)
+	e := sourcetest.WantKind(t, open(t, sourcetest.Settings("address", server.URL, "token", vaulttest.Root), env).fetch(t, "a")["a"].Err, sources.Unreachable)
 	if !strings.Contains(e.Message, `the certificate for "vault of ours" expired on 2021-03-04 at 05:06 UTC`) {
 		t.Error(e)
 	}
 	server = serve(t, now.Add(24*time.Hour), now.Add(48*time.Hour))
-	e = wantKind(t, open(t, settings("address", server.URL, "token", vaulttest.Root), env).fetch(t, "a")["a"].Err, sources.Unreachable)
+	e = sourcetest.WantKind(t, open(t, sourcetest.Settings("address", server.URL, "token", vaulttest.Root), env).fetch(t, "a")["a"].Err, sources.Unreachable)
 	if !strings.Contains(e.Message, `the certificate for "vault of ours" is not valid before `) {
 		t.Error(e)
 	}
 
 	server = serve(t, now.Add(-time.Hour), now.Add(time.Hour))
-	s := open(t, settings("address", server.URL, "token", vaulttest.Root), env)
+	s := open(t, sourcetest.Settings("address", server.URL, "token", vaulttest.Root), env)
 	if r := s.fetch(t, "a")["a"]; r.Err != nil {
 		t.Fatal(r.Err)
 	}
 	wanted.Store("client 2")
 	server.CloseClientConnections()
-	e = wantKind(t, s.fetch(t, "a")["a"].Err, sources.Unreachable)
+	e = sourcetest.WantKind(t, s.fetch(t, "a")["a"].Err, sources.Unreachable)
 	if !strings.Contains(e.Message, "the certificate that we show is not accepted there") {
 		t.Error(e)
 	}

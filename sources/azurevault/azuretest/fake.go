@@ -35,16 +35,12 @@ type Fake struct {
 	*cloudtest.Gate
 	cloudtest.Liar
 	*cloudtest.Server
+	cloudtest.Tokens
 
 	mu        sync.Mutex
 	secrets   map[string]*secret // by name in lower case
 	versions  int
-	tokens    int             // handed out
-	revoked   int             // tokens up to this one are refused
-	ends      bool            // the tokens handed out so far are refused once the gate says so
-	closed    bool            // no token is good, and none is given
 	assertion string          // what a platform signs now; Assertion where it is empty
-	login     string          // error of the endpoint for tokens
 	denied    map[string]bool // names that may not be read
 	reject    *cloudtest.Answer
 	protected bool // from purges
@@ -70,17 +66,10 @@ func New(dir string) (*Fake, error) {
 		Failed:    failed(http.StatusInternalServerError, "InternalServerError", "", "An internal error occurred."),
 		Throttled: throttled(),
 	})
+	f.Tokens.Prefix, f.Tokens.Gate = "eyJ.token-", f.Gate
 	var err error
 	f.Server, err = cloudtest.New(dir, f.Before(f.Gate), Host, loginHost, discoveryHost)
 	return f, err
-}
-
-// RejectLogins makes the endpoint for tokens answer with an error of OAuth,
-// such as invalid_client; "" makes it right again.
-func (f *Fake) RejectLogins(code string) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	f.login = code
 }
 
 // ThrottledFor makes the answers to too many requests say how long to wait.
@@ -101,40 +90,6 @@ func (f *Fake) Sign(assertion string) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.assertion = assertion
-}
-
-// Revoke refuses every token that was handed out so far.
-func (f *Fake) Revoke() {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	f.revoked = f.tokens
-}
-
-// RefuseAll refuses every token, and returns none.
-func (f *Fake) RefuseAll() {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	f.closed = true
-}
-
-// Expire refuses the tokens that were handed out so far once so many requests
-// were answered. Others are good.
-func (f *Fake) Expire(after int) {
-	if after == 0 {
-		f.Revoke()
-		return
-	}
-	f.mu.Lock()
-	f.ends = true
-	f.mu.Unlock()
-	f.Set(cloudtest.Faults{Expire: after})
-}
-
-// Tokens returns the number of tokens handed out.
-func (f *Fake) Tokens() int {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	return f.tokens
 }
 
 // Reject makes every answer this error.
@@ -198,19 +153,11 @@ func action(r *http.Request) string {
 func (f *Fake) answer(r *http.Request, body []byte, refused bool) cloudtest.Answer {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	refused = refused || f.closed
-	if f.ends {
-		if f.ends = !refused; refused {
-			f.revoked = f.tokens
-			f.Set(cloudtest.Faults{})
-		}
-	}
+	refused = f.Refused(refused)
 	if isLogin(r) {
 		return f.entra(r, body, refused)
 	}
-	var n int
-	_, err := fmt.Sscanf(r.Header.Get("Authorization"), "Bearer eyJ.token-%d", &n)
-	if err != nil || refused || n <= f.revoked || n > f.tokens {
+	if refused || !f.Good(r.Header.Get("Authorization")) {
 		a := failed(http.StatusUnauthorized, "Unauthorized", "", "[TokenExpired] Error validating token: S2S12086")
 		a.Header = map[string]string{"WWW-Authenticate": fmt.Sprintf(`Bearer authorization="https://%s/%s", resource="https://vault.azure.net"`, loginHost, Tenant)}
 		return a
@@ -239,22 +186,22 @@ func (f *Fake) entra(r *http.Request, body []byte, refused bool) cloudtest.Answe
 		})
 	}
 	form, err := url.ParseQuery(string(body))
-	code := f.login
+	code := ""
 	if err != nil || refused || form.Get("client_id") != ClientID ||
 		form.Get("client_secret") != Password && form.Get("client_assertion") != cmp.Or(f.assertion, Assertion) {
 		code = "invalid_client"
 	}
+	if code == "" && !strings.Contains(form.Get("scope"), "https://vault.azure.net/.default") {
+		return cloudtest.JSON(http.StatusBadRequest, map[string]string{"error": "invalid_scope"})
+	}
+	token, code := f.Give(code)
 	if code != "" {
 		return cloudtest.JSON(http.StatusUnauthorized, map[string]any{
 			"error": code, "error_description": "AADSTS7000215: Invalid client secret provided for app.", "error_codes": []int{7000215},
 		})
 	}
-	if !strings.Contains(form.Get("scope"), "https://vault.azure.net/.default") {
-		return cloudtest.JSON(http.StatusBadRequest, map[string]string{"error": "invalid_scope"})
-	}
-	f.tokens++
 	return cloudtest.JSON(http.StatusOK, map[string]any{
-		"access_token": fmt.Sprintf("eyJ.token-%d", f.tokens), "token_type": "Bearer", "expires_in": 3599, "ext_expires_in": 3599,
+		"access_token": token, "token_type": "Bearer", "expires_in": 3599, "ext_expires_in": 3599,
 	})
 }
 

@@ -32,19 +32,15 @@ type Fake struct {
 	*cloudtest.Gate
 	cloudtest.Liar
 	*cloudtest.Server
+	cloudtest.Tokens
 
 	mu      sync.Mutex
 	secrets map[string]*secret
-	tokens  int // handed out
 	etags   int
 	denied  map[string]bool // ids that may not be read
 	reject  string          // status of every answer, in place of the right one
 	reason  string          // that goes with it
-	revoked int             // tokens up to this one are refused
-	ends    bool            // the tokens handed out so far are refused once the gate says so
-	closed  bool            // no token is good, and none is given
 	gone    string          // a refresh token that is refused
-	login   string          // error of the token endpoint
 	grants  []string        // kinds of the tokens asked for
 	billed  string          // the project that pays for the newest request, where that is said
 }
@@ -68,6 +64,7 @@ func New(dir string) (*Fake, error) {
 		Failed:    failure(http.StatusServiceUnavailable, "UNAVAILABLE", "The service is currently unavailable.", nil),
 		Throttled: failure(http.StatusTooManyRequests, "RESOURCE_EXHAUSTED", "Quota exceeded for quota metric 'Access Requests'.", nil),
 	})
+	f.Tokens.Prefix, f.Tokens.Gate = "ya29.token-", f.Gate
 	var err error
 	f.Server, err = cloudtest.New(dir, f.Before(f.Gate), host, tokenHost)
 	return f, err
@@ -103,47 +100,12 @@ func UserCredentials() string {
 	return `{"type": "authorized_user", "client_id": "c", "client_secret": "s", "refresh_token": "r", "quota_project_id": "billed"}`
 }
 
-// RejectLogins makes the endpoint for tokens answer with an error of OAuth,
-// such as invalid_grant; "" makes it right again.
-func (f *Fake) RejectLogins(code string) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	f.login = code
-}
-
 // Withdraw refuses a refresh token, and every token that was handed out so far.
 func (f *Fake) Withdraw(refresh string) {
 	f.Revoke()
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.gone = refresh
-}
-
-// Revoke refuses every token that was handed out so far.
-func (f *Fake) Revoke() {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	f.revoked = f.tokens
-}
-
-// RefuseAll refuses every token, and returns none.
-func (f *Fake) RefuseAll() {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	f.closed = true
-}
-
-// Expire refuses the tokens that were handed out so far once so many requests
-// were answered. Others are good.
-func (f *Fake) Expire(after int) {
-	if after == 0 {
-		f.Revoke()
-		return
-	}
-	f.mu.Lock()
-	f.ends = true
-	f.mu.Unlock()
-	f.Set(cloudtest.Faults{Expire: after})
 }
 
 // Reject makes every answer an error of this status, such as PERMISSION_DENIED,
@@ -216,21 +178,13 @@ func (f *Fake) answer(r *http.Request, body []byte, refused bool) cloudtest.Answ
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	what := action(r)
-	refused = refused || f.closed
-	if f.ends {
-		if f.ends = !refused; refused {
-			f.revoked = f.tokens
-			f.Set(cloudtest.Faults{})
-		}
-	}
+	refused = f.Refused(refused)
 	if what == "" {
 		return f.token(body, refused)
 	}
 	f.billed = r.Header.Get("X-Goog-User-Project")
-	var n int
-	_, err := fmt.Sscanf(r.Header.Get("Authorization"), "Bearer ya29.token-%d", &n)
 	switch {
-	case err != nil || refused || n <= f.revoked || n > f.tokens:
+	case refused || !f.Good(r.Header.Get("Authorization")):
 		return failed("UNAUTHENTICATED", "Request had invalid authentication credentials.")
 	case f.reject != "":
 		return failure(codes[f.reject], f.reject, "It was rejected.", map[string]any{
@@ -248,15 +202,15 @@ func (f *Fake) token(body []byte, refused bool) cloudtest.Answer {
 		form[name] = value
 	}
 	f.grants = append(f.grants, form["grant_type"])
-	code := f.login
+	code := ""
 	if refused || f.gone != "" && form["refresh_token"] == f.gone {
 		code = "invalid_grant"
 	}
+	token, code := f.Give(code)
 	if code != "" {
 		return cloudtest.JSON(http.StatusBadRequest, map[string]string{"error": code, "error_description": "The grant is not good."})
 	}
-	f.tokens++
 	return cloudtest.JSON(http.StatusOK, map[string]any{
-		"access_token": fmt.Sprintf("ya29.token-%d", f.tokens), "token_type": "Bearer", "expires_in": 3600,
+		"access_token": token, "token_type": "Bearer", "expires_in": 3600,
 	})
 }
