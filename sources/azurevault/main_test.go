@@ -24,12 +24,10 @@ func TestMain(m *testing.M) {
 	goleak.VerifyTestMain(m)
 }
 
-func core(s sources.Source) *source {
-	if w, ok := s.(*store); ok {
-		return w.source
-	}
-	return s.(*source)
-}
+func (s *source) self() *source { return s }
+
+// core returns what reads in a source, or in a store.
+func core(s sources.Source) *source { return s.(interface{ self() *source }).self() }
 
 // open makes a source of f that does not wait between attempts. set is added to
 // the settings that it takes to use f.

@@ -40,10 +40,11 @@ func (*store) MaxValue() int { return maxValue }
 
 // Put creates a secret, or adds a version to one that is ours.
 func (s *store) Put(ctx context.Context, w sources.Write) (string, error) {
-	o, n, tags, fault := s.BeginPut(ctx, w, sources.Limits{Max: maxValue}, marks)
+	p, fault := s.BeginPut(ctx, w, sources.Limits{Max: maxValue}, marks)
 	if fault != nil {
 		return "", fault
 	}
+	o, n, tags := p.Op, p.Name, p.Texts
 	d, fault := s.look(o, n)
 	if fault != nil {
 		return "", fault

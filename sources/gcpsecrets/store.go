@@ -32,19 +32,16 @@ func (*store) MaxValue() int { return maxValue }
 // put is one write.
 type put struct {
 	*source
-	o     *operation
-	n     perkey.Name
-	w     sources.Write
-	texts map[string]string // of its mark
+	*perkey.Put[*session]
 }
 
 // Put creates a secret, or adds a version to one that is ours.
 func (s *store) Put(ctx context.Context, w sources.Write) (string, error) {
-	o, n, texts, fault := s.BeginPut(ctx, w, sources.Limits{Max: maxValue}, marks)
+	begun, fault := s.BeginPut(ctx, w, sources.Limits{Max: maxValue}, marks)
 	if fault != nil {
 		return "", fault
 	}
-	p := &put{s.source, o, n, w, texts}
+	p := &put{s.source, begun}
 	if w.Expect == "" {
 		if made, err := p.create(); made || err != nil {
 			return p.add(0, err)
@@ -56,8 +53,8 @@ func (s *store) Put(ctx context.Context, w sources.Write) (string, error) {
 // create makes the secret, without a version. made is false where there is one.
 func (p *put) create() (made bool, fault *sources.Error) {
 	in := secret{Replication: &replication{}}
-	in.Labels, in.Annotations = (&described{}).marked(p.texts, claim{p.w.Token, 0, p.now()})
-	fault = p.call(p.o, creating, p.n, http.MethodPost, "projects/"+p.n.Project+"/secrets", url.Values{"secretId": {p.n.ID}}, in, &struct{}{})
+	in.Labels, in.Annotations = (&described{}).marked(p.Texts, claim{p.Write.Token, 0, p.now()})
+	fault = p.call(p.Op, creating, p.Name, http.MethodPost, "projects/"+p.Name.Project+"/secrets", url.Values{"secretId": {p.Name.ID}}, in, &struct{}{})
 	if fault != nil && fault.Code == "ALREADY_EXISTS" {
 		return false, nil
 	}
@@ -66,7 +63,7 @@ func (p *put) create() (made bool, fault *sources.Error) {
 
 // update claims the secret, and adds the version that follows.
 func (p *put) update() (string, error) {
-	d, fault := p.look(p.o, p.n)
+	d, fault := p.look(p.Op, p.Name)
 	if fault != nil {
 		return "", fault
 	}
@@ -76,10 +73,10 @@ func (p *put) update() (string, error) {
 		return d.version, nil
 	}
 	in := secret{Etag: d.Etag}
-	in.Labels, in.Annotations = d.marked(p.texts, claim{p.w.Token, d.number(), p.now()})
-	fault = p.call(p.o, claiming, p.n, http.MethodPatch, resource(p.n), url.Values{"updateMask": {"annotations,labels"}}, in, &struct{}{})
+	in.Labels, in.Annotations = d.marked(p.Texts, claim{p.Write.Token, d.number(), p.now()})
+	fault = p.call(p.Op, claiming, p.Name, http.MethodPatch, resource(p.Name), url.Values{"updateMask": {"annotations,labels"}}, in, &struct{}{})
 	if overtaken(fault) {
-		return "", p.Subject(p.n).Conflict("was changed by somebody else at the same moment")
+		return "", p.Subject(p.Name).Conflict("was changed by somebody else at the same moment")
 	}
 	return p.add(d.number(), fault)
 }
@@ -92,19 +89,19 @@ func overtaken(fault *sources.Error) bool {
 // admit decides on a write to what is there. It reports whether this very write
 // was made before.
 func (p *put) admit(d *described) (done bool, err error) {
-	is := p.Standing(p.n, d.item())
+	is := p.Standing(p.Name, d.item())
 	if d.rotated {
 		is.Bar = is.Subject.Refused("is rotated on a schedule, which would undo what is stored",
-			fmt.Sprintf("let the document refer to it as vault.%s, or stop the rotation: gcloud secrets update %s --project %s --remove-rotation-schedule", p.n.Text, p.n.ID, p.n.Project))
+			fmt.Sprintf("let the document refer to it as vault.%s, or stop the rotation: gcloud secrets update %s --project %s --remove-rotation-schedule", p.Name.Text, p.Name.ID, p.Name.Project))
 	}
-	ours := d.claim.token == p.w.Token
+	ours := d.claim.token == p.Write.Token
 	is.Made = func() (bool, error) {
 		if !ours || d.number() != d.claim.base+1 {
 			return false, nil
 		}
 		return p.again(d, is.Subject)
 	}
-	if done, err := is.AdmitPut(p.w); done || err != nil {
+	if done, err := is.AdmitPut(p.Write); done || err != nil {
 		return done, err
 	}
 	if !ours && d.claim.token != "" && d.claim.base == d.number() && p.now().Sub(d.claim.at).Abs() < claimFor {
@@ -116,13 +113,13 @@ func (p *put) admit(d *described) (done bool, err error) {
 // again finds out whether the version that followed our claim is ours: a
 // version bears no token, so its value has to tell.
 func (p *put) again(d *described, subject sources.Subject) (bool, error) {
-	one := p.n
+	one := p.Name
 	one.Version = d.version
-	value, _, fault := p.access(p.o, one)
+	value, _, fault := p.access(p.Op, one)
 	switch {
 	case fault != nil:
 		return false, fault
-	case subtle.ConstantTimeCompare(value, p.w.Value.Reveal()) != 1:
+	case subtle.ConstantTimeCompare(value, p.Write.Value.Reveal()) != 1:
 		return false, subject.Conflict(fmt.Sprintf("was changed by somebody else at the same moment: version %s is theirs", d.version))
 	}
 	return true, nil
@@ -133,18 +130,18 @@ func (p *put) add(base int, fault *sources.Error) (string, error) {
 	if fault != nil {
 		return "", fault
 	}
-	value := p.w.Value.Reveal()
+	value := p.Write.Value.Reveal()
 	var got version
 	in := version{Payload: &payload{base64.StdEncoding.EncodeToString(value), checksum(value)}}
-	if fault := p.call(p.o, adding, p.n, http.MethodPost, resource(p.n)+":addVersion", nil, in, &got); fault != nil {
+	if fault := p.call(p.Op, adding, p.Name, http.MethodPost, resource(p.Name)+":addVersion", nil, in, &got); fault != nil {
 		return "", fault
 	}
-	number := numberOf(p.n, got)
+	number := numberOf(p.Name, got)
 	switch n, _ := strconv.Atoi(number); {
 	case n == 0:
-		return "", p.Subject(p.n).Refused("was answered for without a version", "run again, which begins with what is there now")
+		return "", p.Subject(p.Name).Refused("was answered for without a version", "run again, which begins with what is there now")
 	case n != base+1:
-		return "", p.Subject(p.n).Conflict(fmt.Sprintf("was changed by somebody else at the same moment: version %d is theirs, and %d is ours", n-1, n))
+		return "", p.Subject(p.Name).Conflict(fmt.Sprintf("was changed by somebody else at the same moment: version %d is theirs, and %d is ours", n-1, n))
 	}
 	return number, nil
 }

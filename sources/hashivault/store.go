@@ -44,10 +44,7 @@ func (*store) MaxValue() int { return maxValue }
 // put is one write.
 type put struct {
 	*source
-	o     *operation
-	n     perkey.Name
-	w     sources.Write
-	texts map[string]string // of its mark
+	*perkey.Put[*session]
 }
 
 // Put creates a secret, or adds a version to one that is ours. The same write is
@@ -56,12 +53,12 @@ func (s *store) Put(ctx context.Context, w sources.Write) (string, error) {
 	if bad := checkWritable(w.Name); bad != nil {
 		return "", bad
 	}
-	o, n, texts, fault := s.BeginPut(ctx, w, sources.Limits{Max: maxValue, Empty: true}, marks)
+	begun, fault := s.BeginPut(ctx, w, sources.Limits{Max: maxValue, Empty: true}, marks)
 	if fault != nil {
 		return "", fault
 	}
-	p := &put{s.source, o, n, w, texts}
-	d, fault := s.look(o, n)
+	p := &put{s.source, begun}
+	d, fault := s.look(p.Op, p.Name)
 	if fault != nil {
 		return "", fault
 	}
@@ -101,47 +98,47 @@ func (s *store) look(o *operation, n perkey.Name) (*described, *sources.Error) {
 // admit decides on a write to what is there. It reports whether this very write
 // was made before.
 func (p *put) admit(d *described) (done bool, err error) {
-	is := p.Standing(p.n, d.item())
-	if d.current > 0 && p.making(d) && p.w.Expect == "" {
+	is := p.Standing(p.Name, d.item())
+	if d.current > 0 && p.making(d) && p.Write.Expect == "" {
 		if done, err := p.same(d); done || err != nil {
 			return done, err
 		}
 		e := is.Subject.Conflict("is being stored by another process, or one was stopped within it")
-		e.Hint = "run again, which begins with what is there now; if nobody else writes there, delete it: vault kv metadata delete -mount=" + p.mount + " " + p.n.ID
+		e.Hint = "run again, which begins with what is there now; if nobody else writes there, delete it: vault kv metadata delete -mount=" + p.mount + " " + p.Name.ID
 		return false, e
 	}
 	if !d.deleted.IsZero() {
 		is.Bar = is.Subject.Refused("is deleted, and can be brought back",
-			"bring it back: "+p.undelete(p.n, is.Version)+"; or delete it for good: vault kv metadata delete -mount="+p.mount+" "+p.n.ID)
+			"bring it back: "+p.undelete(p.Name, is.Version)+"; or delete it for good: vault kv metadata delete -mount="+p.mount+" "+p.Name.ID)
 	}
 	is.Made = func() (bool, error) { return p.same(d) }
-	return is.AdmitPut(p.w)
+	return is.AdmitPut(p.Write)
 }
 
 // making reports whether a secret without a mark is one that our gateway makes.
-func (p *put) making(d *described) bool { return d.mark == nil && d.making == p.texts[marks.Owner] }
+func (p *put) making(d *described) bool { return d.mark == nil && d.making == p.Texts[marks.Owner] }
 
 // same reports whether the current version is the one that this write makes, and
 // has its value.
 func (p *put) same(d *described) (bool, error) {
 	before, err := 0, error(nil)
-	if p.w.Expect != "" {
-		before, err = strconv.Atoi(p.w.Expect)
+	if p.Write.Expect != "" {
+		before, err = strconv.Atoi(p.Write.Expect)
 	}
-	ours := d.mark != nil && d.mark.Owner == p.w.Mark.Owner || p.making(d)
+	ours := d.mark != nil && d.mark.Owner == p.Write.Mark.Owner || p.making(d)
 	if err != nil || !ours || d.current != before+1 || !d.deleted.IsZero() {
 		return false, nil
 	}
-	got, fault := p.read(p.o, p.n)
+	got, fault := p.read(p.Op, p.Name)
 	if fault != nil && fault.Kind.Down() {
 		return false, fault
 	}
-	return fault == nil && got.Version == strconv.Itoa(d.current) && string(got.Value.Reveal()) == string(p.w.Value.Reveal()), nil
+	return fault == nil && got.Version == strconv.Itoa(d.current) && string(got.Value.Reveal()) == string(p.Write.Value.Reveal()), nil
 }
 
 // settled sets the mark of a write that was made before, where it is missing.
 func (p *put) settled(d *described, err error) (string, error) {
-	if err == nil && (d.mark == nil || *d.mark != p.w.Mark) {
+	if err == nil && (d.mark == nil || *d.mark != p.Write.Mark) {
 		err = perkey.AsError(p.mark())
 	}
 	return strconv.Itoa(d.current), err
@@ -149,15 +146,15 @@ func (p *put) settled(d *described, err error) (string, error) {
 
 // overtaken says what has come in between, which may be this very write.
 func (p *put) overtaken() (string, error) {
-	d, fault := p.describe(p.o, p.n)
+	d, fault := p.describe(p.Op, p.Name)
 	if fault != nil {
 		return "", fault
 	}
 	if same, err := p.same(d); same || err != nil {
 		return p.settled(d, err)
 	}
-	is := p.Standing(p.n, d.item())
-	if p.w.Expect == "" {
+	is := p.Standing(p.Name, d.item())
+	if p.Write.Expect == "" {
 		return "", is.Subject.Conflict("was made meanwhile")
 	}
 	return "", is.Subject.Conflict("was changed meanwhile: it has version " + is.Version)
@@ -167,20 +164,20 @@ func (p *put) overtaken() (string, error) {
 // that two who make it at once take nothing from each other.
 func (p *put) announce(d *described) *sources.Error {
 	if !d.known {
-		_, fault := p.call(p.o, making, p.n, func(ctx context.Context, c *api.Logical, path string) (*api.Secret, error) {
+		_, fault := p.call(p.Op, making, p.Name, func(ctx context.Context, c *api.Logical, path string) (*api.Secret, error) {
 			return c.WriteWithContext(ctx, path, map[string]any{"max_versions": 0}) // as the mount has it
 		})
 		if fault != nil {
 			return fault
 		}
 	}
-	return p.patch(map[string]any{makingKey: p.texts[marks.Owner]})
+	return p.patch(map[string]any{makingKey: p.Texts[marks.Owner]})
 }
 
 // mark says whose the secret is.
 func (p *put) mark() *sources.Error {
 	custom := map[string]any{makingKey: nil}
-	for key, text := range p.texts {
+	for key, text := range p.Texts {
 		if custom[key] = text; text == "" {
 			custom[key] = nil // no value may be empty
 		}
@@ -191,7 +188,7 @@ func (p *put) mark() *sources.Error {
 // patch changes some of the custom metadata, and leaves the rest to others. A nil
 // takes a key away.
 func (p *put) patch(custom map[string]any) *sources.Error {
-	_, fault := p.call(p.o, marking, p.n, func(ctx context.Context, c *api.Logical, path string) (*api.Secret, error) {
+	_, fault := p.call(p.Op, marking, p.Name, func(ctx context.Context, c *api.Logical, path string) (*api.Secret, error) {
 		return c.JSONMergePatch(ctx, path, map[string]any{"custom_metadata": custom})
 	})
 	return fault
@@ -204,10 +201,10 @@ func (p *put) write(current int) (version string, taken bool, fault *sources.Err
 	if current == 0 {
 		r = creating
 	}
-	got, fault := p.call(p.o, r, p.n, func(ctx context.Context, c *api.Logical, path string) (*api.Secret, error) {
+	got, fault := p.call(p.Op, r, p.Name, func(ctx context.Context, c *api.Logical, path string) (*api.Secret, error) {
 		got, err := c.WriteWithContext(ctx, path, map[string]any{
 			"options": map[string]any{"cas": current},
-			"data":    map[string]any{valueKey: string(p.w.Value.Reveal())},
+			"data":    map[string]any{valueKey: string(p.Write.Value.Reveal())},
 		})
 		if taken = isMismatch(err); taken {
 			err = nil
@@ -219,7 +216,7 @@ func (p *put) write(current int) (version string, taken bool, fault *sources.Err
 		return "", taken, fault
 	case got == nil || number(got.Data["version"]) == 0:
 		fault = p.unreachable("an answer to the write without a version", nil)
-		fault.Name = p.n.Text
+		fault.Name = p.Name.Text
 		return "", false, fault
 	}
 	return strconv.Itoa(number(got.Data["version"])), false, nil

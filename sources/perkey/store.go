@@ -22,22 +22,31 @@ func Open[T sources.Source](read func(sources.Settings, sources.Options) (T, err
 	}
 }
 
+// Put is one write, signed in for.
+type Put[S comparable] struct {
+	Op    *Operation[S]
+	Name  Name
+	Write sources.Write
+	Texts map[string]string // of the mark
+}
+
 // BeginPut refuses a write that no state of the backend could make right, and signs
-// in for any other. texts are those of its mark.
-func (f *Frame[S]) BeginPut(ctx context.Context, w sources.Write, limits sources.Limits, marks sources.Tags) (o *Operation[S], n Name, texts map[string]string, fault *sources.Error) {
-	if n, fault = f.calls.Parse(w.Name); fault == nil {
-		fault = f.unversioned(n)
+// in for any other.
+func (f *Frame[S]) BeginPut(ctx context.Context, w sources.Write, limits sources.Limits, marks sources.Tags) (p *Put[S], fault *sources.Error) {
+	p = &Put[S]{Write: w}
+	if p.Name, fault = f.calls.Parse(w.Name); fault == nil {
+		fault = f.unversioned(p.Name)
 	}
 	if fault == nil {
 		fault = limits.Check(w)
 	}
 	if fault == nil {
-		texts, fault = marks.Of(w.Mark)
+		p.Texts, fault = marks.Of(w.Mark)
 	}
 	if fault == nil {
-		o, fault = f.Begin(ctx, w.Name)
+		p.Op, fault = f.Begin(ctx, w.Name)
 	}
-	return o, n, texts, named(fault, w.Name)
+	return p, named(fault, w.Name)
 }
 
 // BeginDelete does the same for a deletion on behalf of an owner.
