@@ -113,6 +113,7 @@ type asked struct {
 	restarted bool
 	rejected  *rejection
 	accepted  *render.Rendering
+	over      bool // the loop has ended
 }
 
 // fileEvents are file events that are waiting for quiet.
@@ -155,10 +156,14 @@ func (l *Loop) FileChanged() {
 
 // Flush asks for a refresh that begins after the call, and waits for its end.
 // All that wait share one. It returns what the refresh could not bring, as
-// *[render.Problems], or why ctx ended.
+// *[render.Problems], or why ctx or the loop ended.
 func (l *Loop) Flush(ctx context.Context) error {
 	done := make(chan error, 1)
 	l.ask(func(a *asked) {
+		if a.over {
+			done <- context.Canceled
+			return
+		}
 		a.trigger = Flush
 		a.waiters = append(a.waiters, done)
 	})
@@ -243,7 +248,7 @@ func (l *Loop) release() {
 	for _, w := range l.asked.waiters {
 		w <- context.Canceled
 	}
-	l.asked.waiters = nil
+	l.asked.waiters, l.asked.over = nil, true
 }
 
 func (l *Loop) drawTick() {

@@ -97,6 +97,8 @@ func (s *Supervisor) Answering() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	switch {
+	case s.leaving:
+		return errors.New("Bifrost is about to end")
 	case s.going:
 		return errors.New("Bifrost is being restarted")
 	case s.child == nil:

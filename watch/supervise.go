@@ -70,6 +70,7 @@ type Supervisor struct {
 	mu       sync.Mutex
 	child    Child // nil while there is none
 	going    bool  // the child is about to be replaced
+	leaving  bool  // the child is asked to end for good
 	answered bool  // the child has answered
 	judged   bool  // some child has, so that one that does not is not ready
 	started  time.Time
@@ -156,6 +157,9 @@ func (s *Supervisor) Run(ctx context.Context, first *render.Rendering) (code int
 		select {
 		case <-ctx.Done():
 			asked := time.Now()
+			s.mu.Lock()
+			s.leaving = true
+			s.mu.Unlock()
 			code := s.stop()
 			s.Log.Info("Bifrost ended", "status", code, "took", time.Since(asked).Round(time.Millisecond).String())
 			return code, nil

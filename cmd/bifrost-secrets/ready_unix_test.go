@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"bifrost-secrets/watch/bifrost/bifrosttest"
+	"bifrost-secrets/watch/control"
 )
 
 // gatedBifrost is a child that answers /health on the port that it is given while
@@ -72,6 +73,7 @@ func TestExecReady(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+	s.env = append(s.env, control.TokenVariable+"=a-token-of-this-test")
 	r := s.start("exec", "--app-dir", s.app, "--mode", "env", "--listen", "127.0.0.1:0", "--min-restart-interval", "0s", "--stop-timeout", "2m",
 		"--bifrost-url", "http://127.0.0.1:"+port, "--", "gated-bifrost", port, gate)
 	var entry struct{ Address string }
@@ -132,8 +134,32 @@ func TestExecReady(t *testing.T) {
 	}
 	r.logs(`"in_force":`)
 	becomes(200)
+	// At its end the listener is there for as long as Bifrost is.
 	r.signal(syscall.SIGTERM)
 	ended()
+	if code, body := readyz(); code != 503 || !strings.Contains(body, "Bifrost is about to end") {
+		t.Errorf("at the end: %d %s", code, body)
+	}
+	for path, want := range map[string]int{control.HealthPath: 200, control.MetricsPath: 200, control.StatusPath: 200, control.FlushPath: 503} {
+		method := http.MethodGet
+		if path == control.FlushPath {
+			method = http.MethodPost
+		}
+		req, err := http.NewRequest(method, entry.Address+path, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		req.Header.Set("Authorization", "Bearer a-token-of-this-test")
+		resp, err := client.Do(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		body, _ := io.ReadAll(resp.Body)
+		resp.Body.Close()
+		if resp.StatusCode != want {
+			t.Errorf("%s at the end: %d %s", path, resp.StatusCode, body)
+		}
+	}
 	remove(ends)
 	r.ends(0)
 }

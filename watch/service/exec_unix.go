@@ -80,11 +80,15 @@ func (s *supervised) run(outer context.Context) (code int, err error) {
 	defer beside.Wait()
 	defer cancel()
 	beside.Go(func() { child.Reap(ctx) })
-	wait, err := d.serve(ctx, s)
+	// Who asks is answered for as long as Bifrost is there.
+	serving, close := context.WithCancel(context.WithoutCancel(outer))
+	defer close()
+	wait, err := d.serve(ctx, serving, s)
 	if err != nil {
 		return 0, err
 	}
 	defer wait()
+	defer close()
 	defer cancel()
 	first, err := s.first(ctx)
 	if err != nil {

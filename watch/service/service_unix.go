@@ -188,9 +188,9 @@ func (d *runner) endWithin(most time.Duration, code int) {
 	})
 }
 
-// serve starts what runs beside the loop. The function that it returns waits until
-// all of it has ended, after ctx has.
-func (d *runner) serve(ctx context.Context, watcher control.Watcher) (wait func(), err error) {
+// serve starts what runs beside the loop: the server until serving ends, the rest
+// until ctx does. The function that it returns waits until all of it has ended.
+func (d *runner) serve(ctx, serving context.Context, watcher control.Watcher) (wait func(), err error) {
 	watcher = &logged{watcher, d.Dropped}
 	d.metrics.Follow(watcher.Status)
 	d.files = watch.NewFiles(func() { d.loop.FileChanged() }, d.Log)
@@ -205,7 +205,7 @@ func (d *runner) serve(ctx context.Context, watcher control.Watcher) (wait func(
 			return nil, err
 		}
 		running.Go(func() {
-			if err := server.Serve(ctx); err != nil {
+			if err := server.Serve(serving); err != nil {
 				d.Log.Error("the control server has ended", "error", err.Error())
 			}
 		})

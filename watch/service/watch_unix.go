@@ -36,7 +36,7 @@ func Watch(outer context.Context, h *Host, o *Options) (code int, err error) {
 		cancel()
 	})
 	defer stop()
-	wait, err := d.serve(ctx, &beside{d.loop, client})
+	wait, err := d.serve(ctx, ctx, &beside{d.loop, client})
 	if err != nil {
 		return 0, err
 	}
