@@ -33,7 +33,23 @@ type Error struct {
 	Err     error  // the cause, for errors.Is and errors.As; not printed
 }
 
-// Error gives the message and the backend's code.
+// NewError returns an error of a kind with its message and its hint, which may be
+// empty.
+func NewError(kind Kind, message, hint string) *Error {
+	return &Error{Kind: kind, Message: message, Hint: hint}
+}
+
+// Of returns e as the error of one secret; nil stays nil.
+func (e *Error) Of(name string) *Error {
+	if e == nil || e.Name == name {
+		return e
+	}
+	own := *e
+	own.Name = name
+	return &own
+}
+
+// Error returns the message and the backend's code.
 func (e *Error) Error() string {
 	if e.Code == "" {
 		return e.Message
@@ -55,7 +71,7 @@ func (e *Error) ExitCode() int {
 	return 1
 }
 
-// KindOf gives the kind of the first [Error] in err's chain, and "" where there
+// KindOf returns the kind of the first [Error] in err's chain, and "" where there
 // is none.
 func KindOf(err error) Kind {
 	var e *Error

@@ -34,7 +34,7 @@ func (t Tags) Of(m Mark) (map[string]string, *Error) {
 		owner, path = t.escape(owner), t.escape(path)
 	}
 	refused := func(message, hint string) (map[string]string, *Error) {
-		return nil, &Error{Kind: Refused, Message: message, Hint: hint}
+		return nil, NewError(Refused, message, hint)
 	}
 	switch {
 	case !utf8.ValidString(owner + path):

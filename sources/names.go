@@ -26,10 +26,10 @@ func Alphanumeric(c byte) bool {
 	return c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9'
 }
 
-// ID gives the id of a name, or an error of kind BadName.
+// ID returns the id of a name, or an error of kind BadName.
 func (n Names) ID(name string) (string, *Error) {
 	bad := func(hint, format string, args ...any) (string, *Error) {
-		return "", &Error{Kind: BadName, Name: name, Message: fmt.Sprintf("%q ", shorten(name)) + fmt.Sprintf(format, args...), Hint: hint}
+		return "", NewError(BadName, fmt.Sprintf("%q ", shorten(name))+fmt.Sprintf(format, args...), hint).Of(name)
 	}
 	if name == "" {
 		return bad("write the name of a secret after `vault.`", "is not the name of a secret")
@@ -53,7 +53,7 @@ func unwritable(name string) bool {
 	return strings.ContainsFunc(name, func(r rune) bool { return r < ' ' || r == 0x7f || r == utf8.RuneError })
 }
 
-// Name gives the name of an id, which may be any id that the backend has.
+// Name returns the name of an id, which may be any id that the backend has.
 func (n Names) Name(id string) string {
 	name, escaped := decode(id)
 	if !escaped || unwritable(name) {
@@ -97,7 +97,7 @@ func (n Names) escapeLike(text string) bool {
 
 const escapeLength = len("-xHH-")
 
-// escapeAt gives the byte that an escape at the beginning of text stands for.
+// escapeAt returns the byte that an escape at the beginning of text stands for.
 func escapeAt(text string) (byte, bool) {
 	if len(text) < escapeLength || text[0] != '-' || text[1] != 'x' && text[1] != 'X' || text[4] != '-' {
 		return 0, false
@@ -128,6 +128,6 @@ func shorten(s string) string {
 	return s
 }
 
-// Prefix gives what the ids of names begin with that begin with prefix and have
+// Prefix returns what the ids of names begin with that begin with prefix and have
 // a byte in it that the backend does not allow, such as a slash.
 func (n Names) Prefix(prefix string) string { return n.encode(prefix) }

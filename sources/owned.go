@@ -27,15 +27,12 @@ type Subject struct {
 
 // Refused returns the error for a change that what the secret is forbids.
 func (s Subject) Refused(what, hint string) *Error {
-	return &Error{Kind: Refused, Name: s.Name, Message: s.Text + " " + what, Hint: hint}
+	return NewError(Refused, s.Text+" "+what, hint).Of(s.Name)
 }
 
 // Conflict returns the error for a change that another was made before.
 func (s Subject) Conflict(what string) *Error {
-	return &Error{
-		Kind: Conflict, Name: s.Name, Message: s.Text + " " + what,
-		Hint: "somebody else writes there too: run again, which begins with what is there now",
-	}
+	return NewError(Conflict, s.Text+" "+what, "somebody else writes there too: run again, which begins with what is there now").Of(s.Name)
 }
 
 // Standing is what a backend knows of a secret that is about to be changed.
@@ -80,7 +77,7 @@ func (l Limits) Check(w Write) *Error {
 
 // unowned returns the error for a change that is made for nobody.
 func unowned(name string) *Error {
-	return &Error{Kind: Refused, Name: name, Message: "no gateway is named", Hint: "say whose secret it is: --gateway NAME"}
+	return NewError(Refused, "no gateway is named", "say whose secret it is: --gateway NAME").Of(name)
 }
 
 // AdmitPut decides on a write to a secret that stands so; w passed [Limits.Check].

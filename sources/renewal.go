@@ -8,7 +8,7 @@ import (
 
 // Renewal is the session of one operation, which is made anew at most once
 // where the backend refuses it as expired or unknown: what a file on the disk
-// says of a login, or what a service gives for it, may be another by then. It is
+// says of a login, or what a service answers for it, may be another by then. It is
 // safe for concurrent use, and for requests that are under way together.
 type Renewal[S comparable] struct {
 	mu      sync.Mutex

@@ -23,7 +23,7 @@ type Secret struct {
 // NewSecret takes ownership of b: the caller must not change it afterwards.
 func NewSecret(b []byte) Secret { return Secret{reveal: func() []byte { return b }} }
 
-// Reveal gives the value itself. The result must not be changed, logged or put
+// Reveal returns the value itself. The result must not be changed, logged or put
 // into an error. The zero Secret reveals nil.
 func (s Secret) Reveal() []byte {
 	if s.reveal == nil {
@@ -32,7 +32,7 @@ func (s Secret) Reveal() []byte {
 	return s.reveal()
 }
 
-// Len gives the length of the value in bytes.
+// Len returns the length of the value in bytes.
 func (s Secret) Len() int { return len(s.Reveal()) }
 
 // Format implements [fmt.Formatter], which wins over every other way that the

@@ -17,7 +17,7 @@ const MaxValue = 1 << 20
 
 // Result is the answer for one name: a value with its version, or an error.
 type Result struct {
-	Value Secret // what a reference to the whole secret gives
+	Value Secret // what a reference to the whole secret stands for
 	// Document is the JSON object that fragments are keys of, in a backend that
 	// keeps objects and not texts, where it is another than Value; else it is
 	// the zero Secret.
@@ -106,7 +106,7 @@ func (t *Tally) Made() Calls { return Calls{Batch: int(t.batch.Load()), Single: 
 // is absent; keys are matched exactly.
 type Settings map[string]Secret
 
-// Text gives the setting as text, and "" where it is absent.
+// Text returns the setting as text, and "" where it is absent.
 func (s Settings) Text(key string) string { return string(s[key].Reveal()) }
 
 // Options are what a backend needs to know beyond its block.

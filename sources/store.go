@@ -33,7 +33,7 @@ type Write struct {
 	// empty means that the secret must not exist yet.
 	Expect string
 	// Token makes the write the same write when it is repeated: what [NewToken]
-	// gives, new for each write.
+	// returns, new for each write.
 	Token string
 }
 
@@ -68,13 +68,13 @@ type Inspector interface {
 	// every one of them. A name that does not exist is no error.
 	Inspect(ctx context.Context, names []string) map[string]Item
 
-	// List gives every secret whose name begins with prefix, sorted by name,
+	// List returns every secret whose name begins with prefix, sorted by name,
 	// those scheduled for deletion included where the backend can list them. A
 	// backend may leave out what was written in the last minutes; Inspect does
 	// not.
 	List(ctx context.Context, prefix string) ([]Item, error)
 
-	// Identities gives what a name, as a reference spells it, may mean: one
+	// Identities returns what a name, as a reference spells it, may mean: one
 	// spelling for each secret that it could be. Two names that share one may be
 	// the same secret; more than one are given where only the backend could tell,
 	// as with an ARN that may lack its random end. It makes no request. A name
@@ -97,7 +97,7 @@ type Aliaser interface {
 type Store interface {
 	Inspector
 
-	// Put stores a value and gives its version. It never overwrites what is not
+	// Put stores a value and returns its version. It never overwrites what is not
 	// ours, and it never creates where something is: where the current version
 	// is not w.Expect the error is of kind Conflict; a foreign secret (that of
 	// another gateway is foreign), one under rotation, one that is scheduled for
@@ -105,7 +105,7 @@ type Store interface {
 	// the remedy as its hint; what is too large, without a request. It does not
 	// compare values: whoever calls has read the old one. The mark becomes
 	// w.Mark. A write that was made before (the same Token, and its version is
-	// the current one) is not made again, and gives that version.
+	// the current one) is not made again, and returns that version.
 	Put(ctx context.Context, w Write) (version string, err error)
 
 	// Delete removes a secret that bears a mark of owner, and no other: anything

@@ -164,8 +164,6 @@ func (f Facts) CheckKeys(set Settings) *Error {
 		return nil
 	}
 	slices.Sort(unknown)
-	return &Error{
-		Kind: BadSettings, Message: "the " + f.Block + " block has settings that are not known: " + strings.Join(unknown, ", "),
-		Hint: "the settings known are " + strings.Join(f.Keys, ", "),
-	}
+	return NewError(BadSettings, "the "+f.Block+" block has settings that are not known: "+strings.Join(unknown, ", "),
+		"the settings known are "+strings.Join(f.Keys, ", "))
 }

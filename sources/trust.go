@@ -45,10 +45,8 @@ func (f Facts) Secret(variable string) bool {
 // Stays returns the error for a login of this machine, which what names, that the
 // setting would lead to an address of the document's own.
 func Stays(what, setting string) *Error {
-	return &Error{
-		Kind: BadSettings, Message: what + " goes to no address that the document names, and " + setting + " names one",
-		Hint: "give --vault-store FILE or --vault-type of your own, or set that address in the environment too; or --trust-config, where whoever writes the config is trusted",
-	}
+	return NewError(BadSettings, what+" goes to no address that the document names, and "+setting+" names one",
+		"give --vault-store FILE or --vault-type of your own, or set that address in the environment too; or --trust-config, where whoever writes the config is trusted")
 }
 
 // Path returns where a path in a setting leads, seen from the folder of the
@@ -71,11 +69,8 @@ func (o Options) Path(setting, path string) (string, error) {
 			return path, nil
 		}
 	}
-	return "", &Error{
-		Kind:    BadSettings,
-		Message: setting + " leads out of the folder of the document and of " + strings.Join(MountedSecrets, " and "),
-		Hint:    "--allow-path DIR, or BIFROST_SECRETS_ALLOW_PATH, allows the folder where it leads; in a block of your own (--vault-store FILE) a path may lead anywhere",
-	}
+	return "", NewError(BadSettings, setting+" leads out of the folder of the document and of "+strings.Join(MountedSecrets, " and "),
+		"--allow-path DIR, or BIFROST_SECRETS_ALLOW_PATH, allows the folder where it leads; in a block of your own (--vault-store FILE) a path may lead anywhere")
 }
 
 // SameFile reports whether both paths lead to one file that exists.

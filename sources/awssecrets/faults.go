@@ -86,7 +86,7 @@ var (
 	kmsForm = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`Access to KMS|KMS key|perform: kms:`) })
 )
 
-// reply gives what an answer said, if there was one: the code of the error ("",
+// reply returns what an answer said, if there was one: the code of the error ("",
 // where it named none), its text, and the HTTP status (0, where none came).
 func reply(err error) (code, text string, status int) {
 	var answer interface{ HTTPStatusCode() int }

@@ -25,7 +25,7 @@ import (
 // mark stands in every value of these tests, and may stand in nothing else.
 const mark = "CANARY-5f1d"
 
-// show gives all that may be printed of an error, down the chain of causes.
+// show returns all that may be printed of an error, down the chain of causes.
 func show(err error) string {
 	var b strings.Builder
 	for ; err != nil; err = errors.Unwrap(err) {

@@ -52,7 +52,7 @@ func (s *source) Fetch(ctx context.Context, names []string) map[string]sources.R
 	return a.byName
 }
 
-// regionsWanted reports whether there are plain names, and gives the region of
+// regionsWanted reports whether there are plain names, and returns the region of
 // some ARN, if there is one.
 func regionsWanted(groups []idGroup) (plain bool, arnRegion string) {
 	for _, g := range groups {
@@ -169,7 +169,7 @@ func (f *regional) refuse() {
 	f.refused[f.region] = true
 }
 
-// ask sends a batch and follows its pages. It gives the ids that are without an
+// ask sends a batch and follows its pages. It returns the ids that are without an
 // answer, and why the request failed, if it did.
 func (f *regional) ask(ids []id) (left []id, v verdict, err error) {
 	texts := make([]string, len(ids))
@@ -201,7 +201,7 @@ func (f *regional) ask(ids []id) (left []id, v verdict, err error) {
 	return left, allowed, nil
 }
 
-// take puts the answers of one page and gives the ids it did not answer.
+// take puts the answers of one page and returns the ids it did not answer.
 func (f *regional) take(asked, left []id, out *secretsmanager.BatchGetSecretValueOutput) []id {
 	for _, e := range out.SecretValues {
 		arn, name := aws.ToString(e.ARN), aws.ToString(e.Name)
@@ -234,9 +234,7 @@ func (f *regional) answered(i id, r sources.Result) {
 	same := (before.Err == nil) == (r.Err == nil) && before.Version == r.Version && bytes.Equal(before.Value.Reveal(), r.Value.Reveal())
 	switch {
 	case twice && !same:
-		f.answers.fail(i, &sources.Error{
-			Kind: sources.Unreachable, Message: f.subject(i) + " was answered twice in one batch, and not alike", Hint: "run again; --aws-batch off asks for each secret by itself",
-		})
+		f.answers.fail(i, sources.NewError(sources.Unreachable, f.subject(i)+" was answered twice in one batch, and not alike", "run again; --aws-batch off asks for each secret by itself"))
 	case r.Err != nil:
 		f.answers.fail(i, r.Err.(*sources.Error))
 	default:

@@ -75,10 +75,7 @@ func (s *source) inspect(ctx context.Context, name string) (*described, error) {
 // made in the last five minutes.
 func (s *source) List(ctx context.Context, prefix string) ([]sources.Item, error) {
 	if i, bad := parseID(prefix); prefix != "" && (bad != nil || i.isARN()) {
-		return nil, &sources.Error{
-			Kind: sources.BadName, Name: prefix,
-			Message: fmt.Sprintf("no name of a secret in aws begins with %q", shorten(prefix)), Hint: nameHint,
-		}
+		return nil, sources.NewError(sources.BadName, fmt.Sprintf("no name of a secret in aws begins with %q", shorten(prefix)), nameHint).Of(prefix)
 	}
 	f, err := s.at(ctx, id{}, listing)
 	if err != nil {

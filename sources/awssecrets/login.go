@@ -18,7 +18,7 @@ import (
 )
 
 func badSettings(message, hint string) *sources.Error {
-	return &sources.Error{Kind: sources.BadSettings, Message: message, Hint: hint}
+	return sources.NewError(sources.BadSettings, message, hint)
 }
 
 // isGarbled reports whether an answer came that the SDK could not read.
@@ -33,7 +33,7 @@ func isSilent(err error) bool {
 	return errors.As(err, &unsent) || isGarbled(err)
 }
 
-// operation gives the service and the action of the innermost request in err:
+// operation returns the service and the action of the innermost request in err:
 // a request for a secret may have had to sign in first.
 func operation(err error) (service, action string) {
 	var op *smithy.OperationError
@@ -49,11 +49,8 @@ func (s *source) configFault(ctx context.Context, began time.Time, err error) *s
 	if ctx.Err() != nil {
 		return late(ctx, began)
 	}
-	e := &sources.Error{
-		Kind:    sources.NoLogin,
-		Message: "the aws settings of the environment and the shared config files cannot be used",
-		Hint:    "check the AWS_ variables, and the files with `aws configure list`",
-	}
+	e := sources.NewError(sources.NoLogin, "the aws settings of the environment and the shared config files cannot be used",
+		"check the AWS_ variables, and the files with `aws configure list`")
 	var profile config.SharedConfigProfileNotExistError
 	var file config.SharedConfigLoadError
 	var role config.SharedConfigAssumeRoleError
@@ -107,10 +104,8 @@ func (s *source) loginFault(ctx context.Context, began time.Time, err error) *so
 	}
 	switch {
 	case errors.Is(err, errUnprintable):
-		return &sources.Error{
-			Kind: sources.NoLogin, Message: "the access key or the session token for aws has characters that no credential has",
-			Hint: "see that each is the text itself: one line, without blanks",
-		}
+		return sources.NewError(sources.NoLogin, "the access key or the session token for aws has characters that no credential has",
+			"see that each is the text itself: one line, without blanks")
 	case answered:
 		return s.roleFault(action, code, status)
 	case service == "STS" && isSilent(err):
@@ -121,10 +116,7 @@ func (s *source) loginFault(ctx context.Context, began time.Time, err error) *so
 	if e := s.profileFault(service, status, err); e != nil {
 		return e
 	}
-	return &sources.Error{
-		Kind: sources.NoLogin, Message: "no aws credentials were found",
-		Hint: "give the process a role, or set access_key_id and secret_access_key; tried " + s.tried(err),
-	}
+	return sources.NewError(sources.NoLogin, "no aws credentials were found", "give the process a role, or set access_key_id and secret_access_key; tried "+s.tried(err))
 }
 
 // roleFault makes the error for a role that STS did not give.

@@ -54,7 +54,7 @@ func TestOpen(t *testing.T) {
 	}
 }
 
-// without gives env less some of its variables, with others added in pairs.
+// without returns env less some of its variables, with others added in pairs.
 func without(env map[string]string, names string, add ...string) map[string]string {
 	env = maps.Clone(env)
 	for _, name := range strings.Fields(names) {

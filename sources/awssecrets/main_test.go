@@ -105,7 +105,7 @@ func (o opened) fetch(t testing.TB, names ...string) map[string]sources.Result {
 	return got
 }
 
-// numbered gives n names, and puts a value of the same text for each.
+// numbered returns n names, and puts a value of the same text for each.
 func numbered(f *awstest.Fake, n int) []string {
 	names := make([]string, n)
 	for i := range names {

@@ -30,11 +30,7 @@ func parseID(text string) (id, *sources.Error) {
 	if m := sources.AWS.Names.Parse(text); m != nil {
 		return id{text: text, prefix: m[1], region: m[2], account: m[3], name: cmp.Or(m[4], text)}, nil
 	}
-	e := &sources.Error{
-		Kind: sources.BadName, Name: text,
-		Message: fmt.Sprintf("%q cannot be the name of a secret in aws", shorten(text)),
-		Hint:    nameHint,
-	}
+	e := sources.NewError(sources.BadName, fmt.Sprintf("%q cannot be the name of a secret in aws", shorten(text)), nameHint).Of(text)
 	if strings.HasPrefix(text, "arn:") {
 		e.Message = fmt.Sprintf("%q is not the arn of a secret in aws", shorten(text))
 		e.Hint = "it looks like arn:aws:secretsmanager:REGION:ACCOUNT:secret:NAME"
@@ -47,10 +43,8 @@ func (i id) unwritable() *sources.Error {
 	if !strings.Contains(i.name, "!") {
 		return nil
 	}
-	return &sources.Error{
-		Kind: sources.BadName, Name: i.text, Message: fmt.Sprintf("%q can be read and not written: a name with ! is that of a service of aws", shorten(i.text)),
-		Hint: "a name has 1 to 512 of the characters A-Za-z0-9/_+=.@-",
-	}
+	return sources.NewError(sources.BadName, fmt.Sprintf("%q can be read and not written: a name with ! is that of a service of aws", shorten(i.text)),
+		"a name has 1 to 512 of the characters A-Za-z0-9/_+=.@-").Of(i.text)
 }
 
 func shorten(s string) string {
@@ -97,7 +91,7 @@ func partition(region string) string {
 	return "aws"
 }
 
-// accountOf gives the account of an ARN, and "" for anything else.
+// accountOf returns the account of an ARN, and "" for anything else.
 func accountOf(arn string) string {
 	i, _ := parseID(arn)
 	return i.account
@@ -105,7 +99,7 @@ func accountOf(arn string) string {
 
 // idGroup is the secrets of one region.
 type idGroup struct {
-	region string // empty where nothing gives the region of plain names
+	region string // empty where nothing has the region of plain names
 	ids    []id
 }
 

@@ -31,7 +31,7 @@ func late(ctx context.Context, began time.Time) *sources.Error {
 	return e
 }
 
-// hostOf gives the host that a failed request went to, or "".
+// hostOf returns the host that a failed request went to, or "".
 func hostOf(err error) string {
 	var sent *url.Error
 	if errors.As(err, &sent) && !netfault.Elsewhere(err) { // whose host the answer named

@@ -18,7 +18,7 @@ type statement struct {
 	Condition map[string]map[string]string `json:",omitempty"`
 }
 
-// Policy gives the least IAM policy that lets names be read, as JSON for people
+// Policy returns the least IAM policy that lets names be read, as JSON for people
 // to paste: GetSecretValue on exactly these secrets, and, with batch, the batch
 // action, which AWS grants for all resources or none. What is not known (the
 // account, perhaps the region) is a wildcard. Secrets that are encrypted with a
@@ -28,7 +28,7 @@ func (s *source) Policy(names []string, batch bool) []byte {
 	return policy(s.readStatements(names, batch))
 }
 
-// WritePolicy gives the least IAM policy that lets names be read and secrets
+// WritePolicy returns the least IAM policy that lets names be read and secrets
 // whose name begins with prefix be stored, looked at and deleted. Where the
 // settings have a kms_key_id, it may be used for them. Listing is granted for
 // all resources or none.
@@ -69,7 +69,7 @@ func (s *source) readStatements(names []string, batch bool) []statement {
 	return statements
 }
 
-// resourceUnder gives the resource of every secret below a prefix.
+// resourceUnder returns the resource of every secret below a prefix.
 func (s *source) resourceUnder(prefix, region string) string {
 	return strings.TrimSuffix(id{name: strings.TrimSuffix(prefix, "/") + "/*"}.resource(region, s.account), "-??????")
 }

@@ -75,25 +75,14 @@ func (s *source) profileFault(service string, status int, err error) *sources.Er
 		e.Hint = "check the network, the proxy settings and sso_region"
 		return e
 	case sso && service == "SSO" && status != 0 && status != http.StatusUnauthorized:
-		return &sources.Error{
-			Kind: sources.NoLogin, Message: fmt.Sprintf("the SSO session of profile %s may not use the role %s in account %s", p.Profile, p.SSORoleName, p.SSOAccountID),
-			Hint: "check sso_role_name and sso_account_id, and that the role is assigned to who signed in",
-		}
+		return sources.NewError(sources.NoLogin, fmt.Sprintf("the SSO session of profile %s may not use the role %s in account %s", p.Profile, p.SSORoleName, p.SSOAccountID),
+			"check sso_role_name and sso_account_id, and that the role is assigned to who signed in")
 	case sso:
-		return &sources.Error{
-			Kind: sources.NoLogin, Message: fmt.Sprintf("the SSO session of profile %s %s", p.Profile, ssoState(p, time.Now())),
-			Hint: "run: aws sso login --profile " + p.Profile,
-		}
+		return sources.NewError(sources.NoLogin, fmt.Sprintf("the SSO session of profile %s %s", p.Profile, ssoState(p, time.Now())), "run: aws sso login --profile "+p.Profile)
 	case p.LoginSession != "":
-		return &sources.Error{
-			Kind: sources.NoLogin, Message: fmt.Sprintf("the login session of profile %s has expired, or there is none", p.Profile),
-			Hint: "run: aws login --profile " + p.Profile,
-		}
+		return sources.NewError(sources.NoLogin, fmt.Sprintf("the login session of profile %s has expired, or there is none", p.Profile), "run: aws login --profile "+p.Profile)
 	case errors.As(err, &process):
-		e := &sources.Error{
-			Kind: sources.NoLogin, Message: fmt.Sprintf("the credential_process of aws profile %q failed", p.Profile),
-			Hint: "run the command by hand and see what it says",
-		}
+		e := sources.NewError(sources.NoLogin, fmt.Sprintf("the credential_process of aws profile %q failed", p.Profile), "run the command by hand and see what it says")
 		var exit *exec.ExitError
 		if errors.As(err, &exit) {
 			e.Message += ": " + exit.String() // the state of the process, and no output
@@ -136,17 +125,13 @@ func ssoState(p *config.SharedConfig, now time.Time) string {
 // refuses, or returns nil where they are not the reason.
 func (s *source) ssoIncomplete(err error) *sources.Error {
 	if strings.Contains(err.Error(), "SSO session section") { // the SDK has no type for it
-		return &sources.Error{
-			Kind: sources.NoLogin, Message: fmt.Sprintf("aws profile %q, or its source_profile, names an sso_session that is not in the config file", s.profile()),
-			Hint: "run: aws configure sso --profile " + s.profile(),
-		}
+		return sources.NewError(sources.NoLogin, fmt.Sprintf("aws profile %q, or its source_profile, names an sso_session that is not in the config file", s.profile()),
+			"run: aws configure sso --profile "+s.profile())
 	}
 	p := s.signsIn()
 	if p == nil || p.SSOSessionName == "" && p.SSOStartURL == "" {
 		return nil
 	}
-	return &sources.Error{
-		Kind: sources.NoLogin, Message: fmt.Sprintf("the SSO settings of aws profile %q are not complete, or contradict each other", p.Profile),
-		Hint: "run: aws configure sso --profile " + p.Profile,
-	}
+	return sources.NewError(sources.NoLogin, fmt.Sprintf("the SSO settings of aws profile %q are not complete, or contradict each other", p.Profile),
+		"run: aws configure sso --profile "+p.Profile)
 }

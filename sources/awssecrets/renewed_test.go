@@ -35,7 +35,7 @@ func TestRenewedOnDisk(t *testing.T) {
 		}
 		return path
 	}
-	// What gives credentials for a token that a file has: a container's, and SSO.
+	// What returns credentials for a token that a file has: a container's, and SSO.
 	wrong := ""
 	service := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		token := r.Header.Get("Authorization") + r.Header.Get("X-Amz-Sso_bearer_token")

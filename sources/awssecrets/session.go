@@ -33,7 +33,7 @@ const (
 type session struct {
 	cfg      aws.Config
 	caller   *caller
-	region   string         // for names that are not ARNs; empty where nothing gives one
+	region   string         // for names that are not ARNs; empty where nothing names one
 	noRegion *sources.Error // why region is empty, if it was looked for
 
 	// What follows is guarded by source.signing.
@@ -56,12 +56,12 @@ func (s *session) client(region string) *secretsmanager.Client {
 	return s.clients[region]
 }
 
-// signIn gives the session with credentials that are good now. It reads
+// signIn returns the session with credentials that are good now. It reads
 // configuration at the first use only, and again where the session of before
 // gets no credentials: those of a file may be others by then.
 //
 // plain says that a name without a region is to be asked for; arnRegion is the
-// region of some ARN, for STS, where nothing else gives a region.
+// region of some ARN, for STS, where nothing else names a region.
 func (s *source) signIn(ctx context.Context, plain bool, arnRegion string) (*session, *sources.Error) {
 	began := time.Now()
 	if fault := s.lock(ctx, began); fault != nil {
@@ -246,7 +246,7 @@ type loginError struct{ err error }
 func (e *loginError) Error() string { return "signing in failed" }
 func (e *loginError) Unwrap() error { return e.err }
 
-// knownRegion gives the region for plain names as far as it is known without
+// knownRegion returns the region for plain names as far as it is known without
 // reading or asking anything.
 func (s *source) knownRegion() string {
 	if s.region != "" {
@@ -258,7 +258,7 @@ func (s *source) knownRegion() string {
 	return ""
 }
 
-// plannedRegion gives the region for plain names as far as it is known without
+// plannedRegion returns the region for plain names as far as it is known without
 // a request. Files are read only where the answer decides how names are
 // grouped: where some are plain and some are ARNs.
 func (s *source) plannedRegion(names []string) string {

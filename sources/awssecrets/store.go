@@ -27,7 +27,7 @@ type store struct{ *source }
 // MaxValue is the limit of AWS.
 func (*store) MaxValue() int { return maxValue }
 
-// Put creates a secret, or gives one that is ours a new version. The version is
+// Put creates a secret, or adds a version to one that is ours. The version is
 // the token of the write.
 func (s *store) Put(ctx context.Context, w sources.Write) (string, error) {
 	i, bad := parseID(w.Name)
@@ -158,10 +158,7 @@ func (s *store) Delete(ctx context.Context, name, owner string, o sources.Delete
 	case o.Now:
 		in.ForceDeleteWithoutRecovery = aws.Bool(true)
 	case days != 0 && (days < 7 || days > 30):
-		return &sources.Error{
-			Kind: sources.Refused, Name: name, Message: fmt.Sprintf("aws cannot keep a deleted secret for %d days", days),
-			Hint: "say 7 to 30 days, or that it is to be deleted at once",
-		}
+		return sources.NewError(sources.Refused, fmt.Sprintf("aws cannot keep a deleted secret for %d days", days), "say 7 to 30 days, or that it is to be deleted at once").Of(name)
 	case days != 0:
 		in.RecoveryWindowInDays = &days
 	}

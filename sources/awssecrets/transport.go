@@ -57,7 +57,7 @@ func newCaller(from aws.HTTPClient, timeout time.Duration) *caller {
 
 type attemptsKey struct{}
 
-// countAttempts gives a context that counts the attempts made with it.
+// countAttempts returns a context that counts the attempts made with it.
 func countAttempts(ctx context.Context) (context.Context, *atomic.Int32) {
 	n := new(atomic.Int32)
 	return context.WithValue(ctx, attemptsKey{}, n), n

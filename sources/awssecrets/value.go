@@ -25,17 +25,10 @@ func (f *regional) result(i id, v value) sources.Result {
 	case b == nil:
 		return sources.Result{Err: f.noValue(i, "")}
 	case !utf8.Valid(b):
-		return sources.Result{Err: &sources.Error{
-			Kind: sources.Unusable, Name: i.text,
-			Message: fmt.Sprintf("%s: binary secret is not utf-8 text", f.subject(i)),
-			Hint:    "store the value as text, or as base64",
-		}}
+		return sources.Result{Err: sources.NewError(sources.Unusable, fmt.Sprintf("%s: binary secret is not utf-8 text", f.subject(i)), "store the value as text, or as base64").Of(i.text)}
 	}
 	if len(b) > sources.MaxValue {
-		return sources.Result{Err: &sources.Error{
-			Kind: sources.Unusable, Name: i.text,
-			Message: fmt.Sprintf("%s has a value of %d bytes, and %d are allowed", f.subject(i), len(b), sources.MaxValue),
-		}}
+		return sources.Result{Err: sources.NewError(sources.Unusable, fmt.Sprintf("%s has a value of %d bytes, and %d are allowed", f.subject(i), len(b), sources.MaxValue), "").Of(i.text)}
 	}
 	return sources.Result{Value: sources.NewSecret(b), Version: aws.ToString(v.version)}
 }

@@ -87,7 +87,7 @@ func (s *Server) Close() {
 	s.done.Wait()
 }
 
-// Env gives the environment of a process that is to use s.
+// Env returns the environment of a process that is to use s.
 func (s *Server) Env() map[string]string {
 	return map[string]string{"HTTPS_PROXY": s.Proxy.String(), "NO_PROXY": "", "SSL_CERT_FILE": s.caFile}
 }

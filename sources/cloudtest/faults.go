@@ -107,14 +107,14 @@ func (g *Gate) Expired() bool {
 	return g.faults.Expire > 0 && g.served >= g.faults.Expire
 }
 
-// Calls gives the number of requests of an action.
+// Calls returns the number of requests of an action.
 func (g *Gate) Calls(action string) int {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	return g.calls[action]
 }
 
-// Total gives the number of requests, without those for signing in.
+// Total returns the number of requests, without those for signing in.
 func (g *Gate) Total() int {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -125,7 +125,7 @@ func (g *Gate) Total() int {
 	return n
 }
 
-// MostAtOnce gives the largest number of requests that were under way together.
+// MostAtOnce returns the largest number of requests that were under way together.
 func (g *Gate) MostAtOnce() int {
 	g.mu.Lock()
 	defer g.mu.Unlock()

@@ -64,7 +64,7 @@ type Settings struct {
 	// Path, if it is not nil, returns where the path of a file leads that URL
 	// names, or the error that it is not read.
 	Path func(setting, path string) (string, error)
-	// PasswordCommand, if it is not nil, gives the password at each new
+	// PasswordCommand, if it is not nil, returns the password at each new
 	// connection.
 	PasswordCommand func(context.Context) (sources.Secret, error)
 }
@@ -139,7 +139,7 @@ func isHost(text string) bool {
 
 var notHost = bad("host is not the name of a host, nor an address or the directory of a socket", "write the name alone; an address with a user and a password is given as a url")
 
-// address gives what pgx is to parse: the URL, or one made of the other
+// address returns what pgx is to parse: the URL, or one made of the other
 // settings without the password.
 func (s Settings) address() (string, error) {
 	others := s.Host + s.Port + s.User + s.DBName + s.SSLMode + s.SSLRootCert
@@ -183,10 +183,10 @@ func (s Settings) address() (string, error) {
 const writeURL = "write postgres://user@host:5432/name?sslmode=verify-full, special characters in the password percent-encoded, or set password apart"
 
 func bad(message, hint string) error {
-	return &sources.Error{Kind: sources.BadSettings, Message: message, Hint: hint}
+	return sources.NewError(sources.BadSettings, message, hint)
 }
 
-// Address gives the host and the port, or the directory of the socket.
+// Address returns the host and the port, or the directory of the socket.
 func (t *Target) Address() string {
 	if strings.HasPrefix(t.config.Host, "/") {
 		return t.config.Host
@@ -194,12 +194,12 @@ func (t *Target) Address() string {
 	return net.JoinHostPort(t.config.Host, strconv.Itoa(int(t.config.Port)))
 }
 
-// Describe gives the name of the database and where it is.
+// Describe returns the name of the database and where it is.
 func (t *Target) Describe() string {
 	return fmt.Sprintf("%s on %s", t.config.Database, t.Address())
 }
 
-// Database gives the name of the database.
+// Database returns the name of the database.
 func (t *Target) Database() string { return t.config.Database }
 
 // Same reports whether both are one database, reached as the same role.
@@ -207,10 +207,10 @@ func (t *Target) Same(other *Target) bool {
 	return t.Describe() == other.Describe() && t.User() == other.User()
 }
 
-// User gives the role that connections log in as.
+// User returns the role that connections log in as.
 func (t *Target) User() string { return t.config.User }
 
-// As gives the same target under another application_name, which is what
+// As returns the same target under another application_name, which is what
 // pg_stat_activity shows.
 func (t *Target) As(application string) *Target {
 	config := t.config.Copy()
@@ -218,7 +218,7 @@ func (t *Target) As(application string) *Target {
 	return &Target{config: config, settings: t.settings}
 }
 
-// Traced gives the same target with a tracer of its statements.
+// Traced returns the same target with a tracer of its statements.
 func (t *Target) Traced(tracer pgx.QueryTracer) *Target {
 	config := t.config.Copy()
 	config.Tracer = tracer

@@ -100,7 +100,7 @@ func TestPasswordCommand(t *testing.T) {
 	}
 }
 
-// listen gives the port of a listener that does with each connection what f does.
+// listen returns the port of a listener that does with each connection what f does.
 func listen(t *testing.T, f func(net.Conn)) string {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")

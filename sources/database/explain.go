@@ -127,7 +127,7 @@ func meaning(code string) string {
 	return cmp.Or(meanings[code], meanings[code[:2]], "an error of its own")
 }
 
-// untrusted puts an error of TLS into words, or gives nil for any other.
+// untrusted puts an error of TLS into words, or returns nil for any other.
 func untrusted(where string, err error) error {
 	e := &sources.Error{Kind: sources.Unreachable}
 	var unknown x509.UnknownAuthorityError

@@ -68,7 +68,7 @@ func (m Migrations) steps() ([]step, error) {
 	return all, nil
 }
 
-// Version gives the version that the tables in schema have: 0 where there are
+// Version returns the version that the tables in schema have: 0 where there are
 // none.
 func (m Migrations) Version(ctx context.Context, t *Target, conn Querier, schema string) (int, error) {
 	table := pgx.Identifier{schema, "migration"}.Sanitize()
@@ -110,10 +110,8 @@ func (m Migrations) Migrate(ctx context.Context, t *Target, conn *pgx.Conn, sche
 		case err != nil:
 			return false, err
 		case version > len(steps):
-			return false, &sources.Error{
-				Kind: sources.BadSettings, Message: fmt.Sprintf("the tables of %s in %s have version %d, and this program knows %d", m.Part, t.Describe(), version, len(steps)),
-				Hint: "use the newer bifrost-secrets that made them",
-			}
+			return false, sources.NewError(sources.BadSettings, fmt.Sprintf("the tables of %s in %s have version %d, and this program knows %d", m.Part, t.Describe(), version, len(steps)),
+				"use the newer bifrost-secrets that made them")
 		}
 		return version == len(steps), nil
 	}

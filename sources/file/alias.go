@@ -96,10 +96,7 @@ func (w *aliasWalk) folder(dir string, above []fs.FileInfo) error {
 	}
 	for _, entry := range entries {
 		if w.paths++; w.paths > w.most {
-			return &sources.Error{
-				Kind: sources.Unusable, Message: w.path + " has more paths than can be looked at",
-				Hint: "take links to folders away that lead to one another",
-			}
+			return sources.NewError(sources.Unusable, w.path+" has more paths than can be looked at", "take links to folders away that lead to one another")
 		}
 		at := path.Join(dir, entry.Name())
 		if _, err := readableName(at); err != nil {

@@ -35,7 +35,7 @@ func lacks(more map[sourcetest.Ability]string) map[sourcetest.Ability]string {
 	return all
 }
 
-// startAt gives the backend of a path.
+// startAt returns the backend of a path.
 func startAt(t *testing.T, settings map[string]string, o sources.Options, seed func(name, text string)) *sourcetest.Backend {
 	t.Helper()
 	again := func() sources.Source {
@@ -171,7 +171,7 @@ func TestDocumentConformance(t *testing.T) {
 	})
 }
 
-// decrypted gives what an armored file holds, and any other as it is.
+// decrypted returns what an armored file holds, and any other as it is.
 func decrypted(t *testing.T, raw []byte, key string) []byte {
 	t.Helper()
 	if key == "" {

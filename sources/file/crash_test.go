@@ -139,7 +139,7 @@ func TestKilled(t *testing.T) {
 	}
 }
 
-// files gives what is in a directory, or in that of a file.
+// files returns what is in a directory, or in that of a file.
 func files(t *testing.T, dir, base string) (all []string) {
 	t.Helper()
 	err := filepath.WalkDir(dir, func(path string, entry os.DirEntry, err error) error {

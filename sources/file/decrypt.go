@@ -26,7 +26,7 @@ const (
 	headerRoom = 3 << 20
 )
 
-// identities gives the keys to decrypt with. It is called when the first
+// identities returns the keys to decrypt with. It is called when the first
 // encrypted file is met.
 type identities func() ([]age.Identity, error)
 
@@ -56,11 +56,7 @@ func plaintext(from io.Reader, subject string, limit int64, must bool, ids ident
 	if encrypted {
 		keys, err := ids()
 		if err != nil {
-			return nil, true, &sources.Error{
-				Kind:    sources.KindOf(err),
-				Message: subject + " is encrypted with age, but " + err.Error(),
-				Hint:    sources.HintOf(err),
-			}
+			return nil, true, sources.NewError(sources.KindOf(err), subject+" is encrypted with age, but "+err.Error(), sources.HintOf(err))
 		}
 		if armored {
 			out = armor.NewReader(in)
@@ -91,7 +87,7 @@ func isArmored(data []byte) bool {
 }
 
 func notEncrypted(message, hint string) error {
-	return &sources.Error{Kind: sources.Unusable, Message: message, Hint: hint}
+	return sources.NewError(sources.Unusable, message, hint)
 }
 
 // undecryptable puts an error of age into words of our own: those of age quote
@@ -103,21 +99,11 @@ func undecryptable(subject string, err error) error {
 	case errors.As(err, &ofFile):
 		return failure(subject, ofFile)
 	case !errors.As(err, &noMatch):
-		return &sources.Error{
-			Kind:    sources.Unusable,
-			Message: subject + " is encrypted with age, but damaged or cut short",
-			Hint:    "encrypt the secret again, and copy the file as binary unless it is armored",
-		}
+		return sources.NewError(sources.Unusable, subject+" is encrypted with age, but damaged or cut short",
+			"encrypt the secret again, and copy the file as binary unless it is armored")
 	case slices.Contains(noMatch.StanzaTypes, "scrypt"):
-		return &sources.Error{
-			Kind:    sources.Unusable,
-			Message: subject + " is encrypted with a passphrase",
-			Hint:    sealed.Unsupported,
-		}
+		return sources.NewError(sources.Unusable, subject+" is encrypted with a passphrase", sealed.Unsupported)
 	}
-	return &sources.Error{
-		Kind:    sources.Denied,
-		Message: subject + " is encrypted with age for other keys than the identity",
-		Hint:    "encrypt it for the recipient that `age-keygen -y` prints for " + block + ".identity; " + sealed.Unsupported,
-	}
+	return sources.NewError(sources.Denied, subject+" is encrypted with age for other keys than the identity",
+		"encrypt it for the recipient that `age-keygen -y` prints for "+block+".identity; "+sealed.Unsupported)
 }

@@ -44,7 +44,7 @@ func armored(t *testing.T, data string) string {
 	return out.String()
 }
 
-// newIdentity gives a new key and what encrypts for it.
+// newIdentity returns a new key and what encrypts for it.
 func newIdentity(t *testing.T) (key string, to func(string) string) {
 	t.Helper()
 	identity, err := age.GenerateX25519Identity()

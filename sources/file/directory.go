@@ -79,7 +79,7 @@ func (d *directory) Fetch(ctx context.Context, names []string) map[string]source
 	return results
 }
 
-// readAll reads the files of names, and gives with the results the mode of
+// readAll reads the files of names, and returns with the results the mode of
 // those that others may read.
 func (d *directory) readAll(
 	ctx context.Context, root *os.Root, names []string, ids identities,
@@ -163,11 +163,7 @@ func localName(name string) (string, error) {
 }
 
 func badName(name, rule string) error {
-	return &sources.Error{
-		Kind:    sources.BadName,
-		Message: fmt.Sprintf("%q cannot be the name of a secret file", name),
-		Hint:    "a name is a relative path such as db/password; " + rule,
-	}
+	return sources.NewError(sources.BadName, fmt.Sprintf("%q cannot be the name of a secret file", name), "a name is a relative path such as db/password; "+rule)
 }
 
 // root opens the directory afresh, since a volume may have been mounted anew.
@@ -208,7 +204,7 @@ func generation(root *os.Root, names []string) string {
 	return targets.String()
 }
 
-// nearby gives a hint of the names there are, in the directory that name would
+// nearby returns a hint of the names there are, in the directory that name would
 // be in or the nearest one above it that exists.
 func (d *directory) nearby(root *os.Root, name string) string {
 	dir := path.Dir(name)
@@ -233,7 +229,7 @@ func (d *directory) nearby(root *os.Root, name string) string {
 	return holds(filepath.Join(d.path, dir), name, names)
 }
 
-// list gives up to n entries of a directory.
+// list returns up to n entries of a directory.
 func list(root *os.Root, dir string, n int) ([]fs.DirEntry, error) {
 	// Whether it is a directory is not known yet, and a pipe must not hang.
 	f, err := root.OpenFile(dir, os.O_RDONLY|syscall.O_NONBLOCK, 0)

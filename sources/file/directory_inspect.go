@@ -114,7 +114,7 @@ func (d *directory) inspect(ctx context.Context, root *os.Root, name string) sou
 	return item
 }
 
-// List gives the secrets in the directory and the ones below it.
+// List returns the secrets in the directory and the ones below it.
 func (d *directory) List(ctx context.Context, prefix string) ([]sources.Item, error) {
 	root, err := d.root()
 	if err != nil {
@@ -173,7 +173,7 @@ func (d *directory) List(ctx context.Context, prefix string) ([]sources.Item, er
 	return sortedItems(byName), nil
 }
 
-// sortedItems gives items by their names.
+// sortedItems returns items by their names.
 func sortedItems(byName map[string]sources.Item) []sources.Item {
 	items := slices.Collect(maps.Values(byName))
 	slices.SortFunc(items, func(a, b sources.Item) int { return strings.Compare(a.Name, b.Name) })

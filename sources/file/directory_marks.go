@@ -38,7 +38,7 @@ const (
 	joint   = "=" // ends what goes on in a folder; no escaped name has it
 )
 
-// markPath gives where the mark of a secret stands.
+// markPath returns where the mark of a secret stands.
 func markPath(name, suffix string) string {
 	dir, rest := marksFolder, url.QueryEscape(name)
 	for len(rest) > maxStem {
@@ -75,16 +75,14 @@ func (k *keeper) checkMarks(root *os.Root) error {
 }
 
 func lost(subject, what string) error {
-	return &sources.Error{
-		Kind: sources.Unusable, Message: subject + " " + what + ": it says which secrets are ours",
-		Hint: "restore it from a copy, or take it away; without it, what it was for counts as somebody else's",
-	}
+	return sources.NewError(sources.Unusable, subject+" "+what+": it says which secrets are ours",
+		"restore it from a copy, or take it away; without it, what it was for counts as somebody else's")
 }
 
-// markOf gives the mark of a secret that is there in some version, or nil where
+// markOf returns the mark of a secret that is there in some version, or nil where
 // that is not ours.
 func (k *keeper) markOf(root *os.Root, name, version string) (*entry, error) {
-	// Whoever writes meanwhile gives a mark its other name, either way: hence the
+	// Whoever writes meanwhile renames a mark, either way: hence the
 	// third look.
 	for _, suffix := range []string{settled, pending, settled} {
 		e, err := k.mark(root, name, suffix)

@@ -256,5 +256,5 @@ func (d *directory) standing(name string, e *entry, version string) sources.Stan
 }
 
 func refused(name, message, hint string) error {
-	return &sources.Error{Kind: sources.Refused, Name: name, Message: message, Hint: hint}
+	return sources.NewError(sources.Refused, message, hint).Of(name)
 }

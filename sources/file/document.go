@@ -88,26 +88,17 @@ func (d *document) parsed(data []byte) (map[string]gjson.Result, error) {
 	if fault == "" {
 		return values, nil
 	}
-	return nil, &sources.Error{
-		Kind:    sources.Unusable,
-		Message: d.path + " " + fault,
-		Hint:    "it must hold one JSON object of names to values, each name once",
-	}
+	return nil, sources.NewError(sources.Unusable, d.path+" "+fault, "it must hold one JSON object of names to values, each name once")
 }
 
-// value gives the text of the value of name.
+// value returns the text of the value of name.
 func (d *document) value(values map[string]gjson.Result, name string) (string, error) {
 	if name == "" {
-		return "", &sources.Error{Kind: sources.BadName, Message: "the name of a secret cannot be empty", Hint: "a name is a key of the JSON object"}
+		return "", sources.NewError(sources.BadName, "the name of a secret cannot be empty", "a name is a key of the JSON object")
 	}
 	v, ok := values[name]
 	if !ok {
-		return "", &sources.Error{
-			Kind:    sources.NotFound,
-			Name:    name,
-			Message: fmt.Sprintf("no key %q in %s", name, d.path),
-			Hint:    holds(d.path, name, slices.Collect(maps.Keys(values))),
-		}
+		return "", sources.NewError(sources.NotFound, fmt.Sprintf("no key %q in %s", name, d.path), holds(d.path, name, slices.Collect(maps.Keys(values)))).Of(name)
 	}
 	text := v.Raw
 	if v.Type == gjson.String {
@@ -138,7 +129,7 @@ func halfSurrogate(v gjson.Result) bool {
 		!strings.Contains(strings.ToLower(v.Raw), `\ufffd`)
 }
 
-// parse gives the members of a JSON object by their decoded names. Where data is
+// parse returns the members of a JSON object by their decoded names. Where data is
 // anything else, it says so in words that follow the name of the file; they hold
 // nothing of the content but the names of secrets.
 func parse(data []byte) (values map[string]gjson.Result, fault string) {
@@ -190,7 +181,7 @@ func invalidUTF8(data []byte) int {
 	}
 }
 
-// position gives line:column of an offset, both from 1, the column in characters.
+// position returns line:column of an offset, both from 1, the column in characters.
 func position(data []byte, offset int) string {
 	before := data[:min(max(offset, 0), len(data))]
 	line := bytes.Count(before, []byte("\n")) + 1

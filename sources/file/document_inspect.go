@@ -31,7 +31,7 @@ func (d *document) Inspect(ctx context.Context, names []string) map[string]sourc
 	return items
 }
 
-// List gives the names in the file.
+// List returns the names in the file.
 func (d *document) List(ctx context.Context, prefix string) ([]sources.Item, error) {
 	values, version, err := d.load(ctx)
 	if err != nil {

@@ -7,7 +7,7 @@
 //     relative path; where it does not exist, `db/password.age` is taken. The
 //     value is the file's bytes as they are. Symbolic links are followed as long
 //     as they are relative and stay inside the directory.
-//   - A file holds one JSON object of names to values. A string gives its text,
+//   - A file holds one JSON object of names to values. A string stands for its text,
 //     anything else its JSON text; null is refused.
 //
 // In both, a file may be encrypted with age, binary or armored, which is seen by
@@ -65,7 +65,7 @@ func Open(_ context.Context, settings sources.Settings, opts sources.Options) (s
 		},
 	}
 	if strings.HasPrefix(strings.ToUpper(strings.TrimSpace(settings.Text("path"))), "AGE-SECRET-KEY-") {
-		return nil, &sources.Error{Kind: sources.BadSettings, Message: block + ".path holds an age identity, and not a path", Hint: "set " + block + ".identity to it"}
+		return nil, sources.NewError(sources.BadSettings, block+".path holds an age identity, and not a path", "set "+block+".identity to it")
 	}
 	err := b.keys.Check()
 	if err == nil {
@@ -97,11 +97,8 @@ func Open(_ context.Context, settings sources.Settings, opts sources.Options) (s
 		}
 		return &document{b}, nil
 	}
-	return nil, &sources.Error{
-		Kind:    sources.BadSettings,
-		Message: fmt.Sprintf("%s is %s", b.path, kindOf(info.Mode())),
-		Hint:    block + ".path must be a directory with one file a secret, or a JSON file",
-	}
+	return nil, sources.NewError(sources.BadSettings, fmt.Sprintf("%s is %s", b.path, kindOf(info.Mode())),
+		block+".path must be a directory with one file a secret, or a JSON file")
 }
 
 // check finds the settings that are unknown, lacking or empty.
@@ -124,7 +121,7 @@ func check(settings sources.Settings) error {
 }
 
 func badSettings(message, hint string) error {
-	return &sources.Error{Kind: sources.BadSettings, Message: message, Hint: hint}
+	return sources.NewError(sources.BadSettings, message, hint)
 }
 
 // base is what both layouts have in common.
@@ -135,7 +132,7 @@ type base struct {
 	exposed exposure
 }
 
-// Describe gives `file` and the path.
+// Describe returns `file` and the path.
 func (b *base) Describe() string { return "file " + b.path }
 
 // Close does nothing: no file stays open between calls.
@@ -150,7 +147,7 @@ func stopped(ctx context.Context, subject string) error {
 	}
 }
 
-// Inputs gives the paths that the source reads: a file, or a directory with all
+// Inputs returns the paths that the source reads: a file, or a directory with all
 // that is in it. Nothing may be published over them.
 func (b *base) Inputs() []string {
 	return append([]string{b.path}, b.keys.Files()...)

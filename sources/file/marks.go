@@ -25,7 +25,7 @@ type entry struct {
 	pending bool // it counts for that version alone: see directory_marks.go
 }
 
-// mark gives what others may know of it; nil stays nil.
+// mark returns what others may know of it; nil stays nil.
 func (e *entry) mark() *sources.Mark {
 	if e == nil {
 		return nil
@@ -80,7 +80,7 @@ func (k *keeper) locked(ctx context.Context, write func(root *os.Root) error) er
 	if f == nil || err != nil {
 		return writeFailure(path, err)
 	}
-	defer func() { _ = f.Close() }() // which gives the lock up
+	defer func() { _ = f.Close() }() // which ends the lock
 	for {
 		taken, err := lock(f)
 		if err != nil {
@@ -103,10 +103,8 @@ func (k *keeper) locked(ctx context.Context, write func(root *os.Root) error) er
 }
 
 func kubernetes(dir string) error {
-	return &sources.Error{
-		Kind: sources.Refused, Message: dir + " is a volume of Kubernetes, which nobody else can write to",
-		Hint: "change the Secret that it is mounted from, or let vault_store.file.path name another directory",
-	}
+	return sources.NewError(sources.Refused, dir+" is a volume of Kubernetes, which nobody else can write to",
+		"change the Secret that it is mounted from, or let vault_store.file.path name another directory")
 }
 
 // writeFailure puts an error of writing into words; nil stays nil.

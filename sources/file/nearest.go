@@ -11,7 +11,7 @@ import (
 // maxCandidates bounds how many names are looked at for a suggestion.
 const maxCandidates = 1000
 
-// holds gives the hint for a name that is not there: the one that was likely
+// holds returns the hint for a name that is not there: the one that was likely
 // meant, else some of the names there are.
 func holds(where, name string, names []string) string {
 	if len(names) == 0 {
@@ -60,7 +60,7 @@ func didYouMean(name string, candidates []string) string {
 	return fmt.Sprintf("did you mean %q? ", best)
 }
 
-// distance gives how many bytes have to be changed, added or taken away to make
+// distance returns how many bytes have to be changed, added or taken away to make
 // a of b (Levenshtein), letter case apart; 1 where either is the beginning of
 // the other; and a large number where that would take long and tell nothing.
 func distance(a, b string) int {

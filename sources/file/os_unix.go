@@ -26,7 +26,7 @@ func lock(f *os.File) (taken bool, err error) {
 	}
 }
 
-// like gives a new file the owner and the mode of the one that it replaces.
+// like returns a new file the owner and the mode of the one that it replaces.
 func like(f *os.File, old fs.FileInfo) error {
 	info, err := f.Stat()
 	if err != nil {

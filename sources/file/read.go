@@ -99,11 +99,7 @@ func failure(subject string, err error) *sources.Error {
 }
 
 func notRegular(subject string, info fs.FileInfo) error {
-	return &sources.Error{
-		Kind:    sources.Unusable,
-		Message: fmt.Sprintf("%s is %s", subject, kindOf(info.Mode())),
-		Hint:    "only regular files are read",
-	}
+	return sources.NewError(sources.Unusable, fmt.Sprintf("%s is %s", subject, kindOf(info.Mode())), "only regular files are read")
 }
 
 // kindOf names what is not a regular file.
@@ -121,8 +117,5 @@ func kindOf(mode fs.FileMode) string {
 }
 
 func tooLarge(subject string, limit int64) error {
-	return &sources.Error{
-		Kind:    sources.Unusable,
-		Message: fmt.Sprintf("%s is larger than the limit of %d bytes", subject, limit),
-	}
+	return sources.NewError(sources.Unusable, fmt.Sprintf("%s is larger than the limit of %d bytes", subject, limit), "")
 }

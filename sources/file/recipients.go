@@ -44,16 +44,11 @@ func (b *base) seal(content []byte, as envelope, subject string) ([]byte, error)
 	}
 	to, _, err := b.keys.Readers()
 	if err != nil {
-		return nil, &sources.Error{
-			Kind: sources.KindOf(err), Message: subject + " is to be encrypted with age, but " + err.Error(), Hint: sources.HintOf(err),
-		}
+		return nil, sources.NewError(sources.KindOf(err), subject+" is to be encrypted with age, but "+err.Error(), sources.HintOf(err))
 	}
 	if b.keys.Recipients.Len() == 0 && as.readers > len(to) {
-		return nil, &sources.Error{
-			Kind:    sources.Refused,
-			Message: fmt.Sprintf("%s is encrypted for %d keys, and only %d of them is known from the identity", subject, as.readers, len(to)),
-			Hint:    "set " + block + ".recipients to all that shall be able to read it, or to a file that lists them",
-		}
+		return nil, sources.NewError(sources.Refused, fmt.Sprintf("%s is encrypted for %d keys, and only %d of them is known from the identity", subject, as.readers, len(to)),
+			"set "+block+".recipients to all that shall be able to read it, or to a file that lists them")
 	}
 	var out bytes.Buffer
 	var into io.Writer = &out
@@ -73,7 +68,7 @@ func (b *base) seal(content []byte, as envelope, subject string) ([]byte, error)
 		err = armored.Close()
 	}
 	if err != nil {
-		return nil, &sources.Error{Kind: sources.Refused, Message: subject + " cannot be encrypted with age"}
+		return nil, sources.NewError(sources.Refused, subject+" cannot be encrypted with age", "")
 	}
 	return out.Bytes(), nil
 }

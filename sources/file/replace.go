@@ -87,7 +87,7 @@ func (s *staged) fill(content []byte, old fs.FileInfo) error {
 // coarsest is the unit of time of the coarsest file system, FAT.
 const coarsest = 2 * time.Second
 
-// date gives the file its time.
+// date returns the file its time.
 func (s *staged) date(f *os.File, old fs.FileInfo) error {
 	at := time.Now()
 	if old != nil && !at.After(old.ModTime()) {
@@ -110,7 +110,7 @@ func (s *staged) date(f *os.File, old fs.FileInfo) error {
 	return nil
 }
 
-// versionOf gives the version of what a file holds.
+// versionOf returns the version of what a file holds.
 func versionOf(info fs.FileInfo) string { return info.ModTime().UTC().Format(time.RFC3339Nano) }
 
 // commit puts the file in place, and reports whether it is there: where it is,

@@ -46,7 +46,7 @@ func Unreachable(err error, host string, timeout time.Duration) *sources.Error {
 	}
 }
 
-// Safe gives the part of err that callers may look into: never an error that can
+// Safe returns the part of err that callers may look into: never an error that can
 // hold a part of an answer.
 func Safe(err error) error {
 	var dns *net.DNSError

@@ -43,7 +43,7 @@ func TestConformance(t *testing.T) {
 	})
 }
 
-// start gives an empty schema of d, behind a proxy.
+// start returns an empty schema of d, behind a proxy.
 func start(t *testing.T, d *pgtest.Database, schema string, o sources.Options, identity *age.X25519Identity) *sourcetest.Backend {
 	proxy := d.Proxy(t)
 	const password = `p 'q' "r" \s`

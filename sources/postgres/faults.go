@@ -12,7 +12,7 @@ import (
 // checkName refuses what cannot be the name of a secret.
 func checkName(name string) error {
 	if why, hint := sources.Postgres.CheckName(name); why != "" {
-		return &sources.Error{Kind: sources.BadName, Name: name, Message: fmt.Sprintf("%.120q %s", name, why), Hint: hint}
+		return sources.NewError(sources.BadName, fmt.Sprintf("%.120q %s", name, why), hint).Of(name)
 	}
 	return nil
 }
@@ -45,7 +45,7 @@ func (s *source) explain(err error) error {
 	return s.target.Explain(err)
 }
 
-// of gives an error the name of a secret.
+// of returns an error the name of a secret.
 func of(name string, err error) error {
 	var e *sources.Error
 	if !errors.As(err, &e) {

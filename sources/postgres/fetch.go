@@ -112,10 +112,7 @@ func (s *source) fetchChunk(ctx context.Context, names []string, identities []ag
 		if have[name] {
 			continue
 		}
-		answer(name, sources.Result{Err: &sources.Error{
-			Kind: sources.NotFound, Name: name, Message: fmt.Sprintf("no secret %q in %s", name, s.Describe()),
-			Hint: "bifrost-secrets secret list shows the names that there are",
-		}})
+		answer(name, sources.Result{Err: sources.NewError(sources.NotFound, fmt.Sprintf("no secret %q in %s", name, s.Describe()), "bifrost-secrets secret list shows the names that there are").Of(name)})
 	}
 	all.Wait()
 }
@@ -126,10 +123,8 @@ func (s *source) unseal(ctx context.Context, one row, identities []age.Identity)
 	}
 	subject := fmt.Sprintf("%q in %s", one.name, s.Describe())
 	if one.sealed == nil {
-		return sources.Result{Err: &sources.Error{
-			Kind: sources.Disabled, Name: one.name, Message: fmt.Sprintf("%s has lost its version %d", subject, one.version),
-			Hint: "somebody else than this program changed the tables: put the value again",
-		}}
+		return sources.Result{Err: sources.NewError(sources.Disabled, fmt.Sprintf("%s has lost its version %d", subject, one.version),
+			"somebody else than this program changed the tables: put the value again").Of(one.name)}
 	}
 	version := strconv.FormatInt(one.version, 10)
 	value, err := sealed.Open(one.sealed, sealed.Label{Name: one.name, Version: version}, subject, identities)

@@ -28,7 +28,7 @@ func scanItem(r pgx.CollectableRow) (sources.Item, error) {
 	return item, nil
 }
 
-// items gives the secrets for which a condition holds. Where nothing was ever
+// items returns the secrets for which a condition holds. Where nothing was ever
 // written there are none.
 func (s *source) items(ctx context.Context, condition string, args ...any) (items []sources.Item, err error) {
 	err = s.query(ctx, func(ctx context.Context, pool *pgxpool.Pool) error {
@@ -70,7 +70,7 @@ func (s *source) Inspect(ctx context.Context, names []string) map[string]sources
 	return items
 }
 
-// List gives the secrets whose name begins with prefix.
+// List returns the secrets whose name begins with prefix.
 func (s *source) List(ctx context.Context, prefix string) ([]sources.Item, error) {
 	return s.items(ctx, "starts_with(name, $1)", prefix)
 }

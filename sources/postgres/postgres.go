@@ -171,7 +171,7 @@ func (s *source) aim(set sources.Settings, opts sources.Options) error {
 }
 
 func bad(message, hint string) error {
-	return &sources.Error{Kind: sources.BadSettings, Message: message, Hint: hint}
+	return sources.NewError(sources.BadSettings, message, hint)
 }
 
 // Plan foretells the statements of a Fetch.
@@ -216,7 +216,7 @@ func (s *source) Close() error {
 	return nil
 }
 
-// Inputs gives the files that the settings name: nothing may be published over
+// Inputs returns the files that the settings name: nothing may be published over
 // them.
 func (s *source) Inputs() []string { return s.keys.Files() }
 
@@ -227,7 +227,7 @@ func (s *source) Changes() (*database.Target, string) { return s.target, s.chann
 // channel is short enough for PostgreSQL: a schema's name is at most 48 bytes.
 func (s *source) channel() string { return s.schema + "_changed" }
 
-// table gives the name of one of our tables as SQL.
+// table returns the name of one of our tables as SQL.
 func (s *source) table(name string) string { return pgx.Identifier{s.schema, name}.Sanitize() }
 
 // query does one thing with the database within the deadline of a call, and

@@ -50,7 +50,7 @@ func (s *store) Put(ctx context.Context, w sources.Write) (version string, err e
 		version = strconv.FormatInt(now.next, 10)
 		text, err := sealed.Seal(sealed.Label{Name: w.Name, Version: version}, w.Value, recipients)
 		if err != nil {
-			return false, &sources.Error{Kind: sources.Refused, Message: "the value cannot be sealed"}
+			return false, sources.NewError(sources.Refused, "the value cannot be sealed", "")
 		}
 		batch := &pgx.Batch{}
 		if now.Exists {

@@ -40,7 +40,7 @@ type Keys struct {
 	Exposed func(path string, mode fs.FileMode)
 }
 
-// Identities gives the keys to open with. Its errors are of kind NoLogin, and
+// Identities returns the keys to open with. Its errors are of kind NoLogin, and
 // say neither the setting nor what age says of it: a key that was misspelt or
 // put in the wrong place looks like a path.
 func (k *Keys) Identities() ([]age.Identity, error) {
@@ -81,7 +81,7 @@ func HoldsIdentity(text string) bool {
 		strings.HasPrefix(upper, "-----BEGIN") || strings.Contains(upper, "\n")
 }
 
-// Readers gives the keys to seal for, and a fingerprint of them: 16 hexadecimal
+// Readers returns the keys to seal for, and a fingerprint of them: 16 hexadecimal
 // digits that are the same for the same set, whatever its order. They are those
 // of the setting `recipients`, separated by commas or space, and, where it is
 // not set, those of the identity. An identity that could not open what is sealed
@@ -123,7 +123,7 @@ func (k *Keys) Readers() (recipients []age.Recipient, fingerprint string, err er
 	return recipients, hex.EncodeToString(sum[:8]), nil
 }
 
-// ownRecipients gives what encrypts to the identity.
+// ownRecipients returns what encrypts to the identity.
 func (k *Keys) ownRecipients() ([]string, error) {
 	if k.Identity.Len() == 0 {
 		return nil, bad(k.Block+" has neither recipients nor an identity: there is nobody to seal for", "set recipients to the age1... lines that age-keygen prints")
@@ -146,7 +146,7 @@ func (k *Keys) ownRecipients() ([]string, error) {
 
 const isRecipient = "a recipient looks like age1..., and is what `age-keygen -y` prints; " + Unsupported
 
-// listed gives the recipients of the setting, or of the file that it names.
+// listed returns the recipients of the setting, or of the file that it names.
 func (k *Keys) listed(text string) ([]string, error) {
 	if HoldsIdentity(text) && strings.Contains(strings.ToUpper(text), "AGE-SECRET-KEY-") {
 		return nil, bad(k.Block+".recipients holds an identity, which is secret", isRecipient)
@@ -175,7 +175,7 @@ func (k *Keys) listed(text string) ([]string, error) {
 	return names, nil
 }
 
-// Files gives the paths of the files that the settings name: nothing may be
+// Files returns the paths of the files that the settings name: nothing may be
 // published over them.
 func (k *Keys) Files() []string {
 	paths, _ := k.paths()
@@ -215,7 +215,7 @@ func WarnOnce(warn func(string)) func(string, fs.FileMode) {
 	}
 }
 
-// readKeys reads a regular file, and gives its permissions where others may read
+// readKeys reads a regular file, and returns its permissions where others may read
 // it. subject names it in the error, which has no kind yet.
 func readKeys(path, subject, hint string) ([]byte, fs.FileMode, *sources.Error) {
 	failed := func(format string, err error) ([]byte, fs.FileMode, *sources.Error) {
@@ -251,9 +251,9 @@ func readKeys(path, subject, hint string) ([]byte, fs.FileMode, *sources.Error) 
 }
 
 func noLogin(message, hint string) error {
-	return &sources.Error{Kind: sources.NoLogin, Message: message, Hint: hint}
+	return sources.NewError(sources.NoLogin, message, hint)
 }
 
 func bad(message, hint string) error {
-	return &sources.Error{Kind: sources.BadSettings, Message: message, Hint: hint}
+	return sources.NewError(sources.BadSettings, message, hint)
 }

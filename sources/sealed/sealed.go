@@ -37,7 +37,7 @@ type Label struct {
 	Version string `json:"version"`
 }
 
-// Seal encrypts a value with its label to recipients. Each call gives another
+// Seal encrypts a value with its label to recipients. Each call returns another
 // text; its length tells that of the value.
 func Seal(label Label, value sources.Secret, recipients []age.Recipient) ([]byte, error) {
 	if len(recipients) == 0 {
@@ -84,7 +84,7 @@ func Open(sealed []byte, label Label, subject string, identities []age.Identity)
 	return sources.NewSecret(value), nil
 }
 
-// Pack puts a label before a value. What it gives is to be encrypted.
+// Pack puts a label before a value. What it returns is to be encrypted.
 func Pack(label Label, value []byte) ([]byte, error) {
 	head, err := header(label)
 	if err != nil {
@@ -124,18 +124,15 @@ func Undecryptable(subject string, err error) error {
 	case slices.Contains(noMatch.StanzaTypes, "scrypt"):
 		return unusable(subject+" is encrypted with a passphrase", Unsupported)
 	}
-	return &sources.Error{
-		Kind:    sources.Denied,
-		Message: subject + " is sealed for other keys than the identity",
-		Hint:    "use the identity of one of its recipients, or seal it for this one too: bifrost-secrets secret rekey",
-	}
+	return sources.NewError(sources.Denied, subject+" is sealed for other keys than the identity",
+		"use the identity of one of its recipients, or seal it for this one too: bifrost-secrets secret rekey")
 }
 
 func unusable(message, hint string) error {
-	return &sources.Error{Kind: sources.Unusable, Message: message, Hint: hint}
+	return sources.NewError(sources.Unusable, message, hint)
 }
 
-// header gives what stands before the value.
+// header returns what stands before the value.
 func header(label Label) ([]byte, error) {
 	if !utf8.ValidString(label.Name) || !utf8.ValidString(label.Version) {
 		return nil, errors.New("a name that is not UTF-8 cannot be sealed") // two of them would look alike

@@ -1,4 +1,4 @@
-// Package awstest gives tests an AWS Secrets Manager on the loopback interface:
+// Package awstest is an AWS Secrets Manager for tests, on the loopback interface:
 // [Moto], a real emulator for the flows that work, and [Fake], a small server
 // of our own for those that do not, for counting and for benchmarks. Both speak
 // the real protocol, so that the real client of the SDK runs against them.
@@ -17,7 +17,7 @@ const (
 	Region = "us-east-1"
 )
 
-// env gives the environment of a process that is to use the server at url, and
+// env returns the environment of a process that is to use the server at url, and
 // nothing else that the machine may have of AWS.
 func env(url string) map[string]string {
 	return map[string]string{

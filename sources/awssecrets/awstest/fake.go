@@ -137,7 +137,7 @@ func (f *Fake) Close() {
 // Elsewhere is the address of another host that answers as this one does.
 func (f *Fake) Elsewhere() string { return f.thief.URL }
 
-// Env gives the environment of a process that is to use f.
+// Env returns the environment of a process that is to use f.
 func (f *Fake) Env() map[string]string { return env(f.URL) }
 
 // Set makes f misbehave so from now on, in place of what was set before.
@@ -165,14 +165,14 @@ func (f *Fake) Hold(what string, until <-chan struct{}) {
 	f.held[what] = until
 }
 
-// Called gives a channel that is closed when the next request comes in.
+// Called returns a channel that is closed when the next request comes in.
 func (f *Fake) Called() <-chan struct{} {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return f.called
 }
 
-// Calls gives the number of requests of an action, such as GetSecretValue,
+// Calls returns the number of requests of an action, such as GetSecretValue,
 // AssumeRole or InstanceMetadata, since the start or Forget.
 func (f *Fake) Calls(action string) int {
 	f.mu.Lock()
@@ -180,7 +180,7 @@ func (f *Fake) Calls(action string) int {
 	return f.meter.calls[action]
 }
 
-// Total gives the number of requests of all actions.
+// Total returns the number of requests of all actions.
 func (f *Fake) Total() int {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -191,21 +191,21 @@ func (f *Fake) Total() int {
 	return n
 }
 
-// Asked gives how often each id was asked for, in batches and singly.
+// Asked returns how often each id was asked for, in batches and singly.
 func (f *Fake) Asked() map[string]int {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return maps.Clone(f.meter.ids)
 }
 
-// MostAtOnce gives the largest number of requests that were under way together.
+// MostAtOnce returns the largest number of requests that were under way together.
 func (f *Fake) MostAtOnce() int {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return f.meter.most
 }
 
-// RoundTrips gives the length of the longest chain of requests each of which
+// RoundTrips returns the length of the longest chain of requests each of which
 // came after the one before it was answered: with latency, the time that all of
 // them took, in units of one.
 func (f *Fake) RoundTrips() int {
@@ -260,7 +260,7 @@ func (f *Fake) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	reply(w)
 }
 
-// delay waits as f is set to. It gives an answer where f is set to give none.
+// delay waits as f is set to. It reports whether there is to be an answer.
 func (f *Fake) delay(action string, r *http.Request, body []byte) reply {
 	f.mu.Lock()
 	latency, hang, release := f.faults.Latency, f.faults.Hang, f.release

@@ -117,7 +117,7 @@ func (s *Server) Stop() {
 	s.cmd = nil
 }
 
-// findMoto gives the path of moto_server, or "".
+// findMoto returns the path of moto_server, or "".
 func findMoto() string {
 	if path := os.Getenv("MOTO_SERVER"); path != "" {
 		return path
@@ -165,7 +165,7 @@ func (s *Server) read(r io.Reader) {
 	}
 }
 
-// Requests gives the number of requests to AWS services so far, retries and
+// Requests returns the number of requests to AWS services so far, retries and
 // those of seeding included. Take it before and after what is to be counted.
 func (s *Server) Requests(tb testing.TB) int {
 	tb.Helper()
@@ -211,10 +211,10 @@ func (s *Server) ask(tb testing.TB, method, path string) {
 	_ = resp.Body.Close()
 }
 
-// Env gives the environment of a process that is to use s.
+// Env returns the environment of a process that is to use s.
 func (s *Server) Env() map[string]string { return env(s.URL) }
 
-// Client gives a client of Secrets Manager for seeding, in a region of the
+// Client returns a client of Secrets Manager for seeding, in a region of the
 // account of an Env, or of that of role if it is not empty.
 func (s *Server) Client(region, role string) *secretsmanager.Client {
 	httpClient := awshttp.NewBuildableClient().WithTransportOptions(func(t *http.Transport) {
@@ -230,19 +230,19 @@ func (s *Server) Client(region, role string) *secretsmanager.Client {
 	return secretsmanager.NewFromConfig(cfg)
 }
 
-// Put creates a secret with a text as its value, and gives its ARN.
+// Put creates a secret with a text as its value, and returns its ARN.
 func (s *Server) Put(tb testing.TB, region, name, text string) (arn string) {
 	tb.Helper()
 	return create(tb, s.Client(region, ""), &secretsmanager.CreateSecretInput{Name: &name, SecretString: &text})
 }
 
-// PutBinary creates a binary secret, and gives its ARN.
+// PutBinary creates a binary secret, and returns its ARN.
 func (s *Server) PutBinary(tb testing.TB, region, name string, b []byte) (arn string) {
 	tb.Helper()
 	return create(tb, s.Client(region, ""), &secretsmanager.CreateSecretInput{Name: &name, SecretBinary: b})
 }
 
-// PutAs creates a secret in the account of a role, and gives its ARN.
+// PutAs creates a secret in the account of a role, and returns its ARN.
 func (s *Server) PutAs(tb testing.TB, role, region, name, text string) (arn string) {
 	tb.Helper()
 	return create(tb, s.Client(region, role), &secretsmanager.CreateSecretInput{Name: &name, SecretString: &text})

@@ -93,7 +93,7 @@ func metadata(r *http.Request) reply {
 
 var roleForm = regexp.MustCompile(`^arn:aws:iam::([0-9]{12}):role/(.+)$`)
 
-// assumeRole gives credentials that signer takes for those of the role's account.
+// assumeRole returns credentials that signer takes for those of the role's account.
 func (f *Fake) assumeRole(action string, r *http.Request, body []byte) reply {
 	form, _ := url.ParseQuery(string(body))
 	role := roleForm.FindStringSubmatch(form.Get("RoleArn"))

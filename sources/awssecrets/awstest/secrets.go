@@ -47,7 +47,7 @@ type itemError struct {
 }
 
 // Put stores text in the account and the region of an Env, under a new version,
-// and gives the ARN. Tags of a secret that exists stay.
+// and returns the ARN. Tags of a secret that exists stay.
 func (f *Fake) Put(name, text string) (arn string) {
 	return f.PutIn(Account, Region, name, text)
 }
@@ -62,7 +62,7 @@ func (f *Fake) PutBinary(name string, b []byte) (arn string) {
 	return f.put(Account, Region, secret{Name: name, SecretBinary: b})
 }
 
-// ARN gives the ARN of a secret in the account and the region of an Env.
+// ARN returns the ARN of a secret in the account and the region of an Env.
 func (f *Fake) ARN(name string) string { return prefix(Account, Region) + name + suffix(name) }
 
 // Mark changes the state of a secret that was put, by its ARN.
@@ -121,7 +121,7 @@ func signer(r *http.Request) caller {
 	return c
 }
 
-// find gives the secret that id means: a name, an ARN, or an ARN without suffix.
+// find returns the secret that id means: a name, an ARN, or an ARN without suffix.
 func (f *Fake) find(c caller, id string) *secret {
 	if !strings.HasPrefix(id, "arn:") {
 		id = prefix(c.account, c.region) + id
@@ -136,7 +136,7 @@ func (f *Fake) find(c caller, id string) *secret {
 	return f.secrets[id+suffix(id[i+len(":secret:"):])]
 }
 
-// read gives a secret or the error that the service would answer with.
+// read returns a secret or the error that the service would answer with.
 func (f *Fake) read(c caller, id string) (*secret, *itemError) {
 	f.meter.ids[id]++
 	s := f.find(c, id)

@@ -34,7 +34,7 @@ type request struct {
 	}
 }
 
-// Versions gives the number of versions that a secret of the account and the
+// Versions returns the number of versions that a secret of the account and the
 // region of an Env has had.
 func (f *Fake) Versions(name string) int {
 	f.mu.Lock()
@@ -45,7 +45,7 @@ func (f *Fake) Versions(name string) int {
 	return 0
 }
 
-// Metadata gives all that is kept of every secret beside its values.
+// Metadata returns all that is kept of every secret beside its values.
 func (f *Fake) Metadata() string {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -56,7 +56,7 @@ func (f *Fake) Metadata() string {
 	return strings.Join(all, "\n")
 }
 
-// KMSKey gives the key that a secret was created with.
+// KMSKey returns the key that a secret was created with.
 func (f *Fake) KMSKey(name string) string {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -166,7 +166,7 @@ func (f *Fake) remove(s *secret, in request, deleted bool) message {
 	return ok(map[string]any{"ARN": s.ARN, "Name": s.Name, "DeletionDate": s.deleted.Unix()})
 }
 
-// describe gives what is known of a secret beside its value; stages is what the
+// describe returns what is known of a secret beside its value; stages is what the
 // action calls the versions.
 func (s *secret) describe(stages string) map[string]any {
 	out := map[string]any{"ARN": s.ARN, "Name": s.Name}

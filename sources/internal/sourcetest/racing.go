@@ -7,7 +7,7 @@ import (
 	"bifrost-secrets/sources"
 )
 
-// race runs n puts at once, each by a process of its own, and gives the labels
+// race runs n puts at once, each by a process of its own, and returns the labels
 // of those that had success.
 func (r *run) race(n int, expect string) (won []string) {
 	r.Helper()

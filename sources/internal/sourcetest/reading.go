@@ -14,7 +14,7 @@ import (
 // deadline is for a backend that will not answer.
 const deadline = 300 * time.Millisecond
 
-// manyNames gives the names of as many secrets as a large document refers to.
+// manyNames returns the names of as many secrets as a large document refers to.
 func (r *run) manyNames() []string {
 	names := make([]string, cmp.Or(r.Many, 500))
 	for i := range names {
@@ -73,7 +73,7 @@ func testMissing(r *run) {
 }
 
 func testBinary(r *run) {
-	// A source gives the bytes as they are or refuses them; it does not mend them.
+	// A source returns the bytes as they are or refuses them; it does not mend them.
 	bytes := "\xff\xfe\x00" + Canary
 	r.SeedBinary("image", []byte(bytes))
 	r.Seed("text", value("text"))

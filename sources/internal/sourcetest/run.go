@@ -93,7 +93,7 @@ func (s Setup) readOnly(t *testing.T) {
 	}
 }
 
-// another gives the source of another process.
+// another returns the source of another process.
 func (r *run) another() watched {
 	s := r.Again()
 	r.Cleanup(func() { _ = s.Close() })
@@ -189,7 +189,7 @@ func (w watched) fetch(ctx context.Context, names ...string) map[string]sources.
 	return got
 }
 
-// want checks that a secret has this value, and gives its version.
+// want checks that a secret has this value, and returns its version.
 func (w watched) want(ctx context.Context, name, text string) (version string) {
 	w.t.Helper()
 	result := w.fetch(ctx, name)[name]

@@ -50,7 +50,7 @@ const (
 
 // Setup is a backend as the suite sees it.
 type Setup struct {
-	// Start gives a backend without any secret, and a source of it. Each test
+	// Start returns a backend without any secret, and a source of it. Each test
 	// starts its own; a server may serve several as long as nothing is left of
 	// the one before. o is to be handed to the Opener, with Write as it is: what
 	// the source logs and warns of is looked through for values. The source
@@ -89,7 +89,7 @@ type Setup struct {
 type Backend struct {
 	// Source is what is tested: a [sources.Store], unless Writing is lacking.
 	Source sources.Source
-	// Again gives another source of the same backend, as another process has it.
+	// Again returns another source of the same backend, as another process has it.
 	Again func() sources.Source
 
 	// Seed stores a text, as a person would who does not know of us: without a
@@ -119,7 +119,7 @@ type Backend struct {
 	Metadata   func() string         // all that is kept beside the values: tags, labels, descriptions, indexes
 }
 
-// has gives the hooks that b has, by ability.
+// has returns the hooks that b has, by ability.
 func (b *Backend) has() map[Ability]bool {
 	_, store := b.Source.(sources.Store)
 	return map[Ability]bool{

@@ -81,7 +81,7 @@ func encode(kind string, der []byte) string {
 }
 
 // OtherCA writes the certificate of an authority that has signed nothing, and
-// gives its path.
+// returns its path.
 func OtherCA(tb testing.TB) string {
 	tb.Helper()
 	ca, _, err := authority()

@@ -44,10 +44,10 @@ func (s *Server) admin(tb testing.TB, sql string) {
 	(&Database{Server: s, Name: "postgres"}).Exec(tb, sql)
 }
 
-// URL gives the address of the database with the login of [Superuser].
+// URL returns the address of the database with the login of [Superuser].
 func (d *Database) URL() string { return d.As(Superuser, d.Password) }
 
-// As gives the address of the database with a login. Of TLS it says nothing:
+// As returns the address of the database with a login. Of TLS it says nothing:
 // add a query.
 func (d *Database) As(name, password string) string {
 	u := url.URL{Scheme: "postgres", User: url.UserPassword(name, password), Host: fmt.Sprintf("%s:%d", d.Host, d.Port), Path: "/" + d.Name}
@@ -55,7 +55,7 @@ func (d *Database) As(name, password string) string {
 }
 
 // Role makes a role that may log in with the password and do nothing else, and
-// gives its name. Every %s in grants is replaced by that name.
+// returns its name. Every %s in grants is replaced by that name.
 func (d *Database) Role(tb testing.TB, password string, grants ...string) string {
 	tb.Helper()
 	name := "role_" + strings.ToLower(rand.Text()[:10])
@@ -74,7 +74,7 @@ func (d *Database) Role(tb testing.TB, password string, grants ...string) string
 	return name
 }
 
-// Connect gives a connection as [Superuser] that is closed when the test ends.
+// Connect returns a connection as [Superuser] that is closed when the test ends.
 func (d *Database) Connect(tb testing.TB) *pgx.Conn {
 	tb.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), callLimit)
@@ -96,7 +96,7 @@ func (d *Database) Exec(tb testing.TB, sql string) {
 	})
 }
 
-// Text gives the one value that a query answers, as text; NULL is "".
+// Text returns the one value that a query answers, as text; NULL is "".
 func (d *Database) Text(tb testing.TB, sql string, args ...any) string {
 	tb.Helper()
 	var text *string
@@ -110,7 +110,7 @@ func (d *Database) Text(tb testing.TB, sql string, args ...any) string {
 }
 
 // Terminate ends every connection to the database whose application_name is
-// name, as an administrator would (57P01), and gives their number.
+// name, as an administrator would (57P01), and returns their number.
 func (d *Database) Terminate(tb testing.TB, name string) string {
 	tb.Helper()
 	return d.Text(tb, "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE datname = $1 AND application_name = $2", d.Name, name)

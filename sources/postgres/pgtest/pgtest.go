@@ -65,7 +65,7 @@ var shared struct {
 	server *Server
 }
 
-// Shared gives the one server of this test binary, which the first call starts
+// Shared returns the one server of this test binary, which the first call starts
 // in about a second; TestMain must run the tests by way of [M]. Where there is
 // no PostgreSQL the test is skipped, or fails if [RequireBackends] is set; with
 // -short it is skipped.
@@ -138,7 +138,7 @@ func launch(tb testing.TB, o Options) *Server {
 	return nil
 }
 
-// findBin gives the directory of PostgreSQL's programs, or "".
+// findBin returns the directory of PostgreSQL's programs, or "".
 func findBin() string {
 	if dir := os.Getenv("POSTGRES_BIN"); dir != "" {
 		return dir
@@ -170,7 +170,7 @@ func findBin() string {
 	return ""
 }
 
-// Program gives the path of one of PostgreSQL's programs, such as pg_dump, or
+// Program returns the path of one of PostgreSQL's programs, such as pg_dump, or
 // "" where this installation does not have it.
 func (s *Server) Program(name string) string {
 	path := filepath.Join(s.bin, name)
@@ -235,7 +235,7 @@ func (s *Server) findUser() error {
 	return s.own(s.dir)
 }
 
-// own gives path to the user that PostgreSQL runs as.
+// own returns path to the user that PostgreSQL runs as.
 func (s *Server) own(path string) error {
 	if s.caller == nil {
 		return nil
@@ -354,7 +354,7 @@ func (s *Server) remove() {
 	}
 }
 
-// Log gives what the server has written to its log so far.
+// Log returns what the server has written to its log so far.
 func (s *Server) Log() string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
