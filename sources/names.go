@@ -29,7 +29,7 @@ func Alphanumeric(c byte) bool {
 // ID returns the id of a name, or an error of kind BadName.
 func (n Names) ID(name string) (string, *Error) {
 	bad := func(hint, format string, args ...any) (string, *Error) {
-		return "", NewError(BadName, fmt.Sprintf("%q ", shorten(name))+fmt.Sprintf(format, args...), hint).Of(name)
+		return "", NewError(BadName, fmt.Sprintf("%q ", Shorten(name))+fmt.Sprintf(format, args...), hint).Of(name)
 	}
 	if name == "" {
 		return bad("write the name of a secret after `vault.`", "is not the name of a secret")
@@ -43,7 +43,7 @@ func (n Names) ID(name string) (string, *Error) {
 			"is too long for %s: its id would have %d characters", n.System, len(id))
 	}
 	if other := n.Name(id); id == name && other != id {
-		return bad("write "+shorten(other)+" instead", "is the id that %s has for the name %q", n.System, shorten(other))
+		return bad("write "+Shorten(other)+" instead", "is the id that %s has for the name %q", n.System, Shorten(other))
 	}
 	return id, nil
 }
@@ -121,7 +121,8 @@ func decode(id string) (name string, escaped bool) {
 	return b.String(), escaped
 }
 
-func shorten(s string) string {
+// Shorten returns the beginning of a name that is too long for a message.
+func Shorten(s string) string {
 	if len(s) > 120 {
 		return strings.ToValidUTF8(s[:120], "") + "..."
 	}

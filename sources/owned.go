@@ -63,7 +63,7 @@ func (l Limits) Check(w Write) *Error {
 	if w.Mark.Owner == "" {
 		return unowned(w.Name)
 	}
-	value := Subject{w.Name, fmt.Sprintf("the value of %q", shorten(w.Name))}
+	value := Subject{w.Name, fmt.Sprintf("the value of %q", Shorten(w.Name))}
 	switch b := w.Value.Reveal(); {
 	case len(b) > l.Max:
 		return value.Refused(fmt.Sprintf("has %d bytes, and %d are allowed", len(b), l.Max), "keep what is so large in a file, or split it over several secrets")

@@ -10,44 +10,47 @@ import (
 	"bifrost-secrets/sources"
 )
 
+// method is one of the client's, such as (*secretsmanager.Client).GetSecretValue.
+type method[In, Out any] func(*secretsmanager.Client, context.Context, *In, ...func(*secretsmanager.Options)) (*Out, error)
+
 // call makes one request, when one of the slots is free, and logs it. n is the
 // number of secrets that it asks for. One whose credentials are refused is sent
 // once more where there are others: it was not carried out.
-func (f *regional) call(action string, n int, do func(context.Context, *secretsmanager.Client) error) error {
+func call[In, Out any](f *regional, action string, n int, do method[In, Out], in *In) (*Out, error) {
 	select {
 	case f.slots <- struct{}{}:
 		defer func() { <-f.slots }()
 	case <-f.ctx.Done():
-		return f.ctx.Err()
+		return nil, f.ctx.Err()
 	}
 	for {
 		sess, dead := f.login.Session()
 		if dead != nil {
-			return dead
+			return nil, dead
 		}
-		err := f.request(action, n, sess, do)
+		out, err := request(f, action, n, sess, do, in)
 		if err == nil {
-			return nil
+			return out, nil
 		}
 		fault := f.fault(id{}, err)
 		if fault.Kind != sources.NoLogin {
-			return err
+			return nil, err
 		}
 		anew := func(old *session) (*session, *sources.Error) { return f.anew(f.ctx, old, f.region, fault) }
 		if !f.login.Refused(sess, fault, anew) {
 			if _, dead := f.login.Session(); dead != nil {
-				return dead
+				return nil, dead
 			}
-			return err
+			return nil, err
 		}
 	}
 }
 
-func (f *regional) request(action string, n int, sess *session, do func(context.Context, *secretsmanager.Client) error) error {
+func request[In, Out any](f *regional, action string, n int, sess *session, do method[In, Out], in *In) (*Out, error) {
 	ctx, attempts := countAttempts(f.ctx)
 	began := time.Now()
 	f.Add(action == "BatchGetSecretValue")
-	err := do(ctx, sess.client(f.region))
+	out, err := do(sess.client(f.region), ctx, in)
 	attrs := []slog.Attr{
 		slog.String("action", action),
 		slog.String("region", f.region),
@@ -61,5 +64,5 @@ func (f *regional) request(action string, n int, sess *session, do func(context.
 		attrs = append(attrs, slog.String("failed", string(fault.Kind)), slog.String("code", fault.Code))
 	}
 	f.log.LogAttrs(f.ctx, slog.LevelDebug, "aws request", attrs...)
-	return err
+	return out, err
 }

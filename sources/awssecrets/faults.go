@@ -143,8 +143,8 @@ func (f *regional) judge(err error) verdict {
 	return unclear
 }
 
-// deed is what is done to a secret, in the words of its failure.
-type deed struct {
+// operation is what is done to a secret, in the words of its failure.
+type operation struct {
 	action string // of IAM
 	done   string // it may not be, and cannot be
 	given  string // it was not
@@ -152,19 +152,19 @@ type deed struct {
 }
 
 var (
-	reading  = deed{"GetSecretValue", "read", "given", false}
-	looking  = deed{"DescribeSecret", "looked at", "shown", false}
-	listing  = deed{"ListSecrets", "read", "given", false}
-	creating = deed{"CreateSecret", "created", "created", true}
-	changing = deed{"PutSecretValue", "changed", "changed", true}
-	deleting = deed{"DeleteSecret", "deleted", "deleted", true}
+	reading  = operation{"GetSecretValue", "read", "given", false}
+	looking  = operation{"DescribeSecret", "looked at", "shown", false}
+	listing  = operation{"ListSecrets", "read", "given", false}
+	creating = operation{"CreateSecret", "created", "created", true}
+	changing = operation{"PutSecretValue", "changed", "changed", true}
+	deleting = operation{"DeleteSecret", "deleted", "deleted", true}
 )
 
-func (f *regional) doing() deed {
-	if f.deed.action == "" {
+func (f *regional) doing() operation {
+	if f.operation.action == "" {
 		return reading
 	}
-	return f.deed
+	return f.operation
 }
 
 // fault makes the error for i of a request that failed.
@@ -172,9 +172,7 @@ func (f *regional) fault(i id, err error) *sources.Error {
 	var signIn *loginError
 	var known *sources.Error
 	if errors.As(err, &known) { // refused before
-		own := *known
-		own.Name = i.text
-		return &own
+		return known.Of(i.text)
 	}
 	if errors.As(err, &signIn) {
 		e := f.loginFault(f.ctx, f.began, signIn.err)

@@ -13,6 +13,7 @@ import (
 
 	"bifrost-secrets/sources"
 	"bifrost-secrets/sources/netfault"
+	"bifrost-secrets/sources/perkey"
 )
 
 // Fetch asks for each of names once and answers for every one of them.
@@ -79,9 +80,7 @@ func (a *answers) put(i id, r sources.Result) {
 }
 
 func (a *answers) fail(i id, err *sources.Error) {
-	own := *err
-	own.Name = i.text
-	a.put(i, sources.Result{Err: &own})
+	a.put(i, sources.Result{Err: err.Of(i.text)})
 }
 
 func (a *answers) failAll(ids []id, err *sources.Error) {
@@ -93,12 +92,12 @@ func (a *answers) failAll(ids []id, err *sources.Error) {
 // regional is the fetch of one region.
 type regional struct {
 	*source
-	login   *sources.Renewal[*session]
-	answers *answers
-	ctx     context.Context
-	began   time.Time
-	region  string
-	deed    deed // reading, where it is none
+	login     *sources.Renewal[*session]
+	answers   *answers
+	ctx       context.Context
+	began     time.Time
+	region    string
+	operation operation // reading, where it is none
 }
 
 // verdict is what an answer says of batches in general.
@@ -180,11 +179,7 @@ func (f *regional) ask(ids []id) (left []id, v verdict, err error) {
 	in := &secretsmanager.BatchGetSecretValueInput{SecretIdList: texts}
 	seen := make(map[string]bool)
 	for len(left) > 0 {
-		var out *secretsmanager.BatchGetSecretValueOutput
-		err = f.call("BatchGetSecretValue", len(ids), func(ctx context.Context, c *secretsmanager.Client) (err error) {
-			out, err = c.BatchGetSecretValue(ctx, in)
-			return err
-		})
+		out, err := call(f, "BatchGetSecretValue", len(ids), (*secretsmanager.Client).BatchGetSecretValue, in)
 		if err != nil {
 			return left, f.judge(err), err
 		}
@@ -206,7 +201,7 @@ func (f *regional) take(asked, left []id, out *secretsmanager.BatchGetSecretValu
 	for _, e := range out.SecretValues {
 		arn, name := aws.ToString(e.ARN), aws.ToString(e.Name)
 		for _, i := range asked {
-			if i.is(arn, name) && f.mine(i, arn, name, asked) {
+			if i.is(arn, name) && f.meant(i, arn, name, asked) {
 				f.answered(i, f.result(i, value{e.SecretString, e.SecretBinary, e.VersionId}))
 				left = lessOne(left, i)
 			}
@@ -242,11 +237,11 @@ func (f *regional) answered(i id, r sources.Result) {
 	}
 }
 
-// mine reports whether the secret with this ARN is the one that a plain name
+// meant reports whether the secret with this ARN is the one that a plain name
 // means: that of the own account. An ARN in the same batch may have brought in
 // a secret of the same name from another account. Where the own account is not
 // known and there is such an ARN, the name is left to be asked for singly.
-func (f *regional) mine(i id, arn, name string, asked []id) bool {
+func (f *regional) meant(i id, arn, name string, asked []id) bool {
 	if i.isARN() {
 		return true
 	}
@@ -265,23 +260,11 @@ func (f *regional) mine(i id, arn, name string, asked []id) bool {
 
 // singly answers for ids with one request each.
 func (f *regional) singly(ids []id) {
-	var all errgroup.Group
-	all.SetLimit(atOnce)
-	for _, i := range ids {
-		all.Go(func() error {
-			f.single(i)
-			return nil
-		})
-	}
-	_ = all.Wait()
+	perkey.Each(ids, f.single)
 }
 
 func (f *regional) single(i id) {
-	var out *secretsmanager.GetSecretValueOutput
-	err := f.call("GetSecretValue", 1, func(ctx context.Context, c *secretsmanager.Client) (err error) {
-		out, err = c.GetSecretValue(ctx, &secretsmanager.GetSecretValueInput{SecretId: &i.text})
-		return err
-	})
+	out, err := call(f, "GetSecretValue", 1, (*secretsmanager.Client).GetSecretValue, &secretsmanager.GetSecretValueInput{SecretId: &i.text})
 	switch {
 	case err != nil:
 		f.answers.fail(i, f.fault(i, err))
@@ -308,20 +291,11 @@ func (f *regional) learn(account string) {
 
 // list asks for one entry of the list of secrets.
 func (s *source) list(ctx context.Context) error {
-	began := time.Now()
-	sess, fault := s.signIn(ctx, true, "")
-	if fault != nil {
-		return fault
-	}
-	if sess.region == "" {
-		return sess.noRegion
-	}
-	f := &regional{source: s, login: sources.NewRenewal(sess), ctx: ctx, began: began, region: sess.region}
-	err := f.call("ListSecrets", 0, func(ctx context.Context, c *secretsmanager.Client) error {
-		_, err := c.ListSecrets(ctx, &secretsmanager.ListSecretsInput{MaxResults: aws.Int32(1)})
-		return err
-	})
+	f, err := s.at(ctx, id{}, listing)
 	if err != nil {
+		return err
+	}
+	if _, err := call(f, "ListSecrets", 0, (*secretsmanager.Client).ListSecrets, &secretsmanager.ListSecretsInput{MaxResults: aws.Int32(1)}); err != nil {
 		return f.fault(id{}, err)
 	}
 	return nil

@@ -5,20 +5,21 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/secretsmanager"
 	"github.com/aws/aws-sdk-go-v2/service/secretsmanager/types"
-	"golang.org/x/sync/errgroup"
 
 	"bifrost-secrets/sources"
 	"bifrost-secrets/sources/netfault"
+	"bifrost-secrets/sources/perkey"
 )
 
 // at signs in for what is done to one secret.
-func (s *source) at(ctx context.Context, i id, d deed) (*regional, error) {
-	f := &regional{source: s, ctx: ctx, began: time.Now(), region: i.region, deed: d}
+func (s *source) at(ctx context.Context, i id, d operation) (*regional, error) {
+	f := &regional{source: s, ctx: ctx, began: time.Now(), region: i.region, operation: d}
 	sess, fault := s.signIn(ctx, !i.isARN(), i.region)
 	if fault == nil && !i.isARN() {
 		if f.region, fault = sess.region, nil; f.region == "" {
@@ -26,9 +27,7 @@ func (s *source) at(ctx context.Context, i id, d deed) (*regional, error) {
 		}
 	}
 	if fault != nil {
-		own := *fault
-		own.Name = i.text
-		return nil, &own
+		return nil, fault.Of(i.text)
 	}
 	f.login = sources.NewRenewal(sess)
 	return f, nil
@@ -38,23 +37,18 @@ func (s *source) at(ctx context.Context, i id, d deed) (*regional, error) {
 // secrets would cost fewer requests, but it may be five minutes old, and an
 // outdated version would refuse writes that are right.
 func (s *source) Inspect(ctx context.Context, names []string) map[string]sources.Item {
-	all := make([]sources.Item, len(names))
-	var group errgroup.Group
-	group.SetLimit(atOnce)
-	for n, name := range names {
-		group.Go(func() error {
-			d, err := s.inspect(ctx, name)
-			if all[n] = (sources.Item{Name: name, Err: err}); err == nil {
-				all[n] = d.item(name)
-			}
-			return nil
-		})
-	}
-	_ = group.Wait()
+	var mu sync.Mutex
 	items := make(map[string]sources.Item, len(names))
-	for _, item := range all {
-		items[item.Name] = item
-	}
+	perkey.Each(names, func(name string) {
+		item := sources.Item{Name: name}
+		d, err := s.inspect(ctx, name)
+		if item.Err = err; err == nil {
+			item = d.item(name)
+		}
+		mu.Lock()
+		defer mu.Unlock()
+		items[name] = item
+	})
 	return items
 }
 
@@ -75,7 +69,7 @@ func (s *source) inspect(ctx context.Context, name string) (*described, error) {
 // made in the last five minutes.
 func (s *source) List(ctx context.Context, prefix string) ([]sources.Item, error) {
 	if i, bad := parseID(prefix); prefix != "" && (bad != nil || i.isARN()) {
-		return nil, sources.NewError(sources.BadName, fmt.Sprintf("no name of a secret in aws begins with %q", shorten(prefix)), nameHint).Of(prefix)
+		return nil, sources.NewError(sources.BadName, fmt.Sprintf("no name of a secret in aws begins with %q", sources.Shorten(prefix)), nameHint).Of(prefix)
 	}
 	f, err := s.at(ctx, id{}, listing)
 	if err != nil {
@@ -88,11 +82,7 @@ func (s *source) List(ctx context.Context, prefix string) ([]sources.Item, error
 	var items []sources.Item
 	seen := map[string]bool{}
 	for {
-		var out *secretsmanager.ListSecretsOutput
-		err := f.call("ListSecrets", 0, func(ctx context.Context, c *secretsmanager.Client) (err error) {
-			out, err = c.ListSecrets(ctx, in)
-			return err
-		})
+		out, err := call(f, "ListSecrets", 0, (*secretsmanager.Client).ListSecrets, in)
 		if err != nil {
 			return nil, f.fault(id{}, err)
 		}

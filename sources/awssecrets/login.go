@@ -33,9 +33,9 @@ func isSilent(err error) bool {
 	return errors.As(err, &unsent) || isGarbled(err)
 }
 
-// operation returns the service and the action of the innermost request in err:
+// requested returns the service and the action of the innermost request in err:
 // a request for a secret may have had to sign in first.
-func operation(err error) (service, action string) {
+func requested(err error) (service, action string) {
 	var op *smithy.OperationError
 	for errors.As(err, &op) {
 		service, action, err = op.ServiceID, op.OperationName, op.Err
@@ -96,7 +96,7 @@ func (s *source) fileOf(path string) string {
 
 // loginFault makes the error for credentials that could not be had.
 func (s *source) loginFault(ctx context.Context, began time.Time, err error) *sources.Error {
-	service, action := operation(err)
+	service, action := requested(err)
 	code, _, status := reply(err)
 	answered := service == "STS" && (code != "" || status >= 300)
 	if ctx.Err() != nil && !answered {

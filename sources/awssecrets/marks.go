@@ -1,7 +1,6 @@
 package awssecrets
 
 import (
-	"context"
 	"fmt"
 	"slices"
 	"strings"
@@ -73,14 +72,10 @@ func (d *described) staged(stages map[string][]string) {
 
 // describe looks at one secret. One that does not exist is no error.
 func (f *regional) describe(i id) (*described, error) {
-	var out *secretsmanager.DescribeSecretOutput
-	err := f.call("DescribeSecret", 1, func(ctx context.Context, c *secretsmanager.Client) (err error) {
-		out, err = c.DescribeSecret(ctx, &secretsmanager.DescribeSecretInput{SecretId: &i.text})
-		return err
-	})
+	out, err := call(f, "DescribeSecret", 1, (*secretsmanager.Client).DescribeSecret, &secretsmanager.DescribeSecretInput{SecretId: &i.text})
 	if err != nil {
 		look := *f
-		look.deed = looking
+		look.operation = looking
 		fault := look.fault(i, err)
 		if fault.Kind == sources.NotFound {
 			return &described{}, nil

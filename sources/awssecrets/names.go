@@ -30,9 +30,9 @@ func parseID(text string) (id, *sources.Error) {
 	if m := sources.AWS.Names.Parse(text); m != nil {
 		return id{text: text, prefix: m[1], region: m[2], account: m[3], name: cmp.Or(m[4], text)}, nil
 	}
-	e := sources.NewError(sources.BadName, fmt.Sprintf("%q cannot be the name of a secret in aws", shorten(text)), nameHint).Of(text)
+	e := sources.NewError(sources.BadName, fmt.Sprintf("%q cannot be the name of a secret in aws", sources.Shorten(text)), nameHint).Of(text)
 	if strings.HasPrefix(text, "arn:") {
-		e.Message = fmt.Sprintf("%q is not the arn of a secret in aws", shorten(text))
+		e.Message = fmt.Sprintf("%q is not the arn of a secret in aws", sources.Shorten(text))
 		e.Hint = "it looks like arn:aws:secretsmanager:REGION:ACCOUNT:secret:NAME"
 	}
 	return id{}, e
@@ -43,15 +43,8 @@ func (i id) unwritable() *sources.Error {
 	if !strings.Contains(i.name, "!") {
 		return nil
 	}
-	return sources.NewError(sources.BadName, fmt.Sprintf("%q can be read and not written: a name with ! is that of a service of aws", shorten(i.text)),
+	return sources.NewError(sources.BadName, fmt.Sprintf("%q can be read and not written: a name with ! is that of a service of aws", sources.Shorten(i.text)),
 		"a name has 1 to 512 of the characters A-Za-z0-9/_+=.@-").Of(i.text)
-}
-
-func shorten(s string) string {
-	if len(s) > 120 {
-		return strings.ToValidUTF8(s[:120], "") + "..."
-	}
-	return s
 }
 
 func (i id) isARN() bool { return i.prefix != "" }

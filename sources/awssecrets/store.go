@@ -65,11 +65,7 @@ func (f *regional) create(i id, w sources.Write, texts map[string]string) (strin
 	if f.kmsKeyID != "" {
 		in.KmsKeyId = &f.kmsKeyID
 	}
-	var out *secretsmanager.CreateSecretOutput
-	err := f.call("CreateSecret", 1, func(ctx context.Context, c *secretsmanager.Client) (err error) {
-		out, err = c.CreateSecret(ctx, in)
-		return err
-	})
+	out, err := call(f, "CreateSecret", 1, (*secretsmanager.Client).CreateSecret, in)
 	switch {
 	case err == nil && out.ARN == nil: // a body of no bytes
 		return "", unreachable(f.host(), "an answer without a secret", nil)
@@ -95,20 +91,14 @@ func (f *regional) update(i id, w sources.Write, texts map[string]string) (strin
 		return w.Token, err
 	}
 	if d.mark.Path != w.Mark.Path {
-		err := f.call("TagResource", 1, func(ctx context.Context, c *secretsmanager.Client) error {
-			_, err := c.TagResource(ctx, &secretsmanager.TagResourceInput{SecretId: &i.text, Tags: d.marked(texts)})
-			return err
-		})
-		if err != nil {
+		in := &secretsmanager.TagResourceInput{SecretId: &i.text, Tags: d.marked(texts)}
+		if _, err := call(f, "TagResource", 1, (*secretsmanager.Client).TagResource, in); err != nil {
 			return "", f.fault(i, err)
 		}
 	}
 	value := string(w.Value.Reveal())
-	err = f.call("PutSecretValue", 1, func(ctx context.Context, c *secretsmanager.Client) error {
-		_, err := c.PutSecretValue(ctx, &secretsmanager.PutSecretValueInput{SecretId: &i.text, SecretString: &value, ClientRequestToken: &w.Token})
-		return err
-	})
-	if err != nil {
+	in := &secretsmanager.PutSecretValueInput{SecretId: &i.text, SecretString: &value, ClientRequestToken: &w.Token}
+	if _, err := call(f, "PutSecretValue", 1, (*secretsmanager.Client).PutSecretValue, in); err != nil {
 		return "", f.fault(i, err)
 	}
 	after, err := f.describe(i)
@@ -174,11 +164,7 @@ func (s *store) Delete(ctx context.Context, name, owner string, o sources.Delete
 	if err != nil || none || !d.deleted.IsZero() && !o.Now {
 		return err
 	}
-	var out *secretsmanager.DeleteSecretOutput
-	err = f.call("DeleteSecret", 1, func(ctx context.Context, c *secretsmanager.Client) (err error) {
-		out, err = c.DeleteSecret(ctx, in)
-		return err
-	})
+	out, err := call(f, "DeleteSecret", 1, (*secretsmanager.Client).DeleteSecret, in)
 	switch {
 	case err == nil && out.ARN == nil: // a body of no bytes
 		return unreachable(f.host(), "an answer without a secret", nil)

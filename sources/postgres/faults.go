@@ -48,10 +48,8 @@ func (s *source) explain(err error) error {
 // of returns an error the name of a secret.
 func of(name string, err error) error {
 	var e *sources.Error
-	if !errors.As(err, &e) {
-		return err
+	if errors.As(err, &e) {
+		return e.Of(name)
 	}
-	named := *e
-	named.Name = name
-	return &named
+	return err
 }

@@ -260,7 +260,8 @@ func (f *Fake) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	reply(w)
 }
 
-// delay waits as f is set to. It reports whether there is to be an answer.
+// delay waits as f is set to. It returns the reply that stands for no answer, where
+// f is set to have none, else nil.
 func (f *Fake) delay(action string, r *http.Request, body []byte) reply {
 	f.mu.Lock()
 	latency, hang, release := f.faults.Latency, f.faults.Hang, f.release
