@@ -1,6 +1,7 @@
 package sources
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"io/fs"
@@ -8,30 +9,47 @@ import (
 	"syscall"
 )
 
+// Files opens files by name, as an [*os.Root] does.
+type Files interface {
+	Stat(name string) (fs.FileInfo, error)
+	OpenFile(name string, flag int, perm fs.FileMode) (*os.File, error)
+}
+
+// Anywhere is [Files] as package os opens them.
+type Anywhere struct{}
+
+// Stat implements [Files].
+func (Anywhere) Stat(name string) (fs.FileInfo, error) { return os.Stat(name) }
+
+// OpenFile implements [Files].
+func (Anywhere) OpenFile(name string, flag int, perm fs.FileMode) (*os.File, error) {
+	return os.OpenFile(name, flag, perm)
+}
+
 // OpenFile opens a regular file for reading, and returns what it is. Anything
 // else is an error: a pipe may have no writer, and a device no end. Opening never
 // waits. Errors are a [*fs.PathError], whose own error can be shown.
-func OpenFile(path string) (*os.File, fs.FileInfo, error) {
+func OpenFile(from Files, path string) (*os.File, fs.FileInfo, error) {
 	fail := func(err error) (*os.File, fs.FileInfo, error) {
 		return nil, nil, &fs.PathError{Op: "open", Path: path, Err: err}
 	}
 	// Opening a socket fails obscurely and opening a device may do something,
 	// hence a look first.
-	info, err := os.Stat(path)
+	info, err := from.Stat(path)
 	if err != nil {
 		return nil, nil, err
 	}
 	if !info.Mode().IsRegular() {
-		return fail(notRegular(info))
+		return fail(KindOfFile(info))
 	}
 	// What it is may change before it is opened: not waiting for the writer of a
 	// pipe makes that harmless.
-	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0)
+	f, err := from.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0)
 	if err != nil {
 		return nil, nil, err
 	}
 	if info, err = f.Stat(); err == nil && !info.Mode().IsRegular() {
-		err = notRegular(info)
+		err = KindOfFile(info)
 	}
 	if err != nil {
 		_ = f.Close()
@@ -43,7 +61,7 @@ func OpenFile(path string) (*os.File, fs.FileInfo, error) {
 // ReadFile returns the content of a regular file of at most limit bytes, and what
 // the file is. Its errors are like those of [OpenFile].
 func ReadFile(path string, limit int64) ([]byte, fs.FileInfo, error) {
-	f, info, err := OpenFile(path)
+	f, info, err := OpenFile(Anywhere{}, path)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -54,7 +72,7 @@ func ReadFile(path string, limit int64) ([]byte, fs.FileInfo, error) {
 		data = data[:len(data)+n]
 		switch {
 		case int64(len(data)) > limit:
-			return nil, nil, &fs.PathError{Op: "read", Path: path, Err: fmt.Errorf("it is larger than the limit of %d bytes", limit)}
+			return nil, nil, &fs.PathError{Op: "read", Path: path, Err: tooLarge(limit)}
 		case err == io.EOF:
 			return data, info, nil
 		case err != nil:
@@ -77,23 +95,37 @@ func CheckFile(path string, limit int64) error {
 	case err != nil, noNull == nil && os.SameFile(info, null):
 		return nil
 	case !info.Mode().IsRegular():
-		return &fs.PathError{Op: "open", Path: path, Err: notRegular(info)}
+		return &fs.PathError{Op: "open", Path: path, Err: KindOfFile(info)}
 	case info.Size() > limit:
-		return &fs.PathError{Op: "read", Path: path, Err: fmt.Errorf("it is larger than the limit of %d bytes", limit)}
+		return &fs.PathError{Op: "read", Path: path, Err: tooLarge(limit)}
 	}
 	return nil
 }
 
-// notRegular says what a file is that is not read.
-func notRegular(info fs.FileInfo) error {
-	what := "a device or another special file"
+// ErrTooLarge is the cause where a file is larger than a limit.
+var ErrTooLarge = errors.New("larger than the limit")
+
+func tooLarge(limit int64) error {
+	return fmt.Errorf("it is %w of %d bytes", ErrTooLarge, limit)
+}
+
+// NotRegular says what a file is that is not read: `a directory`.
+type NotRegular string
+
+// Error implements error.
+func (n NotRegular) Error() string {
+	return "it is " + string(n) + ", and only regular files are read"
+}
+
+// KindOfFile returns what a file is that is no regular one.
+func KindOfFile(info fs.FileInfo) NotRegular {
 	switch info.Mode().Type() {
 	case fs.ModeDir:
-		what = "a directory"
+		return "a directory"
 	case fs.ModeNamedPipe:
-		what = "a named pipe"
+		return "a named pipe"
 	case fs.ModeSocket:
-		what = "a socket"
+		return "a socket"
 	}
-	return fmt.Errorf("it is %s, and only regular files are read", what)
+	return "a device or another special file"
 }

@@ -186,7 +186,7 @@ func (s *source) tried(err error) string {
 }
 
 func readable(path string) bool {
-	f, _, err := sources.OpenFile(path)
+	f, _, err := sources.OpenFile(sources.Anywhere{}, path)
 	if err != nil {
 		return false
 	}

@@ -107,7 +107,7 @@ func (d *directory) inspect(ctx context.Context, root *os.Root, name string) sou
 	case err != nil:
 		item.Err = failure(subject, err)
 	case f.info != nil && !f.info.Mode().IsRegular():
-		item.Err = notRegular(subject, f.info)
+		item.Err = notRegular(subject, sources.KindOfFile(f.info))
 	case f.info != nil:
 		item.Exists, item.Version = true, f.version()
 	}

@@ -69,7 +69,7 @@ func (d *document) load(ctx context.Context) (map[string]gjson.Result, string, e
 	if _, err := d.where(); err != nil {
 		return nil, "", err
 	}
-	c, err := readFile(everywhere{}, d.path, d.path, maxDocument, d.keys.Identities)
+	c, err := readFile(sources.Anywhere{}, d.path, d.path, maxDocument, d.keys.Identities)
 	if err != nil {
 		var e *sources.Error
 		if errors.As(err, &e) && e.Kind == sources.NotFound {

@@ -97,7 +97,7 @@ func Open(_ context.Context, settings sources.Settings, opts sources.Options) (s
 		}
 		return &document{b}, nil
 	}
-	return nil, sources.NewError(sources.BadSettings, fmt.Sprintf("%s is %s", b.path, kindOf(info.Mode())),
+	return nil, sources.NewError(sources.BadSettings, b.path+" is "+string(sources.KindOfFile(info)),
 		block+".path must be a directory with one file a secret, or a JSON file")
 }
 

@@ -12,21 +12,6 @@ import (
 	"bifrost-secrets/sources"
 )
 
-// opener opens files by name: an [os.Root], or everywhere.
-type opener interface {
-	Stat(name string) (fs.FileInfo, error)
-	OpenFile(name string, flag int, perm fs.FileMode) (*os.File, error)
-}
-
-// everywhere opens any file, for a path that stands in the settings.
-type everywhere struct{}
-
-func (everywhere) Stat(name string) (fs.FileInfo, error) { return os.Stat(name) }
-
-func (everywhere) OpenFile(name string, flag int, perm fs.FileMode) (*os.File, error) {
-	return os.OpenFile(name, flag, perm)
-}
-
 // content is what a file held.
 type content struct {
 	data      []byte
@@ -38,31 +23,14 @@ type content struct {
 // readFile reads a regular file of at most limit bytes, decrypted if need be.
 // subject names it in errors, which are all an [sources.Error]: of kind NotFound
 // if there is no such file.
-func readFile(from opener, name, subject string, limit int64, ids identities) (content, error) {
-	// Opening a socket fails obscurely and opening a device may do something,
-	// hence a look first.
-	info, err := from.Stat(name)
-	if err != nil {
-		return content{}, failure(subject, err)
-	}
-	if !info.Mode().IsRegular() {
-		return content{}, notRegular(subject, info)
-	}
-	// What it is may change before it is opened: not waiting for the writer of a
-	// pipe makes that harmless.
-	f, err := from.OpenFile(name, os.O_RDONLY|syscall.O_NONBLOCK, 0)
+func readFile(from sources.Files, name, subject string, limit int64, ids identities) (content, error) {
+	// The time is taken before the bytes: of a file that is written meanwhile
+	// the version is then too old, never too new, and the next Fetch differs.
+	f, info, err := sources.OpenFile(from, name)
 	if err != nil {
 		return content{}, failure(subject, err)
 	}
 	defer func() { _ = f.Close() }()
-	// The time is taken before the bytes: of a file that is written meanwhile
-	// the version is then too old, never too new, and the next Fetch differs.
-	if info, err = f.Stat(); err != nil {
-		return content{}, failure(subject, err)
-	}
-	if !info.Mode().IsRegular() {
-		return content{}, notRegular(subject, info)
-	}
 	data, encrypted, err := plaintext(f, subject, limit, saysEncrypted(name), ids)
 	if err != nil {
 		return content{}, err
@@ -79,7 +47,10 @@ func readFile(from opener, name, subject string, limit int64, ids identities) (c
 func failure(subject string, err error) *sources.Error {
 	e := &sources.Error{Err: err}
 	var errno syscall.Errno
+	var what sources.NotRegular
 	switch {
+	case errors.As(err, &what):
+		return notRegular(subject, what)
 	case errors.Is(err, fs.ErrNotExist), errors.Is(err, syscall.ENOTDIR):
 		e.Kind, e.Message = sources.NotFound, subject+" does not exist"
 	case errors.Is(err, fs.ErrPermission):
@@ -98,22 +69,8 @@ func failure(subject string, err error) *sources.Error {
 	return e
 }
 
-func notRegular(subject string, info fs.FileInfo) error {
-	return sources.NewError(sources.Unusable, fmt.Sprintf("%s is %s", subject, kindOf(info.Mode())), "only regular files are read")
-}
-
-// kindOf names what is not a regular file.
-func kindOf(mode fs.FileMode) string {
-	switch mode.Type() {
-	case fs.ModeDir:
-		return "a directory"
-	case fs.ModeNamedPipe:
-		return "a named pipe"
-	case fs.ModeSocket:
-		return "a socket"
-	default:
-		return "a device or another special file"
-	}
+func notRegular(subject string, what sources.NotRegular) *sources.Error {
+	return sources.NewError(sources.Unusable, subject+" is "+string(what), "only regular files are read")
 }
 
 func tooLarge(subject string, limit int64) error {

@@ -68,7 +68,7 @@ func TestBecomesPipe(t *testing.T) {
 
 // late says of every file that it is like the one at path.
 type late struct {
-	everywhere
+	sources.Anywhere
 	path string
 }
 

@@ -221,20 +221,13 @@ func readKeys(path, subject, hint string) ([]byte, fs.FileMode, *sources.Error) 
 	failed := func(format string, err error) ([]byte, fs.FileMode, *sources.Error) {
 		return nil, 0, &sources.Error{Message: fmt.Sprintf(format, subject), Hint: hint, Err: err}
 	}
-	info, err := os.Stat(path)
+	data, info, err := sources.ReadFile(path, maxKeys)
+	var what sources.NotRegular
 	switch {
-	case err == nil && info.IsDir():
-		return failed("%s is a directory", nil)
-	case err == nil && !info.Mode().IsRegular():
-		return failed("%s is no regular file", nil)
-	case err == nil && info.Size() > maxKeys:
+	case errors.As(err, &what):
+		return failed("%s is "+string(what), nil)
+	case errors.Is(err, sources.ErrTooLarge):
 		return failed(fmt.Sprintf("%%s is larger than the limit of %d bytes", maxKeys), nil)
-	}
-	var data []byte
-	if err == nil {
-		data, info, err = sources.ReadFile(path, maxKeys)
-	}
-	switch {
 	case errors.Is(err, fs.ErrNotExist), errors.Is(err, syscall.ENOTDIR), errors.Is(err, syscall.ENAMETOOLONG):
 		return failed("%s does not exist", fs.ErrNotExist)
 	case errors.Is(err, fs.ErrPermission):
