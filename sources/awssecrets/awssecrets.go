@@ -17,6 +17,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 
 	"bifrost-secrets/sources"
+	"bifrost-secrets/sources/perkey"
 )
 
 // Backend is the entry for the list of backends. Its settings are those of
@@ -37,16 +38,7 @@ import (
 // AWS_ENDPOINT_URL_STS only.
 var Backend = sources.Backend{
 	Facts: sources.AWS,
-	Open: func(_ context.Context, set sources.Settings, opts sources.Options) (sources.Source, error) {
-		s, err := newSource(set, opts)
-		if err != nil {
-			return nil, err // not s: a nil *source is not a nil Source
-		}
-		if opts.Write {
-			return &store{s}, nil
-		}
-		return s, nil
-	},
+	Open:  perkey.Open(newSource, func(s *source) sources.Store { return &store{s} }),
 }
 
 const (

@@ -26,9 +26,9 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/sts"
 )
 
-// RequireBackends is the environment variable that, when set to anything, makes
+// requireBackends is the environment variable that, when set to anything, makes
 // a missing backend a failure and not a skip. CI sets it.
-const RequireBackends = "BIFROST_SECRETS_REQUIRE_BACKENDS"
+const requireBackends = "BIFROST_SECRETS_REQUIRE_BACKENDS"
 
 // startLimit is how long moto may take to listen, on a busy machine.
 const startLimit = 3 * time.Minute
@@ -55,7 +55,7 @@ type Server struct {
 // Moto starts a moto_server that is stopped when the test ends. It is the one
 // that MOTO_SERVER names, or is on the PATH, or in .cache/moto/bin below the
 // root of the module. Where there is none the test is skipped, or fails if
-// [RequireBackends] is set; with -short it is skipped. A start takes about a second: share one server
+// [requireBackends] is set; with -short it is skipped. A start takes about a second: share one server
 // between subtests, with Reset.
 func Moto(tb testing.TB) *Server {
 	tb.Helper()
@@ -66,7 +66,7 @@ func Moto(tb testing.TB) *Server {
 	if path == "" {
 		const missing = "moto_server NOT FOUND: nothing here is tested against an emulator of AWS; " +
 			"set MOTO_SERVER, or: python3 -m venv .cache/moto && .cache/moto/bin/pip install 'moto[server]'"
-		if os.Getenv(RequireBackends) != "" {
+		if os.Getenv(requireBackends) != "" {
 			tb.Fatal(missing)
 		}
 		tb.Skip(missing)

@@ -30,7 +30,7 @@ func testMetadata(r *run) {
 			}
 		}
 	}
-	if found := spelt(kept, Canary); found != "" {
+	if found := spelt(kept, canary); found != "" {
 		r.Errorf("the metadata has the value, as %s", found)
 	}
 }

@@ -74,7 +74,7 @@ func testMissing(r *run) {
 
 func testBinary(r *run) {
 	// A source returns the bytes as they are or refuses them; it does not mend them.
-	bytes := "\xff\xfe\x00" + Canary
+	bytes := "\xff\xfe\x00" + canary
 	r.SeedBinary("image", []byte(bytes))
 	r.Seed("text", value("text"))
 	got := r.watch.fetch(r.ctx, "image", "text")

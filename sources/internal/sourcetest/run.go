@@ -70,10 +70,10 @@ func (s Setup) run(t *testing.T, one test) {
 	}
 	r := &run{T: t, Setup: s, Backend: b, ctx: ctx, watch: watched{b.Source, t}, said: said}
 	one.run(r)
-	if found := spelt(said.String(), Canary); found != "" {
+	if found := spelt(said.String(), canary); found != "" {
 		t.Errorf("a value was logged, as %s", found)
 	}
-	if found := spelt(b.Source.Describe(), Canary); found != "" || b.Source.Describe() == "" {
+	if found := spelt(b.Source.Describe(), canary); found != "" || b.Source.Describe() == "" {
 		t.Errorf("the source describes itself as %q", b.Source.Describe())
 	}
 }
@@ -115,7 +115,7 @@ func (r *run) seedAll(names []string) {
 }
 
 // value makes a value that can be told from all others.
-func value(label string) string { return Canary + " " + label }
+func value(label string) string { return canary + " " + label }
 
 // spelt finds a secret text in what was said, however it is spelt.
 func spelt(said, secret string) string {
@@ -156,7 +156,7 @@ func (w watched) heard(err error) {
 		fmt.Fprintf(&said, "%v %+v %#v\n", next, next, next)
 	}
 	fmt.Fprintln(&said, e.Kind, e.Name, e.Code, e.Message, e.Hint)
-	if found := spelt(said.String(), Canary); found != "" {
+	if found := spelt(said.String(), canary); found != "" {
 		w.t.Errorf("an error of kind %q holds a value, as %s", e.Kind, found)
 	}
 	for what, text := range map[string]string{"message": e.Message, "hint": e.Hint} {
@@ -251,7 +251,7 @@ func (w watched) silent(item sources.Item) {
 	if err != nil {
 		w.t.Error(err)
 	}
-	if found := spelt(fmt.Sprintf("%s %+v %+v", b, item, item.Mark), Canary); found != "" {
+	if found := spelt(fmt.Sprintf("%s %+v %+v", b, item, item.Mark), canary); found != "" {
 		w.t.Errorf("the item of %q holds a value, as %s", item.Name, found)
 	}
 }

@@ -18,9 +18,9 @@ import (
 	"bifrost-secrets/sources/cloudtest"
 )
 
-// Canary stands in every value of the suite, and may stand in nothing that is
+// canary stands in every value of the suite, and may stand in nothing that is
 // said of one.
-const Canary = "CANARY-7c1e"
+const canary = "CANARY-7c1e"
 
 // Ability is what a backend may lack for a good reason.
 type Ability string

@@ -261,7 +261,7 @@ func testSizes(r *run) {
 	r.watch.want(r.ctx, "large", text)
 	r.delete(r.ctx, "large", sources.DeleteOptions{Now: true})
 	// Other values that a backend may not like come back as they are, or are refused.
-	for i, text := range []string{"", "\n", " " + Canary + " \r\n\n", Canary + "\x00\x01\x7f", Canary + "\xff\xfe", "{", Canary + "\u2028\U0001f511"} {
+	for i, text := range []string{"", "\n", " " + canary + " \r\n\n", canary + "\x00\x01\x7f", canary + "\xff\xfe", "{", canary + "\u2028\U0001f511"} {
 		w := write(fmt.Sprintf("odd-%d", i), "", "")
 		w.Value = sources.NewSecret([]byte(text))
 		if _, err := r.watch.put(r.ctx, w); err != nil {

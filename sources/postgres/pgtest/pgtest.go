@@ -23,9 +23,9 @@ import (
 	"time"
 )
 
-// RequireBackends is the environment variable that, when set to anything, makes
+// requireBackends is the environment variable that, when set to anything, makes
 // a missing backend a failure and not a skip. CI sets it.
-const RequireBackends = "BIFROST_SECRETS_REQUIRE_BACKENDS"
+const requireBackends = "BIFROST_SECRETS_REQUIRE_BACKENDS"
 
 // Superuser is the name of the role that may do everything.
 const Superuser = "postgres"
@@ -67,7 +67,7 @@ var shared struct {
 
 // Shared returns the one server of this test binary, which the first call starts
 // in about a second; TestMain must run the tests by way of [M]. Where there is
-// no PostgreSQL the test is skipped, or fails if [RequireBackends] is set; with
+// no PostgreSQL the test is skipped, or fails if [requireBackends] is set; with
 // -short it is skipped.
 func Shared(tb testing.TB) *Server {
 	tb.Helper()
@@ -115,7 +115,7 @@ func launch(tb testing.TB, o Options) *Server {
 	if bin == "" {
 		const missing = "PostgreSQL NOT FOUND: nothing here is tested against it; apt-get install postgresql, or name a directory " +
 			"with initdb and postgres in POSTGRES_BIN, or run testdata/setup.sh"
-		if os.Getenv(RequireBackends) != "" {
+		if os.Getenv(requireBackends) != "" {
 			tb.Fatal(missing)
 		}
 		tb.Skip(missing)
