@@ -105,7 +105,10 @@ func (r *Rendering) EncryptionKey(getenv func(string) (string, bool)) (key sourc
 	return sources.NewSecret([]byte(text)), "", text != ""
 }
 
-// lastText gives the text of the last member of that name at the top.
+// secretVar is a field that is written like most.
+var secretVar = walker.Entry{Form: walker.SecretVarForm, Kind: walker.SecretKind}
+
+// lastText returns the text of the last member of that name at the top.
 func lastText(doc *walker.Document, name string) (string, bool) {
 	found := doc.Members(name)
 	if len(found) == 0 {

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -206,7 +205,7 @@ func (j *explainJob) printPolicy(source sources.Source) error {
 	case !ok:
 		return usageError("--policy is for backends with policies, and "+j.Store.Type+" has none", "")
 	case j.readWrite:
-		_, err := j.p.stdout.Write(s.WritePolicy(j.Plan.Secrets, j.AWSBatch == "auto", cmp.Or(j.Store.Prefix, render.DefaultPrefix)))
+		_, err := j.p.stdout.Write(s.WritePolicy(j.Plan.Secrets, j.AWSBatch == "auto", j.Store.NamePrefix()))
 		return err
 	case len(j.Plan.Secrets) == 0:
 		return usageError("the document refers to no secret, so it needs no policy", "")

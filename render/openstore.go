@@ -1,0 +1,216 @@
+package render
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+
+	"bifrost-secrets/sources"
+	"bifrost-secrets/walker"
+
+	"github.com/tidwall/gjson"
+)
+
+// backend finds the backend of the block's type.
+func (s *VaultStore) backend(backends []sources.Backend) (sources.Backend, error) {
+	var known []string
+	for _, b := range backends {
+		if b.Type == s.Type {
+			return b, nil
+		}
+		known = append(known, b.Type)
+	}
+	slices.Sort(known)
+	hint := "known are " + strings.Join(known, ", ")
+	if s.Type == "" {
+		return sources.Backend{}, storeError(s.from, s.path("type"), hint, "vault_store has no type")
+	}
+	return sources.Backend{}, storeError(s.from, s.path("type"), hint, "unknown vault_store type %q", s.Type)
+}
+
+// path names a member of the block for messages.
+func (s *VaultStore) path(name string) string {
+	if s.byFlags {
+		return ""
+	}
+	return join(StorePath, name)
+}
+
+// Open makes the source that the block describes, for reading alone: whatever
+// the access mode, it is no [sources.Store]. `env.` references in the block are
+// resolved; `vault.` ones would need the source that they help to open. Errors
+// are *Problems.
+func (s *VaultStore) Open(ctx context.Context, backends []sources.Backend, opts sources.Options) (sources.Source, error) {
+	opts.Write = false
+	return s.open(ctx, backends, opts)
+}
+
+// OpenStore makes the store that the block describes. Unless the access mode is
+// [ReadAndWrite] it refuses, before anything is opened or asked; so it does for a
+// block that is not enabled. This is the one way to a store. Errors are *Problems.
+func (s *VaultStore) OpenStore(ctx context.Context, backends []sources.Backend, opts sources.Options) (sources.Store, error) {
+	if !s.Enabled {
+		return nil, storeError(s.from, s.path("enabled"), `set "enabled": true in the vault_store block`, NotEnabled)
+	}
+	if s.AccessMode != ReadAndWrite {
+		mode, hint := "read_only, the default", `set "access_mode": "`+ReadAndWrite+`" in the vault_store block`
+		if s.AccessMode != "" && s.AccessMode != "read_only" {
+			mode = fmt.Sprintf("%q, which is not known", s.AccessMode)
+		} else if s.AccessMode != "" {
+			mode = "read_only"
+		}
+		if s.byFlags {
+			hint = "add --vault-set access_mode=" + ReadAndWrite
+		}
+		return nil, storeError(s.from, s.path("access_mode"), hint, "nothing is written to the backend: its access mode is %s", mode)
+	}
+	opts.Write = true
+	source, err := s.open(ctx, backends, opts)
+	if err != nil {
+		return nil, err
+	}
+	store, ok := source.(sources.Store)
+	if !ok {
+		_ = source.Close()
+		return nil, storeError(s.from, s.path("type"), "use another type for what is to be written", "%s can only be read", s.Type)
+	}
+	return store, nil
+}
+
+func (s *VaultStore) open(ctx context.Context, backends []sources.Backend, opts sources.Options) (sources.Source, error) {
+	backend, err := s.backend(backends)
+	if err != nil {
+		return nil, err
+	}
+	for name := range s.blocks {
+		if !slices.ContainsFunc(sources.Table, func(f sources.Facts) bool { return f.Block == name }) {
+			opts.Warn(fmt.Sprintf("%s: %s is not a part of vault_store that is known; it is ignored", s.from, s.path(name)))
+		}
+	}
+	settings, err := s.settings(backend, opts.Getenv, opts.Warn)
+	if err != nil {
+		return nil, err
+	}
+	opts = backend.Trimmed(opts)
+	if opts.Untrusted {
+		opts.Elsewhere = backend.Elsewhere(settings, opts.Getenv)
+	}
+	err = s.strays(backend, backends, opts.Elsewhere)
+	var source sources.Source
+	if err == nil {
+		source, err = backend.Open(ctx, settings, opts)
+	}
+	if err != nil {
+		return nil, storeError(s.from, s.path(backend.Block), sources.HintOf(err), "%s", err.Error())
+	}
+	return source, nil
+}
+
+// each calls yield with the settings of one of the blocks, by their names.
+func (s *VaultStore) each(block string, yield func(key string, f walker.Field)) {
+	s.blocks[block].ForEach(func(key, value gjson.Result) bool {
+		yield(key.String(), walker.NewField(settingEntry(block, key.String()), key.String(), []byte(value.Raw)))
+		return true
+	})
+}
+
+// settingEntry returns what the catalogue would say of a setting.
+func settingEntry(block, key string) *walker.Entry {
+	e := &walker.Entry{Pattern: StorePath + "." + block + "." + key, Form: walker.SecretVarForm}
+	if secretKey(block, key) {
+		e.Kind = walker.SecretKind
+	}
+	return e
+}
+
+// strays returns the error for a setting that is a variable which a client signs in
+// with by itself, where elsewhere names the setting that would lead it astray.
+func (s *VaultStore) strays(backend sources.Backend, backends []sources.Backend, elsewhere string) (err error) {
+	s.each(backend.Block, func(_ string, f walker.Field) {
+		if elsewhere != "" && f.What == walker.Ref && slices.ContainsFunc(backends, func(b sources.Backend) bool { return b.Secret(f.Ref.Name) }) {
+			err = sources.Stays(f.Ref.Name, elsewhere)
+		}
+	})
+	return err
+}
+
+// settings returns the members of the block as texts, without white space at their
+// ends: what a setting refers to often comes of a file with a last line.
+func (s *VaultStore) settings(backend sources.Backend, getenv func(string) (string, bool), warn func(string)) (out sources.Settings, err error) {
+	out = sources.Settings{}
+	if block, ok := s.blocks[backend.Block]; ok && !block.IsObject() {
+		return nil, storeError(s.from, s.path(backend.Block), "", "not an object")
+	}
+	s.each(backend.Block, func(key string, f walker.Field) {
+		path := s.path(backend.Block + "." + key)
+		text, problem := settingText(f, getenv)
+		switch {
+		case err != nil, problem == nil && f.What == walker.Null:
+			return
+		case problem != nil:
+			problem.Places = []Place{{Path: path}}
+			err = &Problems{Document: s.from, List: []Problem{*problem}}
+			return
+		}
+		trimmed := sources.Trim(text)
+		if trimmed != text {
+			path = cmp.Or(path, "--vault-set "+key)
+			if f.What == walker.Ref {
+				path += " (the variable " + f.Ref.Name + ")"
+			}
+			warn(path + " has white space at an end, which is left out")
+		}
+		out[key] = sources.NewSecret([]byte(trimmed))
+	})
+	return out, err
+}
+
+// Credentials returns the variables that open the backend, sorted: those that the
+// block takes credentials from, and, where it is enabled, those that the client of
+// its type reads by itself.
+func (s *VaultStore) Credentials(backends []sources.Backend) (names []string) {
+	if backend, err := s.backend(backends); err == nil && s.Enabled {
+		names = slices.Clone(backend.Ambient)
+	}
+	for block := range s.blocks {
+		s.each(block, func(_ string, f walker.Field) {
+			if f.What == walker.Ref && f.Ref.Scheme == walker.Env && f.Kind() == walker.SecretKind {
+				names = append(names, f.Ref.Name)
+			}
+		})
+	}
+	slices.Sort(names)
+	return slices.Compact(names)
+}
+
+func settingText(f walker.Field, getenv func(string) (string, bool)) (string, *Problem) {
+	bad := func(hint, reason string) (string, *Problem) {
+		return "", &Problem{Reason: reason, Hint: hint, Kind: sources.BadSettings, Invalid: true}
+	}
+	switch f.What {
+	case walker.Null:
+		return "", nil
+	case walker.Broken:
+		return bad("", f.Err.Error())
+	case walker.Masked:
+		return bad("write the setting itself, or env.NAME", "a masked value, as Bifrost shows it in place of a secret")
+	case walker.Ref:
+		if f.Ref.Scheme == walker.Vault {
+			return bad("write env.NAME, or the setting itself", "a vault. reference inside vault_store: the vault cannot open itself")
+		}
+		value, ok := getenv(f.Ref.Name)
+		if !ok {
+			return bad("set it, or write the setting itself", "env."+f.Ref.Name+" is not set")
+		}
+		return value, nil
+	}
+	if miss := f.NearMiss(); miss.Found() {
+		return bad(miss.Hint, miss.What)
+	}
+	if f.What == walker.Other && strings.HasPrefix(f.Text(), "[") {
+		return bad("", "neither a string, a number nor a boolean")
+	}
+	return f.Text(), nil
+}
