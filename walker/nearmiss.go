@@ -113,9 +113,6 @@ func FindNearMiss(e *Entry, text string) NearMiss {
 	if text == "" || !mayBeNearMiss(text) || strings.HasPrefix(text, "vault.") || strings.HasPrefix(text, "env.") {
 		return NearMiss{}
 	}
-	if plainURL(text) {
-		return NearMiss{}
-	}
 	m := mannerOf(e)
 	if miss := m.misspelt(text); miss.Found() {
 		return miss
@@ -143,20 +140,6 @@ func FindNearMiss(e *Entry, text string) NearMiss {
 		return slip(seen)
 	}
 	return NearMiss{}
-}
-
-// plainURL reports whether a text is a URL in which no near miss can be, as most
-// URLs are.
-func plainURL(text string) bool {
-	if !strings.HasPrefix(text, "http") {
-		return false
-	}
-	for i, c := range []byte(text) {
-		if !('a' <= c && c <= 'z' || '0' <= c && c <= '9' || c == '-' || c == '/' || c == '.' || c == ':') || c == '.' && strings.HasPrefix(text[i:], ".vault.azure.net") {
-			return false
-		}
-	}
-	return strings.HasPrefix(text, "http://") || strings.HasPrefix(text, "https://")
 }
 
 // mayBeNearMiss is a quick test that every near miss passes, written out as JSON

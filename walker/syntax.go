@@ -15,7 +15,7 @@ func (d *Document) refusal() error {
 	if len(bytes.TrimLeft(d.data, " \t\r\n")) == 0 {
 		return &DocumentError{Name: d.Name, Reason: "the document is empty", Hint: "an empty config is written {}"}
 	}
-	if at := tooDeep(d.data); at >= 0 {
+	if at, what := unclosed(d.data); what == "too deep" {
 		return d.failAt(at, fmt.Sprintf("nested more than %d levels deep", MaxDepth), "is this a Bifrost config.json?")
 	}
 	if !json.Valid(d.data) {
@@ -48,29 +48,6 @@ func (d *Document) refusal() error {
 		return &DocumentError{Name: d.Name, Reason: what, Hint: hint}
 	}
 	return d.failAt(d.start(), "the document is not a JSON object", "a config.json begins with {")
-}
-
-// tooDeep returns the place where data, which may be anything, is nested too
-// deeply, and -1 where it is not.
-func tooDeep(data []byte) int {
-	depth := 0
-	for i := 0; i < len(data); i++ {
-		switch data[i] {
-		case '"':
-			for i++; i < len(data) && data[i] != '"'; i++ {
-				if data[i] == '\\' {
-					i++
-				}
-			}
-		case '{', '[':
-			if depth++; depth > MaxDepth {
-				return i
-			}
-		case '}', ']':
-			depth--
-		}
-	}
-	return -1
 }
 
 // syntaxError finds where and why the document is not valid JSON. It names no
@@ -126,13 +103,16 @@ func isQuote(data []byte) bool {
 func letter(c byte) bool { return 'a' <= c|0x20 && c|0x20 <= 'z' || c == '_' || c == '$' }
 
 // unclosed returns the place and the kind of the innermost thing that is still
-// open at the end of data; an empty kind where nothing is.
+// open at the end of data, which may be anything; an empty kind where nothing is.
+// Where data is nested too deeply, the place is that where it becomes so.
 func unclosed(data []byte) (at int, what string) {
 	var open []int
 	for i := 0; i < len(data); i++ {
 		switch data[i] {
 		case '{', '[':
-			open = append(open, i)
+			if open = append(open, i); len(open) > MaxDepth {
+				return i, "too deep"
+			}
 		case '}', ']':
 			if len(open) > 0 {
 				open = open[:len(open)-1]

@@ -338,7 +338,7 @@ func mayHold(raw []byte) bool {
 		c := raw[i]
 		switch classes[c] {
 		case wordClass:
-			if i+2 < len(raw) && mayBegin(c, raw[i+1]) && mayFit(raw[i:]) {
+			if mayFit(raw[i:]) {
 				return true
 			}
 			start := i

@@ -43,12 +43,10 @@ func teamsWebhook(text string) bool {
 // and what that is. Byte i must begin a word.
 func keyAt(text string, i int) (n int, kind string) {
 	rest := text[i:]
-	if len(rest) >= 3 && mayBegin(rest[0], rest[1]) {
-		for i := range shapesBy[rest[0]] {
-			s := &shapesBy[rest[0]][i]
-			if n := s.fits(rest); n > 0 {
-				return n, s.name
-			}
+	for j := range shapesBy[rest[0]] {
+		s := &shapesBy[rest[0]][j]
+		if n := s.fits(rest); n > 0 {
+			return n, s.name
 		}
 	}
 	word := 0

@@ -164,21 +164,6 @@ var shapesBy = func() (by [256][]shape) {
 	return by
 }()
 
-// begins has a bit for the first two bytes of each prefix: one look-up tells of
-// nearly every word that it begins no key.
-var begins = func() (bits [256][4]uint64) {
-	for _, all := range shapesBy {
-		for _, s := range all {
-			bits[s.prefix[0]][s.prefix[1]>>6] |= 1 << (s.prefix[1] & 63)
-		}
-	}
-	return bits
-}()
-
-// mayBegin reports whether a word that begins with two bytes may begin with a
-// shape's prefix.
-func mayBegin(a, b byte) bool { return begins[a][b>>6]>>(b&63)&1 != 0 }
-
 // fits returns how much of a text, from its start, is a key of that shape; 0
 // where it begins with none.
 func (s *shape) fits(text string) int {

@@ -82,24 +82,11 @@ func usage(hint, format string, args ...any) error {
 
 // options are the flags.
 type options struct {
-	format        string
-	json          bool
-	failOn        string
-	mode          string
-	bifrost       string
-	settings      string
-	baseline      string
-	writeBaseline string
-	stdinName     string
-	fix           bool
-	diff          bool
-	online        bool
-	rows          bool   // look at config stores
-	database      string // the one to look at
-	byContent     bool
-	listRules     bool
-	quiet         bool
-	jobs          int
+	format, failOn, mode, bifrost, settings      string
+	baseline, writeBaseline, stdinName, database string
+	json, fix, diff, online, byContent           bool
+	configStore, listRules, quiet                bool
+	jobs                                         int
 }
 
 // Failures takes apart what the command ends with: there may be one for each
@@ -160,7 +147,7 @@ up to the root of the repository; outside of a repository, up to the working dir
 		f.BoolVar(&o.online, "online", false, "look every reference up too: is it there, may it be read; no value is shown")
 	}
 	if p.ConfigStore != nil {
-		f.BoolVar(&o.rows, "config-store", false, "look at what Bifrost's PostgreSQL config store holds too; no value is shown")
+		f.BoolVar(&o.configStore, "config-store", false, "look at what Bifrost's PostgreSQL config store holds too; no value is shown")
 		f.StringVar(&o.database, "database", "", "with --config-store: its `address`, in place of the config's own; with a password as env.NAME")
 	}
 	if p.Quiet == nil {
@@ -206,9 +193,9 @@ func (o *options) check(formatted bool) error {
 	switch {
 	case o.diff && o.format != string(report.Text):
 		return usage("leave one of them out", "--diff shows no findings, so it goes with no --format")
-	case o.database != "" && !o.rows:
+	case o.database != "" && !o.configStore:
 		return usage("add --config-store", "--database needs --config-store")
-	case o.rows && (o.fix || o.diff):
+	case o.configStore && (o.fix || o.diff):
 		return usage("leave one of them out", "--config-store repairs nothing, so it goes with neither --fix nor --diff")
 	case o.baseline != "" && o.writeBaseline != "":
 		return usage("leave one of them out", "--baseline reads what --write-baseline writes, so they exclude each other")

@@ -204,7 +204,7 @@ func (r *run) config(ctx context.Context, in input, config *embedded.Config, res
 	if !r.diff {
 		res.fragments = append(res.fragments, r.out.Render(doc, findings))
 	}
-	if r.rows && r.database == "" && res.failed == nil && !config.Part {
+	if r.configStore && r.database == "" && res.failed == nil && !config.Part {
 		r.lookAtRows(ctx, doc, res)
 	}
 }

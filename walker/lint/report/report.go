@@ -128,25 +128,28 @@ func (w *Writer) Add(f Fragment) error {
 	if len(f) == 0 {
 		return nil
 	}
-	if !w.begun || w.opts.Format == JSON || w.opts.Format == SARIF {
-		if _, err := io.WriteString(w.w, w.joint()); err != nil {
-			return err
-		}
+	before := ""
+	switch {
+	case !w.begun:
+		before = w.head()
+	case w.opts.Format == JSON, w.opts.Format == SARIF:
+		before = ",\n"
 	}
 	w.begun = true
+	if _, err := io.WriteString(w.w, before); err != nil {
+		return err
+	}
 	_, err := w.w.Write(f)
 	return err
 }
 
-// joint returns what stands before the next fragment.
-func (w *Writer) joint() string {
-	switch {
-	case w.opts.Format == JSON && !w.begun:
+// head returns what stands before the first fragment.
+func (w *Writer) head() string {
+	switch w.opts.Format {
+	case JSON:
 		return "[\n"
-	case w.opts.Format == SARIF && !w.begun:
+	case SARIF:
 		return w.opts.sarifHead()
-	case w.opts.Format == JSON || w.opts.Format == SARIF:
-		return ",\n"
 	}
 	return ""
 }
@@ -160,7 +163,7 @@ func (w *Writer) Close(failed bool) error {
 	case w.opts.Format == JSON:
 		end = "\n]\n"
 	case w.opts.Format == SARIF && !w.begun:
-		end = w.opts.sarifHead() + sarifTail(failed)
+		end = w.head() + sarifTail(failed)
 	case w.opts.Format == SARIF:
 		end = sarifTail(failed)
 	}

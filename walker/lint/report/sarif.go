@@ -16,33 +16,6 @@ type (
 	sarifText struct {
 		Text string `json:"text"`
 	}
-	sarifRule struct {
-		ID               string          `json:"id"`
-		ShortDescription sarifText       `json:"shortDescription"`
-		FullDescription  sarifText       `json:"fullDescription"`
-		Help             sarifHelp       `json:"help"`
-		HelpURI          string          `json:"helpUri"`
-		Default          sarifRuleConfig `json:"defaultConfiguration"`
-		Properties       sarifRisk       `json:"properties"`
-	}
-	sarifHelp struct {
-		Text     string `json:"text"`
-		Markdown string `json:"markdown"`
-	}
-	// sarifRisk is what GitHub sorts alerts by.
-	sarifRisk struct {
-		Tags     []string `json:"tags"`
-		Severity string   `json:"security-severity"` // from 0.1 to 10
-	}
-	sarifRuleConfig struct {
-		Enabled bool   `json:"enabled"`
-		Level   string `json:"level"` // in the very words of our severities
-	}
-	sarifDriver struct {
-		Name    string      `json:"name"`
-		Version string      `json:"version,omitempty"`
-		Rules   []sarifRule `json:"rules"`
-	}
 	sarifResult struct {
 		RuleID       string            `json:"ruleId"`
 		RuleIndex    *int              `json:"ruleIndex,omitempty"`
@@ -107,15 +80,22 @@ func ruleText(r *lint.Rule) (all, first string) {
 
 // sarifHead returns all that stands before the results.
 func (o *Options) sarifHead() string {
-	d := sarifDriver{Name: "bifrost-secrets", Version: o.Version, Rules: []sarifRule{}}
+	type object = map[string]any
+	rules := []object{}
 	for _, r := range o.Rules {
 		all, first := ruleText(&r)
-		d.Rules = append(d.Rules, sarifRule{
-			ID: r.ID, ShortDescription: sarifText{r.Summary}, FullDescription: sarifText{first},
-			Help: sarifHelp{all, all}, HelpURI: docs + "#" + r.ID,
-			Default:    sarifRuleConfig{Enabled: !r.Off, Level: severity(r.Severity)},
-			Properties: sarifRisk{[]string{"security"}, cmp.Or(risks[r.ID], "3.0")},
+		rules = append(rules, object{
+			"id": r.ID, "shortDescription": sarifText{r.Summary}, "fullDescription": sarifText{first},
+			"help": object{"text": all, "markdown": all}, "helpUri": docs + "#" + r.ID,
+			// The levels are the very words of our severities.
+			"defaultConfiguration": object{"enabled": !r.Off, "level": severity(r.Severity)},
+			// By these GitHub sorts alerts: from 0.1 to 10.
+			"properties": object{"tags": []string{"security"}, "security-severity": cmp.Or(risks[r.ID], "3.0")},
 		})
+	}
+	d := object{"name": "bifrost-secrets", "rules": rules}
+	if o.Version != "" {
+		d["version"] = o.Version
 	}
 	return `{"$schema": "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sarif-schema-2.1.0.json", "version": "2.1.0", "runs": [{` +
 		"\n" + `"tool": {"driver": ` + string(appendJSON(nil, d)) + "},\n" +
