@@ -73,6 +73,9 @@ func TestTakings(t *testing.T) {
 		{"webhooks[].secret", "v2.0.0", "webhooks[0].secret", true, true},
 		{"mcp.client_configs[].oauth_config.client_secret", "v2.0.0", "mcp.client_configs[0].oauth_config.client_secret", true, true},
 		{"mcp.client_configs[].connection_string", "v2.0.0", "mcp.client_configs[0].connection_string", true, false},
+		{"mcp.client_configs[].headers.*", "v1.4.19", "mcp.client_configs[0].headers.a", true, true},
+		{"governance.virtual_keys[].value", "v1.5.16", "governance.virtual_keys[0].value", false, true},
+		{"governance.virtual_keys[].value", "v1.5.16", "governance.virtual_keys[0].value", true, false},
 	} {
 		takes, reason, hint := RestartTakes(entry(c.pattern), c.version, doc, c.path, c.env)
 		if takes != c.takes || !takes && (reason == "" || hint == "") {

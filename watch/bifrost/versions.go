@@ -56,6 +56,7 @@ const (
 	always    restarting = "yes"
 	never     restarting = "no"
 	inEnv     restarting = "env"
+	notInEnv  restarting = "inline"
 	versioned restarting = "versioned"
 	unsure    restarting = "unsure"
 )
@@ -111,9 +112,9 @@ func parseTakings(text string) (all []taking, err error) {
 			return fmt.Errorf("column 3 is yes or no")
 		}
 		switch t.restart {
-		case always, never, inEnv, versioned, unsure:
+		case always, never, inEnv, notInEnv, versioned, unsure:
 		default:
-			return fmt.Errorf("column 4 is yes, no, env, versioned or unsure")
+			return fmt.Errorf("column 4 is yes, no, env, inline, versioned or unsure")
 		}
 		all = append(all, t)
 		return nil
@@ -170,6 +171,8 @@ func RestartTakes(e *walker.Entry, version string, doc *walker.Document, path st
 		return true, t.reason, t.hint
 	case inEnv:
 		takes = byEnv
+	case notInEnv:
+		takes = !byEnv
 	case versioned:
 		takes = byEnv || readAnew(doc, path, v)
 	}
