@@ -88,6 +88,7 @@ type fielded struct {
 	t        *testing.T
 	mode     string
 	run      *running
+	port     string
 	api      string // of Bifrost
 	control  string // of ours
 	child    int
@@ -123,21 +124,9 @@ func newFielded(t *testing.T, mode string, without ...string) *fielded {
 		}
 	}
 	f.write(filepath.Join(f.app, "config.source.json"), config)
-	port := bifrosttest.FreePort(t)
-	f.api = "http://127.0.0.1:" + port
-	apply := "api"
-	if mode == "env" {
-		apply = "restart"
-	}
-	f.run = f.start("exec", "--app-dir", f.app, "--mode", mode, "--apply", apply, "--listen", "127.0.0.1:0", "--restart", "on-failure", "--min-restart-interval", "0s", "--",
-		os.Getenv("BIFROST_BIN"), "-app-dir", f.app, "-host", "127.0.0.1", "-port", port, "-log-style", "json")
-	f.tell()
-	var entry struct{ Address string }
-	if err := json.Unmarshal([]byte(f.run.logs(`"msg":"listening"`)), &entry); err != nil {
-		t.Fatal(err)
-	}
-	f.control = entry.Address
-	f.started()
+	f.port = bifrosttest.FreePort(t)
+	f.api = "http://127.0.0.1:" + f.port
+	f.exec()
 	_, text := f.ask(http.MethodGet, "/api/version", "")
 	if err := json.Unmarshal([]byte(text), &f.says); err != nil {
 		t.Fatalf("the version is %s: %v", text, err)
@@ -146,12 +135,31 @@ func newFielded(t *testing.T, mode string, without ...string) *fielded {
 	return f
 }
 
+// exec starts exec, and Bifrost below it.
+func (f *fielded) exec() {
+	f.t.Helper()
+	apply := "api"
+	if f.mode == "env" {
+		apply = "restart"
+	}
+	f.run = f.start("exec", "--app-dir", f.app, "--mode", f.mode, "--apply", apply, "--listen", "127.0.0.1:0", "--min-restart-interval", "0s", "--",
+		os.Getenv("BIFROST_BIN"), "-app-dir", f.app, "-host", "127.0.0.1", "-port", f.port, "-log-style", "json")
+	f.tell()
+	var entry struct{ Address string }
+	if err := json.Unmarshal([]byte(f.run.logs(`"msg":"listening"`)), &entry); err != nil {
+		f.t.Fatal(err)
+	}
+	f.control = entry.Address
+	f.started()
+}
+
 // tell has the last of what Bifrost prints shown where the test fails.
 func (f *fielded) tell() {
+	run := f.run
 	var mu sync.Mutex
 	var last []string
 	go func() {
-		for line := range f.run.out {
+		for line := range run.out {
 			mu.Lock()
 			last = append(last[max(0, len(last)-40):], line)
 			mu.Unlock()
@@ -161,7 +169,7 @@ func (f *fielded) tell() {
 		mu.Lock()
 		defer mu.Unlock()
 		if f.t.Failed() {
-			f.t.Logf("Bifrost's last words:\n%s\nthe log:\n%s", strings.Join(last, "\n"), strings.Join(f.run.all[max(0, len(f.run.all)-40):], "\n"))
+			f.t.Logf("Bifrost's last words:\n%s\nthe log:\n%s", strings.Join(last, "\n"), strings.Join(run.all[max(0, len(run.all)-40):], "\n"))
 		}
 	})
 }
@@ -340,13 +348,14 @@ func (f *fielded) restartStory() {
 	f.end("|start", "|restart", "|back")
 }
 
-// again has Bifrost end as if it had crashed, and come back.
+// again has Bifrost crash, and exec with it, and come back.
 func (f *fielded) again() {
 	f.t.Helper()
 	if err := syscall.Kill(f.child, syscall.SIGKILL); err != nil {
 		f.t.Fatal(err)
 	}
-	f.started()
+	f.run.ends(137)
+	f.exec()
 }
 
 func (f *fielded) end(phases ...string) {

@@ -162,24 +162,22 @@ func (r *rotated) last(kind, header, want string) {
 	}
 }
 
-// tool has the MCP client's server called, for which newer versions connect anew, and
-// waits until it was shown a value. A build of Bifrost without MCP has nothing to show.
+// tool has a tool called, for which newer versions connect to the MCP server anew, and
+// waits until that was shown a value.
 func (r *rotated) tool(want string) {
 	r.t.Helper()
-	for _, one := range []struct{ method, path, body string }{
-		{http.MethodGet, "/api/mcp/clients", ""},
-		{http.MethodPost, "/v1/mcp/tool/execute", `{"id":"c1","type":"function","function":{"name":"stub-echo","arguments":"{}"}}`},
-	} {
-		req, err := http.NewRequestWithContext(r.t.Context(), one.method, r.api+one.path, strings.NewReader(one.body))
-		if err != nil {
-			r.t.Fatal(err)
-		}
-		if _, body := r.do(req); one.body == "" && !json.Valid([]byte(body)) {
-			r.t.Log("this build of Bifrost has no MCP")
-			return
-		}
-	}
+	r.call(http.MethodPost, "/v1/mcp/tool/execute", `{"id":"c1","type":"function","function":{"name":"stub-echo","arguments":"{}"}}`)
 	r.last(bifrosttest.MCP, "Authorization", want)
+}
+
+func (r *rotated) call(method, path, body string) string {
+	r.t.Helper()
+	req, err := http.NewRequestWithContext(r.t.Context(), method, r.api+path, strings.NewReader(body))
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	_, answer := r.do(req)
+	return answer
 }
 
 // calling chats without a pause. The function that it gives ends that and fails
@@ -288,6 +286,9 @@ func TestRotationExec(t *testing.T) {
 		r.run.logs(`"trigger":"restarted"`)
 	}
 	start()
+	if !json.Valid([]byte(r.call(http.MethodGet, "/api/mcp/clients", ""))) {
+		t.Skip("this build of Bifrost has no MCP: TestBifrostFields rotates the rest")
+	}
 	r.story(func() { // exec ends with its Bifrost, and the platform starts it again
 		if err := syscall.Kill(child, syscall.SIGKILL); err != nil {
 			t.Fatal(err)

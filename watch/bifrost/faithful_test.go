@@ -38,6 +38,10 @@ func TestFaithful(t *testing.T) {
 		"/health", "/api/version", "/api/providers", "/api/providers/openai", "/api/providers/none", "/api/providers/openai/keys",
 		"/api/providers/none/keys", "/api/mcp/clients", "/api/plugins/otel", "/api/plugins/none", "/api/config", "/api/none",
 	} {
+		if path == "/api/mcp/clients" && !hasMCP(t, theirs, first.password) {
+			t.Log("this build of Bifrost has no MCP")
+			continue
+		}
 		a, b := shape(t, ours+path), shape(t, theirs+path)
 		for _, place := range slices.Sorted(maps.Keys(a)) {
 			if b[place] != a[place] && b[place] != "null" && a[place] != "null" {

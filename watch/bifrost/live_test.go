@@ -4,6 +4,7 @@ import (
 	"context"
 	"net/http"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -22,7 +23,11 @@ func TestPush(t *testing.T) {
 			t.Fatalf("a chat before anything was pushed: %d %s", status, body)
 		}
 		await(t, u, bifrosttest.Chat, "Authorization", "Bearer "+first.key)
-		await(t, u, bifrosttest.MCP, "Authorization", first.mcp)
+		mcp := hasMCP(t, url, first.password)
+		paths := served(mcp, livePaths)
+		if mcp {
+			await(t, u, bifrosttest.MCP, "Authorization", first.mcp)
+		}
 		c := client(t, url, nil)
 		// As a watcher does: it knows the admin of the document in force.
 		if version, err := c.Version(t.Context(), first.render(t, u)); err != nil || version == "" {
@@ -32,19 +37,21 @@ func TestPush(t *testing.T) {
 
 		doc := second.render(t, u)
 		began := time.Now()
-		got := c.Push(t.Context(), doc, targets(t, doc, livePaths...))
+		got := c.Push(t.Context(), doc, targets(t, doc, paths...))
 		t.Logf("one of everything is pushed and verified within %s", time.Since(began).Round(time.Millisecond))
 		wantStates(t, got, watch.Verified)
 
 		await(t, u, bifrosttest.Chat, "Authorization", "Bearer "+second.key)
 		await(t, u, bifrosttest.Chat, "X-Team", second.header)
-		callTool(t, url)
-		await(t, u, bifrosttest.MCP, "Authorization", second.mcp)
+		if mcp {
+			callTool(t, url)
+			await(t, u, bifrosttest.MCP, "Authorization", second.mcp)
+		}
 		await(t, u, bifrosttest.Traces, "X-Token", second.plugin)
 		calling.end(t)
 		wantLogin(t, url, first.password, http.StatusUnauthorized)
 		wantLogin(t, url, second.password, http.StatusOK)
-		if got := u.Seen(bifrosttest.MCP, "X-Kept"); !slices.Equal(got, []string{"kept-value-0001"}) {
+		if got := u.Seen(bifrosttest.MCP, "X-Kept"); mcp && !slices.Equal(got, []string{"kept-value-0001"}) {
 			t.Errorf("the other header of the MCP client was seen as %q", got)
 		}
 		u.Forget()
@@ -58,17 +65,20 @@ func TestPush(t *testing.T) {
 		third := second
 		third.key, third.password = "sk-third-DDDDDDDD-0003", "Admin-third-0003"
 		doc = third.render(t, u)
-		want := []watch.State{watch.Verified, watch.Verified, watch.Unverifiable, watch.Verified, watch.Verified}
-		if profiled(t, url, second.password) {
-			want[3] = watch.Unverifiable
+		want := []watch.State{watch.Verified, watch.Verified}
+		if mcp {
+			want = append(want, watch.Unverifiable)
 		}
-		wantStates(t, c.Push(t.Context(), doc, targets(t, doc, livePaths...)), want...)
+		if profiled(t, url, second.password) {
+			want = append(want, watch.Unverifiable, watch.Verified)
+		}
+		wantStates(t, c.Push(t.Context(), doc, targets(t, doc, paths...)), append(want, watch.Verified)...)
 
 		// The next start finds it all in the file or in the database.
 		b.stop(t)
 		url = b.start(t, doc)
 		c = client(t, url, nil)
-		wantStates(t, c.Verify(t.Context(), doc, targets(t, doc, livePaths...)), watch.Verified)
+		wantStates(t, c.Verify(t.Context(), doc, targets(t, doc, paths...)), watch.Verified)
 		u.Forget()
 		if status, body := chat(t.Context(), url, "model-0"); status != http.StatusOK {
 			t.Errorf("a chat after the restart: %d %s", status, body)
@@ -86,7 +96,8 @@ func TestRollbackTrap(t *testing.T) {
 		pushed := second
 		pushed.password = first.password
 		later := pushed.render(t, u)
-		paths := []string{keyPath, headerPath, mcpPath, pluginPath}
+		mcp := hasMCP(t, url, first.password)
+		paths := served(mcp, []string{keyPath, headerPath, mcpPath, pluginPath})
 		wantStates(t, client(t, url, nil).Push(t.Context(), later, targets(t, later, paths...)), watch.Verified)
 		b.stop(t)
 		url = b.start(t, doc)
@@ -107,11 +118,27 @@ func TestRollbackTrap(t *testing.T) {
 		}
 		await(t, u, bifrosttest.Chat, "Authorization", "Bearer "+first.key)
 		await(t, u, bifrosttest.Chat, "X-Team", first.header)
-		callTool(t, url)
-		await(t, u, bifrosttest.MCP, "Authorization", first.mcp)
+		if mcp {
+			callTool(t, url)
+			await(t, u, bifrosttest.MCP, "Authorization", first.mcp)
+		}
 		await(t, u, bifrosttest.Traces, "X-Token", first.plugin)
 		wantStates(t, c.Converge(t.Context(), doc, all), watch.Verified)
 	})
+}
+
+// hasMCP reports whether this Bifrost was built with MCP.
+func hasMCP(t *testing.T, url, password string) bool {
+	t.Helper()
+	return ask(t, http.MethodGet, url+"/api/mcp/clients", password, "")[0] == '{'
+}
+
+// served returns the paths that a Bifrost with or without MCP has.
+func served(mcp bool, paths []string) []string {
+	if mcp {
+		return paths
+	}
+	return slices.DeleteFunc(slices.Clone(paths), func(p string) bool { return strings.HasPrefix(p, "mcp.") })
 }
 
 // callTool has the MCP client "stub" call its server: a connection for each call is

@@ -57,7 +57,7 @@ func TestThirtyClients(t *testing.T) {
 			paths = append(paths, fmt.Sprintf("mcp.client_configs[%d].headers.Authorization", i))
 		}
 		c := client(t, url, nil)
-		if ask(t, http.MethodGet, url+"/api/mcp/clients", "", "")[0] != '{' {
+		if !hasMCP(t, url, "") {
 			t.Skip("this build of Bifrost has no MCP")
 		}
 		wantStates(t, c.Push(t.Context(), doc, targets(t, doc, paths...)), watch.Verified)
@@ -243,7 +243,7 @@ func TestDisconnectedClient(t *testing.T) {
 			return parse(t, strings.Replace(string(oneClient(t, u, value, `, "needs_session_stickiness": true`).Bytes()), u.URL+`/mcp"`, server.URL+`/mcp"`, 1))
 		}
 		url := b.start(t, with(first.mcp))
-		if ask(t, http.MethodGet, url+"/api/mcp/clients", "", "")[0] != '{' {
+		if !hasMCP(t, url, "") {
 			t.Skip("this build of Bifrost has no MCP")
 		}
 		c := client(t, url, nil)

@@ -63,6 +63,7 @@ func TestSections(t *testing.T) {
 		for p := range sectionPaths {
 			paths = append(paths, p)
 		}
+		paths = served(hasMCP(t, url, ""), paths)
 		if s, ok := b.(*stub); ok {
 			s.Called()
 		}
