@@ -37,7 +37,7 @@ var (
 // call makes one request, and returns its answer. do is given the whole path.
 func (s *source) call(o *operation, r request, n perkey.Name, do func(ctx context.Context, c *api.Logical, path string) (*api.Secret, error)) (got *api.Secret, fault *sources.Error) {
 	fault = o.Call(r.Request, n, func(sess *session) *sources.Error {
-		path := sess.engine.path(s.mount, r.part, n.ID)
+		path := s.engine.Load().path(s.mount, r.part, n.ID)
 		var err error
 		if got, err = do(o.Ctx, s.client.Logical(), path); err == nil {
 			return nil

@@ -23,7 +23,7 @@ func (s *source) read(o *operation, n perkey.Name) (sources.Result, *sources.Err
 		return none, fault
 	case got == nil:
 		return none, s.notFound(n)
-	case o.Session().engine.version == 1:
+	case s.engine.Load().version == 1:
 		return result(n, got.Data, "")
 	}
 	about, _ := got.Data["metadata"].(map[string]any)

@@ -61,7 +61,7 @@ type source struct {
 
 	client *api.Client            // nil until the first login
 	idle   func()                 // closes the client's idle connections
-	engine atomic.Pointer[engine] // what is known of the mount
+	engine atomic.Pointer[engine] // what is known of the mount; never nil in an operation
 }
 
 type operation = perkey.Operation[*session]

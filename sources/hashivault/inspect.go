@@ -19,7 +19,7 @@ import (
 // lookers reads the metadata of each name. Version 1 of the engine has none: there
 // it lists the folder of each name.
 func (s *source) lookers(o *operation, _ []perkey.Name) perkey.Looker {
-	if o.Session().engine.version == 1 {
+	if s.engine.Load().version == 1 {
 		return func(n perkey.Name) (sources.Item, *sources.Error) {
 			folder, last := split(n.ID)
 			entries, fault := s.entries(o, folder)
@@ -49,7 +49,7 @@ func (s *source) list(o *operation, prefix string) ([]perkey.Name, perkey.Looker
 		}
 	}
 	look := s.lookers(o, nil)
-	if o.Session().engine.version == 1 {
+	if s.engine.Load().version == 1 {
 		look = func(perkey.Name) (sources.Item, *sources.Error) { return sources.Item{Exists: true}, nil }
 	}
 	names, fault := s.walk(o, folder, prefix)

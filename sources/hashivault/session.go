@@ -15,11 +15,10 @@ import (
 // session is one token. It ends when the token can no longer be renewed, or was
 // found not to be accepted; then the next operation signs in anew.
 type session struct {
-	engine *engine // what is known of the mount
-	made   time.Time
-	over   atomic.Bool
-	stop   chan struct{}
-	once   sync.Once
+	made time.Time
+	over atomic.Bool
+	stop chan struct{}
+	once sync.Once
 
 	mu    sync.Mutex // held while the token is asked what it is
 	asked *operation // that it was asked in last, and was good
@@ -41,11 +40,10 @@ func (s *source) signIn(ctx context.Context, began time.Time, current *session) 
 			return nil, fault
 		}
 	}
-	if current.engine == nil {
-		if current.engine = s.engine.Load(); current.engine == nil {
-			current.engine, fault = s.mounted(ctx, began)
-			s.engine.Store(current.engine)
-		}
+	if s.engine.Load() == nil {
+		var known *engine
+		known, fault = s.mounted(ctx, began)
+		s.engine.Store(known)
 	}
 	return current, fault
 }

@@ -86,7 +86,7 @@ func (s *store) Put(ctx context.Context, w sources.Write) (string, error) {
 
 // look describes a secret, and refuses an engine that cannot be written.
 func (s *store) look(o *operation, n perkey.Name) (*described, *sources.Error) {
-	if o.Session().engine.version == 1 {
+	if s.engine.Load().version == 1 {
 		return nil, &sources.Error{
 			Kind: sources.Refused, Name: n.Text, Message: "the engine at " + s.mount + " is kv version 1, which has no check-and-set and no metadata: it is only read",
 			Hint: "upgrade it: vault kv enable-versioning " + s.mount,

@@ -71,13 +71,6 @@ func (o *Operation[S]) anew(old S, why *sources.Error) (S, *sources.Error) {
 	return session, fault
 }
 
-// Session returns the session to use now. It is for requests that do not count as
-// such; those about secrets go through [Operation.Call].
-func (o *Operation[S]) Session() S {
-	session, _ := o.login.Session()
-	return session
-}
-
 // Late returns the error of n for a context that has ended.
 func (o *Operation[S]) Late(n Name) *sources.Error {
 	return named(o.frame.calls.Late(o.Ctx, o.Began), n.Text)
