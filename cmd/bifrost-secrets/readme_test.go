@@ -200,13 +200,15 @@ func anchors(page string) (all []string) {
 }
 
 var (
-	flagNames = regexp.MustCompile("--[a-z][a-z-]*[a-z]")
+	flagNames      = regexp.MustCompile("--[a-z][a-z-]*[a-z]")
+	flagsOfCommand = regexp.MustCompile("\\b([a-z]+) (--[a-z][a-z-]*[a-z])")
 	// Flags of the programs that the pages show beside ours.
 	otherFlags = strings.Fields(`--client-request-token --decrypt --from --move-to-version-id --remove-from-version-id
 		--secret-id --secret-string --target --token --user --version-stage --version-stages`)
 )
 
-// A flag that a page names is one that a command has.
+// A flag that a page names is one that a command has, and right behind the name of
+// a command it is one of that command.
 func TestFlagsOfPages(t *testing.T) {
 	all, known := pages(t), map[string]bool{}
 	for _, name := range otherFlags {
@@ -217,12 +219,22 @@ func TestFlagsOfPages(t *testing.T) {
 			known[name] = known[name] || strings.HasPrefix(page, "docs/reference/")
 		}
 	}
+	of := 0
 	for page, text := range all {
 		for _, name := range flagNames.FindAllString(text, -1) {
 			if !known[name] {
 				t.Errorf("%s names %s, which no command has", page, name)
 			}
 		}
+		for _, m := range flagsOfCommand.FindAllStringSubmatch(text, -1) {
+			reference, ok := all["docs/reference/bifrost-secrets-"+m[1]+".md"]
+			if of++; ok && !strings.Contains(reference, m[2]) {
+				t.Errorf("%s says %s %s, a flag that this command does not have", page, m[1], m[2])
+			}
+		}
+	}
+	if of < 10 {
+		t.Errorf("only %d flags were found behind a command", of)
 	}
 }
 
