@@ -69,6 +69,7 @@ const rounds = 5
 type Result struct {
 	Document *walker.Document // the same as before if there are no Changes
 	Changes  []Change         // of the document as it was, in the order of their places
+	Found    []Finding        // in the document as it was
 	Findings []Finding        // what is left to be said of Document
 	Repaired int              // findings that were repaired
 }
@@ -77,7 +78,8 @@ type Result struct {
 // It never returns a document that is not valid: a repair that would break it is
 // not made, and neither are those of the same round.
 func Repair(doc *walker.Document, opts Options) Result {
-	r := Result{Document: doc, Findings: Check(doc, opts)}
+	found := Check(doc, opts)
+	r := Result{Document: doc, Found: found, Findings: found}
 	for range rounds {
 		changes := choose(len(r.Document.Bytes()), r.Findings)
 		if len(changes) == 0 {

@@ -21,12 +21,10 @@ import (
 // result is what was found in one document.
 type result struct {
 	tally
-	skipped   bool              // it is no config
 	fragments []report.Fragment // of the configs that it holds, and of their config stores
 	diff      []byte
 	notes     []string
 	unread    *walker.DocumentError // it cannot be looked at
-	failed    error                 // it could not be written back, or not be looked up
 }
 
 // tally counts what was found in one document, or in all.
@@ -39,6 +37,7 @@ type tally struct {
 	fixable   int
 	repaired  int
 	counts    [lint.Error + 1]int // of findings, by severity
+	failed    []error             // what could not be written back, or not be looked up
 }
 
 func (t *tally) add(one *tally) {
@@ -52,6 +51,7 @@ func (t *tally) add(one *tally) {
 	for s, n := range one.counts {
 		t.counts[s] += n
 	}
+	t.failed = append(t.failed, one.failed...)
 }
 
 // count counts findings.
@@ -62,12 +62,6 @@ func (t *tally) count(findings []lint.Finding) {
 			t.fixable++
 		}
 	}
-}
-
-// totals are what was found in all documents.
-type totals struct {
-	tally
-	failed []error
 }
 
 // all looks at the documents side by side and reports on them one after another.
@@ -91,7 +85,7 @@ func (r *run) all(ctx context.Context, in *inputs) error {
 	}()
 	out := bufio.NewWriterSize(r.Stdout, 64<<10)
 	w := report.NewWriter(out, &r.out)
-	var t totals
+	var t tally
 	for i := range results {
 		var one result
 		select {
@@ -133,7 +127,7 @@ var Backends = func() (all []lint.Backend) {
 // one looks at one document.
 func (r *run) one(ctx context.Context, in input) (res result) {
 	if ctx.Err() != nil {
-		return result{failed: ctx.Err()}
+		return res // which nobody asks for any more
 	}
 	if in.database {
 		res.databases = 1
@@ -141,15 +135,11 @@ func (r *run) one(ctx context.Context, in input) (res result) {
 		return res
 	}
 	configs, err := r.read(in)
-	switch {
-	case err != nil:
+	if err != nil {
 		res.unread, res.invalid = err, 1
-		return res
-	case configs == nil:
-		res.skipped = true
-		return res
+	} else if configs != nil {
+		res.files = 1
 	}
-	res.files = 1
 	for i := range configs {
 		r.config(ctx, in, &configs[i], &res)
 	}
@@ -160,41 +150,44 @@ func (r *run) one(ctx context.Context, in input) (res result) {
 func (r *run) config(ctx context.Context, in input, config *embedded.Config, res *result) {
 	doc := config.Document
 	res.notes = append(res.notes, doc.Notes...)
-	opts := lint.Options{Backends: Backends, Env: r.mode == "env", Bifrost: r.bifrosts, Settings: r.settledFor(in.name), Getenv: r.Getenv, Part: config.Part}
+	opts := r.lintOptions(r.settledFor(in.name))
+	opts.Part = config.Part
 	var findings []lint.Finding
 	switch {
-	case config.Copied:
-		findings = lint.Check(doc, opts)
-		for i := range findings {
-			findings[i].Fix = nil
-		}
-		if r.fix || r.diff {
-			res.notes = append(res.notes, "only JSON files without comments are repaired")
-		}
-	case r.fix || r.diff:
+	case !config.Copied && (r.fix || r.diff):
 		repair := lint.Repair(doc, opts)
+		findings = repair.Found
 		if r.diff {
 			res.diff = report.Diff(doc, repair.Document, repair.Changes, r.out.Colour)
 		}
-		if r.fix && len(repair.Changes) > 0 {
-			if res.failed = writeBack(in.name, doc.Bytes(), repair.Document.Bytes()); res.failed != nil {
+		if !r.fix {
+			break
+		}
+		if len(repair.Changes) > 0 {
+			if err := writeBack(in.name, doc.Bytes(), repair.Document.Bytes()); err != nil {
+				res.failed = append(res.failed, err)
 				return
 			}
+			res.changed = 1
 		}
-		if r.fix {
-			res.repaired, res.changed = repair.Repaired, min(repair.Repaired, 1)
-			doc, findings = repair.Document, repair.Findings
-		} else {
-			findings = lint.Check(doc, opts)
-		}
+		res.repaired, doc, findings = repair.Repaired, repair.Document, repair.Findings
+	case r.fix || r.diff:
+		res.notes = append(res.notes, "only JSON files without comments are repaired")
+		fallthrough
 	default:
 		findings = lint.Check(doc, opts)
 	}
+	if config.Copied {
+		for i := range findings {
+			findings[i].Fix = nil
+		}
+	}
 	if r.online && !config.Part {
 		more, err := r.Online(ctx, doc, opts.Env)
-		if findings, res.failed = append(findings, opts.Settings.Apply(more)...), err; err != nil {
-			res.unasked = 1
+		if err != nil {
+			res.unasked, res.failed = 1, append(res.failed, err)
 		}
+		findings = append(findings, opts.Settings.Apply(more)...)
 		lint.Sort(findings)
 	}
 	if r.base != nil {
@@ -211,26 +204,27 @@ func (r *run) config(ctx context.Context, in input, config *embedded.Config, res
 
 // lookAtRows looks at the config store of a document, or at that of the flag.
 func (r *run) lookAtRows(ctx context.Context, doc *walker.Document, res *result) {
-	opts := lint.Options{Backends: Backends, Env: r.mode == "env", Bifrost: r.bifrosts, Settings: r.settled, Getenv: r.Getenv}
-	notes, err := r.ConfigStore(ctx, doc, r.database, opts, func(name string, findings []lint.Finding) {
+	notes, err := r.ConfigStore(ctx, doc, r.database, r.lintOptions(r.settled), func(name string, findings []lint.Finding) {
 		if r.base != nil {
 			findings = r.base.take(name, nil, findings)
 		}
 		res.count(findings)
 		res.fragments = append(res.fragments, r.out.RenderRows(name, findings))
 	})
-	res.notes, res.failed = append(res.notes, notes...), err
+	res.notes = append(res.notes, notes...)
+	if err != nil {
+		res.failed = append(res.failed, err)
+	}
+}
+
+// lintOptions returns how to lint, with those settings.
+func (r *run) lintOptions(settings *lint.Settings) lint.Options {
+	return lint.Options{Backends: Backends, Env: r.mode == "env", Bifrost: r.bifrosts, Settings: settings, Getenv: r.Getenv}
 }
 
 // tell reports one result. Its errors are those of the standard output.
-func (r *run) tell(out *bufio.Writer, w *report.Writer, t *totals, one *result, name string) error {
-	if one.skipped {
-		return nil
-	}
+func (r *run) tell(out *bufio.Writer, w *report.Writer, t *tally, one *result, name string) error {
 	t.add(&one.tally)
-	if one.failed != nil {
-		t.failed = append(t.failed, one.failed)
-	}
 	fragments := one.fragments
 	if one.unread != nil {
 		fragments = []report.Fragment{r.out.Failure(one.unread)}
@@ -260,7 +254,7 @@ func (r *run) tell(out *bufio.Writer, w *report.Writer, t *totals, one *result, 
 }
 
 // end says what there was, in all, and how the program ends.
-func (r *run) end(in *inputs, t *totals) error {
+func (r *run) end(in *inputs, t *tally) error {
 	if t.files+t.invalid+t.databases == 0 {
 		if r.byContent && in.dirs == nil {
 			return nil

@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"cmp"
 	"encoding/json"
+	"iter"
+	"strconv"
 	"strings"
 	"sync"
 	"unicode"
@@ -28,8 +30,7 @@ func (r *reader) values(around, bifrost *yaml.Node) error {
 	w := valuesWriter{r: r, naming: configName}
 	w.out.WriteString("{")
 	w.members(bifrost, 0)
-	for i := 0; i+1 < len(around.Content); i += 2 {
-		name, value := around.Content[i], around.Content[i+1]
+	for name, value := range members(around) {
 		switch name.Value {
 		case "storage": // its stores are members of the config
 			w.members(value, 0)
@@ -54,12 +55,20 @@ func (r *reader) values(around, bifrost *yaml.Node) error {
 // isSchema reports whether a mapping says of what kind the values are, as in the
 // chart's values.schema.json.
 func isSchema(n *yaml.Node) bool {
-	for i := 0; i+1 < len(n.Content); i += 2 {
-		if n.Content[i].Value == "properties" && n.Content[i+1].Kind == yaml.MappingNode {
+	for name, value := range members(n) {
+		if name.Value == "properties" && value.Kind == yaml.MappingNode {
 			return true
 		}
 	}
 	return false
+}
+
+// members yields the names and the values of a mapping; of any other node, nothing.
+func members(n *yaml.Node) iter.Seq2[*yaml.Node, *yaml.Node] {
+	return func(yield func(_, _ *yaml.Node) bool) {
+		for i := 0; n.Kind == yaml.MappingNode && i+1 < len(n.Content) && yield(n.Content[i], n.Content[i+1]); i += 2 {
+		}
+	}
 }
 
 // valuesWriter writes YAML as JSON, and keeps where each part of it came from.
@@ -73,15 +82,12 @@ type valuesWriter struct {
 
 // members writes the members of a mapping behind those that were written.
 func (w *valuesWriter) members(n *yaml.Node, depth int) {
-	if n = named(n); n.Kind != yaml.MappingNode {
-		return
-	}
+	n = named(n)
 	own := map[string]bool{}
-	for i := 0; i+1 < len(n.Content); i += 2 {
-		own[n.Content[i].Value] = true
+	for name := range members(n) {
+		own[name.Value] = true
 	}
-	for i := 0; i+1 < len(n.Content); i += 2 {
-		name, value := n.Content[i], n.Content[i+1]
+	for name, value := range members(n) {
 		switch {
 		case name.Tag == "!!merge":
 			w.merge(value, own, depth+1)
@@ -103,10 +109,10 @@ func (w *valuesWriter) merge(from *yaml.Node, own map[string]bool, depth int) {
 		}
 		return
 	}
-	for i := 0; from.Kind == yaml.MappingNode && i+1 < len(from.Content); i += 2 {
-		if name := from.Content[i].Value; !own[name] {
-			own[name] = true
-			w.member(from.Content[i], from.Content[i+1], depth)
+	for name, value := range members(from) {
+		if !own[name.Value] {
+			own[name.Value] = true
+			w.member(name, value, depth)
 		}
 	}
 }
@@ -155,8 +161,8 @@ func (w *valuesWriter) comma() {
 // byName reports whether plugins are written as the chart has them, a mapping of
 // their names.
 func byName(plugins *yaml.Node) bool {
-	for i := 0; i+1 < len(plugins.Content); i += 2 {
-		if plugins.Content[i].Tag == "!!merge" {
+	for name := range members(plugins) {
+		if name.Tag == "!!merge" {
 			return false
 		}
 	}
@@ -166,8 +172,8 @@ func byName(plugins *yaml.Node) bool {
 // plugins writes the chart's mapping of plugins as the list that a config has.
 func (w *valuesWriter) plugins(n *yaml.Node) {
 	w.out.WriteByte('[')
-	for i := 0; i+1 < len(n.Content); i += 2 {
-		name, plugin := n.Content[i], named(n.Content[i+1])
+	for name, value := range members(n) {
+		plugin := named(value)
 		switch {
 		case plugin.Kind == yaml.MappingNode:
 			w.comma()
@@ -219,11 +225,8 @@ func (w *valuesWriter) scalar(n *yaml.Node) {
 		w.out.WriteString(`""`) // the chart leaves it out
 	case "!!bool":
 		var is bool
-		if n.Decode(&is) == nil && is {
-			w.out.WriteString("true")
-		} else {
-			w.out.WriteString("false")
-		}
+		_ = n.Decode(&is) // what it cannot read as one is false
+		w.out.WriteString(strconv.FormatBool(is))
 	case "!!int", "!!float":
 		if json.Valid([]byte(n.Value)) {
 			w.out.WriteString(n.Value)
@@ -245,9 +248,7 @@ func (w *valuesWriter) scalar(n *yaml.Node) {
 	}
 }
 
-func (w *valuesWriter) string(text string) {
-	w.out.WriteString(walker.Quote(text))
-}
+func (w *valuesWriter) string(text string) { w.out.WriteString(walker.Quote(text)) }
 
 // place notes that what is written next stands at a node.
 func (w *valuesWriter) place(n *yaml.Node) {

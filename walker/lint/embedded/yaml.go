@@ -73,14 +73,13 @@ func (r *reader) node(n *yaml.Node, key string) error {
 			}
 		}
 	case yaml.MappingNode:
-		for i := 0; i+1 < len(n.Content); i += 2 {
-			name, value := n.Content[i].Value, n.Content[i+1]
-			if name == "bifrost" && value.Kind == yaml.MappingNode && !isSchema(value) {
+		for name, value := range members(n) {
+			if name.Value == "bifrost" && value.Kind == yaml.MappingNode && !isSchema(value) {
 				if err := r.values(n, value); err != nil {
 					return err
 				}
 			}
-			if err := r.node(value, name); err != nil {
+			if err := r.node(value, name.Value); err != nil {
 				return err
 			}
 		}
