@@ -1,20 +1,19 @@
 package lint
 
-import "bifrost-secrets/walker"
+import (
+	"strconv"
+
+	"bifrost-secrets/walker"
+)
 
 // facts are gathered field by field for the rules that look at the document as
 // a whole.
 type facts struct {
-	vault   bool            // there is a vault. reference
-	stored  bool            // Bifrost's config store will hold a secret
-	plugins []int           // where fields of plugins stand that change with a secret, in rising order
-	uses    map[string]*use // of each secret
-	strays  []suspect       // the strings outside of every field that may hold a secret
-}
-
-// use is how a secret is referred to.
-type use struct {
-	whole, fragment *site
+	vault           bool            // there is a vault. reference
+	stored          bool            // Bifrost's config store will hold a secret
+	plugins         []int           // where fields of plugins stand that change with a secret, in rising order
+	whole, fragment map[string]site // where each secret is first referred to so
+	strays          []suspect       // the strings outside of every field that may hold a secret
 }
 
 type site struct {
@@ -34,9 +33,16 @@ func (c *checker) remember(f *walker.Field) {
 	vault := f.What == walker.Ref && f.Ref.Scheme == walker.Vault
 	if vault {
 		c.facts.vault = true
-		c.facts.use(f, c.look.document)
+		uses := c.facts.whole
+		if f.Ref.Fragment {
+			uses = c.facts.fragment
+		}
+		// A field that wants the whole object does so whatever else its keys are good for.
+		if _, known := uses[f.Ref.Name]; !known && (f.Ref.Fragment || !c.look.document) {
+			uses[f.Ref.Name] = site{f.Path, spanOf(f)}
+		}
 	}
-	if !c.handsOver(f, vault) {
+	if !c.inlined(f, vault) {
 		return
 	}
 	if c.look.plugin {
@@ -60,9 +66,9 @@ func (c *checker) passSuspects(start, end int) {
 	c.outline.suspect = all[i:]
 }
 
-// handsOver reports whether Bifrost gets the value of a secret in the field,
+// inlined reports whether Bifrost gets the value of a secret in the field,
 // and not a reference that it resolves at every start.
-func (c *checker) handsOver(f *walker.Field, vault bool) bool {
+func (c *checker) inlined(f *walker.Field, vault bool) bool {
 	switch {
 	case vault:
 		return !c.opts.Env || f.Entry.Env != walker.Supported
@@ -72,22 +78,33 @@ func (c *checker) handsOver(f *walker.Field, vault bool) bool {
 	return c.look.leak.found() && !c.look.leak.fake
 }
 
-func (a *facts) use(f *walker.Field, document bool) {
-	u := a.uses[f.Ref.Name]
-	if u == nil {
-		if a.uses == nil {
-			a.uses = map[string]*use{}
-		}
-		u = &use{}
-		a.uses[f.Ref.Name] = u
+// member returns the last member at a path of names, which is the one that counts.
+func (c *checker) member(names ...string) (walker.Member, bool) {
+	found := c.doc.Members(names...)
+	if len(found) == 0 {
+		return walker.Member{}, false
 	}
-	p := &u.whole
-	if f.Ref.Fragment {
-		p = &u.fragment
-	} else if document {
-		return // this field wants the whole object, whatever else its keys are good for
-	}
-	if *p == nil {
-		*p = &site{f.Path, spanOf(f)}
-	}
+	return found[len(found)-1], true
 }
+
+// storeOff reports whether the config store is switched off.
+func (c *checker) storeOff() bool {
+	m, ok := c.member("config_store", "enabled")
+	return ok && string(c.doc.Text(m.Value)) == "false"
+}
+
+// anySet reports whether the environment is known and has one of the variables.
+func (c *checker) anySet(names ...string) bool {
+	if c.opts.Getenv == nil {
+		return false
+	}
+	for _, name := range names {
+		if value, ok := c.opts.Getenv(name); ok && value != "" {
+			return true
+		}
+	}
+	return false
+}
+
+// quoted returns a name or a reference as a message shows it.
+func quoted(s string) string { return strconv.Quote(s) }

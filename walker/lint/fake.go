@@ -3,7 +3,7 @@ package lint
 import "strings"
 
 // fakeParts are what placeholders are made of.
-var fakeParts = strings.Fields("example dummy fake placeholder changeme change-me change_me replace your insert- insert_ " +
+var fakeParts = byFirst("example dummy fake placeholder changeme change-me change_me replace your insert- insert_ " +
 	"/xxx not-a-real not-real notreal not-needed not_needed xxxx ... … todo fixme sample redacted goes-here goes_here -here _here")
 
 // fakeValues are placeholders as a whole.
@@ -32,24 +32,17 @@ func isMadeUp(lower string) bool {
 	return true
 }
 
-var fakeBy = func() (by [256][]string) {
-	for _, part := range fakeParts {
-		by[part[0]] = append(by[part[0]], part)
-	}
-	return by
-}()
-
 // looksFake reports whether a value is plainly no real secret: a placeholder as
 // documentation has it or, where it is no password, too short or too plain to
 // be a key.
 func looksFake(text string, password bool) bool {
 	if key, ok := privateKey(text); ok {
 		// The rest of the document may name an example and still hold a real key.
-		return len(key) < 64 || hasFakePart(strings.ToLower(key))
+		return len(key) < 64 || hasPart(strings.ToLower(key), &fakeParts)
 	}
 	text = strings.TrimPrefix(strings.TrimSpace(text), "Bearer ")
 	lower := strings.ToLower(text)
-	if hasFakePart(lower) || fakeValues[lower] || strings.HasPrefix(text, "<") && strings.HasSuffix(text, ">") {
+	if hasPart(lower, &fakeParts) || fakeValues[lower] || strings.HasPrefix(text, "<") && strings.HasSuffix(text, ">") {
 		return true
 	}
 	if password {
@@ -68,17 +61,6 @@ func repeats(text string) bool {
 		}
 		if run++; run >= 10 && (len(text) <= 24 || 2*run > len(text)) {
 			return true
-		}
-	}
-	return false
-}
-
-func hasFakePart(lower string) bool {
-	for i := range len(lower) {
-		for _, part := range fakeBy[lower[i]] {
-			if strings.HasPrefix(lower[i:], part) {
-				return true
-			}
 		}
 	}
 	return false

@@ -1,6 +1,7 @@
 package lint
 
 import (
+	"slices"
 	"strconv"
 	"strings"
 	"unicode/utf8"
@@ -38,16 +39,9 @@ func (l *leak) message(kind string) string {
 			what = strings.Replace(l.what, inPlainText, placeholder, 1)
 		}
 	}
-	size := strconv.Itoa(utf8.RuneCountInString(l.text)) + " characters)"
-	switch {
-	case l.of != "" && kind != "":
-		return what + " (" + l.of + ", " + kind + ", " + size
-	case l.of != "":
-		return what + " (" + l.of + ", " + size
-	case kind != "":
-		return what + " (" + kind + ", " + size
-	}
-	return what + " (" + size
+	size := strconv.Itoa(utf8.RuneCountInString(l.text)) + " characters"
+	said := slices.DeleteFunc([]string{l.of, kind, size}, func(part string) bool { return part == "" })
+	return what + " (" + strings.Join(said, ", ") + ")"
 }
 
 // leakIn looks for a secret in the literal that the checker looks at, and for

@@ -117,7 +117,6 @@ type checker struct {
 	outline  *outline
 	store    store
 	rule     *Rule
-	kinds    map[*walker.Entry]*kindOf
 	look     look // at the field that is being checked
 	line     line // of the arguments that came last
 	facts    facts
@@ -128,9 +127,9 @@ type checker struct {
 // the order of their places.
 func Check(doc *walker.Document, opts Options) []Finding {
 	if opts.Settings == nil {
-		opts.Settings = defaultSettings()
+		opts.Settings = &Settings{}
 	}
-	c := &checker{doc: doc, opts: opts, outline: outlineOf(doc), kinds: map[*walker.Entry]*kindOf{}}
+	c := &checker{doc: doc, opts: opts, outline: outlineOf(doc), facts: facts{whole: map[string]site{}, fragment: map[string]site{}}}
 	c.store = readStore(doc, opts.Backends)
 	var onField, onDocument []*Rule
 	for i := range rules {

@@ -27,12 +27,12 @@ type kindOf struct {
 	plugin   bool // it stands in a plugin
 }
 
-func kindOfEntry(e *walker.Entry) *kindOf {
+func kindOfEntry(e *walker.Entry) kindOf {
 	if e == nil {
-		return &kindOf{}
+		return kindOf{}
 	}
 	p := e.Pattern
-	return &kindOf{
+	return kindOf{
 		place:    placeOf(e),
 		password: strings.HasSuffix(strings.ToLower(p), "password"),
 		document: strings.Contains(e.Note, "JSON document"),
@@ -73,7 +73,7 @@ func placeOf(e *walker.Entry) place {
 // look is what the rules see in one field. It is taken once, since several rules
 // go by it, and one cause is to make one finding.
 type look struct {
-	*kindOf
+	kindOf
 	literal bool   // a text of the document's own stands here
 	text    string // that text
 	raw     bool   // it is the JSON text of an object that is no object form
@@ -84,11 +84,7 @@ type look struct {
 
 func (c *checker) lookAt(f *walker.Field) {
 	l := &c.look
-	*l = look{kindOf: c.kinds[f.Entry]}
-	if l.kindOf == nil {
-		l.kindOf = kindOfEntry(f.Entry)
-		c.kinds[f.Entry] = l.kindOf
-	}
+	*l = look{kindOf: kindOfEntry(f.Entry)}
 	if f.Entry == nil {
 		return
 	}

@@ -9,7 +9,6 @@ import (
 	"maps"
 	"slices"
 	"strings"
-	"sync"
 
 	"bifrost-secrets/walker"
 )
@@ -22,22 +21,19 @@ type Settings struct {
 	matcher  *walker.Matcher
 }
 
+// ignore names places whose findings are not wanted: where it names no rule, those
+// of every rule; where it names no file, in every file.
 type ignore struct {
-	rule    string // empty: every rule
-	pattern string
-	file    string // empty: every file
+	Rule string `json:"rule"`
+	Path string `json:"path"`
+	File string `json:"file"`
 }
 
 // settingsFile is .bifrost-secrets-lint.json.
 type settingsFile struct {
 	// Rules maps a rule to off, note, warning or error.
-	Rules map[string]string `json:"rules"`
-	// Ignore names places whose findings are not wanted.
-	Ignore []struct {
-		Rule string `json:"rule"`
-		Path string `json:"path"`
-		File string `json:"file"`
-	} `json:"ignore"`
+	Rules  map[string]string `json:"rules"`
+	Ignore []ignore          `json:"ignore"`
 	// Prefix is what the path of every secret must begin with, for the rule
 	// prefix, which it switches on.
 	Prefix string `json:"prefix"`
@@ -48,16 +44,6 @@ type settingsFile struct {
 		Kind   string `json:"kind"`
 	} `json:"own_fields"`
 }
-
-// defaultSettings are those of nobody who wants anything. They are made when
-// they are first needed: a program that only prints its version does not.
-var defaultSettings = sync.OnceValue(func() *Settings {
-	s, err := ParseSettings([]byte("{}"))
-	if err != nil {
-		panic(err) // the embedded catalogue is sound: the tests of walker say so
-	}
-	return s
-})
 
 // ParseSettings reads the text of a .bifrost-secrets-lint.json. What it does not
 // know is an error that names what there is.
@@ -98,7 +84,7 @@ func ParseSettings(text []byte) (*Settings, error) {
 				return nil, fmt.Errorf("ignore: %w", err)
 			}
 		}
-		s.ignore = append(s.ignore, ignore{one.Rule, one.Path, one.File})
+		s.ignore = append(s.ignore, one)
 	}
 	var own []walker.Entry
 	for _, one := range file.OwnFields {
@@ -160,8 +146,8 @@ func (s *Settings) For(file string) *Settings {
 	own.ignore = nil
 	for _, one := range s.ignore {
 		// As in .gitignore, a pattern without a slash is that of a name in any folder.
-		if one.file == "" || matches(one.file, file) || !strings.Contains(one.file, "/") && matches(one.file, file[strings.LastIndexByte(file, '/')+1:]) {
-			one.file = ""
+		if one.File == "" || matches(one.File, file) || !strings.Contains(one.File, "/") && matches(one.File, file[strings.LastIndexByte(file, '/')+1:]) {
+			one.File = ""
 			own.ignore = append(own.ignore, one)
 		}
 	}
@@ -193,10 +179,7 @@ func (s *Settings) Apply(all []Finding) []Finding {
 // stands for any part of a path.
 func (s *Settings) ignores(f *Finding) bool {
 	for _, one := range s.ignore {
-		if one.rule != "" && one.rule != f.Rule || one.file != "" {
-			continue
-		}
-		if matches(one.pattern, f.Path) {
+		if (one.Rule == "" || one.Rule == f.Rule) && one.File == "" && matches(one.Path, f.Path) {
 			return true
 		}
 	}

@@ -49,30 +49,40 @@ func hintOf(name string) hint {
 	if all := words(name); len(all) == 0 || about[all[len(all)-1]] {
 		return silent
 	}
-	lower := strings.ToLower(name)
-	for i := range len(lower) {
-		for _, w := range suspicious[lower[i]] {
-			if strings.HasPrefix(lower[i:], w) {
-				return loosely
-			}
-		}
+	if hasPart(strings.ToLower(name), &suspicious) {
+		return loosely
 	}
 	return silent
 }
 
 // suspicious are parts of names, by their first byte: what credentials are
 // called, and issuers whose keys have no form of their own.
-var suspicious = func() (by [256][]string) {
-	for _, w := range strings.Fields("access api auth cred key pass secret session token " +
-		"adafruit adobe airtable algolia alibaba asana atlassian beamer bitbucket bittrex cloudflare codecov cohere coinbase confluence confluent contentful " +
-		"datadog deepgram discord droneci dropbox etsy facebook fastly finicity finnhub flickr freshbooks gitter gocardless heroku hubspot infura intercom jfrog jira " +
-		"kraken kucoin launchdarkly linear linkedin linked_in linked-in looker mailchimp mailgun mapbox mattermost maxmind meraki message-bird message_bird messagebird mistral netlify " +
-		"new-relic new_relic newrelic new-york-times newyorktimes nytimes okta plaid private-ai private_ai privateai rapidapi sendbird sentry snyk sonar sourcegraph " +
-		"squarespace sumo telegr travis twilio twitch twitter typeform yandex zendesk") {
+var suspicious = byFirst("access api auth cred key pass secret session token " +
+	"adafruit adobe airtable algolia alibaba asana atlassian beamer bitbucket bittrex cloudflare codecov cohere coinbase confluence confluent contentful " +
+	"datadog deepgram discord droneci dropbox etsy facebook fastly finicity finnhub flickr freshbooks gitter gocardless heroku hubspot infura intercom jfrog jira " +
+	"kraken kucoin launchdarkly linear linkedin linked_in linked-in looker mailchimp mailgun mapbox mattermost maxmind meraki message-bird message_bird messagebird mistral netlify " +
+	"new-relic new_relic newrelic new-york-times newyorktimes nytimes okta plaid private-ai private_ai privateai rapidapi sendbird sentry snyk sonar sourcegraph " +
+	"squarespace sumo telegr travis twilio twitch twitter typeform yandex zendesk")
+
+// byFirst returns the words of a list by their first byte.
+func byFirst(list string) (by [256][]string) {
+	for _, w := range strings.Fields(list) {
 		by[w[0]] = append(by[w[0]], w)
 	}
 	return by
-}()
+}
+
+// hasPart reports whether one of some words stands anywhere in a text.
+func hasPart(text string, by *[256][]string) bool {
+	for i := range len(text) {
+		for _, w := range by[text[i]] {
+			if strings.HasPrefix(text[i:], w) {
+				return true
+			}
+		}
+	}
+	return false
+}
 
 func set(list string) map[string]bool {
 	out := map[string]bool{}
@@ -135,3 +145,16 @@ func printable(name string) string {
 
 // isWord reports whether a text is made of letters, digits, - and _.
 func isWord(text string) bool { return text != "" && runOf(text, "_-") == len(text) }
+
+// lastName returns the name of the last member in a path, which may be followed
+// by the indexes of arrays.
+func lastName(path string) string {
+	for strings.HasSuffix(path, "]") && !strings.HasSuffix(path, `"]`) {
+		path = path[:strings.LastIndexByte(path, '[')]
+	}
+	if quoted, ok := strings.CutSuffix(path, `"]`); ok {
+		// A quote inside of a name has a backslash before it.
+		return quoted[strings.LastIndex(quoted, `["`)+2:]
+	}
+	return path[strings.LastIndexAny(path, ".]")+1:]
+}

@@ -81,7 +81,7 @@ func TestLooksFake(t *testing.T) {
 		if got := looksFake(value, false); got != !strings.Contains(value, "works") {
 			t.Errorf("%q looks fake: %v", value, got)
 		}
-		if looksFake(value, true) != hasFakePart(value) {
+		if looksFake(value, true) != hasPart(value, &fakeParts) {
 			t.Errorf("the password %q looks fake", value)
 		}
 	}
