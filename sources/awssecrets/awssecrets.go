@@ -10,7 +10,6 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
-	"regexp"
 	"sync"
 	"time"
 
@@ -20,17 +19,8 @@ import (
 	"bifrost-secrets/sources/perkey"
 )
 
-// Backend is the entry for the list of backends. Its settings are those of
-// Bifrost's vault_store.aws block; all of them may be left out, and an empty
-// value counts as left out.
-//
-//   - region: else AWS_REGION, AWS_DEFAULT_REGION, the shared config profile,
-//     the instance metadata. The region of a full ARN wins over all of them.
-//   - access_key_id, secret_access_key: both or neither; else the SDK's chain.
-//   - session_token: only with the two above.
-//   - role_arn: a role to assume with the credentials found.
-//   - kms_key_id: the key that new secrets are encrypted with, else that of the
-//     account; reading, and secrets that exist, take no notice of it.
+// Backend is the entry for the list of backends. docs/backends has its settings: all
+// may be left out, and an empty value counts as left out.
 //
 // The variables and files of the SDK are in force, AWS_ENDPOINT_URL,
 // AWS_CA_BUNDLE and AWS_MAX_ATTEMPTS among them; AWS_RETRY_MODE is not. Where
@@ -42,19 +32,16 @@ var Backend = sources.Backend{
 }
 
 const (
-	callTimeout = 10 * time.Second // of one attempt, where the options name none
-	batchSize   = 20               // what BatchGetSecretValue accepts
-	atOnce      = 16               // requests under way at a time
+	batchSize = 20            // what BatchGetSecretValue accepts
+	atOnce    = perkey.AtOnce // requests under way at a time
 	// firstWave is the number of batches sent before one of them has shown
 	// that batches are allowed: the most refused requests a region can cost.
 	firstWave = 3
 )
 
 var (
-	regionForm = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^[a-z0-9-]{1,64}$`) })
-	roleForm   = sync.OnceValue(func() *regexp.Regexp {
-		return regexp.MustCompile(`^arn:aws[a-z-]*:iam::([0-9]{12}):role/[A-Za-z0-9/_+=.,@-]{1,512}$`)
-	})
+	regionForm = perkey.Pattern(`^[a-z0-9-]{1,64}$`)
+	roleForm   = perkey.Pattern(`^arn:aws[a-z-]*:iam::([0-9]{12}):role/[A-Za-z0-9/_+=.,@-]{1,512}$`)
 )
 
 // source implements sources.Source.
@@ -92,27 +79,24 @@ func newSource(set sources.Settings, opts sources.Options) (*source, error) {
 	s := &source{
 		region: set.Text("region"), role: set.Text("role_arn"), kmsKeyID: set.Text("kms_key_id"),
 		keyID: set["access_key_id"], key: set["secret_access_key"], token: set["session_token"],
-		getenv: opts.Getenv, warn: opts.Warn, log: opts.Log, timeout: opts.CallTimeout, batchOff: opts.BatchOff,
+		getenv: opts.Getenv, warn: opts.Warn, log: opts.Log, timeout: perkey.Timeout(opts), batchOff: opts.BatchOff,
 		slots: make(chan struct{}, atOnce), signing: make(chan struct{}, 1),
 		refused: make(map[string]bool),
 	}
-	if s.timeout <= 0 {
-		s.timeout = callTimeout
-	}
 	switch {
 	case (s.keyID.Len() > 0) != (s.key.Len() > 0):
-		return nil, badSettings("access_key_id and secret_access_key must be set together: one of them is absent or empty",
+		return nil, perkey.BadSettings("access_key_id and secret_access_key must be set together: one of them is absent or empty",
 			"set both, or neither to use the credentials of the environment")
 	case s.token.Len() > 0 && s.key.Len() == 0:
-		return nil, badSettings("session_token is set without access_key_id and secret_access_key",
+		return nil, perkey.BadSettings("session_token is set without access_key_id and secret_access_key",
 			"set all three, or none to use the credentials of the environment")
 	case s.region != "" && !regionForm().MatchString(s.region):
-		return nil, badSettings("region is not the code of a region", "a region looks like eu-west-1")
+		return nil, perkey.BadSettings("region is not the code of a region", "a region looks like eu-west-1")
 	}
 	if m := roleForm().FindStringSubmatch(s.role); m != nil {
 		s.account = m[1]
 	} else if s.role != "" {
-		return nil, badSettings("role_arn is not the arn of a role", "it looks like arn:aws:iam::123456789012:role/NAME")
+		return nil, perkey.BadSettings("role_arn is not the arn of a role", "it looks like arn:aws:iam::123456789012:role/NAME")
 	}
 	for _, name := range []string{"AWS_REGION", "AWS_DEFAULT_REGION"} {
 		if v, _ := s.getenv(name); s.region == "" && regionForm().MatchString(v) {

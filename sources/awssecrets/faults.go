@@ -5,15 +5,14 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"regexp"
 	"strings"
-	"sync"
 
 	"github.com/aws/aws-sdk-go-v2/aws/retry"
 	"github.com/aws/smithy-go"
 
 	"bifrost-secrets/sources"
 	"bifrost-secrets/sources/netfault"
+	"bifrost-secrets/sources/perkey"
 )
 
 // The text of the SDK's errors is never shown: it may quote the body of an
@@ -77,13 +76,11 @@ var noSuchAction = map[string]bool{
 }
 
 var (
-	codeForm      = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^[A-Za-z][A-Za-z0-9.]{0,79}$`) })
-	principalForm = sync.OnceValue(func() *regexp.Regexp {
-		return regexp.MustCompile(`^User: (arn:[A-Za-z0-9:/_+=,.@-]{1,400}) is not authorized`)
-	})
-	actionForm = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`perform: (secretsmanager:[A-Za-z]{1,60})`) })
+	codeForm      = perkey.Pattern(`^[A-Za-z][A-Za-z0-9.]{0,79}$`)
+	principalForm = perkey.Pattern(`^User: (arn:[A-Za-z0-9:/_+=,.@-]{1,400}) is not authorized`)
+	actionForm    = perkey.Pattern(`perform: (secretsmanager:[A-Za-z]{1,60})`)
 	// A user or a secret may have kms in its name; these do not come of one.
-	kmsForm = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`Access to KMS|KMS key|perform: kms:`) })
+	kmsForm = perkey.Pattern(`Access to KMS|KMS key|perform: kms:`)
 )
 
 // reply returns what an answer said, if there was one: the code of the error ("",

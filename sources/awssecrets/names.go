@@ -4,15 +4,14 @@ import (
 	"cmp"
 	"fmt"
 	"maps"
-	"regexp"
 	"slices"
 	"strings"
-	"sync"
 
 	"bifrost-secrets/sources"
+	"bifrost-secrets/sources/perkey"
 )
 
-var suffixForm = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`-[A-Za-z0-9]{6}$`) })
+var suffixForm = perkey.Pattern(`-[A-Za-z0-9]{6}$`)
 
 const nameHint = "a name has 1 to 512 of the characters A-Za-z0-9/_+=.@-, and ! where a service of aws has made it"
 

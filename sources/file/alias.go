@@ -36,7 +36,7 @@ func (d *directory) aliases(ctx context.Context, names []string, most int) (map[
 		err = w.folder(".", []fs.FileInfo{top})
 	}
 	if err != nil {
-		return nil, aliasFailure(d.path, err)
+		return nil, failure(d.path, err)
 	}
 	aliases := map[string][]string{}
 	for _, name := range names {
@@ -55,14 +55,6 @@ func (d *directory) aliases(ctx context.Context, names []string, most int) (map[
 		}
 	}
 	return aliases, nil
-}
-
-func aliasFailure(subject string, err error) error {
-	var known *sources.Error
-	if errors.As(err, &known) {
-		return known
-	}
-	return failure(subject, err)
 }
 
 // key is the same for the paths of one file, and hardly for others.

@@ -7,7 +7,6 @@ import (
 	"io"
 	"io/fs"
 	"path/filepath"
-	"slices"
 	"strings"
 
 	"filippo.io/age"
@@ -49,9 +48,9 @@ func plaintext(from io.Reader, subject string, limit int64, must bool, ids ident
 	var out io.Reader = in
 	switch {
 	case !encrypted && (bytes.HasPrefix(head, []byte("\xff\xfe")) || bytes.HasPrefix(head, []byte("\xfe\xff"))) && (must || bytes.Contains(head, []byte("A\x00G\x00E\x00 \x00E\x00N\x00C"))):
-		return nil, false, notEncrypted(subject+" is in UTF-16, in which age cannot read it", "save it as ASCII or UTF-8, or encrypt with age -o FILE and not with > in PowerShell")
+		return nil, false, sources.NewError(sources.Unusable, subject+" is in UTF-16, in which age cannot read it", "save it as ASCII or UTF-8, or encrypt with age -o FILE and not with > in PowerShell")
 	case !encrypted && must:
-		return nil, false, notEncrypted(subject+" is not encrypted with age, although its name ends .age", "encrypt it, or give it another name if it is meant to be plain")
+		return nil, false, sources.NewError(sources.Unusable, subject+" is not encrypted with age, although its name ends .age", "encrypt it, or give it another name if it is meant to be plain")
 	}
 	if encrypted {
 		keys, err := ids()
@@ -74,7 +73,7 @@ func plaintext(from io.Reader, subject string, limit int64, must bool, ids ident
 	case int64(len(data)) > limit:
 		return nil, encrypted, tooLarge(subject, limit)
 	case encrypted && (isArmored(data) || bytes.HasPrefix(data, []byte(binaryHeader))):
-		return nil, true, notEncrypted(subject+" is encrypted with age twice", "encrypt the value itself, once")
+		return nil, true, sources.NewError(sources.Unusable, subject+" is encrypted with age twice", "encrypt the value itself, once")
 	}
 	return data, encrypted, nil
 }
@@ -86,24 +85,19 @@ func isArmored(data []byte) bool {
 	return bytes.HasPrefix(bytes.TrimLeft(data, " \t\r\n"), []byte(armor.Header))
 }
 
-func notEncrypted(message, hint string) error {
-	return sources.NewError(sources.Unusable, message, hint)
-}
-
-// undecryptable puts an error of age into words of our own: those of age quote
-// the file.
+// undecryptable puts an error of age into words.
 func undecryptable(subject string, err error) error {
-	var noMatch *age.NoIdentityMatchError
 	var ofFile *fs.PathError
-	switch {
-	case errors.As(err, &ofFile):
+	if errors.As(err, &ofFile) {
 		return failure(subject, ofFile)
-	case !errors.As(err, &noMatch):
-		return sources.NewError(sources.Unusable, subject+" is encrypted with age, but damaged or cut short",
-			"encrypt the secret again, and copy the file as binary unless it is armored")
-	case slices.Contains(noMatch.StanzaTypes, "scrypt"):
-		return sources.NewError(sources.Unusable, subject+" is encrypted with a passphrase", sealed.Unsupported)
 	}
-	return sources.NewError(sources.Denied, subject+" is encrypted with age for other keys than the identity",
-		"encrypt it for the recipient that `age-keygen -y` prints for "+block+".identity; "+sealed.Unsupported)
+	e := sealed.Undecryptable(subject, err)
+	switch {
+	case e.Kind == sources.Denied:
+		e.Message = subject + " is encrypted with age for other keys than the identity"
+		e.Hint = "encrypt it for the recipient that `age-keygen -y` prints for " + block + ".identity; " + sealed.Unsupported
+	case e.Hint != sealed.Unsupported:
+		e.Hint = "encrypt the secret again, and copy the file as binary unless it is armored"
+	}
+	return e
 }

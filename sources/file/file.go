@@ -92,7 +92,7 @@ func Open(_ context.Context, settings sources.Settings, opts sources.Options) (s
 		return d, nil
 	case info.Mode().IsRegular():
 		if opts.Write {
-			return nil, badSettings(b.path+" is a JSON file, which is read and never written",
+			return nil, sources.NewError(sources.BadSettings, b.path+" is a JSON file, which is read and never written",
 				"to store secrets, let "+block+".path name a directory with one file a secret")
 		}
 		return &document{b}, nil
@@ -105,23 +105,19 @@ func Open(_ context.Context, settings sources.Settings, opts sources.Options) (s
 func check(settings sources.Settings) error {
 	for _, key := range slices.Sorted(maps.Keys(settings)) {
 		if !slices.Contains(sources.File.Keys, key) {
-			return badSettings(fmt.Sprintf("%s has no setting %q", block, key), didYouMean(key, sources.File.Keys)+
+			return sources.NewError(sources.BadSettings, fmt.Sprintf("%s has no setting %q", block, key), didYouMean(key, sources.File.Keys)+
 				"its settings are "+strings.Join(sources.File.Keys, ", "))
 		}
 		if strings.TrimSpace(settings.Text(key)) == "" {
-			return badSettings(fmt.Sprintf("%s.%s is empty", block, key),
+			return sources.NewError(sources.BadSettings, fmt.Sprintf("%s.%s is empty", block, key),
 				"give it a value, or check the environment variable it refers to")
 		}
 	}
 	if _, ok := settings["path"]; !ok {
-		return badSettings(block+".path is missing",
+		return sources.NewError(sources.BadSettings, block+".path is missing",
 			"set it to a directory with one file a secret, such as /run/secrets, or to a JSON file")
 	}
 	return nil
-}
-
-func badSettings(message, hint string) error {
-	return sources.NewError(sources.BadSettings, message, hint)
 }
 
 // base is what both layouts have in common.

@@ -43,9 +43,14 @@ func readFile(from sources.Files, name, subject string, limit int64, ids identit
 	return c, nil
 }
 
-// failure puts an error of the file system into words.
+// failure puts an error of the file system into words. What is in words already
+// stays as it is.
 func failure(subject string, err error) *sources.Error {
-	e := &sources.Error{Err: err}
+	var e *sources.Error
+	if errors.As(err, &e) {
+		return e
+	}
+	e = &sources.Error{Err: err}
 	var errno syscall.Errno
 	var what sources.NotRegular
 	switch {

@@ -31,6 +31,7 @@ import (
 
 	"bifrost-secrets/sources"
 	"bifrost-secrets/sources/database"
+	"bifrost-secrets/sources/perkey"
 	"bifrost-secrets/sources/sealed"
 )
 
@@ -39,20 +40,11 @@ const block = "vault_store.postgres"
 const (
 	batchSize   = 1000 // names in one statement
 	connections = 4    // at a time
-	callTimeout = 10 * time.Second
 	defaultKeep = 10
 	mostKept    = 1000
 )
 
-// Backend is the entry for the list of backends. Its settings:
-//
-//   - url, or host, port, user, db_name, ssl_mode and ssl_root_cert, as
-//     [database.Settings] explains them; password.
-//   - schema: where the tables are; bifrost_secrets.
-//   - identity: an age identity, or the file that holds it; to read.
-//   - recipients: the age recipients to write for, or the file that lists them;
-//     else that of the identity.
-//   - keep: the number of versions that are kept of each secret; 10.
+// Backend is the entry for the list of backends. docs/postgres.md has its settings.
 var Backend = sources.Backend{Facts: sources.Postgres, Open: open}
 
 //go:embed migrations
@@ -113,15 +105,12 @@ func newSource(set sources.Settings, opts sources.Options) (*source, error) {
 		}
 	}
 	s := &source{
-		schema: database.Schema, keep: defaultKeep, log: opts.Log, timeout: opts.CallTimeout, batch: batchSize,
+		schema: database.Schema, keep: defaultKeep, log: opts.Log, timeout: perkey.Timeout(opts), batch: batchSize,
 		keys: &sealed.Keys{
 			Block: block, Path: opts.Path, Exposed: sealed.WarnOnce(opts.Warn),
 			Identity: set["identity"], Recipients: set["recipients"],
 		},
 		opening: make(chan struct{}, runtime.GOMAXPROCS(0)),
-	}
-	if s.timeout <= 0 {
-		s.timeout = callTimeout
 	}
 	if opts.BatchOff {
 		s.batch = 1

@@ -116,7 +116,7 @@ func Unpack(plain []byte, label Label, subject string) (value []byte, labelled b
 
 // Undecryptable puts an error of age into words of our own, since those of age
 // quote what it could not parse.
-func Undecryptable(subject string, err error) error {
+func Undecryptable(subject string, err error) *sources.Error {
 	var noMatch *age.NoIdentityMatchError
 	switch {
 	case !errors.As(err, &noMatch):
@@ -128,7 +128,7 @@ func Undecryptable(subject string, err error) error {
 		"use the identity of one of its recipients, or seal it for this one too: bifrost-secrets secret rekey")
 }
 
-func unusable(message, hint string) error {
+func unusable(message, hint string) *sources.Error {
 	return sources.NewError(sources.Unusable, message, hint)
 }
 
