@@ -113,14 +113,13 @@ type Store interface {
 	// be, is none; o.Now also ends the latter.
 	Delete(ctx context.Context, name, owner string, o DeleteOptions) error
 
-	// Recoverable reports whether a deleted secret can be brought back for a
-	// while, unless o.Now was asked for.
-	Recoverable() bool
+	// Traits returns what can be said of the store without a request.
+	Traits() Traits
+}
 
-	// History reports whether the value that Put replaces can still be had for a
-	// while.
-	History() bool
-
-	// MaxValue is the most bytes that a value may have.
-	MaxValue() int
+// Traits are what a store promises of every secret in it.
+type Traits struct {
+	Limits      Limits
+	Recoverable bool // a deleted one can be brought back for a while, but for [DeleteOptions].Now
+	History     bool // the value that Put replaces can still be had for a while
 }

@@ -16,6 +16,7 @@ type Facts struct {
 	Keys        []string // the settings it knows, sorted
 	Credentials []string // those of them that must never be shown
 	Names       Naming
+	Traits      Traits // where it can be written
 	// Ambient are the variables that its client takes a credential from by itself,
 	// and that Bifrost has no use of its own for. A cloud's are none of them:
 	// Bifrost's providers sign in with the same ones.
@@ -44,6 +45,7 @@ var File = Facts{
 	Keys:        []string{"identity", "path", "recipients"},
 	Credentials: []string{"identity"},
 	Names:       Naming{Parse: whole(func(name string) bool { return strings.IndexByte(name, 0) < 0 }), Says: "a file below the directory, or a member of the JSON file"},
+	Traits:      Traits{Limits: Limits{Max: MaxValue, Empty: true, Binary: true}},
 }
 
 // AWS is AWS Secrets Manager. A name is parsed into the ARN up to its name, its
@@ -65,6 +67,7 @@ var AWS = Facts{
 		"AWS_PROFILE", "AWS_REGION", "AWS_ROLE_ARN", "AWS_ROLE_SESSION_NAME", "AWS_SECRET_ACCESS_KEY", "AWS_SECRET_KEY", "AWS_SESSION_TOKEN",
 		"AWS_SHARED_CREDENTIALS_FILE", "AWS_WEB_IDENTITY_TOKEN_FILE",
 	},
+	Traits: Traits{Limits: Limits{Max: 65_536}, Recoverable: true, History: true},
 }
 
 // GCP is GCP Secret Manager. The full name of a resource is parsed into its
@@ -81,6 +84,7 @@ var GCP = Facts{
 		Escapes: &Names{Allowed: func(c byte) bool { return Alphanumeric(c) || c == '-' || c == '_' }, Max: 255, System: "gcp"},
 	},
 	Variables: []string{"GOOGLE_APPLICATION_CREDENTIALS"},
+	Traits:    Traits{Limits: Limits{Max: 65_536}, History: true},
 }
 
 // Vault is the key-value engine of HashiCorp Vault or of OpenBao.
@@ -102,6 +106,9 @@ var Vault = Facts{
 		"VAULT_ADDR", "VAULT_AGENT_ADDR", "VAULT_CACERT", "VAULT_CAPATH", "VAULT_CLIENT_CERT", "VAULT_CLIENT_KEY", "VAULT_NAMESPACE",
 		"VAULT_PROXY_ADDR", "VAULT_SKIP_VERIFY", "VAULT_TLS_SERVER_NAME", "VAULT_TOKEN",
 	},
+	// Consul keeps entries of 512 KiB and integrated storage of 1 MiB, and a value may
+	// grow when it is encoded.
+	Traits: Traits{Limits: Limits{Max: 256 << 10, Empty: true}, Recoverable: true, History: true},
 }
 
 // Azure is Azure Key Vault. The id of a secret is parsed into the host of its
@@ -120,6 +127,7 @@ var Azure = Facts{
 		"AZURE_AUTHORITY_HOST", "AZURE_CLIENT_CERTIFICATE_PASSWORD", "AZURE_CLIENT_CERTIFICATE_PATH", "AZURE_CLIENT_ID", "AZURE_CLIENT_SECRET",
 		"AZURE_FEDERATED_TOKEN_FILE", "AZURE_TENANT_ID", "AZURE_TOKEN_CREDENTIALS", "IDENTITY_ENDPOINT", "IDENTITY_HEADER",
 	},
+	Traits: Traits{Limits: Limits{Max: 25_600}, Recoverable: true, History: true},
 }
 
 // Postgres is a PostgreSQL that values are kept in, sealed. The variables are
@@ -140,6 +148,8 @@ var Postgres = Facts{
 		"PGDATABASE", "PGHOST", "PGHOSTADDR", "PGPASSFILE", "PGPASSWORD", "PGPORT", "PGSERVICE", "PGSERVICEFILE",
 		"PGSSLCERT", "PGSSLKEY", "PGSSLMODE", "PGSSLPASSWORD", "PGSSLROOTCERT", "PGUSER",
 	},
+	// PostgreSQL would take more. There is a history where more than one version is kept.
+	Traits: Traits{Limits: Limits{Max: MaxValue, Empty: true, Binary: true}, History: true},
 }
 
 // Known returns the facts of a vault_store.type; ok is false where there is none.

@@ -147,7 +147,7 @@ func (j *pruneJob) prune(ctx context.Context, report *pruning) error {
 	if !j.yes || len(found.Delete) == 0 {
 		return nil
 	}
-	if !store.Recoverable() {
+	if !store.Traits().Recoverable {
 		if err := j.trash.demand(store.Describe() + " cannot bring back what is deleted; nothing was deleted"); err != nil {
 			return err
 		}

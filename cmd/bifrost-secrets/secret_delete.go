@@ -102,7 +102,7 @@ func (j *secretDeleteJob) run(ctx context.Context, names []string) error {
 	refused := slices.ContainsFunc(plan, func(d deletion) bool { return d.Action == "refused" })
 	folder := ""
 	if going := goingOf(plan); j.yes && !refused && len(going) > 0 {
-		if !store.Recoverable() {
+		if !store.Traits().Recoverable {
 			if err := j.trash.demand(store.Describe() + " cannot bring back what is deleted; nothing was deleted"); err != nil {
 				return err
 			}

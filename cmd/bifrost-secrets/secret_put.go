@@ -72,7 +72,7 @@ func (j *secretPutJob) run(ctx context.Context, name string) error {
 		return err
 	}
 	defer store.Close()
-	value, err := j.value(ctx, name, store.MaxValue())
+	value, err := j.value(ctx, name, store.Traits().Limits.Max)
 	if err != nil {
 		return err
 	}

@@ -205,7 +205,7 @@ func (j *storeJob) throwAway(ctx context.Context, store sources.Store, plan *aut
 	for _, it := range plan.Replaced() {
 		going = append(going, trashed{it.Name, it.Path})
 	}
-	if len(going) > 0 && !store.History() {
+	if len(going) > 0 && !store.Traits().History {
 		what := count(len(going), "secret") + " would get another value, and " + store.Describe() + " does not keep the one that is there; nothing was written"
 		if err := j.trash.demand(what); err != nil {
 			return err

@@ -47,10 +47,10 @@ func (m *memory) Plan(names []string) sources.Calls  { return sources.Calls{Sing
 func (m *memory) Ping(context.Context, string) error { return nil }
 func (m *memory) Describe() string                   { return "memory" }
 func (m *memory) Close() error                       { return nil }
-func (m *memory) Recoverable() bool                  { return true }
-func (m *memory) History() bool                      { return true }
-func (m *memory) MaxValue() int                      { return m.largest }
-func version(k *kept) string                         { return strconv.Itoa(k.versions) }
+func (m *memory) Traits() sources.Traits {
+	return sources.Traits{Limits: sources.Limits{Max: m.largest}, Recoverable: true, History: true}
+}
+func version(k *kept) string { return strconv.Itoa(k.versions) }
 func refused(format string, args ...any) error {
 	return &sources.Error{Kind: sources.Refused, Message: fmt.Sprintf(format, args...)}
 }

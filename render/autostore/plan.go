@@ -92,8 +92,8 @@ func NewPlan(ctx context.Context, doc *walker.Document, store sources.Store, o O
 			it.refuse("choose another --prefix", "no reference can name %s", strconv.Quote(it.Name))
 		} else if why, _ := sources.CheckName(o.Store.Type, it.Name); why != "" {
 			it.refuse("give the entity a shorter id or name, or --prefix another", "the path of the reference %s", why)
-		} else if size := it.value.Len(); size > store.MaxValue() {
-			it.refuse("keep it in a file that Bifrost reads, or in another backend", "the value has %d bytes and %d are the most that the backend takes", size, store.MaxValue())
+		} else if size := it.value.Len(); size > store.Traits().Limits.Max {
+			it.refuse("keep it in a file that Bifrost reads, or in another backend", "the value has %d bytes and %d are the most that the backend takes", size, store.Traits().Limits.Max)
 		}
 	}
 	if err := p.rehearse(o); err != nil {

@@ -11,9 +11,6 @@ import (
 	"bifrost-secrets/sources"
 )
 
-// maxValue is the most bytes that a secret may have.
-const maxValue = 65_536
-
 // store is a source that can also be written.
 //
 // A new secret costs one request, CreateSecret, which AWS makes only once: no
@@ -24,8 +21,8 @@ const maxValue = 65_536
 // one of them is told that all is well; the value that lost is AWSPREVIOUS.
 type store struct{ *source }
 
-// MaxValue is the limit of AWS.
-func (*store) MaxValue() int { return maxValue }
+// Traits implements [sources.Store].
+func (*store) Traits() sources.Traits { return sources.AWS.Traits }
 
 // Put creates a secret, or adds a version to one that is ours. The version is
 // the token of the write.
@@ -39,7 +36,7 @@ func (s *store) Put(ctx context.Context, w sources.Write) (string, error) {
 	}
 	texts, bad := marks.Of(w.Mark)
 	if bad == nil {
-		bad = (sources.Limits{Max: maxValue}).Check(w)
+		bad = s.Traits().Limits.Check(w)
 	}
 	if bad != nil {
 		bad.Name = w.Name
@@ -176,9 +173,3 @@ func (s *store) Delete(ctx context.Context, name, owner string, o sources.Delete
 	}
 	return f.fault(i, err)
 }
-
-// Recoverable implements [sources.Store].
-func (*store) Recoverable() bool { return true }
-
-// History implements [sources.Store].
-func (*store) History() bool { return true }

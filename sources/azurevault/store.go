@@ -13,8 +13,7 @@ import (
 )
 
 const (
-	maxValue = 25_600 // bytes that a secret may have
-	maxTags  = 15     // that a version may have
+	maxTags = 15 // that a version may have
 )
 
 // marks are the tags that say whose a secret is. Everybody who may list secrets
@@ -35,12 +34,12 @@ const writeTag = "bifrost-secrets-write"
 // told that all is well; the value that lost is a version of the secret.
 type store struct{ *source }
 
-// MaxValue is the limit of Azure.
-func (*store) MaxValue() int { return maxValue }
+// Traits implements [sources.Store].
+func (*store) Traits() sources.Traits { return sources.Azure.Traits }
 
 // Put creates a secret, or adds a version to one that is ours.
 func (s *store) Put(ctx context.Context, w sources.Write) (string, error) {
-	p, fault := s.BeginPut(ctx, w, sources.Limits{Max: maxValue}, marks)
+	p, fault := s.BeginPut(ctx, w, s.Traits().Limits, marks)
 	if fault != nil {
 		return "", fault
 	}
@@ -175,12 +174,6 @@ func (s *store) purge(o *operation, n perkey.Name) error {
 		}
 	}
 }
-
-// Recoverable implements [sources.Store].
-func (*store) Recoverable() bool { return true }
-
-// History implements [sources.Store].
-func (*store) History() bool { return true }
 
 // texts returns tags as texts.
 func texts(tags map[string]*string) map[string]string {

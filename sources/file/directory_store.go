@@ -18,8 +18,8 @@ import (
 // directoryStore is one file a secret, to be written.
 type directoryStore struct{ *directory }
 
-// MaxValue is that of any source.
-func (*directoryStore) MaxValue() int { return sources.MaxValue }
+// Traits implements [sources.Store].
+func (*directoryStore) Traits() sources.Traits { return sources.File.Traits }
 
 // Put writes the file of a secret. A new one has mode 0600 and is encrypted where
 // an identity or recipients are set; one that is there keeps its mode, its owner
@@ -29,7 +29,7 @@ func (d *directoryStore) Put(ctx context.Context, w sources.Write) (string, erro
 	if err != nil {
 		return "", err
 	}
-	if bad := (sources.Limits{Max: sources.MaxValue, Empty: true, Binary: true}).Check(w); bad != nil {
+	if bad := d.Traits().Limits.Check(w); bad != nil {
 		return "", bad
 	}
 	subject := d.subject(w.Name)

@@ -18,12 +18,6 @@ func (*directory) Identities(name string) []string {
 // Identities implements [sources.Inspector].
 func (*document) Identities(name string) []string { return []string{name} }
 
-// Recoverable implements [sources.Store].
-func (*directoryStore) Recoverable() bool { return false }
-
-// History implements [sources.Store].
-func (*directoryStore) History() bool { return false }
-
 // Recipients returns whom new files are encrypted for; there are none where they
 // are not.
 func (b *base) Recipients() ([]age.Recipient, error) {

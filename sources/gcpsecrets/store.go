@@ -13,9 +13,6 @@ import (
 	"bifrost-secrets/sources/perkey"
 )
 
-// maxValue is the most bytes that a version may have.
-const maxValue = 65_536
-
 // store is a source that can also be written.
 //
 // A write is claimed in the annotations of the secret, by CreateSecret or by
@@ -26,8 +23,8 @@ const maxValue = 65_536
 // the version before, tells whether one of them came in between.
 type store struct{ *source }
 
-// MaxValue is the limit of GCP.
-func (*store) MaxValue() int { return maxValue }
+// Traits implements [sources.Store].
+func (*store) Traits() sources.Traits { return sources.GCP.Traits }
 
 // put is one write.
 type put struct {
@@ -37,7 +34,7 @@ type put struct {
 
 // Put creates a secret, or adds a version to one that is ours.
 func (s *store) Put(ctx context.Context, w sources.Write) (string, error) {
-	begun, fault := s.BeginPut(ctx, w, sources.Limits{Max: maxValue}, marks)
+	begun, fault := s.BeginPut(ctx, w, s.Traits().Limits, marks)
 	if fault != nil {
 		return "", fault
 	}
@@ -171,9 +168,3 @@ func (s *store) Delete(ctx context.Context, name, owner string, options sources.
 	}
 	return perkey.AsError(fault)
 }
-
-// Recoverable implements [sources.Store].
-func (*store) Recoverable() bool { return false }
-
-// History implements [sources.Store].
-func (*store) History() bool { return true }

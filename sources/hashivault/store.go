@@ -10,10 +10,6 @@ import (
 	"bifrost-secrets/sources/perkey"
 )
 
-// maxValue is the most bytes of a value. Consul keeps entries of 512 KiB and
-// integrated storage of 1 MiB, and a value may grow when it is encoded.
-const maxValue = 256 << 10
-
 // valueKey is the one key of the documents that we store.
 const valueKey = "value"
 
@@ -38,8 +34,8 @@ const makingKey = "bifrost-secrets/making"
 // and a write that has the version as its condition.
 type store struct{ *source }
 
-// MaxValue is what every storage of Vault can keep.
-func (*store) MaxValue() int { return maxValue }
+// Traits implements [sources.Store].
+func (*store) Traits() sources.Traits { return sources.Vault.Traits }
 
 // put is one write.
 type put struct {
@@ -53,7 +49,7 @@ func (s *store) Put(ctx context.Context, w sources.Write) (string, error) {
 	if bad := checkWritable(w.Name); bad != nil {
 		return "", bad
 	}
-	begun, fault := s.BeginPut(ctx, w, sources.Limits{Max: maxValue, Empty: true}, marks)
+	begun, fault := s.BeginPut(ctx, w, s.Traits().Limits, marks)
 	if fault != nil {
 		return "", fault
 	}
@@ -248,9 +244,3 @@ func (s *store) Delete(ctx context.Context, name, owner string, options sources.
 	}
 	return perkey.AsError(fault)
 }
-
-// Recoverable implements [sources.Store].
-func (*store) Recoverable() bool { return true }
-
-// History implements [sources.Store].
-func (*store) History() bool { return true }

@@ -22,8 +22,12 @@ type store struct {
 	migrated chan bool // holds whether the tables are known to be there
 }
 
-// MaxValue is that of every source: PostgreSQL would take more.
-func (*store) MaxValue() int { return sources.MaxValue }
+// Traits implements [sources.Store].
+func (s *store) Traits() sources.Traits {
+	t := sources.Postgres.Traits
+	t.History = s.keep > 1
+	return t
+}
 
 // Put stores a value as a new version and forgets those that are too old to be
 // kept.
@@ -31,7 +35,7 @@ func (s *store) Put(ctx context.Context, w sources.Write) (version string, err e
 	if err := checkName(w.Name); err != nil {
 		return "", err
 	}
-	if bad := (sources.Limits{Max: sources.MaxValue, Empty: true, Binary: true}).Check(w); bad != nil {
+	if bad := s.Traits().Limits.Check(w); bad != nil {
 		return "", bad
 	}
 	recipients, fingerprint, err := s.keys.Readers()
@@ -190,12 +194,6 @@ func (s *store) migrate(ctx context.Context) error {
 	known = err == nil
 	return err
 }
-
-// Recoverable implements [sources.Store].
-func (*store) Recoverable() bool { return false }
-
-// History implements [sources.Store].
-func (s *store) History() bool { return s.keep > 1 }
 
 // Recipients returns whom values are sealed for.
 func (s *store) Recipients() ([]age.Recipient, error) {

@@ -71,7 +71,7 @@ func testDelete(r *run) {
 	r.watch.must(r.ctx, write("kept", "kept 2", version))
 	// The name is free again.
 	r.is(write("key", "2", ""), r.watch.must(r.ctx, write("key", "2", "")))
-	if r.watch.store().Recoverable() {
+	if r.watch.store().Traits().Recoverable {
 		return
 	}
 	// What could not be brought back is not deleted by an old look at it.

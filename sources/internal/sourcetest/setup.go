@@ -133,8 +133,8 @@ func (b *Backend) has() map[Ability]bool {
 // check finds what is neither there nor explained, and what is both.
 func (s Setup) check(b *Backend) error {
 	has := b.has()
-	if store, ok := b.Source.(sources.Store); ok && store.Recoverable() != (s.Lacks[Recovery] == "") {
-		return fmt.Errorf("the store says of recovery %v, and the setup gives the reason %q why it lacks it", store.Recoverable(), s.Lacks[Recovery])
+	if store, ok := b.Source.(sources.Store); ok && store.Traits().Recoverable != (s.Lacks[Recovery] == "") {
+		return fmt.Errorf("the store says of recovery %v, and the setup gives the reason %q why it lacks it", store.Traits().Recoverable, s.Lacks[Recovery])
 	}
 	for _, ability := range slices.Sorted(maps.Keys(has)) {
 		reason, lacked := s.Lacks[ability]

@@ -3,6 +3,7 @@ package sourcetest
 import (
 	"fmt"
 	"strings"
+	"unicode/utf8"
 
 	"bifrost-secrets/sources"
 )
@@ -193,6 +194,11 @@ func testRule(r *run) {
 			same(name, "a write", err, want)
 		}
 	}
+	if !r.watch.store().Traits().Recoverable {
+		is := sources.Standing{Exists: true, Version: r.watch.item(r.ctx, "ours").Version, Mark: &sources.Mark{Owner: owner}}
+		_, want := is.AdmitDelete(owner, sources.NewToken())
+		same("ours", "an outdated deletion", r.watch.store().Delete(r.ctx, "ours", owner, sources.DeleteOptions{Expect: "0"}), want)
+	}
 	for _, name := range []string{"none", "ours", "theirs", "hand", "never"} {
 		item := r.watch.item(r.ctx, name)
 		_, want := sources.Standing{Exists: item.Exists, Version: item.Version, Mark: item.Mark}.AdmitDelete(owner, "")
@@ -237,7 +243,8 @@ func testAgain(r *run) {
 }
 
 func testSizes(r *run) {
-	most := r.watch.store().MaxValue()
+	limits := r.watch.store().Traits().Limits
+	most := limits.Max
 	if most < 16<<10 || most > sources.MaxValue {
 		r.Fatalf("a value may have %d bytes", most)
 	}
@@ -260,14 +267,18 @@ func testSizes(r *run) {
 	}
 	r.watch.want(r.ctx, "large", text)
 	r.delete(r.ctx, "large", sources.DeleteOptions{Now: true})
-	// Other values that a backend may not like come back as they are, or are refused.
+	// Other values that a backend may not like come back as they are, or are refused where its limits
+	// say so.
 	for i, text := range []string{"", "\n", " " + canary + " \r\n\n", canary + "\x00\x01\x7f", canary + "\xff\xfe", "{", canary + "\u2028\U0001f511"} {
 		w := write(fmt.Sprintf("odd-%d", i), "", "")
 		w.Value = sources.NewSecret([]byte(text))
-		if _, err := r.watch.put(r.ctx, w); err != nil {
+		allowed := (text != "" || limits.Empty) && (utf8.ValidString(text) || limits.Binary)
+		if !allowed {
+			_, err := r.watch.put(r.ctx, w)
 			r.watch.fails(err, sources.Refused)
 			continue
 		}
+		r.watch.must(r.ctx, w)
 		r.watch.want(r.ctx, w.Name, text)
 	}
 }
