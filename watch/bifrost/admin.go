@@ -3,46 +3,34 @@ package bifrost
 import (
 	"context"
 	"net/http"
+	"strings"
 
 	"bifrost-secrets/sources"
 	"bifrost-secrets/walker"
 	"bifrost-secrets/watch"
 )
 
-// adminLogin is the admin of a rendered document.
-type adminLogin struct{ user, password sources.Secret }
-
-func (a *adminLogin) auth() Auth { return Auth{Scheme: Basic, User: a.user, Secret: a.password} }
-
-// readAdmin returns the admin of a document, and nil where there is none, the
+// readAdmin returns the admin of a rendered document, and nil where there is none, the
 // login is switched off, or a part of it is a reference for Bifrost to resolve.
-func readAdmin(doc *walker.Document) *adminLogin {
-	for _, pattern := range []string{"auth_config", "governance.auth_config"} {
-		enabled := false
-		doc.Each(pattern, func(o walker.Object) {
+func readAdmin(doc *walker.Document) (admin *Auth) {
+	texts := map[string]sources.Secret{}
+	doc.Walk(func(f *walker.Field) bool {
+		if f.Entry != nil && f.What == walker.Literal && f.Text() != "" && strings.Contains(f.Entry.Pattern, "auth_config.admin_") {
+			texts[f.Entry.Pattern] = sources.NewSecret([]byte(f.Text()))
+		}
+		return true
+	})
+	for _, at := range []string{"auth_config", "governance.auth_config"} {
+		user, has := texts[at+".admin_username"]
+		password, also := texts[at+".admin_password"]
+		doc.Each(at, func(o walker.Object) {
 			m, ok := doc.Find(o, "is_enabled")
-			enabled = ok && string(doc.Bytes()[m.Value.Start:m.Value.End]) == "true"
-		})
-		if !enabled {
-			continue
-		}
-		parts := map[string]string{}
-		doc.Walk(func(f *walker.Field) bool {
-			if f.Entry != nil && f.What == walker.Literal {
-				switch f.Entry.Pattern {
-				case pattern + ".admin_username":
-					parts["user"] = f.Text()
-				case pattern + ".admin_password":
-					parts["password"] = f.Text()
-				}
+			if ok && string(doc.Text(m.Value)) == "true" && has && also && admin == nil {
+				admin = &Auth{Scheme: Basic, User: user, Secret: password}
 			}
-			return true
 		})
-		if parts["user"] != "" && parts["password"] != "" {
-			return &adminLogin{sources.NewSecret([]byte(parts["user"])), sources.NewSecret([]byte(parts["password"]))}
-		}
 	}
-	return nil
+	return admin
 }
 
 const configPath = "/api/config"
@@ -52,8 +40,8 @@ func (j *job) configRecord() record {
 	const what = "the configuration"
 	return record{
 		what: what,
-		read: func(ctx context.Context) (value, *fault) { return j.get(ctx, configPath) },
-		check: func(top value, _ []place) *fault {
+		read: func(ctx context.Context) (value, *Error) { return j.get(ctx, configPath) },
+		check: func(top value, _ []place) *Error {
 			login, client := top.member("auth_config"), top.member("client_config")
 			if login.kind() != '{' || client.kind() != '{' || top.member("framework_config").kind() != '{' {
 				return unknownShape(what, "lacks auth_config, client_config or framework_config")
@@ -61,24 +49,22 @@ func (j *job) configRecord() record {
 			if enabled, ok := login.member("is_enabled").boolean(); !ok {
 				return unknownShape(what, "does not say whether the login is enabled")
 			} else if !enabled {
-				return &fault{state: watch.RestartRequired, reason: "bifrost's login is switched off", hint: "switch it on in bifrost, or restart bifrost, which reads the file"}
+				return &Error{state: watch.RestartRequired, Reason: "bifrost's login is switched off", Hint: "switch it on in bifrost, or restart bifrost, which reads the file"}
 			}
 			days, whole, isNumber := client.member("log_retention_days").number()
 			if !isNumber {
 				return unknownShape(what, "has no log_retention_days")
 			}
 			if !whole || days < 1 {
-				return &fault{
+				return &Error{
 					state:  watch.RestartRequired,
-					reason: "bifrost shows a log_retention_days below 1 and takes none back, so its configuration cannot be written",
-					hint:   "set client.log_retention_days in the document to 1 or more, and restart bifrost, which reads the file",
+					Reason: "bifrost shows a log_retention_days below 1 and takes none back, so its configuration cannot be written",
+					Hint:   "set client.log_retention_days in the document to 1 or more, and restart bifrost, which reads the file",
 				}
 			}
 			return nil
 		},
-		write: func(ctx context.Context, _ value, body []byte) *fault {
-			return j.put(ctx, http.MethodPut, configPath, body)
-		},
+		path: func(value) string { return configPath },
 	}
 }
 
@@ -86,18 +72,18 @@ func (j *job) configRecord() record {
 // of the password, so that the proof is to sign in with it.
 func (j *job) settleAdmin(ctx context.Context, places []place) {
 	if j.admin == nil {
-		j.fail(places, &fault{
+		j.fail(places, &Error{
 			state:  watch.RestartRequired,
-			reason: "the document has no admin that is enabled and has a user and a password",
-			hint:   "restart bifrost, which reads the file",
+			Reason: "the document has no admin that is enabled and has a user and a password",
+			Hint:   "restart bifrost, which reads the file",
 		})
 		return
 	}
 	if !j.private {
-		j.fail(places, &fault{
+		j.fail(places, &Error{
 			state:  watch.RestartRequired,
-			reason: "the admin's credentials would travel in clear to " + j.where,
-			hint:   "use https, or http to 127.0.0.1 or a unix socket",
+			Reason: "the admin's credentials would travel in clear to " + j.where,
+			Hint:   "use https, or http to 127.0.0.1 or a unix socket",
 		})
 		return
 	}
@@ -145,7 +131,7 @@ func (j *job) settleAdmin(ctx context.Context, places []place) {
 	if state == watch.Verified {
 		j.mu.Lock()
 		if j.auth.Scheme == Basic {
-			j.auth = j.admin.auth()
+			j.auth = *j.admin
 		}
 		j.mu.Unlock()
 	}
@@ -160,11 +146,11 @@ func (j *job) settleAdmin(ctx context.Context, places []place) {
 // tryAdmin signs in as the document's admin: Verified if Bifrost lets that one
 // in and keeps everybody else out, Failed if it does not, Unverifiable if it
 // asks nobody.
-func (j *job) tryAdmin(ctx context.Context) (watch.State, *fault) {
+func (j *job) tryAdmin(ctx context.Context) (watch.State, *Error) {
 	for _, try := range []struct {
 		auth Auth
 		open watch.State
-	}{{Auth{}, watch.Unverifiable}, {j.admin.auth(), watch.Verified}} {
+	}{{Auth{}, watch.Unverifiable}, {*j.admin, watch.Verified}} {
 		a, f := j.send(ctx, http.MethodGet, configPath, nil, try.auth)
 		switch {
 		case f != nil:

@@ -77,7 +77,7 @@ func TestAdminAnswerLost(t *testing.T) {
 	})
 	front := serve(t, lossy)
 	doc := second.render(t, u)
-	c := client(t, front, func(o *bifrost.Options) { o.Auth = basic(first.password) })
+	c := client(t, front, func(o *bifrost.Options) { o.Login = basic(first.password) })
 	wantStates(t, c.Push(t.Context(), doc, targets(t, doc, passwordPath)), watch.Verified)
 	wantLogin(t, s.URL, second.password, http.StatusOK)
 	if _, err := c.Version(t.Context(), nil); err != nil {

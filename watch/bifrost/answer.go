@@ -17,7 +17,7 @@ type value struct {
 }
 
 // parse reads an answer, which has to be an object. place is what messages call it.
-func parse(place string, raw []byte) (value, *fault) {
+func parse(place string, raw []byte) (value, *Error) {
 	doc, err := walker.Parse(place, raw)
 	if err != nil {
 		what := "is no json"
@@ -25,7 +25,7 @@ func parse(place string, raw []byte) (value, *fault) {
 			what = "is no object"
 		}
 		f := unknownShape(place, what)
-		f.err = errNoObject
+		f.Err = errNoObject
 		return value{}, f
 	}
 	top := value{doc, bytes.IndexByte(doc.Bytes(), '{')}
@@ -119,7 +119,7 @@ func (v value) children() (all []value) {
 }
 
 // list returns a member of an object, which has to be a list of objects.
-func (v value) list(place, name string) ([]value, *fault) {
+func (v value) list(place, name string) ([]value, *Error) {
 	in := v.member(name)
 	if in.kind() != '[' {
 		return nil, unknownShape(place, "has no list of "+name)
@@ -133,7 +133,7 @@ func (v value) list(place, name string) ([]value, *fault) {
 
 // follow returns what stands at the end of steps, which is nothing where only the last
 // of them leads nowhere.
-func (v value) follow(place string, steps []walker.Step) (value, *fault) {
+func (v value) follow(place string, steps []walker.Step) (value, *Error) {
 	for i, s := range steps {
 		switch k := v.kind(); {
 		case s.IsIndex && k != '[':
@@ -155,7 +155,7 @@ func (v value) follow(place string, steps []walker.Step) (value, *fault) {
 
 // pick returns the one object of a list that has a name. inner is the member of the
 // elements that it stands in, if any, and id what it has to have.
-func pick(top value, in, what, inner, name, id string) (value, *fault) {
+func pick(top value, in, what, inner, name, id string) (value, *Error) {
 	place := "the list of " + in
 	all, f := top.list(place, in)
 	if f != nil {
@@ -177,7 +177,7 @@ func pick(top value, in, what, inner, name, id string) (value, *fault) {
 
 // byName returns the number of the one object of a list that has a name. what is the
 // word for one of them.
-func byName(what string, all []value, inner, name string) (int, *fault) {
+func byName(what string, all []value, inner, name string) (int, *Error) {
 	found := -1
 	for i, o := range all {
 		if inner != "" {
@@ -225,20 +225,20 @@ func within(steps []walker.Step, places [][]walker.Step) bool {
 	})
 }
 
-// differences yields each place in which two readings differ, the members aside whose
-// names pass.
-func differences(a, b value, at []walker.Step, passes func(name string) bool, yield func(at []walker.Step, a, b value)) {
+// differences yields each place in which two readings differ, the members aside that
+// pass.
+func differences(a, b value, at []walker.Step, passing map[string]bool, yield func(at []walker.Step, a, b value)) {
 	k := a.kind()
 	switch {
 	case k != b.kind():
 	case k == '{':
 		for s, x := range a.each {
-			if !passes(s.Name) {
-				differences(x, b.child(s), below(at, s), passes, yield)
+			if !passing[s.Name] {
+				differences(x, b.child(s), below(at, s), passing, yield)
 			}
 		}
 		for s, y := range b.each {
-			if !passes(s.Name) && a.child(s).doc == nil {
+			if !passing[s.Name] && a.child(s).doc == nil {
 				yield(below(at, s), value{}, y)
 			}
 		}
@@ -246,7 +246,7 @@ func differences(a, b value, at []walker.Step, passes func(name string) bool, yi
 	case k == '[':
 		if x, y := a.children(), b.children(); len(x) == len(y) {
 			for i := range x {
-				differences(x[i], y[i], below(at, walker.Step{Index: i, IsIndex: true}), passes, yield)
+				differences(x[i], y[i], below(at, walker.Step{Index: i, IsIndex: true}), passing, yield)
 			}
 			return
 		}
@@ -263,7 +263,7 @@ func differences(a, b value, at []walker.Step, passes func(name string) bool, yi
 // same reports whether two readings are alike but for members that pass.
 func same(a, b value, passing map[string]bool) bool {
 	alike := true
-	differences(a, b, nil, func(name string) bool { return passing[name] }, func([]walker.Step, value, value) { alike = false })
+	differences(a, b, nil, passing, func([]walker.Step, value, value) { alike = false })
 	return alike
 }
 
@@ -303,7 +303,7 @@ type change struct {
 }
 
 // splice returns the part of an object with changes in it, every other byte as it was.
-func splice(place string, top, part value, changes []change) ([]byte, *fault) {
+func splice(place string, top, part value, changes []change) ([]byte, *Error) {
 	type edit struct {
 		walker.Span
 		text string

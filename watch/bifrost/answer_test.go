@@ -38,7 +38,7 @@ func TestSplice(t *testing.T) {
 	} {
 		top, f := parse("it", []byte(c.read))
 		if f != nil {
-			t.Fatalf("%s: %s", c.read, f.reason)
+			t.Fatalf("%s: %s", c.read, f.Reason)
 		}
 		var changes []change
 		for i := 0; i < len(c.changes); i += 2 {
@@ -46,8 +46,8 @@ func TestSplice(t *testing.T) {
 		}
 		got, f := splice("it", top, top, changes)
 		switch {
-		case f != nil && !strings.Contains(f.reason, c.want):
-			t.Errorf("%s: %s, want %q", c.read, f.reason, c.want)
+		case f != nil && !strings.Contains(f.Reason, c.want):
+			t.Errorf("%s: %s, want %q", c.read, f.Reason, c.want)
 		case f == nil && string(got) != c.want:
 			t.Errorf("%s\nbecame %s\nwant   %s", c.read, got, c.want)
 		}
@@ -73,7 +73,7 @@ func TestDifferences(t *testing.T) {
 		x, _ := parse("it", []byte(c.a))
 		y, _ := parse("it", []byte(c.b))
 		var got []string
-		differences(x, y, nil, func(name string) bool { return name == "status" }, func(at []walker.Step, _, _ value) { got = append(got, walker.JoinPath(at)) })
+		differences(x, y, nil, map[string]bool{"status": true}, func(at []walker.Step, _, _ value) { got = append(got, walker.JoinPath(at)) })
 		if strings.Join(got, " ") != c.want {
 			t.Errorf("%s and %s differ in %q, want %q", c.a, c.b, got, c.want)
 		}

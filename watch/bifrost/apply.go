@@ -14,7 +14,7 @@ func (*Client) Kind() string { return "api" }
 // Apply implements [watch.Applier]. After a start of Bifrost all values are looked at
 // and those that it does not have are written; otherwise what has changed is.
 func (c *Client) Apply(ctx context.Context, u watch.Update) []watch.Outcome {
-	ctx, cancel := context.WithTimeout(ctx, c.applyTimeout)
+	ctx, cancel := context.WithTimeout(ctx, c.o.ApplyTimeout)
 	defer cancel()
 	targets := make([]Target, len(u.Changed))
 	for i := range u.Changed {
@@ -22,7 +22,7 @@ func (c *Client) Apply(ctx context.Context, u watch.Update) []watch.Outcome {
 	}
 	doc, err := walker.Parse(u.Rendering.Plan.Document.Name, u.Rendering.Document())
 	if err != nil { // what was rendered is a document: this is a fault of ours
-		return (&fault{state: watch.Failed, reason: "the rendered document cannot be read"}).outcomes(targets)
+		return (&Error{state: watch.Failed, Reason: "the rendered document cannot be read"}).outcomes(targets)
 	}
 	if u.Trigger != watch.Start && u.Trigger != watch.Restarted {
 		return c.Push(ctx, doc, targets)
@@ -36,15 +36,15 @@ func (c *Client) Apply(ctx context.Context, u watch.Update) []watch.Outcome {
 	}
 	c.mu.Unlock()
 	ready := c.Ping
-	if (c.starts || u.Trigger == watch.Restarted) && !u.Again { // else the loop has other things to do meanwhile
+	if (c.o.Starts || u.Trigger == watch.Restarted) && !u.Again { // else the loop has other things to do meanwhile
 		ready = c.comesUp
 	}
 	err = ready(ctx)
 	if err != nil {
-		f := &fault{state: watch.Failed, reason: "bifrost is not healthy yet: " + err.Error()}
+		f := &Error{state: watch.Failed, Reason: "bifrost is not healthy yet: " + err.Error()}
 		var e *Error
 		if errors.As(err, &e) {
-			f.hint = e.Hint
+			f.Hint = e.Hint
 		}
 		return c.failed(f, targets, how)
 	}
@@ -52,7 +52,7 @@ func (c *Client) Apply(ctx context.Context, u watch.Update) []watch.Outcome {
 }
 
 // failed is what becomes of targets of which none was given to Bifrost.
-func (c *Client) failed(f *fault, targets []Target, m mode) []watch.Outcome {
+func (c *Client) failed(f *Error, targets []Target, m mode) []watch.Outcome {
 	if m == converge {
 		c.mu.Lock()
 		c.owed = len(targets)
@@ -68,7 +68,7 @@ func (c *Client) comesUp(ctx context.Context) error {
 	if c.Ping(ctx) == nil {
 		return nil
 	}
-	c.log.Info("waiting for Bifrost to answer", "up_to", c.applyTimeout.String(), "api", c.where)
+	c.o.Log.Info("waiting for Bifrost to answer", "up_to", c.o.ApplyTimeout.String(), "api", c.where)
 	return c.Wait(ctx)
 }
 
@@ -80,7 +80,7 @@ func (c *Client) Takes(ctx context.Context, u watch.Update) func(e *walker.Entry
 	version := ""
 	doc, _ := walker.Parse(u.Rendering.Plan.Document.Name, u.Rendering.Document())
 	if c != nil {
-		ctx, cancel := context.WithTimeout(ctx, c.applyTimeout)
+		ctx, cancel := context.WithTimeout(ctx, c.o.ApplyTimeout)
 		defer cancel()
 		version, _ = c.Version(ctx, doc) // what is not known counts as the newest
 	}

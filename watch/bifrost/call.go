@@ -3,8 +3,6 @@ package bifrost
 import (
 	"bytes"
 	"context"
-	"crypto/tls"
-	"crypto/x509"
 	"encoding/base64"
 	"encoding/json"
 	"errors"
@@ -13,8 +11,10 @@ import (
 	"net"
 	"net/http"
 	"slices"
-	"syscall"
+	"strings"
 
+	"bifrost-secrets/sources/netfault"
+	"bifrost-secrets/walker"
 	"bifrost-secrets/watch"
 )
 
@@ -22,39 +22,60 @@ import (
 // with a thousand keys takes about half a MiB.
 const maxAnswer = 64 << 20
 
-// fault is why something was not done: an Outcome without its path.
-type fault struct {
-	state  watch.State
-	reason string
-	hint   string
-	err    error // ctx.Err() and the like
-	busy   bool  // Bifrost failed in itself, which may pass at once
+// Error is why something was not done: why the API cannot be used, or what becomes of
+// a value. It holds no value and no part of an answer.
+type Error struct {
+	Reason string
+	Hint   string
+	Err    error // the cause, for errors.Is; not printed
+
+	state watch.State // of the value
+	busy  bool        // Bifrost failed in itself, which may pass at once
 }
 
-func (f *fault) outcome(path string) watch.Outcome {
-	return watch.Outcome{Path: path, State: f.state, Reason: f.reason, Hint: f.hint}
+// Error returns the reason.
+func (e *Error) Error() string { return e.Reason }
+
+// Unwrap returns the cause.
+func (e *Error) Unwrap() error { return e.Err }
+
+func (e *Error) orNil() error {
+	if e == nil {
+		return nil
+	}
+	return e
 }
 
-func (f *fault) outcomes(targets []Target) []watch.Outcome {
+// The causes of errors that somebody asks for.
+var (
+	// ErrInClear is that of an address that Options.PlainHTTP would allow.
+	ErrInClear = errors.New("in clear")
+
+	errAbsent   = errors.New("absent")    // Bifrost does not have it
+	errNoObject = errors.New("no object") // an answer is none
+	errPerCall  = errors.New("per call")  // there is no connection to open anew
+)
+
+func (e *Error) outcome(path string) watch.Outcome {
+	return watch.Outcome{Path: path, State: e.state, Reason: e.Reason, Hint: e.Hint}
+}
+
+func (e *Error) outcomes(targets []Target) []watch.Outcome {
 	all := make([]watch.Outcome, len(targets))
 	for i, t := range targets {
-		all[i] = f.outcome(t.Path)
+		all[i] = e.outcome(t.Path)
 	}
 	return all
 }
 
-// unknownShape is the fault of an answer that is not what is known of the API.
-func unknownShape(place, what string) *fault {
-	return &fault{
+// unknownShape is the error of an answer that is not what is known of the API.
+func unknownShape(place, what string) *Error {
+	return &Error{
 		state:  watch.RestartRequired,
-		reason: fmt.Sprintf("bifrost's api has an unknown shape: %s %s", place, what),
-		hint:   "restart bifrost, which reads the file",
+		Reason: fmt.Sprintf("bifrost's api has an unknown shape: %s %s", place, what),
+		Hint:   "restart bifrost, which reads the file",
 	}
 }
-
-// perCall is what Bifrost says, in a 400, of an MCP client that has no connection
-// to open anew.
-const perCall = "per-call connections"
 
 // says reports whether one of some words stands in a refusal, which is not shown.
 func (a *answer) says(words ...string) bool {
@@ -68,46 +89,42 @@ type answer struct {
 	body         []byte
 }
 
-// refused is the fault of a status that is not 200.
-func (a *answer) refused() *fault {
-	f := &fault{state: watch.Failed, reason: fmt.Sprintf("bifrost answered %s %s with status %d", a.method, a.path, a.status)}
-	if a.status == http.StatusForbidden && a.says("admin session", "admin authentication") {
+// refused is the error of a status that is not 200.
+func (a *answer) refused() *Error {
+	f := &Error{state: watch.Failed, Reason: fmt.Sprintf("bifrost answered %s %s with status %d", a.method, a.path, a.status)}
+	switch {
+	case a.status == http.StatusForbidden && a.says("admin session", "admin authentication"):
 		f.state = watch.RestartRequired
-		f.reason = "bifrost takes this change from an admin who is signed in alone, and its login is switched off (status 403)"
-		f.hint = "switch the login on, or restart bifrost, which reads the file"
-		return f
-	}
-	if a.status == http.StatusBadRequest && a.says("password must") {
+		f.Reason = "bifrost takes this change from an admin who is signed in alone, and its login is switched off (status 403)"
+		f.Hint = "switch the login on, or restart bifrost, which reads the file"
+	case a.status == http.StatusBadRequest && a.says("password must"):
 		f.state = watch.RestartRequired
-		f.reason = "bifrost takes no such admin password by its api (status 400)"
-		f.hint = "from 2.0 on it wants 12 characters or more, with an upper case and a lower case letter, a digit and another character; a restart makes it read the file"
-		return f
-	}
-	switch a.status {
-	case http.StatusInternalServerError, http.StatusServiceUnavailable:
+		f.Reason = "bifrost takes no such admin password by its api (status 400)"
+		f.Hint = "from 2.0 on it wants 12 characters or more, with an upper case and a lower case letter, a digit and another character; a restart makes it read the file"
+	case a.status == http.StatusInternalServerError || a.status == http.StatusServiceUnavailable:
 		f.busy = true
-	case http.StatusUnauthorized, http.StatusForbidden:
-		f.reason = fmt.Sprintf("bifrost refuses the credentials (status %d)", a.status)
-		f.hint = "was the admin password changed in the dashboard? put the new one into the document's auth_config, or where it refers to; or see the credentials that were given for bifrost's api"
-	case http.StatusBadRequest, http.StatusConflict, http.StatusMethodNotAllowed, http.StatusRequestEntityTooLarge, http.StatusUnprocessableEntity:
+	case a.status == http.StatusUnauthorized || a.status == http.StatusForbidden:
+		f.Reason = fmt.Sprintf("bifrost refuses the credentials (status %d)", a.status)
+		f.Hint = "was the admin password changed in the dashboard? put the new one into the document's auth_config, or where it refers to; or see the credentials that were given for bifrost's api"
+	case slices.Contains([]int{http.StatusBadRequest, http.StatusConflict, http.StatusMethodNotAllowed, http.StatusRequestEntityTooLarge, http.StatusUnprocessableEntity}, a.status):
 		f.state = watch.RestartRequired
-		f.hint = "bifrost's own log says why; a restart makes it read the file"
+		f.Hint = "bifrost's own log says why; a restart makes it read the file"
 	}
 	return f
 }
 
 // send makes one call and reads the whole answer.
-func (c *Client) send(whole context.Context, method, path string, body []byte, auth Auth) (*answer, *fault) {
-	if c.running != nil && (body != nil || auth.Scheme != NoAuth) {
-		if err := c.running(); err != nil {
-			return nil, &fault{state: watch.Failed, reason: err.Error(), err: err}
+func (c *Client) send(whole context.Context, method, path string, body []byte, auth Auth) (*answer, *Error) {
+	if c.o.Running != nil && (body != nil || auth.Scheme != NoAuth) {
+		if err := c.o.Running(); err != nil {
+			return nil, &Error{state: watch.Failed, Reason: err.Error(), Err: err}
 		}
 	}
-	ctx, cancel := context.WithTimeout(whole, c.timeout)
+	ctx, cancel := context.WithTimeout(whole, c.o.Timeout)
 	defer cancel()
 	req, err := http.NewRequestWithContext(ctx, method, c.base+path, bytes.NewReader(body))
 	if err != nil {
-		return nil, badRequest
+		return nil, &Error{state: watch.RestartRequired, Reason: "a name in the document cannot stand in a url"}
 	}
 	if body != nil {
 		req.Header.Set("Content-Type", "application/json")
@@ -135,12 +152,49 @@ func (c *Client) send(whole context.Context, method, path string, body []byte, a
 	return a, nil
 }
 
-var badRequest = &fault{state: watch.RestartRequired, reason: "a name in the document cannot stand in a url"}
+// session is one operation: a client with the credentials that it may try.
+type session struct {
+	*Client
+	admin *Auth // of the document; nil where it has none
+	known bool  // what answers has answered as Bifrost does
+}
+
+// session begins an operation. doc is the rendered document, or nil.
+func (c *Client) session(doc *walker.Document) *session {
+	s := &session{Client: c}
+	if doc != nil {
+		c.doc.Store(doc)
+		s.admin = readAdmin(doc)
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if now := c.o.Login(); !now.equal(c.login) {
+		c.auth, c.login = now, now
+	}
+	return s
+}
+
+func (a Auth) equal(b Auth) bool {
+	return a.Scheme == b.Scheme && bytes.Equal(a.User.Reveal(), b.User.Reveal()) && bytes.Equal(a.Secret.Reveal(), b.Secret.Reveal())
+}
+
+// logins returns what to sign in with, in the order to try.
+func (s *session) logins() []Auth {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	switch {
+	case s.admin == nil || !s.private:
+		return []Auth{s.auth}
+	case s.auth.Scheme == NoAuth:
+		return []Auth{*s.admin, s.auth}
+	}
+	return []Auth{s.auth, *s.admin}
+}
 
 // recognize has whoever listens answer as Bifrost does, before he is sent
 // credentials or values: it keeps them from a program that has the port by chance,
 // or since Bifrost has not come up yet.
-func (s *session) recognize(ctx context.Context) *fault {
+func (s *session) recognize(ctx context.Context) *Error {
 	if s.known {
 		return nil
 	}
@@ -153,10 +207,10 @@ func (s *session) recognize(ctx context.Context) *fault {
 	}
 	health, _ := parse("/health", a.body)
 	if _, ok := health.member("status").text(); a.status != http.StatusOK || !ok {
-		return &fault{
+		return &Error{
 			state:  watch.Failed,
-			reason: "what listens at " + s.where + " does not answer /health as bifrost does, and is sent nothing",
-			hint:   "see which program listens there",
+			Reason: "what listens at " + s.where + " does not answer /health as bifrost does, and is sent nothing",
+			Hint:   "see which program listens there",
 		}
 	}
 	s.known = true
@@ -165,7 +219,7 @@ func (s *session) recognize(ctx context.Context) *fault {
 
 // call makes a call with the credentials that work, trying those of the document
 // where Bifrost refuses the others.
-func (s *session) call(ctx context.Context, method, path string, body []byte) (*answer, *fault) {
+func (s *session) call(ctx context.Context, method, path string, body []byte) (*answer, *Error) {
 	if f := s.recognize(ctx); f != nil {
 		return nil, f
 	}
@@ -175,20 +229,22 @@ func (s *session) call(ctx context.Context, method, path string, body []byte) (*
 			return nil, f
 		}
 		if a.status != http.StatusUnauthorized {
-			s.adopt(auth)
+			s.mu.Lock()
+			s.auth = auth
+			s.mu.Unlock()
 			return a, nil
 		}
 	}
 	f := (&answer{status: http.StatusUnauthorized}).refused()
 	if s.admin != nil && !s.private {
-		f.reason = "bifrost wants credentials, which would travel in clear to " + s.where
-		f.hint = "use https, or http to 127.0.0.1 or a unix socket"
+		f.Reason = "bifrost wants credentials, which would travel in clear to " + s.where
+		f.Hint = "use https, or http to 127.0.0.1 or a unix socket"
 	}
 	return nil, f
 }
 
 // fetch reads what stands at a path.
-func (s *session) fetch(ctx context.Context, path string) (*answer, *fault) {
+func (s *session) fetch(ctx context.Context, path string) (*answer, *Error) {
 	a, f := s.call(ctx, http.MethodGet, path, nil)
 	switch {
 	case f != nil:
@@ -202,7 +258,7 @@ func (s *session) fetch(ctx context.Context, path string) (*answer, *fault) {
 }
 
 // get reads an object of the API.
-func (s *session) get(ctx context.Context, path string) (value, *fault) {
+func (s *session) get(ctx context.Context, path string) (value, *Error) {
 	a, f := s.fetch(ctx, path)
 	if f != nil {
 		return value{}, f
@@ -211,10 +267,10 @@ func (s *session) get(ctx context.Context, path string) (value, *fault) {
 }
 
 // getNamed reads an object that has a name. what is the word for it.
-func (s *session) getNamed(ctx context.Context, path, what, name string) (value, *fault) {
+func (s *session) getNamed(ctx context.Context, path, what, name string) (value, *Error) {
 	top, f := s.get(ctx, path)
 	switch {
-	case f != nil && errors.Is(f.err, errAbsent):
+	case f != nil && errors.Is(f.Err, errAbsent):
 		return top, absent(quoted("bifrost has no "+what+" that is called %s", name))
 	case f == nil && !top.member("name").is(name):
 		return top, unknownShape(quoted(what+" %s", name), "has another name")
@@ -222,29 +278,19 @@ func (s *session) getNamed(ctx context.Context, path, what, name string) (value,
 	return top, f
 }
 
-// absent is the fault of a thing that Bifrost does not have.
-func absent(reason string) *fault {
-	return &fault{state: watch.RestartRequired, reason: reason, hint: "restart bifrost, which reads the file", err: errAbsent}
+// absent is the error of a thing that Bifrost does not have.
+func absent(reason string) *Error {
+	return &Error{state: watch.RestartRequired, Reason: reason, Hint: "restart bifrost, which reads the file", Err: errAbsent}
 }
 
-// The causes of faults that somebody asks for.
-var (
-	errAbsent   = errors.New("absent")
-	errNoObject = errors.New("no object")
-)
-
-// errPerCall marks the fault of opening a connection anew that is made for each
-// call.
-var errPerCall = errors.New("per call")
-
 // put writes an object, or calls for something to be done.
-func (s *session) put(ctx context.Context, method, path string, body []byte) *fault {
+func (s *session) put(ctx context.Context, method, path string, body []byte) *Error {
 	a, f := s.call(ctx, method, path, body)
 	if f != nil {
 		return f
 	}
-	if a.status == http.StatusBadRequest && a.says(perCall) {
-		return &fault{state: watch.RestartRequired, reason: "there is no connection to open anew", err: errPerCall}
+	if a.status == http.StatusBadRequest && a.says("per-call connections") { // an MCP client that has none to open anew
+		return &Error{state: watch.RestartRequired, Reason: "there is no connection to open anew", Err: errPerCall}
 	}
 	if a.status != http.StatusOK {
 		return a.refused()
@@ -257,39 +303,34 @@ func (s *session) put(ctx context.Context, method, path string, body []byte) *fa
 	return nil
 }
 
-// unreachable is the fault of a call that had no answer. It is made of what is
-// known to hold no part of an answer; net/http quotes what it cannot parse.
-func (c *Client) unreachable(whole context.Context, err error) *fault {
-	f := &fault{state: watch.Failed, hint: "is bifrost running there?"}
-	var dns *net.DNSError
-	var errno syscall.Errno
-	var unknown x509.UnknownAuthorityError
-	var hostname x509.HostnameError
-	var invalid x509.CertificateInvalidError
-	var record tls.RecordHeaderError
+// unreachable is the error of a call that had no answer.
+func (c *Client) unreachable(whole context.Context, err error) *Error {
+	f := &Error{state: watch.Failed, Hint: "is bifrost running there?", Err: whole.Err()}
 	var timed net.Error
-	why := "the connection failed"
+	why := "stopped before the answer came"
 	switch {
 	case whole.Err() != nil:
-		why, f.hint, f.err = "stopped before the answer came", "", whole.Err()
+		f.Hint = ""
 	case errors.Is(err, context.DeadlineExceeded), errors.As(err, &timed) && timed.Timeout():
-		why, f.err = fmt.Sprintf("nothing within %s", c.timeout), context.DeadlineExceeded
-		f.hint = "bifrost waits up to 15s for a provider that does not answer: look at the provider, or allow more time"
-	case errors.As(err, &dns):
-		why = "the name cannot be resolved"
-	case errors.As(err, &errno):
-		why = errno.Error()
-	case errors.As(err, &unknown):
-		why = "tls: the certificate is signed by an unknown authority"
-	case errors.As(err, &hostname):
-		why = "tls: the certificate is for another host"
-	case errors.As(err, &invalid):
-		why = "tls: the certificate is not valid now or for this use"
-	case errors.As(err, &record), errors.Is(err, http.ErrSchemeMismatch):
-		why = "tls: the answer is not tls"
-	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
-		why = "the connection was closed within the answer"
+		f.Err, f.Hint = context.DeadlineExceeded, "bifrost waits up to 15s for a provider that does not answer: look at the provider, or allow more time"
+		fallthrough
+	default:
+		why = netfault.Cause(err, c.o.Timeout)
 	}
-	f.reason = fmt.Sprintf("no usable answer from bifrost at %s: %s", c.where, why)
+	f.Reason = fmt.Sprintf("no usable answer from bifrost at %s: %s", c.where, why)
 	return f
 }
+
+func (s *session) version(ctx context.Context) (v string, f *Error) {
+	const path = "/api/version"
+	a, f := s.fetch(ctx, path)
+	if f != nil {
+		return "", f
+	}
+	if json.Unmarshal(a.body, &v) != nil || len(v) > 64 || strings.ContainsFunc(v, func(r rune) bool { return r <= ' ' || r > '~' }) {
+		return "", unknownShape(path, "is no version")
+	}
+	return v, nil
+}
+
+func quoted(format, name string) string { return fmt.Sprintf(format, walker.Quote(name)) }

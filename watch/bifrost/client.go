@@ -9,11 +9,8 @@
 package bifrost
 
 import (
-	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
-	"fmt"
 	"log/slog"
 	"net"
 	"net/http"
@@ -45,30 +42,29 @@ type Auth struct {
 	Secret sources.Secret // the password, or the token
 }
 
-// Options say where the API is and how to speak to it.
+// Options say where the API is and how to speak to it. Only the URL is needed.
 type Options struct {
 	// URL is where Bifrost listens: http://127.0.0.1:8080, https://host, or
 	// unix:/path of a socket. A path in it stands before those of the API.
-	URL  string
-	Auth Auth
+	URL string
 	// PlainHTTP allows values to go over plain http to another machine. What one
 	// signs in with never does.
 	PlainHTTP bool
-	// Login gives what to sign in with as of now, in place of Auth, and is asked at
-	// the beginning of each operation. It may be nil.
+	// Login returns what to sign in with as of now, and is asked at the beginning of
+	// each operation.
 	Login func() Auth
 	// Running says why no Bifrost is running, where that is known: then neither
-	// credentials nor values are sent to what listens in its place. It may be nil.
+	// credentials nor values are sent to what listens in its place.
 	Running func() error
 	// HTTPClient is used in place of one of our own, which takes no proxy; not for
 	// a socket, and not by a Lookout.
 	HTTPClient *http.Client
+	// Dial makes connections in place of [net.Dialer.DialContext].
+	Dial func(ctx context.Context, network, address string) (net.Conn, error)
 	// Concurrency is how many objects are written side by side; 4 unless given.
 	// Each PUT of a provider or a key makes Bifrost ask the provider for its
 	// models with every key that it has.
 	Concurrency int
-	// Dial makes connections in place of [net.Dialer.DialContext]. It may be nil.
-	Dial func(ctx context.Context, network, address string) (net.Conn, error)
 	// Timeout is the deadline of each call; 20s unless given. Bifrost itself waits
 	// 15s for a provider that does not answer.
 	Timeout time.Duration
@@ -76,49 +72,17 @@ type Options struct {
 	ApplyTimeout time.Duration
 	// Starts says that this process starts Bifrost: then Apply waits for it.
 	Starts bool
-	Log    *slog.Logger // may be nil
+	Log    *slog.Logger
 }
-
-const (
-	defaultConcurrency = 4
-	defaultTimeout     = 20 * time.Second
-	defaultApply       = time.Minute
-)
-
-// Error says why the API cannot be used. It holds no value and no part of an
-// answer.
-type Error struct {
-	Reason string
-	Hint   string
-	Err    error // the cause, for errors.Is; not printed
-}
-
-// ErrInClear is the cause of the [Error] for an address that Options.PlainHTTP
-// would allow.
-var ErrInClear = errors.New("in clear")
-
-// Error gives the reason.
-func (e *Error) Error() string { return e.Reason }
-
-// Unwrap gives the cause.
-func (e *Error) Unwrap() error { return e.Err }
 
 // Client speaks to one Bifrost. It is safe for concurrent use; operations on
 // values come after each other.
 type Client struct {
-	base        string // of every URL, without a slash at its end
-	where       string // how messages call it
-	login       func() Auth
-	running     func() error
-	private     bool // credentials may travel
-	http        *http.Client
-	dial        func(ctx context.Context, network, address string) (net.Conn, error)
-	timeout     time.Duration
-	concurrency int
-
-	applyTimeout time.Duration
-	starts       bool
-	log          *slog.Logger
+	o       Options
+	base    string // of every URL, without a slash at its end
+	where   string // how messages call it
+	private bool   // credentials may travel
+	http    *http.Client
 
 	operation chan struct{}                   // full while a Push, Verify or Converge is under way
 	doc       atomic.Pointer[walker.Document] // the newest; nil at first
@@ -126,86 +90,86 @@ type Client struct {
 
 	mu      sync.Mutex
 	auth    Auth              // what has worked last
-	given   Auth              // what login gave last
+	login   Auth              // what Login has returned last
 	found   string            // the version that was told of last
 	current run               // the one that was given all values, or those that did not fail; 0 where it is not known
 	owed    int               // how many values failed together, since Bifrost was not there; 0 where it was
 	pushed  map[string]pushed // by path: what Bifrost was last given
-	// unfinished are the paths whose last write came to no good end, which Bifrost
-	// may have all the same, with what it had before.
-	unfinished map[string]likeness
 }
 
 // New makes a client. Values and credentials travel over https, a unix socket, or
 // plain http to the loopback: with others it fails, but for values where PlainHTTP
 // allows them. Every error is an *Error.
 func New(o Options) (*Client, error) {
-	c := &Client{
-		http: o.HTTPClient, timeout: o.Timeout, concurrency: o.Concurrency,
-		auth: o.Auth, given: o.Auth, login: o.Login, running: o.Running, pushed: map[string]pushed{}, unfinished: map[string]likeness{},
-		applyTimeout: o.ApplyTimeout, starts: o.Starts, log: o.Log, operation: make(chan struct{}, 1),
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
 	}
-	if c.log == nil {
-		c.log = slog.New(slog.DiscardHandler)
+	if o.Login == nil {
+		o.Login = func() Auth { return Auth{} }
 	}
-	if c.applyTimeout <= 0 {
-		c.applyTimeout = defaultApply
+	if o.Running == nil {
+		o.Running = func() error { return nil }
 	}
-	if c.timeout <= 0 {
-		c.timeout = defaultTimeout
+	if o.Dial == nil {
+		o.Dial = new(net.Dialer).DialContext
 	}
-	if c.concurrency <= 0 {
-		c.concurrency = defaultConcurrency
+	if o.Concurrency <= 0 {
+		o.Concurrency = 4
 	}
-	if c.dial = o.Dial; c.dial == nil {
-		c.dial = new(net.Dialer).DialContext
+	if o.Timeout <= 0 {
+		o.Timeout = 20 * time.Second
 	}
-	socket, isSocket := strings.CutPrefix(o.URL, "unix:")
-	if isSocket {
-		if socket == "" {
-			return nil, badURL("names no socket")
-		}
-		c.base, c.where, c.private = "http://bifrost", o.URL, true
-		dial := c.dial
-		c.dial = func(ctx context.Context, _, _ string) (net.Conn, error) { return dial(ctx, "unix", socket) }
-	} else if err := c.address(o.URL); err != nil {
+	if o.ApplyTimeout <= 0 {
+		o.ApplyTimeout = time.Minute
+	}
+	c := &Client{o: o, operation: make(chan struct{}, 1), pushed: map[string]pushed{}}
+	if err := c.address(); err != nil {
 		return nil, err
 	}
-	if o.Auth.Scheme != NoAuth && !c.private {
-		return nil, &Error{
-			Reason: "credentials for bifrost's api would travel in clear to " + c.where,
-			Hint:   "use https, or http to 127.0.0.1 or a unix socket",
-		}
+	c.login = o.Login()
+	c.auth = c.login
+	const hint = "use https, or http to 127.0.0.1 or a unix socket"
+	switch {
+	case c.private:
+	case c.auth.Scheme != NoAuth:
+		return nil, &Error{Reason: "credentials for bifrost's api would travel in clear to " + c.where, Hint: hint}
+	case !o.PlainHTTP:
+		return nil, &Error{Reason: "new values would travel in clear to " + c.where, Hint: hint, Err: ErrInClear}
 	}
-	if !c.private && !o.PlainHTTP {
-		return nil, &Error{Reason: "new values would travel in clear to " + c.where, Hint: "use https, or http to 127.0.0.1 or a unix socket", Err: ErrInClear}
+	own := http.Client{Transport: netfault.Guard(&http.Transport{DialContext: c.o.Dial, MaxIdleConnsPerHost: o.Concurrency, IdleConnTimeout: time.Second})} // an open connection can hold up a Bifrost that is to stop
+	if o.HTTPClient != nil && !strings.HasPrefix(o.URL, "unix:") {
+		own = *o.HTTPClient
 	}
-	if c.http == nil || isSocket {
-		c.http = &http.Client{Transport: netfault.Guard(&http.Transport{DialContext: c.dial, MaxIdleConnsPerHost: c.concurrency, IdleConnTimeout: time.Second})} // an open connection can hold up a Bifrost that is to stop
-	}
-	own := *c.http
 	own.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
 	c.http = &own
 	return c, nil
 }
 
-func badURL(why string) *Error {
-	return &Error{Reason: "the address of bifrost's api " + why, Hint: "write http://127.0.0.1:8080, https://host or unix:/path"}
-}
-
 // address takes the URL apart. It is not repeated in errors: there may be a
 // password in it.
-func (c *Client) address(text string) error {
-	u, err := url.Parse(text)
+func (c *Client) address() error {
+	bad := func(why string) error {
+		return &Error{Reason: "the address of bifrost's api " + why, Hint: "write http://127.0.0.1:8080, https://host or unix:/path"}
+	}
+	if socket, is := strings.CutPrefix(c.o.URL, "unix:"); is {
+		if socket == "" {
+			return bad("names no socket")
+		}
+		c.base, c.where, c.private = "http://bifrost", c.o.URL, true
+		dial := c.o.Dial
+		c.o.Dial = func(ctx context.Context, _, _ string) (net.Conn, error) { return dial(ctx, "unix", socket) }
+		return nil
+	}
+	u, err := url.Parse(c.o.URL)
 	switch {
 	case err != nil:
-		return badURL("cannot be read")
+		return bad("cannot be read")
 	case u.Scheme != "http" && u.Scheme != "https" || u.Hostname() == "":
-		return badURL("is no http, https or unix one")
+		return bad("is no http, https or unix one")
 	case u.User != nil:
-		return badURL("has credentials in it")
+		return bad("has credentials in it")
 	case u.RawQuery != "" || u.Fragment != "":
-		return badURL("has a query or a fragment")
+		return bad("has a query or a fragment")
 	}
 	c.where = u.Scheme + "://" + u.Host
 	c.base = strings.TrimRight(u.String(), "/")
@@ -214,7 +178,7 @@ func (c *Client) address(text string) error {
 	return nil
 }
 
-// Close gives idle connections back.
+// Close closes idle connections.
 func (c *Client) Close() { c.http.CloseIdleConnections() }
 
 // Where returns the address for messages. c may be nil: then it is empty.
@@ -231,13 +195,10 @@ func (c *Client) Ping(ctx context.Context) error {
 	if f == nil && a.status != http.StatusOK {
 		f = a.refused()
 	}
-	if f != nil {
-		return &Error{Reason: f.reason, Hint: f.hint, Err: f.err}
-	}
-	return nil
+	return f.orNil()
 }
 
-// Wait asks until Bifrost is healthy or ctx ends; then it gives the error of the
+// Wait asks until Bifrost is healthy or ctx ends; then it returns the error of the
 // last try.
 func (c *Client) Wait(ctx context.Context) error {
 	const first, longest = 20 * time.Millisecond, 500 * time.Millisecond
@@ -260,15 +221,11 @@ func (c *Client) Wait(ctx context.Context) error {
 	}
 }
 
-// Version gives what Bifrost says of itself, such as v1.4.19. doc is the
+// Version returns what Bifrost says of itself, such as v1.4.19. doc is the
 // rendered document, or nil, for credentials. Every error is an *Error.
 func (c *Client) Version(ctx context.Context, doc *walker.Document) (string, error) {
-	s := c.session(doc)
-	v, f := s.version(ctx)
-	if f != nil {
-		return "", &Error{Reason: f.reason, Hint: f.hint, Err: f.err}
-	}
-	return v, nil
+	v, f := c.session(doc).version(ctx)
+	return v, f.orNil()
 }
 
 // foundVersion logs the version of Bifrost where it is another one than before, and
@@ -282,70 +239,8 @@ func (c *Client) foundVersion(version string) {
 		return
 	}
 	if newer, than := Newer(version); newer {
-		c.log.Warn("this Bifrost is newer than every version that bifrost-secrets was run with; where its API is not as known, nothing is written", "version", version, "newest_run", than)
+		c.o.Log.Warn("this Bifrost is newer than every version that bifrost-secrets was run with; where its API is not as known, nothing is written", "version", version, "newest_run", than)
 		return
 	}
-	c.log.Info("found Bifrost", "version", version)
+	c.o.Log.Info("found Bifrost", "version", version)
 }
-
-func (s *session) version(ctx context.Context) (v string, f *fault) {
-	const path = "/api/version"
-	a, f := s.fetch(ctx, path)
-	if f != nil {
-		return "", f
-	}
-	if json.Unmarshal(a.body, &v) != nil || len(v) > 64 || strings.ContainsFunc(v, func(r rune) bool { return r <= ' ' || r > '~' }) {
-		return "", unknownShape(path, "is no version")
-	}
-	return v, nil
-}
-
-// session is one operation: a client with the credentials that it may try.
-type session struct {
-	*Client
-	doc   *walker.Document
-	admin *adminLogin // of the document; nil where it has none
-	known bool        // what answers has answered as Bifrost does
-}
-
-func (c *Client) session(doc *walker.Document) *session {
-	s := &session{Client: c, doc: doc}
-	if doc != nil {
-		c.doc.Store(doc)
-		s.admin = readAdmin(doc)
-	}
-	if c.login != nil {
-		c.mu.Lock()
-		if now := c.login(); !now.equal(c.given) {
-			c.auth, c.given = now, now
-		}
-		c.mu.Unlock()
-	}
-	return s
-}
-
-// logins gives what to sign in with, in the order to try.
-func (s *session) logins() []Auth {
-	s.mu.Lock()
-	current := s.auth
-	s.mu.Unlock()
-	if s.admin == nil || !s.private {
-		return []Auth{current}
-	}
-	if current.Scheme == NoAuth {
-		return []Auth{s.admin.auth(), current}
-	}
-	return []Auth{current, s.admin.auth()}
-}
-
-func (a Auth) equal(b Auth) bool {
-	return a.Scheme == b.Scheme && bytes.Equal(a.User.Reveal(), b.User.Reveal()) && bytes.Equal(a.Secret.Reveal(), b.Secret.Reveal())
-}
-
-func (c *Client) adopt(a Auth) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.auth = a
-}
-
-func quoted(format, name string) string { return fmt.Sprintf(format, walker.Quote(name)) }

@@ -16,7 +16,7 @@ type leaf struct {
 
 // readLeaf reads a value: a string, or the object that Bifrost makes of a
 // SecretVar. One that is not there, or null, is shown as empty.
-func readLeaf(place string, v value) (leaf, *fault) {
+func readLeaf(place string, v value) (leaf, *Error) {
 	switch v.kind() {
 	case 0, 'n':
 		return leaf{}, nil
@@ -31,7 +31,7 @@ func readLeaf(place string, v value) (leaf, *fault) {
 
 // readSecretVar reads {"value","env_var","from_env"} of 1.4 and 1.5, and
 // {"value","ref","type"} or {"value","secret_ref","type"} of later versions.
-func readSecretVar(place string, v value) (l leaf, f *fault) {
+func readSecretVar(place string, v value) (l leaf, f *Error) {
 	ok := false
 	if l.shown, ok = v.member("value").text(); !ok {
 		return l, unknownShape(place, "has no value")
@@ -68,10 +68,10 @@ func readSecretVar(place string, v value) (l leaf, f *fault) {
 		return l, unknownShape(place, "says neither type nor env_var")
 	}
 	if reference {
-		return l, &fault{
+		return l, &Error{
 			state:  watch.RestartRequired,
-			reason: "bifrost holds a reference of its own there, which a push would replace by the value",
-			hint:   "replace the reference in bifrost's dashboard, or use --mode env",
+			Reason: "bifrost holds a reference of its own there, which a push would replace by the value",
+			Hint:   "replace the reference in bifrost's dashboard, or use --mode env",
 		}
 	}
 	return l, nil

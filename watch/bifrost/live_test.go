@@ -166,6 +166,8 @@ func wantLogin(t *testing.T, url, password string, want int) {
 }
 
 // basic are the admin's credentials.
-func basic(password string) bifrost.Auth {
-	return bifrost.Auth{Scheme: bifrost.Basic, User: sources.NewSecret([]byte("admin")), Secret: sources.NewSecret([]byte(password))}
+func basic(password string) func() bifrost.Auth {
+	return func() bifrost.Auth {
+		return bifrost.Auth{Scheme: bifrost.Basic, User: sources.NewSecret([]byte("admin")), Secret: sources.NewSecret([]byte(password))}
+	}
 }

@@ -31,25 +31,11 @@ const (
 // seconds, as its metrics say. It is 0 where they do not.
 type run float64
 
-// relation says how two runs relate.
-type relation uint8
-
-const (
-	unknown   relation = iota // one of them is not known, or they are too close to tell
-	theSame                   // the same process
-	different                 // another one
-)
-
-func (r run) compare(other run) relation {
-	switch gap := math.Abs(float64(r - other)); {
-	case r == 0 || other == 0:
-		return unknown
-	case gap == 0:
-		return theSame
-	case gap > aClock.Seconds():
-		return different
-	}
-	return unknown
+// compare reports whether two runs are known to be the same process, or another one.
+// They may be neither: where one is not known, or they are too close to tell.
+func (r run) compare(o run) (same, other bool) {
+	gap := math.Abs(float64(r - o))
+	return r != 0 && gap == 0, r != 0 && o != 0 && gap > aClock.Seconds()
 }
 
 // startMetric is the metric of Prometheus' process collector, which Bifrost has.
@@ -107,7 +93,7 @@ func (c *Client) NewLookout(anew func()) *Lookout {
 		Transport: &http.Transport{
 			MaxIdleConns: 1, MaxConnsPerHost: 1,
 			DialContext: func(ctx context.Context, network, address string) (net.Conn, error) {
-				conn, err := c.dial(ctx, network, address)
+				conn, err := c.o.Dial(ctx, network, address)
 				if err != nil {
 					return nil, err
 				}
@@ -218,15 +204,15 @@ func (l *Lookout) look(ctx context.Context, broke bool) {
 	if told { // it is about to be given all values
 		before = now
 	}
-	how := before.compare(now)
+	alike, other := before.compare(now)
 	// One that was absent has read its file since, whoever has spoken to it first.
-	if l.absent || how == different || how == unknown && l.gone {
+	if l.absent || other || !alike && l.gone {
 		l.told = now
 		l.anew()
 	}
 	// What breaks around a restart that was told, or while nobody was there yet, is
 	// no reason to look less closely: the next restart may come at once.
-	if broke && how != different && !told && !l.absent {
+	if broke && !other && !told && !l.absent {
 		l.settled, l.pause = time.Now().Add(l.pause), min(2*l.pause, mostDoubt)
 	}
 	l.absent, l.gone, l.doubt, l.broke = false, false, false, false

@@ -43,7 +43,7 @@ func TestLyingServer(t *testing.T) {
 				t.Cleanup(func() { front.CloseClientConnections(); front.Close() })
 				doc := second.render(t, u)
 				c := client(t, front.URL, func(o *bifrost.Options) {
-					o.Auth, o.Timeout = basic(first.password), 2*time.Minute
+					o.Login, o.Timeout = basic(first.password), 2*time.Minute
 					if lie.Silent {
 						o.Timeout = 300 * time.Millisecond
 					}

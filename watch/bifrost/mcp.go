@@ -24,7 +24,7 @@ var durations = []struct {
 	{"tool_execution_timeout", release{}, 0},
 }
 
-func (j *job) durations(what string, top value) ([]change, *fault) {
+func (j *job) durations(what string, top value) ([]change, *Error) {
 	var changes []change
 	for _, d := range durations {
 		v := top.member(d.member)
@@ -47,35 +47,32 @@ func (j *job) durations(what string, top value) ([]change, *fault) {
 	return changes, nil
 }
 
-const clientsPath = "/api/mcp/clients"
-
-// listing is a list that was read.
-type listing struct {
-	top   value
-	fault *fault
+func (j *job) clientList(ctx context.Context) (value, *Error) {
+	return j.pages(ctx, "/api/mcp/clients", "clients", "config", "client_id")
 }
 
-func (j *job) clientList(ctx context.Context) listing {
-	top, f := j.pages(ctx, clientsPath, "clients", "config", "client_id")
-	return listing{top, f}
-}
-
-// client picks one of the list of MCP clients.
-func (l listing) client(name string) (value, *fault) {
-	if l.fault != nil {
-		return value{}, l.fault
-	}
-	return pick(l.top, "clients", "mcp client", "config", name, "client_id")
+func pickClient(list value, name string) (value, *Error) {
+	return pick(list, "clients", "mcp client", "config", name, "client_id")
 }
 
 // mcpRecord is an MCP client. Where it has a connection that stays open, that goes
 // on with the headers that it began with, so that it has to be opened anew.
 func (j *job) mcpRecord(name string) record {
 	what := quoted("mcp client %s", name)
+	path := func(top value) string {
+		id, _ := top.member("client_id").text()
+		return "/api/mcp/client/" + url.PathEscape(id)
+	}
 	r := record{
 		what: what,
-		read: func(ctx context.Context) (value, *fault) { return j.clientList(ctx).client(name) },
-		check: func(top value, _ []place) *fault {
+		read: func(ctx context.Context) (value, *Error) {
+			list, f := j.clientList(ctx)
+			if f != nil {
+				return list, f
+			}
+			return pickClient(list, name)
+		},
+		check: func(top value, _ []place) *Error {
 			if tools := top.member("tools_to_execute").kind(); !j.of.has("mcp-patch") && tools != 0 && tools != 'n' && tools != '[' {
 				return unknownShape(what, "has no list of tools_to_execute")
 			}
@@ -84,20 +81,19 @@ func (j *job) mcpRecord(name string) record {
 			}
 			return nil
 		},
-		write: func(ctx context.Context, top value, body []byte) *fault {
-			id, _ := top.member("client_id").text()
-			path := "/api/mcp/client/" + url.PathEscape(id)
-			if f := j.put(ctx, http.MethodPut, path, body); f != nil || !j.staysOpen(top) {
-				return f
+		path: path,
+		after: func(ctx context.Context, top value) *Error {
+			if !j.staysOpen(top) {
+				return nil
 			}
-			f := j.put(ctx, http.MethodPost, path+"/reconnect", nil)
-			if f != nil && errors.Is(f.err, errPerCall) {
+			f := j.put(ctx, http.MethodPost, path(top)+"/reconnect", nil)
+			if f != nil && errors.Is(f.Err, errPerCall) {
 				return nil
 			}
 			if f != nil && f.state != watch.RestartRequired {
 				f.busy = false // the headers are in already
-				f.reason = what + " has the new headers and could not connect with them: " + f.reason
-				f.hint = "does the mcp server take the new value? it is tried again"
+				f.Reason = what + " has the new headers and could not connect with them: " + f.Reason
+				f.Hint = "does the mcp server take the new value? it is tried again"
 			}
 			return f
 		},
@@ -105,7 +101,7 @@ func (j *job) mcpRecord(name string) record {
 	if j.of.has("mcp-patch") {
 		r.only = "headers"
 	} else {
-		r.adapt = func(top value, _ [][]walker.Step) ([]change, *fault) { return j.durations(what, top) }
+		r.adapt = func(top value, _ [][]walker.Step) ([]change, *Error) { return j.durations(what, top) }
 	}
 	return r
 }

@@ -201,7 +201,7 @@ func TestWantsAnAdmin(t *testing.T) {
 			s.ServeHTTP(w, r)
 		}))
 		doc := second.render(t, u)
-		got := client(t, front, func(o *bifrost.Options) { o.Auth = basic(first.password) }).Push(t.Context(), doc, targets(t, doc, keyPath))
+		got := client(t, front, func(o *bifrost.Options) { o.Login = basic(first.password) }).Push(t.Context(), doc, targets(t, doc, keyPath))
 		if got[0].State != want || puts.Load() != 1 || got[0].Hint == "" || strings.Contains(got[0].Reason, "credentials") == (want == watch.RestartRequired) {
 			t.Errorf("%+v after %d writes, want %s", got[0], puts.Load(), want)
 		}
@@ -220,7 +220,7 @@ func TestPasswordPolicy(t *testing.T) {
 		s.ServeHTTP(w, r)
 	}))
 	doc := second.render(t, u)
-	got := client(t, front, func(o *bifrost.Options) { o.Auth = basic(first.password) }).Push(t.Context(), doc, targets(t, doc, passwordPath))
+	got := client(t, front, func(o *bifrost.Options) { o.Login = basic(first.password) }).Push(t.Context(), doc, targets(t, doc, passwordPath))
 	if got[0].State != watch.RestartRequired || !strings.Contains(got[0].Hint, "12 characters") {
 		t.Errorf("%+v", got[0])
 	}

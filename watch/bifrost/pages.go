@@ -15,7 +15,7 @@ const pageSize = 100
 // pages reads a list to its end: where Bifrost shows a page of it, the next ones
 // follow. The result is an object that has the list as the member in. id are the
 // members that lead to what tells one element from another.
-func (s *session) pages(ctx context.Context, path, in string, id ...string) (value, *fault) {
+func (s *session) pages(ctx context.Context, path, in string, id ...string) (value, *Error) {
 	first, f := s.get(ctx, path)
 	if f != nil {
 		return value{}, f
@@ -48,7 +48,7 @@ func (s *session) pages(ctx context.Context, path, in string, id ...string) (val
 			break
 		}
 		if len(texts) == had {
-			return value{}, &fault{state: watch.Failed, reason: fmt.Sprintf("bifrost's list at %s ends after %d of %d", path, at, want), hint: "is somebody else changing it? it is tried again"}
+			return value{}, &Error{state: watch.Failed, Reason: fmt.Sprintf("bifrost's list at %s ends after %d of %d", path, at, want), Hint: "is somebody else changing it? it is tried again"}
 		}
 		if page, f = s.get(ctx, fmt.Sprintf("%s?limit=%d&offset=%d", path, pageSize, at)); f != nil {
 			return value{}, f

@@ -75,26 +75,26 @@ func names(doc *walker.Document) map[string]string {
 	return all
 }
 
-var noPlace = &fault{
+var noPlace = &Error{
 	state:  watch.RestartRequired,
-	reason: "bifrost takes a new value of this field at its start only",
-	hint:   "restart bifrost, which reads the file",
+	Reason: "bifrost takes a new value of this field at its start only",
+	Hint:   "restart bifrost, which reads the file",
 }
 
 // locate finds the place of a target, if the API of a version takes the field.
-func locate(index int, t Target, version release, names map[string]string) (place, *fault) {
+func locate(index int, t Target, version release, names map[string]string) (place, *Error) {
 	p := place{index: index, path: t.Path, value: string(t.Value.Reveal())}
 	if !utf8.ValidString(p.value) {
-		return p, &fault{state: watch.Failed, reason: "the value is no text in utf-8", hint: "store it as text"}
+		return p, &Error{state: watch.Failed, Reason: "the value is no text in utf-8", Hint: "store it as text"}
 	}
 	if t.Entry == nil {
 		return p, noPlace
 	}
 	switch how := takingOf(t.Entry, version); {
 	case t.Entry.Change == walker.Never:
-		return p, &fault{state: watch.Refused, reason: how.reason, hint: how.hint}
+		return p, &Error{state: watch.Refused, Reason: how.reason, Hint: how.hint}
 	case !how.live:
-		return p, &fault{state: watch.RestartRequired, reason: how.reason, hint: how.hint}
+		return p, &Error{state: watch.RestartRequired, Reason: how.reason, Hint: how.hint}
 	}
 	steps, _ := walker.SplitPath(t.Path)
 	for _, s := range sections {
@@ -116,7 +116,7 @@ func locate(index int, t Target, version release, names map[string]string) (plac
 		}
 		name := names[t.Entry.Entity(t.Path)]
 		if name == "" {
-			return p, &fault{state: watch.RestartRequired, reason: "the " + s.named + " has no name, by which to find it in bifrost", hint: "give it a name"}
+			return p, &Error{state: watch.RestartRequired, Reason: "the " + s.named + " has no name, by which to find it in bifrost", Hint: "give it a name"}
 		}
 		if s.kind == provider {
 			p.key = name

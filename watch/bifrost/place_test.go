@@ -106,7 +106,7 @@ func TestEveryLiveField(t *testing.T) {
 		path := strings.NewReplacer("[]", "[0]", ".**", ".some.where[0]", ".*", ".some").Replace(e.Pattern)
 		names := map[string]string{"providers.some.keys[0]": "k", "mcp.client_configs[0]": "m", "plugins[0]": "p"}
 		if p, f := locate(0, Target{Path: path, Entry: e}, release{}, names); f != nil {
-			t.Errorf("%s has no place: %s", path, f.reason)
+			t.Errorf("%s has no place: %s", path, f.Reason)
 		} else if len(p.steps) == 0 {
 			t.Errorf("%s has no steps", path)
 		}

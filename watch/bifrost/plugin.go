@@ -2,7 +2,6 @@ package bifrost
 
 import (
 	"context"
-	"net/http"
 	"net/url"
 	"slices"
 
@@ -15,13 +14,14 @@ func (j *job) pluginRecord(name string) record {
 	doc := j.pluginConfigs[name]
 	return record{
 		what:    what,
-		counted: map[string]bool{"id": true, "version": true, "created_at": true, "updated_at": true, "status": true},
-		read:    func(ctx context.Context) (value, *fault) { return j.getNamed(ctx, path, "plugin", name) },
-		steps: func(top value, p place) ([]walker.Step, *fault) {
+		passing: map[string]bool{"id": true, "version": true, "created_at": true, "updated_at": true, "status": true},
+		path:    func(value) string { return path },
+		read:    func(ctx context.Context) (value, *Error) { return j.getNamed(ctx, path, "plugin", name) },
+		steps: func(top value, p place) ([]walker.Step, *Error) {
 			_, at := shownConfig(name, top, doc)
 			return slices.Concat(at, p.steps[1:]), nil
 		},
-		check: func(top value, places []place) *fault {
+		check: func(top value, places []place) *Error {
 			if _, ok := top.member("enabled").boolean(); !ok {
 				return unknownShape(what, "does not say whether it is enabled")
 			}
@@ -36,11 +36,10 @@ func (j *job) pluginRecord(name string) record {
 			}
 			return nil
 		},
-		adapt: func(top value, changed [][]walker.Step) ([]change, *fault) {
+		adapt: func(top value, changed [][]walker.Step) ([]change, *Error) {
 			_, at := shownConfig(name, top, doc)
 			return unveil(what, top, doc, at, changed)
 		},
-		write: func(ctx context.Context, _ value, body []byte) *fault { return j.put(ctx, http.MethodPut, path, body) },
 	}
 }
 
@@ -63,7 +62,7 @@ func shownConfig(plugin string, top, doc value) (shown value, at []walker.Step) 
 // the document has it: Bifrost may take a mask for the value. It fails where the
 // document has something else there than what the mask can be of. at is where the
 // config of the document stands.
-func unveil(what string, top, doc value, at []walker.Step, changed [][]walker.Step) ([]change, *fault) {
+func unveil(what string, top, doc value, at []walker.Step, changed [][]walker.Step) ([]change, *Error) {
 	var changes []change
 	for _, steps := range top.member("config").texts(veiled, at[:1], changed) {
 		masked := unknownShape(what, "masks values of its config")

@@ -3,7 +3,6 @@ package bifrost
 import (
 	"context"
 	"errors"
-	"net/http"
 	"net/url"
 
 	"bifrost-secrets/walker"
@@ -17,7 +16,7 @@ func (j *job) settleProvider(ctx context.Context, name string, places []place) {
 	// path and answers with its dashboard.
 	list, f := j.pages(ctx, path+"/keys", "keys", "id")
 	apart := f == nil && list.member("keys").kind() == '['
-	if f != nil && !errors.Is(f.err, errAbsent) && !errors.Is(f.err, errNoObject) {
+	if f != nil && !errors.Is(f.Err, errAbsent) && !errors.Is(f.Err, errNoObject) {
 		j.fail(places, f)
 		return
 	}
@@ -55,8 +54,8 @@ func (j *job) providerRecord(path, name string) record {
 	what := quoted("provider %s", name)
 	return record{
 		what: what, passing: passing,
-		read: func(ctx context.Context) (value, *fault) { return j.getNamed(ctx, path, "provider", name) },
-		steps: func(top value, p place) ([]walker.Step, *fault) {
+		read: func(ctx context.Context) (value, *Error) { return j.getNamed(ctx, path, "provider", name) },
+		steps: func(top value, p place) ([]walker.Step, *Error) {
 			if p.key == "" {
 				return p.steps, nil
 			}
@@ -68,12 +67,12 @@ func (j *job) providerRecord(path, name string) record {
 			return append([]walker.Step{{Name: "keys"}, {Index: n, IsIndex: true}}, p.steps...), f
 		},
 		check: checkProvider,
-		write: func(ctx context.Context, _ value, body []byte) *fault { return j.put(ctx, http.MethodPut, path, body) },
+		path:  func(value) string { return path },
 	}
 }
 
 // checkProvider looks at what Bifrost would reset if it were not in the body.
-func checkProvider(top value, places []place) *fault {
+func checkProvider(top value, places []place) *Error {
 	const what = "the provider"
 	for _, name := range []string{"network_config", "concurrency_and_buffer_size"} {
 		if top.member(name).kind() != '{' {
@@ -110,14 +109,14 @@ func (j *job) keyRecord(path, name string) record {
 	what := quoted("key %s", name)
 	return record{
 		what: what, passing: passing,
-		read: func(ctx context.Context) (value, *fault) {
+		read: func(ctx context.Context) (value, *Error) {
 			list, f := j.pages(ctx, path+"/keys", "keys", "id")
 			if f != nil {
 				return value{}, f
 			}
 			return pickKey(list, name)
 		},
-		check: func(top value, _ []place) *fault {
+		check: func(top value, _ []place) *Error {
 			// Without them Bifrost denies all models, or takes the key out of use.
 			models := top.member("models").kind()
 			if _, _, weight := top.member("weight").number(); models != 0 && models != 'n' && models != '[' || !weight {
@@ -125,13 +124,13 @@ func (j *job) keyRecord(path, name string) record {
 			}
 			return nil
 		},
-		write: func(ctx context.Context, top value, body []byte) *fault {
+		path: func(top value) string {
 			id, _ := top.member("id").text()
-			return j.put(ctx, http.MethodPut, path+"/keys/"+url.PathEscape(id), body)
+			return path + "/keys/" + url.PathEscape(id)
 		},
 	}
 }
 
-func pickKey(list value, name string) (value, *fault) {
+func pickKey(list value, name string) (value, *Error) {
 	return pick(list, "keys", "key", "", name, "id")
 }

@@ -53,7 +53,7 @@ type job struct {
 	outcomes []watch.Outcome
 
 	// clients returns the first reading of the list of MCP clients, which is made once.
-	clients func() listing
+	clients func() (value, *Error)
 
 	// pluginConfigs are the configs of the document by the plugin's name, as they
 	// stand there.
@@ -65,7 +65,7 @@ func (c *Client) run(ctx context.Context, doc *walker.Document, targets []Target
 	case c.operation <- struct{}{}:
 		defer func() { <-c.operation }()
 	case <-ctx.Done():
-		return c.failed(&fault{state: watch.Failed, reason: "stopped before bifrost was asked"}, targets, m)
+		return c.failed(&Error{state: watch.Failed, Reason: "stopped before bifrost was asked"}, targets, m)
 	}
 	j := &job{session: c.session(doc), mode: m, outcomes: make([]watch.Outcome, len(targets)), pluginConfigs: pluginConfigs(doc)}
 	if len(targets) == 0 {
@@ -89,7 +89,7 @@ func (c *Client) run(ctx context.Context, doc *walker.Document, targets []Target
 		j.during = c.current
 	}
 	c.mu.Unlock()
-	j.clients = sync.OnceValue(func() listing { return j.clientList(ctx) })
+	j.clients = sync.OnceValues(func() (value, *Error) { return j.clientList(ctx) })
 	var order []object
 	groups := map[object][]place{}
 	known := names(doc)
@@ -105,7 +105,7 @@ func (c *Client) run(ctx context.Context, doc *walker.Document, targets []Target
 		groups[p.object] = append(groups[p.object], p)
 	}
 	var work errgroup.Group
-	work.SetLimit(c.concurrency)
+	work.SetLimit(c.o.Concurrency)
 	for _, o := range order {
 		if o.kind != config {
 			work.Go(func() error { j.settleObject(ctx, o, groups[o]); return nil })
@@ -124,7 +124,9 @@ func (j *job) settleObject(ctx context.Context, o object, places []place) {
 	case provider:
 		j.settleProvider(ctx, o.name, places)
 	case mcpClient:
-		if before, f := j.clients().client(o.name); f != nil {
+		if list, f := j.clients(); f != nil {
+			j.fail(places, f)
+		} else if before, f := pickClient(list, o.name); f != nil {
 			j.fail(places, f)
 		} else {
 			j.settle(ctx, j.mcpRecord(o.name), before, places)

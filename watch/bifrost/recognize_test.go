@@ -37,7 +37,7 @@ func TestSquatter(t *testing.T) {
 		"asks for it": func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusUnauthorized) },
 	} {
 		url := serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { note(r); answer(w, r) }))
-		c := client(t, url, func(o *bifrost.Options) { o.Auth = basic })
+		c := client(t, url, func(o *bifrost.Options) { o.Login = func() bifrost.Auth { return basic } })
 		out := c.Push(t.Context(), doc, targets(t, doc, keyPath))
 		wantStates(t, out, watch.Failed)
 		if _, err := c.Version(t.Context(), doc); err == nil {
@@ -52,7 +52,7 @@ func TestSquatter(t *testing.T) {
 	var calls atomic.Int32
 	gone := errors.New("there is no Bifrost running")
 	c := client(t, s.URL, func(o *bifrost.Options) {
-		o.Auth, o.Running = basic, func() error { calls.Add(1); return gone }
+		o.Login, o.Running = func() bifrost.Auth { return basic }, func() error { calls.Add(1); return gone }
 	})
 	out := c.Push(t.Context(), doc, targets(t, doc, keyPath))
 	wantStates(t, out, watch.Failed)

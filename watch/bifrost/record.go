@@ -2,6 +2,7 @@ package bifrost
 
 import (
 	"context"
+	"net/http"
 	"strings"
 
 	"bifrost-secrets/sources"
@@ -16,22 +17,22 @@ type record struct {
 	// where the whole is written.
 	only string
 	// steps returns where a place stands in the object; nil where it has that itself.
-	steps func(top value, p place) ([]walker.Step, *fault)
-	// read returns the object that write takes.
-	read func(ctx context.Context) (value, *fault)
+	steps func(top value, p place) ([]walker.Step, *Error)
+	// read returns the object.
+	read func(ctx context.Context) (value, *Error)
+	// path is where the object is written.
+	path func(top value) string
 	// check looks at the object before anything is written.
-	check func(top value, places []place) *fault
+	check func(top value, places []place) *Error
 	// adapt returns what has to be written in another way than it is read, the places
 	// that are changed aside; nil for nothing.
-	adapt func(top value, changed [][]walker.Step) ([]change, *fault)
-	// write writes body; top is what was read.
-	write func(ctx context.Context, top value, body []byte) *fault
-	// passing are members that change by themselves, counted members that every
-	// write changes.
-	passing, counted map[string]bool
+	adapt func(top value, changed [][]walker.Step) ([]change, *Error)
+	// after is what has to follow a write; nil for nothing.
+	after   func(ctx context.Context, top value) *Error
+	passing map[string]bool // members that change by themselves, or with every write
 }
 
-func (j *job) fail(places []place, f *fault) {
+func (j *job) fail(places []place, f *Error) {
 	for _, p := range places {
 		j.outcomes[p.index] = f.outcome(p.path)
 	}
@@ -39,7 +40,7 @@ func (j *job) fail(places []place, f *fault) {
 
 // look returns what Bifrost shows at a place, and how it relates to what shall stand
 // there.
-func (r *record) look(top value, p place) (l leaf, steps []walker.Step, like likeness, f *fault) {
+func (r *record) look(top value, p place) (l leaf, steps []walker.Step, like likeness, f *Error) {
 	steps = p.steps
 	if r.steps != nil {
 		if steps, f = r.steps(top, p); f != nil {
@@ -70,23 +71,21 @@ func (j *job) settle(ctx context.Context, r record, before value, places []place
 			wanted = append(wanted, p)
 			continue
 		}
-		j.outcomes[p.index] = found(p, like)
+		j.outcomes[p.index] = p.outcome(like, false)
 	}
 	if len(wanted) == 0 {
 		return
 	}
 	// Writes of two objects side by side can fail each other in Bifrost's
 	// database: seen with 1.4.19, as a status 500.
-	const tries = 3
 	now, changed, f := j.write(ctx, r, before, wanted)
-	for n := 1; f != nil && f.busy && n < tries; n++ {
+	for tries := 1; f != nil && f.busy && tries < 3; tries++ {
 		now, changed, f = j.write(ctx, r, before, wanted)
 	}
-	if f != nil {
-		j.fail(wanted, f)
-		return
+	var after value
+	if f == nil {
+		after, f = r.read(ctx)
 	}
-	after, f := r.read(ctx)
 	if f != nil {
 		j.fail(wanted, f)
 		return
@@ -95,7 +94,7 @@ func (j *job) settle(ctx context.Context, r record, before value, places []place
 		if _, _, like, f := r.look(after, p); f != nil {
 			j.outcomes[p.index] = f.outcome(p.path)
 		} else {
-			j.outcomes[p.index] = written(p, like)
+			j.outcomes[p.index] = p.outcome(like, true)
 		}
 	}
 	j.note(r, now, after, changed, wanted)
@@ -106,8 +105,7 @@ func (j *job) settle(ctx context.Context, r record, before value, places []place
 // place of nothing.
 func (j *job) note(r record, now, after value, changed [][]walker.Step, places []place) {
 	var all []string
-	passes := func(name string) bool { return r.passing[name] || r.counted[name] }
-	differences(now, after, nil, passes, func(at []walker.Step, was, _ value) {
+	differences(now, after, nil, r.passing, func(at []walker.Step, was, _ value) {
 		if !was.empty() && !within(at, changed) {
 			all = append(all, walker.JoinPath(at))
 		}
@@ -124,7 +122,7 @@ func (j *job) note(r record, now, after value, changed [][]walker.Step, places [
 
 // write makes the change, unless the object is another than it was before. It returns
 // the object as it was right before the change, and the places that were changed.
-func (j *job) write(ctx context.Context, r record, before value, places []place) (now value, changed [][]walker.Step, f *fault) {
+func (j *job) write(ctx context.Context, r record, before value, places []place) (now value, changed [][]walker.Step, f *Error) {
 	if now, f = r.read(ctx); f != nil {
 		return now, nil, f
 	}
@@ -133,7 +131,7 @@ func (j *job) write(ctx context.Context, r record, before value, places []place)
 		old, part, at = before.member(r.only), now.member(r.only), []walker.Step{{Name: r.only}}
 	}
 	if !same(old, part, r.passing) {
-		return now, nil, &fault{state: watch.Failed, reason: r.what + " was changed meanwhile by somebody else", hint: "it is tried again"}
+		return now, nil, &Error{state: watch.Failed, Reason: r.what + " was changed meanwhile by somebody else", Hint: "it is tried again"}
 	}
 	if f = r.check(now, places); f != nil {
 		return now, nil, f
@@ -169,37 +167,13 @@ func (j *job) write(ctx context.Context, r record, before value, places []place)
 		body = []byte("{" + walker.Quote(r.only) + ":" + string(body) + "}")
 	}
 	j.began(places) // Bifrost may have it, whatever comes back
-	if f = r.write(ctx, now, body); f == nil {
+	if f = j.put(ctx, http.MethodPut, r.path(now), body); f == nil && r.after != nil {
+		f = r.after(ctx, now)
+	}
+	if f == nil {
 		j.ended(places)
 	}
 	return now, changed, f
-}
-
-// wants reports whether to write a value, given how Bifrost shows what it has.
-// had is how it showed what it had before the value was first written.
-func (j *job) wants(p place, like likeness) (wants bool, had likeness) {
-	j.mu.Lock()
-	last, pushed := j.pushed[p.path]
-	earlier, unfinished := j.unfinished[p.path]
-	j.mu.Unlock()
-	known := pushed && string(last.value.Reveal()) == p.value
-	switch {
-	case j.mode == verify:
-		return false, like
-	case unfinished && known:
-		return true, earlier
-	case like == exact:
-		return false, like
-	case known && last.times >= writesMost && last.during.compare(j.during) != different:
-		return false, like
-	case j.mode == push || like == differs:
-		return true, like
-	}
-	if known && last.during.compare(j.during) != different {
-		return false, like // nothing is known to have happened since it was given
-	}
-	// What it shows is right. That may be an earlier value all the same.
-	return like == blind || !telling(p.value) || pushed, like
 }
 
 // pushed is a value that Bifrost was given.
@@ -207,11 +181,45 @@ type pushed struct {
 	value  sources.Secret
 	during run // of Bifrost; 0 where it is not known
 	times  int // how often one after the other
+	// unfinished says that the last write came to no good end: Bifrost may have the
+	// value all the same. had is how it showed what it had before.
+	unfinished bool
+	had        likeness
 }
 
 // writesMost is how often a value is written that Bifrost does not keep, or that
 // somebody else changes again: to go on for ever would help nobody.
 const writesMost = 3
+
+// given returns what Bifrost was last given at a place, if anything; whether that was
+// the value, and whether that was in this run, as far as is known.
+func (j *job) given(p place) (last pushed, any, same, here bool) {
+	last, any = j.pushed[p.path]
+	_, other := last.during.compare(j.during)
+	return last, any, any && string(last.value.Reveal()) == p.value, !other
+}
+
+// wants reports whether to write a value, where Bifrost shows what it has. had is how it
+// showed what it had before the value was first written.
+func (j *job) wants(p place, like likeness) (wants bool, had likeness) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	last, any, same, here := j.given(p)
+	switch {
+	case j.mode == verify:
+		return false, like
+	case same && last.unfinished:
+		return true, last.had
+	case like == exact, same && here && last.times >= writesMost:
+		return false, like
+	case j.mode == push || like == differs:
+		return true, like
+	case same && here: // nothing is known to have happened since it was given
+		return false, like
+	}
+	// What it shows is right. That may be an earlier value all the same.
+	return like == blind || !telling(p.value) || any, like
+}
 
 // began notes that Bifrost is about to be given values, and ended that it has
 // taken them.
@@ -219,12 +227,13 @@ func (j *job) began(places []place) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	for _, p := range places {
-		times := 0
-		if last, ok := j.pushed[p.path]; ok && string(last.value.Reveal()) == p.value && last.during.compare(j.during) != different {
-			times = last.times
+		last, _, same, here := j.given(p)
+		if !same || !here {
+			last = pushed{value: sources.NewSecret([]byte(p.value))}
 		}
-		j.pushed[p.path] = pushed{value: sources.NewSecret([]byte(p.value)), during: j.during, times: times + 1}
-		j.unfinished[p.path] = p.had
+		last.during, last.unfinished, last.had = j.during, true, p.had
+		last.times++
+		j.pushed[p.path] = last
 	}
 }
 
@@ -232,32 +241,24 @@ func (j *job) ended(places []place) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	for _, p := range places {
-		delete(j.unfinished, p.path)
+		last := j.pushed[p.path]
+		last.unfinished = false
+		j.pushed[p.path] = last
 	}
 }
 
-// found is the outcome of a value that was not written.
-func found(p place, like likeness) watch.Outcome {
+// outcome is what becomes of a place, where Bifrost shows like of the value in the end,
+// which was written or not.
+func (p place) outcome(like likeness, written bool) watch.Outcome {
+	o := watch.Outcome{Path: p.path, State: watch.Verified}
 	switch {
-	case like == exact || like == alike && telling(p.value):
-		return watch.Outcome{Path: p.path, State: watch.Verified}
-	case like == differs:
-		return watch.Outcome{Path: p.path, State: watch.Failed, Reason: "bifrost holds another value", Hint: "push it, or restart bifrost"}
+	case like == exact, like == alike && written && p.had == differs, like == alike && !written && telling(p.value):
+	case like != differs:
+		o.State, o.Reason = watch.Unverifiable, "bifrost shows too little of the value to tell it from another"
+	case written:
+		o.State, o.Reason, o.Hint = watch.Failed, "bifrost shows another value than it was given", "is somebody else changing it? it is tried again"
+	default:
+		o.State, o.Reason, o.Hint = watch.Failed, "bifrost holds another value", "push it, or restart bifrost"
 	}
-	return unverifiable(p)
-}
-
-// written is the outcome of a value that was written.
-func written(p place, like likeness) watch.Outcome {
-	switch {
-	case like == exact || like == alike && p.had == differs:
-		return watch.Outcome{Path: p.path, State: watch.Verified}
-	case like == differs:
-		return watch.Outcome{Path: p.path, State: watch.Failed, Reason: "bifrost shows another value than it was given", Hint: "is somebody else changing it? it is tried again"}
-	}
-	return unverifiable(p)
-}
-
-func unverifiable(p place) watch.Outcome {
-	return watch.Outcome{Path: p.path, State: watch.Unverifiable, Reason: "bifrost shows too little of the value to tell it from another"}
+	return o
 }

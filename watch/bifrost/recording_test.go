@@ -69,7 +69,7 @@ var nowhere = &bifrosttest.Upstream{URL: "http://127.0.0.1:1"}
 func run(t *testing.T, u *bifrosttest.Upstream, over http.RoundTripper, told func(step string, got []watch.Outcome)) {
 	t.Helper()
 	c := client(t, "http://127.0.0.1:1", func(o *bifrost.Options) {
-		o.HTTPClient, o.Concurrency, o.Auth = &http.Client{Transport: over}, 1, basic(first.password)
+		o.HTTPClient, o.Concurrency, o.Login = &http.Client{Transport: over}, 1, basic(first.password)
 	})
 	doc := second.render(t, u)
 	for _, s := range steps {

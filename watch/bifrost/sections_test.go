@@ -215,7 +215,7 @@ func TestNotKept(t *testing.T) {
 		return 0
 	})
 	doc := second.render(t, u)
-	c := client(t, s.URL, func(o *bifrost.Options) { o.Auth = basic(first.password) })
+	c := client(t, s.URL, func(o *bifrost.Options) { o.Login = basic(first.password) })
 	all := targets(t, doc, keyPath)
 	s.Called()
 	for range 20 {
@@ -261,7 +261,7 @@ func TestCalls(t *testing.T) {
 	} {
 		s, u := started(t, version, func(u *bifrosttest.Upstream) *walker.Document { return first.render(t, u) })
 		doc := second.render(t, u)
-		c := client(t, s.URL, func(o *bifrost.Options) { o.Auth = basic(first.password) })
+		c := client(t, s.URL, func(o *bifrost.Options) { o.Login = basic(first.password) })
 		wantStates(t, c.Push(t.Context(), doc, targets(t, doc, keyPath)), watch.Verified)
 		var got []string
 		for _, call := range s.Called() {

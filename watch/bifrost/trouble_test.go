@@ -47,7 +47,7 @@ func TestNew(t *testing.T) {
 		{"unix:", bifrost.NoAuth, "names no socket"},
 		{"", bifrost.NoAuth, "is no http"},
 	} {
-		_, err := bifrost.New(bifrost.Options{URL: c.url, Auth: bifrost.Auth{Scheme: c.auth}})
+		_, err := bifrost.New(bifrost.Options{URL: c.url, Login: func() bifrost.Auth { return bifrost.Auth{Scheme: c.auth} }})
 		switch e := new(bifrost.Error); {
 		case c.wants == "" && err != nil:
 			t.Errorf("%s: %v", c.url, err)
@@ -61,7 +61,7 @@ func TestNew(t *testing.T) {
 	// Where something else encrypts that may be said, for values; never for what
 	// one signs in with.
 	for scheme, wants := range map[bifrost.Scheme]string{bifrost.NoAuth: "", bifrost.Basic: "credentials"} {
-		_, err := bifrost.New(bifrost.Options{URL: "http://bifrost:8080", PlainHTTP: true, Auth: bifrost.Auth{Scheme: scheme}})
+		_, err := bifrost.New(bifrost.Options{URL: "http://bifrost:8080", PlainHTTP: true, Login: func() bifrost.Auth { return bifrost.Auth{Scheme: scheme} }})
 		if (err == nil) != (wants == "") || err != nil && !strings.Contains(err.Error(), wants) {
 			t.Errorf("plain http is allowed: %v, want %q", err, wants)
 		}
@@ -153,7 +153,7 @@ func TestEditedMeanwhile(t *testing.T) {
 			s, u := started(t, e.version, func(u *bifrosttest.Upstream) *walker.Document { return first.render(t, u) })
 			var read map[string]any
 			doc := second.render(t, u)
-			c := client(t, s.URL, func(o *bifrost.Options) { o.Auth = basic(first.password) })
+			c := client(t, s.URL, func(o *bifrost.Options) { o.Login = basic(first.password) })
 			var reads, busy atomic.Int32
 			var late atomic.Int32 // the readings after which the edit is still to come
 			wrote := false
@@ -224,7 +224,7 @@ func TestHangs(t *testing.T) {
 			})
 			doc := second.render(t, u)
 			c := client(t, s.URL, func(o *bifrost.Options) {
-				o.Timeout, o.Auth = 300*time.Millisecond, basic(first.password)
+				o.Timeout, o.Login = 300*time.Millisecond, basic(first.password)
 			})
 			began := time.Now()
 			got := c.Push(t.Context(), doc, targets(t, doc, mcpPath))
@@ -266,7 +266,7 @@ func TestRefusals(t *testing.T) {
 			}))
 			defer front.Close()
 			doc := second.render(t, u)
-			c := client(t, front.URL, func(o *bifrost.Options) { o.Auth = basic(first.password) })
+			c := client(t, front.URL, func(o *bifrost.Options) { o.Login = basic(first.password) })
 			got := c.Push(t.Context(), doc, targets(t, doc, livePaths...))
 			wantStates(t, got, want)
 			for _, o := range got {
@@ -292,14 +292,14 @@ func TestCredentials(t *testing.T) {
 		want watch.State
 	}{
 		{"the document's", doc, bifrost.Auth{}, watch.Verified},
-		{"given", wrong, basic(first.password), watch.Verified},
+		{"given", wrong, basic(first.password)(), watch.Verified},
 		{"a token", wrong, bifrost.Auth{Scheme: bifrost.Bearer, Secret: pair}, watch.Verified},
-		{"wrong ones, and the document's", doc, basic("wrong"), watch.Verified},
-		{"wrong ones", wrong, basic("wrong"), watch.Failed},
+		{"wrong ones, and the document's", doc, basic("wrong")(), watch.Verified},
+		{"wrong ones", wrong, basic("wrong")(), watch.Failed},
 		{"none", parse(t, `{"providers":{"openai":{"keys":[{"name":"main","value":"sk-second-CCCCCCC-0002"}]}}}`), bifrost.Auth{}, watch.Failed},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			api := client(t, s.URL, func(o *bifrost.Options) { o.Auth = c.auth })
+			api := client(t, s.URL, func(o *bifrost.Options) { o.Login = func() bifrost.Auth { return c.auth } })
 			got := api.Verify(t.Context(), c.doc, targets(t, c.doc, keyPath))
 			if c.want == watch.Failed {
 				wantStates(t, got, c.want)
@@ -337,7 +337,7 @@ func TestUnixSocket(t *testing.T) {
 	front.Start()
 	defer front.Close()
 	doc := second.render(t, u)
-	c := client(t, "unix:"+path, func(o *bifrost.Options) { o.Auth = basic(first.password) })
+	c := client(t, "unix:"+path, func(o *bifrost.Options) { o.Login = basic(first.password) })
 	wantStates(t, c.Push(t.Context(), doc, targets(t, doc, livePaths...)), watch.Verified)
 }
 
@@ -422,7 +422,7 @@ func TestReconnectFails(t *testing.T) {
 			})
 			doc := second.render(t, u)
 			target := targets(t, doc, mcpPath)
-			c := client(t, s.URL, func(o *bifrost.Options) { o.Auth = basic(first.password) })
+			c := client(t, s.URL, func(o *bifrost.Options) { o.Login = basic(first.password) })
 			for range 2 {
 				got := c.Push(t.Context(), doc, target)
 				wantStates(t, got, watch.Failed)
@@ -456,7 +456,7 @@ func TestOneAfterTheOther(t *testing.T) {
 		return 0
 	})
 	doc := second.render(t, u)
-	c := client(t, s.URL, func(o *bifrost.Options) { o.Auth = basic(first.password) })
+	c := client(t, s.URL, func(o *bifrost.Options) { o.Login = basic(first.password) })
 	done := make(chan []watch.Outcome)
 	go func() { done <- c.Push(t.Context(), doc, targets(t, doc, keyPath)) }()
 	<-entered
@@ -478,6 +478,6 @@ func TestBusy(t *testing.T) {
 		return 0
 	})
 	doc := second.render(t, u)
-	c := client(t, s.URL, func(o *bifrost.Options) { o.Auth = basic(first.password) })
+	c := client(t, s.URL, func(o *bifrost.Options) { o.Login = basic(first.password) })
 	wantStates(t, c.Push(t.Context(), doc, targets(t, doc, keyPath)), watch.Verified)
 }

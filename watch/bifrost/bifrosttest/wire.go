@@ -23,7 +23,7 @@ type Wire struct {
 	down   bool          // nobody listens
 	slow   time.Duration // a dial takes
 	server *http.Server
-	conns  chan net.Conn
+	at     *listener
 	open   []net.Conn // our ends
 }
 
@@ -31,10 +31,10 @@ type Wire struct {
 func (w *Wire) Start() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.down, w.conns = false, make(chan net.Conn)
+	w.down, w.at = false, &listener{conns: make(chan net.Conn), done: make(chan struct{})}
 	w.server = &http.Server{Handler: w.Handler, IdleTimeout: w.Idle, ErrorLog: log.New(io.Discard, "", 0)}
 	w.server.SetKeepAlivesEnabled(!w.Single)
-	go func(s *http.Server, l net.Listener) { _ = s.Serve(l) }(w.server, &listener{w.conns, make(chan struct{}), sync.Once{}})
+	go func(s *http.Server, l net.Listener) { _ = s.Serve(l) }(w.server, w.at)
 }
 
 // Stop ends it: nobody listens any more, and every connection breaks.
@@ -52,13 +52,18 @@ func (w *Wire) Dial(context.Context, string, string) (net.Conn, error) {
 	w.mu.Unlock()
 	time.Sleep(slow)
 	w.mu.Lock()
-	down, conns := w.down, w.conns
+	down, at := w.down, w.at
 	w.mu.Unlock()
+	refused := &net.OpError{Op: "dial", Net: "tcp", Err: syscall.ECONNREFUSED}
 	if down {
-		return nil, &net.OpError{Op: "dial", Net: "tcp", Err: syscall.ECONNREFUSED}
+		return nil, refused
 	}
 	ours, theirs := net.Pipe()
-	conns <- theirs
+	select {
+	case at.conns <- theirs:
+	case <-at.done: // it was stopped just now
+		return nil, refused
+	}
 	w.mu.Lock()
 	w.open = append(w.open, theirs)
 	w.mu.Unlock()
