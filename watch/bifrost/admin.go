@@ -49,18 +49,15 @@ func (j *job) configRecord() record {
 			if enabled, ok := login.member("is_enabled").boolean(); !ok {
 				return unknownShape(what, "does not say whether the login is enabled")
 			} else if !enabled {
-				return &Error{state: watch.RestartRequired, Reason: "bifrost's login is switched off", Hint: "switch it on in bifrost, or restart bifrost, which reads the file"}
+				return noWay("bifrost's login is switched off", "switch it on in bifrost, or restart bifrost, which reads the file")
 			}
 			days, whole, isNumber := client.member("log_retention_days").number()
 			if !isNumber {
 				return unknownShape(what, "has no log_retention_days")
 			}
 			if !whole || days < 1 {
-				return &Error{
-					state:  watch.RestartRequired,
-					Reason: "bifrost shows a log_retention_days below 1 and takes none back, so its configuration cannot be written",
-					Hint:   "set client.log_retention_days in the document to 1 or more, and restart bifrost, which reads the file",
-				}
+				return noWay("bifrost shows a log_retention_days below 1 and takes none back, so its configuration cannot be written",
+					"set client.log_retention_days in the document to 1 or more, and restart bifrost, which reads the file")
 			}
 			return nil
 		},
@@ -71,52 +68,27 @@ func (j *job) configRecord() record {
 // settleAdmin brings a new admin user or password about. Bifrost shows nothing
 // of the password, so that the proof is to sign in with it.
 func (j *job) settleAdmin(ctx context.Context, places []place) {
-	if j.admin == nil {
-		j.fail(places, &Error{
-			state:  watch.RestartRequired,
-			Reason: "the document has no admin that is enabled and has a user and a password",
-			Hint:   "restart bifrost, which reads the file",
-		})
-		return
-	}
-	if !j.private {
-		j.fail(places, &Error{
-			state:  watch.RestartRequired,
-			Reason: "the admin's credentials would travel in clear to " + j.where,
-			Hint:   "use https, or http to 127.0.0.1 or a unix socket",
-		})
-		return
-	}
 	state, f := j.tryAdmin(ctx)
-	if f != nil {
-		j.fail(places, f)
-		return
-	}
 	r := j.configRecord()
-	var now value
+	var before, now value
 	var changed [][]walker.Step
-	if state != watch.Verified && j.mode != verify {
-		var before value
+	wrote := false
+	if f == nil && state != watch.Verified && j.mode != verify {
 		if before, f = r.read(ctx); f == nil {
 			now, changed, f = j.write(ctx, r, before, places)
 		}
-		if f != nil && f.state == watch.RestartRequired {
-			j.fail(places, f)
-			return
+		wrote = f == nil
+		if wrote || f.state != watch.RestartRequired {
+			// Whatever came back, also nothing: from now on the new ones may hold.
+			again, tried := j.tryAdmin(ctx)
+			if wrote || tried == nil && again == watch.Verified {
+				state, f = again, tried
+			}
 		}
-		// Whatever came back, also nothing: from now on the new ones may hold.
-		again, tried := j.tryAdmin(ctx)
-		switch {
-		case f == nil && tried != nil:
-			f = tried
-		case tried == nil && again == watch.Verified:
-			f = nil
-		}
-		if f != nil {
-			j.fail(places, f)
-			return
-		}
-		state = again
+	}
+	if f != nil {
+		j.fail(places, f)
+		return
 	}
 	for _, p := range places {
 		o := watch.Outcome{Path: p.path, State: state}
@@ -135,7 +107,7 @@ func (j *job) settleAdmin(ctx context.Context, places []place) {
 		}
 		j.mu.Unlock()
 	}
-	if now.doc == nil {
+	if !wrote {
 		return
 	}
 	if after, f := r.read(ctx); f == nil {
@@ -147,6 +119,12 @@ func (j *job) settleAdmin(ctx context.Context, places []place) {
 // in and keeps everybody else out, Failed if it does not, Unverifiable if it
 // asks nobody.
 func (j *job) tryAdmin(ctx context.Context) (watch.State, *Error) {
+	if j.admin == nil {
+		return "", noWay("the document has no admin that is enabled and has a user and a password", restartIt)
+	}
+	if !j.private {
+		return "", noWay("the admin's credentials would travel in clear to "+j.where, private)
+	}
 	for _, try := range []struct {
 		auth Auth
 		open watch.State

@@ -44,6 +44,9 @@ func (v value) kind() byte {
 	return v.doc.Bytes()[v.at]
 }
 
+// isSet reports whether v is there, and not null.
+func (v value) isSet() bool { return v.kind() != 0 && v.kind() != 'n' }
+
 // raw returns v as it stands in its text.
 func (v value) raw() []byte {
 	if v.doc == nil {
@@ -153,55 +156,6 @@ func (v value) follow(place string, steps []walker.Step) (value, *Error) {
 	return v, nil
 }
 
-// pick returns the one object of a list that has a name. inner is the member of the
-// elements that it stands in, if any, and id what it has to have.
-func pick(top value, in, what, inner, name, id string) (value, *Error) {
-	place := "the list of " + in
-	all, f := top.list(place, in)
-	if f != nil {
-		return value{}, f
-	}
-	n, f := byName(what, all, inner, name)
-	if f != nil {
-		return value{}, f
-	}
-	found := all[n]
-	if inner != "" {
-		found = found.member(inner)
-	}
-	if text, ok := found.member(id).text(); !ok || text == "" {
-		return value{}, unknownShape("a "+what, "has no "+id)
-	}
-	return found, nil
-}
-
-// byName returns the number of the one object of a list that has a name. what is the
-// word for one of them.
-func byName(what string, all []value, inner, name string) (int, *Error) {
-	found := -1
-	for i, o := range all {
-		if inner != "" {
-			if o = o.member(inner); o.kind() != '{' {
-				return 0, unknownShape("a "+what, "has no "+inner)
-			}
-		}
-		got, ok := o.member("name").text()
-		switch {
-		case !ok:
-			return 0, unknownShape("a "+what, "has no name")
-		case got != name:
-		case found >= 0:
-			return 0, unknownShape("the list", quoted("has more than one "+what+" that is called %s", name))
-		default:
-			found = i
-		}
-	}
-	if found < 0 {
-		return 0, absent(quoted("bifrost has no "+what+" that is called %s", name))
-	}
-	return found, nil
-}
-
 // repeats reports whether an object in v has two members of one name: which of them
 // Bifrost would take is not known.
 func (v value) repeats() bool {
@@ -269,16 +223,11 @@ func same(a, b value, passing map[string]bool) bool {
 
 // empty reports whether v is what Bifrost writes for "not set".
 func (v value) empty() bool {
-	switch v.kind() {
-	case '{', '[':
+	if k := v.kind(); k == '{' || k == '[' {
 		return len(v.children()) == 0
-	case '"', '0':
-		text := string(v.raw())
-		return text == `""` || text == "0"
-	case 0, 'n':
-		return true
 	}
-	return false
+	text := string(v.raw())
+	return !v.isSet() || text == `""` || text == "0"
 }
 
 // texts returns where texts below v are that some test holds for, but for places that

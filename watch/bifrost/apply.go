@@ -2,7 +2,9 @@ package bifrost
 
 import (
 	"context"
-	"errors"
+	"sync"
+
+	"golang.org/x/sync/errgroup"
 
 	"bifrost-secrets/walker"
 	"bifrost-secrets/watch"
@@ -22,10 +24,10 @@ func (c *Client) Apply(ctx context.Context, u watch.Update) []watch.Outcome {
 	}
 	doc, err := walker.Parse(u.Rendering.Plan.Document.Name, u.Rendering.Document())
 	if err != nil { // what was rendered is a document: this is a fault of ours
-		return (&Error{state: watch.Failed, Reason: "the rendered document cannot be read"}).outcomes(targets)
+		return c.failed(later("the rendered document cannot be read", ""), targets, push)
 	}
 	if u.Trigger != watch.Start && u.Trigger != watch.Restarted {
-		return c.Push(ctx, doc, targets)
+		return c.run(ctx, doc, targets, push)
 	}
 	c.doc.Store(doc)
 	// Where nothing was given before, what failed is all there is.
@@ -35,18 +37,12 @@ func (c *Client) Apply(ctx context.Context, u watch.Update) []watch.Outcome {
 		how = converge
 	}
 	c.mu.Unlock()
-	ready := c.Ping
+	ready := c.ping
 	if (c.o.Starts || u.Trigger == watch.Restarted) && !u.Again { // else the loop has other things to do meanwhile
 		ready = c.comesUp
 	}
-	err = ready(ctx)
-	if err != nil {
-		f := &Error{state: watch.Failed, Reason: "bifrost is not healthy yet: " + err.Error()}
-		var e *Error
-		if errors.As(err, &e) {
-			f.Hint = e.Hint
-		}
-		return c.failed(f, targets, how)
+	if f := ready(ctx); f != nil {
+		return c.failed(later("bifrost is not healthy yet: "+f.Reason, f.Hint), targets, how)
 	}
 	return c.run(ctx, doc, targets, how)
 }
@@ -57,34 +53,137 @@ func (c *Client) failed(f *Error, targets []Target, m mode) []watch.Outcome {
 		c.mu.Lock()
 		c.owed = len(targets)
 		c.mu.Unlock()
-		c.reached.Store(false)
 	}
-	return f.outcomes(targets)
+	all := make([]watch.Outcome, len(targets))
+	for i, t := range targets {
+		all[i] = f.outcome(t.Path)
+	}
+	return all
 }
 
 // comesUp waits for a Bifrost that starts. Nothing else is done meanwhile, so that
 // is said where it takes any time.
-func (c *Client) comesUp(ctx context.Context) error {
-	if c.Ping(ctx) == nil {
+func (c *Client) comesUp(ctx context.Context) *Error {
+	if c.ping(ctx) == nil {
 		return nil
 	}
 	c.o.Log.Info("waiting for Bifrost to answer", "up_to", c.o.ApplyTimeout.String(), "api", c.where)
-	return c.Wait(ctx)
+	return c.wait(ctx)
 }
 
-// Takes asks Bifrost for its version. The function that it returns reports whether a
-// restart makes that version take a field of u from its file, and if not, or not
-// always, why and what to do; inEnv says that the value is in Bifrost's environment.
-// c may be nil: then the version is not known.
-func (c *Client) Takes(ctx context.Context, u watch.Update) func(e *walker.Entry, path string, inEnv bool) (takes bool, reason, hint string) {
-	version := ""
-	doc, _ := walker.Parse(u.Rendering.Plan.Document.Name, u.Rendering.Document())
-	if c != nil {
-		ctx, cancel := context.WithTimeout(ctx, c.o.ApplyTimeout)
-		defer cancel()
-		version, _ = c.Version(ctx, doc) // what is not known counts as the newest
+// mode is what to do with a value that Bifrost may have already.
+type mode uint8
+
+const (
+	verify   mode = iota // nothing
+	converge             // write it unless Bifrost shows it
+	again                // the same for a part of what was to be converged
+	push                 // write it unless Bifrost shows the whole of it
+)
+
+// Push writes the values that have changed and reads them back. doc is the
+// rendered document, in which the targets stand: it tells what they belong to.
+// There is one outcome for each target, in their order. When ctx ends, what is
+// not done is Failed; without an end, a Bifrost that does not answer takes the
+// deadline of a call for each object.
+//
+// An object of the API is read twice before it is written: where the two
+// readings differ somebody else is editing it, and the targets in it are Failed.
+func (c *Client) Push(ctx context.Context, doc *walker.Document, targets []Target) []watch.Outcome {
+	return c.run(ctx, doc, targets, push)
+}
+
+// Converge is for a Bifrost that was started: it writes what Bifrost shows to be
+// another value or does not show enough of, and leaves alone what it has. Its
+// database outlives it, and may hold what was pushed after its file was written.
+func (c *Client) Converge(ctx context.Context, doc *walker.Document, targets []Target) []watch.Outcome {
+	return c.run(ctx, doc, targets, converge)
+}
+
+// Verify reads and writes nothing: a value that Bifrost does not have is Failed.
+func (c *Client) Verify(ctx context.Context, doc *walker.Document, targets []Target) []watch.Outcome {
+	return c.run(ctx, doc, targets, verify)
+}
+
+// job is one Push, Verify or Converge.
+type job struct {
+	*session
+	mode     mode
+	of       release // the version of Bifrost
+	during   run     // the run of Bifrost; 0 where it is not known
+	outcomes []watch.Outcome
+
+	// clients returns the first reading of the list of MCP clients, which is made once.
+	clients func() (value, *Error)
+}
+
+func (c *Client) run(ctx context.Context, doc *walker.Document, targets []Target, m mode) []watch.Outcome {
+	select {
+	case c.operation <- struct{}{}:
+		defer func() { <-c.operation }()
+	case <-ctx.Done():
+		return c.failed(later("stopped before bifrost was asked", ""), targets, m)
 	}
-	return func(e *walker.Entry, path string, inEnv bool) (takes bool, reason, hint string) {
-		return RestartTakes(e, version, doc, path, inEnv)
+	j := &job{session: c.session(doc), mode: m, outcomes: make([]watch.Outcome, len(targets))}
+	if len(targets) == 0 {
+		return j.outcomes
+	}
+	version, f := j.version(ctx)
+	if f != nil && f.state != watch.RestartRequired {
+		return c.failed(f, targets, m)
+	}
+	j.of = parseVersion(version)
+	c.foundVersion(version)
+	if m == converge || m == again {
+		j.during = j.running(ctx)
+	}
+	c.mu.Lock()
+	switch m {
+	case converge:
+		c.current, c.owed = j.during, 0
+	case push, verify:
+		j.during = c.current
+	}
+	c.mu.Unlock()
+	j.clients = sync.OnceValues(func() (value, *Error) { return j.list(ctx, clients) })
+	var places []place
+	known := elements(doc)
+	for i, t := range targets {
+		if p, f := locate(i, t, j.of, known); f != nil {
+			j.outcomes[i] = f.outcome(t.Path)
+		} else {
+			places = append(places, p)
+		}
+	}
+	order, groups := group(places, func(p place) object { return p.object })
+	var work errgroup.Group
+	work.SetLimit(c.o.Concurrency)
+	for _, o := range order {
+		if o.kind != config {
+			work.Go(func() error { j.settleObject(ctx, o, groups[o]); return nil })
+		}
+	}
+	_ = work.Wait()
+	// The credentials come last: with them all that is under way would fail.
+	if all := groups[object{kind: config}]; all != nil {
+		j.settleAdmin(ctx, all)
+	}
+	return j.outcomes
+}
+
+func (j *job) settleObject(ctx context.Context, o object, places []place) {
+	switch o.kind {
+	case provider:
+		j.settleProvider(ctx, o.name, places)
+	case mcpClient:
+		list, f := j.clients()
+		if f == nil {
+			list, f = clients.find(list, o.name)
+		}
+		j.settle(ctx, j.mcpRecord(o.name), list, f, places)
+	case plugin:
+		r := j.pluginRecord(o.name, places[0].config)
+		before, f := r.read(ctx)
+		j.settle(ctx, r, before, f, places)
 	}
 }

@@ -3,7 +3,6 @@ package bifrost
 import (
 	"bytes"
 	"context"
-	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -51,7 +50,7 @@ var (
 	// ErrInClear is that of an address that Options.PlainHTTP would allow.
 	ErrInClear = errors.New("in clear")
 
-	errAbsent   = errors.New("absent")    // Bifrost does not have it
+	errAbsent   = errors.New("absent")    // Bifrost does not have the path
 	errNoObject = errors.New("no object") // an answer is none
 	errPerCall  = errors.New("per call")  // there is no connection to open anew
 )
@@ -60,21 +59,21 @@ func (e *Error) outcome(path string) watch.Outcome {
 	return watch.Outcome{Path: path, State: e.state, Reason: e.Reason, Hint: e.Hint}
 }
 
-func (e *Error) outcomes(targets []Target) []watch.Outcome {
-	all := make([]watch.Outcome, len(targets))
-	for i, t := range targets {
-		all[i] = e.outcome(t.Path)
-	}
-	return all
+const restartIt = "restart bifrost, which reads the file"
+
+// noWay is the error of what the API does not take.
+func noWay(reason, hint string) *Error {
+	return &Error{state: watch.RestartRequired, Reason: reason, Hint: hint}
+}
+
+// later is the error of what may go well at another time.
+func later(reason, hint string) *Error {
+	return &Error{state: watch.Failed, Reason: reason, Hint: hint}
 }
 
 // unknownShape is the error of an answer that is not what is known of the API.
 func unknownShape(place, what string) *Error {
-	return &Error{
-		state:  watch.RestartRequired,
-		Reason: fmt.Sprintf("bifrost's api has an unknown shape: %s %s", place, what),
-		Hint:   "restart bifrost, which reads the file",
-	}
+	return noWay(fmt.Sprintf("bifrost's api has an unknown shape: %s %s", place, what), restartIt)
 }
 
 // says reports whether one of some words stands in a refusal, which is not shown.
@@ -124,7 +123,7 @@ func (c *Client) send(whole context.Context, method, path string, body []byte, a
 	defer cancel()
 	req, err := http.NewRequestWithContext(ctx, method, c.base+path, bytes.NewReader(body))
 	if err != nil {
-		return nil, &Error{state: watch.RestartRequired, Reason: "a name in the document cannot stand in a url"}
+		return nil, noWay("a name in the document cannot stand in a url", "")
 	}
 	if body != nil {
 		req.Header.Set("Content-Type", "application/json")
@@ -132,8 +131,7 @@ func (c *Client) send(whole context.Context, method, path string, body []byte, a
 	req.Header.Set("Accept", "application/json")
 	switch auth.Scheme {
 	case Basic:
-		pair := append(append(bytes.Clone(auth.User.Reveal()), ':'), auth.Secret.Reveal()...)
-		req.Header.Set("Authorization", "Basic "+base64.StdEncoding.EncodeToString(pair))
+		req.SetBasicAuth(string(auth.User.Reveal()), string(auth.Secret.Reveal()))
 	case Bearer:
 		req.Header.Set("Authorization", "Bearer "+string(auth.Secret.Reveal()))
 	}
@@ -207,11 +205,7 @@ func (s *session) recognize(ctx context.Context) *Error {
 	}
 	health, _ := parse("/health", a.body)
 	if _, ok := health.member("status").text(); a.status != http.StatusOK || !ok {
-		return &Error{
-			state:  watch.Failed,
-			Reason: "what listens at " + s.where + " does not answer /health as bifrost does, and is sent nothing",
-			Hint:   "see which program listens there",
-		}
+		return later("what listens at "+s.where+" does not answer /health as bifrost does, and is sent nothing", "see which program listens there")
 	}
 	s.known = true
 	return nil
@@ -238,7 +232,7 @@ func (s *session) call(ctx context.Context, method, path string, body []byte) (*
 	f := (&answer{status: http.StatusUnauthorized}).refused()
 	if s.admin != nil && !s.private {
 		f.Reason = "bifrost wants credentials, which would travel in clear to " + s.where
-		f.Hint = "use https, or http to 127.0.0.1 or a unix socket"
+		f.Hint = private
 	}
 	return nil, f
 }
@@ -250,7 +244,7 @@ func (s *session) fetch(ctx context.Context, path string) (*answer, *Error) {
 	case f != nil:
 		return nil, f
 	case a.status == http.StatusNotFound || a.status == http.StatusMethodNotAllowed:
-		return nil, absent("bifrost has no " + path)
+		return nil, &Error{state: watch.RestartRequired, Reason: "bifrost has no " + path, Hint: restartIt, Err: errAbsent}
 	case a.status != http.StatusOK:
 		return nil, a.refused()
 	}
@@ -271,33 +265,29 @@ func (s *session) getNamed(ctx context.Context, path, what, name string) (value,
 	top, f := s.get(ctx, path)
 	switch {
 	case f != nil && errors.Is(f.Err, errAbsent):
-		return top, absent(quoted("bifrost has no "+what+" that is called %s", name))
+		return top, absent(what, name)
 	case f == nil && !top.member("name").is(name):
 		return top, unknownShape(quoted(what+" %s", name), "has another name")
 	}
 	return top, f
 }
 
-// absent is the error of a thing that Bifrost does not have.
-func absent(reason string) *Error {
-	return &Error{state: watch.RestartRequired, Reason: reason, Hint: "restart bifrost, which reads the file", Err: errAbsent}
+// absent is the error of an object that Bifrost does not have.
+func absent(what, name string) *Error {
+	return noWay(quoted("bifrost has no "+what+" that is called %s", name), restartIt)
 }
 
 // put writes an object, or calls for something to be done.
 func (s *session) put(ctx context.Context, method, path string, body []byte) *Error {
 	a, f := s.call(ctx, method, path, body)
-	if f != nil {
+	switch {
+	case f != nil:
 		return f
-	}
-	if a.status == http.StatusBadRequest && a.says("per-call connections") { // an MCP client that has none to open anew
+	case a.status == http.StatusBadRequest && a.says("per-call connections"): // an MCP client that has none to open anew
 		return &Error{state: watch.RestartRequired, Reason: "there is no connection to open anew", Err: errPerCall}
-	}
-	if a.status != http.StatusOK {
+	case a.status != http.StatusOK:
 		return a.refused()
-	}
-	// A server that does not know the path answers with the page of its
-	// dashboard, and status 200.
-	if !json.Valid(a.body) {
+	case !json.Valid(a.body): // a path that is not known is answered with the page of the dashboard, and status 200
 		return unknownShape(path, "is no json")
 	}
 	return nil

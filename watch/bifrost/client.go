@@ -4,11 +4,12 @@
 //
 // The API has no way to change one value alone: an object is read, changed in
 // the one place and written back whole, since what is left out is reset. What
-// is known of the API was observed with Bifrost 1.4.19 and 1.5; where an answer
-// has another shape than those, nothing is written.
+// is known of the API was observed with the versions of releases.tsv; where an
+// answer has another shape than theirs, nothing is written.
 package bifrost
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"log/slog"
@@ -23,6 +24,7 @@ import (
 	"bifrost-secrets/sources"
 	"bifrost-secrets/sources/netfault"
 	"bifrost-secrets/walker"
+	"bifrost-secrets/watch"
 )
 
 // Scheme tells how to sign in to the API.
@@ -67,12 +69,10 @@ type Options struct {
 	Concurrency int
 	// Timeout is the deadline of each call; 20s unless given. Bifrost itself waits
 	// 15s for a provider that does not answer.
-	Timeout time.Duration
-	// ApplyTimeout is the deadline of each Apply; a minute unless given.
-	ApplyTimeout time.Duration
-	// Starts says that this process starts Bifrost: then Apply waits for it.
-	Starts bool
-	Log    *slog.Logger
+	Timeout      time.Duration
+	ApplyTimeout time.Duration // the deadline of each Apply; a minute unless given
+	Starts       bool          // this process starts Bifrost: then Apply waits for it
+	Log          *slog.Logger
 }
 
 // Client speaks to one Bifrost. It is safe for concurrent use; operations on
@@ -86,55 +86,43 @@ type Client struct {
 
 	operation chan struct{}                   // full while a Push, Verify or Converge is under way
 	doc       atomic.Pointer[walker.Document] // the newest; nil at first
-	reached   atomic.Bool                     // it was there when it was last to be given all values
 
 	mu      sync.Mutex
 	auth    Auth              // what has worked last
 	login   Auth              // what Login has returned last
-	found   string            // the version that was told of last
+	found   string            // the version that was logged last
 	current run               // the one that was given all values, or those that did not fail; 0 where it is not known
-	owed    int               // how many values failed together, since Bifrost was not there; 0 where it was
+	owed    int               // how many values there were when Bifrost was not there to be given all; 0 where it was, -1 at first
 	pushed  map[string]pushed // by path: what Bifrost was last given
 }
+
+// private is what to do where values or credentials would travel in clear.
+const private = "use https, or http to 127.0.0.1 or a unix socket"
 
 // New makes a client. Values and credentials travel over https, a unix socket, or
 // plain http to the loopback: with others it fails, but for values where PlainHTTP
 // allows them. Every error is an *Error.
 func New(o Options) (*Client, error) {
-	if o.Log == nil {
-		o.Log = slog.New(slog.DiscardHandler)
-	}
+	o.Log = cmp.Or(o.Log, slog.New(slog.DiscardHandler))
+	o.Concurrency, o.Timeout, o.ApplyTimeout = cmp.Or(o.Concurrency, 4), cmp.Or(o.Timeout, 20*time.Second), cmp.Or(o.ApplyTimeout, time.Minute)
 	if o.Login == nil {
 		o.Login = func() Auth { return Auth{} }
-	}
-	if o.Running == nil {
-		o.Running = func() error { return nil }
 	}
 	if o.Dial == nil {
 		o.Dial = new(net.Dialer).DialContext
 	}
-	if o.Concurrency <= 0 {
-		o.Concurrency = 4
-	}
-	if o.Timeout <= 0 {
-		o.Timeout = 20 * time.Second
-	}
-	if o.ApplyTimeout <= 0 {
-		o.ApplyTimeout = time.Minute
-	}
-	c := &Client{o: o, operation: make(chan struct{}, 1), pushed: map[string]pushed{}}
+	c := &Client{o: o, operation: make(chan struct{}, 1), pushed: map[string]pushed{}, owed: -1}
 	if err := c.address(); err != nil {
 		return nil, err
 	}
 	c.login = o.Login()
 	c.auth = c.login
-	const hint = "use https, or http to 127.0.0.1 or a unix socket"
 	switch {
 	case c.private:
 	case c.auth.Scheme != NoAuth:
-		return nil, &Error{Reason: "credentials for bifrost's api would travel in clear to " + c.where, Hint: hint}
+		return nil, &Error{Reason: "credentials for bifrost's api would travel in clear to " + c.where, Hint: private}
 	case !o.PlainHTTP:
-		return nil, &Error{Reason: "new values would travel in clear to " + c.where, Hint: hint, Err: ErrInClear}
+		return nil, &Error{Reason: "new values would travel in clear to " + c.where, Hint: private, Err: ErrInClear}
 	}
 	own := http.Client{Transport: netfault.Guard(&http.Transport{DialContext: c.o.Dial, MaxIdleConnsPerHost: o.Concurrency, IdleConnTimeout: time.Second})} // an open connection can hold up a Bifrost that is to stop
 	if o.HTTPClient != nil && !strings.HasPrefix(o.URL, "unix:") {
@@ -190,33 +178,32 @@ func (c *Client) Where() string {
 }
 
 // Ping asks once whether Bifrost is healthy. Every error is an *Error.
-func (c *Client) Ping(ctx context.Context) error {
+func (c *Client) Ping(ctx context.Context) error { return c.ping(ctx).orNil() }
+
+func (c *Client) ping(ctx context.Context) *Error {
 	a, f := c.send(ctx, http.MethodGet, "/health", nil, Auth{})
 	if f == nil && a.status != http.StatusOK {
 		f = a.refused()
 	}
-	return f.orNil()
+	return f
 }
 
 // Wait asks until Bifrost is healthy or ctx ends; then it returns the error of the
 // last try.
-func (c *Client) Wait(ctx context.Context) error {
-	const first, longest = 20 * time.Millisecond, 500 * time.Millisecond
-	for pause := first; ; pause = min(2*pause, longest) {
-		err := c.Ping(ctx)
-		if err == nil {
+func (c *Client) Wait(ctx context.Context) error { return c.wait(ctx).orNil() }
+
+func (c *Client) wait(ctx context.Context) *Error {
+	pause := watch.Backoff{First: 40 * time.Millisecond, Most: 500 * time.Millisecond}
+	for {
+		f := c.ping(ctx)
+		if f == nil {
 			return nil
 		}
-		timer := time.NewTimer(pause)
 		select {
-		case <-timer.C:
+		case <-time.After(pause.Next()):
 		case <-ctx.Done():
-			timer.Stop()
-			var e *Error
-			if errors.As(err, &e) {
-				e.Err = errors.Join(ctx.Err(), e.Err)
-			}
-			return err
+			f.Err = errors.Join(ctx.Err(), f.Err)
+			return f
 		}
 	}
 }
@@ -232,15 +219,14 @@ func (c *Client) Version(ctx context.Context, doc *walker.Document) (string, err
 // whether it is newer than all that were run.
 func (c *Client) foundVersion(version string) {
 	c.mu.Lock()
-	told := c.found == version
+	before := c.found
 	c.found = version
 	c.mu.Unlock()
-	if told || version == "" {
-		return
-	}
-	if newer, than := Newer(version); newer {
+	switch newer, than := Newer(version); {
+	case version == before || version == "":
+	case newer:
 		c.o.Log.Warn("this Bifrost is newer than every version that bifrost-secrets was run with; where its API is not as known, nothing is written", "version", version, "newest_run", than)
-		return
+	default:
+		c.o.Log.Info("found Bifrost", "version", version)
 	}
-	c.o.Log.Info("found Bifrost", "version", version)
 }

@@ -5,7 +5,6 @@ import (
 	"strings"
 
 	"bifrost-secrets/walker"
-	"bifrost-secrets/watch"
 )
 
 // leaf is what Bifrost shows of one value.
@@ -17,13 +16,11 @@ type leaf struct {
 // readLeaf reads a value: a string, or the object that Bifrost makes of a
 // SecretVar. One that is not there, or null, is shown as empty.
 func readLeaf(place string, v value) (leaf, *Error) {
-	switch v.kind() {
-	case 0, 'n':
-		return leaf{}, nil
-	case '"':
-		text, _ := v.text()
+	text, isText := v.text()
+	switch {
+	case isText || !v.isSet():
 		return leaf{shown: text}, nil
-	case '{':
+	case v.kind() == '{':
 		return readSecretVar(place, v)
 	}
 	return leaf{}, unknownShape(place, "is neither a text nor a secret")
@@ -43,7 +40,7 @@ func readSecretVar(place string, v value) (l leaf, f *Error) {
 		switch s.Name {
 		case "value":
 		case "env_var", "ref", "secret_ref":
-			if !isText && in.kind() != 'n' {
+			if !isText && in.isSet() {
 				return l, unknownShape(place, "has a "+s.Name+" that is no text")
 			}
 			reference = reference || text != ""
@@ -68,11 +65,7 @@ func readSecretVar(place string, v value) (l leaf, f *Error) {
 		return l, unknownShape(place, "says neither type nor env_var")
 	}
 	if reference {
-		return l, &Error{
-			state:  watch.RestartRequired,
-			Reason: "bifrost holds a reference of its own there, which a push would replace by the value",
-			Hint:   "replace the reference in bifrost's dashboard, or use --mode env",
-		}
+		return l, noWay("bifrost holds a reference of its own there, which a push would replace by the value", "replace the reference in bifrost's dashboard, or use --mode env")
 	}
 	return l, nil
 }
@@ -154,10 +147,5 @@ var documents = []string{"{", "[", "-----", "http"}
 
 // telling reports whether first and last characters tell a value from another.
 func telling(value string) bool {
-	for _, d := range documents {
-		if strings.HasPrefix(value, d) {
-			return false
-		}
-	}
-	return true
+	return !slices.ContainsFunc(documents, func(d string) bool { return strings.HasPrefix(value, d) })
 }

@@ -67,25 +67,27 @@ func (s *session) running(ctx context.Context) run {
 // one. Where there are no metrics to be had, it is taken for another one if
 // nobody had answered at all.
 type Lookout struct {
-	client  *Client
-	anew    func()
-	http    *http.Client
-	lost    chan struct{} // the connection broke; of capacity 1
-	absent  bool          // it was never healthy yet
-	gone    bool          // nobody was there since it was last healthy
-	doubt   bool          // it was not healthy since, for whatever reason
-	broke   bool          // its connection broke since, which was not looked into yet
-	told    run           // the run that was told of last
-	mute    int           // how often the metrics that it had were not to be had, one look after the other
-	pause   time.Duration // after the next look into a broken connection
-	settled time.Time     // until when none is looked into
+	client   *Client
+	anew     func()
+	http     *http.Client
+	lost     chan struct{} // the connection broke; of capacity 1
+	absent   bool          // it was never healthy yet
+	gone     bool          // nobody was there since it was last healthy
+	doubt    bool          // it was not healthy since, for whatever reason
+	broke    bool          // its connection broke since, which was not looked into yet
+	reported run           // the run that was reported last
+	mute     int           // how often the metrics that it had were not to be had, one look after the other
+	pause    time.Duration // after the next look into a broken connection
+	settled  time.Time     // until when none is looked into
 }
 
 // NewLookout returns a Lookout that calls anew for each restart. Where Bifrost was not
 // there when it was last to be given all values, its first healthy answer is taken
 // for one.
 func (c *Client) NewLookout(anew func()) *Lookout {
-	reached := c.reached.Load()
+	c.mu.Lock()
+	reached := c.owed == 0
+	c.mu.Unlock()
 	l := &Lookout{client: c, anew: anew, lost: make(chan struct{}, 1), absent: !reached, gone: !reached, pause: firstDoubt}
 	l.http = &http.Client{
 		CheckRedirect: c.http.CheckRedirect,
@@ -200,19 +202,19 @@ func (l *Lookout) look(ctx context.Context, broke bool) {
 		return
 	}
 	l.mute = 0
-	told := now != 0 && now == l.told
-	if told { // it is about to be given all values
+	reported := now != 0 && now == l.reported
+	if reported { // it is about to be given all values
 		before = now
 	}
 	alike, other := before.compare(now)
 	// One that was absent has read its file since, whoever has spoken to it first.
 	if l.absent || other || !alike && l.gone {
-		l.told = now
+		l.reported = now
 		l.anew()
 	}
-	// What breaks around a restart that was told, or while nobody was there yet, is
+	// What breaks around a restart that was reported, or while nobody was there yet, is
 	// no reason to look less closely: the next restart may come at once.
-	if broke && !other && !told && !l.absent {
+	if broke && !other && !reported && !l.absent {
 		l.settled, l.pause = time.Now().Add(l.pause), min(2*l.pause, mostDoubt)
 	}
 	l.absent, l.gone, l.doubt, l.broke = false, false, false, false

@@ -11,49 +11,33 @@ import (
 	"bifrost-secrets/watch"
 )
 
-// durations are the members of an MCP client that are read in nanoseconds and
-// written in another unit: sent back as they are, they would become another
-// time. Below a version the unit is known; later versions count in seconds in
-// their database, and how their API does is not known.
-var durations = []struct {
-	member string
-	below  release // the unit holds below this version; zero for none
-	unit   int64
-}{
-	{"tool_sync_interval", release{1, 6, 0}, 60e9},
-	{"tool_execution_timeout", release{}, 0},
-}
-
+// durations turns the times of an MCP client that are read in nanoseconds and written
+// in another unit: sent back as they are, they would become another time. The unit is
+// known of one alone, in the versions that are known and want the whole client; later
+// ones count in seconds in their database, and how their API does is not known.
 func (j *job) durations(what string, top value) ([]change, *Error) {
 	var changes []change
-	for _, d := range durations {
-		v := top.member(d.member)
-		if k := v.kind(); k == 0 || k == 'n' {
-			continue
-		}
+	const minute = 60e9
+	for _, name := range []string{"tool_sync_interval", "tool_execution_timeout"} {
+		v := top.member(name)
 		nano, whole, isNumber := v.number()
 		switch {
+		case !v.isSet():
 		case !isNumber:
-			return nil, unknownShape(what, "has a "+d.member+" that is no number")
+			return nil, unknownShape(what, "has a "+name+" that is no number")
 		case whole && nano > -1e9 && nano < 1e9:
 			// A time of less than a second is not meant: it is read in the unit that it
 			// is written in.
-		case !whole || d.unit == 0 || !j.of.before(d.below) || nano%d.unit != 0:
-			return nil, unknownShape(what, "has a "+d.member+" of an unknown unit")
+		case !whole || name != "tool_sync_interval" || j.of == (release{}) || nano%minute != 0:
+			return nil, unknownShape(what, "has a "+name+" of an unknown unit")
 		default:
-			changes = append(changes, change{[]walker.Step{{Name: d.member}}, strconv.FormatInt(nano/d.unit, 10)})
+			changes = append(changes, change{[]walker.Step{{Name: name}}, strconv.FormatInt(nano/minute, 10)})
 		}
 	}
 	return changes, nil
 }
 
-func (j *job) clientList(ctx context.Context) (value, *Error) {
-	return j.pages(ctx, "/api/mcp/clients", "clients", "config", "client_id")
-}
-
-func pickClient(list value, name string) (value, *Error) {
-	return pick(list, "clients", "mcp client", "config", name, "client_id")
-}
+var clients = collection{path: "/api/mcp/clients", in: "clients", what: "mcp client", inner: "config", id: "client_id"}
 
 // mcpRecord is an MCP client. Where it has a connection that stays open, that goes
 // on with the headers that it began with, so that it has to be opened anew.
@@ -65,15 +49,9 @@ func (j *job) mcpRecord(name string) record {
 	}
 	r := record{
 		what: what,
-		read: func(ctx context.Context) (value, *Error) {
-			list, f := j.clientList(ctx)
-			if f != nil {
-				return list, f
-			}
-			return pickClient(list, name)
-		},
+		read: func(ctx context.Context) (value, *Error) { return j.read(ctx, clients, name) },
 		check: func(top value, _ []place) *Error {
-			if tools := top.member("tools_to_execute").kind(); !j.of.has("mcp-patch") && tools != 0 && tools != 'n' && tools != '[' {
+			if tools := top.member("tools_to_execute"); !j.of.has("mcp-patch") && tools.isSet() && tools.kind() != '[' {
 				return unknownShape(what, "has no list of tools_to_execute")
 			}
 			if top.member("headers").kind() != '{' {
@@ -87,10 +65,10 @@ func (j *job) mcpRecord(name string) record {
 				return nil
 			}
 			f := j.put(ctx, http.MethodPost, path(top)+"/reconnect", nil)
-			if f != nil && errors.Is(f.Err, errPerCall) {
+			switch {
+			case f == nil || errors.Is(f.Err, errPerCall):
 				return nil
-			}
-			if f != nil && f.state != watch.RestartRequired {
+			case f.state != watch.RestartRequired:
 				f.busy = false // the headers are in already
 				f.Reason = what + " has the new headers and could not connect with them: " + f.Reason
 				f.Hint = "does the mcp server take the new value? it is tried again"
@@ -109,13 +87,7 @@ func (j *job) mcpRecord(name string) record {
 // staysOpen reports whether an MCP client may have a connection that was opened
 // with the headers from before.
 func (j *job) staysOpen(client value) bool {
-	disabled, _ := client.member("disabled").boolean()
+	disabled, _ := client.member("disabled").boolean() // it has none, and takes none
 	sticky, _ := client.member("needs_session_stickiness").boolean()
-	switch {
-	case disabled:
-		return false // it has none, and takes none
-	case !j.of.has("mcp-per-call"):
-		return true
-	}
-	return sticky || !client.member("connection_type").is("http")
+	return !disabled && (sticky || !j.of.has("mcp-per-call") || !client.member("connection_type").is("http"))
 }

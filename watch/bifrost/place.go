@@ -25,6 +25,7 @@ type place struct {
 	object object
 	key    string        // the name of the provider key; empty where it is none
 	steps  []walker.Step // from the key, or else from the object
+	config value         // that of a plugin, in the document
 	had    likeness      // how what Bifrost had before it was first written related to the value
 }
 
@@ -42,6 +43,19 @@ const (
 	plugin
 	config
 )
+
+// group returns places by what they have in common, and that in their order.
+func group[K comparable](places []place, by func(place) K) (order []K, of map[K][]place) {
+	of = map[K][]place{}
+	for _, p := range places {
+		k := by(p)
+		if of[k] == nil {
+			order = append(order, k)
+		}
+		of[k] = append(of[k], p)
+	}
+	return order, of
+}
 
 // sections are the parts of a document whose fields the API takes, by the beginning of
 // their patterns. In Bifrost a field stands at the steps that follow those that are
@@ -61,31 +75,37 @@ var sections = []struct {
 	{"auth_config.", config, 0, ""},
 }
 
-// names returns the names of the keys, MCP clients and plugins of a document, by
-// their paths. Elements without a name have none.
-func names(doc *walker.Document) map[string]string {
-	all := map[string]string{}
+// element is a key, an MCP client or a plugin of a document.
+type element struct {
+	name   string // empty where it has none
+	config value  // of a plugin
+}
+
+// elements returns them by their paths.
+func elements(doc *walker.Document) map[string]element {
+	all := map[string]element{}
 	for _, pattern := range []string{"providers.*.keys[]", "mcp.client_configs[]", "plugins[]"} {
 		doc.Each(pattern, func(o walker.Object) {
+			var e element
 			if m, ok := doc.Find(o, "name"); ok {
-				all[o.Path] = doc.String(m.Value)
+				e.name = doc.String(m.Value)
 			}
+			if m, ok := doc.Find(o, "config"); ok {
+				e.config = value{doc, m.Value.Start}
+			}
+			all[o.Path] = e
 		})
 	}
 	return all
 }
 
-var noPlace = &Error{
-	state:  watch.RestartRequired,
-	Reason: "bifrost takes a new value of this field at its start only",
-	Hint:   "restart bifrost, which reads the file",
-}
+var noPlace = noWay("bifrost takes a new value of this field at its start only", restartIt)
 
 // locate finds the place of a target, if the API of a version takes the field.
-func locate(index int, t Target, version release, names map[string]string) (place, *Error) {
+func locate(index int, t Target, version release, elements map[string]element) (place, *Error) {
 	p := place{index: index, path: t.Path, value: string(t.Value.Reveal())}
 	if !utf8.ValidString(p.value) {
-		return p, &Error{state: watch.Failed, Reason: "the value is no text in utf-8", Hint: "store it as text"}
+		return p, later("the value is no text in utf-8", "store it as text")
 	}
 	if t.Entry == nil {
 		return p, noPlace
@@ -94,7 +114,7 @@ func locate(index int, t Target, version release, names map[string]string) (plac
 	case t.Entry.Change == walker.Never:
 		return p, &Error{state: watch.Refused, Reason: how.reason, Hint: how.hint}
 	case !how.live:
-		return p, &Error{state: watch.RestartRequired, Reason: how.reason, Hint: how.hint}
+		return p, noWay(how.reason, how.hint)
 	}
 	steps, _ := walker.SplitPath(t.Path)
 	for _, s := range sections {
@@ -107,21 +127,13 @@ func locate(index int, t Target, version release, names map[string]string) (plac
 				steps[i].Name = spelled
 			}
 		}
-		p.object, p.steps = object{kind: s.kind}, steps[s.leave:]
+		e := elements[t.Entry.Entity(t.Path)]
+		p.object, p.config, p.steps = object{s.kind, e.name}, e.config, steps[s.leave:]
 		if s.kind == provider {
-			p.object.name = steps[1].Name
+			p.object.name, p.key = steps[1].Name, e.name
 		}
-		if s.named == "" {
-			return p, nil
-		}
-		name := names[t.Entry.Entity(t.Path)]
-		if name == "" {
-			return p, &Error{state: watch.RestartRequired, Reason: "the " + s.named + " has no name, by which to find it in bifrost", Hint: "give it a name"}
-		}
-		if s.kind == provider {
-			p.key = name
-		} else {
-			p.object.name = name
+		if s.named != "" && e.name == "" {
+			return p, noWay("the "+s.named+" has no name, by which to find it in bifrost", "give it a name")
 		}
 		return p, nil
 	}

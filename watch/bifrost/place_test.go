@@ -10,7 +10,7 @@ import (
 
 // TestTakings holds the table against the catalogue.
 func TestTakings(t *testing.T) {
-	all, err := parseTakings(versionsText)
+	all, err := rows(versionsText, 6, readTaking)
 	if err != nil || len(all) == 0 {
 		t.Fatalf("%d lines: %v", len(all), err)
 	}
@@ -53,7 +53,7 @@ func TestTakings(t *testing.T) {
 		{"governance.virtual_keys[].value", "v2.1.0", false, true},
 		{"encryption_key", "v1.5.0", false, false},
 	} {
-		takes, _, _ := RestartTakes(entry(c.pattern), c.version, nil, "", false)
+		takes, _, _ := restartTakes(entry(c.pattern), c.version, nil, "", false)
 		if live := takingOf(entry(c.pattern), parseVersion(c.version)).live; live != c.live || takes != c.restart {
 			t.Errorf("%s of %s: live %t, restart %t", c.pattern, c.version, live, takes)
 		}
@@ -77,19 +77,19 @@ func TestTakings(t *testing.T) {
 		{"governance.virtual_keys[].value", "v1.5.16", "governance.virtual_keys[0].value", false, true},
 		{"governance.virtual_keys[].value", "v1.5.16", "governance.virtual_keys[0].value", true, false},
 	} {
-		takes, reason, hint := RestartTakes(entry(c.pattern), c.version, doc, c.path, c.env)
+		takes, reason, hint := restartTakes(entry(c.pattern), c.version, doc, c.path, c.env)
 		if takes != c.takes || !takes && (reason == "" || hint == "") {
 			t.Errorf("%s of %s, by the environment %t: %t %q %q", c.path, c.version, c.env, takes, reason, hint)
 		}
 	}
 	for version, unsure := range map[string]bool{"v2.0.0-prerelease3": false, "v2.1.0": true, "": false} {
-		takes, reason, hint := RestartTakes(entry("governance.virtual_keys[].value"), version, doc, "governance.virtual_keys[0].value", true)
+		takes, reason, hint := restartTakes(entry("governance.virtual_keys[].value"), version, doc, "governance.virtual_keys[0].value", true)
 		if !takes || (reason != "") != unsure || (hint != "") != unsure {
 			t.Errorf("a virtual key of %s: %t %q %q", version, takes, reason, hint)
 		}
 	}
 	for _, bad := range []string{"a\t-\tyes\tyes\t-", "a\tx\tyes\tyes\t-\t-", "a\t-\tmaybe\tyes\t-\t-"} {
-		if _, err := parseTakings(bad); err == nil {
+		if _, err := rows(bad, 6, readTaking); err == nil {
 			t.Errorf("%q is taken", bad)
 		}
 	}
@@ -104,8 +104,8 @@ func TestEveryLiveField(t *testing.T) {
 			continue
 		}
 		path := strings.NewReplacer("[]", "[0]", ".**", ".some.where[0]", ".*", ".some").Replace(e.Pattern)
-		names := map[string]string{"providers.some.keys[0]": "k", "mcp.client_configs[0]": "m", "plugins[0]": "p"}
-		if p, f := locate(0, Target{Path: path, Entry: e}, release{}, names); f != nil {
+		elements := map[string]element{"providers.some.keys[0]": {name: "k"}, "mcp.client_configs[0]": {name: "m"}, "plugins[0]": {name: "p"}}
+		if p, f := locate(0, Target{Path: path, Entry: e}, release{}, elements); f != nil {
 			t.Errorf("%s has no place: %s", path, f.Reason)
 		} else if len(p.steps) == 0 {
 			t.Errorf("%s has no steps", path)
@@ -122,9 +122,12 @@ func TestReleases(t *testing.T) {
 			t.Errorf("%s is newer: %t than %s", version, is, than)
 		}
 	}
-	for _, bad := range []string{"1.4\t1.4.19\tstart", "1.4\tx\tstart\tkey", "1.5\t1.5.0\ta\tb\n1.4\t1.4.0\ta\tb"} {
-		if _, err := parseReleases(bad); err == nil {
+	for _, bad := range []string{"1.4\t1.4.19\tstart", "1.4\tx\tstart\tkey"} {
+		if _, err := rows(bad, 4, readProven); err == nil {
 			t.Errorf("%q is taken", bad)
 		}
+	}
+	if !slices.IsSortedFunc(Releases(), func(a, b Proven) int { return parseVersion(a.Version).compare(parseVersion(b.Version)) }) {
+		t.Error("they are not in order")
 	}
 }

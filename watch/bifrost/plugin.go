@@ -8,10 +8,10 @@ import (
 	"bifrost-secrets/walker"
 )
 
-func (j *job) pluginRecord(name string) record {
+// pluginRecord is a plugin; doc is its config in the document.
+func (j *job) pluginRecord(name string, doc value) record {
 	what := quoted("plugin %s", name)
 	path := "/api/plugins/" + url.PathEscape(name)
-	doc := j.pluginConfigs[name]
 	return record{
 		what:    what,
 		passing: map[string]bool{"id": true, "version": true, "created_at": true, "updated_at": true, "status": true},
@@ -69,18 +69,13 @@ func unveil(what string, top, doc value, at []walker.Step, changed [][]walker.St
 		if !within(steps, [][]walker.Step{at}) {
 			return nil, masked
 		}
-		shown, f := top.follow(what, steps)
-		if f != nil {
-			return nil, f
-		}
 		in, last := steps[len(at):], len(steps)-1
-		if steps[last] == (walker.Step{Name: "value"}) {
-			if v, f := top.follow(what, steps[:last]); f == nil {
-				if _, f := readLeaf(what, v); f == nil {
-					in = in[:len(in)-1] // the text of a secret, which is written as a text alone
-				}
+		if v, _ := top.follow(what, steps[:last]); steps[last] == (walker.Step{Name: "value"}) {
+			if _, f := readLeaf(what, v); f == nil {
+				in = in[:len(in)-1] // the text of a secret, which is written as a text alone
 			}
 		}
+		shown, _ := top.follow(what, steps)
 		v, f := doc.follow(what, in)
 		text, _ := v.text()
 		mask, _ := shown.text()
@@ -90,18 +85,6 @@ func unveil(what string, top, doc value, at []walker.Step, changed [][]walker.St
 		changes = append(changes, change{steps, walker.Quote(text)})
 	}
 	return changes, nil
-}
-
-// pluginConfigs returns the configs of the plugins of a document by their names.
-func pluginConfigs(doc *walker.Document) map[string]value {
-	all := map[string]value{}
-	doc.Each("plugins[]", func(o walker.Object) {
-		name, named := doc.Find(o, "name")
-		if config, ok := doc.Find(o, "config"); ok && named {
-			all[doc.String(name.Value)] = value{doc, config.Value.Start}
-		}
-	})
-	return all
 }
 
 // sameLists reports whether every list on the way along steps is, by its length

@@ -14,35 +14,30 @@ func (j *job) settleProvider(ctx context.Context, name string, places []place) {
 	path := "/api/providers/" + url.PathEscape(name)
 	// Keys are objects of their own from 1.5 on. An earlier Bifrost does not know the
 	// path and answers with its dashboard.
-	list, f := j.pages(ctx, path+"/keys", "keys", "id")
+	keys := keysAt(path)
+	list, f := j.list(ctx, keys)
 	apart := f == nil && list.member("keys").kind() == '['
 	if f != nil && !errors.Is(f.Err, errAbsent) && !errors.Is(f.Err, errNoObject) {
 		j.fail(places, f)
 		return
 	}
-	var own []place
-	var order []string
-	keys := map[string][]place{}
-	for _, p := range places {
-		switch {
-		case p.key == "" || !apart:
-			own = append(own, p)
-		default:
-			if keys[p.key] == nil {
-				order = append(order, p.key)
-			}
-			keys[p.key] = append(keys[p.key], p)
+	order, of := group(places, func(p place) string {
+		if apart {
+			return p.key
 		}
-	}
+		return ""
+	})
 	for _, key := range order {
-		if before, f := pickKey(list, key); f != nil {
-			j.fail(keys[key], f)
-		} else {
-			j.settle(ctx, j.keyRecord(path, key), before, keys[key])
+		if key == "" {
+			continue
 		}
+		before, f := keys.find(list, key)
+		j.settle(ctx, j.keyRecord(path, key), before, f, of[key])
 	}
-	if len(own) > 0 {
-		j.readAndSettle(ctx, j.providerRecord(path, name), own)
+	if own := of[""]; own != nil {
+		r := j.providerRecord(path, name)
+		before, f := r.read(ctx)
+		j.settle(ctx, r, before, f, own)
 	}
 }
 
@@ -63,7 +58,7 @@ func (j *job) providerRecord(path, name string) record {
 			if f != nil {
 				return nil, f
 			}
-			n, f := byName("key", keys, "", p.key)
+			n, f := keysAt(path).number(keys, p.key)
 			return append([]walker.Step{{Name: "keys"}, {Index: n, IsIndex: true}}, p.steps...), f
 		},
 		check: checkProvider,
@@ -105,21 +100,20 @@ func checkProvider(top value, places []place) *Error {
 	return nil
 }
 
+// keysAt are the keys of the provider at a path.
+func keysAt(path string) collection {
+	return collection{path: path + "/keys", in: "keys", what: "key", id: "id"}
+}
+
 func (j *job) keyRecord(path, name string) record {
 	what := quoted("key %s", name)
 	return record{
 		what: what, passing: passing,
-		read: func(ctx context.Context) (value, *Error) {
-			list, f := j.pages(ctx, path+"/keys", "keys", "id")
-			if f != nil {
-				return value{}, f
-			}
-			return pickKey(list, name)
-		},
+		read: func(ctx context.Context) (value, *Error) { return j.read(ctx, keysAt(path), name) },
 		check: func(top value, _ []place) *Error {
 			// Without them Bifrost denies all models, or takes the key out of use.
-			models := top.member("models").kind()
-			if _, _, weight := top.member("weight").number(); models != 0 && models != 'n' && models != '[' || !weight {
+			models := top.member("models")
+			if _, _, weight := top.member("weight").number(); models.isSet() && models.kind() != '[' || !weight {
 				return unknownShape(what, "has no models and weight")
 			}
 			return nil
@@ -129,8 +123,4 @@ func (j *job) keyRecord(path, name string) record {
 			return path + "/keys/" + url.PathEscape(id)
 		},
 	}
-}
-
-func pickKey(list value, name string) (value, *Error) {
-	return pick(list, "keys", "key", "", name, "id")
 }

@@ -41,8 +41,7 @@ func (j *job) fail(places []place, f *Error) {
 // look returns what Bifrost shows at a place, and how it relates to what shall stand
 // there.
 func (r *record) look(top value, p place) (l leaf, steps []walker.Step, like likeness, f *Error) {
-	steps = p.steps
-	if r.steps != nil {
+	if steps = p.steps; r.steps != nil {
 		if steps, f = r.steps(top, p); f != nil {
 			return l, nil, differs, f
 		}
@@ -57,8 +56,12 @@ func (r *record) look(top value, p place) (l leaf, steps []walker.Step, like lik
 	return l, steps, l.compare(p.value), nil
 }
 
-// settle brings the places of one object about, from a reading of it.
-func (j *job) settle(ctx context.Context, r record, before value, places []place) {
+// settle brings the places of one object about, from a reading of it or the error of that.
+func (j *job) settle(ctx context.Context, r record, before value, f *Error, places []place) {
+	if f != nil {
+		j.fail(places, f)
+		return
+	}
 	var wanted []place
 	for _, p := range places {
 		_, _, like, f := r.look(before, p)
@@ -131,7 +134,7 @@ func (j *job) write(ctx context.Context, r record, before value, places []place)
 		old, part, at = before.member(r.only), now.member(r.only), []walker.Step{{Name: r.only}}
 	}
 	if !same(old, part, r.passing) {
-		return now, nil, &Error{state: watch.Failed, Reason: r.what + " was changed meanwhile by somebody else", Hint: "it is tried again"}
+		return now, nil, later(r.what+" was changed meanwhile by somebody else", "it is tried again")
 	}
 	if f = r.check(now, places); f != nil {
 		return now, nil, f

@@ -2,6 +2,7 @@ package bifrost
 
 import (
 	"cmp"
+	"context"
 	_ "embed"
 	"fmt"
 	"slices"
@@ -10,6 +11,7 @@ import (
 	"sync"
 
 	"bifrost-secrets/walker"
+	"bifrost-secrets/watch"
 )
 
 // A release is the numbers of a version. A prerelease has the API of its release.
@@ -25,17 +27,39 @@ func parseVersion(text string) (r release) {
 	return r
 }
 
+func (r release) compare(o release) int {
+	return cmp.Or(cmp.Compare(r.major, o.major), cmp.Compare(r.minor, o.minor), cmp.Compare(r.patch, o.patch))
+}
+
 // before reports whether r is known, and older than o.
 func (r release) before(o release) bool { return r != release{} && r.compare(o) < 0 }
 
 // has reports whether r is known to have a trait.
-func (r release) has(trait string) bool {
-	from, listed := traits()[trait]
-	return listed && r != release{} && !r.before(from)
+func (r release) has(name string) bool {
+	return r != release{} && slices.ContainsFunc(traits(), func(t trait) bool { return t.name == name && !r.before(t.from) })
 }
 
-func (r release) compare(o release) int {
-	return cmp.Or(cmp.Compare(r.major, o.major), cmp.Compare(r.minor, o.minor), cmp.Compare(r.patch, o.patch))
+// Proven is a release line of Bifrost and what was run against it.
+type Proven struct {
+	Line    string   `json:"line"`
+	Version string   `json:"version"`
+	Run     []string `json:"run"`
+	Live    []string `json:"live"` // the kinds of field that were rotated without a restart
+}
+
+// Releases returns the release lines that were run, the newest last.
+func Releases() []Proven { return releases() }
+
+// newest returns the newest version that was run.
+func newest() string {
+	all := releases()
+	return all[len(all)-1].Version
+}
+
+// Newer reports whether a version of Bifrost is newer than every one that was run,
+// and which of those is the newest. One that cannot be read is not.
+func Newer(version string) (is bool, than string) {
+	return parseVersion(version).compare(parseVersion(newest())) > 0, newest()
 }
 
 // taking says how some versions of Bifrost take a new value of a field.
@@ -44,142 +68,161 @@ type taking struct {
 	prefix       bool
 	below        release // it holds below this version; zero for all
 	live         bool
-	restart      restarting
+	restart      string // when a restart brings the file's new value in
 	reason, hint string
 }
 
-// restarting says when a restart brings the file's new value in.
-type restarting string
-
-// The words of the table.
+// The words of the table for that.
 const (
-	always    restarting = "yes"
-	never     restarting = "no"
-	inEnv     restarting = "env"
-	notInEnv  restarting = "inline"
-	versioned restarting = "versioned"
-	unsure    restarting = "unsure"
+	always    = "yes"
+	never     = "no"
+	byEnv     = "env"
+	inline    = "inline"
+	versioned = "versioned"
+	unsure    = "unsure"
 )
 
-//go:embed versions.tsv
-var versionsText string
+// trait is what the code asks for, and the first version that has it.
+type trait struct {
+	name string
+	from release
+}
 
-//go:embed traits.tsv
-var traitsText string
+// The embedded tables, each read once. A fault in one is a fault of the build, found
+// by the package's tests, and so it panics.
+var (
+	//go:embed versions.tsv
+	versionsText string
+	//go:embed traits.tsv
+	traitsText string
+	//go:embed releases.tsv
+	releasesText string
 
-// takings reads the embedded table once. A fault in it is a fault of the build,
-// found by the package's tests, and so it panics.
-var takings = sync.OnceValue(func() []taking { return must("versions.tsv", versionsText, parseTakings) })
+	takings  = sync.OnceValue(func() []taking { return must(rows(versionsText, 6, readTaking)) })
+	traits   = sync.OnceValue(func() []trait { return must(rows(traitsText, 3, readTrait)) })
+	releases = sync.OnceValue(func() []Proven { return must(rows(releasesText, 4, readProven)) })
+)
 
-var traits = sync.OnceValue(func() map[string]release { return must("traits.tsv", traitsText, parseTraits) })
-
-func must[T any](name, text string, parse func(string) (T, error)) T {
-	v, err := parse(text)
+func must[T any](v T, err error) T {
 	if err != nil {
-		panic("bifrost: " + name + ": " + err.Error())
+		panic("bifrost: " + err.Error())
 	}
 	return v
 }
 
-// rows reads the lines of a table, by their numbers.
-func rows(text string, columns int, row func(col []string) error) error {
+// rows reads the lines of a table.
+func rows[T any](text string, columns int, row func(col []string) (T, error)) (all []T, err error) {
 	for i, line := range strings.Split(text, "\n") {
 		if line == "" || line[0] == '#' {
 			continue
 		}
 		col := strings.Split(line, "\t")
 		if len(col) != columns {
-			return fmt.Errorf("line %d: %d columns, want %d", i+1, len(col), columns)
+			return nil, fmt.Errorf("line %d: %d columns, want %d", i+1, len(col), columns)
 		}
-		if err := row(col); err != nil {
-			return fmt.Errorf("line %d: %w", i+1, err)
+		one, err := row(col)
+		if err != nil {
+			return nil, fmt.Errorf("line %d: %w", i+1, err)
+		}
+		all = append(all, one)
+	}
+	return all, nil
+}
+
+func readVersion(text string) (release, error) {
+	r := parseVersion(text)
+	if r == (release{}) {
+		return r, fmt.Errorf("%q is no version", text)
+	}
+	return r, nil
+}
+
+func readTaking(col []string) (t taking, err error) {
+	t = taking{live: col[2] == "yes", restart: col[3], reason: strings.TrimPrefix(col[4], "-"), hint: strings.TrimPrefix(col[5], "-")}
+	// A * after a dot may be the catalogue's own, for any member.
+	t.pattern, t.prefix = strings.CutSuffix(col[0], "*")
+	if col[1] != "-" {
+		if t.below, err = readVersion(col[1]); err != nil {
+			return t, err
 		}
 	}
-	return nil
+	if !t.live && col[2] != "no" {
+		return t, fmt.Errorf("column 3 is yes or no")
+	}
+	if !slices.Contains([]string{always, never, byEnv, inline, versioned, unsure}, t.restart) {
+		return t, fmt.Errorf("column 4 is yes, no, env, inline, versioned or unsure")
+	}
+	return t, nil
 }
 
-func parseTakings(text string) (all []taking, err error) {
-	err = rows(text, 6, func(col []string) error {
-		t := taking{restart: restarting(col[3]), reason: strings.TrimPrefix(col[4], "-"), hint: strings.TrimPrefix(col[5], "-")}
-		// A * after a dot may be the catalogue's own, for any member.
-		t.pattern, t.prefix = strings.CutSuffix(col[0], "*")
-		if col[1] != "-" {
-			if t.below = parseVersion(col[1]); t.below == (release{}) {
-				return fmt.Errorf("%q is no version", col[1])
-			}
-		}
-		if t.live = col[2] == "yes"; !t.live && col[2] != "no" {
-			return fmt.Errorf("column 3 is yes or no")
-		}
-		switch t.restart {
-		case always, never, inEnv, notInEnv, versioned, unsure:
-		default:
-			return fmt.Errorf("column 4 is yes, no, env, inline, versioned or unsure")
-		}
-		all = append(all, t)
-		return nil
-	})
-	return all, err
+func readTrait(col []string) (trait, error) {
+	from, err := readVersion(col[1])
+	return trait{col[0], from}, err
 }
 
-func parseTraits(text string) (map[string]release, error) {
-	all := map[string]release{}
-	err := rows(text, 3, func(col []string) error {
-		if all[col[0]] = parseVersion(col[1]); all[col[0]] == (release{}) {
-			return fmt.Errorf("%q is no version", col[1])
-		}
-		return nil
-	})
-	return all, err
+func readProven(col []string) (Proven, error) {
+	_, err := readVersion(col[1])
+	return Proven{Line: col[0], Version: col[1], Run: strings.Split(col[2], ", "), Live: strings.Split(col[3], ", ")}, err
 }
 
 // takingOf returns how a version takes a field. One that is not known counts as the
 // newest.
 func takingOf(e *walker.Entry, version release) taking {
 	for _, t := range takings() {
-		if t.pattern != e.Pattern && !(t.prefix && strings.HasPrefix(e.Pattern, t.pattern)) {
-			continue
-		}
-		if t.below == (release{}) || version.before(t.below) {
+		if (t.pattern == e.Pattern || t.prefix && strings.HasPrefix(e.Pattern, t.pattern)) && (t.below == release{} || version.before(t.below)) {
 			return t
 		}
 	}
-	t := taking{pattern: e.Pattern, live: e.Change == walker.Live, restart: always}
-	if e.Change == walker.Never {
-		t.restart = never
+	switch e.Change {
+	case walker.Live:
+		return taking{live: true, restart: always}
+	case walker.Never:
+		return taking{restart: never, reason: noPlace.Reason, hint: noPlace.Hint}
 	}
-	if !t.live {
-		t.reason, t.hint = "bifrost takes a new value of this field at its start only", "restart bifrost, which reads the file"
-	}
-	return t
+	return taking{restart: always, reason: noPlace.Reason, hint: noPlace.Hint}
 }
 
-// RestartTakes reports whether a restart makes that version of Bifrost take a
-// changed value of the field at a path of doc from its file, and if not, or not
-// always, why and what to do. byEnv says that the value is in its environment, and the file has
-// the variable's name.
-func RestartTakes(e *walker.Entry, version string, doc *walker.Document, path string, byEnv bool) (takes bool, reason, hint string) {
+// Takes asks Bifrost for its version. The function that it returns reports whether a
+// restart makes that version take a field of u from its file, and if not, or not
+// always, why and what to do; inEnv says that the value is in Bifrost's environment.
+// c may be nil: then the version is not known.
+func (c *Client) Takes(ctx context.Context, u watch.Update) func(e *walker.Entry, path string, inEnv bool) (takes bool, reason, hint string) {
+	version := ""
+	doc, _ := walker.Parse(u.Rendering.Plan.Document.Name, u.Rendering.Document())
+	if c != nil {
+		ctx, cancel := context.WithTimeout(ctx, c.o.ApplyTimeout)
+		defer cancel()
+		version, _ = c.Version(ctx, doc) // what is not known counts as the newest
+	}
+	return func(e *walker.Entry, path string, inEnv bool) (takes bool, reason, hint string) {
+		return restartTakes(e, version, doc, path, inEnv)
+	}
+}
+
+// restartTakes reports whether a restart makes that version of Bifrost take a changed
+// value of the field at a path of doc from its file, and if not, or not always, why and
+// what to do. inEnv says that the value is in its environment, and the file has the
+// variable's name.
+func restartTakes(e *walker.Entry, version string, doc *walker.Document, path string, inEnv bool) (takes bool, reason, hint string) {
 	v := parseVersion(version)
 	if v == (release{}) {
-		v = newest() // what is true of later ones alone is not known to hold
+		v = parseVersion(newest()) // what is true of later ones alone is not known to hold
 	}
 	t := takingOf(e, v)
 	switch t.restart {
-	case always:
-		return true, "", ""
-	case unsure:
-		return true, t.reason, t.hint
-	case inEnv:
-		takes = byEnv
-	case notInEnv:
-		takes = !byEnv
+	case always, unsure:
+		takes = true
+	case byEnv:
+		takes = inEnv
+	case inline:
+		takes = !inEnv
 	case versioned:
-		takes = byEnv || readAnew(doc, path, v)
+		takes = inEnv || readAnew(doc, path, v)
 	}
-	if takes {
+	if takes && t.restart != unsure {
 		return true, "", ""
 	}
-	return false, t.reason, t.hint
+	return takes, t.reason, t.hint
 }
 
 // readAnew reports whether the file's config of the plugin that path is in is
@@ -195,9 +238,6 @@ func readAnew(doc *walker.Document, path string, version release) (is bool) {
 			is = err == nil && n >= 2
 		}
 	})
-	if !is && version.has("source-of-truth") {
-		found := doc.Members("source_of_truth")
-		is = slices.ContainsFunc(found, func(m walker.Member) bool { return doc.String(m.Value) == "config.json" })
-	}
-	return is
+	found := doc.Members("source_of_truth")
+	return is || version.has("source-of-truth") && slices.ContainsFunc(found, func(m walker.Member) bool { return doc.String(m.Value) == "config.json" })
 }

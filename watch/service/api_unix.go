@@ -83,7 +83,7 @@ func (d *runner) newAPI(args []string, running func() error) (*management.Client
 		return nil, err
 	}
 	return d.newClient(management.Options{
-		URL: d.o.Bifrost.address(d.Env, args), Auth: auth, Login: d.login(auth), Running: running, PlainHTTP: d.o.Bifrost.PlainHTTP,
+		URL: d.o.Bifrost.address(d.Env, args), Login: d.login(auth), Running: running, PlainHTTP: d.o.Bifrost.PlainHTTP,
 		ApplyTimeout: d.o.ApplyTimeout, Starts: args != nil, Log: d.Log,
 	})
 }
