@@ -18,7 +18,7 @@ type Change struct {
 	Value     sources.Secret // the new text
 }
 
-// Values gives every field that is resolved here with its value, in the order
+// Values returns every field that is resolved here with its value, in the order
 // of the document, and then those beside it.
 func (r *Rendering) Values() []Change {
 	all := make([]Change, 0, len(r.Plan.edits))

@@ -9,7 +9,7 @@ import (
 )
 
 // documents is a source whose secrets are objects: a reference to a whole one
-// gives another text than the one that fragments are keys of.
+// returns another text than the one that fragments are keys of.
 type documents struct{ memory }
 
 func (d *documents) Fetch(_ context.Context, names []string) map[string]sources.Result {

@@ -80,11 +80,11 @@ func (format EnvFormat) refuses(name string, value []byte) string {
 	return ""
 }
 
-// systemdEscapes are the characters that systemd.exec(5) gives a meaning inside
+// systemdEscapes are the characters that have a meaning in systemd.exec(5) inside
 // double quotes of an EnvironmentFile=. A line break stands for itself there.
 var systemdEscapes = strings.NewReplacer(`\`, `\\`, `"`, `\"`, "`", "\\`", `$`, `\$`)
 
-// composeEscapes are the characters that Compose gives a meaning inside double
+// composeEscapes are the characters that have a meaning to Compose inside double
 // quotes. Single quotes have no way to write a backslash at the end.
 var composeEscapes = strings.NewReplacer(`\`, `\\`, `"`, `\"`, `$`, `\$`)
 

@@ -15,7 +15,7 @@ import (
 	"github.com/tidwall/gjson"
 )
 
-// whole gives the text of a secret that is wanted as it is: less one newline at
+// whole returns the text of a secret that is wanted as it is: less one newline at
 // its end, which editors and `echo` leave there.
 func whole(value []byte) ([]byte, *sources.Error) {
 	if !utf8.Valid(value) {
@@ -117,7 +117,7 @@ func duplicate(v gjson.Result) (err *sources.Error) {
 	return err
 }
 
-// get gives the text under a key: a literal key of the object, whatever
+// get returns the text under a key: a literal key of the object, whatever
 // characters it has, or else, if it begins with a slash, a JSON Pointer
 // (RFC 6901).
 func (f *fragments) get(key string) ([]byte, *sources.Error) {

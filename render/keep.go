@@ -59,7 +59,7 @@ func (r *Rendering) KeepsKey(out, hint string, old, oldEnv, newEnv []byte) error
 	return &Problems{Document: r.Plan.Document.Name, List: []Problem{one}}
 }
 
-// encryptionKey gives the text that the rendered document has for the key.
+// encryptionKey returns the text that the rendered document has for the key.
 func (r *Rendering) encryptionKey() (string, bool) {
 	for i := len(r.Plan.edits) - 1; i >= 0; i-- {
 		e := &r.Plan.edits[i]
@@ -72,7 +72,7 @@ func (r *Rendering) encryptionKey() (string, bool) {
 	return lastText(r.Plan.Document, "encryption_key")
 }
 
-// EncryptionKey gives the encryption_key that Bifrost will have, in either mode,
+// EncryptionKey returns the encryption_key that Bifrost will have, in either mode,
 // and the secret that it comes from, which is empty where it is none of the
 // source's. What Bifrost takes from its environment is looked up in getenv, which
 // may be nil: an env. reference that is left for it, and BIFROST_ENCRYPTION_KEY
@@ -118,7 +118,7 @@ func lastText(doc *walker.Document, name string) (string, bool) {
 	return f.Text(), f.What != walker.Null
 }
 
-// variableIn gives the value of a variable in an env file of any of our formats,
+// variableIn returns the value of a variable in an env file of any of our formats,
 // since the format may have changed meanwhile; empty where it is not there.
 func variableIn(file []byte, name string) string {
 	_, rest, ok := bytes.Cut(append([]byte("\n"), file...), []byte("\nexport "+name+"='"))

@@ -49,7 +49,7 @@ func TestStoreMemberTwice(t *testing.T) {
 	}
 }
 
-// spied gives a backend that counts how often it is opened, and for what.
+// spied returns a backend that counts how often it is opened, and for what.
 func spied(b sources.Backend) (spy sources.Backend, opened *[]bool) {
 	opened = new([]bool)
 	spy = b

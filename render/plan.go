@@ -117,7 +117,7 @@ func NewPlan(doc *walker.Document, store *VaultStore, opts Options) (*Plan, erro
 	return p.Plan, p.problems.orNil()
 }
 
-// resolved gives every reference that is resolved here: those of the document,
+// resolved returns every reference that is resolved here: those of the document,
 // in its order, and then those beside it.
 func (p *Plan) resolved(yield func(*edit) bool) {
 	for _, list := range [][]edit{p.edits, p.beside} {
@@ -305,7 +305,7 @@ func (p *planner) outside(b Beside) {
 	p.beside = append(p.beside, edit{want: p.want(want{ref: b.Ref, secret: secret}), path: b.Path, entity: b.Entity, entry: b.Entry, byEnv: true})
 }
 
-// secret gives the number of a secret of the store; -1 where no store is enabled.
+// secret returns the number of a secret of the store; -1 where no store is enabled.
 func (p *planner) secret(name string) (int, *Problem) {
 	if p.store == nil || !p.store.Enabled {
 		return -1, nil
@@ -321,7 +321,7 @@ func (p *planner) secret(name string) (int, *Problem) {
 	return len(p.Secrets) - 1, nil
 }
 
-// want gives the number of a reference.
+// want returns the number of a reference.
 func (p *planner) want(w want) int {
 	i, ok := p.wantOf[w.ref]
 	if !ok {

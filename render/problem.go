@@ -47,7 +47,7 @@ type Problems struct {
 // placesShown is how many of the fields that want one secret a message names.
 const placesShown = 5
 
-// Error gives every problem on a line of its own, without hints.
+// Error returns every problem on a line of its own, without hints.
 func (p *Problems) Error() string {
 	list := Merged(p.List)
 	lines := make([]string, len(list))
@@ -97,7 +97,7 @@ func Merged(list []Problem) []Problem {
 	return out
 }
 
-// Line gives a problem as one line: where, what and why.
+// Line returns a problem as one line: where, what and why.
 func (p *Problems) Line(one *Problem) string {
 	var b strings.Builder
 	b.WriteString(p.Document)
@@ -153,7 +153,7 @@ func (p *Problems) Invalid() bool {
 	return false
 }
 
-// orNil gives the problems as an error, and nil where there are none.
+// orNil returns the problems as an error, and nil where there are none.
 func (p *Problems) orNil() error {
 	if len(p.List) == 0 {
 		return nil
@@ -163,7 +163,7 @@ func (p *Problems) orNil() error {
 
 func (p *Problems) add(one Problem) { p.List = append(p.List, one) }
 
-// placeOf gives the place of a field in the document; one that stands beside it
+// placeOf returns the place of a field in the document; one that stands beside it
 // has no more than its path.
 func placeOf(doc *walker.Document, path string, start, end int) Place {
 	if end == 0 {

@@ -51,7 +51,7 @@ var awsStore = &VaultStore{Type: "aws-secrets-manager", Enabled: true, from: "co
 
 func none(string) (string, bool) { return "", false }
 
-// renderText renders doc from values and gives the result, the notes and the
+// renderText renders doc from values and returns the result, the notes and the
 // error.
 func renderText(t *testing.T, doc string, values map[string]string, opts Options) (string, []Problem, error) {
 	t.Helper()

@@ -19,7 +19,7 @@ import (
 )
 
 // every is a source that has every secret, and in it every key that one of the
-// documents asks for. What it gives suits every field.
+// documents asks for. What it returns suits every field.
 type every struct {
 	keys map[string]map[string]string // of the secrets that are used by a key
 }
@@ -68,7 +68,7 @@ func (e *every) Close() error                       { return nil }
 // seen is what stands in a field of a rendered document.
 type seen struct{ path, what, text string }
 
-// rendered gives the fields of a document once it is rendered, and the paths of
+// rendered returns the fields of a document once it is rendered, and the paths of
 // those whose values do not suit them. What cannot be rendered at all, since it
 // is no reference, stays as it is.
 func (e *every) rendered(t *testing.T, doc *walker.Document, mode render.Mode, exempt []string) (fields []seen, refused []string) {
@@ -111,7 +111,7 @@ func (e *every) rendered(t *testing.T, doc *walker.Document, mode render.Mode, e
 	return fields, nil
 }
 
-// expected gives what a field holds after rendering if text stands in it.
+// expected returns what a field holds after rendering if text stands in it.
 func (e *every) expected(f *walker.Field, text string, mode render.Mode) seen {
 	ref, err := walker.ParseReference(text)
 	switch {
@@ -129,7 +129,7 @@ func (e *every) expected(f *walker.Field, text string, mode render.Mode) seen {
 	return seen{f.Path, "literal", e.text(ref.Name)}
 }
 
-// mended reports whether a repair gives a field another meaning, which is the
+// mended reports whether a repair changes the meaning of a field, which is the
 // point of it: what was meant as a reference and is none becomes that reference,
 // and null becomes empty. All other repairs write the same thing in another way.
 func mended(f *walker.Field, c lint.Change) bool {
@@ -143,7 +143,7 @@ func refers(text string) bool {
 	return strings.HasPrefix(text, "env.") || strings.HasPrefix(text, "vault.")
 }
 
-// written gives the text that a repair writes.
+// written returns the text that a repair writes.
 func written(c lint.Change) string {
 	f := walker.NewField(nil, "", []byte(c.Text))
 	if f.What == walker.Ref {
@@ -154,7 +154,7 @@ func written(c lint.Change) string {
 
 // checkRepair renders a document before and after its repair. Every field must
 // hold the same in both, but for those that are mended: they must hold what the
-// repaired text stands for. It gives how many repairs it has seen of each sort.
+// repaired text stands for. It returns how many repairs it has seen of each sort.
 func checkRepair(t *testing.T, doc *walker.Document, mode render.Mode) (kept, changed int) {
 	t.Helper()
 	repaired := lint.Repair(doc, lint.Options{Env: mode == render.EnvMode})
@@ -243,7 +243,7 @@ func TestRepairRendersTheSame(t *testing.T) {
 	}
 }
 
-// fieldsOf gives a document with the value in fields of several sorts.
+// fieldsOf returns a document with the value in fields of several sorts.
 func fieldsOf(value string) []byte {
 	v := walker.Quote(strings.ToValidUTF8(value, "?"))
 	return []byte(strings.NewReplacer("VALUE", v, "PART", v[1:len(v)-1]).Replace(`{

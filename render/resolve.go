@@ -110,7 +110,7 @@ func (p *Plan) value(w want, results Values, parsed map[int]*fragments) ([]byte,
 	return f.get(w.ref.Key)
 }
 
-// asError gives err as the Error that every source promises.
+// asError returns err as the Error that every source promises.
 func asError(err error) *sources.Error {
 	var e *sources.Error
 	if errors.As(err, &e) {

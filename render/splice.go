@@ -14,7 +14,7 @@ import (
 // EnvPrefix begins the name of every variable of env mode.
 const EnvPrefix = "BIFROST_SECRET_"
 
-// EnvName gives the variable that carries the value of a reference in env mode:
+// EnvName returns the variable that carries the value of a reference in env mode:
 // EnvPrefix and the first 96 bits of the SHA-256 of the reference as it is
 // spelled. It is the same for ever, so that a rotation does not change the
 // document.
@@ -47,7 +47,7 @@ func (r *Rendering) size() int {
 	return size
 }
 
-// pieces gives every change of the document in the order of their places.
+// pieces returns every change of the document in the order of their places.
 func (r *Rendering) pieces(yield func(start, end int, text []byte)) {
 	cuts := r.Plan.cuts
 	for i := range r.Plan.edits {
@@ -63,7 +63,7 @@ func (r *Rendering) pieces(yield func(start, end int, text []byte)) {
 	}
 }
 
-// text gives the JSON that takes the place of an edit.
+// text returns the JSON that takes the place of an edit.
 func (r *Rendering) text(e *edit) []byte {
 	switch {
 	case e.want < 0:
@@ -88,7 +88,7 @@ type Variable struct {
 // program (MAX_ARG_STRLEN less the NUL at its end).
 const maxVariable = 128<<10 - 1
 
-// Environment gives the variables of env mode, sorted by name: those that the
+// Environment returns the variables of env mode, sorted by name: those that the
 // document, or what stands beside it, refers to and none else. A value that no environment can carry is
 // an error, of type *Problems.
 func (r *Rendering) Environment() ([]Variable, error) {

@@ -30,7 +30,7 @@ type Use struct {
 	Anywhere  bool   `json:"anywhere,omitempty"` // outside of every field that is known: see Options.Anywhere
 }
 
-// Uses gives every reference of the document, in its order. versions, which may
+// Uses returns every reference of the document, in its order. versions, which may
 // be nil, are those of a Rendering.
 func (p *Plan) Uses(versions map[string]string) []Use {
 	uses := make([]Use, 0, len(p.edits)+len(p.left))

@@ -57,7 +57,7 @@ func (b *bench) walking() {
 	b.row(ratio(decode, walk) >= 4, what+": faster than json.Unmarshal", ">= 4x", "%.2fx (%s, %s)", ratio(decode, walk), ms(walk), ms(decode))
 }
 
-// valueOf gives the value of a secret. It has what the strictest of the fields
+// valueOf returns the value of a secret. It has what the strictest of the fields
 // wants: a virtual key begins like this.
 func valueOf(name string) string { return "sk-bf-" + name + "-0123456789abcdefghijklmnop" }
 
@@ -170,7 +170,7 @@ type outcome struct {
 	Memory int           // the peak, beyond that of the process before; reading the file included
 }
 
-// least gives the shortest time and the smallest memory of several runs.
+// least returns the shortest time and the smallest memory of several runs.
 func least(all []outcome) outcome {
 	out := all[0]
 	for _, a := range all[1:] {
@@ -179,7 +179,7 @@ func least(all []outcome) outcome {
 	return out
 }
 
-// references gives the value of each reference in a document of walkertest's.
+// references returns the value of each reference in a document of walkertest's.
 func references(secrets int) map[string]string {
 	out := map[string]string{}
 	for i := range secrets {

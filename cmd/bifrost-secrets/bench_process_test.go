@@ -19,7 +19,7 @@ import (
 	"bifrost-secrets/walker/walkertest"
 )
 
-// environ gives the environment of a child: what it needs to run, and env.
+// environ returns the environment of a child: what it needs to run, and env.
 func (b *bench) environ(env map[string]string) []string {
 	out := []string{"PATH=" + os.Getenv("PATH"), "HOME=" + b.TempDir()}
 	for name, v := range env {
@@ -28,7 +28,7 @@ func (b *bench) environ(env map[string]string) []string {
 	return out
 }
 
-// process runs a program to its end and gives its standard output.
+// process runs a program to its end and returns its standard output.
 func (b *bench) process(env []string, name string, args ...string) []byte {
 	cmd := exec.Command(name, args...)
 	cmd.Env = env
@@ -214,7 +214,7 @@ func (b *bench) small() {
 	b.row(demo[0] <= 40*time.Millisecond, "render of the demo, fsync included", "<= 40 ms", "%s (median %s)", ms(demo[0]), ms(median(demo)))
 }
 
-// memoryOf gives the peak memory of a run of the binary, looking again and
+// memoryOf returns the peak memory of a run of the binary, looking again and
 // again until it has ended: the last look is some microseconds before that. The
 // rusage would not do: it begins at the size of this process.
 func (b *bench) memoryOf(env []string, args ...string) int {

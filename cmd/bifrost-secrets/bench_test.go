@@ -78,7 +78,7 @@ func (b *bench) print() {
 
 // inTurn runs each of works so often, one after the other, so that a machine
 // that is busy for a while slows none of them alone. Each starts on a heap that
-// has been given back, as a new process does. It gives the times of each,
+// has been given back, as a new process does. It returns the times of each,
 // sorted.
 func inTurn(times int, works ...func()) [][]time.Duration {
 	took := make([][]time.Duration, len(works))
@@ -126,7 +126,7 @@ func mb(n int) string {
 	return fmt.Sprintf("%.1f MB", float64(n)/1e6)
 }
 
-// peak gives the largest amount of memory, in bytes, that a process has had so
+// peak returns the largest amount of memory, in bytes, that a process has had so
 // far; 0 where there is no such process any more, or no /proc to ask. Unlike
 // the rusage of a child, it leaves out the memory of the process that forked.
 func peak(pid string) int {

@@ -58,7 +58,7 @@ func (s *databaseSite) exec(flags ...string) *bifrost {
 	return s.start(append([]string{path}, s.env...), append(before, "--")...)
 }
 
-// value gives what the database has for the key, and the hash beside it.
+// value returns what the database has for the key, and the hash beside it.
 func (s *databaseSite) value() (value, hash string) {
 	s.t.Helper()
 	return s.db.Text(s.t, "SELECT value FROM config_keys WHERE name = 'key-0'"), s.db.Text(s.t, "SELECT config_hash FROM config_keys WHERE name = 'key-0'")

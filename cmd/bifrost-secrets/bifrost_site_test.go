@@ -85,7 +85,7 @@ func (s *site) secret(name, value string) {
 	s.put(filepath.Join(s.secrets, filepath.FromSlash(name)), value)
 }
 
-// read gives a file of Bifrost's folder.
+// read returns a file of Bifrost's folder.
 func (s *site) read(name string) []byte {
 	s.t.Helper()
 	data, err := os.ReadFile(filepath.Join(s.home, name))
@@ -95,7 +95,7 @@ func (s *site) read(name string) []byte {
 	return data
 }
 
-// copyConfig gives Bifrost the config as it is.
+// copyConfig copies the config for Bifrost as it is.
 func (s *site) copyConfig() {
 	s.t.Helper()
 	data, err := os.ReadFile(s.config)
@@ -129,7 +129,7 @@ func (s *site) dockerEnv() []string {
 	return strings.Split(strings.TrimSuffix(string(data), "\n"), "\n")
 }
 
-// holders gives the files of Bifrost's folder that have the text in them, as it
+// holders returns the files of Bifrost's folder that have the text in them, as it
 // is or as render spells it in JSON.
 func (s *site) holders(text string) []string {
 	s.t.Helper()
@@ -323,7 +323,7 @@ func (p *stubProvider) note(r *http.Request, chat bool) {
 	}
 }
 
-// seen gives every distinct Authorization header, sorted.
+// seen returns every distinct Authorization header, sorted.
 func (p *stubProvider) seen() []string {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -332,7 +332,7 @@ func (p *stubProvider) seen() []string {
 	return slices.Compact(all)
 }
 
-// lastChat gives the Authorization header of the last chat.
+// lastChat returns the Authorization header of the last chat.
 func (p *stubProvider) lastChat() string {
 	p.mu.Lock()
 	defer p.mu.Unlock()

@@ -22,7 +22,7 @@ func awsStore(block string) string {
 	return `, "config_store": {"vault_store": {"enabled": true, "type": "aws-secrets-manager", "aws": {"region": "us-east-1"` + block + `}}}`
 }
 
-// awsEnv gives the environment for a server at url, with the canary's login.
+// awsEnv returns the environment for a server at url, with the canary's login.
 func awsEnv(url string) []string {
 	return append([]string{
 		"AWS_ENDPOINT_URL=" + url, "AWS_ENDPOINT_URL_STS=" + url, "AWS_CONFIG_FILE=/dev/null", "AWS_SHARED_CREDENTIALS_FILE=/dev/null",

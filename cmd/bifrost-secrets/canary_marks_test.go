@@ -44,7 +44,7 @@ func marked(values ...string) marks {
 	return m
 }
 
-// spellings gives the ways in which printers and encoders spell a text.
+// spellings returns the ways in which printers and encoders spell a text.
 func spellings(text string) []string {
 	b := []byte(text)
 	each := func(format, between string) string {
@@ -68,7 +68,7 @@ func spellings(text string) []string {
 	return out
 }
 
-// windows gives every run of n characters of a text, or all of a shorter one.
+// windows returns every run of n characters of a text, or all of a shorter one.
 func windows(text string, n int) []string {
 	runes := []rune(text)
 	if len(runes) <= n {
@@ -92,7 +92,7 @@ func (m marks) add(pieces ...string) {
 	}
 }
 
-// in gives the first mark that occurs in a text, with a little of what stands
+// in returns the first mark that occurs in a text, with a little of what stands
 // around it, and "" if none does.
 func (m marks) in(text []byte) string {
 	for n, pieces := range m.pieces {

@@ -12,7 +12,7 @@ import (
 	"bifrost-secrets/sources/awssecrets/awstest"
 )
 
-// putting runs put and delete as people do, and gives all that they print.
+// putting runs put and delete as people do, and returns all that they print.
 func putting(t *testing.T, value string, args ...string) (said string) {
 	t.Helper()
 	var out, err bytes.Buffer

@@ -16,7 +16,7 @@ import (
 	"bifrost-secrets/walker"
 )
 
-// canary gives a value for a secret, another one for each label. It has
+// canary returns a value for a secret, another one for each label. It has
 // characters that encoders spell in ways of their own.
 func canary(label string) string {
 	sum := sha256.Sum256([]byte(label))

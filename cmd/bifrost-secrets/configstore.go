@@ -57,7 +57,7 @@ func (o *online) rows(ctx context.Context, doc *walker.Document, address string,
 	return scanned(name, sum), nil
 }
 
-// lintRow gives the findings about one row, told by their places in the
+// lintRow returns the findings about one row, told by their places in the
 // database.
 func lintRow(r *configstore.Row, opts lint.Options) []lint.Finding {
 	var all []lint.Finding

@@ -30,7 +30,7 @@ type killedSite struct {
 	conn *pgx.Conn // for the looks: there are many
 }
 
-// text gives the one value that a query answers.
+// text returns the one value that a query answers.
 func (s *killedSite) text(sql string, args ...any) string {
 	s.t.Helper()
 	var text *string
@@ -86,7 +86,7 @@ func (s *killedSite) killedAt(n int, args ...string) (out string, killed bool) {
 	return out, strings.Contains(out, "killed at")
 }
 
-// resolved gives what each key's value stands for, as exec hands it to Bifrost.
+// resolved returns what each key's value stands for, as exec hands it to Bifrost.
 func (s *killedSite) resolved() string {
 	s.t.Helper()
 	remembered := s.text("SELECT to_regclass('bifrost_secrets.reference')") != ""

@@ -179,7 +179,7 @@ func (r *running) says(text string) {
 	r.await(r.out, text)
 }
 
-// logs waits for a line of the log, and gives it.
+// logs waits for a line of the log, and returns it.
 func (r *running) logs(text string) string {
 	r.t.Helper()
 	return r.await(r.log, text)
@@ -213,7 +213,7 @@ func (r *running) signal(sig syscall.Signal) {
 	}
 }
 
-// wait gives the status that it ends with.
+// wait returns the status that it ends with.
 func (r *running) wait() int {
 	r.t.Helper()
 	if r.ended {

@@ -93,7 +93,7 @@ func (s *stage) holds(file, value string) {
 
 var deployedSecrets = map[string]string{"openai": "sk-CANARY-0001", "admin-password": "CANARY-password-1", "encryption-key": "CANARY-encryption-key"}
 
-// The compose file, in a Docker that gives the container what the file says.
+// The compose file, in a Docker that does for the container what the file says.
 func TestDeployComposeRuns(t *testing.T) {
 	t.Parallel()
 	var c compose

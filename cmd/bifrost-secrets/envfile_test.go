@@ -154,7 +154,7 @@ func envConfig(t *testing.T, dir string, values []string) string {
 	return "config.json"
 }
 
-// envNames gives the variable of each key of a rendered config.
+// envNames returns the variable of each key of a rendered config.
 func envNames(t *testing.T, path string) (names []string) {
 	t.Helper()
 	var doc struct {

@@ -188,11 +188,11 @@ func (e *explanation) rest() (n int) {
 
 // policied is a source that can say which permissions it needs.
 type policied interface {
-	// Policy gives the least policy for reading names, for people to paste, with
+	// Policy returns the least policy for reading names, for people to paste, with
 	// or without the permission for batches, where the backend has them.
 	Policy(names []string, batch bool) []byte
 
-	// WritePolicy gives the least policy for that and for storing and deleting
+	// WritePolicy returns the least policy for that and for storing and deleting
 	// under prefix.
 	WritePolicy(names []string, batch bool, prefix string) []byte
 }

@@ -25,7 +25,7 @@ func (p *program) flushCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "flush",
 		Short: "Have a running watch or exec fetch the secrets anew",
-		Long: `Flush asks a running watch or exec to fetch every secret anew, and to hand what has changed to
+		Long: `Flush asks a running watch or exec to fetch every secret anew, and to apply what has changed to
 Bifrost. It ends when that is done, and says which secrets failed.`,
 		Example: `  bifrost-secrets flush --token-file /run/secrets/flush-token
   bifrost-secrets flush --address unix:/run/bifrost-secrets/control.sock`,

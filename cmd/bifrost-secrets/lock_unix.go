@@ -41,7 +41,7 @@ func lockFile(path string) (*os.File, error) {
 	}
 }
 
-// ownerOf gives the owner of a file, for its successor. A file of our own needs
+// ownerOf returns the owner of a file, for its successor. A file of our own needs
 // none: to set it takes a right that we may lack.
 func ownerOf(info fs.FileInfo) *publish.Owner {
 	st, ok := info.Sys().(*syscall.Stat_t)

@@ -80,7 +80,7 @@ func (j *job) warned(err error) error {
 	return err
 }
 
-// count gives a number and its noun.
+// count returns a number and its noun.
 func count(n int, noun string) string {
 	if n == 1 {
 		return "1 " + noun

@@ -23,7 +23,7 @@ type online struct {
 // onlineFlags are those of render that --online takes too.
 var onlineFlags = []string{"vault-store", "vault-type", "vault-set", "literal", "timeout", "aws-batch", "allow-commands", "allow-path"}
 
-// addFlags gives the command what render has to say where secrets come from.
+// addFlags adds to the command what render has to say where secrets come from.
 func (o *online) addFlags(cmd *cobra.Command) {
 	o.flags.p = o.program
 	var all cobra.Command
@@ -52,7 +52,7 @@ func (o *online) check(cmd *cobra.Command) error {
 	return o.flags.Flags.Check()
 }
 
-// lookUp gives what render would refuse of a document, beside what the other
+// lookUp returns what render would refuse of a document, beside what the other
 // rules say of it. Values are fetched, each secret once, checked and dropped. The
 // error says why the backend, or a file that a flag names, could not be asked.
 func (o *online) lookUp(ctx context.Context, doc *walker.Document, env bool) ([]lint.Finding, error) {
@@ -97,7 +97,7 @@ func (o *online) lookUp(ctx context.Context, doc *walker.Document, env bool) ([]
 	return append(found, more...), err
 }
 
-// unplanned gives those faults of a plan that only this look-up knows of: the
+// unplanned returns those faults of a plan that only this look-up knows of: the
 // other rules do not know of a block that the flags name, nor what the renderer
 // finds in its environment.
 func (j *job) unplanned(problems *render.Problems) (out []lint.Finding) {
@@ -123,7 +123,7 @@ func (j *job) unplanned(problems *render.Problems) (out []lint.Finding) {
 	return out
 }
 
-// remarks gives what rendering remarks on values, as notes.
+// remarks returns what rendering remarks on values, as notes.
 func remarks(notes []render.Problem) (out []lint.Finding) {
 	for _, one := range notes {
 		if one.Reference != "" { // the others are about the document
@@ -162,7 +162,7 @@ func told(doc *walker.Document, err error) ([]lint.Finding, error) {
 	return out, nil
 }
 
-// at gives the findings of a problem: one for each of its places.
+// at returns the findings of a problem: one for each of its places.
 func at(one render.Problem, severity lint.Severity) []lint.Finding {
 	message := one.Reason
 	if one.Reference != "" {

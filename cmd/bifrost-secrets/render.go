@@ -153,7 +153,7 @@ func (j *renderJob) print(cmd *cobra.Command) error {
 	return err
 }
 
-// say gives people the account in a few lines.
+// say tells people of the account in a few lines.
 func (j *renderJob) say(a *account, source sources.Source) {
 	if j.p.quiet {
 		return

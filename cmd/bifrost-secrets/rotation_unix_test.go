@@ -180,7 +180,7 @@ func (r *rotated) call(method, path, body string) string {
 	return answer
 }
 
-// calling chats without a pause. The function that it gives ends that and fails
+// calling chats without a pause. The function that it returns ends that and fails
 // the test if any chat has failed.
 func (r *rotated) calling() (end func()) {
 	ctx, cancel := context.WithCancel(context.Background())

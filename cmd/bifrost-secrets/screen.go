@@ -164,7 +164,7 @@ func cleanLines(text string) string {
 func quote(text string) string { return strconv.Quote(text) }
 
 // waiting shows what the program waits for, once that has taken more than a
-// second. The function that it gives ends the wait.
+// second. The function that it returns ends the wait.
 func (s *screen) waiting(what string) (done func()) {
 	start := time.Now()
 	stop := make(chan struct{})

@@ -174,7 +174,7 @@ func unprivilegedUser() int {
 }
 
 // unprivileged is a program that runs another one as a user whom file modes
-// stop. Where it is root, it gives all of $WORK to nobody, and becomes him.
+// stop. Where it is root, it makes nobody the owner of all of $WORK, and becomes him.
 func unprivileged() {
 	if err := becomeNobody(); err != nil {
 		fmt.Fprintln(os.Stderr, "unprivileged:", err)

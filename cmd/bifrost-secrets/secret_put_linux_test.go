@@ -15,7 +15,7 @@ import (
 // kept keeps terminals from being closed when nothing leads to them any more.
 var kept []*os.File
 
-// newTerminal gives both ends of a terminal: that of the person and that of the
+// newTerminal returns both ends of a terminal: that of the person and that of the
 // program.
 func newTerminal(t *testing.T) (person, program *os.File) {
 	t.Helper()

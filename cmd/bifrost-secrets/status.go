@@ -200,7 +200,7 @@ func describeBifrost(b *watch.BifrostStatus, now time.Time) string {
 	return strings.Join(parts, ", ")
 }
 
-// when gives a time, and how far it is from now.
+// when returns a time, and how far it is from now.
 func when(at, now time.Time) string {
 	if at.IsZero() {
 		return "never"
@@ -212,7 +212,7 @@ func when(at, now time.Time) string {
 	return text + " (" + span(now.Sub(at)) + " ago)"
 }
 
-// span gives a time span in its two largest units.
+// span returns a time span in its two largest units.
 func span(d time.Duration) string {
 	d = max(d, 0)
 	days, hours, minutes, seconds := int(d/(24*time.Hour)), int(d/time.Hour)%24, int(d/time.Minute)%60, int(d/time.Second)%60

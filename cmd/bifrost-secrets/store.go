@@ -259,7 +259,7 @@ func (j *storeJob) target() (*publish.Target, error) {
 	return publish.Check(j.Config, nil, publish.Options{Mode: info.Mode().Perm() | 0o400, Owner: ownerOf(info)})
 }
 
-// fieldsOf gives the path of every known field of a document.
+// fieldsOf returns the path of every known field of a document.
 func fieldsOf(doc *walker.Document) (paths []string) {
 	doc.Walk(func(f *walker.Field) bool {
 		if f.Entry != nil {

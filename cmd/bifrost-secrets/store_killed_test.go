@@ -83,7 +83,7 @@ func TestStoreKilledAtEveryChange(t *testing.T) {
 	}
 }
 
-// rendersTo gives what the config of a folder renders to.
+// rendersTo returns what the config of a folder renders to.
 func rendersTo(t *testing.T, dir string, in func(...string) string) string {
 	t.Helper()
 	in("bifrost-secrets", "render", "--quiet", "--config", "config.json", "--out", "out.json")
@@ -94,7 +94,7 @@ func rendersTo(t *testing.T, dir string, in func(...string) string) string {
 	return string(text)
 }
 
-// outputOf runs a program in a folder, and gives what it printed.
+// outputOf runs a program in a folder, and returns what it printed.
 func outputOf(t *testing.T, dir string, env, args []string) string {
 	t.Helper()
 	cmd := exec.Command(args[0], args[1:]...)

@@ -36,7 +36,7 @@ func (p *program) versionCommand() *cobra.Command {
 	return cmd
 }
 
-// versionName gives the release, or else what the module system knows.
+// versionName returns the release, or else what the module system knows.
 func versionName() string {
 	if version != "" {
 		return version

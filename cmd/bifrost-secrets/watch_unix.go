@@ -16,7 +16,7 @@ func (p *program) watchCommand() *cobra.Command {
 		Short:      "Keep the resolved config fresh, beside a Bifrost that something else starts",
 		Long: `Watch writes the resolved config, as render does, and then keeps it fresh: it looks for new values
 at each interval, on SIGHUP, on a flush over HTTP, and when the config or a secret file changes.
-What changed is handed to the running Bifrost. Where a new value cannot be had or used, the last
+What changed is applied to the running Bifrost. Where a new value cannot be had or used, the last
 good one stays in force. SIGTERM and SIGINT end it: with 0 once it is up, and with 143 and 130
 before that.`,
 		Example: `  # beside a Bifrost on the same machine, whose API takes new keys while it runs

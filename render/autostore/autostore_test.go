@@ -55,7 +55,7 @@ func plan(t *testing.T, text string, m *memory, o Options) *Plan {
 	return p
 }
 
-// resolved renders a document and gives the text of every field that has one.
+// resolved renders a document and returns the text of every field that has one.
 func resolved(t *testing.T, text string, m *memory) map[string]string {
 	t.Helper()
 	doc := parse(t, text)

@@ -24,7 +24,7 @@ import (
 
 // forms are the ways in which a value of a document may name the secret n: what
 // Bifrost reads, what it does not and a person meant, and what stands in the way.
-// Each gives JSON.
+// Each returns JSON.
 var forms = map[string]func(n string) string{
 	"plain":             func(n string) string { return quoteJSON("vault." + n) },
 	"fragment":          func(n string) string { return quoteJSON("vault." + n + "#a/b") },

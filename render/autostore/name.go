@@ -40,7 +40,7 @@ func templateOf(pattern string) (best template) {
 	return best
 }
 
-// namer gives the fields of one document their names.
+// namer names the fields of one document.
 type namer struct {
 	doc    *walker.Document
 	prefix string
@@ -51,7 +51,7 @@ func newNamer(doc *walker.Document, prefix string) *namer {
 	return &namer{doc: doc, prefix: prefix, rows: map[string]map[string]walker.Object{}}
 }
 
-// name gives the name under which the secret of a field is stored. The same
+// name returns the name under which the secret of a field is stored. The same
 // entity has the same name wherever it stands in its list.
 func (n *namer) name(pattern, path string) string {
 	taken, ok := walker.SplitPath(path)
@@ -77,7 +77,7 @@ func (n *namer) name(pattern, path string) string {
 	return strings.Join(append([]string{n.prefix}, segments...), "/")
 }
 
-// fill gives the text of one part of a template.
+// fill returns the text of one part of a template.
 func (n *namer) fill(part string, parts []string, taken []walker.Step, done int) string {
 	inner, ok := strings.CutPrefix(part, "{")
 	if !ok {
@@ -95,7 +95,7 @@ func (n *namer) fill(part string, parts []string, taken []walker.Step, done int)
 	return ""
 }
 
-// segment gives the text for step i of a path.
+// segment returns the text for step i of a path.
 func (n *namer) segment(parts []string, taken []walker.Step, i int) string {
 	switch {
 	case !taken[i].IsIndex:

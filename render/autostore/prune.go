@@ -126,7 +126,7 @@ func Unscanned(doc *walker.Document) string {
 }
 
 // Execute deletes what was found. It stops at the first failure, whose error
-// names the secret, and gives how many are deleted.
+// names the secret, and returns how many are deleted.
 func (p *Pruning) Execute(ctx context.Context, store sources.Store, gateway string, o sources.DeleteOptions) (int, error) {
 	for i, it := range p.Delete {
 		o.Expect = it.Version

@@ -163,7 +163,7 @@ func (s *Store) table() string { return pgx.Identifier{s.schema(), "reference"}.
 
 // Attach puts the variables in the places of the references, and remembers what
 // they mean: all of it in one transaction, or nothing. A row that was changed
-// since the plan was made gives a *Conflict. Enterprise's databases are refused.
+// since the plan was made is a *Conflict. Enterprise's databases are refused.
 func (s *Store) Attach(ctx context.Context, p *Plan) error {
 	if err := p.Summary.enterprise(); err != nil {
 		return err

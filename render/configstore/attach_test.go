@@ -14,7 +14,7 @@ func pgtestEmpty(t *testing.T) *Store {
 	return storeOf(t, pgtest.Shared(t).Database(t).URL())
 }
 
-// dump gives everything that Bifrost's tables hold.
+// dump returns everything that Bifrost's tables hold.
 func dump(t *testing.T, d *pgtest.Database) string {
 	t.Helper()
 	var all strings.Builder

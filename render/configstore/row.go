@@ -18,7 +18,7 @@ type Place struct {
 	Key    string `json:"key,omitempty"` // the path inside of a JSON document
 }
 
-// String gives table/row/column, and the path inside of the column.
+// String returns table/row/column, and the path inside of the column.
 func (p Place) String() string {
 	text := p.Table + "/" + p.Row + "/" + p.Column
 	if p.Key != "" {
@@ -233,7 +233,7 @@ func (r *Row) document(root *node) {
 	})
 }
 
-// below gives the part of a field's path that lies inside of a cell.
+// below returns the part of a field's path that lies inside of a cell.
 func (r *Row) below(c *cell, path string) string {
 	steps, ok := walker.SplitPath(path)
 	if skip := len(r.table.steps) + len(c.place); ok && len(steps) > skip {

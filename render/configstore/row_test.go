@@ -82,7 +82,7 @@ func TestRowPrintsNoValue(t *testing.T) {
 }
 
 // FuzzRow reads any text as the columns of a row: what is put back where it
-// stood gives the very same text.
+// stood returns the very same text.
 func FuzzRow(f *testing.F) {
 	for _, seed := range []string{"vault.a#b", "sk-1", `"quoted"`, "env.X", "", "\x00", "a\\/b", "{\"Authorization\":\"vault.a\\u0026b\",\"x\\/y\":\"z\"}", `{"a":{"value":"","env_var":"env.X","from_env":true}}`, `[1]`, "nul", "\xff"} {
 		f.Add(seed, seed)

@@ -11,7 +11,7 @@ import (
 	"bifrost-secrets/sources"
 )
 
-// shown gives a line for each field and each column with ciphertext.
+// shown returns a line for each field and each column with ciphertext.
 func shown(t *testing.T, s *Store) ([]string, *Summary) {
 	t.Helper()
 	var lines []string

@@ -16,7 +16,7 @@ import (
 	"github.com/tidwall/gjson"
 )
 
-// Part gives the piece of a document that says where its config store is, as a
+// Part returns the piece of a document that says where its config store is, as a
 // document of its own: what has to be resolved to reach the database. It is nil
 // where the document has no PostgreSQL config store that is switched on.
 func Part(doc *walker.Document) *walker.Document {
@@ -40,7 +40,7 @@ func Part(doc *walker.Document) *walker.Document {
 	return part
 }
 
-// get gives a member as encoding/json finds it: the last, whatever its case.
+// get returns a member as encoding/json finds it: the last, whatever its case.
 func get(object gjson.Result, name string) (found gjson.Result) {
 	object.ForEach(func(key, value gjson.Result) bool {
 		if strings.EqualFold(key.String(), name) {

@@ -93,7 +93,7 @@ func (p *Storable) add(r *Row) {
 	}
 }
 
-// At gives the place in the database of a field of the document. It reports false
+// At returns the place in the database of a field of the document. It reports false
 // for what cannot become a reference.
 func (p *Storable) At(path string) (Place, bool) {
 	f := p.fields[path]
@@ -105,7 +105,7 @@ func (p *Storable) At(path string) (Place, bool) {
 
 // Refer puts references in the places of values, by their paths in the document:
 // as variables, whose meaning is remembered, in one transaction. A row that was
-// changed since it was read gives a *Conflict, and nothing is written. What tells
+// changed since it was read returns a *Conflict, and nothing is written. What tells
 // Bifrost whether its file has changed (config_hash) stays as it is: the file has
 // not.
 func (s *Store) Refer(ctx context.Context, p *Storable, refs map[string]walker.Reference) error {
@@ -119,5 +119,5 @@ func (s *Store) Refer(ctx context.Context, p *Storable, refs map[string]walker.R
 	return s.Attach(ctx, plan)
 }
 
-// Allowed gives an error where the database must not be rewritten.
+// Allowed returns an error where the database must not be rewritten.
 func (p *Storable) Allowed() error { return p.Summary.enterprise() }

@@ -15,7 +15,7 @@ import (
 	"testing"
 )
 
-// spied gives a system that calls at with the number and the name of every call
+// spied returns a system that calls at with the number and the name of every call
 // it is asked for, and with the call itself. at decides what becomes of it.
 func spied(at func(n int, name string, call func() error) error) *sys {
 	n := 0

@@ -99,7 +99,7 @@ read-only: check: cannot write in the directory DIR/small as uid 0: read-only fi
 }
 
 // A default ACL of the directory that lets uid 1234 read and write opens
-// nothing, as long as the mode gives the group nothing.
+// nothing, as long as the mode allows the group nothing.
 func TestDefaultACL(t *testing.T) {
 	dir := folder(t)
 	acl := binary.LittleEndian.AppendUint32(nil, 2) // version

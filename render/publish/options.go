@@ -26,7 +26,7 @@ type Owner struct{ UID, GID int }
 // ours is the owner that a file has anyway.
 var ours = Owner{UID: -1, GID: -1}
 
-// String gives the owner as [ParseOwner] takes it.
+// String returns the owner as [ParseOwner] takes it.
 func (o Owner) String() string {
 	s := ""
 	if o.UID >= 0 {
@@ -39,7 +39,7 @@ func (o Owner) String() string {
 }
 
 // ParseOwner reads `user`, `user:group` or `:group`, each a name or a number,
-// with the meaning that chown(1) gives them: without a group the group is left
+// with the meaning that they have to chown(1): without a group the group is left
 // as it is. A number need not belong to anybody. On Windows it is an error.
 func ParseOwner(s string) (Owner, error) {
 	if !posix {
@@ -66,7 +66,7 @@ func ParseOwner(s string) (Owner, error) {
 	return o, nil
 }
 
-// number gives the id of a user or group. Digits are a number, whoever may have
+// number returns the id of a user or group. Digits are a number, whoever may have
 // them for a name.
 func number(kind, s string, lookup func(string) (string, error)) (int, error) {
 	id := s
@@ -141,7 +141,7 @@ type Error struct {
 	Err     error  // the cause, for errors.Is and errors.As; Message tells of it
 }
 
-// Error gives the path and the message.
+// Error returns the path and the message.
 func (e *Error) Error() string {
 	if e.Path == "" {
 		return e.Message

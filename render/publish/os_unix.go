@@ -24,11 +24,11 @@ const posix = true
 // us up.
 const openRead = os.O_RDONLY | unix.O_NONBLOCK
 
-// maxLinks is the number of links after which Linux gives up too.
+// maxLinks is the number of links at which Linux stops too.
 const maxLinks = 40
 
 // locate follows path, one name at a time, to where the file itself stands, and
-// notes it in t. It gives what is there, or nil.
+// notes it in t. It returns what is there, or nil.
 func (t *Target) locate(path string) (fs.FileInfo, error) {
 	at, rest := "/", strings.Split(path, "/")
 	if !filepath.IsAbs(path) {
@@ -185,7 +185,7 @@ func (t *Target) keepOwner(file fs.FileInfo, o Options) {
 	}
 }
 
-// mayChown reports whether we may give files away: on Linux by the capability,
+// mayChown reports whether we may set the owner of files: on Linux by the capability,
 // which a root in a container may lack and another user may have.
 func mayChown() bool {
 	const chown = 1 << 0 // CAP_CHOWN

@@ -9,7 +9,7 @@
 // as the file itself, and the next publishing removes it.
 //
 // Mode bits are set by fchmod, so the umask has no say. Nor has a default ACL of
-// the directory while the mode gives the group nothing: the group bits are the
+// the directory while the mode allows the group nothing: the group bits are the
 // ACL's mask. A mode such as 0640 opens that mask, and the entries that the
 // directory's ACL hands down then apply as far as it lets them. (ACLs that know
 // no mask, macOS's and NFSv4's, apply in any case.)
@@ -26,7 +26,7 @@ import (
 )
 
 // Target is a place that [Check] found fit to publish to. It is meant for one
-// round of fetching and publishing: checking is cheap, the next round checks
+// refresh: checking is cheap, the next refresh checks
 // anew.
 type Target struct {
 	// Path is where the file itself stands: absolute, every link followed. Two
@@ -189,7 +189,7 @@ func (s *Staged) Discard() {
 		_ = s.t.sys.remove(s.root, s.name)
 		s.name = ""
 	}
-	// The file is closed last: closing gives up the lock, and until then no
+	// The file is closed last: closing releases the lock, and until then no
 	// other process touches the name.
 	if s.f != nil {
 		_ = s.f.Close() // it is synced, or it is gone
