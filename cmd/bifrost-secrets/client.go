@@ -191,7 +191,7 @@ func isLoopback(host string) bool {
 
 // noAnswer says why there is none.
 func (c *client) noAnswer(ctx context.Context, err error) error {
-	f := &failure{reason: c.address + ": no answer", code: exitUnreachable}
+	f := &failure{Reason: c.address + ": no answer", Code: exitUnreachable}
 	var authority x509.UnknownAuthorityError
 	var name x509.HostnameError
 	var invalid x509.CertificateInvalidError
@@ -200,55 +200,55 @@ func (c *client) noAnswer(ctx context.Context, err error) error {
 	var record tls.RecordHeaderError
 	switch {
 	case errors.Is(ctx.Err(), context.Canceled):
-		return &failure{reason: "interrupted", code: exitUnresolved}
+		return &failure{Reason: "interrupted", Code: exitUnresolved}
 	case errors.Is(ctx.Err(), context.DeadlineExceeded):
-		f.reason += fmt.Sprintf(" within %s (--timeout)", c.timeout)
+		f.Reason += fmt.Sprintf(" within %s (--timeout)", c.timeout)
 	case errors.Is(err, syscall.ECONNREFUSED):
-		f.reason = c.address + ": nothing listens there"
-		f.hint = "start `bifrost-secrets watch` or `exec`, or name the address that it has as --listen with --address"
+		f.Reason = c.address + ": nothing listens there"
+		f.Hint = "start `bifrost-secrets watch` or `exec`, or name the address that it has as --listen with --address"
 	case errors.Is(err, fs.ErrNotExist):
-		f.reason = c.address + ": there is no such socket"
-		f.hint = "start `bifrost-secrets watch` or `exec` with this address as --listen"
+		f.Reason = c.address + ": there is no such socket"
+		f.Hint = "start `bifrost-secrets watch` or `exec` with this address as --listen"
 	case errors.Is(err, fs.ErrPermission):
-		f.reason = c.address + ": no permission to connect"
-		f.hint = "run as the user that the server runs as, or as root"
+		f.Reason = c.address + ": no permission to connect"
+		f.Hint = "run as the user that the server runs as, or as root"
 	case errors.As(err, &lookup):
-		f.reason = c.address + ": there is no machine of that name"
+		f.Reason = c.address + ": there is no machine of that name"
 	case errors.As(err, &authority):
-		f.reason = c.address + ": its certificate is of an authority that is not known here"
-		f.hint = "name the authority's certificate with --ca-cert"
+		f.Reason = c.address + ": its certificate is of an authority that is not known here"
+		f.Hint = "name the authority's certificate with --ca-cert"
 	case errors.As(err, &name), errors.As(err, &invalid):
-		f.reason = c.address + ": its certificate is not valid for this name and time"
-		f.hint = "use the name that the certificate has, and renew it if it has expired"
+		f.Reason = c.address + ": its certificate is not valid for this name and time"
+		f.Hint = "use the name that the certificate has, and renew it if it has expired"
 	case errors.As(err, &record), strings.Contains(err.Error(), "HTTP response to HTTPS client"): // an error that net/http keeps to itself
-		f.reason = c.address + ": it does not speak TLS"
-		f.hint = "write the address without https://"
+		f.Reason = c.address + ": it does not speak TLS"
+		f.Hint = "write the address without https://"
 	case errors.Is(err, syscall.ECONNRESET), errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
-		f.reason = c.address + ": the connection was closed without an answer"
-		f.hint = "see the log of the server; where it has a certificate, write --address https://..."
+		f.Reason = c.address + ": the connection was closed without an answer"
+		f.Hint = "see the log of the server; where it has a certificate, write --address https://..."
 	case errors.As(err, &wrapped):
-		f.reason += ": " + wrapped.Err.Error()
+		f.Reason += ": " + wrapped.Err.Error()
 	}
 	return f
 }
 
 // refusal puts an answer that is no success into an error.
 func (c *client) refusal(r *response) *failure {
-	f := &failure{reason: c.address + ": " + r.Error, hint: r.Hint, code: exitUsage}
+	f := &failure{Reason: c.address + ": " + r.Error, Hint: r.Hint, Code: exitUsage}
 	switch {
 	case r.Error == "" && strings.Contains(string(r.body), "HTTP request to an HTTPS server"):
-		f.reason = c.address + ": it speaks TLS only"
-		f.hint = "write --address https://" + c.address
+		f.Reason = c.address + ": it speaks TLS only"
+		f.Hint = "write --address https://" + c.address
 	case r.Error == "":
-		f.reason = fmt.Sprintf("%s: what answers there is not bifrost-secrets (status %d)", c.address, r.code)
-		f.hint = "see which program listens there, and name the right address with --address"
-		f.code = exitUnreachable
+		f.Reason = fmt.Sprintf("%s: what answers there is not bifrost-secrets (status %d)", c.address, r.code)
+		f.Hint = "see which program listens there, and name the right address with --address"
+		f.Code = exitUnreachable
 	case r.code == http.StatusUnauthorized:
-		f.hint = "name the server's token file with --token-file, or set $" + control.TokenVariable
+		f.Hint = "name the server's token file with --token-file, or set $" + control.TokenVariable
 	case r.code == http.StatusBadRequest, r.code == http.StatusBadGateway:
-		f.code = exitUnresolved
+		f.Code = exitUnresolved
 	case r.code == http.StatusTooManyRequests, r.code >= 500:
-		f.code = exitUnreachable
+		f.Code = exitUnreachable
 	}
 	return f
 }

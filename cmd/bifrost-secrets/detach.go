@@ -98,7 +98,7 @@ func (j *detachJob) detach(ctx context.Context, report *detaching) error {
 		j.p.screen.line("%s: %s %s; %d edited since, %d to stay variables", clean(report.Database), verb, count(len(done.Restored), "reference"), len(done.Edited), len(done.Left))
 	}
 	if len(done.Left) > 0 && !j.dry {
-		return &failure{reason: "not all references are back", hint: "type those into the dashboard, with a Bifrost that is encrypted", code: exitUnresolved}
+		return &failure{Reason: "not all references are back", Hint: "type those into the dashboard, with a Bifrost that is encrypted", Code: exitUnresolved}
 	}
 	return nil
 }

@@ -153,5 +153,5 @@ func (j *execJob) run(cmd *cobra.Command, args []string) error {
 	if err != nil {
 		return &notStarted{err: err, code: code}
 	}
-	return &failure{code: code}
+	return &failure{Code: code}
 }

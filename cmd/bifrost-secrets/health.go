@@ -52,8 +52,8 @@ func (j *healthJob) check(ctx context.Context) error {
 	}
 	r, err := j.ask(ctx, http.MethodGet, path)
 	var own *failure
-	if errors.As(err, &own) && own.code == exitUnreachable {
-		own.code = exitUnresolved // Docker keeps the codes above 1 for itself
+	if errors.As(err, &own) && own.Code == exitUnreachable {
+		own.Code = exitUnresolved // Docker keeps the codes above 1 for itself
 	}
 	if err != nil {
 		return err
@@ -66,9 +66,9 @@ func (j *healthJob) check(ctx context.Context) error {
 		}
 		return nil
 	case r.code == http.StatusServiceUnavailable && strings.HasPrefix(said, "not ready: "):
-		return &failure{reason: j.address + ": " + said, hint: "`bifrost-secrets status` shows more", code: exitUnresolved}
+		return &failure{Reason: j.address + ": " + said, Hint: "`bifrost-secrets status` shows more", Code: exitUnresolved}
 	}
 	own = j.refusal(r)
-	own.code = exitUnresolved
+	own.Code = exitUnresolved
 	return own
 }

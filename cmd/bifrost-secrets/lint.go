@@ -30,7 +30,7 @@ func (p *program) lintCommand() *cobra.Command {
 				return err
 			}
 			p.report(err)
-			worst.code = max(worst.code, exitCode(err))
+			worst.Code = max(worst.Code, exitCode(err))
 		}
 		if len(failures) > 0 {
 			return worst

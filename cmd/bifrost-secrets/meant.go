@@ -41,7 +41,7 @@ func (j *job) unclearAt(name string, found []lint.Finding, place func(*lint.Find
 	reportAll(j.p.screen, problems)
 	j.p.screen.line("while lint reports such a text (%s, %s), nothing is deleted", uncertain[0], uncertain[1])
 	j.p.screen.hint("bifrost-secrets lint --fix mends what it can; --literal exempts a place")
-	return &failure{code: exitUnresolved}
+	return &failure{Code: exitUnresolved}
 }
 
 // besideDocument returns what looks at the texts of Bifrost's config store, which
@@ -60,8 +60,8 @@ func (j *job) besideDocument(ctx context.Context, source sources.Source, ignore 
 	refused := func(err error) error {
 		err = service.OfConfigStore(err)
 		return &failure{
-			reason: err.Error() + "; it may refer to secrets too, so nothing was deleted",
-			hint:   "if nobody typed vault. references into the dashboard, go on with --ignore-config-store", code: exitCode(err),
+			Reason: err.Error() + "; it may refer to secrets too, so nothing was deleted",
+			Hint:   "if nobody typed vault. references into the dashboard, go on with --ignore-config-store", Code: exitCode(err),
 		}
 	}
 	within, cancel := j.Within(ctx)
@@ -100,12 +100,12 @@ func (j *job) besideDocument(ctx context.Context, source sources.Source, ignore 
 
 // unchanged refuses to delete by what a config said that has become another one.
 func (j *job) unchanged() error {
-	if j.Config == "-" {
+	if j.Config == "-" || j.Doc == nil {
 		return nil
 	}
 	now, err := walker.ReadFile(j.Config)
 	if err == nil && bytes.Equal(now.Bytes(), j.Doc.Bytes()) {
 		return nil
 	}
-	return &failure{reason: j.Config + " was changed meanwhile; nothing was deleted", hint: "run again", code: exitUnresolved}
+	return &failure{Reason: j.Config + " was changed meanwhile; nothing was deleted", Hint: "run again", Code: exitUnresolved}
 }

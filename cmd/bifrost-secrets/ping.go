@@ -68,7 +68,7 @@ func (j *job) ping(ctx context.Context) (described, store string, err error) {
 		if name != "" {
 			reason += walker.Reference{Scheme: walker.Vault, Name: name}.Shown() + ": "
 		}
-		return source.Describe(), "", &failure{reason: reason + walker.HideName(err.Error(), name), hint: walker.HideName(sources.HintOf(err), name), code: exitUnreachable}
+		return source.Describe(), "", &failure{Reason: reason + walker.HideName(err.Error(), name), Hint: walker.HideName(sources.HintOf(err), name), Code: exitUnreachable}
 	}
 	if !j.p.quiet {
 		j.p.screen.line("%s answers", clean(source.Describe()))

@@ -15,15 +15,11 @@ import (
 
 type pruneJob struct {
 	job
-	gateway     string
-	prefix      string
-	yes         bool
-	days        int
-	now         bool
-	most        int
-	trash       trash
-	ignoreStore bool
-	json        bool
+	deleting
+	gateway string
+	prefix  string
+	most    int
+	json    bool
 }
 
 func (p *program) pruneCommand() *cobra.Command {
@@ -51,15 +47,10 @@ Where the backend cannot bring back what is deleted, --trash or --no-trash has t
 	j.anywhereFlag(cmd)
 	j.UnsetIsNote, j.MissIsNote = true, true // unclear looks after near misses
 	j.gatewayFlags(cmd, &j.gateway, &j.prefix)
-	j.trash.flags(cmd)
-	f := cmd.Flags()
-	f.BoolVar(&j.yes, "yes", false, "do it")
-	f.IntVar(&j.days, "recovery-days", 30, "how long a deleted secret can be restored, where the backend offers that (AWS: 7 to 30)")
-	f.BoolVar(&j.now, "now", false, "with --yes: delete at once, for good")
-	f.IntVar(&j.most, "max-delete", 10, "refuse to delete more than so many at once")
-	f.BoolVar(&j.ignoreStore, "ignore-config-store", false, "do not look for references in a PostgreSQL config store")
+	j.deleting.flags(cmd, 30)
+	cmd.Flags().IntVar(&j.most, "max-delete", 10, "refuse to delete more than so many at once")
 	j.databaseFlag(cmd)
-	f.BoolVar(&j.json, "json", false, "print JSON")
+	cmd.Flags().BoolVar(&j.json, "json", false, "print JSON")
 	return cmd
 }
 
@@ -140,26 +131,18 @@ func (j *pruneJob) prune(ctx context.Context, report *pruning) error {
 	}
 	if len(found.Delete) > j.most {
 		return &failure{
-			reason: fmt.Sprintf("%d secrets would be deleted and --max-delete allows %d; nothing was deleted", len(found.Delete), j.most),
-			hint:   "see whether this is the right config, and raise --max-delete if it is", code: exitUnresolved,
+			Reason: fmt.Sprintf("%d secrets would be deleted and --max-delete allows %d; nothing was deleted", len(found.Delete), j.most),
+			Hint:   "see whether this is the right config, and raise --max-delete if it is", Code: exitUnresolved,
 		}
 	}
 	if !j.yes || len(found.Delete) == 0 {
 		return nil
 	}
-	if !store.Traits().Recoverable {
-		if err := j.trash.demand(store.Describe() + " cannot bring back what is deleted; nothing was deleted"); err != nil {
-			return err
-		}
-	}
-	if err := j.unchanged(); err != nil {
-		return err
-	}
 	var going []trashed
 	for _, it := range found.Delete {
 		going = append(going, trashed{it.Name, it.Mark.Path})
 	}
-	if report.Trash, err = j.trash.keep(ctx, store, j.backendFlags(), j.gateway, going); err != nil {
+	if report.Trash, err = j.ahead(ctx, &j.job, store, j.gateway, going); err != nil {
 		return err
 	}
 	report.Deleted, err = found.Execute(ctx, store, j.gateway, sources.DeleteOptions{RecoveryDays: j.days, Now: j.now})
@@ -195,11 +178,7 @@ func (j *pruneJob) unresolved(err error) error {
 	}
 	reportAll(j.p.screen, problems)
 	j.p.screen.line("while a reference does not resolve, nothing is deleted")
-	code := exitUnresolved
-	if problems.Down() {
-		code = exitUnreachable
-	}
-	return &failure{code: code}
+	return &failure{Code: exitCode(problems)}
 }
 
 // show prints what would be deleted.

@@ -18,6 +18,7 @@ import (
 	"bifrost-secrets/sources/gcpsecrets"
 	"bifrost-secrets/sources/hashivault"
 	"bifrost-secrets/sources/postgres"
+	"bifrost-secrets/watch/service"
 
 	"github.com/spf13/cobra"
 )
@@ -98,7 +99,7 @@ func run(args []string, stdin io.Reader, stdout, stderr io.Writer, env []string)
 		if errors.Is(err, syscall.EPIPE) { // as if by the signal, which says nothing either
 			return signalled(syscall.SIGPIPE)
 		}
-		err = &failure{reason: "the standard output cannot be written: " + path.Err.Error(), code: exitUnresolved}
+		err = &failure{Reason: "the standard output cannot be written: " + path.Err.Error(), Code: exitUnresolved}
 	}
 	if err != nil {
 		p.report(err)
@@ -209,19 +210,12 @@ type advised interface {
 	ExitCode() int
 }
 
-// failure is an error of this program's own.
-type failure struct {
-	reason string // empty where the command has said all
-	hint   string
-	code   int
-}
-
-func (f *failure) Error() string  { return f.reason }
-func (f *failure) Advice() string { return f.hint }
-func (f *failure) ExitCode() int  { return f.code }
+// failure is an error of this program's own. Its reason is empty where the command
+// has said all.
+type failure = service.Error
 
 func usageError(reason, hint string) error {
-	return &failure{reason: reason, hint: hint, code: exitUsage}
+	return &failure{Reason: reason, Hint: hint, Code: exitUsage}
 }
 
 // notStarted is a failure of exec before its child ran.

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -105,37 +106,28 @@ func (s *screen) line(format string, args ...any) {
 }
 
 func (s *screen) problem(text, hint string) {
-	if s.log != nil {
-		s.log.Error(clean(text), hintAttr(hint)...)
-		return
-	}
-	s.line("%s", s.paint("31", clean(text)))
-	s.hint(hint)
+	s.say(slog.LevelError, s.paint("31", clean(text)), clean(text), hint)
 }
 
 func (s *screen) note(text, hint string) {
-	if s.log != nil {
-		s.log.Info("note: "+clean(text), hintAttr(hint)...)
-		return
-	}
-	s.line("%s %s", s.paint("33", "note:"), clean(text))
-	s.hint(hint)
+	s.say(slog.LevelInfo, s.paint("33", "note:")+" "+clean(text), "note: "+clean(text), hint)
 }
 
 func (s *screen) warning(text, hint string) {
-	if s.log != nil {
-		s.log.Warn(clean(text), hintAttr(hint)...)
-		return
-	}
-	s.line("%s %s", s.paint("33", "warning:"), clean(text))
-	s.hint(hint)
+	s.say(slog.LevelWarn, s.paint("33", "warning:")+" "+clean(text), clean(text), hint)
 }
 
-func hintAttr(hint string) []any {
-	if hint == "" {
-		return nil
+// say writes a line for people, or as it is logged, and its hint.
+func (s *screen) say(level slog.Level, line, logged, hint string) {
+	switch {
+	case s.log == nil:
+		s.line("%s", line)
+		s.hint(hint)
+	case hint == "":
+		s.log.Log(context.Background(), level, logged)
+	default:
+		s.log.Log(context.Background(), level, logged, "hint", clean(hint))
 	}
-	return []any{"hint", clean(hint)}
 }
 
 func (s *screen) hint(hint string) {

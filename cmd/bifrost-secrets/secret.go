@@ -100,8 +100,8 @@ func (j *secretJob) find() (err error) {
 
 func notEnabled() error {
 	return &failure{
-		reason: render.NotEnabled, hint: `give config_store a vault_store block with "enabled": true, or name one with --vault-store or --vault-type`,
-		code: exitUnresolved,
+		Reason: render.NotEnabled, Hint: `give config_store a vault_store block with "enabled": true, or name one with --vault-store or --vault-type`,
+		Code: exitUnresolved,
 	}
 }
 

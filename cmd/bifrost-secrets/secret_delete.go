@@ -14,14 +14,8 @@ import (
 
 type secretDeleteJob struct {
 	secretJob
-	yes  bool
-	now  bool
-	days int
-
+	deleting
 	named bool // --config was given
-
-	trash       trash
-	ignoreStore bool
 }
 
 func (p *program) secretDeleteCommand() *cobra.Command {
@@ -49,13 +43,8 @@ backend cannot bring one back, --trash or --no-trash has to be given.`,
 	}
 	j.secretFlags(cmd)
 	j.gatewayFlag(cmd, "`name` of the gateway that the secrets were stored for")
-	f := cmd.Flags()
-	f.BoolVar(&j.yes, "yes", false, "delete, and not only show what would be deleted")
-	f.IntVar(&j.days, "recovery-days", 0, "`days` in which the secret can be restored, where the backend can do that; 0 is its default")
-	f.BoolVar(&j.now, "now", false, "delete beyond recovery")
-	f.BoolVar(&j.ignoreStore, "ignore-config-store", false, "do not look for references in the PostgreSQL config store of the config")
+	j.deleting.flags(cmd, 0)
 	j.databaseFlag(cmd)
-	j.trash.flags(cmd)
 	return cmd
 }
 
@@ -102,17 +91,7 @@ func (j *secretDeleteJob) run(ctx context.Context, names []string) error {
 	refused := slices.ContainsFunc(plan, func(d deletion) bool { return d.Action == "refused" })
 	folder := ""
 	if going := goingOf(plan); j.yes && !refused && len(going) > 0 {
-		if !store.Traits().Recoverable {
-			if err := j.trash.demand(store.Describe() + " cannot bring back what is deleted; nothing was deleted"); err != nil {
-				return err
-			}
-		}
-		if j.Doc != nil {
-			if err := j.unchanged(); err != nil {
-				return err
-			}
-		}
-		if folder, err = j.trash.keep(ctx, store, j.backendFlags(), j.gateway, going); err != nil {
+		if folder, err = j.ahead(ctx, &j.job, store, j.gateway, going); err != nil {
 			return err
 		}
 		j.carryOut(ctx, store, plan)
@@ -144,18 +123,11 @@ func (j *secretDeleteJob) meant(ctx context.Context, store sources.Store, names 
 	if err != nil {
 		return nil, err
 	}
-	o := autostore.Options{Store: j.Store}
-	meant, err := autostore.LookFor(ctx, store, o, names)
+	meant, err := autostore.LookIn(ctx, j.Doc, store, autostore.Options{Store: j.Store}, names, beside)
 	if err != nil {
 		return nil, err
 	}
-	meant.Document(j.Doc)
-	if beside != nil {
-		if err := beside(meant.Text); err != nil {
-			return nil, err
-		}
-	}
-	return meant.By, meant.Certain()
+	return meant.By, nil
 }
 
 // plan decides on each of names.
@@ -235,9 +207,9 @@ func (j *secretDeleteJob) tell(plan []deletion, refused bool) error {
 	}
 	switch {
 	case refused:
-		return &failure{reason: fmt.Sprintf("%s of %d refused; nothing was deleted", count(bad, "secret"), len(plan)), code: exitUnresolved}
+		return &failure{Reason: fmt.Sprintf("%s of %d refused; nothing was deleted", count(bad, "secret"), len(plan)), Code: exitUnresolved}
 	case bad > 0:
-		return &failure{code: code}
+		return &failure{Code: code}
 	case !j.yes && !j.p.quiet && slices.ContainsFunc(plan, func(d deletion) bool { return d.Action == "delete" }):
 		j.p.screen.line("nothing was deleted")
 		j.p.screen.hint("--yes deletes")

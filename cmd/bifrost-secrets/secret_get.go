@@ -73,7 +73,7 @@ func (j *secretJob) get(ctx context.Context, name string, reveal bool) error {
 		out := got{Name: name, Version: result.Version, Bytes: len(value)}
 		if reveal {
 			if !utf8.Valid(value) {
-				return &failure{reason: quote(name) + " is not UTF-8 text, which JSON cannot hold", hint: "leave out --json", code: exitUnresolved}
+				return &failure{Reason: quote(name) + " is not UTF-8 text, which JSON cannot hold", Hint: "leave out --json", Code: exitUnresolved}
 			}
 			text := string(value)
 			out.Value = &text

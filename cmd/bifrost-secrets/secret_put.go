@@ -129,11 +129,11 @@ func putOne(
 	switch {
 	case back.Err != nil:
 		return "", false, &failure{
-			reason: fmt.Sprintf("%s was stored, but cannot be read back: %v", quote(name), back.Err), hint: sources.HintOf(back.Err), code: exitUnresolved,
+			Reason: fmt.Sprintf("%s was stored, but cannot be read back: %v", quote(name), back.Err), Hint: sources.HintOf(back.Err), Code: exitUnresolved,
 		}
 	case !bytes.Equal(back.Value.Reveal(), value.Reveal()):
 		return "", false, &failure{
-			reason: quote(name) + " was stored, but reads back as another value", hint: "somebody else may have stored at the same moment: run again", code: exitUnresolved,
+			Reason: quote(name) + " was stored, but reads back as another value", Hint: "somebody else may have stored at the same moment: run again", Code: exitUnresolved,
 		}
 	}
 	return version, true, nil
@@ -171,7 +171,7 @@ func (j *secretPutJob) read(ctx context.Context, name string) ([]byte, error) {
 	}
 	b, err := io.ReadAll(io.LimitReader(j.p.input(), sources.MaxValue+1))
 	if err != nil {
-		return nil, &failure{reason: "the standard input cannot be read: " + err.Error(), code: exitUsage}
+		return nil, &failure{Reason: "the standard input cannot be read: " + err.Error(), Code: exitUsage}
 	}
 	return b, nil
 }
@@ -181,7 +181,7 @@ func (p *program) ask(ctx context.Context, terminal *os.File, question string) (
 	fd := int(terminal.Fd())
 	before, err := term.GetState(fd)
 	if err != nil {
-		return nil, &failure{reason: "the terminal cannot be asked: " + err.Error(), code: exitUsage}
+		return nil, &failure{Reason: "the terminal cannot be asked: " + err.Error(), Code: exitUsage}
 	}
 	type answer struct {
 		text []byte
@@ -197,13 +197,13 @@ func (p *program) ask(ctx context.Context, terminal *os.File, question string) (
 	case a := <-answered:
 		_, _ = p.screen.Write([]byte("\n"))
 		if a.err != nil {
-			return nil, &failure{reason: "no value was typed", hint: "type it and press enter; nothing was written", code: exitUsage}
+			return nil, &failure{Reason: "no value was typed", Hint: "type it and press enter; nothing was written", Code: exitUsage}
 		}
 		return a.text, nil
 	case <-ctx.Done():
 		// The terminal is the shell's next, and must show what is typed there.
 		_ = term.Restore(fd, before)
 		_, _ = p.screen.Write([]byte("\n"))
-		return nil, &failure{reason: "interrupted; nothing was written", code: exitUnresolved}
+		return nil, &failure{Reason: "interrupted; nothing was written", Code: exitUnresolved}
 	}
 }

@@ -89,7 +89,7 @@ func (j *secretRekeyJob) tell(report sources.Rekeyed) error {
 		j.p.screen.problem(one.Error(), sources.HintOf(one))
 	}
 	if len(report.Failed) > 0 {
-		return &failure{reason: count(len(report.Failed), "version") + " could not be opened and " + were(len(report.Failed)) + " left alone; the others are done", code: exitUnresolved}
+		return &failure{Reason: count(len(report.Failed), "version") + " could not be opened and " + were(len(report.Failed)) + " left alone; the others are done", Code: exitUnresolved}
 	}
 	switch {
 	case j.p.quiet || j.json:

@@ -229,8 +229,8 @@ func (j *storeJob) rewrite(plan *autostore.Plan, target *publish.Target, report 
 		}
 		if !bytes.Equal(now[len(mark):], j.Doc.Bytes()) {
 			return &failure{
-				reason: j.Config + " was changed meanwhile; it stays as it is, and what was stored stays stored",
-				hint:   "run again", code: exitUnresolved,
+				Reason: j.Config + " was changed meanwhile; it stays as it is, and what was stored stays stored",
+				Hint:   "run again", Code: exitUnresolved,
 			}
 		}
 	}
@@ -311,7 +311,7 @@ func (j *storeJob) refused(problems *render.Problems) error {
 	reportAll(j.p.screen, problems)
 	j.p.screen.line("%s refused; nothing was written", count(len(problems.List), "secret"))
 	j.p.screen.hint("--except leaves a field as it is: --except '" + clean(problems.List[0].Places[0].Path) + "'")
-	return &failure{code: exitUnresolved}
+	return &failure{Code: exitUnresolved}
 }
 
 // failed tells of what could not be stored.
@@ -322,18 +322,18 @@ func (j *storeJob) failed(ctx context.Context, name string, err error) error {
 		return err
 	case cause == nil || !problems.Down():
 	case errors.Is(cause, context.Canceled):
-		return &failure{reason: "interrupted; " + name + " stays as it is, and what was stored stays stored", hint: "run again: it goes on where it stopped", code: exitUnresolved}
+		return &failure{Reason: "interrupted; " + name + " stays as it is, and what was stored stays stored", Hint: "run again: it goes on where it stopped", Code: exitUnresolved}
 	default:
 		return &failure{
-			reason: name + ": not everything could be stored within " + j.Timeout.String() + " (--timeout)",
-			hint:   "run again: it goes on where it stopped; or allow more time with --timeout", code: exitUnreachable,
+			Reason: name + ": not everything could be stored within " + j.Timeout.String() + " (--timeout)",
+			Hint:   "run again: it goes on where it stopped; or allow more time with --timeout", Code: exitUnreachable,
 		}
 	}
 	problems.Document = name
 	reportAll(j.p.screen, problems)
 	j.p.screen.line("%s stays as it is, and what was stored stays stored", clean(name))
 	j.p.screen.hint("run again: it goes on where it stopped")
-	return &failure{code: exitCode(problems)}
+	return &failure{Code: exitCode(problems)}
 }
 
 // lock keeps every other run that writes for the same document away: between
@@ -345,7 +345,7 @@ func (j *job) lock() (unlock func(), err error) {
 	f, err := lockFile(j.Config)
 	switch {
 	case errors.Is(err, errLocked):
-		return nil, &failure{reason: "another run is storing or pruning the secrets of " + j.Config, hint: "wait until it has ended, and run again", code: exitUnresolved}
+		return nil, &failure{Reason: "another run is storing or pruning the secrets of " + j.Config, Hint: "wait until it has ended, and run again", Code: exitUnresolved}
 	case errors.Is(err, fs.ErrNotExist):
 		return func() {}, nil // reading it says so in better words
 	case err != nil:

@@ -54,9 +54,41 @@ func (t *trash) demand(what string) error {
 		return nil
 	}
 	return &failure{
-		reason: what,
-		hint:   "--trash DIR first seals a copy there; --no-trash lets them go for good", code: exitUsage,
+		Reason: what,
+		Hint:   "--trash DIR first seals a copy there; --no-trash lets them go for good", Code: exitUsage,
 	}
+}
+
+// deleting is the flags of what deletes secrets.
+type deleting struct {
+	yes         bool
+	now         bool
+	days        int
+	ignoreStore bool
+	trash       trash
+}
+
+func (d *deleting) flags(cmd *cobra.Command, days int) {
+	f := cmd.Flags()
+	f.BoolVar(&d.yes, "yes", false, "delete, and not only show what would be deleted")
+	f.IntVar(&d.days, "recovery-days", days, "how long a deleted secret can be restored, in `days`, where the backend offers that (AWS: 7 to 30); 0 is its default")
+	f.BoolVar(&d.now, "now", false, "delete at once, beyond recovery")
+	f.BoolVar(&d.ignoreStore, "ignore-config-store", false, "do not look for references in Bifrost's PostgreSQL config store")
+	d.trash.flags(cmd)
+}
+
+// ahead is what comes before secrets of a gateway are deleted: where they could not
+// be brought back, they are sealed into a folder, whose path it returns.
+func (d *deleting) ahead(ctx context.Context, j *job, store sources.Store, gateway string, going []trashed) (folder string, err error) {
+	if !store.Traits().Recoverable {
+		if err := d.trash.demand(store.Describe() + " cannot bring back what is deleted; nothing was deleted"); err != nil {
+			return "", err
+		}
+	}
+	if err := j.unchanged(); err != nil {
+		return "", err
+	}
+	return d.trash.keep(ctx, store, j.backendFlags(), gateway, going)
 }
 
 // trashed is a value that is about to go.
@@ -82,8 +114,8 @@ func (t *trash) keep(ctx context.Context, store sources.Store, flags, gateway st
 	for _, name := range names {
 		if err := values[name].Err; err != nil {
 			return "", &failure{
-				reason: fmt.Sprintf("%s cannot be read for the trash: %v; nothing was changed", quote(name), err),
-				hint:   "--no-trash lets it go for good", code: exitCode(err),
+				Reason: fmt.Sprintf("%s cannot be read for the trash: %v; nothing was changed", quote(name), err),
+				Hint:   "--no-trash lets it go for good", Code: exitCode(err),
 			}
 		}
 	}
@@ -93,7 +125,7 @@ func (t *trash) keep(ctx context.Context, store sources.Store, flags, gateway st
 	}
 	if err := t.fill(made, store, flags, gateway, all, values, to); err != nil {
 		_ = os.RemoveAll(made)
-		return "", &failure{reason: "the trash cannot be written: " + err.Error() + "; nothing was changed", hint: "name another folder with --trash", code: exitUnresolved}
+		return "", &failure{Reason: "the trash cannot be written: " + err.Error() + "; nothing was changed", Hint: "name another folder with --trash", Code: exitUnresolved}
 	}
 	return made, nil
 }
@@ -127,7 +159,7 @@ func (t *trash) fill(folder string, store sources.Store, flags, gateway string, 
 // folder makes a folder for what goes now.
 func (t *trash) folder(store sources.Store) (string, error) {
 	failed := func(err error) (string, error) {
-		return "", &failure{reason: "--trash: " + err.Error() + "; nothing was changed", hint: "name a folder that can be written", code: exitUsage}
+		return "", &failure{Reason: "--trash: " + err.Error() + "; nothing was changed", Hint: "name a folder that can be written", Code: exitUsage}
 	}
 	real, err := filepath.Abs(t.dir)
 	if err != nil {

@@ -36,7 +36,7 @@ before that.`,
 			}
 			code, err := service.Watch(cmd.Context(), p.daemon(), o)
 			if err == nil && code != 0 {
-				err = &failure{code: code}
+				err = &failure{Code: code}
 			}
 			return err
 		},

@@ -112,7 +112,7 @@ func (p *Plan) overwritten(ctx context.Context, o Options) error {
 	if len(names) == 0 {
 		return nil
 	}
-	meant, err := LookFor(ctx, p.store, o, names)
+	meant, err := lookFor(ctx, p.store, o, names)
 	if err != nil {
 		return err
 	}

@@ -21,9 +21,8 @@ type Pruning struct {
 // no text of the document could mean any more: see [Meant]. It deletes nothing.
 //
 // A secret that was not stored from a field (its mark has no path) is left
-// alone, as is every one that bears no mark or that of another gateway. beside, which
-// may be nil, calls see for every text outside of the document that may mean one,
-// such as those of a config store. What [Meant.Certain] reports is an error.
+// alone, as is every one that bears no mark or that of another gateway. beside is as for
+// [LookIn].
 func FindUnused(
 	ctx context.Context, doc *walker.Document, store sources.Store, o Options, beside func(see func(place, text string)) error,
 ) (*Pruning, error) {
@@ -44,17 +43,8 @@ func FindUnused(
 			names, ours = append(names, it.Name), append(ours, it)
 		}
 	}
-	meant, err := LookFor(ctx, store, o, names)
+	meant, err := LookIn(ctx, doc, store, o, names, beside)
 	if err != nil {
-		return nil, err
-	}
-	meant.Document(doc)
-	if beside != nil {
-		if err := beside(meant.Text); err != nil {
-			return nil, err
-		}
-	}
-	if err := meant.Certain(); err != nil {
 		return nil, err
 	}
 	for _, it := range ours {
@@ -67,9 +57,28 @@ func FindUnused(
 	return p, nil
 }
 
-// LookFor makes a [Meant] for names, and for the other names that lead to their
+// LookIn looks for names in a document. beside, which may be nil, calls see for
+// every text outside of the document that may mean one, such as those of a config
+// store. What [Meant.Certain] reports is an error.
+func LookIn(
+	ctx context.Context, doc *walker.Document, store sources.Inspector, o Options, names []string, beside func(see func(place, text string)) error,
+) (*Meant, error) {
+	meant, err := lookFor(ctx, store, o, names)
+	if err != nil {
+		return nil, err
+	}
+	meant.Document(doc)
+	if beside != nil {
+		if err := beside(meant.Text); err != nil {
+			return nil, err
+		}
+	}
+	return meant, meant.Certain()
+}
+
+// lookFor makes a [Meant] for names, and for the other names that lead to their
 // secrets in the store.
-func LookFor(ctx context.Context, store sources.Inspector, o Options, names []string) (*Meant, error) {
+func lookFor(ctx context.Context, store sources.Inspector, o Options, names []string) (*Meant, error) {
 	all := map[string][]string{}
 	for _, name := range names {
 		all[name] = nil
