@@ -312,13 +312,12 @@ func (c *Client) unreachable(whole context.Context, err error) *Error {
 }
 
 func (s *session) version(ctx context.Context) (v string, f *Error) {
-	const path = "/api/version"
-	a, f := s.fetch(ctx, path)
+	a, f := s.fetch(ctx, "/api/version")
 	if f != nil {
 		return "", f
 	}
 	if json.Unmarshal(a.body, &v) != nil || len(v) > 64 || strings.ContainsFunc(v, func(r rune) bool { return r <= ' ' || r > '~' }) {
-		return "", unknownShape(path, "is no version")
+		return "", unknownShape("/api/version", "is no version")
 	}
 	return v, nil
 }

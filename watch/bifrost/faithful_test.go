@@ -56,7 +56,7 @@ func TestFaithful(t *testing.T) {
 	}
 }
 
-// shape gives the types of all members of an answer, and its status.
+// shape returns the types of all members of an answer, and its status.
 func shape(t *testing.T, url string) map[string]string {
 	t.Helper()
 	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, url, nil)

@@ -196,7 +196,9 @@ func (l *Lookout) look(ctx context.Context, broke bool) {
 	if ctx.Err() != nil {
 		return
 	}
-	if now == 0 && before != 0 && !l.gone && l.mute < maxMute { // it had metrics, and may have ended since it answered /health
+	// It had metrics, and may have ended since it answered /health; after a few looks it
+	// counts as one without any.
+	if now == 0 && before != 0 && !l.gone && l.mute < 3 {
 		l.mute++
 		l.doubt = true
 		return
@@ -219,10 +221,6 @@ func (l *Lookout) look(ctx context.Context, broke bool) {
 	}
 	l.absent, l.gone, l.doubt, l.broke = false, false, false, false
 }
-
-// maxMute is how many looks in a row may find no metrics where there were some
-// before it counts as a Bifrost without any.
-const maxMute = 3
 
 // sight is what was seen of Bifrost.
 type sight uint8

@@ -19,8 +19,8 @@ import (
 	"bifrost-secrets/watch/bifrost/bifrosttest"
 )
 
-// outlook is a Lookout that looks at a Bifrost over a wire, and a loop that gives
-// it all values when it is told of a restart.
+// outlook is a Lookout that looks at a Bifrost over a wire, and a loop that applies
+// all values to it when it is told of a restart.
 type outlook struct {
 	*bifrosttest.Wire
 	t       *testing.T

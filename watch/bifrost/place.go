@@ -121,13 +121,13 @@ func locate(index int, t Target, version release, elements map[string]element) (
 		if !strings.HasPrefix(t.Entry.Pattern, s.pattern) || len(steps) < len(walker.PatternSteps(s.pattern)) {
 			continue
 		}
+		e := elements[walker.JoinPath(steps[:s.leave])]
 		// A document may spell members in any case, Bifrost's answers do not.
 		for i, spelled := range walker.PatternSteps(t.Entry.Pattern) {
 			if i < len(steps) && !steps[i].IsIndex && strings.Trim(spelled, "*") != "" {
 				steps[i].Name = spelled
 			}
 		}
-		e := elements[t.Entry.Entity(t.Path)]
 		p.object, p.config, p.steps = object{s.kind, e.name}, e.config, steps[s.leave:]
 		if s.kind == provider {
 			p.object.name, p.key = steps[1].Name, e.name

@@ -15,7 +15,7 @@ import (
 	"bifrost-secrets/watch/bifrost/bifrosttest"
 )
 
-// canned is a Bifrost that always gives the same answers, and takes note of what
+// canned is a Bifrost that always has the same answers, and takes note of what
 // is written to it.
 type canned struct {
 	version string

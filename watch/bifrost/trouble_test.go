@@ -68,7 +68,7 @@ func TestNew(t *testing.T) {
 	}
 }
 
-// started gives a Bifrost in memory that has read the first document.
+// started returns a Bifrost in memory that has read the first document.
 func started(t testing.TB, version string, doc func(*bifrosttest.Upstream) *walker.Document) (*bifrosttest.Server, *bifrosttest.Upstream) {
 	t.Helper()
 	u := bifrosttest.NewUpstream(t)
@@ -107,7 +107,7 @@ func dashboard(t testing.TB, s *bifrosttest.Server, method, path string, in any)
 	return out
 }
 
-// edits are what somebody does in the dashboard: each gives the path that is
+// edits are what somebody does in the dashboard: each has the path that is
 // read, what it does there, and what has to be found afterwards.
 var edits = []struct {
 	name, version string

@@ -68,7 +68,7 @@ func redact(s string) string {
 	return s[:4] + strings.Repeat("*", 24) + s[len(s)-4:]
 }
 
-// show gives a value as the API shows it, shown being its text.
+// show returns a value as the API shows it, shown being its text.
 func (s *Server) show(v *value, shown string) any {
 	if v == nil {
 		return nil
@@ -94,7 +94,7 @@ func (s *Server) redacted(v *value) any {
 	return s.show(v, redact(v.plain))
 }
 
-// kept gives what is stored after a body brought in: its mask means no change.
+// kept returns what is stored after a body brought in: its mask means no change.
 func kept(in, stored *value) *value {
 	if in != nil && stored != nil && in.plain != "" && (in.plain == redact(stored.plain) || strings.EqualFold(in.plain, "<redacted>")) {
 		return stored

@@ -63,7 +63,7 @@ func (s *Server) listClients(w http.ResponseWriter, r *http.Request) {
 	reply(w, map[string]any{"clients": all, "count": len(all), "limit": limit, "offset": offset, "total_count": total})
 }
 
-// client gives the MCP client of the path. The lock is held.
+// client returns the MCP client of the path. The lock is held.
 func (s *Server) client(w http.ResponseWriter, r *http.Request) *client {
 	i := slices.IndexFunc(s.db.Clients, func(c *client) bool { return c.ID == r.PathValue("id") })
 	if i < 0 {
@@ -148,7 +148,7 @@ func (s *Server) reconnect(w http.ResponseWriter, r *http.Request) {
 	reply(w, map[string]string{"status": "success", "message": "MCP client reconnected successfully"})
 }
 
-// profiles gives the config of the plugin otel as newer versions keep it: a list of
+// profiles returns the config of the plugin otel as newer versions keep it: a list of
 // profiles, made of one where there is none.
 func profiles(config map[string]any) map[string]any {
 	if _, ok := config["profiles"]; ok {
@@ -157,7 +157,7 @@ func profiles(config map[string]any) map[string]any {
 	return map[string]any{"profiles": []any{maps.Clone(config)}}
 }
 
-// masked gives a config with the headers of its profiles masked.
+// masked returns a config with the headers of its profiles masked.
 func (s *Server) masked(config map[string]any) map[string]any {
 	text, _ := json.Marshal(profiles(config))
 	var out map[string]any
@@ -223,7 +223,7 @@ func (s *Server) putPlugin(w http.ResponseWriter, r *http.Request) {
 	reply(w, map[string]any{"message": "Plugin updated successfully", "plugin": map[string]any{"name": name, "enabled": in.Enabled, "config": in.Config}})
 }
 
-// restored gives what is stored for a value of a plugin's config.
+// restored returns what is stored for a value of a plugin's config.
 func restored(in, stored any) any {
 	switch v := in.(type) {
 	case map[string]any:

@@ -8,7 +8,7 @@ import (
 )
 
 // FreePort returns a port of 127.0.0.1 for a process that listens on it later. It is
-// none that the system itself gives away, to a listener or to a connection: a Bifrost
+// none that the system itself hands out, to a listener or to a connection: a Bifrost
 // may take a minute to listen, and whoever got its port meanwhile would be taken for it.
 func FreePort(t testing.TB) string {
 	t.Helper()

@@ -81,7 +81,7 @@ func (s *Server) listProviders(w http.ResponseWriter, _ *http.Request) {
 	reply(w, map[string]any{"providers": all, "total": len(all)})
 }
 
-// provider gives the provider of the path. The lock is held.
+// provider returns the provider of the path. The lock is held.
 func (s *Server) provider(w http.ResponseWriter, r *http.Request) (string, *provider) {
 	name := r.PathValue("provider")
 	p := s.db.Providers[name]

@@ -89,7 +89,7 @@ func (s *Server) Stop() {
 	s.server.CloseClientConnections()
 }
 
-// Called gives every call of the API since the last time, as METHOD path.
+// Called returns every call of the API since the last time, as METHOD path.
 func (s *Server) Called() []string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -98,7 +98,7 @@ func (s *Server) Called() []string {
 	return all
 }
 
-// Asked gives every call since the last time, /health too, as METHOD path.
+// Asked returns every call since the last time, /health too, as METHOD path.
 func (s *Server) Asked() []string {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -62,7 +62,7 @@ func hash(parts ...any) string {
 	return hex.EncodeToString(h.Sum(nil))
 }
 
-// without gives an object less some members.
+// without returns an object less some members.
 func without(raw json.RawMessage, names ...string) map[string]any {
 	var o map[string]any
 	_ = json.Unmarshal(raw, &o)

@@ -70,7 +70,7 @@ func (s *Server) connect(c *client) bool {
 	return true
 }
 
-// pick gives the key that serves a model.
+// pick returns the key that serves a model.
 func (s *Server) pick(p *provider, model string) *key {
 	for _, k := range p.Keys {
 		serves := slices.Contains(k.Models, model) || slices.Contains(k.Models, "*") || s.keysInside() && len(k.Models) == 0

@@ -116,7 +116,7 @@ func (u *Upstream) note(kind string, r *http.Request) {
 	u.changed = make(chan struct{})
 }
 
-// Seen gives the values of a header in all calls of a kind, each once, sorted.
+// Seen returns the values of a header in all calls of a kind, each once, sorted.
 func (u *Upstream) Seen(kind, header string) []string {
 	u.mu.Lock()
 	defer u.mu.Unlock()
@@ -128,7 +128,7 @@ func (u *Upstream) Seen(kind, header string) []string {
 	return slices.Compact(all)
 }
 
-// Last gives the value of a header in the last call of a kind, and how many
+// Last returns the value of a header in the last call of a kind, and how many
 // there were.
 func (u *Upstream) Last(kind, header string) (string, int) {
 	u.mu.Lock()
@@ -140,7 +140,7 @@ func (u *Upstream) Last(kind, header string) (string, int) {
 	return all[len(all)-1].Get(header), len(all)
 }
 
-// Changed gives a channel that is closed at the next call.
+// Changed returns a channel that is closed at the next call.
 func (u *Upstream) Changed() <-chan struct{} {
 	u.mu.Lock()
 	defer u.mu.Unlock()

@@ -92,7 +92,7 @@ const (
 
 var livePaths = []string{keyPath, headerPath, mcpPath, pluginPath, passwordPath}
 
-// targets gives fields of a document as they stand there.
+// targets returns fields of a document as they stand there.
 func targets(t testing.TB, doc *walker.Document, paths ...string) []bifrost.Target {
 	t.Helper()
 	all := map[string]bifrost.Target{}
@@ -247,7 +247,7 @@ func client(t testing.TB, url string, change func(*bifrost.Options)) *bifrost.Cl
 	return c
 }
 
-// chat asks for a model and gives the status and the body.
+// chat asks for a model and returns the status and the body.
 func chat(ctx context.Context, url, model string) (int, string) {
 	ask := fmt.Sprintf(`{"model":"openai/%s","messages":[{"role":"user","content":"ping"}]}`, model)
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, url+"/v1/chat/completions", strings.NewReader(ask))
