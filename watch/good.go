@@ -83,104 +83,45 @@ func (l *Loop) keepKey(r *render.Rendering) {
 	}
 }
 
-// undo is what was in force before Bifrost was started with something else: kept
-// until Bifrost is known to run.
-type undo struct {
-	good    good            // its results are those alone that the newer state lacks
-	secrets map[string]bool // those that the newer state has another value of
-	awaits  bool            // Bifrost was, or is to be, started with the newer state
-	// later is what is gone back to once Bifrost is known to run with since: what
-	// has come after that start. It is nil where that is nothing, or needs no restart.
-	later *undo
-	since *render.Rendering
-	depth int
+// fallback is a state to go back to, should Bifrost end over a newer one.
+type fallback struct {
+	good
+	started *render.Rendering // what Bifrost was, or was to be, started with when the state was in force
 }
 
-// laterMost bounds what is kept while a restart waits for its time and new values
-// come in.
-const laterMost = 8
-
-// add notes what an update replaces. Where an earlier one is not accepted yet,
-// that one's state is what is gone back to. started is what Bifrost was last, or is
-// to be, started with.
-func (u *undo) add(before good, changed []render.Change, after render.Values, started *render.Rendering) *undo {
-	if u == nil {
-		u = &undo{good: before, secrets: map[string]bool{}, since: started}
-		u.good.results = render.Values{}
-	} else if u.awaits && u.depth < laterMost {
-		u.later = u.later.add(before, changed, after, started)
-		u.later.depth = u.depth + 1
+// noteFallback notes what a refresh replaces, which is given up again where Bifrost is
+// not started for it: see [Loop.apply]. The last good stays what it is until Bifrost
+// is known to run with something newer; next takes its place then.
+func (l *Loop) noteFallback(before good) {
+	one := &fallback{before, l.handed}
+	switch {
+	case l.lastGood == nil:
+		l.lastGood, l.noted = one, one
+	case l.next == nil || l.started == l.handed && l.next.started != l.handed:
+		l.next, l.noted = one, one
 	}
-	keep := func(name string) {
-		if _, kept := u.good.results[name]; !kept && !u.secrets[name] {
-			if old, ok := before.results[name]; ok {
-				u.good.results[name] = old
-			}
+}
+
+// fallBack changes what would be gone back to, and closes the sources that were kept
+// for what is given up.
+func (l *Loop) fallBack(lastGood, next *fallback) {
+	given := []*fallback{l.lastGood, l.next}
+	l.lastGood, l.next, l.noted = lastGood, next, nil
+	for _, one := range given {
+		if one != nil && !l.needs(one.job) {
+			l.drop(one.job)
 		}
 	}
-	for name := range before.results {
-		if _, ok := after[name]; !ok {
-			keep(name)
+}
+
+// needs reports whether the source of a job is needed to go back.
+func (l *Loop) needs(j *Job) bool {
+	for _, one := range []*fallback{l.lastGood, l.next} {
+		if one != nil && one.job.Source == j.Source {
+			return true
 		}
 	}
-	for i := range changed {
-		if name := changed[i].Secret; name != "" {
-			keep(name)
-			u.secrets[name] = true
-		}
-	}
-	return u
-}
-
-// blamed gives the secrets that a newer state has another value of: an edited
-// document may only have moved the others.
-func (u *undo) blamed(newer render.Values) map[string]bool {
-	blamed := map[string]bool{}
-	for name := range u.secrets {
-		if old, ok := u.good.results[name]; !ok || !equal(old.Value, newer[name].Value) {
-			blamed[name] = true
-		}
-	}
-	return blamed
-}
-
-// uses reports whether the source of a job is needed to go back.
-func (u *undo) uses(j *Job) bool {
-	return u != nil && (u.good.job.Source == j.Source || u.later.uses(j))
-}
-
-// jobs are those whose sources are needed to go back.
-func (u *undo) jobs() (jobs []*Job) {
-	for ; u != nil; u = u.later {
-		jobs = append(jobs, u.good.job)
-	}
-	return jobs
-}
-
-// accept gives what is gone back to now that Bifrost is known to run with r.
-func (u *undo) accept(r *render.Rendering) *undo {
-	for one := u; one != nil; one = one.later {
-		if one != u && one.since == r {
-			for depth, x := 0, one; x != nil; depth, x = depth+1, x.later {
-				x.depth = depth
-			}
-			return one
-		}
-	}
-	return u
-}
-
-// await notes whether Bifrost is started for what was added last. It gives nil where
-// there is no start to wait for.
-func (u *undo) await(start bool) *undo {
-	if u == nil {
-		return nil
-	}
-	u.later = u.later.await(start)
-	if u.awaits = u.awaits || start; !u.awaits {
-		return nil
-	}
-	return u
+	return false
 }
 
 // refusals are what Bifrost did not live with.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"errors"
+	"maps"
 	"slices"
 	"time"
 
@@ -23,7 +24,7 @@ func (l *Loop) apply(ctx context.Context, u Update) error {
 	outcomes := l.o.Applier.Apply(ctx, u)
 	l.observe(outcomes)
 	failed := render.Problems{Document: u.Rendering.Plan.Document.Name}
-	keep := false // what it replaces may be needed
+	keep, started := false, false // what it replaces may be needed; Bifrost was started for it
 	l.mu.Lock()
 	if u.Trigger == Restarted && !u.Again || u.Undo || l.seen.outcomes == nil {
 		l.seen.outcomes = map[string]Outcome{}
@@ -34,7 +35,7 @@ func (l *Loop) apply(ctx context.Context, u Update) error {
 		case Failed:
 			failed.List = append(failed.List, render.Problem{Reason: o.Reason, Hint: o.Hint, Places: []render.Place{{Path: o.Path}}})
 		case InForce, RestartRequired:
-			keep = true
+			keep, started = true, started || o.State == InForce
 		}
 	}
 	l.mu.Unlock()
@@ -42,12 +43,19 @@ func (l *Loop) apply(ctx context.Context, u Update) error {
 	if keep && (u.Trigger != Restarted || u.Undo) {
 		l.handed = u.Rendering
 	}
-	l.turnUndo(func(old *undo) *undo {
-		if u.Undo {
-			return nil
-		}
-		return old.await(keep)
-	})
+	if started {
+		l.started = u.Rendering
+	}
+	switch {
+	case u.Undo:
+		l.fallBack(nil, nil)
+	case keep || l.noted == nil:
+		l.noted = nil
+	case l.noted == l.lastGood:
+		l.fallBack(nil, nil)
+	default:
+		l.fallBack(l.lastGood, nil)
+	}
 	late, again, edited := l.failed(u.Rendering)
 	switch {
 	case len(late) == 0 && len(again) == 0 && !edited:
@@ -179,39 +187,30 @@ type rejection struct {
 
 // accept notes that Bifrost runs with r.
 func (l *Loop) accept(r *render.Rendering) {
-	l.turnUndo(func(old *undo) *undo {
-		if r == l.handed {
-			return nil
-		} // else something newer is not known to run yet
-		return old.accept(r)
-	})
-}
-
-// turnUndo changes what would be gone back to, and closes the sources that were kept
-// for what is given up.
-func (l *Loop) turnUndo(turn func(*undo) *undo) {
-	jobs := l.undo.jobs()
-	l.undo = turn(l.undo)
-	for _, j := range jobs {
-		if !l.undo.uses(j) {
-			l.drop(j)
-		}
+	switch {
+	case r == l.handed:
+		l.fallBack(nil, nil)
+	case l.next != nil && l.next.started == r: // something newer is not known to run yet
+		l.fallBack(l.next, nil)
 	}
 }
 
 // takeBack puts what was in force before in force again.
 func (l *Loop) takeBack(ctx context.Context, r *rejection) {
 	u := Update{Trigger: Restarted, Rendering: l.good.rendering, Before: r.rendering, Undo: true}
-	if l.undo == nil {
+	if l.lastGood == nil {
 		// There is nothing older: Bifrost is given the same once more.
 		u.Changed = u.Rendering.Values()
 		_ = l.apply(ctx, u)
 		return
 	}
-	back := l.undo
-	l.undo = nil
-	bad := l.good
-	blamed := back.blamed(bad.results)
+	back, bad := l.lastGood.good, l.good
+	blamed := map[string]bool{} // an edited document may only have moved the others
+	for name, res := range bad.results {
+		if old, ok := back.results[name]; !ok || !equal(old.Value, res.Value) {
+			blamed[name] = true
+		}
+	}
 	var fields []string
 	for _, c := range bad.rendering.Values() {
 		if blamed[c.Secret] {
@@ -229,18 +228,16 @@ func (l *Loop) takeBack(ctx context.Context, r *rejection) {
 		}
 		l.refused.values[name] = refusal{version: res.Version, sum: sha256.Sum256(res.Value.Reveal()), fault: f}
 	}
-	if bad.job != back.good.job {
+	if bad.job != back.job {
 		l.refused.sum = bad.job.sum()
 		l.refused.why = errors.New(r.reason + "; the document before it is in force, and this one is not tried again")
 	}
 	l.mu.Lock()
-	l.good = back.good
-	l.good.results = render.Values{}
-	for _, name := range l.good.job.Plan.Secrets {
-		if old, ok := back.good.results[name]; ok {
-			l.good.results[name] = old
-		} else {
-			l.good.results[name] = bad.results[name]
+	l.good = back
+	l.good.results = maps.Clone(back.results)
+	for name := range back.results {
+		if res, ok := bad.results[name]; ok && !blamed[name] {
+			l.good.results[name] = res
 			l.good.fetched[name] = bad.fetched[name]
 		}
 	}
@@ -254,9 +251,8 @@ func (l *Loop) takeBack(ctx context.Context, r *rejection) {
 	}
 	l.seen.outcomes = nil
 	l.mu.Unlock()
-	for _, j := range append(back.later.jobs(), bad.job) {
-		l.drop(j)
-	}
+	l.fallBack(nil, nil)
+	l.drop(bad.job)
 	l.o.Log.Error("new values were taken back", "reason", r.reason, "fields", shorten(fields))
 	if _, _, err := l.o.Publish(l.good.rendering); err != nil {
 		l.o.Log.Error("the last good file could not be put back", "error", err.Error())

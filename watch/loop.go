@@ -91,12 +91,15 @@ type Loop struct {
 	tick     time.Time
 	retry    time.Time // zero where none is due
 	reapply  time.Time // zero where none is due
-	undo     *undo
+	lastGood *fallback // nil while Bifrost is known to run with what is in force
+	next     *fallback // what becomes the last good once Bifrost is known to run with what it was started with
+	noted    *fallback // the one of them that the refresh under way has noted
 	late     late
 	refused  refusals
 	halves   halves
 	lookedAt time.Time         // readiness was looked at for what gets too old by then
 	handed   *render.Rendering // the newest that Bifrost was, or is to be, started anew with
+	started  *render.Rendering // what it was started with last
 
 	readiness readiness
 

@@ -274,7 +274,7 @@ func (l *Loop) adopt(v *visit) (edited bool) {
 		}
 		l.keepKey(d.rendering)
 		if l.o.Refuses && before.rendering != nil {
-			l.undo = l.undo.add(before, v.changed, d.results, l.handed)
+			l.noteFallback(before)
 		}
 	}
 	l.mu.Lock()
@@ -289,7 +289,7 @@ func (l *Loop) adopt(v *visit) (edited bool) {
 			delete(l.refused.values, name)
 		}
 	}
-	if before.job != nil && before.job.Source != d.job.Source && before.job.Source != nil && !l.undo.uses(before.job) {
+	if before.job != nil && before.job.Source != d.job.Source && before.job.Source != nil && !l.needs(before.job) {
 		_ = before.job.Source.Close()
 	}
 	if d.rendering == before.rendering {

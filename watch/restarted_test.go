@@ -250,3 +250,33 @@ func TestAcceptedBefore(t *testing.T) {
 		}
 	})
 }
+
+// What was started last, with others started and coming before and after it, is
+// what is gone back to once it is accepted.
+func TestAcceptedAmongOthers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := newHouse(t, func(o *Options) { o.Supervised, o.Refuses = true, true })
+		defer h.begin()()
+		state := InForce
+		h.applier.state = func(Update, render.Change) State { return state }
+		rotate := func(value string) *render.Rendering {
+			h.store.put("solo", value)
+			h.want("flush", h.flush(), nil)
+			return h.Rendering()
+		}
+		rotate("s2") // it is started, and the next one right behind it
+		second := rotate("s3")
+		state = RestartRequired
+		rotate("s4") // these wait for their time
+		rotate("bad")
+		h.Accepted(second)
+		synctest.Wait()
+		h.Rejected(h.Rendering(), "Bifrost ended")
+		synctest.Wait()
+		h.is("s3")
+		if s := h.find(pathSolo); s.Fresh {
+			t.Errorf("status: %+v", s)
+		}
+		h.want("flush", h.flush() == nil, false)
+	})
+}
