@@ -1,6 +1,6 @@
 // Package watch keeps what was rendered fresh: it refreshes on a tick, a flush
-// or a changed file, keeps the last good result when a refresh fails, and hands
-// what changed to whatever makes a running Bifrost use it.
+// or a changed file, keeps the last good result when a refresh fails, and has a
+// running Bifrost use what changed.
 package watch
 
 import (
@@ -30,10 +30,10 @@ type State string
 // The states of a value.
 const (
 	Verified        State = "verified"         // Bifrost has it: read back, as far as it shows it
-	Unverifiable    State = "unverifiable"     // Bifrost was given it, and shows too little of it to tell
+	Unverifiable    State = "unverifiable"     // Bifrost got it, and shows too little of it to tell
 	InForce         State = "in force"         // Bifrost was started with it
-	Handed          State = "handed over"      // the command was run, or the file written for others to take
-	RestartRequired State = "restart required" // no way to hand it over but a restart that we may not make
+	Delivered       State = "handed over"      // the command was run, or the file written for others to take
+	RestartRequired State = "restart required" // no way to apply it but a restart that we may not make
 	Refused         State = "refused"          // it must not change: an encryption key
 	Failed          State = "failed"           // to be tried again
 	LastGood        State = "last good"        // Bifrost has it, and the newest value is not to be had or was refused; of the status alone
@@ -44,7 +44,7 @@ type Update struct {
 	Trigger   Trigger
 	Rendering *render.Rendering
 	Before    *render.Rendering // what was in force; nil at the first
-	// Changed are the fields to hand over. After a restart of Bifrost they are
+	// Changed are the fields to apply. After a restart of Bifrost they are
 	// all the fields that are resolved here: its database may hold older values.
 	Changed []render.Change
 	// Edited reports that the document itself is another one, beside the values
@@ -53,12 +53,12 @@ type Update struct {
 	// Wrote reports that the published file has changed, and Replaced that there
 	// was one before.
 	Wrote, Replaced bool
-	// Again says that Changed failed to be handed over after a start of Bifrost,
+	// Again says that Changed failed to be applied after a start of Bifrost,
 	// which Trigger tells of, and has not changed since.
 	Again bool
-	// Undo says that Bifrost ended soon after it was started with what is being
-	// taken back here.
-	Undo bool
+	// Rollback says that Bifrost ended soon after it was started with what is being
+	// rolled back here.
+	Rollback bool
 }
 
 // Outcome is what became of one field. It holds no value.
@@ -67,7 +67,7 @@ type Outcome struct {
 	State  State
 	Reason string // why it is not in force; lower case, no full stop; empty where it is
 	Hint   string
-	By     string // the Kind of who handed it over, where that is not the Applier's own
+	By     string // the Kind of who applied it, where that is not the Applier's own
 }
 
 // WholeDocument is the Path of the outcome for an edited document.
@@ -77,8 +77,8 @@ const WholeDocument = "(document)"
 type Applier interface {
 	// Kind is the word for logs and metrics: api, restart, command, none.
 	Kind() string
-	// Apply hands an update over and tells of each changed field what became of
-	// it. What Failed is handed over again with the next update, or by itself
+	// Apply makes Bifrost use an update and tells of each changed field what became of
+	// it. What Failed is applied again with the next update, or by itself
 	// after a while. It returns when ctx ends, with Failed for the rest.
 	Apply(ctx context.Context, u Update) []Outcome
 }

@@ -14,7 +14,7 @@ type Backoff struct {
 	last time.Duration
 }
 
-// Next gives the wait before the next try.
+// Next returns the wait before the next try.
 func (b *Backoff) Next() time.Duration {
 	b.last = min(max(2*b.last, b.First), b.Most)
 	return b.last - rand.N(b.last/2+1)
@@ -27,7 +27,7 @@ func (b *Backoff) Reset() { b.last = 0 }
 // later.
 const jitterPart = 10
 
-// jittered gives the interval, up to a tenth longer or shorter.
+// jittered returns the interval, up to a tenth longer or shorter.
 func jittered(interval time.Duration) time.Duration {
 	part := interval / jitterPart
 	return interval - part + rand.N(2*part+1)
@@ -45,7 +45,7 @@ const gateWindow = time.Second
 
 func (g *gate) pass(now time.Time) { g.began = [2]time.Time{g.began[1], now} }
 
-// opens gives the time from which a refresh may begin.
+// opens returns the time from which a refresh may begin.
 func (g *gate) opens() time.Time {
 	if g.began[0].IsZero() {
 		return time.Time{}

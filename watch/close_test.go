@@ -9,10 +9,10 @@ import (
 )
 
 // Where the vault_store is another one, the source of the one that is not in force,
-// and that nothing is taken back to, is closed.
+// and that nothing is rolled back to, is closed.
 func TestCloses(t *testing.T) {
 	type site struct {
-		*house
+		*harness
 		old, new *store
 	}
 	values := func() map[string]string {
@@ -26,18 +26,18 @@ func TestCloses(t *testing.T) {
 		"kept until it is known to run": {InForce, func(s site) { _ = s.flush() }, false, false},
 		"accepted": {InForce, func(s site) {
 			_ = s.flush()
-			s.Accepted(s.handed)
+			s.Accepted(s.intended)
 		}, true, false},
 		"of a restart that is waited for": {RestartRequired, func(s site) { // R1 is accepted, R2 is to come
 			_ = s.flush()
-			r := s.handed
+			r := s.intended
 			s.new.put("solo", "s3")
 			_ = s.flush()
 			s.Accepted(r)
 		}, true, false},
 		"taken back": {InForce, func(s site) {
 			_ = s.flush()
-			s.Rejected(s.handed, "Bifrost ended")
+			s.Rejected(s.intended, "Bifrost ended")
 		}, false, true},
 		"no restart": {Verified, func(s site) { _ = s.flush() }, true, false},
 		"not published": {InForce, func(s site) {
@@ -58,7 +58,7 @@ func TestCloses(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				h := newHouse(t, func(o *Options) { o.Supervised, o.Refuses = true, true })
+				h := newHarness(t, func(o *Options) { o.Supervised, o.Refuses = true, true })
 				defer h.begin()()
 				h.applier.state = func(Update, render.Change) State { return one.state }
 				old := h.store

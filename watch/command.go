@@ -21,7 +21,7 @@ type Command struct {
 	// Line is run by itself where it is plain words, and else by /bin/sh -c.
 	Line    string
 	Out     string
-	Env     func() []string // gives its environment as NAME=value; it should hold none of this program's own credentials
+	Env     func() []string // returns its environment as NAME=value; it should hold none of this program's own credentials
 	Timeout time.Duration
 	Output  io.Writer // where its output goes
 }
@@ -39,11 +39,11 @@ func (c *Command) Apply(ctx context.Context, u Update) []Outcome {
 	}
 	switch {
 	case u.Trigger == Start && !u.Wrote: // the command was run when the file was written
-		return each(u.Changed, Handed, "", "")
-	case u.Trigger == Restarted && !u.Undo: // Bifrost has read the file
+		return each(u.Changed, Delivered, "", "")
+	case u.Trigger == Restarted && !u.Rollback: // Bifrost has read the file
 		return each(u.Changed, InForce, "", "")
 	}
-	state, reason := Handed, ""
+	state, reason := Delivered, ""
 	if err := c.run(ctx, u); err != nil {
 		state, reason = Failed, "the command failed: "+err.Error()
 	}
@@ -91,7 +91,7 @@ func (c *Command) run(ctx context.Context, u Update) error {
 	return err
 }
 
-// words gives the program and its arguments. An image without a shell can so
+// words returns the program and its arguments. An image without a shell can so
 // run a plain command.
 func (c *Command) words() []string {
 	if strings.ContainsAny(c.Line, "|&;<>()$`\\\"'*?[#~=%!{}\n") {

@@ -21,7 +21,7 @@ func TestCommand(t *testing.T) {
 	got := c.Apply(t.Context(), u)
 	check(t, len(got), 3)
 	for _, o := range got {
-		check(t, o.State, Handed)
+		check(t, o.State, Delivered)
 	}
 	content, err := os.ReadFile(out)
 	if err != nil {
@@ -87,7 +87,7 @@ func TestCommandAgain(t *testing.T) {
 	out := filepath.Join(t.TempDir(), "env")
 	c := &Command{Line: "env > " + out, Env: os.Environ, Timeout: 2 * time.Minute}
 	for _, o := range c.Apply(t.Context(), updateOf(t, render.Inline, func(u *Update) { u.Trigger, u.Again = Start, true })) {
-		check(t, o.State, Handed)
+		check(t, o.State, Delivered)
 	}
 	content, err := os.ReadFile(out)
 	if err != nil {

@@ -4,7 +4,7 @@ package watch
 // called before Start.
 func (l *Loop) RetryEvery(b Backoff) { l.waits, l.retries = b, b }
 
-// Deaf takes the file events away, as a filesystem does that has none to give.
+// Deaf takes the file events away, as a filesystem does that has none.
 func (f *Files) Deaf() {
 	_ = f.events.Close()
 	f.events = nil

@@ -84,7 +84,7 @@ func (*store) Ping(context.Context, string) error { return nil }
 func (*store) Describe() string                   { return "a store" }
 func (s *store) Close() error                     { s.set(func(s *store) { s.closed = true }); return nil }
 
-// applier notes what it is given.
+// applier notes what it gets.
 type applier struct {
 	mu      sync.Mutex
 	updates []Update
@@ -114,7 +114,7 @@ func (a *applier) Apply(_ context.Context, u Update) []Outcome {
 	return out
 }
 
-// applied gives the values of the n-th update: `path=value`, with its trigger.
+// applied returns the values of the n-th update: `path=value`, with its trigger.
 func (a *applier) applied(n int) string {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -126,8 +126,8 @@ func (a *applier) applied(n int) string {
 	if u.Edited {
 		words = append(words, "edited")
 	}
-	if u.Undo {
-		words = append(words, "undo")
+	if u.Rollback {
+		words = append(words, "rollback")
 	}
 	for _, c := range u.Changed {
 		words = append(words, c.Path+"="+string(c.Value.Reveal()))
@@ -141,8 +141,8 @@ func (a *applier) count() int {
 	return len(a.updates)
 }
 
-// house is a loop with all that is around it.
-type house struct {
+// harness is a loop with all that is around it.
+type harness struct {
 	*Loop
 	t        *testing.T
 	store    *store
@@ -168,9 +168,9 @@ const (
 
 func both(one, two string) string { return fmt.Sprintf(`{"one":%q,"two":%q}`, one, two) }
 
-// newHouse makes a house. change may alter the options.
-func newHouse(t *testing.T, change func(*Options)) *house {
-	h := &house{t: t, document: document, applier: &applier{}, log: &bytes.Buffer{}}
+// newHarness makes a house. change may alter the options.
+func newHarness(t *testing.T, change func(*Options)) *harness {
+	h := &harness{t: t, document: document, applier: &applier{}, log: &bytes.Buffer{}}
 	h.store = &store{values: map[string]string{"enc": "the-key", "both": both("o1", "t1"), "solo": "s1"}, broken: map[string]sources.Kind{}}
 	o := Options{
 		Load: h.load, Publish: h.publish, Applier: h.applier,
@@ -184,14 +184,14 @@ func newHouse(t *testing.T, change func(*Options)) *house {
 	return h
 }
 
-func (h *house) Write(b []byte) (int, error) {
+func (h *harness) Write(b []byte) (int, error) {
 	h.logMu.Lock()
 	defer h.logMu.Unlock()
 	return h.log.Write(b)
 }
 
-// lines gives the lines of the log since the last call.
-func (h *house) lines() []string {
+// lines returns the lines of the log since the last call.
+func (h *harness) lines() []string {
 	h.logMu.Lock()
 	defer h.logMu.Unlock()
 	text := strings.TrimSuffix(h.log.String(), "\n")
@@ -202,7 +202,7 @@ func (h *house) lines() []string {
 	return strings.Split(text, "\n")
 }
 
-func (h *house) load(_ context.Context, before *Job) (*Job, error) {
+func (h *harness) load(_ context.Context, before *Job) (*Job, error) {
 	h.loads++
 	doc, err := walker.Parse("config.json", []byte(h.document))
 	if err != nil {
@@ -219,11 +219,11 @@ func (h *house) load(_ context.Context, before *Job) (*Job, error) {
 }
 
 // move has the secrets come from another store from now on.
-func (h *house) move(vault string, values map[string]string) {
+func (h *harness) move(vault string, values map[string]string) {
 	h.vault, h.store = vault, &store{values: values, broken: map[string]sources.Kind{}}
 }
 
-func (h *house) publish(r *render.Rendering) (wrote, replaced bool, err error) {
+func (h *harness) publish(r *render.Rendering) (wrote, replaced bool, err error) {
 	if h.full.Load() {
 		return false, false, errors.New("no space left on device")
 	}
@@ -238,8 +238,8 @@ func (h *house) publish(r *render.Rendering) (wrote, replaced bool, err error) {
 	return true, replaced, nil
 }
 
-// begin starts the loop, and gives the function that ends it.
-func (h *house) begin() (end func()) {
+// begin starts the loop, and returns the function that ends it.
+func (h *harness) begin() (end func()) {
 	h.t.Helper()
 	if err := h.Start(h.t.Context(), 0); err != nil {
 		h.t.Fatal(err)
@@ -247,7 +247,7 @@ func (h *house) begin() (end func()) {
 	return h.run()
 }
 
-func (h *house) run() (end func()) {
+func (h *harness) run() (end func()) {
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan struct{})
 	go func() {
@@ -260,9 +260,9 @@ func (h *house) run() (end func()) {
 	}
 }
 
-func (h *house) flush() error { return h.Flush(h.t.Context()) }
+func (h *harness) flush() error { return h.Flush(h.t.Context()) }
 
-func (h *house) want(what string, got, want any) {
+func (h *harness) want(what string, got, want any) {
 	h.t.Helper()
 	if got != want {
 		h.t.Errorf("%s: got %v, want %v", what, got, want)
@@ -270,7 +270,7 @@ func (h *house) want(what string, got, want any) {
 }
 
 // is checks what the newest published document has for a key.
-func (h *house) is(value string) {
+func (h *harness) is(value string) {
 	h.t.Helper()
 	defer h.ask(func(*asked) {}) // what the loop writes next, it writes after this
 	if last := h.writes[len(h.writes)-1]; !strings.Contains(last, `"`+value+`"`) {
@@ -278,8 +278,8 @@ func (h *house) is(value string) {
 	}
 }
 
-// find gives the status of a field.
-func (h *house) find(path string) ReferenceStatus {
+// find returns the status of a field.
+func (h *harness) find(path string) ReferenceStatus {
 	for _, r := range h.Status().References {
 		if r.Path == path {
 			return r

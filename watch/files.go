@@ -27,7 +27,7 @@ type Files struct {
 	changed func()
 	log     *slog.Logger
 	poll    time.Duration
-	events  *fsnotify.Watcher // nil where the system has no events to give
+	events  *fsnotify.Watcher // nil where the system has no events
 
 	mu     sync.Mutex // guards what follows
 	paths  []string
@@ -209,7 +209,7 @@ func (f *Files) fingerprint() string {
 			return
 		}
 		real, _ := filepath.EvalSymlinks(path)
-		// No number of the file itself: there are filesystems that give it another one
+		// No number of the file itself: there are filesystems where it gets another one
 		// now and then.
 		fmt.Fprintf(&b, "%s %s %d %d %d %v\n", path, real, info.Size(), info.ModTime().UnixNano(), putInPlace(info), info.Mode())
 	}

@@ -12,7 +12,7 @@ import (
 	"bifrost-secrets/sources"
 )
 
-// settled gives the bytes of the heap that are in use.
+// settled returns the bytes of the heap that are in use.
 func settled() uint64 {
 	var m runtime.MemStats
 	runtime.GC()
@@ -21,8 +21,8 @@ func settled() uint64 {
 	return m.HeapAlloc
 }
 
-// grow gives a document with n references to n secrets, and their values.
-func grow(h *house, n int) {
+// grow makes a document with n references to n secrets, and their values.
+func grow(h *harness, n int) {
 	var b strings.Builder
 	b.WriteString(`{"providers":{"openai":{"keys":[`)
 	h.store.values = map[string]string{}
@@ -53,7 +53,7 @@ func steady(t *testing.T, work func()) {
 // A day of ticks, with a failure each hour: nothing grows.
 func TestDay(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		h := newHouse(t, func(o *Options) { o.Interval = time.Minute })
+		h := newHarness(t, func(o *Options) { o.Interval = time.Minute })
 		grow(h, 200)
 		defer h.begin()()
 		steady(t, func() {
@@ -74,7 +74,7 @@ func TestDay(t *testing.T) {
 // Ten thousand refreshes, half of which bring something new: nothing grows.
 func TestTenThousand(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		h := newHouse(t, nil)
+		h := newHarness(t, nil)
 		grow(h, 50)
 		defer h.begin()()
 		n := 0
@@ -99,7 +99,7 @@ func TestTenThousand(t *testing.T) {
 // and renders nothing.
 func TestTickCost(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		h := newHouse(t, nil)
+		h := newHarness(t, nil)
 		grow(h, 1000)
 		defer h.begin()()
 		h.want("flush", h.flush(), nil)
@@ -114,7 +114,7 @@ func TestTickCost(t *testing.T) {
 // BenchmarkTick is what an unchanged tick of 1,000 references costs the loop.
 func BenchmarkTick(b *testing.B) {
 	var t testing.T
-	h := newHouse(&t, nil)
+	h := newHarness(&t, nil)
 	grow(h, 1000)
 	if err := h.Start(b.Context(), 0); err != nil {
 		b.Fatal(err)
@@ -132,7 +132,7 @@ func BenchmarkTick(b *testing.B) {
 	}
 }
 
-// same is a store that answers at once with what it was given.
+// same is a store that answers at once with what it got.
 type same struct {
 	*store
 	values map[string]sources.Result

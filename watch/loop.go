@@ -34,7 +34,7 @@ type Keeper interface {
 // Options say what a [Loop] works with. Load, Publish, Applier and Log are
 // needed.
 type Options struct {
-	// Load reads the document. It gives before itself where that is still what
+	// Load reads the document. It returns before itself where that is still what
 	// would be read; before is nil at first. It returns early when ctx ends.
 	Load func(ctx context.Context, before *Job) (*Job, error)
 	// Publish puts what was rendered in place. It reports whether that changed
@@ -98,14 +98,14 @@ type Loop struct {
 	refused  refusals
 	halves   halves
 	lookedAt time.Time         // readiness was looked at for what gets too old by then
-	handed   *render.Rendering // the newest that Bifrost was, or is to be, started anew with
+	intended *render.Rendering // the newest that Bifrost was, or is to be, started anew with
 	started  *render.Rendering // what it was started with last
 
 	readiness readiness
 
-	mu   sync.Mutex // guards what follows against Status and Ready
-	good good
-	seen seen
+	mu    sync.Mutex // guards what follows against Status and Ready
+	good  good
+	shown shown
 }
 
 // asked is what the loop was asked to do and has not begun yet.
@@ -126,7 +126,7 @@ type fileEvents struct{ first, last time.Time }
 func New(o Options) *Loop {
 	l := &Loop{o: o, wake: make(chan struct{}, 1), waits: retryWaits, retries: retryWaits, applies: applyWaits, halves: halves{}}
 	l.refused.values = map[string]refusal{}
-	l.seen.fingerprints = newFingerprints()
+	l.shown.fingerprints = newFingerprints()
 	return l
 }
 
@@ -199,7 +199,7 @@ func (l *Loop) Source() sources.Source {
 }
 
 // Restarted tells that Bifrost was started anew, with what is published: all
-// values are handed over again, since its database may hold older ones.
+// values are applied again, since its database may hold older ones.
 func (l *Loop) Restarted() { l.ask(func(a *asked) { a.restarted = true }) }
 
 // Rejected tells that Bifrost ended so soon after it was started with r that r
@@ -259,7 +259,7 @@ func (l *Loop) drawTick() {
 	l.plan()
 }
 
-// due gives what is to be done next, and when.
+// due returns what is to be done next, and when.
 func (l *Loop) due() (at time.Time, act func(context.Context)) {
 	l.asking.Lock()
 	defer l.asking.Unlock()
@@ -271,16 +271,16 @@ func (l *Loop) due() (at time.Time, act func(context.Context)) {
 	if a.rejected != nil {
 		r := a.rejected
 		a.rejected = nil
-		return time.Time{}, func(ctx context.Context) { l.takeBack(ctx, r) }
+		return time.Time{}, func(ctx context.Context) { l.rollBack(ctx, r) }
 	}
-	at, act = l.tick, func(ctx context.Context) { l.round(ctx, Tick) }
+	at, act = l.tick, func(ctx context.Context) { l.refreshNow(ctx, Tick) }
 	sooner := func(t time.Time, f func(context.Context)) {
 		if t.Before(at) {
 			at, act = t, f
 		}
 	}
 	refresh := func(t Trigger) func(context.Context) {
-		return func(ctx context.Context) { l.round(ctx, t) }
+		return func(ctx context.Context) { l.refreshNow(ctx, t) }
 	}
 	if !l.retry.IsZero() {
 		sooner(l.retry, refresh(Retry))
@@ -292,10 +292,10 @@ func (l *Loop) due() (at time.Time, act func(context.Context)) {
 		sooner(later(l.gate.opens(), a.files.quiet()), refresh(File))
 	}
 	if a.restarted {
-		sooner(time.Time{}, func(ctx context.Context) { l.handOver(ctx, Restarted) })
+		sooner(time.Time{}, func(ctx context.Context) { l.applyAgain(ctx, Restarted) })
 	}
 	if !l.reapply.IsZero() {
-		sooner(l.reapply, func(ctx context.Context) { l.handOver(ctx, Retry) })
+		sooner(l.reapply, func(ctx context.Context) { l.applyAgain(ctx, Retry) })
 	}
 	if t := l.reminds(); !t.IsZero() {
 		sooner(t, func(context.Context) { l.remind() })
@@ -329,8 +329,8 @@ func (f *fileEvents) quiet() time.Time {
 	return at
 }
 
-// round is a refresh with all that follows for the times of the next one.
-func (l *Loop) round(ctx context.Context, t Trigger) {
+// refreshNow is a refresh with all that follows for the times of the next one.
+func (l *Loop) refreshNow(ctx context.Context, t Trigger) {
 	if err := l.refresh(ctx, t); ctx.Err() != nil && err != nil {
 		return
 	}
@@ -340,7 +340,7 @@ func (l *Loop) round(ctx context.Context, t Trigger) {
 }
 
 // begin takes what was asked for: what is asked from now on makes one more
-// refresh. The context that it gives ends early where Bifrost needs help.
+// refresh. The context that it returns ends early where Bifrost needs help.
 func (l *Loop) begin(ctx context.Context) (context.Context, []chan error) {
 	now := time.Now()
 	l.gate.pass(now)
@@ -355,7 +355,7 @@ func (l *Loop) begin(ctx context.Context) (context.Context, []chan error) {
 	return l.cancelableLocked(ctx), waiters
 }
 
-// cancelable gives a context that ends early where Bifrost needs help.
+// cancelable returns a context that ends early where Bifrost needs help.
 func (l *Loop) cancelable(ctx context.Context) context.Context {
 	l.asking.Lock()
 	defer l.asking.Unlock()

@@ -24,7 +24,7 @@ func wait(d time.Duration) {
 // anew.
 func TestTick(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		h := newHouse(t, nil)
+		h := newHarness(t, nil)
 		defer h.begin()()
 		synctest.Wait()
 		began := time.Now()
@@ -52,10 +52,10 @@ func TestTick(t *testing.T) {
 	})
 }
 
-// What changed, and only that, is handed over; fragments of one secret together.
+// What changed, and only that, is applied; fragments of one secret together.
 func TestChange(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		h := newHouse(t, nil)
+		h := newHarness(t, nil)
 		defer h.begin()()
 		h.store.put("both", both("o2", "t2"))
 		h.want("flush", h.flush(), nil)
@@ -74,7 +74,7 @@ func TestChange(t *testing.T) {
 // One secret that fails does not hold back the others, and is said once.
 func TestOneFails(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		h := newHouse(t, nil)
+		h := newHarness(t, nil)
 		defer h.begin()()
 		h.lines()
 		wait(time.Minute)
@@ -112,7 +112,7 @@ func TestOneFails(t *testing.T) {
 // and at the end, and readiness ends with --max-stale.
 func TestOutage(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		h := newHouse(t, func(o *Options) { o.MaxStale = 2 * time.Hour; o.Interval = 24 * time.Hour })
+		h := newHarness(t, func(o *Options) { o.MaxStale = 2 * time.Hour; o.Interval = 24 * time.Hour })
 		defer h.begin()()
 		h.lines()
 		h.store.set(func(s *store) { s.down = true })
@@ -173,7 +173,7 @@ func TestOutage(t *testing.T) {
 // A value that Bifrost would misread is refused like one that does not come.
 func TestBadValue(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		h := newHouse(t, nil)
+		h := newHarness(t, nil)
 		defer h.begin()()
 		h.store.put("both", both("o2", "env.NOPE"))
 		h.store.put("solo", "s2")
@@ -192,7 +192,7 @@ func TestBadValue(t *testing.T) {
 // The encryption key stays what it is, and everything else goes on.
 func TestEncryptionKey(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		h := newHouse(t, nil)
+		h := newHarness(t, nil)
 		defer h.begin()()
 		h.lines()
 		h.store.put("enc", "another-key")
@@ -234,7 +234,7 @@ func TestEncryptionKeyGone(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				h := newHouse(t, func(o *Options) { o.Getenv = one.getenv })
+				h := newHarness(t, func(o *Options) { o.Getenv = one.getenv })
 				defer h.begin()()
 				h.document = gone
 				if err := h.flush(); (err != nil) != one.refused {
@@ -259,7 +259,7 @@ func TestBadDocument(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				h := newHouse(t, nil)
+				h := newHarness(t, nil)
 				defer h.begin()()
 				h.lines()
 				h.document = bad
@@ -296,7 +296,7 @@ func TestBadDocument(t *testing.T) {
 // A document that names a secret that comes later is in force once it is there.
 func TestLateSecret(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		h := newHouse(t, nil)
+		h := newHarness(t, nil)
 		defer h.begin()()
 		h.document = strings.Replace(document, "vault.solo", "vault.new", 1)
 		h.FileChanged()
@@ -310,7 +310,7 @@ func TestLateSecret(t *testing.T) {
 // Events are waited for until they are quiet, but not for ever.
 func TestQuiet(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		h := newHouse(t, nil)
+		h := newHarness(t, nil)
 		defer h.begin()()
 		wait(2 * time.Second)
 		h.FileChanged()
@@ -332,7 +332,7 @@ func TestQuiet(t *testing.T) {
 // and all that do share it.
 func TestFlush(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		h := newHouse(t, nil)
+		h := newHarness(t, nil)
 		defer h.begin()()
 		wait(time.Minute)
 		h.store.set(func(s *store) { s.takes = 100 * time.Millisecond })
@@ -365,7 +365,7 @@ func TestFlush(t *testing.T) {
 // signals no more.
 func TestStorm(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		h := newHouse(t, nil)
+		h := newHarness(t, nil)
 		defer h.begin()()
 		wait(time.Minute)
 		for range 1000 {
@@ -391,7 +391,7 @@ func TestStorm(t *testing.T) {
 // The end comes at once while the backend hangs, and everybody is let go.
 func TestEndInHang(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		h := newHouse(t, nil)
+		h := newHarness(t, nil)
 		end := h.begin()
 		h.store.set(func(s *store) { s.hung = true })
 		h.lines()
@@ -415,7 +415,7 @@ func TestEndInHang(t *testing.T) {
 // A fetch has a deadline.
 func TestTimeout(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		h := newHouse(t, nil)
+		h := newHarness(t, nil)
 		defer h.begin()()
 		h.store.set(func(s *store) { s.hung = true })
 		began := time.Now()
@@ -430,7 +430,7 @@ func TestTimeout(t *testing.T) {
 // A start waits for a backend that comes up, and for nothing else.
 func TestStart(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		h := newHouse(t, nil)
+		h := newHarness(t, nil)
 		h.store.down = true
 		began := time.Now()
 		go func() {
@@ -443,7 +443,7 @@ func TestStart(t *testing.T) {
 		}
 		synctest.Wait()
 
-		h = newHouse(t, nil)
+		h = newHarness(t, nil)
 		h.store.down = true
 		began = time.Now()
 		var problems *render.Problems
@@ -456,7 +456,7 @@ func TestStart(t *testing.T) {
 		h.want("writes", len(h.writes), 0)
 		h.want("ready", h.Ready() != nil, true)
 
-		h = newHouse(t, nil)
+		h = newHarness(t, nil)
 		delete(h.store.values, "solo")
 		began = time.Now()
 		if err := h.Start(t.Context(), time.Minute); !errors.As(err, &problems) || len(problems.List) != 1 {
@@ -465,7 +465,7 @@ func TestStart(t *testing.T) {
 		h.want("took", time.Since(began), time.Duration(0))
 
 		// What did not start in time comes when the backend does.
-		h = newHouse(t, func(o *Options) { o.Supervised = true })
+		h = newHarness(t, func(o *Options) { o.Supervised = true })
 		h.store.down = true
 		_ = h.Start(t.Context(), 0)
 		defer h.run()()
@@ -482,7 +482,7 @@ func TestStart(t *testing.T) {
 // A file that cannot be written is written later.
 func TestPublishFails(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		h := newHouse(t, nil)
+		h := newHarness(t, nil)
 		defer h.begin()()
 		h.full.Store(true)
 		h.store.put("solo", "s2")
@@ -497,11 +497,11 @@ func TestPublishFails(t *testing.T) {
 	})
 }
 
-// What could not be handed over is handed over again, with what comes next or by
+// What could not be applied is applied again, with what comes next or by
 // itself; and after a restart of Bifrost everything is.
 func TestHandOver(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		h := newHouse(t, nil)
+		h := newHarness(t, nil)
 		defer h.begin()()
 		var mended atomic.Bool
 		h.applier.state = func(_ Update, c render.Change) State {
@@ -543,11 +543,11 @@ func TestHandOver(t *testing.T) {
 	})
 }
 
-// Values that Bifrost did not live with are taken back, and not tried again
+// Values that Bifrost did not live with are rolled back, and not tried again
 // until they change.
 func TestRejected(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		h := newHouse(t, func(o *Options) { o.Supervised, o.Refuses = true, true })
+		h := newHarness(t, func(o *Options) { o.Supervised, o.Refuses = true, true })
 		defer h.begin()()
 		h.applier.state = func(Update, render.Change) State { return InForce }
 		h.store.put("solo", "bad")
@@ -559,7 +559,7 @@ func TestRejected(t *testing.T) {
 		synctest.Wait()
 		h.is("s1")
 		h.is("o1")
-		h.want("update", h.applier.applied(1), "restarted undo encryption_key=the-key "+pathOne+"=o1 "+pathTwo+"=t1 "+pathSolo+"=s1")
+		h.want("update", h.applier.applied(1), "restarted rollback encryption_key=the-key "+pathOne+"=o1 "+pathTwo+"=t1 "+pathSolo+"=s1")
 		if s := h.find(pathSolo); s.State != Refused || s.Fresh || !strings.Contains(s.Reason, "Bifrost ended") {
 			t.Errorf("status: %+v", s)
 		}
@@ -577,13 +577,13 @@ func TestRejected(t *testing.T) {
 		h.store.put("both", both("o3", "t3"))
 		h.want("flush", h.flush(), nil)
 
-		// An edited document is taken back too.
-		h.Accepted(h.handed)
+		// An edited document is rolled back too.
+		h.Accepted(h.intended)
 		synctest.Wait()
 		h.document = strings.Replace(document, "vault.solo", "plain", 1)
 		h.want("flush", h.flush(), nil)
 		h.is("plain")
-		h.Rejected(h.handed, "Bifrost ended")
+		h.Rejected(h.intended, "Bifrost ended")
 		synctest.Wait()
 		h.is("good")
 		if err := h.flush(); err == nil || !strings.Contains(err.Error(), "the document before it is in force") {
@@ -600,7 +600,7 @@ func TestRejected(t *testing.T) {
 // for a refresh gets one.
 func TestRejectedInHang(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		h := newHouse(t, func(o *Options) { o.Supervised, o.Refuses = true, true })
+		h := newHarness(t, func(o *Options) { o.Supervised, o.Refuses = true, true })
 		defer h.begin()()
 		h.applier.state = func(Update, render.Change) State { return InForce }
 		h.store.put("solo", "bad")
@@ -611,7 +611,7 @@ func TestRejectedInHang(t *testing.T) {
 		wait(2 * time.Second)
 		h.store.set(func(s *store) { s.hung = false })
 		began := time.Now()
-		h.Rejected(h.handed, "Bifrost ended")
+		h.Rejected(h.intended, "Bifrost ended")
 		synctest.Wait()
 		h.want("took", time.Since(began), time.Duration(0))
 		h.is("s1")

@@ -45,7 +45,7 @@ type record struct {
 	Published string `json:"published,omitempty"`
 }
 
-// RecordPath gives the record's place beside the published file.
+// RecordPath returns the record's place beside the published file.
 func RecordPath(out string) string { return out + ".state" }
 
 // The cost of a fingerprint: the least that OWASP recommends for a password. It

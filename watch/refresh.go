@@ -15,8 +15,8 @@ import (
 // errInterrupted ends a refresh that something more urgent came between.
 var errInterrupted = errors.New("interrupted")
 
-// visit is one refresh under way.
-type visit struct {
+// refreshing is one refresh under way.
+type refreshing struct {
 	trigger  Trigger
 	began    time.Time
 	fetches  map[sources.Source]render.Values
@@ -37,7 +37,7 @@ type visit struct {
 // in force yet, whatever Load or Publish said.
 func (l *Loop) refresh(outer context.Context, t Trigger) error {
 	ctx, waiters := l.begin(outer)
-	v := &visit{trigger: t, began: time.Now(), fetches: map[sources.Source]render.Values{}}
+	v := &refreshing{trigger: t, began: time.Now(), fetches: map[sources.Source]render.Values{}}
 	l.draw(ctx, v)
 	if ctx.Err() != nil {
 		if v.draft != nil {
@@ -59,7 +59,7 @@ func (l *Loop) refresh(outer context.Context, t Trigger) error {
 	case !v.took() || l.o.Supervised && t == Start:
 	case l.o.Supervised && before == nil && !v.wrote:
 		// Bifrost was started with the file of an earlier life, and that is what
-		// it would be given now.
+		// it would get now.
 		l.Restarted()
 	default:
 		u := Update{Trigger: t, Rendering: l.good.rendering, Before: before, Changed: v.changed, Edited: edited, Wrote: v.wrote, Replaced: v.replaced}
@@ -73,11 +73,11 @@ func (l *Loop) refresh(outer context.Context, t Trigger) error {
 	return err
 }
 
-// took reports whether there is something new to hand over.
-func (v *visit) took() bool { return v.draft != nil && !v.draft.same && v.publish == nil }
+// took reports whether there is something new to apply.
+func (v *refreshing) took() bool { return v.draft != nil && !v.draft.same && v.publish == nil }
 
 // draw finds out what should be in force.
-func (l *Loop) draw(ctx context.Context, v *visit) {
+func (l *Loop) draw(ctx context.Context, v *refreshing) {
 	next, err := l.load(ctx)
 	if err != nil {
 		v.document, next = err, l.good.job
@@ -137,7 +137,7 @@ func (l *Loop) drop(j *Job) {
 }
 
 // fetch asks the job's source for what this visit has not asked it for yet.
-func (l *Loop) fetch(ctx context.Context, v *visit, j *Job) render.Values {
+func (l *Loop) fetch(ctx context.Context, v *refreshing, j *Job) render.Values {
 	got := v.fetches[j.Source]
 	if got == nil {
 		got = render.Values{}
@@ -168,10 +168,10 @@ type draft struct {
 	same      bool             // it is what is in force
 }
 
-// compose renders a job with what its source gives. A secret that is not to be
+// compose renders a job with what its source has. A secret that is not to be
 // had, or whose value is refused, is stood in for by its last good value, so
 // that the others are not held back; all fragments of one secret go together.
-func (l *Loop) compose(ctx context.Context, v *visit, j *Job) (*draft, *render.Problems) {
+func (l *Loop) compose(ctx context.Context, v *refreshing, j *Job) (*draft, *render.Problems) {
 	got := l.fetch(ctx, v, j)
 	if ctx.Err() != nil {
 		return nil, nil
@@ -249,7 +249,7 @@ func identical(names []string, a, b render.Values) bool {
 
 // adopt publishes the draft and puts it in force. It reports whether the
 // document is another one.
-func (l *Loop) adopt(v *visit) (edited bool) {
+func (l *Loop) adopt(v *refreshing) (edited bool) {
 	d := v.draft
 	if d == nil {
 		return false

@@ -40,7 +40,7 @@ func (s *Supervisor) restart(ctx context.Context, rotation bool, q *restartReque
 		}
 		s.Log.Error("Bifrost could not be started", "error", err.Error())
 		s.reject("it could not be started: " + err.Error())
-		return out(RestartRequired, takenBack)
+		return out(RestartRequired, rolledBack)
 	}
 	s.mu.Lock()
 	s.restarts++
@@ -57,7 +57,7 @@ func (s *Supervisor) restart(ctx context.Context, rotation bool, q *restartReque
 	return nil
 }
 
-const takenBack = "Bifrost ended over it, and the last good values are about to be put back"
+const rolledBack = "Bifrost ended over it, and the last good values are about to be put back"
 
 // restarted tells that the child of a restart is there.
 func (s *Supervisor) restarted() {

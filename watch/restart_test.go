@@ -15,8 +15,8 @@ import (
 
 // answering returns a nursery whose children answer after takes; less than nothing
 // means never.
-func answering(takes *time.Duration) (n *nursery, log *house) {
-	n, log = newNursery(), &house{log: &bytes.Buffer{}}
+func answering(takes *time.Duration) (n *supervised, log *harness) {
+	n, log = newSupervised(), &harness{log: &bytes.Buffer{}}
 	n.Log = slog.New(slog.NewTextHandler(log, nil))
 	n.Patience = time.Minute
 	n.Answers = func(ctx context.Context) error {
@@ -79,10 +79,10 @@ func TestRestartIsOverWhenItAnswers(t *testing.T) {
 }
 
 func TestRestartDoesNotAnswer(t *testing.T) {
-	for name, then := range map[string]func(*testing.T, *nursery, *time.Duration, func() (int, error)){
+	for name, then := range map[string]func(*testing.T, *supervised, *time.Duration, func() (int, error)){
 		// One that ends before it has answered is the fault of the new values, also
 		// where that takes long.
-		"ends": func(t *testing.T, n *nursery, takes *time.Duration, _ func() (int, error)) {
+		"ends": func(t *testing.T, n *supervised, takes *time.Duration, _ func() (int, error)) {
 			*takes = -1
 			go func() {
 				<-time.After(30 * time.Second)
@@ -90,7 +90,7 @@ func TestRestartDoesNotAnswer(t *testing.T) {
 			}()
 			o := n.apply(t, n.name("bad"), false)
 			check(t, o.State, RestartRequired)
-			check(t, o.Reason, takenBack)
+			check(t, o.Reason, rolledBack)
 			check(t, n.heard(), "rejected bad: Bifrost ended with status 1, 30s after it was started with it")
 			*takes = time.Second
 			check(t, n.apply(t, n.name("back"), true).State, InForce)
@@ -98,7 +98,7 @@ func TestRestartDoesNotAnswer(t *testing.T) {
 			check(t, n.Answering(), nil)
 		},
 		// One that hangs does not keep the loop for ever.
-		"hangs": func(t *testing.T, n *nursery, takes *time.Duration, _ func() (int, error)) {
+		"hangs": func(t *testing.T, n *supervised, takes *time.Duration, _ func() (int, error)) {
 			*takes = 5 * time.Minute
 			began := time.Now()
 			o := n.apply(t, n.name("slow"), false)
@@ -112,7 +112,7 @@ func TestRestartDoesNotAnswer(t *testing.T) {
 			check(t, n.heard(), "restarted, accepted slow")
 			check(t, n.Answering(), nil)
 		},
-		"is stopped": func(t *testing.T, n *nursery, takes *time.Duration, end func() (int, error)) {
+		"is stopped": func(t *testing.T, n *supervised, takes *time.Duration, end func() (int, error)) {
 			*takes = -1
 			go func() {
 				<-time.After(10 * time.Second)

@@ -63,7 +63,7 @@ func (r *restarts) Apply(_ context.Context, u Update) []Outcome {
 func TestLateAfterRestart(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		api, again := &slow{}, &restarts{}
-		h := newHouse(t, func(o *Options) {
+		h := newHarness(t, func(o *Options) {
 			o.Supervised, o.Applier = true, &Split{Word: "auto", API: api, Restart: again}
 		})
 		again.loop = h.Loop
@@ -105,12 +105,12 @@ func TestLateAfterRestart(t *testing.T) {
 	})
 }
 
-// A start whose Bifrost is not there yet is handed over as a start, once it is:
+// A start whose Bifrost is not there yet is applied as a start, once it is:
 // what Bifrost has already is then not written again.
 func TestLateAfterStart(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		api := &slow{}
-		h := newHouse(t, func(o *Options) { o.Applier = &Split{Word: "auto", API: api} })
+		h := newHarness(t, func(o *Options) { o.Applier = &Split{Word: "auto", API: api} })
 		defer h.begin()()
 		wait(10 * time.Second)
 		api.healthy.Store(true)
@@ -127,10 +127,10 @@ func TestLateAfterStart(t *testing.T) {
 }
 
 // A value that goes by the API alone does not keep what Bifrost was started with
-// from being accepted: what is taken back later is the later alone.
+// from being accepted: what is rolled back later is the later alone.
 func TestAcceptedBeside(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		h := newHouse(t, func(o *Options) { o.Supervised, o.Refuses = true, true })
+		h := newHarness(t, func(o *Options) { o.Supervised, o.Refuses = true, true })
 		defer h.begin()()
 		h.applier.state = func(u Update, c render.Change) State {
 			if c.Path == pathSolo && u.Trigger != Restarted {
@@ -162,7 +162,7 @@ func TestAcceptedBeside(t *testing.T) {
 // secrets that it only moved are not blamed.
 func TestRejectedEdit(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		h := newHouse(t, func(o *Options) { o.Supervised, o.Refuses = true, true })
+		h := newHarness(t, func(o *Options) { o.Supervised, o.Refuses = true, true })
 		defer h.begin()()
 		h.applier.state = func(Update, render.Change) State { return InForce }
 		h.document = strings.Replace(document, `"vault.solo"}]`, `"vault.solo"},{"name":"d","value":"vault.solo"}]`, 1)
@@ -198,7 +198,7 @@ func TestRefusedIsGood(t *testing.T) {
 // Where the vault_store alone was edited, the document is not what is refused.
 func TestRejectedStore(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		h := newHouse(t, func(o *Options) { o.Supervised, o.Refuses = true, true })
+		h := newHarness(t, func(o *Options) { o.Supervised, o.Refuses = true, true })
 		defer h.begin()()
 		h.applier.state = func(Update, render.Change) State { return InForce }
 		h.move("bad", map[string]string{"enc": "the-key", "both": both("o1", "t1"), "solo": "bad"})
@@ -216,10 +216,10 @@ func TestRejectedStore(t *testing.T) {
 }
 
 // What Bifrost was started with is accepted also while the next restart waits for
-// its time: what is taken back after that is the later alone.
+// its time: what is rolled back after that is the later alone.
 func TestAcceptedBefore(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		h := newHouse(t, func(o *Options) { o.Supervised, o.Refuses = true, true })
+		h := newHarness(t, func(o *Options) { o.Supervised, o.Refuses = true, true })
 		defer h.begin()()
 		state := InForce
 		h.applier.state = func(u Update, c render.Change) State {
@@ -245,7 +245,7 @@ func TestAcceptedBefore(t *testing.T) {
 		h.is("o2")
 		h.is("t2")
 		h.is("s1")
-		if n := h.applier.count(); !strings.Contains(h.applier.applied(n-1), "undo") {
+		if n := h.applier.count(); !strings.Contains(h.applier.applied(n-1), "rollback") {
 			t.Errorf("the last update: %s", h.applier.applied(n-1))
 		}
 	})
@@ -255,7 +255,7 @@ func TestAcceptedBefore(t *testing.T) {
 // what is gone back to once it is accepted.
 func TestAcceptedAmongOthers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		h := newHouse(t, func(o *Options) { o.Supervised, o.Refuses = true, true })
+		h := newHarness(t, func(o *Options) { o.Supervised, o.Refuses = true, true })
 		defer h.begin()()
 		state := InForce
 		h.applier.state = func(Update, render.Change) State { return state }

@@ -13,7 +13,7 @@ import (
 // and the rest by a restart. Which field is which, the catalogue says.
 type Split struct {
 	Word string // what it is called: auto, api or restart
-	// API hands over what is taken live. Without it everything wants a restart,
+	// API applies what is taken live. Without it everything wants a restart,
 	// as it must be in env mode: a push would write the value over the reference.
 	API Applier
 	// Restart starts Bifrost anew. Without it, what wants a restart is reported.
@@ -32,7 +32,7 @@ func (s *Split) Kind() string { return s.Word }
 func (s *Split) Apply(ctx context.Context, u Update) []Outcome {
 	live, rest := s.sort(u.Changed)
 	switch {
-	case u.Undo && s.Restart != nil:
+	case u.Rollback && s.Restart != nil:
 		return s.restart(ctx, u, u.Changed)
 	case u.Trigger == Restarted:
 		// The file was read at the start. What is taken live is looked at all
@@ -175,7 +175,7 @@ func (s *Split) restart(ctx context.Context, u Update, rest []render.Change) []O
 func (s *Split) report(u Update, rest []render.Change) []Outcome {
 	if u.Trigger == Start && !u.Replaced {
 		// No Bifrost can have been started with anything else.
-		return each(rest, Handed, "", "none")
+		return each(rest, Delivered, "", "none")
 	}
 	out := each(rest, RestartRequired, "Bifrost does not take it while it runs", "none")
 	if u.Edited {
@@ -187,7 +187,7 @@ func (s *Split) report(u Update, rest []render.Change) []Outcome {
 	return out
 }
 
-// each gives all changes one state.
+// each returns an outcome of one state for each change.
 func each(changed []render.Change, state State, reason, kind string) []Outcome {
 	out := make([]Outcome, len(changed))
 	for i := range changed {
@@ -210,4 +210,4 @@ type None struct{}
 func (None) Kind() string { return "none" }
 
 // Apply implements [Applier].
-func (None) Apply(_ context.Context, u Update) []Outcome { return each(u.Changed, Handed, "", "") }
+func (None) Apply(_ context.Context, u Update) []Outcome { return each(u.Changed, Delivered, "", "") }

@@ -12,7 +12,7 @@ import (
 	"bifrost-secrets/walker"
 )
 
-// speaker is an applier with one answer, which notes the paths it is given.
+// speaker is an applier with one answer, which notes the paths it gets.
 type speaker struct {
 	kind  string
 	state State
@@ -88,7 +88,7 @@ func TestSplit(t *testing.T) {
 		"the same in watch":        {render.Inline, only(live), RestartRequired, "", live + " restart required by api", live, "-"},
 		"after a restart":          {render.Inline, func(u *Update) { u.Trigger = Restarted }, Verified, InForce, live + " verified by api, " + vk + " in force by restart", live, "-"},
 		"no restart after another": {render.Inline, func(u *Update) { u.Trigger = Restarted }, RestartRequired, InForce, live + " unverifiable by api, " + vk + " in force by restart", live, "-"},
-		"taken back":               {render.Inline, func(u *Update) { u.Trigger, u.Undo = Restarted, true }, Verified, InForce, live + " in force by restart, " + vk + " in force by restart", "-", live + " " + vk},
+		"taken back":               {render.Inline, func(u *Update) { u.Trigger, u.Rollback = Restarted, true }, Verified, InForce, live + " in force by restart, " + vk + " in force by restart", "-", live + " " + vk},
 		"edited":                   {render.Inline, func(u *Update) { only(live)(u); u.Edited = true }, Verified, InForce, live + " in force by restart, (document) in force by restart", "-", ""},
 		"edited in watch":          {render.Inline, func(u *Update) { only(live)(u); u.Edited = true }, Verified, "", live + " verified by api, (document) restart required by none", live, "-"},
 		"start of a new site":      {render.Inline, func(u *Update) { u.Trigger, u.Wrote = Start, true }, Verified, "", live + " verified by api, " + vk + " handed over by none", live, "-"},

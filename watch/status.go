@@ -25,7 +25,7 @@ type Status struct {
 
 	// What was refreshed and Bifrost does not have: the fields, with an edited
 	// document as one of them, that wait for a restart of it, and those that could
-	// not be handed over and are tried again.
+	// not be applied and are tried again.
 	RestartRequired int `json:"restart_required"`
 	NotApplied      int `json:"not_applied"`
 

@@ -21,7 +21,7 @@ type Child interface {
 	// when the child is gone.
 	Stop(context.Context)
 	Done() <-chan struct{}
-	// Code is the status of a child that is done, as a shell gives it.
+	// Code is the status of a child that is done, as a shell has it.
 	Code() int
 }
 
@@ -67,17 +67,17 @@ type Supervisor struct {
 	awaited  *awaited           // the restart that is over when the child answers
 	unwait   context.CancelFunc // ends the wait for an answer; nil without Answers
 
-	mu       sync.Mutex
-	child    Child // nil while there is none
-	going    bool  // the child is about to be replaced
-	leaving  bool  // the child is asked to end for good
-	answered bool  // the child has answered
-	judged   bool  // some child has, so that one that does not is not ready
-	started  time.Time
-	first    time.Time // when the first child was started
-	restarts int
-	told     time.Time // when the child was last sent a signal that should end it
-	last     int       // the status of the child before
+	mu        sync.Mutex
+	child     Child // nil while there is none
+	going     bool  // the child is about to be replaced
+	leaving   bool  // the child is asked to end for good
+	answered  bool  // the child has answered
+	judged    bool  // some child has, so that one that does not is not ready
+	started   time.Time
+	first     time.Time // when the first child was started
+	restarts  int
+	signalled time.Time // when the child was last sent a signal that should end it
+	last      int       // the status of the child before
 }
 
 type restartRequest struct {
@@ -85,8 +85,8 @@ type restartRequest struct {
 	reply  chan []Outcome
 }
 
-// undoTimeout is how long the loop may take to put the last good file back.
-const undoTimeout = 30 * time.Second
+// rollbackTimeout is how long the loop may take to put the last good file back.
+const rollbackTimeout = 30 * time.Second
 
 func (s *Supervisor) init() {
 	s.once.Do(func() {
@@ -218,7 +218,7 @@ func (s *Supervisor) onTime(ctx context.Context) {
 	}
 	s.pending = time.Time{}
 	if s.waiting {
-		s.fatal = errors.New("no Bifrost is running: the last good values could not be put back within " + undoTimeout.String())
+		s.fatal = errors.New("no Bifrost is running: the last good values could not be put back within " + rollbackTimeout.String())
 		return
 	}
 	s.restart(ctx, s.wanted != s.current, nil)
@@ -231,7 +231,7 @@ func (s *Supervisor) request(ctx context.Context, q *restartRequest) []Outcome {
 	switch {
 	case ctx.Err() != nil || s.ending():
 		return outcomesOf(u, Failed, "Bifrost is about to end")
-	case u.Undo:
+	case u.Rollback:
 		s.waiting, s.wanted = false, u.Rendering
 		return s.restart(ctx, false, q)
 	case s.waiting:
@@ -281,7 +281,7 @@ func (s *Supervisor) start(r *render.Rendering, rotation bool) error {
 	return nil
 }
 
-// stop ends the child and gives its status.
+// stop ends the child and returns its status.
 func (s *Supervisor) stop() int {
 	if s.child == nil {
 		return s.last
@@ -291,7 +291,7 @@ func (s *Supervisor) stop() int {
 	return s.forget()
 }
 
-// forget takes a child away that is done, and gives its status.
+// forget takes a child away that is done, and returns its status.
 func (s *Supervisor) forget() int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -311,7 +311,7 @@ func (s *Supervisor) ended(ctx context.Context) (over bool, code int) {
 	case ctx.Err() != nil || s.ending():
 		return true, code
 	case early:
-		s.reply(RestartRequired, takenBack)
+		s.reply(RestartRequired, rolledBack)
 		s.awaited = nil
 		s.reject(fmt.Sprintf("Bifrost ended with status %d, %s after it was started with it", code, after.Round(time.Millisecond)))
 		return false, 0
@@ -320,9 +320,9 @@ func (s *Supervisor) ended(ctx context.Context) (over bool, code int) {
 	return true, code
 }
 
-// reject waits for the loop to take back what the child did not live with.
+// reject waits for the loop to roll back what the child did not live with.
 func (s *Supervisor) reject(reason string) {
-	s.waiting, s.pending = true, time.Now().Add(undoTimeout)
+	s.waiting, s.pending = true, time.Now().Add(rollbackTimeout)
 	s.Loop.Rejected(s.current, reason)
 }
 
@@ -337,18 +337,18 @@ const endsWithin = time.Minute
 func (s *Supervisor) ending() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return !s.told.IsZero() && time.Since(s.told) < endsWithin
+	return !s.signalled.IsZero() && time.Since(s.signalled) < endsWithin
 }
 
-// Told notes that the child was sent a signal: one that ends after SIGINT, SIGQUIT
+// Signalled notes that the child was sent a signal: one that ends after SIGINT, SIGQUIT
 // or SIGTERM was asked to, and is not started again.
-func (s *Supervisor) Told(sig os.Signal) {
+func (s *Supervisor) Signalled(sig os.Signal) {
 	if sig != syscall.SIGINT && sig != syscall.SIGQUIT && sig != syscall.SIGTERM {
 		return
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.told = time.Now()
+	s.signalled = time.Now()
 }
 
 // Status tells of the child.

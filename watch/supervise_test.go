@@ -48,8 +48,8 @@ func (c *fakeChild) end(code int) {
 	})
 }
 
-// nursery starts children and notes what the loop would be told.
-type nursery struct {
+// supervised starts children and notes what the loop would be told.
+type supervised struct {
 	*Supervisor
 	mu       sync.Mutex
 	children []*fakeChild
@@ -58,8 +58,8 @@ type nursery struct {
 	names    map[*render.Rendering]string
 }
 
-func newNursery() *nursery {
-	n := &nursery{names: map[*render.Rendering]string{nil: ""}}
+func newSupervised() *supervised {
+	n := &supervised{names: map[*render.Rendering]string{nil: ""}}
 	n.Supervisor = &Supervisor{
 		Start: n.start, Loop: n, Log: slog.New(slog.NewTextHandler(io.Discard, nil)),
 		MinInterval: time.Minute,
@@ -67,7 +67,7 @@ func newNursery() *nursery {
 	return n
 }
 
-func (n *nursery) name(name string) *render.Rendering {
+func (n *supervised) name(name string) *render.Rendering {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	r := &render.Rendering{}
@@ -75,7 +75,7 @@ func (n *nursery) name(name string) *render.Rendering {
 	return r
 }
 
-func (n *nursery) start(r *render.Rendering) (Child, error) {
+func (n *supervised) start(r *render.Rendering) (Child, error) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	if n.fail != nil {
@@ -86,35 +86,35 @@ func (n *nursery) start(r *render.Rendering) (Child, error) {
 	return c, nil
 }
 
-func (n *nursery) say(what string, r *render.Rendering, more string) {
+func (n *supervised) say(what string, r *render.Rendering, more string) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	n.told = append(n.told, what+n.names[r]+more)
 }
 
 // breaks makes every start fail; nil makes it work again.
-func (n *nursery) breaks(err error) {
+func (n *supervised) breaks(err error) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	n.fail = err
 }
 
-func (n *nursery) count() int {
+func (n *supervised) count() int {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	return len(n.children)
 }
 
-func (n *nursery) Restarted()                   { n.say("restarted", nil, "") }
-func (*nursery) Look()                          {}
-func (n *nursery) Accepted(r *render.Rendering) { n.say("accepted ", r, "") }
-func (n *nursery) Rejected(r *render.Rendering, reason string) {
+func (n *supervised) Restarted()                   { n.say("restarted", nil, "") }
+func (*supervised) Look()                          {}
+func (n *supervised) Accepted(r *render.Rendering) { n.say("accepted ", r, "") }
+func (n *supervised) Rejected(r *render.Rendering, reason string) {
 	n.say("rejected ", r, ": "+reason)
 }
 
-// heard gives what the loop was told since the last call, and what each child
+// heard returns what the loop was told since the last call, and what each child
 // was started with.
-func (n *nursery) heard() string {
+func (n *supervised) heard() string {
 	synctest.Wait()
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -123,14 +123,14 @@ func (n *nursery) heard() string {
 	return text
 }
 
-func (n *nursery) last() *fakeChild {
+func (n *supervised) last() *fakeChild {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	return n.children[len(n.children)-1]
 }
 
-// run runs the supervisor. The function that it gives waits for its end.
-func (n *nursery) run(ctx context.Context, first *render.Rendering) (wait func() (int, error)) {
+// run runs the supervisor. The function that it returns waits for its end.
+func (n *supervised) run(ctx context.Context, first *render.Rendering) (wait func() (int, error)) {
 	done := make(chan struct{})
 	var code int
 	var err error
@@ -145,9 +145,9 @@ func (n *nursery) run(ctx context.Context, first *render.Rendering) (wait func()
 	}
 }
 
-func (n *nursery) apply(t *testing.T, r *render.Rendering, undo bool) Outcome {
+func (n *supervised) apply(t *testing.T, r *render.Rendering, rollback bool) Outcome {
 	t.Helper()
-	out := n.Apply(t.Context(), Update{Trigger: Tick, Rendering: r, Edited: true, Undo: undo})
+	out := n.Apply(t.Context(), Update{Trigger: Tick, Rendering: r, Edited: true, Rollback: rollback})
 	if len(out) != 1 {
 		t.Fatalf("outcomes: %v", out)
 	}
@@ -156,7 +156,7 @@ func (n *nursery) apply(t *testing.T, r *render.Rendering, undo bool) Outcome {
 
 func TestSupervisorRestarts(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		n := newNursery()
+		n := newSupervised()
 		ctx, cancel := context.WithCancel(t.Context())
 		first, second, third := n.name("first"), n.name("second"), n.name("third")
 		wait := n.run(ctx, first)
@@ -193,7 +193,7 @@ func TestSupervisorRestarts(t *testing.T) {
 
 func TestSupervisorSplay(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		n := newNursery()
+		n := newSupervised()
 		n.MinInterval, n.Splay = 0, 10*time.Minute
 		ctx, cancel := context.WithCancel(t.Context())
 		wait := n.run(ctx, n.name("first"))
@@ -217,7 +217,7 @@ func TestSupervisorSplay(t *testing.T) {
 // one that ends later ends exec.
 func TestSupervisorRejects(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		n := newNursery()
+		n := newSupervised()
 		good, bad := n.name("good"), n.name("bad")
 		wait := n.run(t.Context(), good)
 		<-time.After(2 * time.Minute)
@@ -239,10 +239,10 @@ func TestSupervisorRejects(t *testing.T) {
 	})
 }
 
-// Values that a process cannot even be started with are taken back too.
+// Values that a process cannot even be started with are rolled back too.
 func TestSupervisorCannotStart(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		n := newNursery()
+		n := newSupervised()
 		good := n.name("good")
 		wait := n.run(t.Context(), good)
 		<-time.After(2 * time.Minute)
@@ -261,7 +261,7 @@ func TestSupervisorCannotStart(t *testing.T) {
 		_, err := wait()
 		check(t, err.Error(), "no such file")
 
-		n = newNursery()
+		n = newSupervised()
 		n.breaks(errors.New("no such file"))
 		_, err = n.Run(t.Context(), good)
 		check(t, err.Error(), "no such file")
@@ -271,12 +271,12 @@ func TestSupervisorCannotStart(t *testing.T) {
 // A child that was told to end is not started again, whatever its status.
 func TestSupervisorTold(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		n := newNursery()
+		n := newSupervised()
 		wait := n.run(t.Context(), n.name("first"))
 		<-time.After(2 * time.Minute)
 		n.apply(t, n.name("second"), false)
-		n.Told(syscall.SIGUSR1)
-		n.Told(syscall.SIGINT)
+		n.Signalled(syscall.SIGUSR1)
+		n.Signalled(syscall.SIGINT)
 		check(t, n.apply(t, n.name("third"), false).State, Failed)
 		n.last().end(130) // within its grace
 		code, _ := wait()
@@ -288,7 +288,7 @@ func TestSupervisorTold(t *testing.T) {
 // The end waits for a child that takes its time, also in the middle of a restart.
 func TestSupervisorEndsInRestart(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		n := newNursery()
+		n := newSupervised()
 		ctx, cancel := context.WithCancel(t.Context())
 		wait := n.run(ctx, n.name("first"))
 		<-time.After(2 * time.Minute)
@@ -314,7 +314,7 @@ func check[T comparable](t *testing.T, got, want T) {
 // What ends before its beginning starts nothing.
 func TestSupervisorEndsBefore(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		n := newNursery()
+		n := newSupervised()
 		ctx, cancel := context.WithCancel(t.Context())
 		cancel()
 		_, err := n.Run(ctx, n.name("first"))
@@ -328,7 +328,7 @@ func TestSupervisorEndsBefore(t *testing.T) {
 // whatever the status of the child before.
 func TestSupervisorNotPutBack(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		n := newNursery()
+		n := newSupervised()
 		wait := n.run(t.Context(), n.name("good"))
 		<-time.After(2 * time.Minute)
 		n.last().stopped = new(int) // it ends well when it is asked to
@@ -336,7 +336,7 @@ func TestSupervisorNotPutBack(t *testing.T) {
 		n.apply(t, n.name("bad"), false)
 		began := time.Now()
 		_, err := wait()
-		check(t, time.Since(began), undoTimeout)
+		check(t, time.Since(began), rollbackTimeout)
 		if err == nil || !strings.Contains(err.Error(), "could not be put back") {
 			t.Errorf("error: %v", err)
 		}
@@ -347,7 +347,7 @@ func TestSupervisorNotPutBack(t *testing.T) {
 // rotation: it is what the next one does that counts.
 func TestPanicsAtItsEnd(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		n := newNursery()
+		n := newSupervised()
 		ctx, cancel := context.WithCancel(t.Context())
 		defer cancel()
 		wait := n.run(ctx, n.name("first"))

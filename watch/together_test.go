@@ -35,7 +35,7 @@ func TestTogether(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				h := newHouse(t, nil)
+				h := newHarness(t, nil)
 				h.document = pair
 				h.store.values = map[string]string{"u": "u1", "p": "p1", "solo": "s1"}
 				defer h.begin()()
@@ -69,7 +69,7 @@ func TestTogether(t *testing.T) {
 func TestTogetherShared(t *testing.T) {
 	const key = `{"name":"%d","bedrock_key_config":{"access_key":"vault.u%d","secret_key":"vault.p%d","region":"vault.region"}}`
 	synctest.Test(t, func(t *testing.T) {
-		h := newHouse(t, nil)
+		h := newHarness(t, nil)
 		h.document = `{"providers":{"bedrock":{"keys":[` + fmt.Sprintf(key, 1, 1, 1) + "," + fmt.Sprintf(key, 2, 2, 2) + `]}}}`
 		h.store.values = map[string]string{"u1": "u1a", "p1": "p1a", "u2": "u2a", "p2": "p2a", "region": "r1"}
 		defer h.begin()()
@@ -97,7 +97,7 @@ func TestTogetherShared(t *testing.T) {
 // A pair whose other half never comes is taken as it is in the end.
 func TestHalfWaits(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		h := newHouse(t, nil)
+		h := newHarness(t, nil)
 		h.document = pair
 		h.store.values = map[string]string{"u": "u1", "p": "p1", "solo": "s1"}
 		defer h.begin()()
@@ -116,7 +116,7 @@ func TestHalfWaits(t *testing.T) {
 // which there is no last good is not used.
 func TestTogetherEdited(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		h := newHouse(t, nil)
+		h := newHarness(t, nil)
 		h.document = pair
 		h.store.values = map[string]string{"u": "u1", "p": "p1", "solo": "s1", "new": "u2"}
 		defer h.begin()()
@@ -137,7 +137,7 @@ func TestTogetherEdited(t *testing.T) {
 // other half need not change.
 func TestTogetherRejected(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		h := newHouse(t, func(o *Options) { o.Refuses = true })
+		h := newHarness(t, func(o *Options) { o.Refuses = true })
 		h.applier.state = func(Update, render.Change) State { return InForce }
 		h.document = pair
 		h.store.values = map[string]string{"u": "u1", "p": "p1", "solo": "s1"}

@@ -104,7 +104,7 @@ func (e *StartError) Advice() string { return e.Hint }
 // ExitCode is the Code.
 func (e *StartError) ExitCode() int { return e.Code }
 
-// Environment gives the environment for a child: base without the names that
+// Environment returns the environment for a child: base without the names that
 // remove reports, then add. Of several entries of one name the last counts, and
 // an entry of add in any case; the others keep their order. An entry that is no
 // NAME=value is left out. remove may be nil.

@@ -85,7 +85,7 @@ func (f *Forwarder) send(sig os.Signal) {
 	}
 }
 
-// Close gives the signals back to their default, or to whoever else asked for
+// Close returns the signals to their default, or to whoever else asked for
 // them, and returns when none is on its way any more.
 func (f *Forwarder) Close() {
 	signal.Stop(f.signals) // none is sent after this returns

@@ -73,7 +73,7 @@ func (t *terminal) close() {
 	}
 }
 
-// foreground gives the group in the foreground, and 0 if there is none.
+// foreground returns the group in the foreground, and 0 if there is none.
 func (t *terminal) foreground() int {
 	group, err := unix.IoctlGetInt(t.fd, unix.TIOCGPGRP)
 	if err != nil {

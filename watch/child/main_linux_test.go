@@ -153,7 +153,7 @@ type lines struct {
 	in   *bufio.Reader
 }
 
-// pipe gives a pipe: what is printed, and where to print it, which is to be
+// pipe returns a pipe: what is printed, and where to print it, which is to be
 // closed when it was handed on.
 func pipe(t testing.TB) (*lines, *os.File) {
 	t.Helper()
@@ -281,7 +281,7 @@ func launch(t testing.TB, cmd *exec.Cmd, play, then string) *supervisor {
 	return &supervisor{out, cmd, stdin}
 }
 
-// code waits for the end of a supervisor and gives its exit status.
+// code waits for the end of a supervisor and returns its exit status.
 func (s *supervisor) code() int {
 	s.t.Helper()
 	err := s.cmd.Wait()

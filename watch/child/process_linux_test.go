@@ -182,7 +182,7 @@ func TestInherits(t *testing.T) {
 	s.want(fmt.Sprint("dumpable 1 core ", core.Cur, " ", core.Max))
 }
 
-// ignoredInternals gives which of the two signals that C libraries keep for
+// ignoredInternals returns which of the two signals that C libraries keep for
 // themselves (32 and 33) whoever started the tests had ignored: no Go program
 // can change that.
 func ignoredInternals(t *testing.T) uint64 {

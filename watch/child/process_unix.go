@@ -94,7 +94,7 @@ func (p *Process) Status() Status {
 	return p.status
 }
 
-// Signal sends a signal to the process, and to it alone. It gives
+// Signal sends a signal to the process, and to it alone. It returns
 // os.ErrProcessDone when the process has ended. A SIGTERM to a process that
 // Stop has asked to end is not sent again.
 func (p *Process) Signal(sig os.Signal) error {
@@ -146,7 +146,7 @@ func (p *Process) kill() {
 	_ = p.cmd.Process.Kill() // it may have left its group
 }
 
-// statusOf gives the status of an ended process.
+// statusOf returns the status of an ended process.
 func statusOf(state *os.ProcessState, err error) Status {
 	if state == nil {
 		return Status{Code: 125, Err: err}

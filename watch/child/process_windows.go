@@ -12,7 +12,7 @@ var errUnsupported = errors.New("supervising a process is not supported on windo
 // Process is a started child. There is none on Windows.
 type Process struct{}
 
-// Start gives an error that says so: Windows has none of the signals that it
+// Start returns an error that says so: Windows has none of the signals that it
 // takes to stop a process gracefully.
 func Start(_ context.Context, spec Spec) (*Process, error) {
 	e := &StartError{Command: `""`, Reason: errUnsupported.Error(), Hint: "run it in a container, or under WSL", Code: CodeNotExecutable, Err: errUnsupported}
@@ -22,7 +22,7 @@ func Start(_ context.Context, spec Spec) (*Process, error) {
 	return nil, e
 }
 
-// PID gives 0.
+// PID returns 0.
 func (*Process) PID() int { return 0 }
 
 // Done is never closed.
@@ -31,7 +31,7 @@ func (*Process) Done() <-chan struct{} { return nil }
 // Status says that there is none.
 func (*Process) Status() Status { return Status{Code: 125, Err: errUnsupported} }
 
-// Signal gives an error.
+// Signal returns an error.
 func (*Process) Signal(os.Signal) error { return errUnsupported }
 
 // Stop does nothing.

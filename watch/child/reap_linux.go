@@ -133,7 +133,7 @@ func endedChildren() []int {
 	return pids
 }
 
-// peek gives the number of an ended child, which stays to be waited for, and 0
+// peek returns the number of an ended child, which stays to be waited for, and 0
 // if there is none.
 func peek(kind, id int) int {
 	var info unix.Siginfo
@@ -181,7 +181,7 @@ func startedHere() (pids map[int]bool, sure bool) {
 	return pids, true
 }
 
-// numbers gives the numbers on the line of a file of /proc that begins with key.
+// numbers returns the numbers on the line of a file of /proc that begins with key.
 func numbers(file []byte, key string) []int {
 	var all []int
 	for line := range bytes.Lines(file) {

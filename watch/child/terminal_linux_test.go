@@ -43,7 +43,7 @@ func shell([]string) {
 	}
 }
 
-// onTerminal gives a command a terminal, of which the first end is returned.
+// onTerminal starts a command on a terminal, of which the first end is returned.
 func onTerminal(t *testing.T, cmd *exec.Cmd) *os.File {
 	t.Helper()
 	master, err := os.OpenFile("/dev/ptmx", os.O_RDWR|unix.O_NOCTTY, 0)

@@ -16,7 +16,7 @@ const proofLimit = time.Second
 
 // prove shows that notifications reach conn: it listens on a channel that nobody
 // else knows, and has another connection notify it. A pooler in transaction mode
-// takes LISTEN without an error, and gives the session that listens to somebody
+// takes LISTEN without an error, and returns the session that listens to somebody
 // else.
 func (m *Member) prove(ctx context.Context, conn *pgx.Conn) error {
 	channel := "bifrost_secrets_probe_" + strings.ToLower(rand.Text())

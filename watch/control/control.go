@@ -44,7 +44,7 @@ type Watcher interface {
 	Enabled() bool
 }
 
-// DefaultListen is the address that is listened on unless another is given.
+// DefaultListen is the address that is listened on unless another is named.
 const DefaultListen = "127.0.0.1:9180"
 
 // flushRate is how many flushes a second each client may make; those that join one
@@ -66,11 +66,11 @@ type Options struct {
 	// Token holds more tokens, as the file does. It may be the zero Secret.
 	Token sources.Secret
 	// TLSCert and TLSKey are PEM files for all of Listen but unix sockets. They
-	// are read at each handshake. Both are given or none.
+	// are read at each handshake. Both are named or none.
 	TLSCert, TLSKey string
 	// Metrics answers /metrics. Nil means that there is none.
 	Metrics http.Handler
-	// Log is never given a token. Nil means that nothing is logged.
+	// Log never gets a token. Nil means that nothing is logged.
 	Log *slog.Logger
 
 	flushRate float64 // of tests; 0 means flushRate
@@ -83,7 +83,7 @@ type Error struct {
 	Err    error  // the cause; not printed
 }
 
-// Error gives the reason.
+// Error returns the reason.
 func (e *Error) Error() string { return e.Reason }
 
 // Unwrap returns the cause.
@@ -182,7 +182,7 @@ func newServer(w Watcher, opts Options) (*Server, error) {
 	return s, nil
 }
 
-// Addresses are where the server listens, with the ports that it was given.
+// Addresses are where the server listens, with the ports that it has.
 func (s *Server) Addresses() []string {
 	out := make([]string, len(s.faces))
 	for i, f := range s.faces {

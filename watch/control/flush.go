@@ -131,7 +131,7 @@ func explain(err error) problem {
 	return p
 }
 
-// bodyFault gives the status code for an error of reading a body.
+// bodyFault returns the status code for an error of reading a body.
 func bodyFault(err error) int {
 	var large *http.MaxBytesError
 	var network net.Error

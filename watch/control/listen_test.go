@@ -222,7 +222,7 @@ func writePair(t *testing.T, name, certFile, keyFile string) {
 	write(t, keyFile, string(key))
 }
 
-// seen gives the name in the certificate that is shown.
+// seen returns the name in the certificate that is shown.
 func seen(t *testing.T, address string, config *tls.Config) string {
 	t.Helper()
 	conn, err := tls.Dial("tcp", strings.TrimPrefix(address, "https://"), config)

@@ -59,7 +59,7 @@ type certificate struct {
 	sum  [sha256.Size]byte
 }
 
-// followCertificate gives nil where there are no files.
+// followCertificate returns nil where there are no files.
 func followCertificate(cert, key string, log *slog.Logger) (*live[certificate], error) {
 	if cert == "" && key == "" {
 		return nil, nil

@@ -54,11 +54,11 @@ func (l *lockedBuffer) String() string {
 type running struct {
 	*Server
 	log    *lockedBuffer
-	stop   func() error // ends it, and gives what Serve gave
+	stop   func() error // ends it, and returns what Serve returned
 	client *http.Client
 }
 
-// file writes a private file and gives its path.
+// file writes a private file and returns its path.
 func file(t *testing.T, name, content string) string {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), name)
@@ -121,7 +121,7 @@ func (r *running) serve(t *testing.T) {
 // url is where the i-th listener answers.
 func (r *running) url(i int, path string) string { return r.Addresses()[i] + path }
 
-// ask makes a request and gives the status code, the headers and the body.
+// ask makes a request and returns the status code, the headers and the body.
 func (r *running) ask(t *testing.T, method, url, bearer string, change ...func(*http.Request)) (int, http.Header, string) {
 	t.Helper()
 	return ask(t, r.client, method, url, bearer, change...)
@@ -163,7 +163,7 @@ func overUnix(t *testing.T, path string) *http.Client {
 	return &http.Client{Transport: transport}
 }
 
-// errorOf gives the error that a body tells of.
+// errorOf returns the error that a body tells of.
 func errorOf(t *testing.T, body string) problem {
 	t.Helper()
 	var p problem

@@ -219,7 +219,7 @@ func oneLine(text string) string { return strings.Join(strings.FieldsFunc(text, 
 func isBreak(r rune) bool { return r == '\n' || r == '\r' }
 
 // drain reads the body, which nobody needs, so that the connection can be used
-// again and its end is noticed. It gives the status code for one that is too
+// again and its end is noticed. It returns the status code for one that is too
 // large, too slow or cut short, and 0 otherwise.
 func (s *Server) drain(w http.ResponseWriter, r *http.Request) int {
 	if r.ContentLength > s.limits.bodyBytes {
@@ -229,7 +229,7 @@ func (s *Server) drain(w http.ResponseWriter, r *http.Request) int {
 	return bodyFault(err)
 }
 
-// extend gives the client anew the time that it has for taking an answer.
+// extend begins the client's time for taking an answer anew.
 func (s *Server) extend(w http.ResponseWriter) {
 	_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(s.limits.write))
 }

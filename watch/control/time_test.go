@@ -45,7 +45,7 @@ func (p *pipes) Close() error {
 
 func (p *pipes) Addr() net.Addr { return &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: 1} }
 
-// from gives a connection the address of a client.
+// from sets the address of a connection's client.
 type from struct {
 	net.Conn
 	ip string
@@ -87,7 +87,7 @@ func (m *inMemory) stop(t *testing.T) {
 	}
 }
 
-// call sends bytes as a client of 127.0.0.1, and gives the connection.
+// call sends bytes as a client of 127.0.0.1, and returns the connection.
 func (m *inMemory) call(text string) net.Conn { return m.callFrom("127.0.0.1", text) }
 
 func (m *inMemory) callFrom(ip, text string) net.Conn {
@@ -97,7 +97,7 @@ func (m *inMemory) callFrom(ip, text string) net.Conn {
 	return ours
 }
 
-// code reads an answer and gives its status code, or 0 where the connection was
+// code reads an answer and returns its status code, or 0 where the connection was
 // closed without one.
 func code(t *testing.T, c net.Conn) int {
 	t.Helper()

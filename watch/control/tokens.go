@@ -23,7 +23,7 @@ const (
 	tokenShort = 16
 )
 
-// ReadTokens gives the tokens in a file, one a line; empty lines and those that
+// ReadTokens returns the tokens in a file, one a line; empty lines and those that
 // begin with # are left out. The first is the one that a client sends. An error
 // is an [*Error]: also where everybody on the machine can read the file, or
 // others than this user and root can change it.
@@ -100,7 +100,7 @@ func (t tokens) has(given string) bool {
 	return found == 1
 }
 
-// followTokens gives nil where there is neither a file nor a token.
+// followTokens returns nil where there is neither a file nor a token.
 func followTokens(path string, more sources.Secret, log *slog.Logger) (*live[tokens], error) {
 	given, err := ParseTokens(TokenVariable, more.Reveal())
 	if err != nil {
@@ -139,7 +139,7 @@ func followTokens(path string, more sources.Secret, log *slog.Logger) (*live[tok
 	return l, nil
 }
 
-// bearer gives the token of an Authorization header, and "" where it has none.
+// bearer returns the token of an Authorization header, and "" where it has none.
 func bearer(headers []string) string {
 	if len(headers) != 1 {
 		return ""

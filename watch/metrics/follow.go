@@ -77,7 +77,7 @@ func (f *follower) Collect(out chan<- prometheus.Metric) {
 	out <- prometheus.MustNewConstMetric(droppedDesc, prometheus.CounterValue, float64(s.LogDropped))
 }
 
-// unix gives t in seconds, and 0 for no time at all.
+// unix returns t in seconds, and 0 for no time at all.
 func unix(t time.Time) float64 {
 	if t.IsZero() {
 		return 0

@@ -33,7 +33,7 @@ var (
 	}
 	appliers = []string{"api", "restart", "command", "none"}
 	states   = []watch.State{
-		watch.Verified, watch.Unverifiable, watch.InForce, watch.Handed, watch.RestartRequired, watch.Refused, watch.Failed,
+		watch.Verified, watch.Unverifiable, watch.InForce, watch.Delivered, watch.RestartRequired, watch.Refused, watch.Failed,
 	}
 )
 
@@ -140,7 +140,7 @@ func (m *Metrics) Applied(kind string, outcomes []watch.Outcome) {
 // Restarted implements [watch.Observer].
 func (m *Metrics) Restarted() { m.restarts.Inc() }
 
-// Gatherer gives the metrics to code that wants more than a page of them.
+// Gatherer returns the metrics to code that wants more than a page of them.
 func (m *Metrics) Gatherer() prometheus.Gatherer { return m.registry }
 
 // scrapes is how many scrapes are answered at a time.

@@ -88,7 +88,7 @@ func (d *runner) newAPI(args []string, running func() error) (*management.Client
 	})
 }
 
-// newProbe makes a client that asks for Bifrost's health and is given no value.
+// newProbe makes a client that asks for Bifrost's health and gets no value.
 func (d *runner) newProbe(args []string) (*management.Client, error) {
 	return d.newClient(management.Options{URL: d.o.Bifrost.address(d.Env, args), PlainHTTP: true, Timeout: management.LookEvery})
 }
@@ -105,14 +105,14 @@ func (d *runner) newClient(o management.Options) (*management.Client, error) {
 	return client, err
 }
 
-// beside is a loop whose Bifrost something else has started.
-type beside struct {
+// watched is a loop whose Bifrost something else has started.
+type watched struct {
 	*watch.Loop
 	api *management.Client // nil where it is not used
 }
 
 // Status implements control.Watcher.
-func (b *beside) Status() watch.Status {
+func (b *watched) Status() watch.Status {
 	st := b.Loop.Status()
 	if b.api != nil {
 		st.Bifrost = &watch.BifrostStatus{API: b.api.Where()}
@@ -120,7 +120,7 @@ func (b *beside) Status() watch.Status {
 	return st
 }
 
-// split makes the applier of the modes that hand over by field.
+// split makes the applier of the modes that apply by field.
 func (d *runner) split(args []string, running func() error) (*watch.Split, *management.Client, error) {
 	s := &watch.Split{Word: d.o.Apply}
 	var client *management.Client

@@ -67,11 +67,11 @@ func (s *supervised) run(outer context.Context) (code int, err error) {
 
 	s.forward = child.Forward(func(sig os.Signal) {
 		if s.began.Load() {
-			d.tellEnd(sig, "it is passed on to Bifrost, which has "+o.StopTimeout.String()+" to end")
+			d.logEnd(sig, "it is passed on to Bifrost, which has "+o.StopTimeout.String()+" to end")
 		} else {
-			d.tellEnd(sig, "Bifrost is not started")
+			d.logEnd(sig, "Bifrost is not started")
 		}
-		s.Told(sig)
+		s.Signalled(sig)
 		s.signalled(sig.(syscall.Signal), cancel)
 	})
 	defer s.forward.Close()
@@ -148,7 +148,7 @@ func (s *supervised) signalled(sig syscall.Signal, cancel func()) {
 	}
 }
 
-// ended gives a failure before the child its code: that of a signal which came
+// ended returns a failure before the child with its code: that of a signal which came
 // first, as a shell has it.
 func (s *supervised) ended(err error) (int, error) {
 	if n := s.signal.Load(); n != 0 {

@@ -227,8 +227,8 @@ func (l *logged) Status() watch.Status {
 	return st
 }
 
-// tellEnd says that a signal asks for the end, and what comes of it.
-func (d *runner) tellEnd(sig os.Signal, what string) {
+// logEnd says that a signal asks for the end, and what comes of it.
+func (d *runner) logEnd(sig os.Signal, what string) {
 	if name := map[os.Signal]string{syscall.SIGTERM: "SIGTERM", syscall.SIGINT: "SIGINT", syscall.SIGQUIT: "SIGQUIT"}[sig]; name != "" {
 		d.Log.Info(name+" came: "+what, "signal", name)
 	}

@@ -52,7 +52,7 @@ type follower struct {
 // Refreshed implements [watch.Observer].
 func (f *follower) Refreshed(watch.Attempt, map[sources.Kind]int, int, string) { f.look() }
 
-// Applied implements [watch.Observer]: what is taken back is handed over without a
+// Applied implements [watch.Observer]: what is rolled back is applied without a
 // refresh.
 func (f *follower) Applied(string, []watch.Outcome) { f.look() }
 

@@ -216,7 +216,7 @@ func (b *bifrostProcess) Stop(ctx context.Context) {
 // Code implements [watch.Child].
 func (b *bifrostProcess) Code() int { return b.Status().Code }
 
-// applier returns what hands new values over.
+// applier returns what applies new values.
 func (s *supervised) applier() (watch.Applier, error) {
 	if s.o.Apply == "none" {
 		return watch.None{}, nil

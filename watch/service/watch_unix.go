@@ -36,7 +36,7 @@ func Watch(outer context.Context, h *Host, o *Options) (code int, err error) {
 		cancel()
 	})
 	defer stop()
-	wait, err := d.serve(ctx, ctx, &beside{d.loop, client})
+	wait, err := d.serve(ctx, ctx, &watched{d.loop, client})
 	if err != nil {
 		return 0, err
 	}
@@ -71,7 +71,7 @@ func Watch(outer context.Context, h *Host, o *Options) (code int, err error) {
 	return 0, nil
 }
 
-// watchApplier returns what hands new values over, and the API's client where that is a
+// watchApplier returns what applies new values, and the API's client where that is a
 // part of it.
 func (d *runner) watchApplier() (watch.Applier, *management.Client, error) {
 	switch d.o.Apply {
@@ -95,7 +95,7 @@ func (d *runner) signals(end func(syscall.Signal)) (stop func()) {
 		defer close(done)
 		for sig := range got {
 			if sig != syscall.SIGHUP {
-				d.tellEnd(sig, "watch ends; what is published stays")
+				d.logEnd(sig, "watch ends; what is published stays")
 				end(sig.(syscall.Signal))
 				continue
 			}

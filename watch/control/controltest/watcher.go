@@ -80,7 +80,7 @@ func (w *Watcher) run(r *round) {
 // Wait returns when no refresh is under way.
 func (w *Watcher) Wait() { w.idle.Wait() }
 
-// Counts gives how many flushes were asked for, and how many refreshes have
+// Counts returns how many flushes were asked for, and how many refreshes have
 // ended.
 func (w *Watcher) Counts() (flushes, refreshes int) {
 	w.mu.Lock()

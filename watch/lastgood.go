@@ -89,21 +89,21 @@ type fallback struct {
 	started *render.Rendering // what Bifrost was, or was to be, started with when the state was in force
 }
 
-// noteFallback notes what a refresh replaces, which is given up again where Bifrost is
+// noteFallback notes what a refresh replaces, which is dropped again where Bifrost is
 // not started for it: see [Loop.apply]. The last good stays what it is until Bifrost
 // is known to run with something newer; next takes its place then.
 func (l *Loop) noteFallback(before good) {
-	one := &fallback{before, l.handed}
+	one := &fallback{before, l.intended}
 	switch {
 	case l.lastGood == nil:
 		l.lastGood, l.noted = one, one
-	case l.next == nil || l.started == l.handed && l.next.started != l.handed:
+	case l.next == nil || l.started == l.intended && l.next.started != l.intended:
 		l.next, l.noted = one, one
 	}
 }
 
 // fallBack changes what would be gone back to, and closes the sources that were kept
-// for what is given up.
+// for what is not needed any more.
 func (l *Loop) fallBack(lastGood, next *fallback) {
 	given := []*fallback{l.lastGood, l.next}
 	l.lastGood, l.next, l.noted = lastGood, next, nil
@@ -139,7 +139,7 @@ type refusal struct {
 	fault   fault
 }
 
-// match gives the secrets whose value is one that was refused, and not the good
+// match returns the secrets whose value is one that was refused, and not the good
 // one all the same.
 func (r *refusals) match(got, good render.Values) map[string]fault {
 	held := map[string]fault{}
@@ -169,7 +169,7 @@ func (j *Job) sum() (sum [sha256.Size]byte) {
 	return sum
 }
 
-// problemsOf gives an error as problems of the document of that name, which is
+// problemsOf returns an error as problems of the document of that name, which is
 // said before each of them.
 func problemsOf(err error, name string) []render.Problem {
 	var problems *render.Problems
@@ -197,7 +197,7 @@ func newFingerprints() fingerprints {
 	return f
 }
 
-// of gives 64 bits of a keyed digest.
+// of returns 64 bits of a keyed digest.
 func (f fingerprints) of(value sources.Secret) string {
 	mac := hmac.New(sha256.New, f.key)
 	mac.Write(value.Reveal())

@@ -29,8 +29,8 @@ const (
 	DiskFull    sources.Kind = "disk full"           // it, for want of room
 )
 
-// seen is what is shown of the loop. The loop's mutex guards it.
-type seen struct {
+// shown is what is shown of the loop. The loop's mutex guards it.
+type shown struct {
 	last         *Attempt
 	success      time.Time
 	next         time.Time
@@ -47,8 +47,8 @@ type seen struct {
 }
 
 // settle accounts for a refresh: for the status, the log, the metrics and the
-// next try. It gives what the refresh could not bring.
-func (l *Loop) settle(v *visit) error {
+// next try. It returns what the refresh could not bring.
+func (l *Loop) settle(v *refreshing) error {
 	a := &Attempt{Trigger: v.trigger, At: v.began, Took: time.Since(v.began), Calls: v.calls}
 	held := map[string]fault{}
 	failures := map[sources.Kind]int{}
@@ -117,25 +117,25 @@ func (l *Loop) settle(v *visit) error {
 		l.retries = l.waits
 	}
 	l.mu.Lock()
-	l.seen.last, l.seen.held, l.seen.document, l.seen.problems, l.seen.hints = a, held, v.document, lines, hints
-	l.seen.unwritten = nil
+	l.shown.last, l.shown.held, l.shown.document, l.shown.problems, l.shown.hints = a, held, v.document, lines, hints
+	l.shown.unwritten = nil
 	if v.publish != nil {
-		l.seen.unwritten = make(map[string]string, len(v.changed))
+		l.shown.unwritten = make(map[string]string, len(v.changed))
 		for i := range v.changed {
-			l.seen.unwritten[v.changed[i].Path] = problemsOf(v.publish, problems.Document)[0].Reason
+			l.shown.unwritten[v.changed[i].Path] = problemsOf(v.publish, problems.Document)[0].Reason
 		}
 	}
 	if len(lines) == 0 {
-		l.seen.success = time.Now()
+		l.shown.success = time.Now()
 	}
 	failing := signature(v, held)
-	l.seen.failing.turn(failing, time.Now())
+	l.shown.failing.turn(failing, time.Now())
 	l.mu.Unlock()
 	l.plan()
 	if l.o.Observer != nil {
 		l.o.Observer.Refreshed(*a, failures, v.asked, v.source)
 	}
-	l.tellRefreshed(a, v, failing)
+	l.logRefreshed(a, v, failing)
 	switch {
 	case len(lines) == 0:
 		return nil
@@ -170,7 +170,7 @@ func (l *Loop) plan() {
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.seen.next = next
+	l.shown.next = next
 }
 
 // Enabled reports whether secrets are had from a vault_store. It is taken to be
@@ -187,18 +187,18 @@ func (l *Loop) Status() Status {
 	defer l.mu.Unlock()
 	s := l.o.About
 	s.Apply = l.o.Applier.Kind()
-	s.Last, s.Success, s.Next = l.seen.last, l.seen.success, l.seen.next
-	s.Problems = append([]string{}, l.seen.problems...)
-	s.Hints = slices.Clone(l.seen.hints)
-	_, _, _, hints := l.seen.missing()
+	s.Last, s.Success, s.Next = l.shown.last, l.shown.success, l.shown.next
+	s.Problems = append([]string{}, l.shown.problems...)
+	s.Hints = slices.Clone(l.shown.hints)
+	_, _, _, hints := l.shown.missing()
 	for _, hint := range hints {
 		s.Hints = addHint(s.Hints, hint)
 	}
-	if l.seen.document != nil {
-		s.Unusable, _, _ = strings.Cut(l.seen.document.Error(), "\n")
+	if l.shown.document != nil {
+		s.Unusable, _, _ = strings.Cut(l.shown.document.Error(), "\n")
 	}
-	s.Failing, s.Unapplied = l.seen.failing.status(), l.seen.unapplied.status()
-	for _, o := range l.seen.outcomes {
+	s.Failing, s.Unapplied = l.shown.failing.status(), l.shown.unapplied.status()
+	for _, o := range l.shown.outcomes {
 		switch o.State {
 		case RestartRequired:
 			s.RestartRequired++
@@ -218,18 +218,18 @@ func (l *Loop) Status() Status {
 		s.Source = l.good.job.Source.Describe()
 	}
 	for _, c := range l.good.rendering.Values() {
-		r := ReferenceStatus{Path: c.Path, Reference: c.Reference, Secret: walker.ShownName(c.Secret), Version: l.good.results[c.Secret].Version, Fresh: true, Fingerprint: l.seen.fingerprints.of(c.Value)}
+		r := ReferenceStatus{Path: c.Path, Reference: c.Reference, Secret: walker.ShownName(c.Secret), Version: l.good.results[c.Secret].Version, Fresh: true, Fingerprint: l.shown.fingerprints.of(c.Value)}
 		if c.Secret != "" {
 			r.Fetched = l.good.fetched[c.Secret]
 			r.Age = int64(time.Since(r.Fetched).Seconds())
 		}
-		if o, ok := l.seen.outcomes[c.Path]; ok {
-			r.State, r.Reason, r.Since = o.State, o.Reason, l.seen.since[c.Path]
+		if o, ok := l.shown.outcomes[c.Path]; ok {
+			r.State, r.Reason, r.Since = o.State, o.Reason, l.shown.since[c.Path]
 		}
-		if f, held := l.seen.held[c.Secret]; held && c.Secret != "" {
+		if f, held := l.shown.held[c.Secret]; held && c.Secret != "" {
 			r.Fresh = false
 			f.show(&r)
-		} else if why, ok := l.seen.unwritten[c.Path]; ok {
+		} else if why, ok := l.shown.unwritten[c.Path]; ok {
 			(&fault{problem: render.Problem{Reason: "new value not published: " + why}}).show(&r)
 		}
 		s.References = append(s.References, r)

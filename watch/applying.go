@@ -13,7 +13,7 @@ import (
 	"bifrost-secrets/walker"
 )
 
-// apply hands an update over and notes what became of it. The error, which is
+// apply has an update applied and notes what became of it. The error, which is
 // *[render.Problems], is what is to be tried again.
 func (l *Loop) apply(ctx context.Context, u Update) error {
 	if !u.Again {
@@ -26,11 +26,11 @@ func (l *Loop) apply(ctx context.Context, u Update) error {
 	failed := render.Problems{Document: u.Rendering.Plan.Document.Name}
 	keep, started := false, false // what it replaces may be needed; Bifrost was started for it
 	l.mu.Lock()
-	if u.Trigger == Restarted && !u.Again || u.Undo || l.seen.outcomes == nil {
-		l.seen.outcomes = map[string]Outcome{}
+	if u.Trigger == Restarted && !u.Again || u.Rollback || l.shown.outcomes == nil {
+		l.shown.outcomes = map[string]Outcome{}
 	}
 	for _, o := range outcomes {
-		l.seen.note(o, u)
+		l.shown.note(o, u)
 		switch o.State {
 		case Failed:
 			failed.List = append(failed.List, render.Problem{Reason: o.Reason, Hint: o.Hint, Places: []render.Place{{Path: o.Path}}})
@@ -40,14 +40,14 @@ func (l *Loop) apply(ctx context.Context, u Update) error {
 	}
 	l.mu.Unlock()
 	l.late.note(u, outcomes)
-	if keep && (u.Trigger != Restarted || u.Undo) {
-		l.handed = u.Rendering
+	if keep && (u.Trigger != Restarted || u.Rollback) {
+		l.intended = u.Rendering
 	}
 	if started {
 		l.started = u.Rendering
 	}
 	switch {
-	case u.Undo:
+	case u.Rollback:
 		l.fallBack(nil, nil)
 	case keep || l.noted == nil:
 		l.noted = nil
@@ -64,14 +64,14 @@ func (l *Loop) apply(ctx context.Context, u Update) error {
 	case len(failed.List) > 0 || l.reapply.IsZero():
 		l.reapply = time.Now().Add(l.applies.Next())
 	} // else others have failed before, and have their time
-	l.tellApplied(u, outcomes, time.Since(began))
+	l.logApplied(u, outcomes, time.Since(began))
 	if len(failed.List) > 0 {
 		return &failed
 	}
 	return nil
 }
 
-// observe tells the metrics, each way of handing over apart.
+// observe tells the metrics, each way of applying apart.
 func (l *Loop) observe(outcomes []Outcome) {
 	if l.o.Observer == nil {
 		return
@@ -89,7 +89,7 @@ func (l *Loop) observe(outcomes []Outcome) {
 	}
 }
 
-// late are the fields that failed to be handed over after a start of Bifrost, and
+// late are the fields that failed to be applied after a start of Bifrost, and
 // have not changed since: Bifrost has read them in its file, so that another
 // restart would not help, and its database may hold something older.
 type late struct {
@@ -106,7 +106,7 @@ func (l *late) forget(u Update) {
 
 // note keeps what has failed after a start.
 func (l *late) note(u Update, outcomes []Outcome) {
-	if u.Undo || u.Trigger != Start && u.Trigger != Restarted {
+	if u.Rollback || u.Trigger != Start && u.Trigger != Restarted {
 		return
 	}
 	l.trigger, l.paths = u.Trigger, map[string]bool{}
@@ -117,21 +117,21 @@ func (l *late) note(u Update, outcomes []Outcome) {
 	}
 }
 
-// failed gives what failed to be handed over before: after a start, and else.
+// failed returns what failed to be applied before: after a start, and else.
 func (l *Loop) failed(r *render.Rendering) (late, again []render.Change, edited bool) {
 	for _, c := range r.Values() {
 		switch {
-		case l.seen.outcomes[c.Path].State != Failed:
+		case l.shown.outcomes[c.Path].State != Failed:
 		case l.late.paths[c.Path]:
 			late = append(late, c)
 		default:
 			again = append(again, c)
 		}
 	}
-	return late, again, l.seen.outcomes[WholeDocument].State == Failed
+	return late, again, l.shown.outcomes[WholeDocument].State == Failed
 }
 
-// withFailed gives what changed, and what failed to be handed over before. What is
+// withFailed returns what changed, and what failed to be applied before. What is
 // late has its own way.
 func (l *Loop) withFailed(u Update) []render.Change {
 	_, again, _ := l.failed(u.Rendering)
@@ -151,9 +151,9 @@ func (l *Loop) withFailed(u Update) []render.Change {
 	return changed
 }
 
-// handOver hands over what is in force: all of it after a restart of Bifrost,
+// applyAgain applies what is in force: all of it after a restart of Bifrost,
 // otherwise what has failed.
-func (l *Loop) handOver(ctx context.Context, t Trigger) {
+func (l *Loop) applyAgain(ctx context.Context, t Trigger) {
 	if t == Restarted {
 		l.asking.Lock()
 		l.asked.restarted = false
@@ -188,18 +188,18 @@ type rejection struct {
 // accept notes that Bifrost runs with r.
 func (l *Loop) accept(r *render.Rendering) {
 	switch {
-	case r == l.handed:
+	case r == l.intended:
 		l.fallBack(nil, nil)
 	case l.next != nil && l.next.started == r: // something newer is not known to run yet
 		l.fallBack(l.next, nil)
 	}
 }
 
-// takeBack puts what was in force before in force again.
-func (l *Loop) takeBack(ctx context.Context, r *rejection) {
-	u := Update{Trigger: Restarted, Rendering: l.good.rendering, Before: r.rendering, Undo: true}
+// rollBack puts what was in force before in force again.
+func (l *Loop) rollBack(ctx context.Context, r *rejection) {
+	u := Update{Trigger: Restarted, Rendering: l.good.rendering, Before: r.rendering, Rollback: true}
 	if l.lastGood == nil {
-		// There is nothing older: Bifrost is given the same once more.
+		// There is nothing older: Bifrost gets the same once more.
 		u.Changed = u.Rendering.Values()
 		_ = l.apply(ctx, u)
 		return
@@ -243,13 +243,13 @@ func (l *Loop) takeBack(ctx context.Context, r *rejection) {
 	}
 	for name := range blamed {
 		if _, ok := l.good.results[name]; ok {
-			l.seen.held[name] = l.refused.values[name].fault
+			l.shown.held[name] = l.refused.values[name].fault
 		}
 	}
 	if l.refused.why != nil {
-		l.seen.document = l.refused.why
+		l.shown.document = l.refused.why
 	}
-	l.seen.outcomes = nil
+	l.shown.outcomes = nil
 	l.mu.Unlock()
 	l.fallBack(nil, nil)
 	l.drop(bad.job)

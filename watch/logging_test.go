@@ -13,7 +13,7 @@ import (
 
 // messages are the lines since the last call: when, the message, and of the
 // attributes those that are asked for.
-func (h *house) messages(names ...string) string {
+func (h *harness) messages(names ...string) string {
 	var all []string
 	message := regexp.MustCompile(`^time=\S+T(\S+)\.\d+Z level=(\w+) msg=("[^"]*"|\S+)`)
 	for _, line := range h.lines() {
@@ -33,7 +33,7 @@ func (h *house) messages(names ...string) string {
 // changes and when it ends; also where nothing is tried meanwhile.
 func TestLastingIsToldAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		h := newHouse(t, func(o *Options) { o.Interval = 24 * time.Hour })
+		h := newHarness(t, func(o *Options) { o.Interval = 24 * time.Hour })
 		defer h.begin()()
 		h.want("at the start", h.messages(), "00:00:00 INFO refreshed\n00:00:00 INFO applied\n00:00:00 INFO ready")
 		h.store.put("enc", "another") // which nobody tries again
@@ -64,7 +64,7 @@ func TestLastingIsToldAgain(t *testing.T) {
 // is tried next and what to do.
 func TestNotAppliedIsToldAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		h := newHouse(t, nil)
+		h := newHarness(t, nil)
 		defer h.begin()()
 		h.lines()
 		h.applier.state = func(_ Update, c render.Change) State {
@@ -101,7 +101,7 @@ func TestNotAppliedIsToldAgain(t *testing.T) {
 // Each wait of a start that grows is told, and then it is told again as any state is.
 func TestStartIsTold(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		h := newHouse(t, nil)
+		h := newHarness(t, nil)
 		h.store.down = true
 		if err := h.Start(t.Context(), 2*time.Hour); err == nil {
 			t.Fatal("it has started")
@@ -122,7 +122,7 @@ func TestStartIsTold(t *testing.T) {
 // The state of a field, since when it is so, and why do not contradict each other.
 func TestStateSinceReason(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		h := newHouse(t, nil)
+		h := newHarness(t, nil)
 		defer h.begin()()
 		began := time.Now()
 		check := func(what string, state State, since time.Time, reason string) {

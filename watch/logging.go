@@ -17,8 +17,8 @@ import (
 // A state that lasts is told again when it has lasted for so long, and then so
 // often.
 const (
-	tellAgain = 10 * time.Minute
-	tellEvery = time.Hour
+	remindAfter = 10 * time.Minute
+	remindEvery = time.Hour
 )
 
 // lasting is a state that should not last: it is told when it begins, when it
@@ -52,7 +52,7 @@ func (s *lasting) turn(what string, now time.Time) {
 		}
 		s.tries++
 		if s.news {
-			s.again = now.Add(tellAgain)
+			s.again = now.Add(remindAfter)
 		}
 	}
 	s.what = what
@@ -63,7 +63,7 @@ func (s *lasting) due(now time.Time) bool {
 	if s.again.IsZero() || s.again.After(now) {
 		return false
 	}
-	s.again = now.Add(tellEvery)
+	s.again = now.Add(remindEvery)
 	return true
 }
 
@@ -91,7 +91,7 @@ func addHint(hints []string, hint string) []string {
 }
 
 // note keeps an outcome, and since when it is so for the value.
-func (s *seen) note(o Outcome, u Update) {
+func (s *shown) note(o Outcome, u Update) {
 	if s.since == nil {
 		s.since = map[string]time.Time{}
 	}
@@ -119,9 +119,9 @@ func (f *fault) show(r *ReferenceStatus) {
 	}
 }
 
-// tellRefreshed writes a line about a refresh. A failure is told of when what fails
+// logRefreshed writes a line about a refresh. A failure is told of when what fails
 // changes, and while it lasts by [Loop.remind]; not at every try.
-func (l *Loop) tellRefreshed(a *Attempt, v *visit, failing string) {
+func (l *Loop) logRefreshed(a *Attempt, v *refreshing, failing string) {
 	attrs := []any{"trigger", string(a.Trigger), "result", a.Result, "secrets", v.asked, "calls", a.Calls, "took", a.Took.Round(time.Millisecond).String()}
 	if v.took() {
 		var paths []string
@@ -131,7 +131,7 @@ func (l *Loop) tellRefreshed(a *Attempt, v *visit, failing string) {
 		attrs = append(attrs, "changed", len(paths), "fields", shorten(paths))
 	}
 	l.mu.Lock()
-	state := l.seen.failing
+	state := l.shown.failing
 	l.mu.Unlock()
 	level, message := slog.LevelInfo, "refreshed"
 	switch {
@@ -157,11 +157,11 @@ func (l *Loop) tellRefreshed(a *Attempt, v *visit, failing string) {
 func (l *Loop) troubles() []any {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	attrs := appendList([]any{"problems", shorten(l.seen.problems)}, "hints", l.seen.hints)
-	if len(l.seen.held) > 0 {
+	attrs := appendList([]any{"problems", shorten(l.shown.problems)}, "hints", l.shown.hints)
+	if len(l.shown.held) > 0 {
 		attrs = append(attrs, "oldest_value", l.oldest().Round(time.Second).String())
 	}
-	if next := time.Until(l.seen.next); next > 0 && (l.good.job != nil || l.seen.last.Trigger != Start) { // who starts says that itself
+	if next := time.Until(l.shown.next); next > 0 && (l.good.job != nil || l.shown.last.Trigger != Start) { // who starts says that itself
 		attrs = append(attrs, "next_in", next.Round(time.Second).String())
 	}
 	return attrs
@@ -169,7 +169,7 @@ func (l *Loop) troubles() []any {
 
 // signature names what fails. Texts of errors are no part of it: they may hold
 // a port or a time.
-func signature(v *visit, held map[string]fault) string {
+func signature(v *refreshing, held map[string]fault) string {
 	var b strings.Builder
 	kinds := func(p *render.Problems) {
 		for i := range p.List {
@@ -196,7 +196,7 @@ func signature(v *visit, held map[string]fault) string {
 }
 
 // missing is what Bifrost does not have of what is in force. The lock is held.
-func (s *seen) missing() (signature string, failed, required, hints []string) {
+func (s *shown) missing() (signature string, failed, required, hints []string) {
 	var b strings.Builder
 	for _, path := range slices.Sorted(maps.Keys(s.outcomes)) {
 		o := s.outcomes[path]
@@ -214,12 +214,12 @@ func (s *seen) missing() (signature string, failed, required, hints []string) {
 	return b.String(), failed, required, hints
 }
 
-// tellApplied writes a line about an update, unless it would be the same again.
-func (l *Loop) tellApplied(u Update, outcomes []Outcome, took time.Duration) {
+// logApplied writes a line about an update, unless it would be the same again.
+func (l *Loop) logApplied(u Update, outcomes []Outcome, took time.Duration) {
 	l.mu.Lock()
-	what, _, _, _ := l.seen.missing()
-	l.seen.unapplied.turn(what, time.Now())
-	state := l.seen.unapplied
+	what, _, _, _ := l.shown.missing()
+	l.shown.unapplied.turn(what, time.Now())
+	state := l.shown.unapplied
 	l.mu.Unlock()
 	count := map[State]int{}
 	var paths, required, failed, hints []string
@@ -272,7 +272,7 @@ func (l *Loop) tellApplied(u Update, outcomes []Outcome, took time.Duration) {
 func (l *Loop) reminds() time.Time {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return soonest(l.seen.failing.again, l.seen.unapplied.again, l.readiness.reminds())
+	return soonest(l.shown.failing.again, l.shown.unapplied.again, l.readiness.reminds())
 }
 
 func soonest(times ...time.Time) (first time.Time) {
@@ -288,9 +288,9 @@ func soonest(times ...time.Time) (first time.Time) {
 func (l *Loop) remind() {
 	now := time.Now()
 	l.mu.Lock()
-	failing, unapplied := l.seen.failing, l.seen.unapplied
-	refresh, apply := l.seen.failing.due(now), l.seen.unapplied.due(now)
-	_, failed, required, hints := l.seen.missing()
+	failing, unapplied := l.shown.failing, l.shown.unapplied
+	refresh, apply := l.shown.failing.due(now), l.shown.unapplied.due(now)
+	_, failed, required, hints := l.shown.missing()
 	l.mu.Unlock()
 	if refresh {
 		l.o.Log.Warn("refresh still failing", append(failing.attrs(now), l.troubles()...)...)
