@@ -48,7 +48,7 @@ func (c *checker) remember(f *walker.Field) {
 	if c.look.plugin {
 		c.facts.plugins = append(c.facts.plugins, f.Start)
 	}
-	if c.look.stored && (f.Entry.Kind == walker.SecretKind || f.Entry.Form == walker.ZoneForm || c.look.leak.found()) {
+	if c.look.stored && (f.Entry.Kind == walker.SecretKind || f.Entry.Form == walker.ZoneForm || len(c.look.leaks) > 0) {
 		c.facts.stored = true
 	}
 }
@@ -75,7 +75,7 @@ func (c *checker) inlined(f *walker.Field, vault bool) bool {
 	case f.What == walker.Ref:
 		return f.Entry.Env == walker.Unsupported
 	}
-	return c.look.leak.found() && !c.look.leak.fake
+	return len(c.look.leaks) > 0 && !c.look.leaks[0].fake
 }
 
 // member returns the last member at a path of names, which is the one that counts.

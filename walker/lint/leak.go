@@ -20,8 +20,6 @@ type leak struct {
 	hashed bool // cannot be read from what stands there, but guessed
 }
 
-func (l *leak) found() bool { return l.text != "" }
-
 const (
 	inPlainText = "a secret in plain text"
 	placeholder = "a placeholder where a secret belongs"
@@ -46,7 +44,7 @@ func (l *leak) message(kind string) string {
 
 // leakIn looks for a secret in the literal that the checker looks at, and for
 // more of them.
-func (c *checker) leakIn(f *walker.Field) (leak, []leak) {
+func (c *checker) leakIn(f *walker.Field) []leak {
 	l := &c.look
 	whole := leak{text: l.text, what: inPlainText, hint: storeIt}
 	switch l.place {
@@ -54,42 +52,37 @@ func (c *checker) leakIn(f *walker.Field) (leak, []leak) {
 		switch {
 		case l.raw && !l.document && shapeOf(l.text) == "":
 			// The rule object-form says what is wrong with the object as a whole.
-			return leak{text: shapeWithin(l.text), what: inPlainText, hint: storeIt}, nil
+			if key := shapeWithin(l.text); key != "" {
+				return []leak{{text: key, what: inPlainText, hint: storeIt}}
+			}
+			return nil
 		case f.Object && walker.Refers(l.text):
-			return leak{}, nil // so it does here
+			return nil // so it does here
 		case l.place == pathPlace && isPath(l.text), keyless(l.text):
-			return leak{}, nil
+			return nil
 		}
 		whole.hashed = strings.HasSuffix(f.Entry.Pattern, "admin_password") && isBcrypt(l.text)
 		whole.fake = looksFake(l.text, l.password)
-		return whole, nil
+		return []leak{whole}
 	case headerPlace:
 		if telling(lastName(f.Path)) {
 			whole.fake = looksFake(l.text, false)
-			return whole, nil
+			return []leak{whole}
 		}
 	case linePlace:
-		if found := c.line.leak(f, l.text); found.found() {
-			return found, nil
+		if found := c.line.leak(f, l.text); found.text != "" {
+			return []leak{found}
 		}
-		return first(openInLine(f, l.text))
+		return openInLine(f, l.text)
 	case zonePlace:
 		// Where a name alone says that it is a secret, and that of a pair is often
 		// called key, a placeholder is not worth a word.
 		name := lastName(f.Path)
 		if len(name) > len("key") && telling(name) && plausible(l.text, name) && !looksFake(l.text, isPassword(name)) && !filledLater(l.text) {
-			return whole, nil
+			return []leak{whole}
 		}
 	}
-	return first(openLeaks(l.text, lastName(f.Path)))
-}
-
-// first takes the first of some leaks from the others.
-func first(all []leak) (leak, []leak) {
-	if len(all) == 0 {
-		return leak{}, nil
-	}
-	return all[0], all[1:]
+	return openLeaks(l.text, lastName(f.Path))
 }
 
 // openLeaks finds the secrets in a text that may be anything, under a name that

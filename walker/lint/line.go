@@ -66,7 +66,7 @@ func (n *line) leak(f *walker.Field, text string) leak {
 	} else {
 		name, found.text = credentialOf(text)
 	}
-	if !found.found() || filledLater(found.text) || isPath(found.text) || strings.Contains(found.text, "://") || strings.Trim(found.text, "=") == "" {
+	if found.text == "" || filledLater(found.text) || isPath(found.text) || strings.Contains(found.text, "://") || strings.Trim(found.text, "=") == "" {
 		return leak{}
 	}
 	if strings.HasSuffix(strings.ToLower(name), "auth") && !plausible(found.text, name) {

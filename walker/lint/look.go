@@ -78,8 +78,7 @@ type look struct {
 	text    string // that text
 	raw     bool   // it is the JSON text of an object that is no object form
 	miss    walker.NearMiss
-	leak    leak
-	more    []leak // further ones in the same text
+	leaks   []leak // the secrets in it
 }
 
 func (c *checker) lookAt(f *walker.Field) {
@@ -98,10 +97,10 @@ func (c *checker) lookAt(f *walker.Field) {
 	case walker.Ref, walker.Broken:
 		if f.Object && f.Entry.Kind == walker.SecretKind && !c.store.holds(f.Start) {
 			o, ok := f.ObjectForm()
-			if f.What == walker.Ref {
-				l.leak = besideReference(o, ok)
+			if f.What == walker.Ref && ok {
+				l.leaks = besideReference(o)
 			} else if shapeOf(o.Value) != "" { // else it may be the name that is meant
-				l.leak = leak{text: o.Value, what: inPlainText, fake: looksFake(o.Value, false), hint: storeIt}
+				l.leaks = []leak{{text: o.Value, what: inPlainText, fake: looksFake(o.Value, false), hint: storeIt}}
 			}
 		}
 		return
@@ -113,15 +112,15 @@ func (c *checker) lookAt(f *walker.Field) {
 		l.miss = walker.FindNearMiss(f.Entry, l.text)
 	}
 	if !l.miss.Found() && !c.store.holds(f.Start) {
-		l.leak, l.more = c.leakIn(f)
+		l.leaks = c.leakIn(f)
 	}
 }
 
 // besideReference finds a secret in the value of an object that refers to
 // another one, as an API may answer it.
-func besideReference(o walker.ObjectForm, ok bool) leak {
-	if !ok || o.Value == "" || walker.Refers(o.Value) || walker.IsMasked(o.Value) || o.Value == o.EnvVar || o.Value == o.Ref {
-		return leak{}
+func besideReference(o walker.ObjectForm) []leak {
+	if o.Value == "" || walker.Refers(o.Value) || walker.IsMasked(o.Value) || o.Value == o.EnvVar || o.Value == o.Ref {
+		return nil
 	}
-	return leak{text: o.Value, what: "a secret in plain text beside the reference", fake: looksFake(o.Value, false), hint: `write the reference alone, as a string`}
+	return []leak{{text: o.Value, what: "a secret in plain text beside the reference", fake: looksFake(o.Value, false), hint: `write the reference alone, as a string`}}
 }

@@ -10,17 +10,12 @@ var plaintextSecret = Rule{
 	ID: "plaintext-secret", Severity: Warning,
 	Summary: "a secret that stands in the file itself",
 	field: func(c *checker, f *walker.Field) {
-		l := &c.look.leak
-		if !l.found() {
-			return
-		}
-		if l.hashed {
-			c.at(f, "", "a bcrypt hash, from which the password cannot be read, but can be guessed").Severity = Note
-			return
-		}
-		c.tellLeak(f, l)
-		for i := range c.look.more {
-			c.tellLeak(f, &c.look.more[i])
+		for i := range c.look.leaks {
+			if l := &c.look.leaks[i]; l.hashed {
+				c.at(f, "", "a bcrypt hash, from which the password cannot be read, but can be guessed").Severity = Note
+			} else {
+				c.tellLeak(f, l)
+			}
 		}
 	},
 	document: (*checker).strayLeaks,

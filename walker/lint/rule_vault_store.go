@@ -24,7 +24,8 @@ var vaultStore = Rule{
 			c.at(f, hint, found.message(shapeOf(l.text)))
 			return
 		}
-		if found, _ := first(openLeaks(l.text, "")); found.found() {
+		if all := openLeaks(l.text, ""); len(all) > 0 {
+			found := all[0]
 			found.what = strings.Replace(found.what, inPlainText, vaultCredential, 1)
 			c.at(f, hint, found.message(shapeOf(found.text)))
 		}
@@ -130,51 +131,49 @@ func (c *checker) storeBlock() {
 			}
 		}
 	}
-	wants := func(one, other, hint string) {
-		m, ok := has[one]
-		if _, both := has[other]; ok && !both {
-			c.report(path+"."+one, m.Name, hint, one+" without "+other)
+	for _, t := range together {
+		m, ok := has[t.one]
+		if _, both := has[t.other]; t.block == block && ok && !both {
+			c.report(path+"."+t.one, m.Name, t.hint, t.one+" without "+t.other)
 		}
 	}
-	const both = "set both, or neither"
-	switch block {
-	case "aws":
-		wants("access_key_id", "secret_access_key", both)
-		wants("secret_access_key", "access_key_id", both)
-		wants("session_token", "access_key_id", "set access_key_id and secret_access_key too")
-		if _, ok := has["region"]; !ok && !c.anySet("AWS_REGION", "AWS_DEFAULT_REGION") {
-			c.report(path, here, "set region, or AWS_REGION where it runs", "no region is set; it must come from the environment, a profile or the instance").Severity = Note
-		}
-	case "hashicorp":
-		wants("role_id", "secret_id", both)
-		wants("secret_id", "role_id", both)
-		wants("kubernetes_mount", "kubernetes_role", "set kubernetes_role too")
-		wants("kubernetes_token_file", "kubernetes_role", "set kubernetes_role too")
-		if _, ok := has["address"]; !ok && !c.anySet("VAULT_ADDR", "VAULT_AGENT_ADDR") {
-			c.report(path, here, "set address, or VAULT_ADDR where it runs", "no address is set; it must come from the environment").Severity = Note
-		}
-	case "gcp":
-		if _, ok := has["project_id"]; !ok {
-			c.report(path, here, "set project_id", "gcp has no project_id")
-		}
-	case "postgres":
-		_, byURL := has["url"]
-		if _, ok := has["host"]; !ok && !byURL && !c.anySet("PGHOST", "PGSERVICE") {
-			c.report(path, here, "set url to postgres://user@host:5432/name, or host, user, password and db_name", "postgres has neither a url nor a host").Severity = Warning
-		}
-		if _, ok := has["identity"]; !ok {
-			c.report(path, here, "set identity to the path of an age identity file, or to env.NAME", "postgres has no identity: nothing that is stored there can be read")
-		}
-	case "azure":
-		if _, ok := has["vault_url"]; !ok {
-			c.report(path, here, "set vault_url to https://NAME.vault.azure.net", "azure has no vault_url")
-		}
-		const all = "set tenant_id, client_id and client_secret, or no client_secret"
-		wants("client_secret", "client_id", all)
-		wants("client_secret", "tenant_id", all)
-	case "file":
-		if _, ok := has["path"]; !ok {
-			c.report(path, here, "set path to a directory or a JSON file", "file has no path")
+	for _, w := range wanted {
+		set := slices.ContainsFunc(strings.Fields(w.settings), func(name string) bool { _, ok := has[name]; return ok })
+		if w.block == block && !set && !c.anySet(strings.Fields(w.variables)...) {
+			c.report(path, here, w.hint, w.message).Severity = w.severity
 		}
 	}
+}
+
+// together are settings of which one is of no use without the other.
+var together = []struct{ block, one, other, hint string }{
+	{"aws", "access_key_id", "secret_access_key", bothOrNeither},
+	{"aws", "secret_access_key", "access_key_id", bothOrNeither},
+	{"aws", "session_token", "access_key_id", "set access_key_id and secret_access_key too"},
+	{"hashicorp", "role_id", "secret_id", bothOrNeither},
+	{"hashicorp", "secret_id", "role_id", bothOrNeither},
+	{"hashicorp", "kubernetes_mount", "kubernetes_role", "set kubernetes_role too"},
+	{"hashicorp", "kubernetes_token_file", "kubernetes_role", "set kubernetes_role too"},
+	{"azure", "client_secret", "client_id", allOrNone},
+	{"azure", "client_secret", "tenant_id", allOrNone},
+}
+
+const (
+	bothOrNeither = "set both, or neither"
+	allOrNone     = "set tenant_id, client_id and client_secret, or no client_secret"
+)
+
+// wanted are settings of which a block needs one, unless a variable says the same.
+var wanted = []struct {
+	block, settings, variables string
+	severity                   Severity
+	hint, message              string
+}{
+	{"aws", "region", "AWS_REGION AWS_DEFAULT_REGION", Note, "set region, or AWS_REGION where it runs", "no region is set; it must come from the environment, a profile or the instance"},
+	{"hashicorp", "address", "VAULT_ADDR VAULT_AGENT_ADDR", Note, "set address, or VAULT_ADDR where it runs", "no address is set; it must come from the environment"},
+	{"gcp", "project_id", "", Error, "set project_id", "gcp has no project_id"},
+	{"postgres", "host url", "PGHOST PGSERVICE", Warning, "set url to postgres://user@host:5432/name, or host, user, password and db_name", "postgres has neither a url nor a host"},
+	{"postgres", "identity", "", Error, "set identity to the path of an age identity file, or to env.NAME", "postgres has no identity: nothing that is stored there can be read"},
+	{"azure", "vault_url", "", Error, "set vault_url to https://NAME.vault.azure.net", "azure has no vault_url"},
+	{"file", "path", "", Error, "set path to a directory or a JSON file", "file has no path"},
 }
