@@ -90,29 +90,25 @@ func ReadFile(path string) (*Document, error) {
 // ReadFileBytes returns what stands in a regular file that is a document or holds
 // one. Every error is a *DocumentError.
 func ReadFileBytes(path string) ([]byte, error) {
-	fail := func(err error) error {
-		e := &DocumentError{Name: path, Reason: "cannot be read: " + reason(err), Err: err}
-		if errors.Is(err, fs.ErrNotExist) {
-			e.Reason, e.Hint = "no such file", "name the config.json with --config"
-		}
-		if errors.Is(err, fs.ErrPermission) {
-			e.Hint = fmt.Sprintf("let user %d read it", os.Geteuid())
-		}
-		return e
-	}
 	data, err := ReadRegular(path, MaxSize)
+	if err == nil {
+		return data, nil
+	}
+	e := &DocumentError{Name: path, Reason: "cannot be read: " + reason(err), Err: err}
 	var kind kindError
 	switch {
 	case errors.Is(err, tooLarge(MaxSize)):
 		return nil, large(path)
 	case errors.As(err, &kind) && kind == directory:
-		return nil, &DocumentError{Name: path, Reason: "is " + string(kind), Hint: "name the config.json in it"}
+		e.Reason, e.Hint = "is "+string(kind), "name the config.json in it"
 	case errors.As(err, &kind):
-		return nil, &DocumentError{Name: path, Reason: "is " + string(kind) + ", and only regular files are read", Hint: "write - for its name and give it as the standard input"}
-	case err != nil:
-		return nil, fail(err)
+		e.Reason, e.Hint = "is "+string(kind)+", and only regular files are read", "write - for its name and give it as the standard input"
+	case errors.Is(err, fs.ErrNotExist):
+		e.Reason, e.Hint = "no such file", "name the config.json with --config"
+	case errors.Is(err, fs.ErrPermission):
+		e.Hint = fmt.Sprintf("let user %d read it", os.Geteuid())
 	}
-	return data, nil
+	return nil, e
 }
 
 // Read reads and checks the document from r. Every error is a

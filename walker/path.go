@@ -2,8 +2,10 @@ package walker
 
 import (
 	"encoding/json"
+	"fmt"
 	"strconv"
 	"strings"
+	"unicode/utf16"
 	"unicode/utf8"
 )
 
@@ -54,18 +56,17 @@ func plainName(raw []byte) bool {
 // appendString adds s as a JSON string that no terminal can be harmed by:
 // control characters, also those that JSON would let through, are escaped.
 func appendString(dst []byte, s string) []byte {
-	const hex = "0123456789abcdef"
 	dst = append(dst, '"')
 	for _, r := range s {
-		switch {
+		switch high, low := utf16.EncodeRune(r); {
 		case r == '"' || r == '\\':
 			dst = append(dst, '\\', byte(r))
 		case strconv.IsPrint(r):
 			dst = utf8.AppendRune(dst, r)
 		case r > 0xffff:
-			dst = append(dst, "\ufffd"...)
+			dst = fmt.Appendf(dst, `\u%04x\u%04x`, high, low)
 		default:
-			dst = append(dst, '\\', 'u', hex[r>>12&15], hex[r>>8&15], hex[r>>4&15], hex[r&15])
+			dst = fmt.Appendf(dst, `\u%04x`, r)
 		}
 	}
 	return append(dst, '"')

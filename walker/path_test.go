@@ -16,6 +16,7 @@ func TestSplitPath(t *testing.T) {
 		`["x\"]"][12]`:                     {name(`x"]`), index(12)},
 		`a[""]`:                            {name("a"), name("")},
 		`["\u0007"].b`:                     {name("\a"), name("b")},
+		`["00\udbe8\ude8a"]`:               {name("00\U0010a28a")},
 		"config.headers.X-A:b@c/d$e[3][4]": {name("config"), name("headers"), name("X-A:b@c/d$e"), index(3), index(4)},
 	} {
 		got, ok := SplitPath(path)

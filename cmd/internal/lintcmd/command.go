@@ -129,7 +129,7 @@ up to the root of the repository; outside of a repository, up to the working dir
 		},
 	}
 	f := cmd.Flags()
-	f.StringVar(&o.format, "format", string(report.Text), "how to write the findings: text, json, sarif or github")
+	f.StringVar(&o.format, "format", report.Text, "how to write the findings: text, json, sarif or github")
 	f.BoolVar(&o.json, "json", false, "the same as --format json")
 	f.StringVar(&o.failOn, "fail-on", lint.Warning.String(), "the least severity that makes the exit code 1: note, warning, error or never")
 	f.StringVar(&o.mode, "mode", "inline", "how the config will be rendered: inline or env")
@@ -153,7 +153,7 @@ up to the root of the repository; outside of a repository, up to the working dir
 	if p.Quiet == nil {
 		f.BoolVarP(&o.quiet, "quiet", "q", false, "say nothing but the report and errors")
 	}
-	for name, words := range map[string][]string{"format": formats(), "fail-on": severities, "mode": modes} {
+	for name, words := range map[string][]string{"format": report.Formats, "fail-on": severities, "mode": modes} {
 		_ = cmd.RegisterFlagCompletionFunc(name, cobra.FixedCompletions(words, cobra.ShellCompDirectiveNoFileComp)) // fails for unknown flags alone
 	}
 	return cmd
@@ -164,34 +164,26 @@ var (
 	modes      = []string{"inline", "env"}
 )
 
-func formats() []string {
-	var words []string
-	for _, f := range report.Formats {
-		words = append(words, string(f))
-	}
-	return words
-}
-
 // check makes sure that the flags go together. formatted says that --format was
 // given.
 func (o *options) check(formatted bool) error {
 	if o.json {
-		if formatted && o.format != string(report.JSON) {
+		if formatted && o.format != report.JSON {
 			return usage("name one of them", "--json and --format %s exclude each other", o.format)
 		}
-		o.format = string(report.JSON)
+		o.format = report.JSON
 	}
 	for _, one := range []struct {
 		flag, word string
 		allowed    []string
-	}{{"format", o.format, formats()}, {"fail-on", o.failOn, severities}, {"mode", o.mode, modes}} {
+	}{{"format", o.format, report.Formats}, {"fail-on", o.failOn, severities}, {"mode", o.mode, modes}} {
 		if !slices.Contains(one.allowed, one.word) {
 			last := len(one.allowed) - 1
 			return usage("write "+strings.Join(one.allowed[:last], ", ")+" or "+one.allowed[last], "unknown --%s %s", one.flag, strconv.Quote(one.word))
 		}
 	}
 	switch {
-	case o.diff && o.format != string(report.Text):
+	case o.diff && o.format != report.Text:
 		return usage("leave one of them out", "--diff shows no findings, so it goes with no --format")
 	case o.database != "" && !o.configStore:
 		return usage("add --config-store", "--database needs --config-store")
@@ -247,7 +239,7 @@ func (r *run) do(ctx context.Context, args []string, formatted bool) error {
 		}
 	}
 	r.out = report.Options{
-		Format: report.Format(r.format), Colour: colour(r.Stdout, r.Getenv),
+		Format: r.format, Colour: colour(r.Stdout, r.Getenv),
 		Rules: r.rules(), Version: r.Version,
 	}
 	return r.all(ctx, inputs)

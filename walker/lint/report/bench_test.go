@@ -33,7 +33,7 @@ func BenchmarkRender(b *testing.B) {
 	for name, doc := range documents(b, 10<<20) {
 		findings := lint.Check(doc, lint.Options{})
 		for _, format := range Formats {
-			b.Run(name+"/"+string(format), func(b *testing.B) {
+			b.Run(name+"/"+format, func(b *testing.B) {
 				o := Options{Format: format, Rules: lint.Rules()}
 				b.SetBytes(int64(len(doc.Bytes())))
 				for b.Loop() {

@@ -37,7 +37,7 @@ func FuzzRender(f *testing.F) {
 		}
 		for _, format := range Formats {
 			out := render(Options{Format: format, Rules: lint.Rules()}, doc, findings...)
-			hidden(string(format), out)
+			hidden(format, out)
 			if strings.ContainsAny(out, "\x1b\u009b\u202e\r\x00") {
 				t.Errorf("%s has what a terminal would obey: %q", format, out)
 			}

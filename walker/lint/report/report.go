@@ -14,23 +14,20 @@ import (
 	"bifrost-secrets/walker/lint"
 )
 
-// Format is a way to write findings.
-type Format string
-
-// The formats.
+// The formats: ways to write findings.
 const (
-	Text   Format = "text"   // for people: a line, the path, a hint
-	JSON   Format = "json"   // an array of objects
-	SARIF  Format = "sarif"  // a SARIF 2.1.0 log with one run
-	GitHub Format = "github" // workflow commands, which GitHub turns into annotations
+	Text   = "text"   // for people: a line, the path, a hint
+	JSON   = "json"   // an array of objects
+	SARIF  = "sarif"  // a SARIF 2.1.0 log with one run
+	GitHub = "github" // workflow commands, which GitHub turns into annotations
 )
 
 // Formats are all formats, the default first.
-var Formats = []Format{Text, JSON, SARIF, GitHub}
+var Formats = []string{Text, JSON, SARIF, GitHub}
 
 // Options say how to write findings.
 type Options struct {
-	Format Format
+	Format string
 	Colour bool // of Text alone
 	// Rules are described in a SARIF log. They should be all that findings may
 	// name.

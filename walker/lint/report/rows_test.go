@@ -14,7 +14,7 @@ func TestRenderRows(t *testing.T) {
 		{Rule: "database-reference", Severity: lint.Note, Message: "the reference vault.x", Path: "config_mcp_clients/1/headers_json/A,b"},
 	}
 	const name = "postgres://127.0.0.1:5432/bifrost"
-	for format, want := range map[Format]string{
+	for format, want := range map[string]string{
 		Text: "postgres://127.0.0.1:5432/bifrost: config_keys/1/value: warning: key \"a\ufffd[31m\": a secret in plain text [plaintext-secret]\n      = hint: store it\n" +
 			"postgres://127.0.0.1:5432/bifrost: config_mcp_clients/1/headers_json/A,b: note: the reference vault.x [database-reference]\n",
 		GitHub: "::warning file=postgres%3A//127.0.0.1%3A5432/bifrost,title=plaintext-secret::key \"a\ufffd[31m\": a secret in plain text%0Aconfig_keys/1/value%0Ahint: store it\n" +
@@ -28,7 +28,7 @@ func TestRenderRows(t *testing.T) {
 			t.Errorf("%s: of nothing: %s", format, got)
 		}
 	}
-	for _, format := range []Format{JSON, SARIF} {
+	for _, format := range []string{JSON, SARIF} {
 		o := Options{Format: format, Rules: append(lint.Rules(), lint.DatabaseRules...)}
 		var out strings.Builder
 		w := NewWriter(&out, &o)
