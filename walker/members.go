@@ -250,17 +250,14 @@ func (d *Document) String(s Span) string {
 // members included, until yield returns false: wherever it stands, and whether or
 // not anything is known of that place. The span has the quotes; text is decoded.
 func (d *Document) Strings(yield func(at Span, text string, name bool) bool) {
-	b := d.data
-	for end := 0; ; {
-		n := bytes.IndexByte(b[end:], '"')
-		if n < 0 {
-			return
+	d.Visit(func(_ []byte, name Span, at int) bool {
+		if name.End > 0 && !yield(name, d.String(name), true) {
+			return false
 		}
-		start := end + n
-		end = text(b, start)
-		next := space(b, end)
-		if !yield(Span{start, end}, unescape(b[start+1:end-1]), next < len(b) && b[next] == ':') {
-			return
+		if d.data[at] != '"' {
+			return true
 		}
-	}
+		value := Span{at, behind(d.data, at)}
+		return yield(value, d.String(value), false)
+	})
 }

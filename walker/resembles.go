@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"regexp"
 	"strings"
-	"sync"
 )
 
 // kinds are known by how a file begins, white space aside.
@@ -28,16 +27,6 @@ var kinds = []struct{ starts, what, hint string }{
 }
 
 const writeJSON = "a config.json is JSON, and begins with {"
-
-var (
-	ofTOML = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`\A\[+[A-Za-z0-9_."-]+\]+\s*\n`) })
-	ofEnv  = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`\A(export )?[A-Za-z_][A-Za-z0-9_]*=`) })
-	ofYAML = sync.OnceValue(func() *regexp.Regexp {
-		return regexp.MustCompile(`\A(---(\s|\z)|%YAML|- |["']?[A-Za-z_$][A-Za-z0-9_$./-]*["']?\s*:(\s|\z))`)
-	})
-	ofManifest = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`(?m)^kind:\s`) })
-	comments   = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`\A(\s*#[^!][^\n]*\n|\s*#\n|\s)+`) })
-)
 
 // resembles returns what a file is that is not JSON, or no object, and what to do
 // about it; nothing where it looks like JSON that is merely not right. Neither
@@ -64,15 +53,18 @@ func resembles(data []byte) (what, hint string) {
 			return "is base64 of JSON", "decode it: base64 -d"
 		}
 	}
-	text = text[len(comments().FindString(text)):]
+	// This is asked of what is no document alone, so nothing is compiled before.
+	text = text[len(regexp.MustCompile(`\A(\s*#[^!][^\n]*\n|\s*#\n|\s)+`).FindString(text)):]
+	is := func(pattern string) bool { return regexp.MustCompile(pattern).MatchString(text) }
+	yaml := is(`\A(---(\s|\z)|%YAML|- |["']?[A-Za-z_$][A-Za-z0-9_$./-]*["']?\s*:(\s|\z))`)
 	switch {
-	case ofYAML().MatchString(text) && ofManifest().MatchString(text):
+	case yaml && is(`(?m)^kind:\s`):
 		return "is YAML, a manifest of Kubernetes", "take the config.json out of it"
-	case ofYAML().MatchString(text):
+	case yaml:
 		return "is YAML", writeJSON
-	case ofTOML().MatchString(text):
+	case is(`\A\[+[A-Za-z0-9_."-]+\]+\s*\n`):
 		return "is TOML or an INI file", writeJSON
-	case ofEnv().MatchString(text):
+	case is(`\A(export )?[A-Za-z_][A-Za-z0-9_]*=`):
 		return "is a file of variables, NAME=value", writeJSON
 	}
 	return "", ""

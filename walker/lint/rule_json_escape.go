@@ -1,6 +1,10 @@
 package lint
 
-import "bifrost-secrets/walker"
+import (
+	"strings"
+
+	"bifrost-secrets/walker"
+)
 
 var jsonEscape = Rule{
 	ID: "json-escape", Severity: Error,
@@ -10,7 +14,7 @@ var jsonEscape = Rule{
 			return
 		}
 		sees := "the raw text, with quotes and backslashes"
-		if raw := string(c.doc.Text(spanOf(f))); f.What == walker.Ref && isASCII(raw) {
+		if raw := string(c.doc.Text(spanOf(f))); f.What == walker.Ref && !strings.ContainsFunc(raw, func(r rune) bool { return r < ' ' || r > '~' }) {
 			sees = raw + ", with quotes and backslashes"
 		}
 		// A field that resolves env. in newer versions only was a plain string before.
@@ -28,13 +32,4 @@ var jsonEscape = Rule{
 		found.Severity = severity
 		found.replace(f.Text())
 	},
-}
-
-func isASCII(s string) bool {
-	for _, c := range []byte(s) {
-		if c < ' ' || c > '~' {
-			return false
-		}
-	}
-	return true
 }

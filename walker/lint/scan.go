@@ -1,6 +1,7 @@
 package lint
 
 import (
+	"bytes"
 	"strings"
 
 	"bifrost-secrets/walker"
@@ -335,53 +336,27 @@ func mayHold(raw []byte) bool {
 		return false
 	}
 	for i := 0; i < len(raw); {
-		c := raw[i]
-		switch classes[c] {
-		case wordClass:
+		switch c := raw[i]; {
+		case isAlnum(c):
 			if mayFit(raw[i:]) {
 				return true
 			}
 			start := i
-			for i++; i < len(raw) && (classes[raw[i]] == wordClass || raw[i] == '_'); i++ {
+			for i++; i < len(raw) && (isAlnum(raw[i]) || raw[i] == '_'); i++ {
 			}
 			if n := i - start; n >= 10 && (n >= 36 || c == 'e' || n >= 15 && i < len(raw) && raw[i] == '%') {
 				return true
 			}
-		case signClass:
+		case c == ':', c == '=', c == '~', c == '|',
+			c == '.' && bytes.HasPrefix(raw[i:], []byte(".atlasv1.")),
+			c == '-' && (i == 0 || raw[i-1] == ' ' || i+1 < len(raw) && raw[i+1] == '-'):
 			return true
-		case dashClass:
-			if c == '.' && i+9 < len(raw) && string(raw[i:i+9]) == ".atlasv1." ||
-				c == '-' && (i == 0 || raw[i-1] == ' ' || i+1 < len(raw) && raw[i+1] == '-') {
-				return true
-			}
-			i++
 		default:
 			i++
 		}
 	}
 	return false
 }
-
-// classes tell the bytes of a text apart, for mayHold.
-var classes = func() (t [256]byte) {
-	for c := range t {
-		switch {
-		case isAlnum(byte(c)):
-			t[c] = wordClass
-		case contains(":=~|", byte(c)):
-			t[c] = signClass
-		case contains("-.", byte(c)):
-			t[c] = dashClass
-		}
-	}
-	return t
-}()
-
-const (
-	wordClass = iota + 1
-	signClass
-	dashClass
-)
 
 // mayFit reports whether a text begins like a key of some shape.
 func mayFit(raw []byte) bool {

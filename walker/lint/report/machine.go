@@ -93,7 +93,12 @@ func renderGitHub(found []located) Fragment {
 	return out
 }
 
-func gitHubFailure(err *walker.DocumentError) Fragment {
+// Failure returns what a document that cannot be read adds to a report: nothing,
+// but an annotation for GitHub. People are told on the standard error.
+func (o *Options) Failure(err *walker.DocumentError) Fragment {
+	if o.Format != GitHub {
+		return nil
+	}
 	place := "file=" + property(filepath.ToSlash(err.Name))
 	if err.Position.Line > 0 {
 		place += fmt.Sprintf(",line=%d,col=%d", err.Position.Line, err.Position.Column)

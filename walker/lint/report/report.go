@@ -100,15 +100,6 @@ func Clean(text string) string {
 	}, text)
 }
 
-// Failure returns what a document that cannot be read adds to a report: nothing,
-// but an annotation for GitHub. People are told on the standard error.
-func (o *Options) Failure(err *walker.DocumentError) Fragment {
-	if o.Format != GitHub {
-		return nil
-	}
-	return gitHubFailure(err)
-}
-
 // Writer puts the fragments of a report together.
 type Writer struct {
 	opts  *Options

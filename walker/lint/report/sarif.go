@@ -26,15 +26,13 @@ type (
 		Properties   sarifProperties   `json:"properties"`
 	}
 	sarifLocation struct {
-		Physical sarifPhysical  `json:"physicalLocation"`
-		Logical  []sarifLogical `json:"logicalLocations,omitempty"`
-	}
-	sarifPhysical struct {
-		Artifact sarifArtifact `json:"artifactLocation"`
-		Region   *sarifRegion  `json:"region,omitempty"`
-	}
-	sarifArtifact struct {
-		URI string `json:"uri"`
+		Physical struct {
+			Artifact struct {
+				URI string `json:"uri"`
+			} `json:"artifactLocation"`
+			Region *sarifRegion `json:"region,omitempty"`
+		} `json:"physicalLocation"`
+		Logical []sarifLogical `json:"logicalLocations,omitempty"`
 	}
 	sarifRegion struct {
 		StartLine   int `json:"startLine"`
@@ -122,7 +120,8 @@ func (o *Options) renderSARIF(found []located, prints []string) Fragment {
 		if i, ok := index[f.Rule]; ok {
 			r.RuleIndex = &i
 		}
-		l := sarifLocation{Physical: sarifPhysical{Artifact: sarifArtifact{artifactURI(f.file)}}}
+		var l sarifLocation
+		l.Physical.Artifact.URI = artifactURI(f.file)
 		if f.placed() {
 			l.Physical.Region = &sarifRegion{f.start.Line, f.start.Column, f.end.Line, f.end.Column}
 		}
