@@ -185,5 +185,9 @@ func (j *job) settleObject(ctx context.Context, o object, places []place) {
 		r := j.pluginRecord(o.name, places[0].config)
 		before, f := r.read(ctx)
 		j.settle(ctx, r, before, f, places)
+	case webhook:
+		r := j.webhookRecord(o.name)
+		before, f := r.read(ctx)
+		j.settle(ctx, r, before, f, places)
 	}
 }

@@ -41,6 +41,7 @@ const (
 	provider objectKind = iota
 	mcpClient
 	plugin
+	webhook
 	config
 )
 
@@ -71,11 +72,12 @@ var sections = []struct {
 	{"providers.*.proxy_config.", provider, 2, ""},
 	{"mcp.client_configs[].headers.", mcpClient, 3, "mcp client"},
 	{"plugins[].config.", plugin, 2, "plugin"},
+	{"webhooks[].headers.", webhook, 2, "webhook"},
 	{"governance.auth_config.", config, 1, ""},
 	{"auth_config.", config, 0, ""},
 }
 
-// element is a key, an MCP client or a plugin of a document.
+// element is a key, an MCP client, a plugin or a webhook of a document.
 type element struct {
 	name   string // empty where it has none
 	config value  // of a plugin
@@ -84,7 +86,7 @@ type element struct {
 // elements returns them by their paths.
 func elements(doc *walker.Document) map[string]element {
 	all := map[string]element{}
-	for _, pattern := range []string{"providers.*.keys[]", "mcp.client_configs[]", "plugins[]"} {
+	for _, pattern := range []string{"providers.*.keys[]", "mcp.client_configs[]", "plugins[]", "webhooks[]"} {
 		doc.Each(pattern, func(o walker.Object) {
 			var e element
 			if m, ok := doc.Find(o, "name"); ok {

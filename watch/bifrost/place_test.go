@@ -44,7 +44,7 @@ func TestTakings(t *testing.T) {
 		{"mcp.client_configs[].connection_string", "v2.2.1", false, false},
 		{"mcp.client_configs[].oauth_config.client_secret", "v1.5.16", false, false},
 		{"webhooks[].secret", "v2.0.0-prerelease3", false, false},
-		{"webhooks[].headers.*", "v2.0.0-prerelease3", false, true},
+		{"webhooks[].headers.*", "v2.0.0-prerelease3", true, true},
 		{"plugins[].config.**", "v2.0.0-prerelease3", true, false}, // without a version
 		{"plugins[].config.**", "v2.1.0", true, true},
 		{"plugins[].config.**", "", true, false}, // it may be one that does not
@@ -104,7 +104,7 @@ func TestEveryLiveField(t *testing.T) {
 			continue
 		}
 		path := strings.NewReplacer("[]", "[0]", ".**", ".some.where[0]", ".*", ".some").Replace(e.Pattern)
-		elements := map[string]element{"providers.some.keys[0]": {name: "k"}, "mcp.client_configs[0]": {name: "m"}, "plugins[0]": {name: "p"}}
+		elements := map[string]element{"providers.some.keys[0]": {name: "k"}, "mcp.client_configs[0]": {name: "m"}, "plugins[0]": {name: "p"}, "webhooks[0]": {name: "w"}}
 		if p, f := locate(0, Target{Path: path, Entry: e}, release{}, elements); f != nil {
 			t.Errorf("%s has no place: %s", path, f.Reason)
 		} else if len(p.steps) == 0 {

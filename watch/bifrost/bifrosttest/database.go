@@ -11,6 +11,7 @@ type database struct {
 	Providers map[string]*provider
 	Clients   []*client
 	Plugins   map[string]*plugin
+	Webhooks  []*webhook
 	Auth      *auth
 	Client    map[string]any
 	Framework map[string]any

@@ -178,6 +178,11 @@ func (s *Server) mux() *http.ServeMux {
 	m.HandleFunc("POST /api/mcp/client/{id}/reconnect", s.reconnect)
 	m.HandleFunc("GET /api/plugins/{name}", s.getPlugin)
 	m.HandleFunc("PUT /api/plugins/{name}", s.putPlugin)
+	if s.major > 1 {
+		m.HandleFunc("GET /api/webhooks", s.listWebhooks)
+		m.HandleFunc("PUT /api/webhooks/{id}", s.putWebhook)
+		m.HandleFunc("POST /api/webhooks/{id}/test", s.testWebhook)
+	}
 	m.HandleFunc("GET /api/config", s.getConfig)
 	m.HandleFunc("PUT /api/config", s.putConfig)
 	m.HandleFunc("POST /v1/chat/completions", s.chat)

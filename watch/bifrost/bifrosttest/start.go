@@ -22,6 +22,8 @@ type document struct {
 		Version *int           `json:"version"`
 		Config  map[string]any `json:"config"`
 	} `json:"plugins"`
+	Webhooks []json.RawMessage `json:"webhooks"`
+
 	Auth   *auth          `json:"auth_config"`
 	Client map[string]any `json:"client"`
 }
@@ -97,6 +99,11 @@ func (s *Server) load(doc *document) error {
 		// Versions of the database are never looked at: the comparison is against 1.
 		if s.db.Plugins[p.Name] == nil || version > 1 {
 			s.db.Plugins[p.Name] = &plugin{Enabled: p.Enabled, Path: p.Path, Config: p.Config, Version: version, Row: 1}
+		}
+	}
+	for _, raw := range doc.Webhooks {
+		if err := s.loadWebhook(raw); err != nil {
+			return err
 		}
 	}
 	if doc.Auth != nil {

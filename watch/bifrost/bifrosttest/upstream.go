@@ -17,12 +17,13 @@ const (
 	Models = "models" // the list of models
 	MCP    = "mcp"    // any call of the MCP server
 	Traces = "traces" // what the plugin otel sends
+	Hook   = "hook"   // what a webhook is sent
 )
 
 // Upstream is all that a Bifrost calls, the real one too: an OpenAI, an MCP
-// server with one tool at /mcp, a collector at /v1/traces, and the price list
-// that Bifrost would fetch from its maker at /datasheet. It remembers the
-// headers it was shown.
+// server with one tool at /mcp, a collector at /v1/traces, a receiver of webhooks at
+// /hook, and the price list that Bifrost would fetch from its maker at /datasheet. It
+// remembers the headers it was shown.
 type Upstream struct {
 	URL string
 
@@ -57,6 +58,7 @@ func NewUpstream(t testing.TB) *Upstream {
 		u.note(Traces, r)
 		w.Header().Set("Content-Type", "application/x-protobuf")
 	})
+	m.HandleFunc("POST /hook", func(_ http.ResponseWriter, r *http.Request) { u.note(Hook, r) })
 	m.HandleFunc("/mcp", u.ServeMCP)
 	server := httptest.NewServer(m)
 	t.Cleanup(server.Close)
