@@ -13,7 +13,6 @@ import (
 	"github.com/tidwall/gjson"
 )
 
-// backend finds the backend of the block's type.
 func (s *VaultStore) backend(backends []sources.Backend) (sources.Backend, error) {
 	var known []string
 	for _, b := range backends {

@@ -67,13 +67,11 @@ type Plan struct {
 	cuts   []walker.Span
 }
 
-// want is one distinct reference that is resolved here.
 type want struct {
 	ref    walker.Reference
 	secret int // index in Secrets; -1 for a variable of the environment
 }
 
-// edit is one value of the document that is written anew.
 type edit struct {
 	start, end int
 	want       int    // index in wants; -1: text takes the place
@@ -321,7 +319,6 @@ func (p *planner) secret(name string) (int, *Problem) {
 	return len(p.Secrets) - 1, nil
 }
 
-// want returns the number of a reference.
 func (p *planner) want(w want) int {
 	i, ok := p.wantOf[w.ref]
 	if !ok {

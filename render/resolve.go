@@ -8,7 +8,6 @@ import (
 	"bifrost-secrets/walker"
 )
 
-// value is what a want was resolved to.
 type value struct {
 	text   []byte
 	traits trait
@@ -79,7 +78,6 @@ func (p *Plan) Render(values Values) (*Rendering, *Problems) {
 	return r, nil
 }
 
-// value finds the text that a reference stands for.
 func (p *Plan) value(w want, results Values, parsed map[int]*fragments) ([]byte, *sources.Error) {
 	if w.secret < 0 {
 		text, ok := p.getenv(w.ref.Name)
@@ -110,7 +108,6 @@ func (p *Plan) value(w want, results Values, parsed map[int]*fragments) ([]byte,
 	return f.get(w.ref.Key)
 }
 
-// asError returns err as the Error that every source promises.
 func asError(err error) *sources.Error {
 	var e *sources.Error
 	if errors.As(err, &e) {

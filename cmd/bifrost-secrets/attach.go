@@ -45,7 +45,6 @@ are.`,
 	return cmd
 }
 
-// attaching is what attach prints as JSON.
 type attaching struct {
 	Database string                  `json:"database,omitempty"`
 	Attach   []configstore.Reference `json:"attach"`
@@ -77,7 +76,6 @@ func (j *attachJob) attach(ctx context.Context, report *attaching) error {
 	return configstore.Retried(func() error { return j.once(ctx, store, report) })
 }
 
-// once plans, and attaches if it is asked to.
 func (j *attachJob) once(ctx context.Context, store *configstore.Store, report *attaching) error {
 	within, cancel := j.Within(ctx)
 	defer cancel()

@@ -61,7 +61,6 @@ func noWords(cmd *cobra.Command, args []string) error {
 	return usageError("unexpected argument", "a token is never one, it stands in the file of --token-file: see "+cmd.CommandPath()+" --help")
 }
 
-// response is what the server has said.
 type response struct {
 	code  int
 	body  []byte
@@ -104,7 +103,6 @@ func (c *client) ask(ctx context.Context, method, path string) (*response, error
 	return r, nil
 }
 
-// transport reads the address.
 func (c *client) transport() (*url.URL, *http.Transport, error) {
 	t := netfault.Guard(&http.Transport{}) // no proxy: it is this machine, or was named exactly
 	if path, ok := strings.CutPrefix(c.address, "unix:"); ok {
@@ -162,7 +160,6 @@ func readPool(path string) (*x509.CertPool, error) {
 	return pool, nil
 }
 
-// authorize adds the token, if there is one.
 func (c *client) authorize(req *http.Request) error {
 	if !c.withToken {
 		return nil
@@ -189,7 +186,6 @@ func isLoopback(host string) bool {
 	return strings.EqualFold(host, "localhost") || err == nil && ip.IsLoopback()
 }
 
-// noAnswer says why there is none.
 func (c *client) noAnswer(ctx context.Context, err error) error {
 	f := &failure{Reason: c.address + ": no answer", Code: exitUnreachable}
 	var authority x509.UnknownAuthorityError
@@ -232,7 +228,6 @@ func (c *client) noAnswer(ctx context.Context, err error) error {
 	return f
 }
 
-// refusal puts an answer that is no success into an error.
 func (c *client) refusal(r *response) *failure {
 	f := &failure{Reason: c.address + ": " + r.Error, Hint: r.Hint, Code: exitUsage}
 	switch {

@@ -4,7 +4,6 @@ package main
 
 import "github.com/spf13/cobra"
 
-// execCommand and watchCommand say that there is no such thing here.
 func (p *program) execCommand() *cobra.Command {
 	return unixOnly("exec", "Render the config, start Bifrost with it, and keep it fresh (Unix only)")
 }

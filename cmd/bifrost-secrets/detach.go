@@ -38,7 +38,6 @@ stays as it is. Stop Bifrost first, since one that runs may write what it holds.
 	return cmd
 }
 
-// detaching is what detach prints as JSON.
 type detaching struct {
 	Database string                  `json:"database,omitempty"`
 	Restored []configstore.Reference `json:"restored"`

@@ -40,7 +40,6 @@ func (j *daemonJob) loopFlags(cmd *cobra.Command) {
 	j.commandsRun(cmd)
 }
 
-// listenFlags are the flags of the HTTP server beside the loop.
 func listenFlags(cmd *cobra.Command, l *service.Listen) {
 	f := cmd.Flags()
 	f.StringArrayVar(&l.Addresses, "listen", []string{control.DefaultListen}, "`address` for flush, status, probes and metrics: HOST:PORT, unix:PATH or none; repeatable")
@@ -50,7 +49,6 @@ func listenFlags(cmd *cobra.Command, l *service.Listen) {
 	f.StringVar(&l.TLSKey, "tls-key", "", "PEM `file` of its key")
 }
 
-// wanted returns what the flags say.
 func (j *daemonJob) wanted() (*service.Options, error) {
 	if err := j.checkCommands(); err != nil {
 		return nil, err

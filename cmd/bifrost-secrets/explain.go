@@ -51,7 +51,6 @@ that fetching will take. It fetches nothing, unless --fetch asks for it, and it 
 	return cmd
 }
 
-// explanation is what explain prints as JSON.
 type explanation struct {
 	Config   string           `json:"config"`
 	Source   string           `json:"source,omitempty"`

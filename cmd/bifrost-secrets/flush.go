@@ -39,7 +39,6 @@ Bifrost. It ends when that is done, and says which secrets failed.`,
 	return cmd
 }
 
-// flushed is what flush prints as JSON.
 type flushed struct {
 	OK      bool   `json:"ok"`
 	Message string `json:"message,omitempty"`

@@ -23,7 +23,6 @@ type job struct {
 	commandsSaid func() bool // whether the flag was given, in exec and watch
 }
 
-// host returns what a document is loaded with.
 func (p *program) host() *service.Host {
 	return &service.Host{
 		Env: p.env, Backends: backends, Version: versionName(),
@@ -69,7 +68,6 @@ func (j *job) batchFlag(cmd *cobra.Command) {
 	complete(cmd, "aws-batch", "auto", "off")
 }
 
-// storeFlags are the flags that say which backend, and how to ask it.
 func (j *job) storeFlags(cmd *cobra.Command) {
 	var types []string
 	for _, b := range backends {
@@ -133,7 +131,6 @@ func complete(cmd *cobra.Command, flag string, words ...string) {
 	_ = cmd.RegisterFlagCompletionFunc(flag, cobra.FixedCompletions(words, cobra.ShellCompDirectiveNoFileComp)) // fails for unknown flags alone
 }
 
-// prepare reads the document and makes the plan.
 func (j *job) prepare() error {
 	if err := j.read(); err != nil {
 		return err
@@ -150,7 +147,6 @@ func (j *job) read() (err error) {
 	return err
 }
 
-// openStore makes the source for a command that writes to it.
 func (j *job) openStore(ctx context.Context) (sources.Store, error) {
 	if j.Store == nil || !j.Store.Enabled {
 		return nil, notEnabled()
@@ -158,7 +154,6 @@ func (j *job) openStore(ctx context.Context) (sources.Store, error) {
 	return j.Store.OpenStore(ctx, backends, j.Options())
 }
 
-// note tells people something that does not stop the work.
 func (p *program) note(text, hint string) {
 	if !p.quiet {
 		p.screen.note(text, hint)

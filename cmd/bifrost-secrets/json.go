@@ -29,7 +29,6 @@ func listOf[T any](list []T) []T {
 	return list
 }
 
-// writeJSON prints a result for machines.
 func writeJSON(w io.Writer, v any) error {
 	enc := json.NewEncoder(w)
 	enc.SetIndent("", "  ")

@@ -23,7 +23,6 @@ const (
 // logFormatVariable stands in for --log-format.
 const logFormatVariable = service.OwnVariables + "LOG_FORMAT"
 
-// Set implements pflag.Value.
 func (f *logFormat) Set(text string) error {
 	if text != string(textLog) && text != string(jsonLog) {
 		return usageError("--log-format must be text or json", "")
@@ -32,10 +31,8 @@ func (f *logFormat) Set(text string) error {
 	return nil
 }
 
-// Type implements pflag.Value.
 func (*logFormat) Type() string { return "string" }
 
-// String implements pflag.Value.
 func (f *logFormat) String() string { return string(*f) }
 
 // chooseLogFormat finds the format before anything can go wrong: what is wrong with
@@ -72,7 +69,6 @@ func (p *program) checkLogFormat(cmd *cobra.Command) error {
 	return nil
 }
 
-// handler returns what writes a log to w.
 func (p *program) handler(w io.Writer, format logFormat) slog.Handler {
 	level := slog.LevelInfo
 	switch {

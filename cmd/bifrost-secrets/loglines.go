@@ -63,14 +63,12 @@ func (l *logLines) Write(line []byte) (int, error) {
 	return len(line), nil
 }
 
-// Dropped returns how many lines were dropped so far.
 func (l *logLines) Dropped() uint64 {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.dropped
 }
 
-// Finish waits until all is written, for patience at most.
 func (l *logLines) Finish(patience time.Duration) {
 	l.mu.Lock()
 	idle := l.idle
@@ -118,7 +116,6 @@ func (l *logLines) drain() {
 	}
 }
 
-// put writes one line, and before it how many are missing there.
 func (l *logLines) put(line logLine) bool {
 	l.missing += line.dropped
 	if line.text == nil {

@@ -29,7 +29,6 @@ func (j *job) noteUnset(left []string) {
 	}
 }
 
-// remarks shows what was remarked, warnings first.
 func (j *job) remarks(all []render.Problem) {
 	lines := render.Problems{Document: j.Doc.Name}
 	all = slices.Clone(all)
@@ -80,7 +79,6 @@ func (j *job) warned(err error) error {
 	return err
 }
 
-// count returns a number and its noun.
 func count(n int, noun string) string {
 	if n == 1 {
 		return "1 " + noun
@@ -88,7 +86,6 @@ func count(n int, noun string) string {
 	return fmt.Sprintf("%d %ss", n, noun)
 }
 
-// listed joins names, and shortens a long list.
 func listed(names []string) string {
 	const shown = 8
 	if len(names) <= shown {
@@ -97,7 +94,6 @@ func listed(names []string) string {
 	return strings.Join(names[:shown], ", ") + fmt.Sprintf(" and %d more", len(names)-shown)
 }
 
-// shownNames returns names of variables for messages.
 func shownNames(names []string) []string {
 	all := make([]string, len(names))
 	for i, name := range names {

@@ -123,7 +123,6 @@ func (j *job) unplanned(problems *render.Problems) (out []lint.Finding) {
 	return out
 }
 
-// remarks returns what rendering remarks on values, as notes.
 func remarks(notes []render.Problem) (out []lint.Finding) {
 	for _, one := range notes {
 		if one.Reference != "" { // the others are about the document

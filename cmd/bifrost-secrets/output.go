@@ -7,7 +7,6 @@ import (
 	"github.com/spf13/cobra"
 )
 
-// output is the flags of what is written.
 type output struct{ service.Output }
 
 func (o *output) flags(cmd *cobra.Command) {
@@ -19,7 +18,6 @@ func (o *output) flags(cmd *cobra.Command) {
 	o.permissionFlags(cmd)
 }
 
-// permissionFlags are those of every file that is written.
 func (o *output) permissionFlags(cmd *cobra.Command) {
 	f := cmd.Flags()
 	f.StringVar(&o.FileMode, "file-mode", "600", "permissions of what is written, in octal")

@@ -54,7 +54,6 @@ Where the backend cannot bring back what is deleted, --trash or --no-trash has t
 	return cmd
 }
 
-// pruning is what prune prints as JSON.
 type pruning struct {
 	Config  string        `json:"config"`
 	Source  string        `json:"source,omitempty"`
@@ -181,7 +180,6 @@ func (j *pruneJob) unresolved(err error) error {
 	return &failure{Code: exitCode(problems)}
 }
 
-// show prints what would be deleted.
 func (j *pruneJob) show(r *pruning) error {
 	if !j.json {
 		t := tabwriter.NewWriter(j.p.stdout, 0, 0, 2, ' ', 0)

@@ -46,7 +46,6 @@ as it was.`,
 	return cmd
 }
 
-// account is what render says that it did.
 type account struct {
 	Out       string            `json:"out,omitempty"`
 	EnvFile   string            `json:"env_file,omitempty"`
@@ -126,7 +125,6 @@ func (j *renderJob) render(cmd *cobra.Command, a *account) error {
 	return nil
 }
 
-// print writes the rendered config to the standard output, for a pipe.
 func (j *renderJob) print(cmd *cobra.Command) error {
 	file, isFile := j.p.stdout.(*os.File)
 	switch {
@@ -153,7 +151,6 @@ func (j *renderJob) print(cmd *cobra.Command) error {
 	return err
 }
 
-// say tells people of the account in a few lines.
 func (j *renderJob) say(a *account, source sources.Source) {
 	if j.p.quiet {
 		return

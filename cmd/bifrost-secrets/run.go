@@ -182,12 +182,10 @@ func strictHelp(root *cobra.Command) {
 // their flags name: they are never suggested for a word that was misspelt.
 var unsuggested = map[string]bool{"store": true, "prune": true, "secret": true, "attach": true, "detach": true, "flush": true, "put": true, "delete": true, "migrate": true, "rekey": true}
 
-// suggestions returns the commands that may be meant by a word.
 func suggestions(cmd *cobra.Command, word string) []string {
 	return slices.DeleteFunc(cmd.SuggestionsFor(word), func(name string) bool { return unsuggested[name] })
 }
 
-// noArgs refuses arguments in words that help.
 func noArgs(cmd *cobra.Command, args []string) error {
 	if len(args) == 0 {
 		return nil
@@ -241,11 +239,9 @@ func exitCode(err error) int {
 	return exitUnresolved
 }
 
-// getenv looks a variable up.
 func (p *program) getenv(name string) (string, bool) {
 	value, ok := p.env[name]
 	return value, ok
 }
 
-// isMissing reports whether err says that a file is not there.
 func isMissing(err error) bool { return errors.Is(err, fs.ErrNotExist) }

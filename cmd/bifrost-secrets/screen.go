@@ -51,7 +51,6 @@ func (s *screen) queue(notice func(dropped int) []byte) {
 	s.w = s.lines
 }
 
-// stream returns what the screen writes to in the end.
 func (s *screen) stream() io.Writer {
 	if s.lines != nil {
 		return s.lines.w
@@ -59,7 +58,6 @@ func (s *screen) stream() io.Writer {
 	return s.w
 }
 
-// dropped returns how many lines were dropped.
 func (s *screen) dropped() uint64 {
 	if s.lines == nil {
 		return 0
@@ -117,7 +115,6 @@ func (s *screen) warning(text, hint string) {
 	s.say(slog.LevelWarn, s.paint("33", "warning:")+" "+clean(text), clean(text), hint)
 }
 
-// say writes a line for people, or as it is logged, and its hint.
 func (s *screen) say(level slog.Level, line, logged, hint string) {
 	switch {
 	case s.log == nil:
@@ -144,7 +141,6 @@ func (s *screen) hint(hint string) {
 // line of its own.
 func clean(text string) string { return service.Clean(text) }
 
-// cleanLines is clean for a text of several lines.
 func cleanLines(text string) string {
 	lines := strings.Split(text, "\n")
 	for i := range lines {

@@ -50,7 +50,6 @@ secrets that were stored by bifrost-secrets for the same --gateway.`,
 	return cmd
 }
 
-// secretFlags are the flags of every such command.
 func (j *secretJob) secretFlags(cmd *cobra.Command) {
 	j.storeFlags(cmd)
 	j.trustFlag(cmd)
@@ -105,7 +104,6 @@ func notEnabled() error {
 	}
 }
 
-// source opens the backend for reading.
 func (j *secretJob) source(ctx context.Context) (sources.Source, error) {
 	if err := j.find(); err != nil {
 		return nil, err

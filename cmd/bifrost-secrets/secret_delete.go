@@ -48,7 +48,6 @@ backend cannot bring one back, --trash or --no-trash has to be given.`,
 	return cmd
 }
 
-// deletion is one line of the plan, for people and as JSON.
 type deletion struct {
 	Name    string `json:"name"`
 	Version string `json:"version,omitempty"`
@@ -130,7 +129,6 @@ func (j *secretDeleteJob) meant(ctx context.Context, store sources.Store, names 
 	return meant.By, nil
 }
 
-// plan decides on each of names.
 func (j *secretDeleteJob) plan(ctx context.Context, store sources.Store, names []string) ([]deletion, error) {
 	meant, err := j.meant(ctx, store, names)
 	if err != nil {
@@ -179,7 +177,6 @@ func (j *secretDeleteJob) carryOut(ctx context.Context, store sources.Store, pla
 	}
 }
 
-// tell prints the plan, or what became of it.
 func (j *secretDeleteJob) tell(plan []deletion, refused bool) error {
 	if j.json {
 		if err := writeJSON(j.p.stdout, plan); err != nil {

@@ -37,7 +37,6 @@ is a JSON object, as in a reference. With --reveal it is what Bifrost's password
 	return cmd
 }
 
-// got is what get prints as JSON.
 type got struct {
 	Name    string  `json:"name"`
 	Version string  `json:"version"`
@@ -121,7 +120,6 @@ was stored in the last five minutes.`,
 	return cmd
 }
 
-// listedSecret is one line of list, for JSON.
 type listedSecret struct {
 	Name    string     `json:"name"`
 	Version string     `json:"version"`

@@ -45,7 +45,6 @@ often not meant: --trim-space takes it off, --keep-space keeps it.`,
 	return cmd
 }
 
-// stored is what put prints as JSON.
 type stored struct {
 	Name    string `json:"name"`
 	Version string `json:"version"`
@@ -139,7 +138,6 @@ func putOne(
 	return version, true, nil
 }
 
-// value reads the value, and says what is wrong with it.
 func (j *secretPutJob) value(ctx context.Context, name string, most int) (sources.Secret, error) {
 	b, err := j.read(ctx, name)
 	if err != nil {
@@ -164,7 +162,6 @@ func (j *secretPutJob) value(ctx context.Context, name string, most int) (source
 	return sources.NewSecret(b), nil
 }
 
-// read reads the standard input, without showing it on a terminal.
 func (j *secretPutJob) read(ctx context.Context, name string) ([]byte, error) {
 	if f, ok := j.p.stdin.(*os.File); ok && term.IsTerminal(int(f.Fd())) {
 		return j.p.ask(ctx, f, "value of "+quote(name)+" (not shown): ")

@@ -40,7 +40,6 @@ knows it. Where a key was stolen, change the values too.`,
 	return cmd
 }
 
-// rekeyed is what rekey prints as JSON.
 type rekeyed struct {
 	Done     bool     `json:"done"`
 	Versions int      `json:"versions"`

@@ -65,7 +65,6 @@ func (j *statusJob) run(ctx context.Context) error {
 	return printStatus(j.p.stdout, &s, time.Now())
 }
 
-// printStatus is the status for people.
 func printStatus(w io.Writer, s *watch.Status, now time.Time) error {
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	row := func(name, format string, args ...any) {
@@ -200,7 +199,6 @@ func describeBifrost(b *watch.BifrostStatus, now time.Time) string {
 	return strings.Join(parts, ", ")
 }
 
-// when returns a time, and how far it is from now.
 func when(at, now time.Time) string {
 	if at.IsZero() {
 		return "never"

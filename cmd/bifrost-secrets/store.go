@@ -259,7 +259,6 @@ func (j *storeJob) target() (*publish.Target, error) {
 	return publish.Check(j.Config, nil, publish.Options{Mode: info.Mode().Perm() | 0o400, Owner: ownerOf(info)})
 }
 
-// fieldsOf returns the path of every known field of a document.
 func fieldsOf(doc *walker.Document) (paths []string) {
 	doc.Walk(func(f *walker.Field) bool {
 		if f.Entry != nil {
@@ -306,7 +305,6 @@ func (j *storeJob) wanted(where string, fields []string) (func(path string) bool
 	}, nil
 }
 
-// refused tells of what cannot be stored.
 func (j *storeJob) refused(problems *render.Problems) error {
 	reportAll(j.p.screen, problems)
 	j.p.screen.line("%s refused; nothing was written", count(len(problems.List), "secret"))
@@ -314,7 +312,6 @@ func (j *storeJob) refused(problems *render.Problems) error {
 	return &failure{Code: exitUnresolved}
 }
 
-// failed tells of what could not be stored.
 func (j *storeJob) failed(ctx context.Context, name string, err error) error {
 	var problems *render.Problems
 	switch cause := context.Cause(ctx); {

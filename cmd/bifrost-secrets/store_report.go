@@ -10,7 +10,6 @@ import (
 	"bifrost-secrets/render/configstore"
 )
 
-// storing is what store prints as JSON.
 type storing struct {
 	Config    string           `json:"config"`
 	Database  string           `json:"database,omitempty"` // with --config-store
@@ -96,7 +95,6 @@ func (j *storeJob) sayDone(r *storing) {
 	}
 }
 
-// sayLeft tells of the secrets that no reference can take the place of.
 func (j *storeJob) sayLeft(r *storing) {
 	const shown = 10
 	for i, one := range r.Left {

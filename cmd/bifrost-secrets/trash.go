@@ -273,7 +273,6 @@ func (j *job) backendFlags() string {
 	return flags
 }
 
-// say tells where the copies are.
 func (t *trash) say(p *program, folder string) {
 	if folder != "" && !p.quiet {
 		p.screen.line("sealed the values into %s", clean(folder))

@@ -15,7 +15,6 @@ import (
 //go:embed names.tsv
 var namesText string
 
-// template is a line of names.tsv.
 type template struct{ pattern, name string }
 
 var templates = sync.OnceValue(func() (all []template) {
@@ -40,7 +39,6 @@ func templateOf(pattern string) (best template) {
 	return best
 }
 
-// namer names the fields of one document.
 type namer struct {
 	doc    *walker.Document
 	prefix string
@@ -77,7 +75,6 @@ func (n *namer) name(pattern, path string) string {
 	return strings.Join(append([]string{n.prefix}, segments...), "/")
 }
 
-// fill returns the text of one part of a template.
 func (n *namer) fill(part string, parts []string, taken []walker.Step, done int) string {
 	inner, ok := strings.CutPrefix(part, "{")
 	if !ok {
@@ -95,7 +92,6 @@ func (n *namer) fill(part string, parts []string, taken []walker.Step, done int)
 	return ""
 }
 
-// segment returns the text for step i of a path.
 func (n *namer) segment(parts []string, taken []walker.Step, i int) string {
 	switch {
 	case !taken[i].IsIndex:

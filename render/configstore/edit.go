@@ -29,12 +29,10 @@ type edit struct {
 // and the write: nothing was written, and the whole is to be done again.
 type Conflict struct{ Place Place }
 
-// Error names the row.
 func (c *Conflict) Error() string {
 	return fmt.Sprintf("%s/%s was changed meanwhile; nothing was written", c.Place.Table, c.Place.Row)
 }
 
-// Advice returns what to do about it.
 func (c *Conflict) Advice() string { return "run again when nobody edits it" }
 
 // ExitCode is that of what was not done.

@@ -63,7 +63,6 @@ type Row struct {
 	cells   []*cell
 }
 
-// cell is a column's value in the row's document.
 type cell struct {
 	*column
 	text  string // as the database has it
@@ -71,10 +70,8 @@ type cell struct {
 	end   int
 }
 
-// holds reports whether a field of the row's document lies in the cell.
 func (c *cell) holds(f *walker.Field) bool { return c.start <= f.Start && f.End <= c.end }
 
-// node is a part of a document that is being made.
 type node struct {
 	name string
 	sub  []*node // its members, or elements
@@ -196,7 +193,6 @@ func (t *table) read(key, version string, values func(column string) (string, bo
 	return r
 }
 
-// document puts the row's document together and finds its fields.
 func (r *Row) document(root *node) {
 	doc, err := walker.Parse(r.Table+"/"+r.Key, root.append(nil))
 	if err != nil { // it is nested deeper than a document may be
@@ -242,7 +238,6 @@ func (r *Row) below(c *cell, path string) string {
 	return path
 }
 
-// describe says what the row is, for people.
 func (t *table) describe(key string, values func(string) (string, bool)) string {
 	name := ""
 	for _, column := range []string{"name", t.key} {

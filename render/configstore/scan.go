@@ -46,7 +46,6 @@ type Own struct {
 	Encrypted int `json:"encrypted"`
 }
 
-// querier is a connection or a transaction.
 type querier interface {
 	Query(ctx context.Context, sql string, args ...any) (pgx.Rows, error)
 	QueryRow(ctx context.Context, sql string, args ...any) pgx.Row

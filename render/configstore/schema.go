@@ -24,7 +24,6 @@ var tablesText string
 //go:embed columns.tsv
 var columnsText string
 
-// form tells what a column holds.
 type form uint8
 
 const (
@@ -36,7 +35,6 @@ const (
 
 var forms = map[string]form{"none": noSecret, "text": textForm, "json": jsonForm, "own": ownForm}
 
-// table is a line of tables.tsv.
 type table struct {
 	name, key string
 	place     string // "" where no row has a place
@@ -49,7 +47,6 @@ type table struct {
 
 type member struct{ name, column string }
 
-// column is a line of columns.tsv.
 type column struct {
 	name  string
 	place []string // the steps below the row's place; nil where it is that place

@@ -39,7 +39,6 @@ func (s *Store) Storable(ctx context.Context) (*Storable, error) {
 	return p, err
 }
 
-// row takes what can be stored of a row, and notes what cannot.
 func (p *Storable) row(r *Row) {
 	wanted := false
 	for i := range r.Fields {
@@ -65,7 +64,6 @@ func (p *Storable) row(r *Row) {
 	}
 }
 
-// add puts a row into the document.
 func (p *Storable) add(r *Row) {
 	at, index := r.in(p.root)
 	for _, c := range r.cells {

@@ -109,12 +109,10 @@ func kind(mode fs.FileMode) string {
 	return "special file"
 }
 
-// at notes where the file stands.
 func (t *Target) at(dir, base string) {
 	t.dir, t.base, t.Path = dir, base, filepath.Join(dir, base)
 }
 
-// refuse makes an error of Check's.
 func (t *Target) refuse(message, hint string, err error) *Error {
 	return t.fail("check", message, hint, err)
 }

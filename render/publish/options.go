@@ -132,7 +132,6 @@ func checkMode(mode fs.FileMode) error {
 	return &Error{Op: "parse", Message: fmt.Sprintf("mode %04o %s", uint32(mode), why), Hint: "use 0600, or 0640 to let a group read"}
 }
 
-// Error is a failure to publish. It never holds anything of the content.
 type Error struct {
 	Op      string // where it failed: "parse", "check", "stage" or "commit"
 	Path    string // the target as the caller spelled it; empty for "parse"
@@ -141,7 +140,6 @@ type Error struct {
 	Err     error  // the cause, for errors.Is and errors.As; Message tells of it
 }
 
-// Error returns the path and the message.
 func (e *Error) Error() string {
 	if e.Path == "" {
 		return e.Message
@@ -149,10 +147,8 @@ func (e *Error) Error() string {
 	return e.Path + ": " + e.Message
 }
 
-// Unwrap returns the cause.
 func (e *Error) Unwrap() error { return e.Err }
 
-// Advice returns what to do about it.
 func (e *Error) Advice() string { return e.Hint }
 
 // ExitCode tells a target that cannot be published to from a write that failed.

@@ -201,7 +201,6 @@ func (s *Staged) Discard() {
 	}
 }
 
-// fill makes the temporary file, up to the rename.
 func (s *Staged) fill(content []byte) error {
 	t, sys := s.t, s.t.sys
 	if err := s.create(); err != nil {
