@@ -163,6 +163,8 @@ func TestCredentials(t *testing.T) {
 		{`{"type": "CANARY"}`, "", "credentials_json is not a credentials file of gcp"},
 		{"broken.json", "", "the file that credentials_json names"},
 		{strings.Replace(gcptest.Credentials(), "{", `{"universe_domain": "other.example", `, 1), "", "the gcp credentials are for another cloud than googleapis.com"},
+		{`{"type": "external_account", "audience": "a", "subject_token_type": "urn:ietf:params:oauth:token-type:jwt", "token_url": "https://sts.googleapis.com/v1/token", "credential_source": {"file": "` + dir + `"}}`,
+			"", "cannot be read: it is a directory"},
 		{"", filepath.Join(dir, "none.json"), "the file that GOOGLE_APPLICATION_CREDENTIALS names cannot be read: no such file"},
 		{"", filepath.Join(dir, "broken.json"), "the file that GOOGLE_APPLICATION_CREDENTIALS names is not"},
 		{"", `{"type": "service_account", "private_key": "CANARY"}`, "the file that GOOGLE_APPLICATION_CREDENTIALS names cannot be read"},

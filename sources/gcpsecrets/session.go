@@ -121,131 +121,110 @@ func sign(req *http.Request, creds *auth.Credentials, billed string) error {
 // so it is left behind when ctx ends; it ends by itself.
 func (s *source) detect(ctx context.Context, began time.Time, client *http.Client) (*auth.Credentials, *sources.Error) {
 	opts := &credentials.DetectOptions{Scopes: []string{scope}, Client: client, DisableAsyncRefresh: true, Logger: silent}
-	if s.credentials.Len() > 0 {
-		return s.given(opts)
+	if text, where, fault := s.file(); fault != nil || text != nil {
+		if fault != nil {
+			return nil, fault
+		}
+		return s.fromFile(text, where, opts)
 	}
-	if fault := checkDefault(); fault != nil {
-		return nil, fault
-	}
-	type found struct {
-		creds *auth.Credentials
-		err   error
-	}
-	done := make(chan found, 1)
+	var creds *auth.Credentials
+	var err error
+	done := make(chan struct{})
 	go func() {
-		creds, err := credentials.DetectDefault(opts)
-		done <- found{creds, err}
+		defer close(done)
+		creds, err = credentials.DetectDefault(opts)
 	}()
 	select {
-	case f := <-done:
-		if f.err != nil {
-			return nil, noDefault(f.err)
-		}
-		return f.creds, nil
+	case <-done:
 	case <-ctx.Done():
 		return nil, netfault.Late(ctx, began, system)
 	}
+	if err != nil { // its text is not shown: it may quote a file
+		return nil, perkey.NoLogin("no gcp credentials were found",
+			"set credentials_json or GOOGLE_APPLICATION_CREDENTIALS, or run: gcloud auth application-default login; on gcp, give the workload a service account")
+	}
+	return creds, nil
 }
 
-// credentialsMost is more than any file of credentials has, in bytes.
-const credentialsMost = 1 << 20
+const (
+	// fileMost is more than any file of credentials or of a token has, in bytes.
+	fileMost = 1 << 20
 
-// checkDefault refuses a file that the library would read by itself, whatever it
-// is.
-func checkDefault() *sources.Error {
-	paths := []string{os.Getenv("GOOGLE_APPLICATION_CREDENTIALS")}
-	if paths[0] == "" {
-		home, _ := os.UserHomeDir()
-		paths = []string{
-			filepath.Join(home, ".config", "gcloud", "application_default_credentials.json"),
-			filepath.Join(os.Getenv("APPDATA"), "gcloud", "application_default_credentials.json"),
+	formHint = "it is the JSON file that gcp hands out for a service account, for a user or for workload identity federation"
+	pathHint = "check the path, and who may read it"
+)
+
+// file returns the text of the credentials file that the setting, the variable or
+// gcloud has, and what messages call it. The text is nil where there is none. The
+// variable is not shown: people have set it to what the file was to hold.
+func (s *source) file() (text []byte, where string, fault *sources.Error) {
+	where = "the file that GOOGLE_APPLICATION_CREDENTIALS names"
+	if s.credentials.Len() > 0 {
+		return s.given()
+	}
+	path := os.Getenv("GOOGLE_APPLICATION_CREDENTIALS")
+	var at *fs.PathError
+	if path != "" {
+		text, _, err := sources.ReadFile(path, fileMost)
+		if errors.As(err, &at) {
+			return nil, "", perkey.NoLogin(where+" cannot be read: "+at.Err.Error(), pathHint)
+		}
+		return text, where, nil
+	}
+	home, _ := os.UserHomeDir()
+	for _, dir := range []string{filepath.Join(home, ".config"), os.Getenv("APPDATA")} {
+		path := filepath.Join(dir, "gcloud", "application_default_credentials.json")
+		if errors.As(sources.CheckFile(path, fileMost), &at) {
+			return nil, "", perkey.NoLogin(fmt.Sprintf("the gcp credentials in %s cannot be read: %v", path, at.Err), formHint)
+		}
+		if text, _, err := sources.ReadFile(path, fileMost); err == nil {
+			return text, path, nil
 		}
 	}
-	for _, path := range paths {
-		var at *fs.PathError
-		if path != "" && errors.As(sources.CheckFile(path, credentialsMost), &at) {
-			return perkey.NoLogin(fmt.Sprintf("the gcp credentials in %s cannot be read: %v", path, at.Err), formHint)
-		}
-		if fault := checkSubject(path); fault != nil {
-			return fault
-		}
-	}
-	return nil
+	return nil, "", nil
 }
 
-// checkSubject refuses credentials of workload identity federation whose token
-// is in what is no file.
-func checkSubject(path string) *sources.Error {
-	text, _, err := sources.ReadFile(path, credentialsMost)
-	if err != nil {
-		return nil // the library says so
+// given returns the credentials of the setting.
+func (s *source) given() (text []byte, where string, fault *sources.Error) {
+	path, err := s.path()
+	switch {
+	case err != nil:
+		return nil, "", perkey.NoLogin(err.Error(), sources.HintOf(err))
+	case path == "":
+		return s.credentials.Reveal(), "credentials_json", nil
 	}
+	text, _, err = sources.ReadFile(path, fileMost)
+	if err == nil {
+		return text, "the file that credentials_json names", nil
+	}
+	e := perkey.NoLogin("credentials_json is neither JSON nor the path of a file that can be read", pathHint)
+	// What is there may as well be the credentials in another form.
+	if sources.CheckFile(path, fileMost) != nil {
+		e.Message = "the path that credentials_json names is no regular file, or a very large one"
+	} else if strings.HasSuffix(path, ".json") {
+		e.Message = "the file that credentials_json names cannot be read"
+	}
+	return nil, "", e
+}
+
+// fromFile returns the credentials in the text of a file. What the document has is
+// sent to Google alone, and neither may name as the file of a token what is none.
+func (s *source) fromFile(text []byte, where string, opts *credentials.DetectOptions) (*auth.Credentials, *sources.Error) {
 	var form struct {
+		Type   credentials.CredType `json:"type"`
 		Source struct {
 			File string `json:"file"`
 		} `json:"credential_source"`
 	}
-	if json.Unmarshal(text, &form) != nil || form.Source.File == "" {
-		return nil
-	}
-	var at *fs.PathError
-	if errors.As(sources.CheckFile(form.Source.File, credentialsMost), &at) {
-		return perkey.NoLogin(fmt.Sprintf("the token in %s cannot be read: %v", form.Source.File, at.Err), formHint)
-	}
-	return nil
-}
-
-// noDefault is the error for an environment without credentials. The text of
-// err is not shown: it may quote a file. Nor is the variable: people have set it
-// to what the file was to hold.
-func noDefault(err error) *sources.Error {
-	e := perkey.NoLogin("no gcp credentials were found",
-		"set credentials_json or GOOGLE_APPLICATION_CREDENTIALS, or run: gcloud auth application-default login; on gcp, give the workload a service account")
-	var path *fs.PathError
-	file := os.Getenv("GOOGLE_APPLICATION_CREDENTIALS")
-	switch {
-	case errors.As(err, &path):
-		e.Message = "the file that GOOGLE_APPLICATION_CREDENTIALS names cannot be read: " + path.Err.Error()
-		e.Hint = "check the path, and who may read it"
-	case file != "":
-		e.Message = "the file that GOOGLE_APPLICATION_CREDENTIALS names is not a credentials file of gcp"
-		e.Hint = formHint
-	}
-	return e
-}
-
-const formHint = "it is the JSON file that gcp hands out for a service account, for a user or for workload identity federation"
-
-// given returns the credentials of the setting.
-func (s *source) given(opts *credentials.DetectOptions) (*auth.Credentials, *sources.Error) {
-	text := s.credentials.Reveal()
-	where := "credentials_json"
-	path, err := s.path()
-	if err != nil {
-		return nil, perkey.NoLogin(err.Error(), sources.HintOf(err))
-	}
-	if path != "" {
-		b, _, err := sources.ReadFile(path, credentialsMost)
-		if err != nil {
-			e := perkey.NoLogin("credentials_json is neither JSON nor the path of a file that can be read", "check the path, and who may read it")
-			// What is there may as well be the credentials in another form.
-			if sources.CheckFile(path, credentialsMost) != nil {
-				e.Message = "the path that credentials_json names is no regular file, or a very large one"
-			} else if strings.HasSuffix(path, ".json") {
-				e.Message = "the file that credentials_json names cannot be read"
-			}
-			return nil, e
-		}
-		text, where = b, "the file that credentials_json names"
-	}
-	var form struct {
-		Type credentials.CredType `json:"type"`
-	}
 	if err := json.Unmarshal(text, &form); err != nil {
 		return nil, perkey.NoLogin(where+" is not JSON", formHint)
 	}
-	if bad := elsewhere(text); bad != "" {
+	if bad := elsewhere(text); bad != "" && s.credentials.Len() > 0 {
 		return nil, perkey.NoLogin(bad+" of "+where+" is no address of googleapis.com", "what signs in goes to google alone: take the file as gcp hands it out")
+	}
+	var at *fs.PathError
+	if form.Source.File != "" && errors.As(sources.CheckFile(form.Source.File, fileMost), &at) {
+		return nil, perkey.NoLogin(fmt.Sprintf("the token in %s cannot be read: %v", form.Source.File, at.Err), formHint)
 	}
 	creds, err := credentials.NewCredentialsFromJSON(form.Type, text, opts)
 	if err != nil {

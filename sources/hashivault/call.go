@@ -70,7 +70,7 @@ func (s *source) refused(o *operation, sess *session, err error) *sources.Error 
 		_, text, status := reply(err)
 		// One that may not even look at itself is replaced if it is ours to make,
 		// and was not just made.
-		if !isBadToken(text) && !(status == 403 && s.login.method != nil && sess.made.Before(o.Began)) {
+		if !isBadToken(text) && !(status == 403 && s.login.request != nil && sess.made.Before(o.Began)) {
 			return nil
 		}
 		sess.end()

@@ -184,7 +184,7 @@ func (s *source) loginFault(ctx context.Context, began time.Time, err error) *so
 		e := perkey.NoLogin("vault does not accept "+s.login.what+s.inNamespace(), s.login.hint)
 		e.Code = fmt.Sprintf("http %d", status)
 		return e
-	case errors.Is(err, errNoAnswer) || status == 0 && strings.Contains(err.Error(), "did not return ClientToken"):
+	case errors.Is(err, errNoAnswer):
 		return s.unreachable("an answer to the login without a token", nil)
 	case strings.Contains(err.Error(), "non-printable characters"):
 		return perkey.NoLogin(s.login.what+" has characters that no token has", "see that it is the token itself, without quotes or control characters")

@@ -1,6 +1,7 @@
 package hashivault
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -10,8 +11,6 @@ import (
 	"strings"
 
 	"github.com/hashicorp/vault/api"
-	"github.com/hashicorp/vault/api/auth/approle"
-	"github.com/hashicorp/vault/api/auth/kubernetes"
 
 	"bifrost-secrets/sources"
 	"bifrost-secrets/sources/perkey"
@@ -23,11 +22,13 @@ const podToken = "/var/run/secrets/kubernetes.io/serviceaccount/token"
 // login is one way to a token.
 type login struct {
 	what string // for messages: `the token of vault_store.hashicorp`
+	hint string // what to do where it is refused
 	// token returns a token that somebody else made; nil where it is to be made.
 	token func() (string, *sources.Error)
-	// method makes one; nil where there is one.
-	method func() (api.AuthMethod, *sources.Error)
-	hint   string // what to do where it is refused
+	// request is one that makes a token, at auth/METHOD/login; empty where there is
+	// one.
+	method  string
+	request func() (map[string]any, *sources.Error)
 }
 
 // loginOf chooses the way, in the order that [Backend] promises. It reads no
@@ -67,10 +68,8 @@ func loginOf(set sources.Settings, opts sources.Options) (login, error) {
 		return fixed("VAULT_TOKEN", token), nil
 	}
 	home, _ := opts.Getenv("HOME")
-	if home == "" {
-		home, _ = opts.Getenv("USERPROFILE")
-	}
-	if home == "" {
+	profile, _ := opts.Getenv("USERPROFILE")
+	if home = cmp.Or(home, profile); home == "" {
 		return login{token: func() (string, *sources.Error) { return "", nothing() }}, nil
 	}
 	path := filepath.Join(home, ".vault-token")
@@ -126,12 +125,6 @@ func fixed(what, token string) login {
 func fromFile(what string, path func() (string, error)) login {
 	return login{what: what, hint: "it has expired or was revoked: see that what writes the file still runs", token: func() (string, *sources.Error) {
 		token, err := readShort(path)
-		if sources.KindOf(err) != "" {
-			return "", err.(*sources.Error)
-		}
-		if err == nil && token == "" {
-			err = errors.New("it is empty")
-		}
 		if err != nil {
 			return "", unreadable(what, err)
 		}
@@ -142,6 +135,10 @@ func fromFile(what string, path func() (string, error)) login {
 // unreadable does not say the path: it may be the token itself, put there by
 // mistake.
 func unreadable(what string, err error) *sources.Error {
+	var known *sources.Error
+	if errors.As(err, &known) {
+		return known
+	}
 	var at *fs.PathError
 	if errors.As(err, &at) {
 		err = at.Err
@@ -161,54 +158,55 @@ func readShort(where func() (string, error)) (string, error) {
 		return "", err
 	}
 	b, _, err := sources.ReadFile(path, maxToken)
-	return sources.Trim(string(b)), err
+	token := sources.Trim(string(b))
+	if err == nil && token == "" {
+		err = errors.New("it is empty")
+	}
+	return token, err
 }
 
 func byRole(role string, secret sources.Secret) login {
-	return login{what: "the AppRole", hint: "check role_id and secret_id: a secret_id may have expired, be used up, or be bound to another address",
-		method: func() (api.AuthMethod, *sources.Error) {
-			m, err := approle.NewAppRoleAuth(role, &approle.SecretID{FromString: string(secret.Reveal())})
-			if err != nil { // for what is empty alone
-				return nil, perkey.BadSettings("role_id and secret_id cannot be used", "set both")
-			}
-			return m, nil
-		}}
+	return login{
+		what: "the AppRole", hint: "check role_id and secret_id: a secret_id may have expired, be used up, or be bound to another address",
+		method: "approle", request: func() (map[string]any, *sources.Error) {
+			return map[string]any{"role_id": role, "secret_id": string(secret.Reveal())}, nil
+		},
+	}
 }
 
 func byPod(set sources.Settings, path func() (string, error)) login {
 	role := set.Text("kubernetes_role")
-	mount := strings.Trim(set.Text("kubernetes_mount"), "/")
-	if mount == "" {
-		mount = "kubernetes"
-	}
-	return login{what: fmt.Sprintf("the kubernetes role %q", role),
-		hint: fmt.Sprintf("see that auth/%s/role/%s is bound to this pod's service account and namespace, and that vault may ask the cluster about tokens", mount, role),
-		method: func() (api.AuthMethod, *sources.Error) {
+	mount := cmp.Or(strings.Trim(set.Text("kubernetes_mount"), "/"), "kubernetes")
+	return login{
+		what:   fmt.Sprintf("the kubernetes role %q", role),
+		hint:   fmt.Sprintf("see that auth/%s/role/%s is bound to this pod's service account and namespace, and that vault may ask the cluster about tokens", mount, role),
+		method: mount, request: func() (map[string]any, *sources.Error) {
 			token, err := readShort(path)
 			if err != nil {
 				return nil, unreadable("the token of the service account", err)
 			}
-			m, err := kubernetes.NewKubernetesAuth(role, kubernetes.WithMountPath(mount), kubernetes.WithServiceAccountToken(token))
-			if err != nil {
-				return nil, unreadable("the token of the service account", errors.New("it is empty"))
-			}
-			return m, nil
-		}}
+			return map[string]any{"role": role, "jwt": token}, nil
+		},
+	}
 }
 
 // make returns what a login has made: a token with its lease.
 func (l login) make(ctx context.Context, c *api.Client) (*api.Secret, error) {
-	if l.method != nil {
-		m, fault := l.method()
+	if l.request != nil {
+		data, fault := l.request()
 		if fault != nil {
 			return nil, fault
 		}
 		c.SetToken("")
-		made, err := c.Auth().Login(ctx, m)
-		if err == nil && (made == nil || made.Auth == nil || made.Auth.ClientToken == "") {
+		made, err := c.Logical().WriteWithContext(ctx, "auth/"+l.method+"/login", data)
+		if err != nil {
+			return nil, err
+		}
+		if made == nil || made.Auth == nil || made.Auth.ClientToken == "" {
 			return nil, errNoAnswer
 		}
-		return made, err
+		c.SetToken(made.Auth.ClientToken)
+		return made, nil
 	}
 	token, fault := l.token()
 	if fault != nil {
