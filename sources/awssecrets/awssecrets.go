@@ -19,13 +19,8 @@ import (
 	"bifrost-secrets/sources/perkey"
 )
 
-// Backend is the entry for the list of backends. docs/backends has its settings: all
-// may be left out, and an empty value counts as left out.
-//
-// The variables and files of the SDK are in force, AWS_ENDPOINT_URL,
-// AWS_CA_BUNDLE and AWS_MAX_ATTEMPTS among them; AWS_RETRY_MODE is not. Where
-// STS is asked for the sake of a web identity or a profile, the SDK looks at
-// AWS_ENDPOINT_URL_STS only.
+// Backend is the entry for the list of backends. docs/backends/aws-secrets-manager.md has
+// its settings, its names and the variables that are in force.
 var Backend = sources.Backend{
 	Facts: sources.AWS,
 	Open:  perkey.Open(newSource, func(s *source) sources.Store { return &store{s} }),

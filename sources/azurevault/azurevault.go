@@ -16,23 +16,8 @@ import (
 	"bifrost-secrets/sources/perkey"
 )
 
-// Backend is the entry for the list of backends. Bifrost's own vault_store has
-// no such block; its settings are named as Azure names them, and an empty value
-// counts as left out.
-//
-//   - vault_url: https://NAME.vault.azure.net; required.
-//   - tenant_id, client_id, client_secret: an app and its secret; all three.
-//     Without client_secret the SDK's default chain is asked (the environment,
-//     workload identity, managed identity, the Azure CLI), and a client_id names
-//     the identity of the former two; tenant_id is that of the chain.
-//
-// A name is the name of a secret, any other text, whose name in the vault then
-// is how [sources.Names] writes it, or the id of a secret of this vault:
-// https://NAME.vault.azure.net/secrets/SECRET or …/secrets/SECRET/VERSION.
-//
-// The variables of the SDK are in force, AZURE_AUTHORITY_HOST and
-// AZURE_TOKEN_CREDENTIALS among them; so are HTTPS_PROXY, NO_PROXY and
-// SSL_CERT_FILE.
+// Backend is the entry for the list of backends. docs/backends/azure-key-vault.md has
+// its settings, its names and the variables that are in force.
 var Backend = sources.Backend{
 	Facts: sources.Azure,
 	Open:  perkey.Open(newSource, func(s *source) sources.Store { return &store{s} }),

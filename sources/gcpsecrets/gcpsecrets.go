@@ -15,19 +15,8 @@ import (
 	"bifrost-secrets/sources/perkey"
 )
 
-// Backend is the entry for the list of backends. Its settings are those of
-// Bifrost's vault_store.gcp block; an empty value counts as left out.
-//
-//   - project_id: the project of secrets that are named without one; required.
-//   - credentials_json: a credentials file of GCP as its text or its path; else
-//     Application Default Credentials: GOOGLE_APPLICATION_CREDENTIALS, the file
-//     of gcloud, the metadata server.
-//
-// A name is the id of a secret, any other text, whose id then is how
-// [sources.Names] writes it, or a resource:
-// projects/PROJECT/secrets/ID or projects/PROJECT/secrets/ID/versions/VERSION.
-//
-// HTTPS_PROXY, NO_PROXY and SSL_CERT_FILE are in force.
+// Backend is the entry for the list of backends. docs/backends/gcp-secret-manager.md has
+// its settings, its names and the variables that are in force.
 var Backend = sources.Backend{
 	Facts: sources.GCP,
 	Open:  perkey.Open(newSource, func(s *source) sources.Store { return &store{s} }),

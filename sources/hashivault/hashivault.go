@@ -25,21 +25,8 @@ import (
 	"bifrost-secrets/sources/perkey"
 )
 
-// Backend is the entry for the list of backends. Its settings are those of
-// Bifrost's vault_store.hashicorp block, and four of our own for those who run
-// in pods; all of them may be left out, and an empty value counts as left out.
-//
-//   - address: else VAULT_AGENT_ADDR, VAULT_ADDR.
-//   - token; else role_id and secret_id, of the AppRole at auth/approle; else
-//     kubernetes_role, at auth/kubernetes_mount (`kubernetes`), with the service
-//     account token of kubernetes_token_file (that of the pod); else token_file;
-//     else VAULT_TOKEN; else the file that `vault login` leaves, ~/.vault-token.
-//   - namespace: else VAULT_NAMESPACE.
-//   - mount_path: where the engine is mounted, else `secret`.
-//
-// The variables of Vault's client are in force, VAULT_CACERT, VAULT_CAPATH,
-// VAULT_CLIENT_CERT, VAULT_SKIP_VERIFY, VAULT_MAX_RETRIES and VAULT_RATE_LIMIT
-// among them.
+// Backend is the entry for the list of backends. docs/backends/hashicorp-vault.md has
+// its settings, its names and the variables that are in force.
 var Backend = sources.Backend{
 	Facts: sources.Vault,
 	Open:  perkey.Open(newSource, func(s *source) sources.Store { return &store{s} }),
