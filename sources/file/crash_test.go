@@ -23,7 +23,7 @@ func storeAt(t *testing.T, settings map[string]string) sources.Store {
 	return s.(sources.Store)
 }
 
-func keeperOf(s sources.Store) *keeper { return s.(*directoryStore).keeper }
+func directoryOf(s sources.Store) *directory { return s.(*directoryStore).directory }
 
 // killed is what ends a writer in the middle.
 type killed struct{}
@@ -32,7 +32,7 @@ type killed struct{}
 // it would have done on the way out, it does not do. It reports whether do got
 // so far.
 func killAt(s sources.Store, n int, do func()) (dead bool) {
-	keeperOf(s).do = func(_ string, call func() error) error {
+	directoryOf(s).do = func(_ string, call func() error) error {
 		if n--; n == 0 {
 			panic(killed{})
 		}

@@ -25,7 +25,17 @@ const maxPasses = 4
 // directory is one file a secret.
 type directory struct {
 	*base
-	*keeper
+
+	mu     chan struct{} // held by the writer of this process
+	tidied bool          // the marks were held against the secrets
+	swept  map[string]bool
+	// do makes one call that changes a file. Tests make it fail, or end the writer
+	// there.
+	do func(op string, call func() error) error
+}
+
+func newDirectory(b *base) *directory {
+	return &directory{base: b, mu: make(chan struct{}, 1), swept: map[string]bool{}, do: func(_ string, call func() error) error { return call() }}
 }
 
 // Plan counts one read a name.

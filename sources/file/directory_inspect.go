@@ -179,3 +179,12 @@ func sortedItems(byName map[string]sources.Item) []sources.Item {
 	slices.SortFunc(items, func(a, b sources.Item) int { return strings.Compare(a.Name, b.Name) })
 	return items
 }
+
+// Identities implements [sources.Inspector]. A secret may lie in a file of its
+// name or, encrypted, in one with .age behind it, and a reference may name either.
+func (*directory) Identities(name string) []string {
+	if short, ok := strings.CutSuffix(name, ".age"); ok && short != "" {
+		return []string{name, short}
+	}
+	return []string{name}
+}

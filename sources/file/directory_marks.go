@@ -60,8 +60,8 @@ func markedName(at string) (name, suffix string, ok bool) {
 }
 
 // checkMarks finds what would make every secret look like somebody else's.
-func (k *keeper) checkMarks(root *os.Root) error {
-	subject := filepath.Join(k.dir, marksFolder)
+func (d *directory) checkMarks(root *os.Root) error {
+	subject := filepath.Join(d.path, marksFolder)
 	info, err := root.Stat(marksFolder)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
@@ -81,11 +81,11 @@ func lost(subject, what string) error {
 
 // markOf returns the mark of a secret that is there in some version, or nil where
 // that is not ours.
-func (k *keeper) markOf(root *os.Root, name, version string) (*entry, error) {
+func (d *directory) markOf(root *os.Root, name, version string) (*entry, error) {
 	// Whoever writes meanwhile renames a mark, either way: hence the
 	// third look.
 	for _, suffix := range []string{settled, pending, settled} {
-		e, err := k.mark(root, name, suffix)
+		e, err := d.mark(root, name, suffix)
 		switch {
 		case err != nil:
 			return nil, err
@@ -99,9 +99,9 @@ func (k *keeper) markOf(root *os.Root, name, version string) (*entry, error) {
 }
 
 // mark reads a mark; it is nil where there is none.
-func (k *keeper) mark(root *os.Root, name, suffix string) (*entry, error) {
+func (d *directory) mark(root *os.Root, name, suffix string) (*entry, error) {
 	at := markPath(name, suffix)
-	subject := filepath.Join(k.dir, at)
+	subject := filepath.Join(d.path, at)
 	c, err := readFile(root, at, subject, maxMark, nil)
 	if sources.KindOf(err) == sources.NotFound {
 		return nil, nil
@@ -117,7 +117,7 @@ func (k *keeper) mark(root *os.Root, name, suffix string) (*entry, error) {
 }
 
 // saveMark puts a mark in place.
-func (k *keeper) saveMark(root *os.Root, name string, e entry) error {
+func (d *directory) saveMark(root *os.Root, name string, e entry) error {
 	b, err := json.MarshalIndent(e, "", "  ")
 	if err != nil {
 		panic(err) // strings always marshal
@@ -130,18 +130,18 @@ func (k *keeper) saveMark(root *os.Root, name string, e entry) error {
 		suffix = pending
 	}
 	at := markPath(name, suffix)
-	subject := filepath.Join(k.dir, at)
-	if _, err := k.makeFolders(root, filepath.Dir(at)); err != nil {
+	subject := filepath.Join(d.path, at)
+	if _, err := d.makeFolders(root, filepath.Dir(at)); err != nil {
 		return writeFailure(subject, err)
 	}
 	if e.pending {
 		// Of a secret that somebody took away.
-		if err := k.forget(root, name, settled); err != nil {
+		if err := d.forget(root, name, settled); err != nil {
 			return err
 		}
 	}
 	old, _ := root.Lstat(at)
-	s, err := k.stage(root, filepath.Dir(at), append(b, '\n'), old)
+	s, err := d.stage(root, filepath.Dir(at), append(b, '\n'), old)
 	if err != nil {
 		return writeFailure(subject, err)
 	}
@@ -151,36 +151,36 @@ func (k *keeper) saveMark(root *os.Root, name string, e entry) error {
 
 // settle makes the mark of a secret that is there count for good. Should the
 // system go down before that lasts, the next writer settles it.
-func (k *keeper) settle(root *os.Root, name string) error {
+func (d *directory) settle(root *os.Root, name string) error {
 	at := markPath(name, settled)
-	return writeFailure(filepath.Join(k.dir, at), k.do("settle", func() error { return root.Rename(markPath(name, pending), at) }))
+	return writeFailure(filepath.Join(d.path, at), d.do("settle", func() error { return root.Rename(markPath(name, pending), at) }))
 }
 
 // unsettle makes a mark count for the file of that version alone, which is to be
 // deleted.
-func (k *keeper) unsettle(root *os.Root, name string, e entry, version string) error {
+func (d *directory) unsettle(root *os.Root, name string, e entry, version string) error {
 	if e.pending {
 		return nil
 	}
 	if e.Version != version {
 		e.Version, e.Token = version, "" // a person's, not that of our last write
-		if err := k.saveMark(root, name, e); err != nil {
+		if err := d.saveMark(root, name, e); err != nil {
 			return err
 		}
 	}
 	at := markPath(name, settled)
-	err := k.do("unsettle", func() error { return root.Rename(at, markPath(name, pending)) })
+	err := d.do("unsettle", func() error { return root.Rename(at, markPath(name, pending)) })
 	if err == nil {
-		err = k.syncDir(root, filepath.Dir(at))
+		err = d.syncDir(root, filepath.Dir(at))
 	}
-	return writeFailure(filepath.Join(k.dir, at), err)
+	return writeFailure(filepath.Join(d.path, at), err)
 }
 
 // forget removes a mark, if there is one.
-func (k *keeper) forget(root *os.Root, name, suffix string) error {
+func (d *directory) forget(root *os.Root, name, suffix string) error {
 	at := markPath(name, suffix)
-	if err := k.do("forget", func() error { return root.Remove(at) }); !errors.Is(err, fs.ErrNotExist) {
-		return writeFailure(filepath.Join(k.dir, at), err)
+	if err := d.do("forget", func() error { return root.Remove(at) }); !errors.Is(err, fs.ErrNotExist) {
+		return writeFailure(filepath.Join(d.path, at), err)
 	}
 	return nil
 }

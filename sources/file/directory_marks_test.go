@@ -69,7 +69,7 @@ func TestKilledThenByHand(t *testing.T) {
 				}
 				person(t, dir, "app/key")
 				for _, s := range []sources.Store{s, open()} {
-					keeperOf(s).do = newKeeper("").do
+					directoryOf(s).do = newDirectory(nil).do
 					item := s.Inspect(t.Context(), []string{"app/key"})["app/key"]
 					if item.Err != nil || !item.Exists || item.Mark != nil {
 						t.Errorf("killed at %d: it is taken for ours: %+v", n, item)
@@ -204,7 +204,7 @@ func TestMarkedAlways(t *testing.T) {
 			}
 		}
 	}
-	keeperOf(s).do = func(_ string, call func() error) error {
+	directoryOf(s).do = func(_ string, call func() error) error {
 		look()
 		return call()
 	}
@@ -220,7 +220,7 @@ func TestMarkedAlways(t *testing.T) {
 		t.Error("nothing was seen")
 	}
 	// And between two looks of one reader.
-	keeperOf(s).do = newKeeper("").do
+	directoryOf(s).do = newDirectory(nil).do
 	done := make(chan struct{})
 	var readers sync.WaitGroup
 	for range 2 {

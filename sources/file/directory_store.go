@@ -159,7 +159,7 @@ func (d *directoryStore) replace(root *os.Root, f found, local string, w sources
 
 // makeFolders makes dir and those above it, and lasting. It returns those that
 // were not there, the innermost last; on an error there are none.
-func (k *keeper) makeFolders(root *os.Root, dir string) (made []string, err error) {
+func (d *directory) makeFolders(root *os.Root, dir string) (made []string, err error) {
 	for at := dir; at != "."; at = filepath.Dir(at) {
 		if _, err := root.Stat(at); err == nil {
 			break
@@ -168,14 +168,14 @@ func (k *keeper) makeFolders(root *os.Root, dir string) (made []string, err erro
 	}
 	slices.Reverse(made)
 	for _, at := range made {
-		if err = k.do("mkdir", func() error { return root.Mkdir(at, 0o700) }); errors.Is(err, fs.ErrExist) {
+		if err = d.do("mkdir", func() error { return root.Mkdir(at, 0o700) }); errors.Is(err, fs.ErrExist) {
 			err = nil // a link to nothing is found by whoever writes into it
 		}
 		if err == nil {
-			err = k.syncDir(root, filepath.Dir(at))
+			err = d.syncDir(root, filepath.Dir(at))
 		}
 		if err != nil {
-			k.unmake(root, made)
+			d.unmake(root, made)
 			return nil, err
 		}
 	}
@@ -184,9 +184,9 @@ func (k *keeper) makeFolders(root *os.Root, dir string) (made []string, err erro
 
 // unmake removes the folders that makeFolders has made, unless somebody has put
 // something into them.
-func (k *keeper) unmake(root *os.Root, made []string) {
+func (d *directory) unmake(root *os.Root, made []string) {
 	for _, at := range slices.Backward(made) {
-		_ = k.do("rmdir", func() error { return root.Remove(at) })
+		_ = d.do("rmdir", func() error { return root.Remove(at) })
 	}
 }
 

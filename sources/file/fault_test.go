@@ -57,7 +57,7 @@ func TestEveryStepFails(t *testing.T) {
 	}
 	open := func(settings map[string]string, at func(op string, call func() error) error) sources.Store {
 		s := storeAt(t, settings)
-		keeperOf(s).do = func(op string, call func() error) error {
+		directoryOf(s).do = func(op string, call func() error) error {
 			if op == "sync" || op == "syncDir" {
 				call = func() error { return nil } // no system goes down here, and it takes the time
 			}
@@ -183,7 +183,7 @@ func TestEveryStepFails(t *testing.T) {
 func TestFullDisk(t *testing.T) {
 	dir := t.TempDir()
 	s := storeAt(t, map[string]string{"path": dir})
-	keeperOf(s).do = func(op string, call func() error) error {
+	directoryOf(s).do = func(op string, call func() error) error {
 		if op == "write" {
 			return &fs.PathError{Op: "write", Path: tempPrefix, Err: syscall.ENOSPC}
 		}

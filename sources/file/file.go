@@ -85,7 +85,7 @@ func Open(_ context.Context, settings sources.Settings, opts sources.Options) (s
 		}
 		return nil, e
 	case info.IsDir():
-		d := &directory{b, newKeeper(b.path)}
+		d := newDirectory(b)
 		if opts.Write {
 			return &directoryStore{d}, nil
 		}

@@ -33,47 +33,31 @@ func (e *entry) mark() *sources.Mark {
 	return &sources.Mark{Owner: e.Owner, Path: e.Path}
 }
 
-// keeper keeps the marks of one directory, and those who write it apart.
-type keeper struct {
-	dir string
-
-	mu     chan struct{} // held by the writer of this process
-	tidied bool          // the marks were held against the secrets
-	swept  map[string]bool
-	// do makes one call that changes a file. Tests make it fail, or end the writer
-	// there.
-	do func(op string, call func() error) error
-}
-
-func newKeeper(dir string) *keeper {
-	return &keeper{dir: dir, mu: make(chan struct{}, 1), swept: map[string]bool{}, do: func(_ string, call func() error) error { return call() }}
-}
-
 // lockPoll is how often a lock that is taken is tried again.
 const lockPoll = 10 * time.Millisecond
 
 // locked runs write while no other process and no other call writes.
-func (k *keeper) locked(ctx context.Context, write func(root *os.Root) error) error {
+func (d *directory) locked(ctx context.Context, write func(root *os.Root) error) error {
 	select {
-	case k.mu <- struct{}{}:
-		defer func() { <-k.mu }()
+	case d.mu <- struct{}{}:
+		defer func() { <-d.mu }()
 	case <-ctx.Done():
-		return stopped(ctx, k.dir)
+		return stopped(ctx, d.path)
 	}
 	if ctx.Err() != nil {
-		return stopped(ctx, k.dir)
+		return stopped(ctx, d.path)
 	}
-	root, err := os.OpenRoot(k.dir)
+	root, err := os.OpenRoot(d.path)
 	if err != nil {
-		return writeFailure(k.dir, err)
+		return writeFailure(d.path, err)
 	}
 	defer func() { _ = root.Close() }()
 	if _, err := root.Lstat("..data"); err == nil {
-		return kubernetes(k.dir)
+		return kubernetes(d.path)
 	}
-	path := filepath.Join(k.dir, lockSuffix)
+	path := filepath.Join(d.path, lockSuffix)
 	var f *os.File
-	err = k.do("lock", func() (err error) {
+	err = d.do("lock", func() (err error) {
 		f, err = root.OpenFile(lockSuffix, os.O_RDWR|os.O_CREATE, 0o600)
 		return err
 	})

@@ -24,7 +24,7 @@ const (
 
 // staged is a file that waits to be put in place.
 type staged struct {
-	*keeper
+	*directory
 	root    *os.Root
 	temp    string // its path below root
 	version string // the version it will have
@@ -36,9 +36,9 @@ var errOtherOwner = errors.New("belongs to another user")
 // stage writes content to a temporary file in dir, which is a path below root.
 // The file gets mode and owner of old, or 0600 where old is nil, and a time that
 // old does not have, since the time is the version. On an error nothing is left.
-func (k *keeper) stage(root *os.Root, dir string, content []byte, old fs.FileInfo) (*staged, error) {
-	k.sweep(root, dir)
-	s := &staged{keeper: k, root: root, temp: filepath.Join(dir, tempPrefix+rand.Text()+tempSuffix)}
+func (d *directory) stage(root *os.Root, dir string, content []byte, old fs.FileInfo) (*staged, error) {
+	d.sweep(root, dir)
+	s := &staged{directory: d, root: root, temp: filepath.Join(dir, tempPrefix+rand.Text()+tempSuffix)}
 	if err := s.fill(content, old); err != nil {
 		s.discard()
 		return nil, err
@@ -127,8 +127,8 @@ func (s *staged) commit(name string) (placed bool, err error) {
 	return true, s.syncDir(s.root, filepath.Dir(name))
 }
 
-func (k *keeper) syncDir(root *os.Root, dir string) error {
-	return k.do("syncDir", func() error { return syncDir(root, dir) })
+func (d *directory) syncDir(root *os.Root, dir string) error {
+	return d.do("syncDir", func() error { return syncDir(root, dir) })
 }
 
 // discard removes the temporary file. One that stays is removed by the next
@@ -140,19 +140,19 @@ func (s *staged) discard() {
 }
 
 // sweep removes what killed processes left in dir, once.
-func (k *keeper) sweep(root *os.Root, dir string) {
-	if k.swept[dir] {
+func (d *directory) sweep(root *os.Root, dir string) {
+	if d.swept[dir] {
 		return
 	}
-	k.swept[dir] = true
+	d.swept[dir] = true
 	entries, err := list(root, dir, -1)
 	if err != nil {
 		return
 	}
 	for _, e := range entries {
 		if name := e.Name(); strings.HasPrefix(name, tempPrefix) && strings.HasSuffix(name, tempSuffix) && e.Type().IsRegular() {
-			if k.do("sweep", func() error { return root.Remove(filepath.Join(dir, name)) }) != nil {
-				delete(k.swept, dir) // it waits for the next time
+			if d.do("sweep", func() error { return root.Remove(filepath.Join(dir, name)) }) != nil {
+				delete(d.swept, dir) // it waits for the next time
 			}
 		}
 	}

@@ -151,8 +151,8 @@ func TestStoreRecipients(t *testing.T) {
 			settings[key] = text
 		}
 		s = storeAt(t, settings)
-		if err := keeperOf(s).locked(t.Context(), func(root *os.Root) error {
-			return keeperOf(s).saveMark(root, "key", entry{Owner: "prod"}) // it is ours
+		if err := directoryOf(s).locked(t.Context(), func(root *os.Root) error {
+			return directoryOf(s).saveMark(root, "key", entry{Owner: "prod"}) // it is ours
 		}); err != nil {
 			t.Fatal(err)
 		}
