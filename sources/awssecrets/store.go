@@ -21,9 +21,6 @@ import (
 // one of them is told that all is well; the value that lost is AWSPREVIOUS.
 type store struct{ *source }
 
-// Traits implements [sources.Store].
-func (*store) Traits() sources.Traits { return sources.AWS.Traits }
-
 // Put creates a secret, or adds a version to one that is ours. The version is
 // the token of the write.
 func (s *store) Put(ctx context.Context, w sources.Write) (string, error) {
@@ -173,3 +170,6 @@ func (s *store) Delete(ctx context.Context, name, owner string, o sources.Delete
 	}
 	return f.fault(i, err)
 }
+
+// Traits implements [sources.Store].
+func (*store) Traits() sources.Traits { return sources.AWS.Traits }

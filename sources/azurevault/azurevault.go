@@ -16,19 +16,19 @@ import (
 	"bifrost-secrets/sources/perkey"
 )
 
-// Backend is the entry for the list of backends. docs/backends/azure-key-vault.md has
-// its settings, its names and the variables that are in force.
-var Backend = sources.Backend{
-	Facts: sources.Azure,
-	Open:  perkey.Open(newSource, func(s *source) sources.Store { return &store{s} }),
-}
-
 const (
 	system = "azure key vault"
 
 	maxRetries = 3
 	maxAnswer  = 4 << 20 // a value has 25 KiB, and a page 25 secrets
 )
+
+// Backend is the entry for the list of backends. docs/backends/azure-key-vault.md has
+// its settings, its names and the variables that are in force.
+var Backend = sources.Backend{
+	Facts: sources.Azure,
+	Open:  perkey.Open(newSource, func(s *source) sources.Store { return &store{s} }),
+}
 
 var (
 	hostForm   = perkey.Pattern(`^[A-Za-z0-9-]{1,63}(?:\.[A-Za-z0-9-]{1,63}){1,6}(?::[0-9]{1,5})?$`)

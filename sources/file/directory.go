@@ -117,7 +117,7 @@ func (d *directory) read(ctx context.Context, root *os.Root, name string, ids id
 	if err != nil {
 		return content{}, err
 	}
-	subject := fmt.Sprintf("%q in %s", name, d.path)
+	subject := d.subject(name)
 	if ctx.Err() != nil {
 		return content{}, stopped(ctx, subject)
 	}

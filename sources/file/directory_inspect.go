@@ -3,7 +3,6 @@ package file
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io/fs"
 	"maps"
 	"os"
@@ -94,7 +93,7 @@ func (d *directory) marked(ctx context.Context, root *os.Root, item sources.Item
 func (d *directory) inspect(ctx context.Context, root *os.Root, name string) sources.Item {
 	item := sources.Item{Name: name}
 	local, err := localName(name)
-	subject := fmt.Sprintf("%q in %s", name, d.path)
+	subject := d.subject(name)
 	if err == nil && ctx.Err() != nil {
 		err = stopped(ctx, subject)
 	}
@@ -126,15 +125,8 @@ func (d *directory) List(ctx context.Context, prefix string) ([]sources.Item, er
 	if !fs.ValidPath(from) {
 		return nil, nil
 	}
-	err = fs.WalkDir(root.FS(), from, func(at string, entry fs.DirEntry, err error) error {
-		switch {
-		case ctx.Err() != nil:
-			return stopped(ctx, d.path)
-		case errors.Is(err, fs.ErrNotExist):
-			return nil
-		case err != nil:
-			return failure(filepath.Join(d.path, filepath.FromSlash(at)), err)
-		case at != "." && strings.HasPrefix(path.Base(at), "."):
+	err = d.walk(ctx, root, from, func(at string, entry fs.DirEntry) error {
+		if at != "." && strings.HasPrefix(path.Base(at), ".") {
 			if entry.IsDir() {
 				return fs.SkipDir
 			}
@@ -171,6 +163,22 @@ func (d *directory) List(ctx context.Context, prefix string) ([]sources.Item, er
 		}
 	}
 	return sortedItems(byName), nil
+}
+
+// walk calls visit with what is below from, until ctx ends. What is taken away
+// meanwhile is left out.
+func (d *directory) walk(ctx context.Context, root *os.Root, from string, visit func(at string, entry fs.DirEntry) error) error {
+	return fs.WalkDir(root.FS(), from, func(at string, entry fs.DirEntry, err error) error {
+		switch {
+		case ctx.Err() != nil:
+			return stopped(ctx, d.path)
+		case errors.Is(err, fs.ErrNotExist):
+			return nil
+		case err != nil:
+			return failure(filepath.Join(d.path, filepath.FromSlash(at)), err)
+		}
+		return visit(at, entry)
+	})
 }
 
 // sortedItems returns items by their names.

@@ -193,15 +193,7 @@ func (d *directoryStore) tidyMarks(ctx context.Context, root *os.Root) error {
 	if err := d.checkMarks(root); err != nil || d.tidied {
 		return err
 	}
-	err := fs.WalkDir(root.FS(), marksFolder, func(at string, file fs.DirEntry, err error) error {
-		switch {
-		case ctx.Err() != nil:
-			return stopped(ctx, d.path)
-		case errors.Is(err, fs.ErrNotExist):
-			return nil
-		case err != nil:
-			return failure(filepath.Join(d.path, filepath.FromSlash(at)), err)
-		}
+	err := d.walk(ctx, root, marksFolder, func(at string, file fs.DirEntry) error {
 		name, suffix, ok := markedName(at)
 		if !ok || file.IsDir() {
 			return nil
