@@ -2,7 +2,6 @@ package render
 
 import (
 	"bytes"
-	"fmt"
 	"strings"
 )
 
@@ -35,24 +34,10 @@ func (r *Rendering) EnvFile(format EnvFormat) ([]byte, error) {
 			problems.add(r.cannotCarry(v.Name, reason))
 			continue
 		}
-		switch format {
-		case ShellEnv:
-			fmt.Fprintf(&b, "export %s='", v.Name)
-			b.WriteString(strings.ReplaceAll(string(value), "'", `'\''`))
-			b.WriteString("'\n")
-		case ComposeEnv:
-			b.WriteString(v.Name + `="`)
-			b.WriteString(composeEscapes.Replace(string(value)))
-			b.WriteString("\"\n")
-		case SystemdEnv:
-			b.WriteString(v.Name + `="`)
-			b.WriteString(systemdEscapes.Replace(string(value)))
-			b.WriteString("\"\n")
-		default:
-			b.WriteString(v.Name + "=")
-			b.Write(value)
-			b.WriteByte('\n')
-		}
+		w := envWritings[format]
+		b.WriteString(w.before + v.Name + "=" + w.quote)
+		_, _ = w.escapes.WriteString(&b, string(value)) // a buffer takes all
+		b.WriteString(w.quote + "\n")
 	}
 	return b.Bytes(), problems.orNil()
 }
@@ -80,13 +65,19 @@ func (format EnvFormat) refuses(name string, value []byte) string {
 	return ""
 }
 
-// systemdEscapes are the characters that have a meaning in systemd.exec(5) inside
-// double quotes of an EnvironmentFile=. A line break stands for itself there.
-var systemdEscapes = strings.NewReplacer(`\`, `\\`, `"`, `\"`, "`", "\\`", `$`, `\$`)
-
-// composeEscapes are the characters that have a meaning to Compose inside double
-// quotes. Single quotes have no way to write a backslash at the end.
-var composeEscapes = strings.NewReplacer(`\`, `\\`, `"`, `\"`, `$`, `\$`)
+// envWritings are how a format writes a value: inside quotes, with escapes for what
+// has a meaning there.
+var envWritings = map[EnvFormat]struct {
+	before, quote string
+	escapes       *strings.Replacer
+}{
+	DockerEnv: {"", "", strings.NewReplacer()},
+	// In Compose single quotes have no way to write a backslash at the end.
+	ComposeEnv: {"", `"`, strings.NewReplacer(`\`, `\\`, `"`, `\"`, `$`, `\$`)},
+	// systemd.exec(5), EnvironmentFile=. A line break stands for itself.
+	SystemdEnv: {"", `"`, strings.NewReplacer(`\`, `\\`, `"`, `\"`, "`", "\\`", `$`, `\$`)},
+	ShellEnv:   {"export ", "'", strings.NewReplacer("'", `'\''`)},
+}
 
 func (r *Rendering) cannotCarry(name, reason string) Problem {
 	one := Problem{Reason: reason, Hint: "use another --env-format, or --mode inline"}

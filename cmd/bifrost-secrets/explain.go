@@ -45,8 +45,6 @@ that fetching will take. It fetches nothing, unless --fetch asks for it, and it 
 	f.BoolVar(&j.json, "json", false, "print JSON")
 	f.BoolVar(&j.catalogue, "catalogue", false, "print every field that is known, as tab-separated lines, and stop")
 	f.BoolVar(&j.policy, "policy", false, "print the least policy for exactly these secrets, in the backend's own language; for AWS with --aws-batch off, without the batch action")
-	f.BoolVar(&j.policy, "iam-policy", false, "the same as --policy")
-	_ = f.MarkHidden("iam-policy") // what the flag was called when AWS was alone; fails for unknown flags alone
 	f.BoolVar(&j.readWrite, "read-write", false, "with --policy: also for storing and deleting secrets under the prefix of vault_store")
 	return cmd
 }

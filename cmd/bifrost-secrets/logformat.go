@@ -6,8 +6,6 @@ import (
 	"strings"
 
 	"bifrost-secrets/watch/service"
-
-	"github.com/spf13/cobra"
 )
 
 // logFormat is how the log is written, and with it all that goes to the standard
@@ -55,13 +53,9 @@ func (p *program) chooseLogFormat(args []string) {
 }
 
 // checkLogFormat refuses a variable that names no format.
-func (p *program) checkLogFormat(cmd *cobra.Command) error {
+func (p *program) checkLogFormat() error {
 	if text := p.env[logFormatVariable]; text != "" && text != string(textLog) && text != string(jsonLog) {
-		err := usageError(logFormatVariable+" must be text or json", "")
-		if cmd.Annotations[ownSignals] == "exec" {
-			return &notStarted{err: err, code: exitNotStarted}
-		}
-		return err
+		return usageError(logFormatVariable+" must be text or json", "")
 	}
 	if p.format == jsonLog { // --verbose and --quiet are known by now
 		p.screen.log = slog.New(p.handler(p.screen, jsonLog))

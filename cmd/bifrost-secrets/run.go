@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"io"
@@ -69,14 +70,11 @@ func run(args []string, stdin io.Reader, stdout, stderr io.Writer, env []string)
 	root := p.root()
 	stop := func() {}
 	root.PersistentPreRunE = func(cmd *cobra.Command, _ []string) error {
-		err := checkAuthorities()
-		if err != nil && cmd.Annotations[ownSignals] == "exec" {
+		err := cmp.Or(checkAuthorities(), p.checkLogFormat())
+		switch signals := cmd.Annotations[ownSignals]; {
+		case err != nil && signals == "exec":
 			return &notStarted{err: err, code: exitNotStarted}
-		}
-		if err == nil {
-			err = p.checkLogFormat(cmd)
-		}
-		if err != nil || cmd.Annotations[ownSignals] != "" {
+		case err != nil || signals != "":
 			return err
 		}
 		p.ctx, stop = untilSignal(cmd.Context(), os.Exit)

@@ -269,40 +269,28 @@ func fieldsOf(doc *walker.Document) (paths []string) {
 	return paths
 }
 
-// choice is the fields that one --only or --except chooses.
-type choice struct {
-	flag    string
-	pattern string
-	path    *regexp.Regexp
-}
-
-func choices(flag string, patterns []string) []*choice {
-	var out []*choice
-	for _, p := range patterns {
-		parts := strings.Split(p, "*")
-		for i := range parts {
-			parts[i] = regexp.QuoteMeta(parts[i])
-		}
-		out = append(out, &choice{flag: flag, pattern: p, path: regexp.MustCompile("^" + strings.Join(parts, ".*") + "$")})
-	}
-	return out
-}
-
 // wanted makes the test of --only and --except. Each pattern must choose one of
 // fields: a misspelt one would store what it was to keep.
 func (j *storeJob) wanted(where string, fields []string) (func(path string) bool, error) {
-	only, except := choices("--only", j.only), choices("--except", j.except)
-	for _, one := range slices.Concat(only, except) {
-		if !slices.ContainsFunc(fields, one.path.MatchString) {
-			return nil, usageError(one.flag+" "+quote(one.pattern)+" is no field of "+where, "copy the path from the output without it; * stands for any part of one")
+	choose := func(flag string, patterns []string) (paths []*regexp.Regexp, err error) {
+		for _, p := range patterns {
+			path := regexp.MustCompile("^" + strings.ReplaceAll(regexp.QuoteMeta(p), `\*`, ".*") + "$")
+			if !slices.ContainsFunc(fields, path.MatchString) {
+				return nil, usageError(flag+" "+quote(p)+" is no field of "+where, "copy the path from the output without it; * stands for any part of one")
+			}
+			paths = append(paths, path)
 		}
+		return paths, nil
 	}
-	matches := func(all []*choice, path string) bool {
-		return slices.ContainsFunc(all, func(one *choice) bool { return one.path.MatchString(path) })
+	only, err := choose("--only", j.only)
+	if err != nil {
+		return nil, err
 	}
+	except, err := choose("--except", j.except)
 	return func(path string) bool {
-		return (len(only) == 0 || matches(only, path)) && !matches(except, path)
-	}, nil
+		matches := func(one *regexp.Regexp) bool { return one.MatchString(path) }
+		return (len(only) == 0 || slices.ContainsFunc(only, matches)) && !slices.ContainsFunc(except, matches)
+	}, err
 }
 
 func (j *storeJob) refused(problems *render.Problems) error {

@@ -109,3 +109,15 @@ func wantError(t testing.TB, err error, op, message, hint string) {
 		}
 	}
 }
+
+// Same reports whether the file is there already with these bytes and with the
+// mode and the owner asked for. A file that cannot be read is not the same. The
+// error says that the directory cannot be opened.
+func (t *Target) Same(content []byte) (bool, error) {
+	root, err := t.open()
+	if err != nil {
+		return false, err
+	}
+	defer root.Close()
+	return t.same(root, content), nil
+}

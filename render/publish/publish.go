@@ -54,18 +54,6 @@ func (t *Target) Write(content []byte) (changed bool, err error) {
 	return s.Commit()
 }
 
-// Same reports whether the file is there already with these bytes and with the
-// mode and the owner asked for. A file that cannot be read is not the same. The
-// error says that the directory cannot be opened.
-func (t *Target) Same(content []byte) (bool, error) {
-	root, err := t.open()
-	if err != nil {
-		return false, err
-	}
-	defer root.Close()
-	return t.same(root, content), nil
-}
-
 // Stage does all of publishing but the last step: the content lies on the disk
 // under a temporary name, synced, with its owner and mode. When the file is
 // there already with the same bytes, mode and owner, nothing is written at all.
