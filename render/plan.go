@@ -339,6 +339,7 @@ func (p *planner) env(f *walker.Field) {
 	if f.Entry.Env != walker.Unsupported {
 		p.leftNames[f.Ref.Name] = true
 		p.left = append(p.left, edit{start: f.Start, end: f.End, text: f.Ref.Name, path: f.Path, entry: f.Entry})
+		p.noteRests(f, p.Mode == EnvMode)
 		if f.Disputed {
 			p.rewrite(f, f.Ref.String())
 		}
@@ -364,7 +365,16 @@ func (p *planner) use(f *walker.Field, w want, byEnv bool) {
 			p.note(f, "set encryption_key, or BIFROST_ENCRYPTION_KEY in Bifrost's environment", "env mode keeps this out of the file, but Bifrost writes the values of virtual keys into its database, in clear without an encryption key")
 		}
 	}
+	p.noteRests(f, byEnv)
 	p.edits = append(p.edits, edit{start: f.Start, end: f.End, want: p.want(w), path: f.Path, entry: f.Entry, byEnv: byEnv})
+}
+
+// noteRests notes that env mode does not keep the value of a field out of Bifrost's
+// database.
+func (p *planner) noteRests(f *walker.Field, byEnv bool) {
+	if byEnv && f.Entry.Rests() {
+		p.note(f, "guard Bifrost's database and its backups as you guard the secret", "Bifrost keeps what the variable comes to in its database, beside the variable's name")
+	}
 }
 
 // rewrite puts text in the field's place, as a string that every version of

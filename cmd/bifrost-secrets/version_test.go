@@ -44,7 +44,7 @@ func TestReleases(t *testing.T) {
 }
 
 // TestRestingFields has SECURITY.md name where Bifrost's database keeps the value
-// of a variable, and explain say so of each field.
+// of a variable, and explain and render say so of each field.
 func TestRestingFields(t *testing.T) {
 	text, err := os.ReadFile("../../SECURITY.md")
 	if err != nil {
@@ -74,6 +74,45 @@ func TestRestingFields(t *testing.T) {
 	for line := range strings.Lines(out.String()) {
 		if rests := strings.Contains(line, "into its database"); rests != strings.Contains(line, "endpoints.runtime") {
 			t.Errorf("explain says %q", line)
+		}
+	}
+	const vaulted = `{"config_store": {"enabled": true, "vault_store": {"enabled": true, "type": "file", "file": {"path": "secrets"}}},
+		"providers": {"bedrock": {"keys": [{"name": "a", "value": "vault.secret", "bedrock_key_config": {"endpoints": {"runtime": "env.B", "s3": "vault.secret"}}}]}},
+		"mcp": {"client_configs": [{"name": "m", "oauth_config": {"client_id": "public", "client_secret": "vault.secret"}}]}}`
+	folder := filepath.Dir(file)
+	if err := os.Mkdir(filepath.Join(folder, "secrets"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	for name, content := range map[string]string{"config.json": vaulted, "secrets/secret": "a-value"} {
+		if err := os.WriteFile(filepath.Join(folder, name), []byte(content), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for mode, want := range map[string][]string{
+		"env":    {"bedrock_key_config.endpoints.runtime: ", "bedrock_key_config.endpoints.s3: ", "oauth_config.client_secret: "},
+		"inline": nil,
+	} {
+		said.Reset()
+		args := []string{"render", "--mode", mode, "--config", file, "--out", filepath.Join(folder, "out.json")}
+		if mode == "env" {
+			args = append(args, "--env-file", filepath.Join(folder, "out.env"))
+		}
+		if code := run(args, strings.NewReader(""), &out, &said, nil); code != 0 {
+			t.Fatalf("%s: status %d: %s", mode, code, said.String())
+		}
+		var got []string
+		for line := range strings.Lines(said.String()) {
+			if strings.Contains(line, "in its database") {
+				got = append(got, line)
+			}
+		}
+		if len(got) != len(want) {
+			t.Errorf("%s: %d notes, want %d: %q", mode, len(got), len(want), got)
+		}
+		for _, w := range want {
+			if n := strings.Count(strings.Join(got, ""), w); n != 1 {
+				t.Errorf("%s: %d notes of %s in %q", mode, n, w, got)
+			}
 		}
 	}
 }
