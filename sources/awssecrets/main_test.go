@@ -2,7 +2,6 @@ package awssecrets
 
 import (
 	"bytes"
-	"context"
 	"fmt"
 	"log/slog"
 	"os"
@@ -16,6 +15,7 @@ import (
 
 	"bifrost-secrets/sources"
 	"bifrost-secrets/sources/awssecrets/awstest"
+	"bifrost-secrets/sources/internal/sourcetest"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -89,20 +89,7 @@ func open(t testing.TB, env map[string]string, set sources.Settings, change ...f
 // fetch asks for names, and checks that there is an answer for each and no other.
 func (o opened) fetch(t testing.TB, names ...string) map[string]sources.Result {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), testLimit)
-	defer cancel()
-	got := o.Fetch(ctx, names)
-	if len(got) != len(names) {
-		t.Errorf("%d answers for %d names", len(got), len(names))
-	}
-	for _, name := range names {
-		if r, ok := got[name]; !ok {
-			t.Errorf("no answer for %q", name)
-		} else if e, ok := r.Err.(*sources.Error); ok && e.Name != name {
-			t.Errorf("the error for %q has the name %q", name, e.Name)
-		}
-	}
-	return got
+	return sourcetest.Fetch(t, o, names...)
 }
 
 // numbered returns n names, and puts a value of the same text for each.
@@ -128,13 +115,5 @@ func wantValue(t testing.TB, r sources.Result, want string) {
 
 func wantKind(t testing.TB, err error, kind sources.Kind) *sources.Error {
 	t.Helper()
-	e, _ := err.(*sources.Error)
-	if e == nil {
-		t.Errorf("error %v, want one of kind %q", err, kind)
-		return &sources.Error{}
-	}
-	if e.Kind != kind {
-		t.Errorf("error of kind %q, want %q: %v", e.Kind, kind, e)
-	}
-	return e
+	return sourcetest.WantKind(t, err, kind)
 }

@@ -109,34 +109,22 @@ func (s *source) fault(o *operation, q perkey.Request, n perkey.Name, err error)
 
 // answered returns the error of what the vault said.
 func (s *source) answered(q perkey.Request, n perkey.Name, r reply) *sources.Error {
-	e := &sources.Error{Kind: r.kind()}
-	switch what := s.subject(n); e.Kind {
-	case sources.NotFound:
-		e.Message = what + " does not exist"
-		e.Hint = fmt.Sprintf("it was looked for as %s: check the name; one that was deleted can be recovered: az keyvault secret list-deleted --vault-name %s", s.address(n), s.shortName())
-	case sources.Disabled:
-		e.Message = what + " is disabled"
-		e.Hint = fmt.Sprintf("enable it: az keyvault secret set-attributes --vault-name %s --name %s --enabled true", s.shortName(), n.ID)
-	case sources.Denied:
+	e := s.Answer(r.kind(), q, n, s.host, map[sources.Kind]string{
+		sources.NotFound:    fmt.Sprintf("it was looked for as %s: check the name; one that was deleted can be recovered: az keyvault secret list-deleted --vault-name %s", s.address(n), s.shortName()),
+		sources.Disabled:    fmt.Sprintf("enable it: az keyvault secret set-attributes --vault-name %s --name %s --enabled true", s.shortName(), n.ID),
+		sources.NoLogin:     "the token was revoked or is for another tenant than the vault's: run again, which signs in anew, or check tenant_id",
+		sources.Throttled:   "wait; all callers of the vault share its limit of requests",
+		sources.BadName:     "check the name and the version",
+		sources.Refused:     "check the name and the owner",
+		sources.Unreachable: "if it goes on, see https://status.azure.com and the proxy settings",
+	})
+	switch {
+	case e.Kind == sources.Disabled:
+		e.Message = s.subject(n) + " is disabled"
+	case e.Kind == sources.Denied:
 		s.denied(e, q, n, r)
-	case sources.NoLogin:
-		e.Message = "the credentials were not accepted by " + s.host
-		e.Hint = "the token was revoked or is for another tenant than the vault's: run again, which signs in anew, or check tenant_id"
-	case sources.Throttled:
-		e.Message = fmt.Sprintf("%s was not %s: too many requests", what, q.Done)
-		e.Hint = "wait; all callers of the vault share its limit of requests"
-	case sources.Refused:
-		e.Message = what + " is deleted or being deleted, and its name is not free"
-		e.Hint = s.recoverHint(n)
-	case sources.BadName:
-		e.Message = what + ": azure does not accept the request"
-		e.Hint = "check the name and the version"
-		if q.Writes {
-			e.Kind, e.Hint = sources.Refused, "check the name and the owner"
-		}
-	default:
-		e.Message = fmt.Sprintf("%s was not %s: the service failed", what, q.Done)
-		e.Hint = "if it goes on, see https://status.azure.com and the proxy settings"
+	case r.status == http.StatusConflict:
+		e.Message, e.Hint = s.subject(n)+" is deleted or being deleted, and its name is not free", s.recoverHint(n)
 	}
 	return e
 }
@@ -146,7 +134,6 @@ func (s *source) recoverHint(n perkey.Name) string {
 }
 
 func (s *source) denied(e *sources.Error, q perkey.Request, n perkey.Name, r reply) {
-	e.Message = fmt.Sprintf("%s may not be %s", s.subject(n), q.Done)
 	switch r.inner {
 	case "ForbiddenByFirewall", "ForbiddenByConnection":
 		e.Message += " from this network"

@@ -16,13 +16,6 @@ func openStore(t testing.TB, f *azuretest.Fake) *store {
 	return open(t, f, o).(*store)
 }
 
-func write(name, value, expect string) sources.Write {
-	return sources.Write{
-		Name: name, Value: sources.NewSecret([]byte(value)), Expect: expect, Token: sources.NewToken(),
-		Mark: sources.Mark{Owner: "gateway", Path: "providers.openai.keys[0].value"},
-	}
-}
-
 func (s *store) must(t *testing.T, w sources.Write) string {
 	t.Helper()
 	version, err := s.Put(t.Context(), w)
@@ -36,7 +29,7 @@ func TestPurgeProtection(t *testing.T) {
 	f := azuretest.StartFake(t)
 	f.Protect()
 	s := openStore(t, f)
-	s.must(t, write("x", "1", ""))
+	s.must(t, sourcetest.Put("x", "1", ""))
 	e := sourcetest.WantKind(t, s.Delete(t.Context(), "x", "gateway", sources.DeleteOptions{Now: true}), sources.Refused)
 	if !strings.Contains(e.Message, "purge protection") || f.Calls("DeleteSecret") > 0 {
 		t.Errorf("%v; %d deletions", e, f.Calls("DeleteSecret"))
@@ -45,7 +38,7 @@ func TestPurgeProtection(t *testing.T) {
 		t.Error(err)
 	}
 	sourcetest.WantKind(t, s.Delete(t.Context(), "x", "gateway", sources.DeleteOptions{Now: true}), sources.Refused)
-	_, err := s.Put(t.Context(), write("x", "2", ""))
+	_, err := s.Put(t.Context(), sourcetest.Put("x", "2", ""))
 	if e := sourcetest.WantKind(t, err, sources.Refused); !strings.Contains(e.Hint, "az keyvault secret recover --vault-name demo --name x") {
 		t.Error(e.Hint)
 	}
@@ -55,7 +48,7 @@ func TestPurgeProtection(t *testing.T) {
 func TestSlowDeletion(t *testing.T) {
 	f := azuretest.StartFake(t)
 	s := openStore(t, f)
-	s.must(t, write("x", "1", ""))
+	s.must(t, sourcetest.Put("x", "1", ""))
 	f.Slow(3)
 	if err := s.Delete(t.Context(), "x", "gateway", sources.DeleteOptions{Now: true}); err != nil {
 		t.Fatal(err)
@@ -64,14 +57,14 @@ func TestSlowDeletion(t *testing.T) {
 		t.Error("it is not purged")
 	}
 	// It is told apart from one that never ends.
-	s.must(t, write("x", "1", ""))
+	s.must(t, sourcetest.Put("x", "1", ""))
 	f.Slow(1000)
 	e := sourcetest.WantKind(t, s.Delete(t.Context(), "x", "gateway", sources.DeleteOptions{Now: true}), sources.Refused)
 	if !strings.Contains(e.Message, "is not purged yet") {
 		t.Error(e)
 	}
 	// What the look does not see, the write is told.
-	_, err := s.Put(t.Context(), write("x", "1", ""))
+	_, err := s.Put(t.Context(), sourcetest.Put("x", "1", ""))
 	if e := sourcetest.WantKind(t, err, sources.Refused); e.Code != "ObjectIsBeingDeleted" {
 		t.Error(e)
 	}
@@ -82,19 +75,19 @@ func TestLostAnswer(t *testing.T) {
 	f := azuretest.StartFake(t)
 	s := openStore(t, f)
 	f.Set(cloudtest.Faults{Only: "SetSecret", Lose: 1})
-	version := s.must(t, write("x", "1", ""))
+	version := s.must(t, sourcetest.Put("x", "1", ""))
 	if version != f.Newest("x") || f.Versions("x") != 2 {
 		t.Errorf("version %s of %d", version, f.Versions("x"))
 	}
-	s.must(t, write("x", "2", version))
+	s.must(t, sourcetest.Put("x", "2", version))
 }
 
 func TestTags(t *testing.T) {
 	f := azuretest.StartFake(t)
 	s := openStore(t, f)
-	version := s.must(t, write("x", "1", ""))
+	version := s.must(t, sourcetest.Put("x", "1", ""))
 	f.Tag("x", "team", "blue")
-	s.must(t, write("x", "2", version))
+	s.must(t, sourcetest.Put("x", "2", version))
 	if got := f.Tags("x"); got["team"] != "blue" || got[marks.Owner] != "gateway" {
 		t.Errorf("tags are %v", got)
 	}
@@ -106,25 +99,25 @@ func TestTags(t *testing.T) {
 	}
 	sourcetest.WantKind(t, s.Delete(t.Context(), "x", "gateway", sources.DeleteOptions{}), sources.Refused)
 	// More tags than fit.
-	version = s.must(t, write("y", "1", ""))
+	version = s.must(t, sourcetest.Put("y", "1", ""))
 	for n := range 12 {
 		f.Tag("y", strings.Repeat("t", n+1), "")
 	}
-	_, err := s.Put(t.Context(), write("y", "2", version))
+	_, err := s.Put(t.Context(), sourcetest.Put("y", "2", version))
 	sourcetest.WantKind(t, err, sources.Refused)
 }
 
 func TestDisabledIsOursStill(t *testing.T) {
 	f := azuretest.StartFake(t)
 	s := openStore(t, f)
-	version := s.must(t, write("x", "1", ""))
-	version = s.must(t, write("x", "2", version)) // of the same second
+	version := s.must(t, sourcetest.Put("x", "1", ""))
+	version = s.must(t, sourcetest.Put("x", "2", version)) // of the same second
 	f.Disable("x")
 	item := s.Inspect(t.Context(), []string{"x"})["x"]
 	if item.Err != nil || item.Version != version || item.Mark == nil {
 		t.Errorf("%+v, want version %s", item, version)
 	}
-	s.must(t, write("x", "3", version))
+	s.must(t, sourcetest.Put("x", "3", version))
 }
 
 func TestPolicy(t *testing.T) {

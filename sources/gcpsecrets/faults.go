@@ -108,33 +108,22 @@ func (s *source) fault(o *operation, q perkey.Request, n perkey.Name, err error)
 
 // answered returns the error of what GCP said.
 func (s *source) answered(q perkey.Request, n perkey.Name, r reply) *sources.Error {
-	e := &sources.Error{Kind: r.kind()}
-	switch what := s.subject(n); e.Kind {
+	e := s.Answer(r.kind(), q, n, system, map[sources.Kind]string{
+		sources.NotFound:    fmt.Sprintf("it was looked for as %s: check the name and the project", versioned(n)),
+		sources.NoLogin:     "the token was revoked or its account is gone: run again, which signs in anew, or check the credentials",
+		sources.Throttled:   "wait; all callers of the project share its quota: see quotas of the secret manager api in the console",
+		sources.BadName:     "check the name and the version",
+		sources.Refused:     "check the name, the owner and the policies of the organization",
+		sources.Unreachable: "if it goes on, see https://status.cloud.google.com and the proxy settings",
+		sources.Disabled:    "see: gcloud secrets versions list " + n.ID + " --project " + n.Project,
+	})
+	switch e.Kind {
 	case sources.NotFound:
-		e.Message = what + " does not exist, or has no version"
-		e.Hint = fmt.Sprintf("it was looked for as %s: check the name and the project", versioned(n))
+		e.Message += ", or has no version"
 	case sources.Denied:
 		s.denied(e, q, n, r)
 	case sources.Disabled:
-		s.disabled(e, q, n, r)
-	case sources.NoLogin:
-		e.Message = "the credentials were not accepted by " + system
-		e.Hint = "the token was revoked or its account is gone: run again, which signs in anew, or check the credentials"
-	case sources.Throttled:
-		e.Message = fmt.Sprintf("%s was not %s: too many requests", what, q.Done)
-		e.Hint = "wait; all callers of the project share its quota: see quotas of the secret manager api in the console"
-	case sources.Conflict:
-		e.Message = what + " was changed by somebody else at the same moment"
-		e.Hint = "somebody else writes there too: run again, which begins with what is there now"
-	case sources.BadName:
-		e.Message = what + ": gcp does not accept the request"
-		e.Hint = "check the name and the version"
-		if q.Writes {
-			e.Kind, e.Hint = sources.Refused, "check the name, the owner and the policies of the organization"
-		}
-	default:
-		e.Message = fmt.Sprintf("%s was not %s: the service failed", what, q.Done)
-		e.Hint = "if it goes on, see https://status.cloud.google.com and the proxy settings"
+		s.disabled(e, n, r)
 	}
 	return e
 }
@@ -156,7 +145,7 @@ func (s *source) denied(e *sources.Error, q perkey.Request, n perkey.Name, r rep
 		e.Message = s.subject(n) + " is encrypted with a key that may not be used"
 		e.Hint = "give the service agent of secret manager roles/cloudkms.cryptoKeyEncrypterDecrypter on the key"
 	default:
-		e.Message = fmt.Sprintf("%s may not be %s, or does not exist", s.subject(n), q.Done)
+		e.Message += ", or does not exist"
 		e.Hint = fmt.Sprintf("allow %s on %s", permission, on)
 		if permission == accessing.Permission {
 			e.Hint += ", which roles/secretmanager.secretAccessor does"
@@ -164,13 +153,11 @@ func (s *source) denied(e *sources.Error, q perkey.Request, n perkey.Name, r rep
 	}
 }
 
-func (s *source) disabled(e *sources.Error, q perkey.Request, n perkey.Name, r reply) {
+func (s *source) disabled(e *sources.Error, n perkey.Name, r reply) {
 	m := stateForm().FindStringSubmatch(r.text)
 	which := s.subject(n)
 	switch {
 	case m == nil:
-		e.Message = fmt.Sprintf("%s cannot be %s in its present state", which, q.Done)
-		e.Hint = "see: gcloud secrets versions list " + n.ID + " --project " + n.Project
 	case m[2] == "DISABLED":
 		e.Message = fmt.Sprintf("%s: version %s%s is disabled", which, m[1], newestOf(n))
 		e.Hint = fmt.Sprintf("enable it: gcloud secrets versions enable %s --secret %s --project %s; or add a newer one, or name another version in the reference", m[1], n.ID, n.Project)

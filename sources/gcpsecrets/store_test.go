@@ -18,13 +18,6 @@ func openStore(t testing.TB, f *gcptest.Fake) *store {
 	return open(t, f, o).(*store)
 }
 
-func write(name, value, expect string) sources.Write {
-	return sources.Write{
-		Name: name, Value: sources.NewSecret([]byte(value)), Expect: expect, Token: sources.NewToken(),
-		Mark: sources.Mark{Owner: "gateway", Path: "providers.openai.keys[0].value"},
-	}
-}
-
 // A version bears no token, so a write whose answer was lost is found by its claim.
 func TestLostAnswers(t *testing.T) {
 	for _, lost := range []string{"CreateSecret", "AddSecretVersion"} {
@@ -33,7 +26,7 @@ func TestLostAnswers(t *testing.T) {
 			s := openStore(t, f)
 			faults.Only = lost
 			f.Set(faults)
-			w := write("a/b", "1", "")
+			w := sourcetest.Put("a/b", "1", "")
 			version, err := s.Put(t.Context(), w)
 			if lost == "AddSecretVersion" {
 				sourcetest.WantKind(t, err, sources.Unreachable)
@@ -51,7 +44,7 @@ func TestLostAnswers(t *testing.T) {
 	f := gcptest.StartFake(t)
 	s := openStore(t, f)
 	f.Set(cloudtest.Faults{Only: "AddSecretVersion", Fail: 1})
-	w := write("x", "ours", "")
+	w := sourcetest.Put("x", "ours", "")
 	_, err := s.Put(t.Context(), w)
 	sourcetest.WantKind(t, err, sources.Unreachable)
 	f.Put("x", []byte("theirs"))
@@ -65,16 +58,16 @@ func TestClaims(t *testing.T) {
 	f := gcptest.StartFake(t)
 	s, other := openStore(t, f), openStore(t, f)
 	f.Set(cloudtest.Faults{Only: "AddSecretVersion", Fail: 1})
-	_, err := s.Put(t.Context(), write("x", "1", ""))
+	_, err := s.Put(t.Context(), sourcetest.Put("x", "1", ""))
 	sourcetest.WantKind(t, err, sources.Unreachable)
 	// Whoever claimed it may still be at it.
-	_, err = other.Put(t.Context(), write("x", "2", ""))
+	_, err = other.Put(t.Context(), sourcetest.Put("x", "2", ""))
 	if e := sourcetest.WantKind(t, err, sources.Conflict); !strings.Contains(e.Message, "is being changed by somebody else") {
 		t.Error(e)
 	}
 	// But not for ever.
 	other.now = func() time.Time { return time.Now().Add(2 * claimFor) }
-	if version, err := other.Put(t.Context(), write("x", "2", "")); err != nil || version != "1" {
+	if version, err := other.Put(t.Context(), sourcetest.Put("x", "2", "")); err != nil || version != "1" {
 		t.Errorf("version %s, %v", version, err)
 	}
 }
@@ -82,12 +75,12 @@ func TestClaims(t *testing.T) {
 func TestForeignAnnotationsStay(t *testing.T) {
 	f := gcptest.StartFake(t)
 	s := openStore(t, f)
-	version, err := s.Put(t.Context(), write("x", "1", ""))
+	version, err := s.Put(t.Context(), sourcetest.Put("x", "1", ""))
 	if err != nil {
 		t.Fatal(err)
 	}
 	f.Annotate("x", "team", "blue")
-	if _, err := s.Put(t.Context(), write("x", "2", version)); err != nil {
+	if _, err := s.Put(t.Context(), sourcetest.Put("x", "2", version)); err != nil {
 		t.Fatal(err)
 	}
 	if got := f.Annotations("x"); got["team"] != "blue" || got[marks.Owner] != "gateway" {
@@ -102,7 +95,7 @@ func TestVersionsAreNotWritten(t *testing.T) {
 	f := gcptest.StartFake(t)
 	s := openStore(t, f)
 	const one = "projects/demo-project/secrets/x/versions/1"
-	_, err := s.Put(t.Context(), write(one, "1", ""))
+	_, err := s.Put(t.Context(), sourcetest.Put(one, "1", ""))
 	sourcetest.WantKind(t, err, sources.Refused)
 	sourcetest.WantKind(t, s.Delete(t.Context(), one, "gateway", sources.DeleteOptions{}), sources.Refused)
 	if f.Total() > 0 {

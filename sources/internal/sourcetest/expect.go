@@ -29,6 +29,14 @@ func Options() sources.Options {
 	return sources.Options{Getenv: os.LookupEnv, Warn: func(string) {}, Log: slog.New(slog.DiscardHandler)}
 }
 
+// Put returns a write for a gateway, which expects a version.
+func Put(name, value, expect string) sources.Write {
+	return sources.Write{
+		Name: name, Value: sources.NewSecret([]byte(value)), Expect: expect, Token: sources.NewToken(),
+		Mark: sources.Mark{Owner: "gateway", Path: "providers.openai.keys[0].value"},
+	}
+}
+
 // Fetch asks for names, and checks that there is an answer for each and no other.
 func Fetch(t testing.TB, s sources.Source, names ...string) map[string]sources.Result {
 	t.Helper()
