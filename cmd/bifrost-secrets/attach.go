@@ -1,10 +1,9 @@
 package main
 
 import (
+	"cmp"
 	"context"
-	"fmt"
 	"io"
-	"text/tabwriter"
 
 	"bifrost-secrets/render"
 	"bifrost-secrets/render/configstore"
@@ -89,22 +88,15 @@ func (j *attachJob) once(ctx context.Context, store *configstore.Store, report *
 	if err := plan.Allowed(); err != nil {
 		return service.OfConfigStore(err)
 	}
-	if !j.yes {
-		if !j.json {
-			if err := report.print(j.p.stdout); err != nil {
-				return err
-			}
+	if j.yes {
+		if err := j.resolves(ctx, plan); err != nil {
+			return err
 		}
-		j.say(report)
-		return nil
+		if err := store.Attach(within, plan); err != nil {
+			return service.OfConfigStore(err)
+		}
+		report.Done = true
 	}
-	if err := j.resolves(ctx, plan); err != nil {
-		return err
-	}
-	if err := store.Attach(within, plan); err != nil {
-		return service.OfConfigStore(err)
-	}
-	report.Done = true
 	if !j.json {
 		if err := report.print(j.p.stdout); err != nil {
 			return err
@@ -140,20 +132,16 @@ func (j *attachJob) resolves(ctx context.Context, plan *configstore.Plan) error 
 }
 
 func (r *attaching) print(w io.Writer) error {
-	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	var rows [][]string
 	for _, list := range []struct {
 		sign string
 		all  []configstore.Reference
 	}{{"+", r.Attach}, {"=", r.Attached}, {"!", r.Left}, {"?", r.Unknown}} {
 		for _, one := range list.all {
-			note := one.Reason
-			if note == "" {
-				note = "env." + one.Variable
-			}
-			fmt.Fprintf(t, "%s %s\t%s\t%s\t%s\n", list.sign, clean(one.Place.String()), clean(one.Entity), clean(one.Reference), clean(note))
+			rows = append(rows, []string{list.sign + " " + one.Place.String(), one.Entity, one.Reference, cmp.Or(one.Reason, "env."+one.Variable)})
 		}
 	}
-	return t.Flush()
+	return table(w, rows)
 }
 
 func (j *attachJob) say(r *attaching) {

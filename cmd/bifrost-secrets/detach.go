@@ -2,8 +2,6 @@ package main
 
 import (
 	"context"
-	"fmt"
-	"text/tabwriter"
 
 	"bifrost-secrets/render/configstore"
 	"bifrost-secrets/watch/service"
@@ -75,17 +73,17 @@ func (j *detachJob) detach(ctx context.Context, report *detaching) error {
 	}
 	report.Restored, report.Edited, report.Left, report.Done = done.Restored, done.Edited, done.Left, !j.dry
 	if !j.json {
-		t := tabwriter.NewWriter(j.p.stdout, 0, 0, 2, ' ', 0)
+		var rows [][]string
 		for _, one := range done.Restored {
-			fmt.Fprintf(t, "+ %s\t%s\n", clean(one.Place.String()), clean(one.Reference))
+			rows = append(rows, []string{"+ " + one.Place.String(), one.Reference})
 		}
 		for _, one := range done.Edited {
-			fmt.Fprintf(t, "= %s\t%s\tedited since; it stays as it is\n", clean(one.Place.String()), clean(one.Reference))
+			rows = append(rows, []string{"= " + one.Place.String(), one.Reference, "edited since; it stays as it is"})
 		}
 		for _, one := range done.Left {
-			fmt.Fprintf(t, "! %s\t%s\t%s\n", clean(one.Place.String()), clean(one.Reference), clean(one.Reason))
+			rows = append(rows, []string{"! " + one.Place.String(), one.Reference, one.Reason})
 		}
-		if err := t.Flush(); err != nil {
+		if err := table(j.p.stdout, rows); err != nil {
 			return err
 		}
 	}

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"text/tabwriter"
 
 	"bifrost-secrets/render"
 	"bifrost-secrets/sources"
@@ -131,12 +130,10 @@ func (j *explainJob) run(cmd *cobra.Command) error {
 }
 
 func (e *explanation) print(w io.Writer, versions bool) error {
-	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	head := "FIELD\tREFERENCE\tVALUE GOES"
+	rows := [][]string{{"FIELD", "REFERENCE", "VALUE GOES"}}
 	if versions {
-		head += "\tVERSION"
+		rows[0] = append(rows[0], "VERSION")
 	}
-	fmt.Fprintln(t, head)
 	for _, u := range e.Uses {
 		goes := map[render.How]string{render.ValueInFile: "into the file", render.ValueInEnv: "into " + u.Variable, render.LeftToBifrost: "left for Bifrost"}[u.How]
 		if u.Anywhere {
@@ -145,13 +142,13 @@ func (e *explanation) print(w io.Writer, versions bool) error {
 		if u.Rests {
 			goes += ", and by Bifrost into its database"
 		}
-		fmt.Fprintf(t, "%s\t%s\t%s", clean(u.Path), clean(u.Reference), goes)
+		row := []string{u.Path, u.Reference, goes}
 		if versions {
-			fmt.Fprintf(t, "\t%s", clean(u.Version))
+			row = append(row, u.Version)
 		}
-		fmt.Fprintln(t)
+		rows = append(rows, row)
 	}
-	if err := t.Flush(); err != nil {
+	if err := table(w, rows); err != nil {
 		return err
 	}
 	if n := e.rest(); n > 0 {

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"text/tabwriter"
 
 	"bifrost-secrets/render"
 	"bifrost-secrets/render/autostore"
@@ -182,11 +181,11 @@ func (j *pruneJob) unresolved(err error) error {
 
 func (j *pruneJob) show(r *pruning) error {
 	if !j.json {
-		t := tabwriter.NewWriter(j.p.stdout, 0, 0, 2, ' ', 0)
+		var rows [][]string
 		for _, it := range r.Delete {
-			fmt.Fprintf(t, "- %s\tof %s\n", clean(it.Name), clean(it.Path))
+			rows = append(rows, []string{"- " + it.Name, "of " + it.Path})
 		}
-		if err := t.Flush(); err != nil {
+		if err := table(j.p.stdout, rows); err != nil {
 			return err
 		}
 	}

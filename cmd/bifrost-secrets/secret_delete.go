@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"slices"
-	"text/tabwriter"
 
 	"bifrost-secrets/render/autostore"
 	"bifrost-secrets/sources"
@@ -183,12 +182,11 @@ func (j *secretDeleteJob) tell(plan []deletion, refused bool) error {
 			return err
 		}
 	} else {
-		w := tabwriter.NewWriter(j.p.stdout, 0, 0, 2, ' ', 0)
-		fmt.Fprintln(w, "NAME\tVERSION\tACTION\tREASON")
+		rows := [][]string{{"NAME", "VERSION", "ACTION", "REASON"}}
 		for _, d := range plan {
-			fmt.Fprintf(w, "%s\t%s\t%s\t%s\n", clean(d.Name), dash(d.Version), d.Action, dash(d.Reason))
+			rows = append(rows, []string{d.Name, dash(d.Version), d.Action, dash(d.Reason)})
 		}
-		if err := w.Flush(); err != nil {
+		if err := table(j.p.stdout, rows); err != nil {
 			return err
 		}
 	}

@@ -1,12 +1,12 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"io"
 	"os"
 	"strings"
-	"text/tabwriter"
 	"time"
 	"unicode/utf8"
 
@@ -169,12 +169,11 @@ func (j *secretJob) list(ctx context.Context, prefix string) error {
 	if len(lines) == 0 {
 		return nil
 	}
-	w := tabwriter.NewWriter(j.p.stdout, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(w, "NAME\tVERSION\tGATEWAY\tFIELD\tSTATE")
+	rows := [][]string{{"NAME", "VERSION", "GATEWAY", "FIELD", "STATE"}}
 	for _, l := range lines {
-		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\n", clean(l.Name), dash(l.Version), dash(l.Gateway), dash(l.Field), l.state())
+		rows = append(rows, []string{l.Name, dash(l.Version), dash(l.Gateway), dash(l.Field), l.state()})
 	}
-	return w.Flush()
+	return table(j.p.stdout, rows)
 }
 
 func (l listedSecret) state() string {
@@ -190,9 +189,4 @@ func (l listedSecret) state() string {
 }
 
 // dash stands for what is not known.
-func dash(text string) string {
-	if text == "" {
-		return "-"
-	}
-	return clean(text)
-}
+func dash(text string) string { return cmp.Or(text, "-") }

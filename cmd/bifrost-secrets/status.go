@@ -8,7 +8,6 @@ import (
 	"io"
 	"net/http"
 	"strings"
-	"text/tabwriter"
 	"time"
 
 	"bifrost-secrets/watch"
@@ -66,10 +65,10 @@ func (j *statusJob) run(ctx context.Context) error {
 }
 
 func printStatus(w io.Writer, s *watch.Status, now time.Time) error {
-	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	var rows [][]string
 	row := func(name, format string, args ...any) {
-		if text := clean(fmt.Sprintf(format, args...)); text != "" {
-			fmt.Fprintf(t, "%s\t%s\n", name, text)
+		if text := fmt.Sprintf(format, args...); text != "" {
+			rows = append(rows, []string{name, text})
 		}
 	}
 	row("version", "%s", s.Version)
@@ -94,7 +93,7 @@ func printStatus(w io.Writer, s *watch.Status, now time.Time) error {
 		row("log", "%d lines were dropped", s.LogDropped)
 	}
 	row("bifrost", "%s", describeBifrost(s.Bifrost, now))
-	if err := t.Flush(); err != nil {
+	if err := table(w, rows); err != nil {
 		return err
 	}
 	if err := printReferences(w, s.References); err != nil {
@@ -141,13 +140,14 @@ func plural(n int, one, many string) string {
 
 func printReferences(w io.Writer, all []watch.ReferenceStatus) error {
 	stale := 0
-	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	var rows [][]string
 	if len(all) > 0 {
-		fmt.Fprintln(t, "\nFIELD\tREFERENCE\tVERSION\tAGE\tSTATE")
+		fmt.Fprintln(w)
+		rows = append(rows, []string{"FIELD", "REFERENCE", "VERSION", "AGE", "STATE"})
 	}
 	for i := range all {
 		r := &all[i]
-		age, state, version := "-", string(r.State), r.Version
+		age, state := "-", string(r.State)
 		if !r.Fetched.IsZero() {
 			age = span(time.Duration(r.Age) * time.Second)
 		}
@@ -164,12 +164,9 @@ func printReferences(w io.Writer, all []watch.ReferenceStatus) error {
 		if r.Reason != "" {
 			state += ": " + r.Reason
 		}
-		if version == "" {
-			version = "-"
-		}
-		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\n", clean(r.Path), clean(r.Reference), clean(version), age, clean(state))
+		rows = append(rows, []string{r.Path, r.Reference, dash(r.Version), age, state})
 	}
-	if err := t.Flush(); err != nil {
+	if err := table(w, rows); err != nil {
 		return err
 	}
 	_, err := fmt.Fprintf(w, "\n%s, %d stale\n", count(len(all), "reference"), stale)

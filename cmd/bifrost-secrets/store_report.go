@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"fmt"
 	"io"
-	"text/tabwriter"
 
 	"bifrost-secrets/render/autostore"
 	"bifrost-secrets/render/configstore"
@@ -43,18 +42,15 @@ func (r *storing) fill(p *autostore.Plan) {
 var signs = map[autostore.Action]string{autostore.New: "+", autostore.Changed: "~", autostore.Unchanged: "=", autostore.Refuse: "!"}
 
 func (r *storing) print(w io.Writer) error {
-	if len(r.Items) == 0 {
-		return nil
-	}
-	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	var rows [][]string
 	for _, it := range r.Items {
 		reference := "-"
 		if it.Name != "" {
 			reference = it.Reference()
 		}
-		fmt.Fprintf(t, "%s %s\t%s\t%s\n", signs[it.Action], it.Action, clean(it.Path), clean(reference))
+		rows = append(rows, []string{signs[it.Action] + " " + string(it.Action), it.Path, reference})
 	}
-	return t.Flush()
+	return table(w, rows)
 }
 
 func (j *storeJob) sayPlan(r *storing) {
