@@ -125,16 +125,15 @@ func (j *job) tryAdmin(ctx context.Context) (watch.State, *Error) {
 	if !j.private {
 		return "", noWay("the admin's credentials would travel in clear to "+j.where, private)
 	}
-	for _, try := range []struct {
-		auth Auth
-		open watch.State
-	}{{Auth{}, watch.Unverifiable}, {*j.admin, watch.Verified}} {
-		a, f := j.send(ctx, http.MethodGet, configPath, nil, try.auth)
+	for _, auth := range []Auth{{}, *j.admin} {
+		a, f := j.send(ctx, http.MethodGet, configPath, nil, auth)
 		switch {
 		case f != nil:
 			return "", f
+		case a.status == http.StatusOK && auth.Scheme == NoAuth:
+			return watch.Unverifiable, nil
 		case a.status == http.StatusOK:
-			return try.open, nil
+			return watch.Verified, nil
 		case a.status != http.StatusUnauthorized:
 			return "", a.refused()
 		}

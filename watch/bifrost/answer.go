@@ -24,9 +24,7 @@ func parse(place string, raw []byte) (value, *Error) {
 		if !bytes.HasPrefix(bytes.TrimSpace(raw), []byte("{")) && json.Valid(raw) {
 			what = "is no object"
 		}
-		f := unknownShape(place, what)
-		f.Err = errNoObject
-		return value{}, f
+		return value{}, other(place, what)
 	}
 	top := value{doc, bytes.IndexByte(doc.Bytes(), '{')}
 	if top.repeats() {
@@ -125,7 +123,7 @@ func (v value) children() (all []value) {
 func (v value) list(place, name string) ([]value, *Error) {
 	in := v.member(name)
 	if in.kind() != '[' {
-		return nil, unknownShape(place, "has no list of "+name)
+		return nil, other(place, "has no list of "+name)
 	}
 	all := in.children()
 	if slices.ContainsFunc(all, func(e value) bool { return e.kind() != '{' }) {

@@ -112,9 +112,7 @@ type job struct {
 	of       release // the version of Bifrost
 	during   run     // the run of Bifrost; 0 where it is not known
 	outcomes []watch.Outcome
-
-	// clients returns the first reading of the list of MCP clients, which is made once.
-	clients func() (value, *Error)
+	clients  func() (listing, *Error) // the first reading of the list of MCP clients, which is made once
 }
 
 func (c *Client) run(ctx context.Context, doc *walker.Document, targets []Target, m mode) []watch.Outcome {
@@ -145,7 +143,7 @@ func (c *Client) run(ctx context.Context, doc *walker.Document, targets []Target
 		j.during = c.current
 	}
 	c.mu.Unlock()
-	j.clients = sync.OnceValues(func() (value, *Error) { return j.list(ctx, clients) })
+	j.clients = sync.OnceValues(func() (listing, *Error) { return j.list(ctx, clients) })
 	var places []place
 	known := elements(doc)
 	for i, t := range targets {
@@ -176,18 +174,15 @@ func (j *job) settleObject(ctx context.Context, o object, places []place) {
 	case provider:
 		j.settleProvider(ctx, o.name, places)
 	case mcpClient:
-		list, f := j.clients()
+		all, f := j.clients()
+		var before value
 		if f == nil {
-			list, f = clients.find(list, o.name)
+			before, f = all.find(o.name)
 		}
-		j.settle(ctx, j.mcpRecord(o.name), list, f, places)
+		j.settle(ctx, j.mcpRecord(o.name), before, f, places)
 	case plugin:
-		r := j.pluginRecord(o.name, places[0].config)
-		before, f := r.read(ctx)
-		j.settle(ctx, r, before, f, places)
+		j.settle(ctx, j.pluginRecord(o.name, places[0].config), value{}, nil, places)
 	case webhook:
-		r := j.webhookRecord(o.name)
-		before, f := r.read(ctx)
-		j.settle(ctx, r, before, f, places)
+		j.settle(ctx, j.webhookRecord(o.name), value{}, nil, places)
 	}
 }

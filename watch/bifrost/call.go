@@ -50,9 +50,9 @@ var (
 	// ErrInClear is that of an address that Options.PlainHTTP would allow.
 	ErrInClear = errors.New("in clear")
 
-	errAbsent   = errors.New("absent")    // Bifrost does not have the path
-	errNoObject = errors.New("no object") // an answer is none
-	errPerCall  = errors.New("per call")  // there is no connection to open anew
+	errAbsent  = errors.New("absent")   // Bifrost does not have the path
+	errOther   = errors.New("other")    // the answer is to something else
+	errPerCall = errors.New("per call") // there is no connection to open anew
 )
 
 func (e *Error) outcome(path string) watch.Outcome {
@@ -74,6 +74,13 @@ func later(reason, hint string) *Error {
 // unknownShape is the error of an answer that is not what is known of the API.
 func unknownShape(place, what string) *Error {
 	return noWay(fmt.Sprintf("bifrost's api has an unknown shape: %s %s", place, what), restartIt)
+}
+
+// other is unknownShape for what may be no answer to that question at all.
+func other(place, what string) *Error {
+	f := unknownShape(place, what)
+	f.Err = errOther
+	return f
 }
 
 // says reports whether one of some words stands in a refusal, which is not shown.
@@ -231,8 +238,7 @@ func (s *session) call(ctx context.Context, method, path string, body []byte) (*
 	}
 	f := (&answer{status: http.StatusUnauthorized}).refused()
 	if s.admin != nil && !s.private {
-		f.Reason = "bifrost wants credentials, which would travel in clear to " + s.where
-		f.Hint = private
+		f.Reason, f.Hint = "bifrost wants credentials, which would travel in clear to "+s.where, private
 	}
 	return nil, f
 }
@@ -295,17 +301,14 @@ func (s *session) put(ctx context.Context, method, path string, body []byte) *Er
 
 // unreachable is the error of a call that had no answer.
 func (c *Client) unreachable(whole context.Context, err error) *Error {
-	f := &Error{state: watch.Failed, Hint: "is bifrost running there?", Err: whole.Err()}
+	f := later("", "is bifrost running there?")
 	var timed net.Error
-	why := "stopped before the answer came"
+	why := netfault.Cause(err, c.o.Timeout)
 	switch {
 	case whole.Err() != nil:
-		f.Hint = ""
+		why, f.Hint, f.Err = "stopped before the answer came", "", whole.Err()
 	case errors.Is(err, context.DeadlineExceeded), errors.As(err, &timed) && timed.Timeout():
 		f.Err, f.Hint = context.DeadlineExceeded, "bifrost waits up to 15s for a provider that does not answer: look at the provider, or allow more time"
-		fallthrough
-	default:
-		why = netfault.Cause(err, c.o.Timeout)
 	}
 	f.Reason = fmt.Sprintf("no usable answer from bifrost at %s: %s", c.where, why)
 	return f

@@ -88,12 +88,12 @@ type Client struct {
 	doc       atomic.Pointer[walker.Document] // the newest; nil at first
 
 	mu      sync.Mutex
-	auth    Auth              // what has worked last
-	login   Auth              // what Login has returned last
-	found   string            // the version that was logged last
-	current run               // the one that was given all values, or those that did not fail; 0 where it is not known
-	owed    int               // how many values there were when Bifrost was not there to be given all; 0 where it was, -1 at first
-	pushed  map[string]pushed // by path: what Bifrost was last given
+	auth    Auth               // what has worked last
+	login   Auth               // what Login has returned last
+	found   string             // the version that was logged last
+	current run                // the one that was given all values, or those that did not fail; 0 where it is not known
+	owed    int                // how many values there were when Bifrost was not there to be given all; 0 where it was, -1 at first
+	pushed  map[string]*pushed // by path: what Bifrost was last given
 }
 
 // private is what to do where values or credentials would travel in clear.
@@ -111,7 +111,7 @@ func New(o Options) (*Client, error) {
 	if o.Dial == nil {
 		o.Dial = new(net.Dialer).DialContext
 	}
-	c := &Client{o: o, operation: make(chan struct{}, 1), pushed: map[string]pushed{}, owed: -1}
+	c := &Client{o: o, operation: make(chan struct{}, 1), pushed: map[string]*pushed{}, owed: -1}
 	if err := c.address(); err != nil {
 		return nil, err
 	}

@@ -141,11 +141,8 @@ func masks(value string) []string {
 	return all
 }
 
-// documents are how values begin whose first and last characters are those of
-// any other value of their kind: JSON, PEM, URLs.
-var documents = []string{"{", "[", "-----", "http"}
-
-// telling reports whether first and last characters tell a value from another.
+// telling reports whether first and last characters tell a value from another. Of
+// JSON, PEM and URLs those are the same in any other of their kind.
 func telling(value string) bool {
-	return !slices.ContainsFunc(documents, func(d string) bool { return strings.HasPrefix(value, d) })
+	return !slices.ContainsFunc([]string{"{", "[", "-----", "http"}, func(begin string) bool { return strings.HasPrefix(value, begin) })
 }

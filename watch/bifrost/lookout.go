@@ -38,17 +38,15 @@ func (r run) compare(o run) (same, other bool) {
 	return r != 0 && gap == 0, r != 0 && o != 0 && gap > aClock.Seconds()
 }
 
-// startMetric is the metric of Prometheus' process collector, which Bifrost has.
-const startMetric = "process_start_time_seconds "
-
-// running asks which run of Bifrost answers.
+// running asks which run of Bifrost answers. The metric is one of Prometheus' process
+// collector, which Bifrost has.
 func (s *session) running(ctx context.Context) run {
 	a, f := s.call(ctx, http.MethodGet, "/metrics", nil)
 	if f != nil || a.status != http.StatusOK {
 		return 0
 	}
 	for line := range strings.Lines(string(a.body)) {
-		if text, ok := strings.CutPrefix(line, startMetric); ok {
+		if text, ok := strings.CutPrefix(line, "process_start_time_seconds "); ok {
 			at, err := strconv.ParseFloat(strings.TrimSpace(text), 64)
 			if err != nil || math.IsNaN(at) || math.IsInf(at, 0) || at <= 0 {
 				return 0

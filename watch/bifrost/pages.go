@@ -17,77 +17,92 @@ type collection struct {
 	id    string // the member of the object that tells it from another
 }
 
-// find returns the one object that has a name.
-func (c collection) find(list value, name string) (value, *Error) {
-	all, f := list.list("the list of "+c.in, c.in)
-	if f != nil {
-		return value{}, f
-	}
-	n, f := c.number(all, name)
-	if f != nil {
-		return value{}, f
-	}
-	found := c.object(all[n])
-	if id, _ := found.member(c.id).text(); id == "" {
-		return value{}, unknownShape("a "+c.what, "has no "+c.id)
-	}
-	return found, nil
-}
-
 func (c collection) object(element value) value {
-	if c.inner == "" {
-		return element
+	if c.inner != "" {
+		element = element.member(c.inner)
 	}
-	return element.member(c.inner)
+	return element
 }
 
-// number returns which of all has a name.
-func (c collection) number(all []value, name string) (int, *Error) {
-	found := -1
-	for i, e := range all {
+// listing is a collection that was read.
+type listing struct {
+	collection
+	objects []value
+	numbers map[string]int // by name; -1 where several have it
+	fault   *Error         // of an object that cannot be told from others
+}
+
+// index looks at the names in a list, which is a member of top.
+func (c collection) index(top value) (listing, *Error) {
+	l := listing{collection: c, numbers: map[string]int{}}
+	elements, f := top.list("the list of "+c.in, c.in)
+	for i, e := range elements {
 		o := c.object(e)
-		got, ok := o.member("name").text()
+		name, named := o.member("name").text()
+		_, twice := l.numbers[name]
 		switch {
 		case o.kind() != '{':
-			return 0, unknownShape("a "+c.what, "has no "+c.inner)
-		case !ok:
-			return 0, unknownShape("a "+c.what, "has no name")
-		case got != name:
-		case found >= 0:
-			return 0, unknownShape("the list", quoted("has more than one "+c.what+" that is called %s", name))
+			l.fault = unknownShape("a "+c.what, "has no "+c.inner)
+		case !named:
+			l.fault = unknownShape("a "+c.what, "has no name")
+		case twice:
+			l.numbers[name] = -1
 		default:
-			found = i
+			l.numbers[name] = i
 		}
+		l.objects = append(l.objects, o)
 	}
-	if found < 0 {
-		return 0, absent(c.what, name)
+	return l, f
+}
+
+// number returns which object has a name.
+func (l listing) number(name string) (int, *Error) {
+	n, ok := l.numbers[name]
+	switch {
+	case l.fault != nil:
+		return 0, l.fault
+	case !ok:
+		return 0, absent(l.what, name)
+	case n < 0:
+		return 0, unknownShape("the list", quoted("has more than one "+l.what+" that is called %s", name))
 	}
-	return found, nil
+	return n, nil
+}
+
+// find returns the one object that has a name.
+func (l listing) find(name string) (value, *Error) {
+	n, f := l.number(name)
+	if f != nil {
+		return value{}, f
+	}
+	if id, _ := l.objects[n].member(l.id).text(); id == "" {
+		return value{}, unknownShape("a "+l.what, "has no "+l.id)
+	}
+	return l.objects[n], nil
 }
 
 // read reads the one object that has a name.
 func (s *session) read(ctx context.Context, c collection, name string) (value, *Error) {
-	list, f := s.list(ctx, c)
+	l, f := s.list(ctx, c)
 	if f != nil {
 		return value{}, f
 	}
-	return c.find(list, name)
+	return l.find(name)
 }
 
 // pageSize is the most that Bifrost shows at a time.
 const pageSize = 100
 
-// list reads a list to its end: where Bifrost shows a page of it, the next ones
-// follow. The result is an object that has the list as a member.
-func (s *session) list(ctx context.Context, c collection) (value, *Error) {
+// list reads a list to its end: where Bifrost shows a page of it, the next ones follow.
+func (s *session) list(ctx context.Context, c collection) (listing, *Error) {
 	first, f := s.get(ctx, c.path)
 	if f != nil {
-		return value{}, f
+		return listing{}, f
 	}
 	want, counted, _ := first.member("total_count").number()
 	list := first.member(c.in)
 	if !counted || list.kind() != '[' || want <= int64(len(list.children())) {
-		return first, nil
+		return c.index(first)
 	}
 	var texts []string
 	seen := map[string]bool{}
@@ -102,17 +117,21 @@ func (s *session) list(ctx context.Context, c collection) (value, *Error) {
 			}
 		}
 		if size += len(page.raw()); size > maxAnswer {
-			return value{}, unknownShape(c.path, fmt.Sprintf("is longer than %d MiB", maxAnswer>>20))
+			return listing{}, unknownShape(c.path, fmt.Sprintf("is longer than %d MiB", maxAnswer>>20))
 		}
 		if int64(at) >= want {
 			break
 		}
 		if len(texts) == had {
-			return value{}, later(fmt.Sprintf("bifrost's list at %s ends after %d of %d", c.path, at, want), "is somebody else changing it? it is tried again")
+			return listing{}, later(fmt.Sprintf("bifrost's list at %s ends after %d of %d", c.path, at, want), "is somebody else changing it? it is tried again")
 		}
 		if page, f = s.get(ctx, fmt.Sprintf("%s?limit=%d&offset=%d", c.path, pageSize, at)); f != nil {
-			return value{}, f
+			return listing{}, f
 		}
 	}
-	return parse(c.path, []byte("{"+walker.Quote(c.in)+":["+strings.Join(texts, ",")+"]}"))
+	all, f := parse(c.path, []byte("{"+walker.Quote(c.in)+":["+strings.Join(texts, ",")+"]}"))
+	if f != nil {
+		return listing{}, f
+	}
+	return c.index(all)
 }

@@ -88,10 +88,8 @@ func elements(doc *walker.Document) map[string]element {
 	all := map[string]element{}
 	for _, pattern := range []string{"providers.*.keys[]", "mcp.client_configs[]", "plugins[]", "webhooks[]"} {
 		doc.Each(pattern, func(o walker.Object) {
-			var e element
-			if m, ok := doc.Find(o, "name"); ok {
-				e.name = doc.String(m.Value)
-			}
+			name, _ := doc.Find(o, "name")
+			e := element{name: doc.String(name.Value)}
 			if m, ok := doc.Find(o, "config"); ok {
 				e.config = value{doc, m.Value.Start}
 			}

@@ -53,7 +53,7 @@ func TestTakings(t *testing.T) {
 		{"governance.virtual_keys[].value", "v2.1.0", false, true},
 		{"encryption_key", "v1.5.0", false, false},
 	} {
-		takes, _, _ := restartTakes(entry(c.pattern), c.version, nil, "", false)
+		takes, _, _ := start{parseVersion(c.version), nil}.takes(entry(c.pattern), "", false)
 		if live := takingOf(entry(c.pattern), parseVersion(c.version)).live; live != c.live || takes != c.restart {
 			t.Errorf("%s of %s: live %t, restart %t", c.pattern, c.version, live, takes)
 		}
@@ -77,13 +77,13 @@ func TestTakings(t *testing.T) {
 		{"governance.virtual_keys[].value", "v1.5.16", "governance.virtual_keys[0].value", false, true},
 		{"governance.virtual_keys[].value", "v1.5.16", "governance.virtual_keys[0].value", true, false},
 	} {
-		takes, reason, hint := restartTakes(entry(c.pattern), c.version, doc, c.path, c.env)
+		takes, reason, hint := start{parseVersion(c.version), doc}.takes(entry(c.pattern), c.path, c.env)
 		if takes != c.takes || !takes && (reason == "" || hint == "") {
 			t.Errorf("%s of %s, by the environment %t: %t %q %q", c.path, c.version, c.env, takes, reason, hint)
 		}
 	}
 	for version, unsure := range map[string]bool{"v2.0.0-prerelease3": false, "v2.1.0": true, "": false} {
-		takes, reason, hint := restartTakes(entry("governance.virtual_keys[].value"), version, doc, "governance.virtual_keys[0].value", true)
+		takes, reason, hint := start{parseVersion(version), doc}.takes(entry("governance.virtual_keys[].value"), "governance.virtual_keys[0].value", true)
 		if !takes || (reason != "") != unsure || (hint != "") != unsure {
 			t.Errorf("a virtual key of %s: %t %q %q", version, takes, reason, hint)
 		}

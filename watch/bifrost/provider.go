@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net/url"
+	"slices"
 
 	"bifrost-secrets/walker"
 )
@@ -14,30 +15,22 @@ func (j *job) settleProvider(ctx context.Context, name string, places []place) {
 	path := "/api/providers/" + url.PathEscape(name)
 	// Keys are objects of their own from 1.5 on. An earlier Bifrost does not know the
 	// path and answers with its dashboard.
-	keys := keysAt(path)
-	list, f := j.list(ctx, keys)
-	apart := f == nil && list.member("keys").kind() == '['
-	if f != nil && !errors.Is(f.Err, errAbsent) && !errors.Is(f.Err, errNoObject) {
+	keys, f := j.list(ctx, keysAt(path))
+	own := places
+	switch {
+	case f == nil:
+		order, of := group(places, func(p place) string { return p.key })
+		own = of[""]
+		for _, key := range slices.DeleteFunc(order, func(key string) bool { return key == "" }) {
+			before, f := keys.find(key)
+			j.settle(ctx, j.keyRecord(path, key), before, f, of[key])
+		}
+	case !errors.Is(f.Err, errAbsent) && !errors.Is(f.Err, errOther):
 		j.fail(places, f)
 		return
 	}
-	order, of := group(places, func(p place) string {
-		if apart {
-			return p.key
-		}
-		return ""
-	})
-	for _, key := range order {
-		if key == "" {
-			continue
-		}
-		before, f := keys.find(list, key)
-		j.settle(ctx, j.keyRecord(path, key), before, f, of[key])
-	}
-	if own := of[""]; own != nil {
-		r := j.providerRecord(path, name)
-		before, f := r.read(ctx)
-		j.settle(ctx, r, before, f, own)
+	if own != nil {
+		j.settle(ctx, j.providerRecord(path, name), value{}, nil, own)
 	}
 }
 
@@ -47,18 +40,22 @@ var passing = map[string]bool{"status": true, "description": true, "provider_sta
 
 func (j *job) providerRecord(path, name string) record {
 	what := quoted("provider %s", name)
+	var of value // whose keys these are
+	var keys listing
 	return record{
 		what: what, passing: passing,
 		read: func(ctx context.Context) (value, *Error) { return j.getNamed(ctx, path, "provider", name) },
-		steps: func(top value, p place) ([]walker.Step, *Error) {
+		steps: func(top value, p place) (steps []walker.Step, f *Error) {
 			if p.key == "" {
 				return p.steps, nil
 			}
-			keys, f := top.list(what, "keys")
-			if f != nil {
-				return nil, f
+			if of != top {
+				if keys, f = keysAt(path).index(top); f != nil {
+					return nil, f
+				}
+				of = top
 			}
-			n, f := keysAt(path).number(keys, p.key)
+			n, f := keys.number(p.key)
 			return append([]walker.Step{{Name: "keys"}, {Index: n, IsIndex: true}}, p.steps...), f
 		},
 		check: checkProvider,

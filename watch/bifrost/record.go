@@ -56,8 +56,12 @@ func (r *record) look(top value, p place) (l leaf, steps []walker.Step, like lik
 	return l, steps, l.compare(p.value), nil
 }
 
-// settle brings the places of one object about, from a reading of it or the error of that.
+// settle brings the places of one object about, from a reading of it or the error of
+// that; where there is neither it is read.
 func (j *job) settle(ctx context.Context, r record, before value, f *Error, places []place) {
+	if f == nil && before.doc == nil {
+		before, f = r.read(ctx)
+	}
 	if f != nil {
 		j.fail(places, f)
 		return
@@ -113,11 +117,8 @@ func (j *job) note(r record, now, after value, changed [][]walker.Step, places [
 			all = append(all, walker.JoinPath(at))
 		}
 	})
-	if len(all) == 0 {
-		return
-	}
 	for _, p := range places {
-		if o := &j.outcomes[p.index]; o.Reason == "" {
+		if o := &j.outcomes[p.index]; len(all) > 0 && o.Reason == "" {
 			o.Reason = "bifrost has changed " + strings.Join(all, ", ") + " of " + r.what + " as well"
 		}
 	}
@@ -153,13 +154,11 @@ func (j *job) write(ctx context.Context, r record, before value, places []place)
 		if f != nil {
 			return now, nil, f
 		}
-		changes = append(changes, more...)
+		for _, c := range more {
+			changes, changed = append(changes, c), append(changed, c.steps)
+		}
 	}
-	all := make([][]walker.Step, len(changes))
-	for i, c := range changes {
-		all[i] = c.steps
-	}
-	if len(part.texts(lossy, at, all)) > 0 {
+	if len(part.texts(lossy, at, changed)) > 0 {
 		return now, nil, unknownShape(r.what, "masks another value in a way that cannot be written back")
 	}
 	body, f := splice(r.what, now, part, changes)
@@ -176,7 +175,7 @@ func (j *job) write(ctx context.Context, r record, before value, places []place)
 	if f == nil {
 		j.ended(places)
 	}
-	return now, changed, f
+	return now, changed[:len(places)], f
 }
 
 // pushed is a value that Bifrost was given.
@@ -196,8 +195,10 @@ const writesMost = 3
 
 // given returns what Bifrost was last given at a place, if anything; whether that was
 // the value, and whether that was in this run, as far as is known.
-func (j *job) given(p place) (last pushed, any, same, here bool) {
-	last, any = j.pushed[p.path]
+func (j *job) given(p place) (last *pushed, any, same, here bool) {
+	if last, any = j.pushed[p.path]; !any {
+		last = &pushed{}
+	}
 	_, other := last.during.compare(j.during)
 	return last, any, any && string(last.value.Reveal()) == p.value, !other
 }
@@ -232,7 +233,7 @@ func (j *job) began(places []place) {
 	for _, p := range places {
 		last, _, same, here := j.given(p)
 		if !same || !here {
-			last = pushed{value: sources.NewSecret([]byte(p.value))}
+			last = &pushed{value: sources.NewSecret([]byte(p.value))}
 		}
 		last.during, last.unfinished, last.had = j.during, true, p.had
 		last.times++
@@ -244,9 +245,7 @@ func (j *job) ended(places []place) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	for _, p := range places {
-		last := j.pushed[p.path]
-		last.unfinished = false
-		j.pushed[p.path] = last
+		j.pushed[p.path].unfinished = false
 	}
 }
 

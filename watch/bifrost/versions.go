@@ -173,42 +173,38 @@ func takingOf(e *walker.Entry, version release) taking {
 			return t
 		}
 	}
-	switch e.Change {
-	case walker.Live:
-		return taking{live: true, restart: always}
-	case walker.Never:
-		return taking{restart: never, reason: noPlace.Reason, hint: noPlace.Hint}
+	t := taking{live: e.Change == walker.Live, restart: always, reason: noPlace.Reason, hint: noPlace.Hint}
+	if e.Change == walker.Never {
+		t.restart = never
 	}
-	return taking{restart: always, reason: noPlace.Reason, hint: noPlace.Hint}
+	return t
 }
 
 // Takes asks Bifrost for its version. The function that it returns reports whether a
-// restart makes that version take a field of u from its file, and if not, or not
-// always, why and what to do; inEnv says that the value is in Bifrost's environment.
-// c may be nil: then the version is not known.
+// restart makes that version take a changed value of the field at a path of the rendered
+// document from its file, and if not, or not always, why and what to do; inEnv says that
+// the value is in Bifrost's environment, and the file has the variable's name. c may be
+// nil: then the version is not known.
 func (c *Client) Takes(ctx context.Context, u watch.Update) func(e *walker.Entry, path string, inEnv bool) (takes bool, reason, hint string) {
 	version := ""
 	doc, _ := walker.Parse(u.Rendering.Plan.Document.Name, u.Rendering.Document())
 	if c != nil {
 		ctx, cancel := context.WithTimeout(ctx, c.o.ApplyTimeout)
 		defer cancel()
-		version, _ = c.Version(ctx, doc) // what is not known counts as the newest
+		version, _ = c.Version(ctx, doc)
 	}
-	return func(e *walker.Entry, path string, inEnv bool) (takes bool, reason, hint string) {
-		return restartTakes(e, version, doc, path, inEnv)
-	}
+	return start{parseVersion(version), doc}.takes
 }
 
-// restartTakes reports whether a restart makes that version of Bifrost take a changed
-// value of the field at a path of doc from its file, and if not, or not always, why and
-// what to do. inEnv says that the value is in its environment, and the file has the
-// variable's name.
-func restartTakes(e *walker.Entry, version string, doc *walker.Document, path string, inEnv bool) (takes bool, reason, hint string) {
-	v := parseVersion(version)
-	if v == (release{}) {
-		v = parseVersion(newest()) // what is true of later ones alone is not known to hold
-	}
-	t := takingOf(e, v)
+// start is the start of a Bifrost with a document.
+type start struct {
+	version release
+	doc     *walker.Document // nil where it is not known
+}
+
+func (s start) takes(e *walker.Entry, path string, inEnv bool) (takes bool, reason, hint string) {
+	s.version = cmp.Or(s.version, parseVersion(newest())) // what is true of later ones alone is not known to hold
+	t := takingOf(e, s.version)
 	switch t.restart {
 	case always, unsure:
 		takes = true
@@ -217,7 +213,7 @@ func restartTakes(e *walker.Entry, version string, doc *walker.Document, path st
 	case inline:
 		takes = !inEnv
 	case versioned:
-		takes = inEnv || readAnew(doc, path, v)
+		takes = inEnv || s.readsAnew(path)
 	}
 	if takes && t.restart != unsure {
 		return true, "", ""
@@ -225,19 +221,19 @@ func restartTakes(e *walker.Entry, version string, doc *walker.Document, path st
 	return takes, t.reason, t.hint
 }
 
-// readAnew reports whether the file's config of the plugin that path is in is
+// readsAnew reports whether the file's config of the plugin that path is in is
 // read at every start: it has a version that Bifrost takes for a newer one, or
 // the file is what holds.
-func readAnew(doc *walker.Document, path string, version release) (is bool) {
-	if doc == nil {
+func (s start) readsAnew(path string) (is bool) {
+	if s.doc == nil {
 		return false
 	}
-	doc.Each("plugins[]", func(o walker.Object) {
-		if m, ok := doc.Find(o, "version"); ok && strings.HasPrefix(path, o.Path+".") {
-			n, err := strconv.Atoi(string(doc.Text(m.Value)))
+	s.doc.Each("plugins[]", func(o walker.Object) {
+		if m, ok := s.doc.Find(o, "version"); ok && strings.HasPrefix(path, o.Path+".") {
+			n, err := strconv.Atoi(string(s.doc.Text(m.Value)))
 			is = err == nil && n >= 2
 		}
 	})
-	found := doc.Members("source_of_truth")
-	return is || version.has("source-of-truth") && slices.ContainsFunc(found, func(m walker.Member) bool { return doc.String(m.Value) == "config.json" })
+	found := s.doc.Members("source_of_truth")
+	return is || s.version.has("source-of-truth") && slices.ContainsFunc(found, func(m walker.Member) bool { return s.doc.String(m.Value) == "config.json" })
 }
