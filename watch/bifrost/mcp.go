@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"net/http"
-	"net/url"
 	"strconv"
 
 	"bifrost-secrets/walker"
@@ -37,49 +36,40 @@ func (j *job) durations(what string, top value) ([]change, *Error) {
 	return changes, nil
 }
 
-var clients = collection{path: "/api/mcp/clients", in: "clients", what: "mcp client", inner: "config", id: "client_id"}
+var clients = collection{path: "/api/mcp/clients", one: "/api/mcp/client", in: "clients", what: "mcp client", inner: "config", id: "client_id"}
 
 // mcpRecord is an MCP client. Where it has a connection that stays open, that goes
 // on with the headers that it began with, so that it has to be opened anew.
 func (j *job) mcpRecord(name string) record {
-	what := quoted("mcp client %s", name)
-	path := func(top value) string {
-		id, _ := top.member("client_id").text()
-		return "/api/mcp/client/" + url.PathEscape(id)
+	r := j.record(clients, name)
+	r.check = func(top value, _ []place) *Error {
+		if tools := top.member("tools_to_execute"); !j.of.has("mcp-patch") && tools.isSet() && tools.kind() != '[' {
+			return unknownShape(r.what, "has no list of tools_to_execute")
+		}
+		if top.member("headers").kind() != '{' {
+			return unknownShape(r.what, "has no headers")
+		}
+		return nil
 	}
-	r := record{
-		what: what,
-		read: func(ctx context.Context) (value, *Error) { return j.read(ctx, clients, name) },
-		check: func(top value, _ []place) *Error {
-			if tools := top.member("tools_to_execute"); !j.of.has("mcp-patch") && tools.isSet() && tools.kind() != '[' {
-				return unknownShape(what, "has no list of tools_to_execute")
-			}
-			if top.member("headers").kind() != '{' {
-				return unknownShape(what, "has no headers")
-			}
+	r.after = func(ctx context.Context, top value) *Error {
+		if !j.staysOpen(top) {
 			return nil
-		},
-		path: path,
-		after: func(ctx context.Context, top value) *Error {
-			if !j.staysOpen(top) {
-				return nil
-			}
-			f := j.put(ctx, http.MethodPost, path(top)+"/reconnect", nil)
-			switch {
-			case f == nil || errors.Is(f.Err, errPerCall):
-				return nil
-			case f.state != watch.RestartRequired:
-				f.busy = false // the headers are in already
-				f.Reason = what + " has the new headers and could not connect with them: " + f.Reason
-				f.Hint = "does the mcp server take the new value? it is tried again"
-			}
-			return f
-		},
+		}
+		f := j.put(ctx, http.MethodPost, r.path(top)+"/reconnect", nil)
+		switch {
+		case f == nil || errors.Is(f.Err, errPerCall):
+			return nil
+		case f.state != watch.RestartRequired:
+			f.busy = false // the headers are in already
+			f.Reason = r.what + " has the new headers and could not connect with them: " + f.Reason
+			f.Hint = "does the mcp server take the new value? it is tried again"
+		}
+		return f
 	}
 	if j.of.has("mcp-patch") {
 		r.only = "headers"
 	} else {
-		r.adapt = func(top value, _ [][]walker.Step) ([]change, *Error) { return j.durations(what, top) }
+		r.adapt = func(top value, _ [][]walker.Step) ([]change, *Error) { return j.durations(r.what, top) }
 	}
 	return r
 }

@@ -3,6 +3,7 @@ package bifrost
 import (
 	"context"
 	"fmt"
+	"net/url"
 	"strings"
 
 	"bifrost-secrets/walker"
@@ -11,6 +12,7 @@ import (
 // collection is a list of the API, of objects that are found by their names.
 type collection struct {
 	path  string
+	one   string // the path of one, less its id
 	in    string // the member that is the list
 	what  string // the word for one of it
 	inner string // the member of an element that the object stands in; empty where it is the element
@@ -81,13 +83,22 @@ func (l listing) find(name string) (value, *Error) {
 	return l.objects[n], nil
 }
 
-// read reads the one object that has a name.
-func (s *session) read(ctx context.Context, c collection, name string) (value, *Error) {
-	l, f := s.list(ctx, c)
-	if f != nil {
-		return value{}, f
+// record is the one object that has a name.
+func (j *job) record(c collection, name string) record {
+	return record{
+		what: quoted(c.what+" %s", name),
+		read: func(ctx context.Context) (value, *Error) {
+			l, f := j.list(ctx, c)
+			if f != nil {
+				return value{}, f
+			}
+			return l.find(name)
+		},
+		path: func(top value) string {
+			id, _ := top.member(c.id).text()
+			return c.one + "/" + url.PathEscape(id)
+		},
 	}
-	return l.find(name)
 }
 
 // pageSize is the most that Bifrost shows at a time.

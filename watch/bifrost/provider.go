@@ -99,25 +99,19 @@ func checkProvider(top value, places []place) *Error {
 
 // keysAt are the keys of the provider at a path.
 func keysAt(path string) collection {
-	return collection{path: path + "/keys", in: "keys", what: "key", id: "id"}
+	return collection{path: path + "/keys", one: path + "/keys", in: "keys", what: "key", id: "id"}
 }
 
 func (j *job) keyRecord(path, name string) record {
-	what := quoted("key %s", name)
-	return record{
-		what: what, passing: passing,
-		read: func(ctx context.Context) (value, *Error) { return j.read(ctx, keysAt(path), name) },
-		check: func(top value, _ []place) *Error {
-			// Without them Bifrost denies all models, or takes the key out of use.
-			models := top.member("models")
-			if _, _, weight := top.member("weight").number(); models.isSet() && models.kind() != '[' || !weight {
-				return unknownShape(what, "has no models and weight")
-			}
-			return nil
-		},
-		path: func(top value) string {
-			id, _ := top.member("id").text()
-			return path + "/keys/" + url.PathEscape(id)
-		},
+	r := j.record(keysAt(path), name)
+	r.passing = passing
+	r.check = func(top value, _ []place) *Error {
+		// Without them Bifrost denies all models, or takes the key out of use.
+		models := top.member("models")
+		if _, _, weight := top.member("weight").number(); models.isSet() && models.kind() != '[' || !weight {
+			return unknownShape(r.what, "has no models and weight")
+		}
+		return nil
 	}
+	return r
 }
