@@ -219,12 +219,12 @@ func (r *Record) Intact(published []byte) error {
 		return err
 	}
 	if !r.isPublished(published) {
-		return errForeign
+		return errNotPublished
 	}
 	return nil
 }
 
-var errForeign = errors.New("the file that is there is not the one that was published with the last good values")
+var errNotPublished = errors.New("the file that is there is not the one that was published with the last good values")
 
 // ahead is by how much the clocks of two machines with one disk may differ.
 const ahead = time.Minute
@@ -247,7 +247,7 @@ func (r *Record) Serves(document, published []byte, maxAge time.Duration) (age t
 	case r.what.Published == "":
 		return 0, errors.New("an older version noted the last good values, and not what was published")
 	case !r.isPublished(published):
-		return 0, errForeign
+		return 0, errNotPublished
 	case time.Until(info.ModTime()) > ahead:
 		return 0, fmt.Errorf("the last good values are of a time to come, by %s: the clock was, or is, wrong", time.Until(info.ModTime()).Round(time.Second))
 	}

@@ -129,8 +129,8 @@ func TestRecordServes(t *testing.T) {
 		t.Fatal(err)
 	}
 	published = []byte(`{"a":"other"}`)
-	check(t, serves("{}", time.Hour), errForeign.Error())
-	if err := (&Record{Path: path}).Intact(published); err != errForeign {
+	check(t, serves("{}", time.Hour), errNotPublished.Error())
+	if err := (&Record{Path: path}).Intact(published); err != errNotPublished {
 		t.Error(err)
 	}
 	// What an older version wrote says nothing of it.

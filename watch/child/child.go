@@ -1,3 +1,5 @@
+//go:build unix
+
 // Package child runs the process that is supervised: it starts it, passes
 // signals on to it, stops it, and tells how it ended. It works as PID 1 of a
 // container and below a shell, systemd or another supervisor alike.

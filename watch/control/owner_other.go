@@ -4,5 +4,5 @@ package control
 
 import "io/fs"
 
-// foreignOwner reports false: the owner of a file is not shown here.
-func foreignOwner(fs.FileInfo) (uid int, foreign bool) { return 0, false }
+// otherOwner reports false: the owner of a file is not shown here.
+func otherOwner(fs.FileInfo) (uid int, other bool) { return 0, false }

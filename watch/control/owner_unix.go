@@ -8,9 +8,9 @@ import (
 	"syscall"
 )
 
-// foreignOwner returns the owner of a file, and reports whether that is neither
+// otherOwner returns the owner of a file, and reports whether that is neither
 // this process's user nor root.
-func foreignOwner(info fs.FileInfo) (uid int, foreign bool) {
+func otherOwner(info fs.FileInfo) (uid int, other bool) {
 	st, ok := info.Sys().(*syscall.Stat_t)
 	if !ok {
 		return 0, false

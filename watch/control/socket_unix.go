@@ -86,7 +86,7 @@ const lockWait = 10 * time.Second
 
 var (
 	errStarting = errors.New("another process is setting up that socket, and does not get done")
-	errForeign  = errors.New("the lock beside it belongs to somebody else")
+	errNotOurs  = errors.New("the lock beside it belongs to somebody else")
 )
 
 // lock keeps two processes that start at once from both finding a socket without
@@ -98,19 +98,19 @@ func lock(path string, wait time.Duration) (unlock func(), err error) {
 		if err != nil {
 			return nil, err
 		}
-		mine, err := f.Stat()
+		ours, err := f.Stat()
 		if err != nil {
 			_ = f.Close()
 			return nil, err
 		}
-		if st, ok := mine.Sys().(*syscall.Stat_t); !mine.Mode().IsRegular() || ok && int(st.Uid) != os.Geteuid() {
+		if st, ok := ours.Sys().(*syscall.Stat_t); !ours.Mode().IsRegular() || ok && int(st.Uid) != os.Geteuid() {
 			_ = f.Close()
-			return nil, errForeign
+			return nil, errNotOurs
 		}
 		// Not every file system has locks; without one, the last to start wins.
 		held := errors.Is(syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB), syscall.EWOULDBLOCK)
 		// Who had it before has taken it away, and another may stand there.
-		if now, err := os.Lstat(path); !held && err == nil && os.SameFile(mine, now) {
+		if now, err := os.Lstat(path); !held && err == nil && os.SameFile(ours, now) {
 			return func() {
 				_ = os.Remove(path)
 				_ = f.Close()
@@ -149,8 +149,8 @@ func socketError(what, dir string, err error) *Error {
 	switch {
 	case errors.Is(err, errStarting):
 		return &Error{Reason: what + ": " + errStarting.Error(), Hint: "see which process has its lock: fuser " + dir + "/.*.lock", Err: err}
-	case errors.Is(err, errForeign), errors.Is(err, syscall.ELOOP):
-		return &Error{Reason: what + ": " + errForeign.Error(), Hint: "take a folder that only this user can write to", Err: err}
+	case errors.Is(err, errNotOurs), errors.Is(err, syscall.ELOOP):
+		return &Error{Reason: what + ": " + errNotOurs.Error(), Hint: "take a folder that only this user can write to", Err: err}
 	case errors.Is(err, fs.ErrNotExist), errors.Is(err, syscall.ENOTDIR):
 		return &Error{Reason: what + ": there is no folder " + dir, Hint: "make it, for the user that this process runs as", Err: err}
 	case errors.Is(err, fs.ErrPermission):

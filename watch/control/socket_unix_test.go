@@ -184,7 +184,7 @@ func TestSocketLock(t *testing.T) {
 func TestNoSocket(t *testing.T) {
 	dir := t.TempDir()
 	plain := filepath.Join(dir, "file")
-	write(t, plain, "mine")
+	write(t, plain, "ours")
 	link := filepath.Join(dir, "link")
 	if err := os.Symlink(plain, link); err != nil {
 		t.Fatal(err)
@@ -203,7 +203,7 @@ func TestNoSocket(t *testing.T) {
 			t.Errorf("%s: %v %v, want %s", path, s, err, want)
 		}
 	}
-	if got, err := os.ReadFile(plain); err != nil || string(got) != "mine" {
+	if got, err := os.ReadFile(plain); err != nil || string(got) != "ours" {
 		t.Errorf("the file has %q (%v)", got, err)
 	}
 	if entries, err := os.ReadDir(dir); err != nil || len(entries) != 2 {

@@ -54,7 +54,7 @@ func ReadPrivate(what, path string) ([]byte, error) {
 			Hint:   "chmod 600 it (in Kubernetes: defaultMode 0400, or 0440 with fsGroup), and take new tokens",
 		}
 	}
-	if owner, foreign := foreignOwner(info); foreign {
+	if owner, other := otherOwner(info); other {
 		return nil, &Error{
 			Reason: fmt.Sprintf("%s belongs to user %d, who can change the tokens", what, owner),
 			Hint:   "give it to the user that this process runs as, or to root",

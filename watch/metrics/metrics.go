@@ -99,7 +99,7 @@ func counter(name, help string, labels ...string) *prometheus.CounterVec {
 	return prometheus.NewCounterVec(prometheus.CounterOpts{Name: namespace + name, Help: help}, labels)
 }
 
-// word spells a word of the house as a label value: `restart_required`.
+// word spells a word as a label value: `restart_required`.
 func word[T ~string](text T) string { return strings.ReplaceAll(string(text), " ", "_") }
 
 // kindWord is word for a kind.

@@ -9,7 +9,6 @@ import (
 	"fmt"
 	"math"
 	"os"
-	"os/signal"
 	"slices"
 	"strings"
 	"sync"
@@ -59,9 +58,7 @@ func (s *supervised) run(outer context.Context) (code int, err error) {
 	opts := d.options(applier)
 	opts.Supervised, opts.Getenv, opts.Ready = true, s.lookup, s.Ready
 	opts.Refuses = o.Apply == "auto" || o.Apply == "restart"
-	if o.Mode == string(render.Inline) { // else no values rest on the disk
-		opts.Observer = append(opts.Observer.(observers), &confirmer{d: d})
-	}
+	d.confirms = o.Mode == string(render.Inline) // else no values rest on the disk
 	d.loop = watch.New(opts)
 	s.Loop, s.Supervisor.Loop = d.loop, d.loop
 
@@ -75,11 +72,11 @@ func (s *supervised) run(outer context.Context) (code int, err error) {
 		s.signalled(sig.(syscall.Signal), cancel)
 	})
 	defer s.forward.Close()
-	defer d.hangups()()
-	var beside sync.WaitGroup
-	defer beside.Wait()
+	defer d.signals(nil)() // SIGHUP is never passed on: it would kill Bifrost
+	var running sync.WaitGroup
+	defer running.Wait()
 	defer cancel()
-	beside.Go(func() { child.Reap(ctx) })
+	running.Go(func() { child.Reap(ctx) })
 	// Who asks is answered for as long as Bifrost is there.
 	serving, close := context.WithCancel(context.WithoutCancel(outer))
 	defer close()
@@ -99,7 +96,7 @@ func (s *supervised) run(outer context.Context) (code int, err error) {
 		return s.ended(err)
 	}
 	defer leave()
-	beside.Go(func() {
+	running.Go(func() {
 		d.loop.Run(ctx)
 	})
 	d.manager.ready()
@@ -234,27 +231,4 @@ func (s *supervised) serves(most time.Duration) (time.Duration, error) {
 func firstLine(err error) string {
 	line, _, _ := strings.Cut(err.Error(), "\n")
 	return line
-}
-
-// hangups refreshes on SIGHUP, which is never passed on: it would kill Bifrost.
-func (d *runner) hangups() (stop func()) {
-	if signal.Ignored(syscall.SIGHUP) { // nohup
-		return func() {}
-	}
-	got := make(chan os.Signal, 8)
-	signal.Notify(got, syscall.SIGHUP)
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		for range got {
-			d.manager.reload()
-			d.spread()
-			d.loop.Trigger(watch.Signal)
-		}
-	}()
-	return func() {
-		signal.Stop(got)
-		close(got)
-		<-done
-	}
 }

@@ -6,6 +6,7 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"os/signal"
 	"slices"
 	"strings"
 	"sync"
@@ -39,6 +40,9 @@ type runner struct {
 	hidden  []string      // what the command of --apply command does not get; of the loop's goroutine
 	looked  chan struct{} // the source may be another one
 	ended   atomic.Bool
+
+	confirms    bool   // the record is told of each refresh
+	unconfirmed string // why that failed last
 
 	publishing sync.Mutex
 	newest     *render.Rendering // what was published last
@@ -87,7 +91,7 @@ func (d *runner) options(applier watch.Applier) watch.Options {
 		Load: d.loader.load, Publish: d.publish, Repair: d.repair,
 		Applier: applier,
 		Keeper:  d.record, Watch: func(files []string) { d.files.Watch(files) }, Log: d.Log,
-		Observer: observers{d.metrics, d.manager, &follower{d: d}},
+		Observer: observer{d},
 		Interval: o.Interval, Timeout: o.Timeout, MaxStale: o.MaxStale,
 		About: watch.Status{Version: d.Version, Config: o.Config, Out: o.Out, Mode: o.Mode},
 	}
@@ -191,7 +195,7 @@ func (d *runner) endWithin(most time.Duration, code int) {
 // serve starts what runs beside the loop: the server until serving ends, the rest
 // until ctx does. The function that it returns waits until all of it has ended.
 func (d *runner) serve(ctx, serving context.Context, watcher control.Watcher) (wait func(), err error) {
-	watcher = &logged{watcher, d.Dropped}
+	watcher = &asked{watcher, d}
 	d.metrics.Follow(watcher.Status)
 	d.files = watch.NewFiles(func() { d.loop.FileChanged() }, d.Log)
 	var running sync.WaitGroup
@@ -200,7 +204,7 @@ func (d *runner) serve(ctx, serving context.Context, watcher control.Watcher) (w
 		return nil, err
 	}
 	if wanted {
-		server, err := control.Open(&clustered{watcher, d.spread}, opts)
+		server, err := control.Open(watcher, opts)
 		if err != nil {
 			return nil, err
 		}
@@ -214,17 +218,30 @@ func (d *runner) serve(ctx, serving context.Context, watcher control.Watcher) (w
 	return running.Wait, nil
 }
 
-// logged is a watcher whose status tells of the log too.
-type logged struct {
+// asked is a watcher whose status tells of the log too, and that tells the others of
+// a cluster what it was asked.
+type asked struct {
 	control.Watcher
-	dropped func() uint64
+	d *runner
 }
 
 // Status implements [control.Watcher].
-func (l *logged) Status() watch.Status {
-	st := l.Watcher.Status()
-	st.LogDropped = l.dropped()
+func (a *asked) Status() watch.Status {
+	st := a.Watcher.Status()
+	st.LogDropped = a.d.Dropped()
 	return st
+}
+
+// Flush implements [control.Watcher].
+func (a *asked) Flush(ctx context.Context) error {
+	a.d.spread()
+	return a.Watcher.Flush(ctx)
+}
+
+// FlushAsync implements [control.Watcher].
+func (a *asked) FlushAsync() {
+	a.d.spread()
+	a.Watcher.FlushAsync()
 }
 
 // logEnd says that a signal asks for the end, and what comes of it.
@@ -234,59 +251,47 @@ func (d *runner) logEnd(sig os.Signal, what string) {
 	}
 }
 
-// observers tell several.
-type observers []watch.Observer
+// observer tells whoever has a use for what the loop does. It implements
+// [watch.Observer].
+type observer struct{ *runner }
 
 // Refreshed implements [watch.Observer].
-func (o observers) Refreshed(a watch.Attempt, failures map[sources.Kind]int, fetched int, source string) {
-	for _, one := range o {
-		one.Refreshed(a, failures, fetched, source)
+func (o observer) Refreshed(a watch.Attempt, failures map[sources.Kind]int, fetched int, source string) {
+	o.metrics.Refreshed(a, failures, fetched, source)
+	o.manager.refreshed()
+	o.look()
+	if o.confirms && (a.Result == watch.Changed || a.Result == watch.Unchanged) {
+		o.confirm()
 	}
 }
 
-// Applied implements [watch.Observer].
-func (o observers) Applied(kind string, outcomes []watch.Outcome) {
-	for _, one := range o {
-		one.Applied(kind, outcomes)
-	}
+// Applied implements [watch.Observer]: what is rolled back is applied without a
+// refresh.
+func (o observer) Applied(kind string, outcomes []watch.Outcome) {
+	o.metrics.Applied(kind, outcomes)
+	o.look()
 }
 
 // Restarted implements [watch.Observer].
-func (o observers) Restarted() {
-	for _, one := range o {
-		one.Restarted()
+func (o observer) Restarted() { o.metrics.Restarted() }
+
+// look has it looked whether the source is another one.
+func (d *runner) look() {
+	select {
+	case d.looked <- struct{}{}:
+	default: // it is looked at anyway
 	}
 }
 
-// others are the events that an observer of refreshes has no use for.
-type others struct{}
-
-// Applied implements [watch.Observer].
-func (others) Applied(string, []watch.Outcome) {}
-
-// Restarted implements [watch.Observer].
-func (others) Restarted() {}
-
-// confirmer notes in the record that what is published was had just now. It
-// implements [watch.Observer].
-type confirmer struct {
-	others
-	d      *runner
-	failed string // what was said last
-}
-
-// Refreshed implements [watch.Observer].
-func (c *confirmer) Refreshed(a watch.Attempt, _ map[sources.Kind]int, _ int, _ string) {
-	if a.Result != watch.Changed && a.Result != watch.Unchanged {
-		return
-	}
-	r := c.d.loop.Rendering()
-	err := c.d.record.Confirm(r.Plan.Document.Bytes(), r.Document())
+// confirm notes in the record that what is published was had just now.
+func (d *runner) confirm() {
+	r := d.loop.Rendering()
+	err := d.record.Confirm(r.Plan.Document.Bytes(), r.Document())
 	if err == nil {
-		c.failed = ""
-	} else if c.failed != err.Error() {
-		c.failed = err.Error()
-		c.d.Log.Warn("the last good values cannot be noted as such, and would not serve in an outage", "error", c.failed)
+		d.unconfirmed = ""
+	} else if d.unconfirmed != err.Error() {
+		d.unconfirmed = err.Error()
+		d.Log.Warn("the last good values cannot be noted as such, and would not serve in an outage", "error", d.unconfirmed)
 	}
 }
 
@@ -305,4 +310,35 @@ func (d *runner) hide(names []string) {
 	d.hidden = append(d.hidden, names...)
 	slices.Sort(d.hidden)
 	d.hidden = slices.Compact(d.hidden)
+}
+
+// signals refreshes on SIGHUP, unless nohup has it ignored, and has end called for
+// those of others that come.
+func (d *runner) signals(end func(os.Signal), others ...os.Signal) (stop func()) {
+	if !signal.Ignored(syscall.SIGHUP) {
+		others = append(others, syscall.SIGHUP)
+	}
+	if len(others) == 0 { // Notify would take them all
+		return func() {}
+	}
+	got := make(chan os.Signal, 8)
+	signal.Notify(got, others...)
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		for sig := range got {
+			if sig != syscall.SIGHUP {
+				end(sig)
+				continue
+			}
+			d.manager.reload()
+			d.spread()
+			d.loop.Trigger(watch.Signal)
+		}
+	}()
+	return func() {
+		signal.Stop(got)
+		close(got)
+		<-done
+	}
 }

@@ -9,26 +9,7 @@ import (
 	"bifrost-secrets/sources"
 	"bifrost-secrets/watch"
 	"bifrost-secrets/watch/cluster"
-	"bifrost-secrets/watch/control"
 )
-
-// clustered is a watcher that tells the others of a cluster what it was asked.
-type clustered struct {
-	control.Watcher
-	spread func()
-}
-
-// Flush implements [control.Watcher].
-func (c *clustered) Flush(ctx context.Context) error {
-	c.spread()
-	return c.Watcher.Flush(ctx)
-}
-
-// FlushAsync implements [control.Watcher].
-func (c *clustered) FlushAsync() {
-	c.spread()
-	c.Watcher.FlushAsync()
-}
 
 // spreadTimeout bounds telling the others, which nobody waits for.
 const spreadTimeout = 10 * time.Second
@@ -39,27 +20,6 @@ func (d *runner) spread() {
 	select {
 	case d.flushed <- struct{}{}:
 	default:
-	}
-}
-
-// follower looks after each refresh whether the source is another one. It
-// implements [watch.Observer].
-type follower struct {
-	others
-	d *runner
-}
-
-// Refreshed implements [watch.Observer].
-func (f *follower) Refreshed(watch.Attempt, map[sources.Kind]int, int, string) { f.look() }
-
-// Applied implements [watch.Observer]: what is rolled back is applied without a
-// refresh.
-func (f *follower) Applied(string, []watch.Outcome) { f.look() }
-
-func (f *follower) look() {
-	select {
-	case f.d.looked <- struct{}{}:
-	default: // it is looked at anyway
 	}
 }
 

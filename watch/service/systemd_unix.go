@@ -8,16 +8,12 @@ import (
 	"sync/atomic"
 	"time"
 
-	"bifrost-secrets/sources"
-	"bifrost-secrets/watch"
-
 	"golang.org/x/sys/unix"
 )
 
 // serviceManager is told how it goes where systemd, or another that speaks
-// sd_notify(3), has started this program. It implements [watch.Observer].
+// sd_notify(3), has started this program.
 type serviceManager struct {
-	others
 	socket    string // empty where there is none
 	reloading atomic.Bool
 }
@@ -47,8 +43,7 @@ func (m *serviceManager) reload() {
 	}
 }
 
-// Refreshed implements [watch.Observer].
-func (m *serviceManager) Refreshed(watch.Attempt, map[sources.Kind]int, int, string) {
+func (m *serviceManager) refreshed() {
 	if m.reloading.CompareAndSwap(true, false) {
 		m.ready()
 	}

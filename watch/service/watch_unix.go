@@ -5,7 +5,6 @@ package service
 import (
 	"context"
 	"os"
-	"os/signal"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -28,14 +27,15 @@ func Watch(outer context.Context, h *Host, o *Options) (code int, err error) {
 	ctx, cancel := context.WithCancel(outer)
 	defer cancel()
 	var by atomic.Int32 // the signal that ended us
-	stop := d.signals(func(sig syscall.Signal) {
-		if !by.CompareAndSwap(0, int32(sig)) {
-			d.Exit(128 + int(sig))
+	defer d.signals(func(sig os.Signal) {
+		d.logEnd(sig, "watch ends; what is published stays")
+		n := int(sig.(syscall.Signal))
+		if !by.CompareAndSwap(0, int32(n)) {
+			d.Exit(128 + n)
 		}
-		d.endWithin(endTime, 128+int(sig))
+		d.endWithin(endTime, 128+n)
 		cancel()
-	})
-	defer stop()
+	}, syscall.SIGINT, syscall.SIGTERM)()
 	wait, err := d.serve(ctx, ctx, &watched{d.loop, client})
 	if err != nil {
 		return 0, err
@@ -58,16 +58,16 @@ func Watch(outer context.Context, h *Host, o *Options) (code int, err error) {
 	}
 	defer leave()
 	d.manager.ready()
-	var beside sync.WaitGroup
+	var running sync.WaitGroup
 	if client != nil {
 		defer client.Close()
 		// Something else starts Bifrost: that it did has to be noticed.
 		lookout := client.NewLookout(d.loop.Restarted)
-		beside.Go(func() { lookout.Run(ctx) })
+		running.Go(func() { lookout.Run(ctx) })
 	}
 	d.loop.Run(ctx)
 	d.manager.stopping()
-	beside.Wait()
+	running.Wait()
 	return 0, nil
 }
 
@@ -81,32 +81,4 @@ func (d *runner) watchApplier() (watch.Applier, *management.Client, error) {
 		return d.commandApplier(), nil, nil
 	}
 	return d.split(nil, nil)
-}
-
-// signals ends with SIGINT and SIGTERM, and refreshes with SIGHUP.
-func (d *runner) signals(end func(syscall.Signal)) (stop func()) {
-	got := make(chan os.Signal, 8)
-	signal.Notify(got, syscall.SIGINT, syscall.SIGTERM)
-	if !signal.Ignored(syscall.SIGHUP) { // nohup
-		signal.Notify(got, syscall.SIGHUP)
-	}
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		for sig := range got {
-			if sig != syscall.SIGHUP {
-				d.logEnd(sig, "watch ends; what is published stays")
-				end(sig.(syscall.Signal))
-				continue
-			}
-			d.manager.reload()
-			d.spread()
-			d.loop.Trigger(watch.Signal)
-		}
-	}()
-	return func() {
-		signal.Stop(got)
-		close(got)
-		<-done
-	}
 }
