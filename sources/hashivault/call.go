@@ -86,7 +86,7 @@ func (s *source) refused(o *operation, sess *session, err error) *sources.Error 
 // reach looks at the token: that there is something which may be listed is not
 // said, and nothing need be.
 func (s *source) reach(o *operation) *sources.Error {
-	_, fault := s.call(o, request{}, perkey.Name{}, func(ctx context.Context, _ *api.Logical, _ string) (*api.Secret, error) {
+	_, fault := s.call(o, reading, perkey.Name{}, func(ctx context.Context, _ *api.Logical, _ string) (*api.Secret, error) {
 		_, err := s.client.Auth().Token().LookupSelfWithContext(ctx)
 		if _, text, status := reply(err); status == 403 && !isBadToken(text) {
 			return nil, nil // it may not look at itself, and was known to get this answer

@@ -44,6 +44,20 @@ func TestFaults(t *testing.T) {
 	}
 }
 
+// The token is looked at in place of a secret: the words are those of reading.
+func TestFaultOfThePing(t *testing.T) {
+	t.Parallel()
+	f := vaulttest.StartFake(t)
+	s := open(t, role(f), nil)
+	if err := s.Ping(t.Context(), ""); err != nil {
+		t.Fatal(err)
+	}
+	f.Set(vaulttest.Faults{Throttle: true})
+	if e := sourcetest.WantKind(t, s.Ping(t.Context(), ""), sources.Throttled); e.Message != "the list of secrets was not given: too many requests" {
+		t.Errorf("said %q", e.Message)
+	}
+}
+
 func TestRetry(t *testing.T) {
 	t.Parallel()
 	f := vaulttest.StartFake(t)

@@ -65,7 +65,7 @@ func (h *HTTP) Do(ctx context.Context, r Request, method, address string, in, ou
 			return nil
 		}
 		failed.Attempts = attempt
-		if attempt == maxAttempts || !failed.transient(r.Again) || !Wait(ctx, rand.N(pause)) {
+		if attempt == maxAttempts || !failed.transient(r.Again) || !Wait(ctx, rand.N(max(pause, 1))) {
 			return failed
 		}
 		pause = min(2*pause, maxPause)
