@@ -132,6 +132,7 @@ func checkMode(mode fs.FileMode) error {
 	return &Error{Op: "parse", Message: fmt.Sprintf("mode %04o %s", uint32(mode), why), Hint: "use 0600, or 0640 to let a group read"}
 }
 
+// Error is a failure to publish. It never holds anything of the content.
 type Error struct {
 	Op      string // where it failed: "parse", "check", "stage" or "commit"
 	Path    string // the target as the caller spelled it; empty for "parse"
