@@ -24,7 +24,7 @@ func (b *bench) clouds() {
 	gcp, azure := gcptest.StartFake(b), azuretest.StartFake(b)
 	for _, one := range []struct {
 		name   string
-		ids    sources.Names
+		ids    *sources.Names
 		put    func(id, value string)
 		gate   *cloudtest.Gate
 		server *cloudtest.Server

@@ -154,7 +154,7 @@ func (b *bench) flush(d *pgtest.Database) {
 func (b *bench) notified(d *pgtest.Database) {
 	f := b.fake(0)
 	f.Put("openai", "value-0")
-	s := newLodge(b.T)
+	s := newHarness(b.T)
 	for name, value := range f.Env() {
 		s.env = append(s.env, name+"="+value)
 	}

@@ -13,21 +13,21 @@ import (
 	"bifrost-secrets/sources/postgres/pgtest"
 )
 
-// databaseSite is a site whose config store is a real PostgreSQL, and which
+// databaseHarness is a harness whose config store is a real PostgreSQL, and which
 // Bifrost has used once: its tables have a key of the file.
-type databaseSite struct {
-	*site
+type databaseHarness struct {
+	*realHarness
 	db  *pgtest.Database
 	env []string
 }
 
-func newDatabaseSite(t *testing.T, more string) *databaseSite {
+func newDatabaseHarness(t *testing.T, more string) *databaseHarness {
 	t.Helper()
-	s := &databaseSite{site: newSite(t), db: pgtest.Shared(t).Database(t)}
+	s := &databaseHarness{realHarness: newRealHarness(t), db: pgtest.Shared(t).Database(t)}
 	// Bifrost of this age passes a password on unquoted, so it is an easy one.
 	role := s.db.Role(t, "simple", "GRANT ALL ON DATABASE "+s.db.Name+" TO %s", "GRANT ALL ON SCHEMA public TO %s")
 	s.env = []string{"STORE_PASSWORD=simple"}
-	s.site.store = fmt.Sprintf(`"type": "postgres", "config": {"host": %q, "port": "%d", "user": %q, "password": "env.STORE_PASSWORD", "db_name": %q, "ssl_mode": "disable"}`,
+	s.realHarness.store = fmt.Sprintf(`"type": "postgres", "config": {"host": %q, "port": "%d", "user": %q, "password": "env.STORE_PASSWORD", "db_name": %q, "ssl_mode": "disable"}`,
 		s.db.Host, s.db.Port, role, s.db.Name)
 	s.secret("openai/key", bifrostKey+"\n")
 	s.write(more, `"sk-of-the-file"`)
@@ -39,8 +39,8 @@ func newDatabaseSite(t *testing.T, more string) *databaseSite {
 	return s
 }
 
-// do runs a command of ours on the site's config.
-func (s *databaseSite) do(args ...string) string {
+// do runs a command of ours on the harness's config.
+func (s *databaseHarness) do(args ...string) string {
 	s.t.Helper()
 	var out, errs bytes.Buffer
 	args = append(args, "--config", s.config)
@@ -51,7 +51,7 @@ func (s *databaseSite) do(args ...string) string {
 }
 
 // exec starts Bifrost below exec.
-func (s *databaseSite) exec(flags ...string) *bifrost {
+func (s *databaseHarness) exec(flags ...string) *bifrost {
 	s.t.Helper()
 	path := "PATH=" + os.Getenv("PATH")
 	before := append([]string{"bifrost-secrets", "exec", "--config", s.config, "--app-dir", s.home, "--listen=none", "--min-restart-interval", "0"}, flags...)
@@ -59,13 +59,13 @@ func (s *databaseSite) exec(flags ...string) *bifrost {
 }
 
 // value returns what the database has for the key, and the hash beside it.
-func (s *databaseSite) value() (value, hash string) {
+func (s *databaseHarness) value() (value, hash string) {
 	s.t.Helper()
 	return s.db.Text(s.t, "SELECT value FROM config_keys WHERE name = 'key-0'"), s.db.Text(s.t, "SELECT config_hash FROM config_keys WHERE name = 'key-0'")
 }
 
 // wantNowhere searches all of the database for a value.
-func (s *databaseSite) wantNowhere(value string) {
+func (s *databaseHarness) wantNowhere(value string) {
 	s.t.Helper()
 	names := s.db.Text(s.t, "SELECT string_agg(quote_ident(table_schema) || '.' || quote_ident(table_name), ' ') FROM information_schema.tables WHERE table_schema IN ('public', 'bifrost_secrets')")
 	for _, name := range strings.Fields(names) {
@@ -76,7 +76,7 @@ func (s *databaseSite) wantNowhere(value string) {
 }
 
 func testBifrostDatabase(t *testing.T) {
-	s := newDatabaseSite(t, "")
+	s := newDatabaseHarness(t, "")
 	_, hash := s.value()
 	// As the dashboard stores it.
 	const typed = "vault.openai/key"
@@ -124,7 +124,7 @@ func testBifrostDatabase(t *testing.T) {
 // testBifrostDatabaseEncrypted shows that a reference stands in an encrypted row
 // as its text, and that its variable does too.
 func testBifrostDatabaseEncrypted(t *testing.T) {
-	s := newDatabaseSite(t, `"encryption_key": "a passphrase of some length: 0123456789",`)
+	s := newDatabaseHarness(t, `"encryption_key": "a passphrase of some length: 0123456789",`)
 	if value, _ := s.value(); strings.Contains(value, "sk-of-the-file") {
 		t.Fatalf("it is not encrypted: %s", value)
 	}
@@ -146,7 +146,7 @@ func testBifrostDatabaseEncrypted(t *testing.T) {
 // had. Bifrost then sees that the file is the same, and the database counts; by
 // another hash it would take the file's value again.
 func testBifrostHash(t *testing.T) {
-	s := newDatabaseSite(t, "")
+	s := newDatabaseHarness(t, "")
 	s.db.Exec(t, "UPDATE config_keys SET value = 'env.MY_KEY' WHERE name = 'key-0'")
 	b := s.start(append(s.env, "MY_KEY=sk-of-the-database"))
 	b.wantKey(0, "sk-of-the-database")
@@ -167,7 +167,7 @@ func testBifrostHash(t *testing.T) {
 // backend: its key is the same afterwards, and the database holds none.
 func testBifrostStoreRows(t *testing.T) {
 	const key = "sk-of-the-file"
-	s := newDatabaseSite(t, "")
+	s := newDatabaseHarness(t, "")
 	_, hash := s.value()
 	s.do("store", "--config-store", "--gateway", "gw", "--yes", "--vault-type", "file", "--vault-set", "path="+s.secrets, "--vault-set", "access_mode=read_and_write")
 	s.wantNowhere(key)
@@ -185,7 +185,7 @@ func testBifrostStoreRows(t *testing.T) {
 
 // awaitKey asks until the provider sees the key: Bifrost is being started anew.
 func (b *bifrost) awaitKey(want string) {
-	b.site.t.Helper()
+	b.realHarness.t.Helper()
 	tick := time.NewTicker(50 * time.Millisecond)
 	defer tick.Stop()
 	for deadline := time.After(bifrostStarts); ; {
@@ -193,7 +193,7 @@ func (b *bifrost) awaitKey(want string) {
 		case <-b.ended:
 			b.fatal("it ended: %v", b.failed)
 		case <-deadline:
-			b.fatal("the provider does not see the new key after %s, but %s", bifrostStarts, b.site.provider.lastChat())
+			b.fatal("the provider does not see the new key after %s, but %s", bifrostStarts, b.realHarness.provider.lastChat())
 		case <-tick.C:
 		}
 		resp, err := bifrostClient.Get(b.url + "/health")
@@ -204,7 +204,7 @@ func (b *bifrost) awaitKey(want string) {
 		if resp.StatusCode != http.StatusOK {
 			continue
 		}
-		if status, ok := b.tryChat(); ok && status == http.StatusOK && b.site.provider.lastChat() == "Bearer "+want {
+		if status, ok := b.tryChat(); ok && status == http.StatusOK && b.realHarness.provider.lastChat() == "Bearer "+want {
 			return
 		}
 	}

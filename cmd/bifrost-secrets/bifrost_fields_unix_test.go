@@ -84,7 +84,7 @@ func hookSecret(n int) string {
 
 // fielded is a Bifrost below exec with one of each kind.
 type fielded struct {
-	*lodge
+	*harness
 	t        *testing.T
 	mode     string
 	run      *running
@@ -108,7 +108,7 @@ type fielded struct {
 
 // newFielded makes one without some sections of the config.
 func newFielded(t *testing.T, mode string, without ...string) *fielded {
-	f := &fielded{lodge: newLodge(t), t: t, mode: mode, up: bifrosttest.NewUpstream(t), sticky: bifrosttest.NewUpstream(t), out: newOutside(t),
+	f := &fielded{harness: newHarness(t), t: t, mode: mode, up: bifrosttest.NewUpstream(t), sticky: bifrosttest.NewUpstream(t), out: newOutside(t),
 		db: pgtest.Shared(t).Database(t), logs: pgtest.Shared(t).Database(t), stored: 1, admin: 1, table: map[string]string{},
 		client: &http.Client{Timeout: patience, Transport: &http.Transport{DisableKeepAlives: true}}}
 	f.role = f.db.Role(t, f.value("config store password", 1), "GRANT ALL ON DATABASE "+f.db.Name+" TO %s", "GRANT ALL ON SCHEMA public TO %s")

@@ -106,14 +106,14 @@ func testBifrostIdle(t *testing.T) {
 			t.Fatalf("BIFROST_IDLE: %v", err)
 		}
 	}
-	s, w := newSite(t), newRelay(t)
+	s, w := newRealHarness(t), newRelay(t)
 	s.secret("openai/key", bifrostKey)
 	s.secret("openai/hidden", "12345678") // Bifrost shows nothing of it
 	s.write(``, `"vault.openai/key"`, `"vault.openai/hidden"`)
 	s.render()
 	b := s.start(nil)
 	w.lead(b)
-	r := newLodge(t).start("watch", "--config", s.config, "--out", filepath.Join(s.home, "config.json"), "--listen", "none", "--bifrost-url", w.url)
+	r := newHarness(t).start("watch", "--config", s.config, "--out", filepath.Join(s.home, "config.json"), "--listen", "none", "--bifrost-url", w.url)
 	r.logs(`"msg":"applied"`)
 	r.logs(`"msg":"ready"`)
 	quiet := func(for_ time.Duration) {

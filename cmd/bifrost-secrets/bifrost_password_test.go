@@ -12,7 +12,7 @@ import (
 // testBifrostPasswordCommand has `secret get` as Bifrost's password_command: the
 // password of its database stands in no file, and rotates without a restart.
 func testBifrostPasswordCommand(t *testing.T) {
-	s := newSite(t)
+	s := newRealHarness(t)
 	db := pgtest.Shared(t).Database(t)
 	const before, after = "the password's 1st", `the \ 2nd`
 	role := db.Role(t, before, "GRANT ALL ON DATABASE "+db.Name+" TO %s", "GRANT ALL ON SCHEMA public TO %s")
@@ -50,9 +50,9 @@ func testBifrostPasswordCommand(t *testing.T) {
 }
 
 // bifrostVersion asks a Bifrost of the same binary, which has a database of its own.
-func (s *site) bifrostVersion() int {
+func (s *realHarness) bifrostVersion() int {
 	s.t.Helper()
-	other := newSite(s.t)
+	other := newRealHarness(s.t)
 	other.file("k", bifrostKey, "")
 	b := other.start(nil)
 	defer b.end()

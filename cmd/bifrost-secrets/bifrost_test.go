@@ -17,7 +17,7 @@ import (
 )
 
 // TestBifrost renders, starts the Bifrost that BIFROST_BIN names on what came
-// out, and looks at the key that reaches a provider. See site for the rest.
+// out, and looks at the key that reaches a provider. See realHarness for the rest.
 func TestBifrost(t *testing.T) {
 	if os.Getenv("BIFROST_BIN") == "" {
 		t.Skip("BIFROST_BIN is not set: these tests start a real Bifrost; name its binary there to run them")
@@ -49,16 +49,16 @@ const (
 	bifrostNewKey = "sk-rotated-9876543210"
 )
 
-// plainSite has one key, which stands alone in its secret.
-func plainSite(t *testing.T) *site {
-	s := newSite(t)
+// plainHarness has one key, which stands alone in its secret.
+func plainHarness(t *testing.T) *realHarness {
+	s := newRealHarness(t)
 	s.secret("openai/key", bifrostKey+"\n")
 	s.write(``, `"vault.openai/key"`)
 	return s
 }
 
 func testBifrostInline(t *testing.T) {
-	s := plainSite(t)
+	s := plainHarness(t)
 	s.render()
 	b := s.start(nil)
 	b.wantKey(0, bifrostKey)
@@ -69,7 +69,7 @@ func testBifrostInline(t *testing.T) {
 }
 
 func testBifrostEnv(t *testing.T) {
-	s := plainSite(t)
+	s := plainHarness(t)
 	s.renderEnv("docker")
 	b := s.start(s.dockerEnv())
 	b.wantKey(0, bifrostKey)
@@ -100,8 +100,8 @@ var hardValues = []struct{ literal, secret, value string }{
 	{`{"value":"sk-literal"}`, "", "sk-literal"},
 }
 
-func hardSite(t *testing.T) *site {
-	s := newSite(t)
+func hardHarness(t *testing.T) *realHarness {
+	s := newRealHarness(t)
 	s.secret("hard/object", `{"a":{"b#c":"wrong"},"a.b#c":"the \"object\" form"}`)
 	var literals []string
 	for _, v := range hardValues {
@@ -121,7 +121,7 @@ func wantHardValues(b *bifrost) {
 }
 
 func testBifrostHardInline(t *testing.T) {
-	s := hardSite(t)
+	s := hardHarness(t)
 	s.render()
 	// The second start takes the keys from the database.
 	for range 2 {
@@ -132,7 +132,7 @@ func testBifrostHardInline(t *testing.T) {
 }
 
 func testBifrostHardDocker(t *testing.T) {
-	s := hardSite(t)
+	s := hardHarness(t)
 	s.renderEnv("docker")
 	b := s.start(s.dockerEnv())
 	wantHardValues(b)
@@ -144,7 +144,7 @@ func testBifrostHardShell(t *testing.T) {
 	if _, err := os.Stat("/bin/sh"); err != nil {
 		t.Skip("there is no /bin/sh")
 	}
-	s := hardSite(t)
+	s := hardHarness(t)
 	s.renderEnv("shell")
 	b := s.start(nil, "/bin/sh", "-c", `. "$0" && exec "$@"`, s.envFile)
 	wantHardValues(b)
@@ -153,7 +153,7 @@ func testBifrostHardShell(t *testing.T) {
 }
 
 func testBifrostRotationInline(t *testing.T) {
-	s := plainSite(t)
+	s := plainHarness(t)
 	s.render()
 	b := s.start(nil)
 	b.wantKey(0, bifrostKey)
@@ -169,7 +169,7 @@ func testBifrostRotationInline(t *testing.T) {
 }
 
 func testBifrostRotationEnv(t *testing.T) {
-	s := plainSite(t)
+	s := plainHarness(t)
 	s.renderEnv("docker")
 	b := s.start(s.dockerEnv())
 	b.wantKey(0, bifrostKey)
@@ -196,7 +196,7 @@ func testBifrostRotationEnv(t *testing.T) {
 // database in env mode too, and encryption alone hides it.
 func testBifrostEncrypted(t *testing.T) {
 	const virtualKey, passphrase = "sk-bf-canary-0123456789", "a passphrase of some length: 0123456789"
-	s := newSite(t)
+	s := newRealHarness(t)
 	s.secret("all", `{"openai": "`+bifrostKey+`", "virtual": "`+virtualKey+`", "passphrase": "`+passphrase+`"}`)
 	s.write(`"encryption_key": "vault.all#passphrase",
   "governance": {"virtual_keys": [{
@@ -231,7 +231,7 @@ func testBifrostEncrypted(t *testing.T) {
 
 // testBifrostNotRendered is why this program exists.
 func testBifrostNotRendered(t *testing.T) {
-	s := plainSite(t)
+	s := plainHarness(t)
 	s.copyConfig()
 	b := s.start(nil)
 	status, body := b.chat(0)
@@ -253,11 +253,11 @@ func testBifrostNotRendered(t *testing.T) {
 
 // chat asks for the model that only the key of that number serves.
 func (b *bifrost) chat(key int) (status int, body []byte) {
-	b.site.t.Helper()
+	b.realHarness.t.Helper()
 	ask := fmt.Sprintf(`{"model":"openai/model-%d","messages":[{"role":"user","content":"ping"}]}`, key)
-	req, err := http.NewRequestWithContext(b.site.t.Context(), http.MethodPost, b.url+"/v1/chat/completions", strings.NewReader(ask))
+	req, err := http.NewRequestWithContext(b.realHarness.t.Context(), http.MethodPost, b.url+"/v1/chat/completions", strings.NewReader(ask))
 	if err != nil {
-		b.site.t.Fatal(err)
+		b.realHarness.t.Fatal(err)
 	}
 	if b.header != nil {
 		req.Header = b.header.Clone()
@@ -276,19 +276,19 @@ func (b *bifrost) chat(key int) (status int, body []byte) {
 
 // wantKey asks for the model of a key and looks at what reached the provider.
 func (b *bifrost) wantKey(key int, want string) {
-	b.site.t.Helper()
+	b.realHarness.t.Helper()
 	status, body := b.chat(key)
 	if status != http.StatusOK {
 		b.fatal("a chat with key %d, %s: status %d: %s", key, want, status, body)
 	}
-	if got := b.site.provider.lastChat(); got != "Bearer "+want {
-		b.site.t.Errorf("key %d: the provider saw %q, want %q", key, got, "Bearer "+want)
+	if got := b.realHarness.provider.lastChat(); got != "Bearer "+want {
+		b.realHarness.t.Errorf("key %d: the provider saw %q, want %q", key, got, "Bearer "+want)
 	}
 }
 
 // version is what Bifrost says of itself, such as v1.4.19.
 func (b *bifrost) version() string {
-	b.site.t.Helper()
+	b.realHarness.t.Helper()
 	resp, err := bifrostClient.Get(b.url + "/api/version")
 	if err != nil {
 		b.fatal("no version: %v", err)
@@ -296,13 +296,13 @@ func (b *bifrost) version() string {
 	defer func() { _ = resp.Body.Close() }()
 	var v string
 	if err := json.NewDecoder(resp.Body).Decode(&v); err != nil {
-		b.site.t.Logf("the version cannot be read: %v", err)
+		b.realHarness.t.Logf("the version cannot be read: %v", err)
 	}
 	return v
 }
 
 // wantHeldByNone looks for a value in all that Bifrost was given and wrote.
-func (s *site) wantHeldByNone(value string) {
+func (s *realHarness) wantHeldByNone(value string) {
 	s.t.Helper()
 	if held := s.holders(value); len(held) > 0 {
 		s.t.Errorf("the value %s stands in %q", value, held)
@@ -310,7 +310,7 @@ func (s *site) wantHeldByNone(value string) {
 }
 
 // wantOnly checks that the provider was shown this key and no other one.
-func (s *site) wantOnly(key string) {
+func (s *realHarness) wantOnly(key string) {
 	s.t.Helper()
 	for _, got := range s.provider.seen() {
 		if got != "Bearer "+key {
@@ -321,7 +321,7 @@ func (s *site) wantOnly(key string) {
 
 // write makes the config with references: one key of the provider for each
 // JSON literal, and more members at the top.
-func (s *site) write(more string, literals ...string) {
+func (s *realHarness) write(more string, literals ...string) {
 	s.t.Helper()
 	var keys []string
 	for i, literal := range literals {

@@ -127,7 +127,7 @@ func versionNumber(text string) int {
 }
 
 func testBifrostSpellings(t *testing.T) {
-	s := newSite(t)
+	s := newRealHarness(t)
 	var literals []string
 	for _, one := range keySpellings {
 		literals = append(literals, one.literal)
@@ -160,13 +160,13 @@ func testBifrostSpellings(t *testing.T) {
 
 // end ends Bifrost, which is allowed to fail in it: 2.0 sometimes panics there.
 func (b *bifrost) end() {
-	b.site.t.Helper()
+	b.realHarness.t.Helper()
 	_ = b.cmd.Process.Signal(os.Interrupt)
 	<-b.ended
 }
 
 // file makes Bifrost's own config: one key of the provider, and more members.
-func (s *site) file(name, value, more string) {
+func (s *realHarness) file(name, value, more string) {
 	s.t.Helper()
 	s.put(filepath.Join(s.home, "config.json"), fmt.Sprintf(`{"$schema": "https://www.getbifrost.ai/schema", "framework": %s, %s
 		"providers": {"openai": {"keys": [{"name": %q, "value": %q, "models": ["model-0"], "weight": 1}], "network_config": {"base_url": %q}}}}`,
@@ -188,7 +188,7 @@ func testBifrostBadFiles(t *testing.T) {
 		"a wrong type":      {func(string) string { return `{"providers": {"openai": {"keys": "none"}}}` }, false},
 	} {
 		t.Run(name, func(t *testing.T) {
-			s := newSite(t)
+			s := newRealHarness(t)
 			s.file("k", bifrostKey, "")
 			s.put(filepath.Join(s.home, "config.json"), test.edit(string(s.read("config.json"))))
 			b := s.launch(nil)
@@ -205,7 +205,7 @@ func testBifrostBadFiles(t *testing.T) {
 
 // testBifrostEncryptionKey shows why an encryption_key must not change.
 func testBifrostEncryptionKey(t *testing.T) {
-	s := newSite(t)
+	s := newRealHarness(t)
 	const member = `"encryption_key": "a passphrase of some length %d",`
 	s.file("k", bifrostKey, fmt.Sprintf(member, 1))
 	b := s.start(nil)
@@ -224,7 +224,7 @@ func testBifrostStoreOff(t *testing.T) {
 		`"auth_config": {"admin_username": "admin", "admin_password": "pass-0001", "is_enabled": true},`:                    false,
 		`"governance": {"virtual_keys": [{"id": "vk-1", "name": "team", "value": "sk-bf-0123456789", "is_active": true}]},`: false,
 	} {
-		s := newSite(t)
+		s := newRealHarness(t)
 		s.file("k", bifrostKey, `"config_store": {"enabled": false},`+more)
 		b := s.launch(nil)
 		if got := b.healthy(); got != starts {
@@ -242,14 +242,14 @@ func testBifrostStoreOff(t *testing.T) {
 
 // ask calls the management API.
 func (b *bifrost) ask(method, path string, body any) (status int, answer []byte) {
-	b.site.t.Helper()
+	b.realHarness.t.Helper()
 	text, err := json.Marshal(body)
 	if err != nil {
-		b.site.t.Fatal(err)
+		b.realHarness.t.Fatal(err)
 	}
-	req, err := http.NewRequestWithContext(b.site.t.Context(), method, b.url+path, strings.NewReader(string(text)))
+	req, err := http.NewRequestWithContext(b.realHarness.t.Context(), method, b.url+path, strings.NewReader(string(text)))
 	if err != nil {
-		b.site.t.Fatal(err)
+		b.realHarness.t.Fatal(err)
 	}
 	resp, err := bifrostClient.Do(req)
 	if err != nil {
@@ -267,7 +267,7 @@ func (b *bifrost) ask(method, path string, body any) (status int, answer []byte)
 func testBifrostTruth(t *testing.T) {
 	for _, truth := range []string{"", "split", "config.json", "nonsense"} {
 		t.Run(truth, func(t *testing.T) {
-			s := newSite(t)
+			s := newRealHarness(t)
 			more := ""
 			if truth != "" {
 				more = fmt.Sprintf(`"source_of_truth": %q,`, truth)

@@ -18,10 +18,10 @@ import (
 	"bifrost-secrets/watch/service"
 )
 
-// daemonCanary is a site whose every secret is marked, and its own token.
-func daemonCanary(t *testing.T) (*lodge, *awstest.Fake, []string) {
+// daemonCanary is a harness whose every secret is marked, and its own token.
+func daemonCanary(t *testing.T) (*harness, *awstest.Fake, []string) {
 	f := awstest.StartFake(t)
-	s := newLodge(t)
+	s := newHarness(t)
 	a, b, token := canary("a"), canary("b"), plainCanary("token")
 	f.Put("a", a)
 	f.Put("o", `{"b": `+quoted(b)+`, "other": `+quoted(canary("other"))+`}`)

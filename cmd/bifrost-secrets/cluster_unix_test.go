@@ -28,9 +28,9 @@ func TestWatchCluster(t *testing.T) {
 	f := awstest.StartFake(t)
 	f.Put("openai", "CANARY-1")
 	var all []*running
-	var lodges []*lodge
+	var harnesses []*harness
 	for i := range 3 {
-		s := newLodge(t)
+		s := newHarness(t)
 		s.write(filepath.Join(s.app, "config.source.json"), keysFor(awsStore(""), "vault.openai"))
 		for name, value := range f.Env() {
 			s.env = append(s.env, name+"="+value)
@@ -39,18 +39,18 @@ func TestWatchCluster(t *testing.T) {
 		r := s.start("watch", "--config", filepath.Join(s.app, "config.source.json"), "--out", filepath.Join(s.app, "config.json"),
 			"--apply", "none", "--cluster", "env.CLUSTER", "--listen", fmt.Sprintf("unix:%s/%d.sock", s.dir, i), "--verbose")
 		r.logs("listening for flushes")
-		all, lodges = append(all, r), append(lodges, s)
+		all, harnesses = append(all, r), append(harnesses, s)
 	}
 	rotate := func(value string) { f.Put("openai", value) }
 	flush := func(i int) {
 		t.Helper()
-		if code, _, stderr := process(t, lodges[i].dir, nil, "flush", "--address", fmt.Sprintf("unix:%s/%d.sock", lodges[i].dir, i)); code != exitDone {
+		if code, _, stderr := process(t, harnesses[i].dir, nil, "flush", "--address", fmt.Sprintf("unix:%s/%d.sock", harnesses[i].dir, i)); code != exitDone {
 			t.Fatalf("the flush ended with %d: %s", code, stderr)
 		}
 	}
 	have := func(value string) {
 		t.Helper()
-		for i, s := range lodges {
+		for i, s := range harnesses {
 			if !strings.Contains(s.published(), `"`+value+`"`) {
 				t.Errorf("watcher %d has not %s", i, strings.TrimPrefix(value, "CANARY-"))
 			}
@@ -99,7 +99,7 @@ func TestFollowsStore(t *testing.T) {
 	t.Parallel()
 	server := pgtest.Start(t, pgtest.Options{})
 	first, second := server.Database(t), server.Database(t)
-	s := newLodge(t)
+	s := newHarness(t)
 	identity, err := age.GenerateX25519Identity()
 	if err != nil {
 		t.Fatal(err)
@@ -161,7 +161,7 @@ func TestWatchClusterOfConfigStore(t *testing.T) {
 		db.Host, db.Port, pgtest.Superuser, db.Name, store), "vault.openai")
 	var all []*running
 	for range 2 {
-		s := newLodge(t)
+		s := newHarness(t)
 		s.write(filepath.Join(s.app, "config.source.json"), config)
 		for name, value := range f.Env() {
 			s.env = append(s.env, name+"="+value)
@@ -183,7 +183,7 @@ func TestWatchClusterOfConfigStore(t *testing.T) {
 // a password that everybody could read.
 func TestWatchClusterRefuses(t *testing.T) {
 	t.Parallel()
-	s := newLodge(t)
+	s := newHarness(t)
 	db := pgtest.Shared(t).Database(t)
 	r := s.start("watch", "--config", filepath.Join(s.app, "config.source.json"), "--out", filepath.Join(s.app, "config.json"), "--apply", "none", "--listen", "none", "--cluster", db.URL())
 	r.logs("--cluster: an address with a password on the command line can be read by others")

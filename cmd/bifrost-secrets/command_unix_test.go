@@ -14,10 +14,10 @@ import (
 // takes credentials from; also not what a block before took them from.
 func TestCommandEnvironment(t *testing.T) {
 	t.Parallel()
-	s := newLodge(t)
+	s := newHarness(t)
 	config := filepath.Join(s.app, "config.source.json")
 	block := func(name string) string {
-		return strings.Replace(siteConfig, `"path":"../secrets"`, `"path":"../secrets","identity":"env.`+name+`"`, 1)
+		return strings.Replace(harnessConfig, `"path":"../secrets"`, `"path":"../secrets","identity":"env.`+name+`"`, 1)
 	}
 	s.write(config, block("FIRSTCRED"))
 	s.env = append(s.env, "FIRSTCRED=CANARY-first", "SECONDCRED=another", "BIFROST_SECRETS_TOKEN=CANARY-token-of-this-test", "KEPT=yes")
@@ -45,7 +45,7 @@ func TestCommandEnvironment(t *testing.T) {
 // warned of once, with what to do.
 func TestWatchOpenDirectory(t *testing.T) {
 	t.Parallel()
-	s := newLodge(t)
+	s := newHarness(t)
 	if err := os.Chmod(s.app, 0o777); err != nil {
 		t.Fatal(err)
 	}
@@ -56,7 +56,7 @@ func TestWatchOpenDirectory(t *testing.T) {
 		t.Errorf("log: %s", line)
 	}
 	r.logs(`"applied"`)
-	s.write(config, strings.Replace(siteConfig, `"name":"a"`, `"name":"b"`, 1))
+	s.write(config, strings.Replace(harnessConfig, `"name":"a"`, `"name":"b"`, 1))
 	r.logs(`"trigger":"file"`)
 	r.signal(15)
 	r.ends(0)
@@ -69,7 +69,7 @@ func TestWatchOpenDirectory(t *testing.T) {
 // the log that an edited config which does not resolve is not used.
 func TestFlushTellsOfWhatWaits(t *testing.T) {
 	t.Parallel()
-	s := newLodge(t)
+	s := newHarness(t)
 	config := filepath.Join(s.app, "config.source.json")
 	socket := "unix:" + filepath.Join(s.dir, "control")
 	r := s.start("watch", "--config", config, "--out", filepath.Join(s.app, "config.json"), "--listen", socket, "--bifrost-url", "http://127.0.0.1:1")
@@ -92,7 +92,7 @@ func TestFlushTellsOfWhatWaits(t *testing.T) {
 			t.Errorf("there is no %q in %s", one.want, one.got)
 		}
 	}
-	s.write(config, strings.Replace(siteConfig, "vault.openai", "vault.nowhere", 1))
+	s.write(config, strings.Replace(harnessConfig, "vault.openai", "vault.nowhere", 1))
 	if line := r.logs("vault.nowhere"); !strings.Contains(line, "the one before stays in force") {
 		t.Errorf("log: %s", line)
 	}

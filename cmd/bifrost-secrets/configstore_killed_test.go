@@ -20,8 +20,8 @@ const killedRowsConfig = `{"config_store": {"enabled": true,
   "vault_store": {"enabled": true, "access_mode": "read_and_write", "type": "file", "file": {"path": "secrets"}}}}
 `
 
-// killedSite is a config store that commands are killed over.
-type killedSite struct {
+// killedHarness is a config store that commands are killed over.
+type killedHarness struct {
 	t   *testing.T
 	db  *pgtest.Database
 	dir string
@@ -31,7 +31,7 @@ type killedSite struct {
 }
 
 // text returns the one value that a query answers.
-func (s *killedSite) text(sql string, args ...any) string {
+func (s *killedHarness) text(sql string, args ...any) string {
 	s.t.Helper()
 	var text *string
 	if err := s.conn.QueryRow(s.t.Context(), "SELECT ("+sql+")::text", args...).Scan(&text); err != nil {
@@ -44,16 +44,16 @@ func (s *killedSite) text(sql string, args ...any) string {
 }
 
 // do runs statements.
-func (s *killedSite) do(sql string) {
+func (s *killedHarness) do(sql string) {
 	s.t.Helper()
 	if _, err := s.conn.PgConn().Exec(s.t.Context(), sql).ReadAll(); err != nil {
 		s.t.Fatal(err)
 	}
 }
 
-func newKilledSite(t *testing.T, rows string) *killedSite {
+func newKilledHarness(t *testing.T, rows string) *killedHarness {
 	t.Helper()
-	s := &killedSite{t: t, db: pgtest.Shared(t).Database(t), dir: t.TempDir()}
+	s := &killedHarness{t: t, db: pgtest.Shared(t).Database(t), dir: t.TempDir()}
 	tables, err := os.ReadFile("../../testdata/configstore/1.5.sql")
 	if err != nil {
 		t.Fatal(err)
@@ -67,7 +67,7 @@ func newKilledSite(t *testing.T, rows string) *killedSite {
 	return s
 }
 
-func (s *killedSite) secret(name, value string) {
+func (s *killedHarness) secret(name, value string) {
 	s.t.Helper()
 	path := filepath.Join(s.dir, "secrets", name)
 	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
@@ -78,7 +78,7 @@ func (s *killedSite) secret(name, value string) {
 
 // killedAt runs a command that is killed ahead of its nth change, and waits until
 // the server has noticed.
-func (s *killedSite) killedAt(n int, args ...string) (out string, killed bool) {
+func (s *killedHarness) killedAt(n int, args ...string) (out string, killed bool) {
 	s.t.Helper()
 	out = outputOf(s.t, s.dir, s.env, append([]string{"killed-at", strconv.Itoa(n)}, args...))
 	for s.text("SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND application_name LIKE 'bifrost-secrets%'") != "0" {
@@ -87,7 +87,7 @@ func (s *killedSite) killedAt(n int, args ...string) (out string, killed bool) {
 }
 
 // resolved returns what each key's value stands for, as exec hands it to Bifrost.
-func (s *killedSite) resolved() string {
+func (s *killedHarness) resolved() string {
 	s.t.Helper()
 	remembered := s.text("SELECT to_regclass('bifrost_secrets.reference')") != ""
 	var all []string
@@ -111,13 +111,13 @@ func (s *killedSite) resolved() string {
 	return strings.Join(all, " ")
 }
 
-func (s *killedSite) variables() string {
+func (s *killedHarness) variables() string {
 	s.t.Helper()
 	return s.text("SELECT count(*) FROM config_keys WHERE value LIKE 'env.BIFROST_SECRET_%'")
 }
 
 // meanings counts what is remembered.
-func (s *killedSite) meanings() string {
+func (s *killedHarness) meanings() string {
 	s.t.Helper()
 	if s.text("SELECT to_regclass('bifrost_secrets.reference')") == "" {
 		return "0"
@@ -134,7 +134,7 @@ func TestAttachKilledAtEveryChange(t *testing.T) {
 		t.Skip("it takes hundreds of processes")
 	}
 	t.Parallel()
-	s := newKilledSite(t, twoReferences)
+	s := newKilledHarness(t, twoReferences)
 	want := s.resolved()
 	check := func(out string) string {
 		t.Helper()
@@ -182,7 +182,7 @@ func TestStoreRowsKilledAtEveryChange(t *testing.T) {
 	}
 	t.Parallel()
 	const rows = "INSERT INTO config_keys (name, provider, provider_id, key_id, value) VALUES ('one', 'openai', 1, 'k1', 'sk-CANARY-1'), ('two', 'openai', 1, 'k2', 'vault.a');"
-	s := newKilledSite(t, rows)
+	s := newKilledHarness(t, rows)
 	want := s.resolved()
 	store := []string{"bifrost-secrets", "store", "--quiet", "--gateway", "gw", "--config-store", "--yes"}
 	for n := 1; ; n++ {

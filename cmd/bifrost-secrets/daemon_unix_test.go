@@ -38,8 +38,8 @@ type running struct {
 	status int
 }
 
-// lodge is a directory with a config and its secrets.
-type lodge struct {
+// harness is a directory with a config and its secrets.
+type harness struct {
 	t       *testing.T
 	dir     string
 	app     string // Bifrost's app dir
@@ -48,11 +48,11 @@ type lodge struct {
 	asInit  bool // the program is PID 1 of a namespace of its own
 }
 
-const siteConfig = `{"config_store":{"enabled":true,"vault_store":{"enabled":true,"type":"file","file":{"path":"../secrets"}}},` +
+const harnessConfig = `{"config_store":{"enabled":true,"vault_store":{"enabled":true,"type":"file","file":{"path":"../secrets"}}},` +
 	`"providers":{"openai":{"keys":[{"name":"a","value":"vault.openai"}]}},"governance":{"virtual_keys":[{"id":"v","name":"v","value":"vault.vk"}]}}`
 
-func newLodge(t *testing.T) *lodge {
-	s := &lodge{t: t, dir: t.TempDir(), env: []string{"PATH=" + os.Getenv("PATH"), "GORACE=" + os.Getenv("GORACE"), "GOCOVERDIR=" + os.Getenv("GOCOVERDIR")}}
+func newHarness(t *testing.T) *harness {
+	s := &harness{t: t, dir: t.TempDir(), env: []string{"PATH=" + os.Getenv("PATH"), "GORACE=" + os.Getenv("GORACE"), "GOCOVERDIR=" + os.Getenv("GOCOVERDIR")}}
 	s.app, s.secrets = filepath.Join(s.dir, "app"), filepath.Join(s.dir, "secrets")
 	s.env = append(s.env, service.AllowPathVariable+"="+s.secrets)
 	for _, dir := range []string{s.app, s.secrets} {
@@ -60,14 +60,14 @@ func newLodge(t *testing.T) *lodge {
 			t.Fatal(err)
 		}
 	}
-	s.write(filepath.Join(s.app, "config.source.json"), siteConfig)
+	s.write(filepath.Join(s.app, "config.source.json"), harnessConfig)
 	s.put("openai", "CANARY-1")
 	s.put("vk", "sk-bf-CANARY-1")
 	return s
 }
 
 // write replaces a file as one should.
-func (s *lodge) write(path, content string) {
+func (s *harness) write(path, content string) {
 	s.t.Helper()
 	if err := os.WriteFile(path+".new", []byte(content), 0o600); err != nil {
 		s.t.Fatal(err)
@@ -77,15 +77,15 @@ func (s *lodge) write(path, content string) {
 	}
 }
 
-func (s *lodge) put(name, value string) { s.write(filepath.Join(s.secrets, name), value) }
+func (s *harness) put(name, value string) { s.write(filepath.Join(s.secrets, name), value) }
 
-func (s *lodge) published() string {
+func (s *harness) published() string {
 	content, _ := os.ReadFile(filepath.Join(s.app, "config.json"))
 	return string(content)
 }
 
 // start starts the program.
-func (s *lodge) start(args ...string) *running {
+func (s *harness) start(args ...string) *running {
 	s.t.Helper()
 	if s.asInit {
 		return s.startProgram("unshare", append([]string{"--pid", "--fork", "--kill-child", "--mount-proc", "bifrost-secrets"}, args...)...)
@@ -94,7 +94,7 @@ func (s *lodge) start(args ...string) *running {
 }
 
 // ways runs a test of exec as an ordinary process and, for root, as PID 1.
-func ways(t *testing.T, test func(*testing.T, *lodge)) {
+func ways(t *testing.T, test func(*testing.T, *harness)) {
 	t.Parallel()
 	for name, asInit := range map[string]bool{"ordinary": false, "as PID 1": true} {
 		if asInit && (runtime.GOOS != "linux" || os.Geteuid() != 0) {
@@ -103,7 +103,7 @@ func ways(t *testing.T, test func(*testing.T, *lodge)) {
 		}
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			s := newLodge(t)
+			s := newHarness(t)
 			s.asInit = asInit
 			test(t, s)
 		})
@@ -127,7 +127,7 @@ func (r *running) pid() int {
 	return pid
 }
 
-func (s *lodge) startProgram(name string, args ...string) *running {
+func (s *harness) startProgram(name string, args ...string) *running {
 	s.t.Helper()
 	r := &running{t: s.t, cmd: exec.Command(name, args...), out: make(chan string, 1000), log: make(chan string, 1000)}
 	r.cmd.Dir, r.cmd.Env = s.dir, s.env
@@ -159,7 +159,7 @@ func (s *lodge) startProgram(name string, args ...string) *running {
 
 // exec is start for exec with the options that the tests share: a child is
 // restarted at once, and nothing listens.
-func (s *lodge) exec(options []string, command ...string) *running {
+func (s *harness) exec(options []string, command ...string) *running {
 	s.t.Helper()
 	args := append([]string{"exec", "--app-dir", s.app, "--listen", "none", "--apply", "restart", "--min-restart-interval", "0s", "--stop-timeout", "10s"}, options...)
 	return s.start(append(append(args, "--"), command...)...)
@@ -251,11 +251,11 @@ case $(cat "$APP_DIR/config.json") in *BAD*) echo dies; exit 3;; esac
 echo "started $(sed 's/.*"name":"a","value":"\([^"]*\)".*/\1/' "$APP_DIR/config.json") $BIFROST_SECRETS_TOKEN"
 while :; do sleep 1 & wait $!; done`
 
-func (s *lodge) stub(options ...string) *running { return s.exec(options, "sh", "-c", bifrostStub) }
+func (s *harness) stub(options ...string) *running { return s.exec(options, "sh", "-c", bifrostStub) }
 
 func TestExecRotates(t *testing.T) {
 	t.Parallel()
-	s := newLodge(t)
+	s := newHarness(t)
 	r := s.stub("--apply-timeout", "10ms")
 	r.says("started CANARY-1 ")
 	r.logs("Bifrost does not answer") // it is no Bifrost that could be asked
@@ -267,14 +267,14 @@ func TestExecRotates(t *testing.T) {
 	r.logs("restarted Bifrost")
 	r.logs(`"msg":"ready","not_ready_for":`)
 	// The config itself.
-	s.write(filepath.Join(s.app, "config.source.json"), strings.Replace(siteConfig, "vault.openai", "CANARY-literal", 1))
+	s.write(filepath.Join(s.app, "config.source.json"), strings.Replace(harnessConfig, "vault.openai", "CANARY-literal", 1))
 	r.says("started CANARY-literal ")
 	// A half one changes nothing, and a whole one comes.
-	if err := os.WriteFile(filepath.Join(s.app, "config.source.json"), []byte(siteConfig[:90]), 0o600); err != nil {
+	if err := os.WriteFile(filepath.Join(s.app, "config.source.json"), []byte(harnessConfig[:90]), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	r.logs("refresh failed")
-	s.write(filepath.Join(s.app, "config.source.json"), siteConfig)
+	s.write(filepath.Join(s.app, "config.source.json"), harnessConfig)
 	r.says("started CANARY-2 ")
 	r.signal(syscall.SIGTERM)
 	r.says("term")
@@ -286,7 +286,7 @@ func TestExecRotates(t *testing.T) {
 // Signals reach the child, but for SIGHUP, which makes a refresh.
 func TestExecSignals(t *testing.T) {
 	t.Parallel()
-	s := newLodge(t)
+	s := newHarness(t)
 	r := s.stub()
 	r.says("started")
 	r.signal(syscall.SIGUSR1)
@@ -310,7 +310,7 @@ func TestExecSignals(t *testing.T) {
 // the bad value is not tried again.
 func TestExecTakesBack(t *testing.T) { ways(t, testTakesBack) }
 
-func testTakesBack(t *testing.T, s *lodge) {
+func testTakesBack(t *testing.T, s *harness) {
 	r := s.stub()
 	r.says("started CANARY-1")
 	before := s.published()
@@ -333,7 +333,7 @@ func testTakesBack(t *testing.T, s *lodge) {
 // In env mode a rotation means a restart, and no value is in the file.
 func TestExecEnvMode(t *testing.T) { ways(t, testEnvMode) }
 
-func testEnvMode(t *testing.T, s *lodge) {
+func testEnvMode(t *testing.T, s *harness) {
 	s.env = append(s.env, "BIFROST_SECRETS_TOKEN=CANARY-token", "BIFROST_SECRETS_X=1")
 	r := s.exec([]string{"--mode", "env", "--apply", "auto"}, "sh", "-c", `trap 'exit 0' TERM; env | grep -c CANARY; env | grep BIFROST_SECRETS_; env | grep CANARY-[0-9]; while :; do sleep 1 & wait $!; done`)
 	r.says("2")
@@ -350,9 +350,9 @@ func testEnvMode(t *testing.T, s *lodge) {
 	r.ends(0)
 }
 
-// awsSite takes its secrets from a fake of AWS.
-func awsSite(t *testing.T) (*lodge, *awstest.Fake) {
-	s := newLodge(t)
+// awsHarness takes its secrets from a fake of AWS.
+func awsHarness(t *testing.T) (*harness, *awstest.Fake) {
+	s := newHarness(t)
 	f := awstest.NewFake()
 	if err := f.Start(); err != nil {
 		t.Fatal(err)
@@ -364,14 +364,14 @@ func awsSite(t *testing.T) (*lodge, *awstest.Fake) {
 	s.env = append(s.env, "AWS_MAX_ATTEMPTS=1")
 	f.Put("openai", "CANARY-1")
 	f.Put("vk", "sk-bf-CANARY-1")
-	s.write(filepath.Join(s.app, "config.source.json"), strings.Replace(siteConfig, `"type":"file","file":{"path":"../secrets"}`, `"type":"aws-secrets-manager"`, 1))
+	s.write(filepath.Join(s.app, "config.source.json"), strings.Replace(harnessConfig, `"type":"file","file":{"path":"../secrets"}`, `"type":"aws-secrets-manager"`, 1))
 	return s, f
 }
 
 // A backend that hangs does not keep the end from coming.
 func TestExecEndsInHang(t *testing.T) {
 	t.Parallel()
-	s, f := awsSite(t)
+	s, f := awsHarness(t)
 	r := s.stub()
 	r.says("started")
 	f.Set(awstest.Faults{Hang: true})
@@ -388,7 +388,7 @@ func TestExecEndsInHang(t *testing.T) {
 // The child waits for a backend that comes up, and not for one that says no.
 func TestExecStart(t *testing.T) {
 	t.Parallel()
-	s, f := awsSite(t)
+	s, f := awsHarness(t)
 	f.Set(awstest.Faults{Hang: true})
 	r := s.stub("--timeout", "1s")
 	r.logs("refresh failed")
@@ -410,7 +410,7 @@ func TestExecStart(t *testing.T) {
 func TestWatchEnded(t *testing.T) {
 	t.Parallel()
 	for sig, code := range map[syscall.Signal]int{syscall.SIGTERM: 143, syscall.SIGINT: 130} {
-		s, f := awsSite(t)
+		s, f := awsHarness(t)
 		f.Set(awstest.Faults{Hang: true})
 		watch := func() *running {
 			return s.start("watch", "--config", filepath.Join(s.app, "config.source.json"), "--out", filepath.Join(s.app, "config.json"), "--apply", "none", "--listen", "none", "--timeout", "1s")
@@ -430,8 +430,8 @@ func TestWatchEnded(t *testing.T) {
 // The key of an earlier life counts, also where nothing is left of the file.
 func TestExecEncryptionKey(t *testing.T) {
 	t.Parallel()
-	s := newLodge(t)
-	s.write(filepath.Join(s.app, "config.source.json"), strings.Replace(siteConfig, "{", `{"encryption_key":"vault.enc",`, 1))
+	s := newHarness(t)
+	s.write(filepath.Join(s.app, "config.source.json"), strings.Replace(harnessConfig, "{", `{"encryption_key":"vault.enc",`, 1))
 	s.put("enc", "CANARY-key")
 	once := func(want int, options ...string) *running {
 		t.Helper()
@@ -472,7 +472,7 @@ func TestExecAsInit(t *testing.T) {
 		t.Skip("only root can make a PID namespace: as PID 1, exec goes untested here")
 	}
 	t.Parallel()
-	s := newLodge(t)
+	s := newHarness(t)
 	script := `trap 'echo "zombies $(grep -ls "^State:.Z" /proc/[0-9]*/status | wc -l)"; exit 5' TERM
 for i in 1 2 3; do (sleep 0.1 & ) ; done; trap 'echo usr1' USR1; echo "started $PPID"; while :; do sleep 1 & wait $!; done`
 	args := []string{"--pid", "--fork", "--mount-proc", "bifrost-secrets", "exec", "--app-dir", s.app, "--listen", "none", "--apply", "restart", "--", "sh", "-c", script}
@@ -492,7 +492,7 @@ for i in 1 2 3; do (sleep 0.1 & ) ; done; trap 'echo usr1' USR1; echo "started $
 // it again.
 func TestExecEndsWithItsChild(t *testing.T) {
 	t.Parallel()
-	s := newLodge(t)
+	s := newHarness(t)
 	r := s.exec(nil, "sh", "-c", `echo x >> "$APP_DIR/lives"; exit 9`)
 	r.ends(9)
 	if lives, _ := os.ReadFile(filepath.Join(s.app, "lives")); string(lives) != "x\n" {
@@ -504,7 +504,7 @@ func TestExecEndsWithItsChild(t *testing.T) {
 // ends in peace.
 func TestWatch(t *testing.T) {
 	t.Parallel()
-	s := newLodge(t)
+	s := newHarness(t)
 	told := filepath.Join(s.dir, "told")
 	socket := filepath.Join(s.dir, "notify")
 	conn, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Name: socket, Net: "unixgram"})
@@ -598,7 +598,7 @@ func TestWatch(t *testing.T) {
 // A watch that may not restart says what wants it.
 func TestWatchReports(t *testing.T) {
 	t.Parallel()
-	s := newLodge(t)
+	s := newHarness(t)
 	r := s.start("watch", "--config", filepath.Join(s.app, "config.source.json"), "--out", filepath.Join(s.app, "config.json"), "--listen", "none")
 	r.logs("applied")
 	s.put("vk", "sk-bf-CANARY-2")
@@ -614,9 +614,9 @@ func TestWatchReports(t *testing.T) {
 // command that stores it; it is not stored.
 func TestWatchPlaintext(t *testing.T) {
 	t.Parallel()
-	s := newLodge(t)
+	s := newHarness(t)
 	config := filepath.Join(s.app, "config.source.json")
-	writable := strings.Replace(siteConfig, `"type":"file"`, `"type":"file","access_mode":"read_and_write"`, 1)
+	writable := strings.Replace(harnessConfig, `"type":"file"`, `"type":"file","access_mode":"read_and_write"`, 1)
 	s.write(config, writable)
 	r := s.start("watch", "--config", config, "--out", filepath.Join(s.app, "config.json"), "--listen", "none", "--apply", "none")
 	r.logs("applied")
@@ -642,7 +642,7 @@ func TestWatchPlaintext(t *testing.T) {
 // An outage is told of once, changes nothing, and ends by itself.
 func TestWatchOutage(t *testing.T) {
 	t.Parallel()
-	s, f := awsSite(t)
+	s, f := awsHarness(t)
 	r := s.start("watch", "--config", filepath.Join(s.app, "config.source.json"), "--out", filepath.Join(s.app, "config.json"), "--listen", "none", "--interval", "1s", "--apply", "none")
 	r.logs("applied")
 	before, err := os.Stat(filepath.Join(s.app, "config.json"))

@@ -20,7 +20,7 @@ import (
 // stage is a directory that stands for the root of a machine, so that what deploy/
 // has can be run as it is.
 type stage struct {
-	*lodge
+	*harness
 	root string
 }
 
@@ -37,7 +37,7 @@ func newStage(t *testing.T, config string) *stage {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = os.RemoveAll(root) })
-	s := &stage{lodge: newLodge(t), root: root}
+	s := &stage{harness: newHarness(t), root: root}
 	s.env = append(s.env, service.AllowPathVariable+"="+root+"/run/secrets") // which stands for /run/secrets
 	for _, dir := range []string{"/app/data", "/etc/bifrost/secrets", "/etc/bifrost-secrets", "/run/secrets", "/run/bifrost", "/run/bifrost-secrets", "/var/lib/bifrost", "/usr/local/bin"} {
 		if err := os.MkdirAll(root+dir, 0o700); err != nil {

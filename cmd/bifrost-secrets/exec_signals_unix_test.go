@@ -82,7 +82,7 @@ func TestExecUnderSignals(t *testing.T) {
 
 // signalRun makes one run, and returns what came of it.
 func signalRun(t *testing.T, draw *rand.Rand) string {
-	s := newLodge(t)
+	s := newHarness(t)
 	sig := []syscall.Signal{syscall.SIGTERM, syscall.SIGINT}[draw.IntN(2)]
 	again := draw.IntN(4) == 0
 	at := time.Duration(draw.IntN(400)) * time.Millisecond

@@ -17,7 +17,7 @@ import (
 // day that it is, and is made fresh later. A start that fails names it.
 func TestExecFromLastGood(t *testing.T) {
 	t.Parallel()
-	s, f := awsSite(t)
+	s, f := awsHarness(t)
 	fails := func(faults awstest.Faults, options ...string) string {
 		t.Helper()
 		f.Set(faults)

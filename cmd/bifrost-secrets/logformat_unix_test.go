@@ -18,7 +18,7 @@ func TestLogFormat(t *testing.T) {
 		args []string
 		code int
 	}
-	lives := func(s *lodge) []life {
+	lives := func(s *harness) []life {
 		config, out := filepath.Join(s.app, "config.source.json"), filepath.Join(s.dir, "out.json")
 		return []life{
 			{[]string{"exec", "--app-dir", s.app, "--listen", "none", "--vault-type", "file", "--vault-set", "path=" + s.app, "--", "true"}, 125}, // nothing resolves
@@ -53,7 +53,7 @@ func TestLogFormat(t *testing.T) {
 		"text by variable":   {nil, "text", []string{"text", "people"}},
 		"the flag before it": {[]string{"--log-format", "text"}, "json", []string{"text", "people"}},
 	} {
-		s := newLodge(t)
+		s := newHarness(t)
 		if how.env != "" {
 			s.env = append(s.env, "BIFROST_SECRETS_LOG_FORMAT="+how.env)
 		}
@@ -71,7 +71,7 @@ func TestLogFormat(t *testing.T) {
 		}
 	}
 	for _, args := range [][]string{{"--log-format", "xml"}, nil} {
-		s := newLodge(t)
+		s := newHarness(t)
 		if args == nil {
 			s.env = append(s.env, "BIFROST_SECRETS_LOG_FORMAT=xml")
 		}
@@ -88,7 +88,7 @@ func TestLogFormat(t *testing.T) {
 // Text is no log of a terminal alone: what ends a run of it is a line of it.
 func TestLogFormatFatal(t *testing.T) {
 	t.Parallel()
-	s := newLodge(t)
+	s := newHarness(t)
 	s.put("vk", "no virtual key")
 	r := s.stub("--log-format", "text")
 	r.logs("level=ERROR")

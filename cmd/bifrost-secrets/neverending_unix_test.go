@@ -20,7 +20,7 @@ var unfit = regexp.MustCompile("only regular files are read|no regular file|is a
 // what has no end is not read into memory: it is an error that says so.
 func TestNothingIsReadForEver(t *testing.T) {
 	t.Parallel()
-	s := newLodge(t)
+	s := newHarness(t)
 	pipe := filepath.Join(s.dir, "pipe")
 	if err := syscall.Mkfifo(pipe, 0o600); err != nil {
 		t.Fatal(err)
@@ -157,7 +157,7 @@ func TestNothingIsReadForEver(t *testing.T) {
 // A config that becomes a pipe is a refresh that fails, and no more.
 func TestConfigBecomesAPipe(t *testing.T) {
 	t.Parallel()
-	s := newLodge(t)
+	s := newHarness(t)
 	source := filepath.Join(s.app, "config.source.json")
 	r := s.stub()
 	r.says("started CANARY-1")
@@ -169,7 +169,7 @@ func TestConfigBecomesAPipe(t *testing.T) {
 		t.Fatal(err)
 	}
 	r.logs("is a named pipe, and only regular files are read")
-	s.write(source, siteConfig)
+	s.write(source, harnessConfig)
 	s.put("openai", "CANARY-2")
 	r.says("started CANARY-2")
 	r.signal(syscall.SIGTERM)

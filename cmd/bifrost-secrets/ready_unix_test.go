@@ -47,7 +47,7 @@ func gatedBifrost() {
 // log tells of the restart then. At first it is not ready before it answers either.
 func TestExecReady(t *testing.T) {
 	t.Parallel()
-	s, port := newLodge(t), bifrosttest.FreePort(t)
+	s, port := newHarness(t), bifrosttest.FreePort(t)
 	gate := filepath.Join(s.dir, "gate")
 	open := func() {
 		t.Helper()

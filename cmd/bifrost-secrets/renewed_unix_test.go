@@ -23,8 +23,8 @@ type backendOf struct {
 	end   func() // ends the login and leaves the file
 }
 
-var renewable = map[string]func(*testing.T, *lodge) backendOf{
-	"aws shared credentials file": func(t *testing.T, s *lodge) backendOf {
+var renewable = map[string]func(*testing.T, *harness) backendOf{
+	"aws shared credentials file": func(t *testing.T, s *harness) backendOf {
 		f := awstest.StartFake(t)
 		for name, value := range f.Env() {
 			if !strings.HasPrefix(name, "AWS_ACCESS_KEY") && !strings.HasPrefix(name, "AWS_SECRET") && name != "AWS_SHARED_CREDENTIALS_FILE" {
@@ -40,7 +40,7 @@ var renewable = map[string]func(*testing.T, *lodge) backendOf{
 			n++
 		}, end}
 	},
-	"vault token file": func(t *testing.T, s *lodge) backendOf {
+	"vault token file": func(t *testing.T, s *harness) backendOf {
 		f, token := vaulttest.StartFake(t), ""
 		s.env = append(s.env, vaultEnv(f.URL, "HOME="+s.dir)...)
 		end := func() {
@@ -55,7 +55,7 @@ var renewable = map[string]func(*testing.T, *lodge) backendOf{
 			token = next
 		}, end}
 	},
-	"azure federated token file": func(t *testing.T, s *lodge) backendOf {
+	"azure federated token file": func(t *testing.T, s *harness) backendOf {
 		f, n := azuretest.StartFake(t), 0
 		for name, value := range f.Env() {
 			s.env = append(s.env, name+"="+value)
@@ -80,7 +80,7 @@ func TestWatchLoginRenewedOnDisk(t *testing.T) {
 	for name, of := range renewable {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			s := newLodge(t)
+			s := newHarness(t)
 			b := of(t, s)
 			reference, last := "vault.openai", 0
 			if strings.HasPrefix(name, "vault") {

@@ -17,7 +17,7 @@ import (
 // without a restart. Where it is as it was, nothing is written.
 func TestExecRepairsWhatIsPublished(t *testing.T) {
 	t.Parallel()
-	s := newLodge(t)
+	s := newHarness(t)
 	out := filepath.Join(s.app, "config.json")
 	r := s.stub()
 	r.says("started CANARY-1")
@@ -71,7 +71,7 @@ func TestExecRepairsWhatIsPublished(t *testing.T) {
 // before has taken that away at its end.
 func TestExecStartsWithAConfig(t *testing.T) {
 	t.Parallel()
-	s := newLodge(t)
+	s := newHarness(t)
 	r := s.exec([]string{"--mode", "env"}, "sh", "-c",
 		`trap 'rm "$APP_DIR/config.json"; exit 0' TERM; echo "has $(grep -c env.BIFROST_SECRET_ "$APP_DIR/config.json")"; while :; do sleep 1 & wait $!; done`)
 	r.says("has 1")
@@ -85,7 +85,7 @@ func TestExecStartsWithAConfig(t *testing.T) {
 // The last good values of an earlier life are those that were published then.
 func TestLastGoodIsWhatWasPublished(t *testing.T) {
 	t.Parallel()
-	s, f := awsSite(t)
+	s, f := awsHarness(t)
 	r := s.stub("--start-from-last-good", "24h")
 	r.says("started CANARY-1")
 	r.signal(syscall.SIGTERM)

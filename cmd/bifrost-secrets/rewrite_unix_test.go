@@ -30,7 +30,7 @@ func TestExecRewritesDatabase(t *testing.T) {
 		t.Fatal(err)
 	}
 	d.Exec(t, string(tables)+"INSERT INTO config_keys (name, provider, provider_id, key_id, value) VALUES ('one', 'openai', 1, 'k1', 'vault.one')")
-	s := newLodge(t)
+	s := newHarness(t)
 	s.env = append(s.env, "DB_HOST="+d.Host, fmt.Sprintf("DB_PORT=%d", d.Port), "DB_NAME="+d.Name)
 	s.write(filepath.Join(s.app, "config.source.json"), rewriteConfig)
 	s.put("db", d.Password)

@@ -49,9 +49,9 @@ func generation(n int) string {
 	return fmt.Sprintf(`{"key":"sk-CANARY-key-%04d","header":"CANARY-team-%04d","mcp":"Bearer CANARY-mcp-%04d","plugin":"CANARY-otel-%04d"}`, n, n, n, n)
 }
 
-// rotated is a site whose Bifrost gets its values from a running exec or watch.
+// rotated is a harness whose Bifrost gets its values from a running exec or watch.
 type rotated struct {
-	*lodge
+	*harness
 	t       *testing.T
 	aws     *secretsmanager.Client
 	up      *bifrosttest.Upstream
@@ -62,11 +62,11 @@ type rotated struct {
 }
 
 func newRotated(t *testing.T) *rotated {
-	s, server := newLodge(t), awstest.Moto(t)
+	s, server := newHarness(t), awstest.Moto(t)
 	for name, value := range server.Env() {
 		s.env = append(s.env, name+"="+value)
 	}
-	r := &rotated{lodge: s, t: t, aws: server.Client(awstest.Region, ""), up: bifrosttest.NewUpstream(t), client: &http.Client{Timeout: patience, Transport: &http.Transport{DisableKeepAlives: true}}}
+	r := &rotated{harness: s, t: t, aws: server.Client(awstest.Region, ""), up: bifrosttest.NewUpstream(t), client: &http.Client{Timeout: patience, Transport: &http.Transport{DisableKeepAlives: true}}}
 	s.write(filepath.Join(s.app, "config.source.json"), fmt.Sprintf(rotatingConfig, r.up.URL, s.app, bifrosttest.Framework(r.up.URL)))
 	server.Put(t, awstest.Region, "all", generation(1))
 	s.env = append(s.env, "BIFROST_SECRETS_TOKEN=CANARY-token-of-this-test", "HOME="+s.dir, "TMPDIR="+s.dir)

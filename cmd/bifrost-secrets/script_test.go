@@ -168,7 +168,7 @@ func of(ts *testscript.TestScript) *story { return ts.Value(storyKey{}).(*story)
 //
 //	exits 2 bifrost-secrets render --nope
 //
-// Whatever the program is told to do, its words must be those of the house, no
+// Whatever the program is told to do, its words must be those of the program, no
 // secret (each of which has the word CANARY in it) may be among them, and after
 // a failure all that was marked with `keep` must be untouched.
 func doExits(ts *testscript.TestScript, neg bool, args []string) {

@@ -17,7 +17,7 @@ import (
 )
 
 // execTo is stub with a log that goes to a file.
-func (s *lodge) execTo(log *os.File, options ...string) *running {
+func (s *harness) execTo(log *os.File, options ...string) *running {
 	s.t.Helper()
 	args := append([]string{"exec", "--app-dir", s.app, "--apply", "restart", "--min-restart-interval", "0s", "--stop-timeout", "10s"}, options...)
 	r := &running{t: s.t, out: make(chan string, 1000), log: make(chan string)}
@@ -88,7 +88,7 @@ func TestExecOutlivesTheLog(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			s := newLodge(t)
+			s := newHarness(t)
 			w, after := log(t)
 			socket := filepath.Join(s.dir, "s")
 			r := s.execTo(w, "--listen", "unix:"+socket, "--verbose")
@@ -111,7 +111,7 @@ func TestExecOutlivesTheLog(t *testing.T) {
 // Without any of the standard streams there is nothing to say, and all is done.
 func TestClosedStreams(t *testing.T) {
 	t.Parallel()
-	s := newLodge(t)
+	s := newHarness(t)
 	s.env = append(s.env, "SITE="+s.app)
 	r := s.startProgram("sh", "-c", `bifrost-secrets render -c "$SITE/config.source.json" -o "$SITE/config.json" <&- >&- 2>&- && bifrost-secrets exec --app-dir "$SITE" --listen none -- sh -c 'cat "$APP_DIR/config.json" > "$APP_DIR/seen"; exit 9' <&- >&- 2>&-`)
 	r.ends(9)
@@ -124,7 +124,7 @@ func TestClosedStreams(t *testing.T) {
 // changes nothing. Its results are another matter.
 func TestReadersOfCommands(t *testing.T) {
 	t.Parallel()
-	s := newLodge(t)
+	s := newHarness(t)
 	s.env = append(s.env, "SITE="+s.app)
 	for _, test := range []struct {
 		name, script string
@@ -166,7 +166,7 @@ func TestReadersOfCommands(t *testing.T) {
 // A second signal ends a command that waits for who reads its errors.
 func TestSecondSignal(t *testing.T) {
 	t.Parallel()
-	s := newLodge(t)
+	s := newHarness(t)
 	_, full := smallPipe(t)
 	if _, err := full.Write(bytes.Repeat([]byte("\n"), os.Getpagesize())); err != nil {
 		t.Fatal(err)
@@ -204,7 +204,7 @@ func TestSecondSignal(t *testing.T) {
 // The standard input may never end.
 func TestInterruptedInput(t *testing.T) {
 	t.Parallel()
-	s := newLodge(t)
+	s := newHarness(t)
 	r, w, err := os.Pipe()
 	if err != nil {
 		t.Fatal(err)
@@ -266,10 +266,10 @@ func TestEndsWhileTheConfigStoreHangs(t *testing.T) {
 				t.Fatal(err)
 			}
 			defer ln.Close()
-			s := newLodge(t)
+			s := newHarness(t)
 			_, port, _ := net.SplitHostPort(ln.Addr().String())
 			source := filepath.Join(s.app, "config.source.json")
-			s.write(source, strings.Replace(siteConfig, `"enabled":true,`, `"enabled":true,"type":"postgres","config":{"host":"127.0.0.1","port":"`+port+`","user":"u","password":"p","db_name":"d","ssl_mode":"disable"},`, 1))
+			s.write(source, strings.Replace(harnessConfig, `"enabled":true,`, `"enabled":true,"type":"postgres","config":{"host":"127.0.0.1","port":"`+port+`","user":"u","password":"p","db_name":"d","ssl_mode":"disable"},`, 1))
 			var r *running
 			switch command {
 			case "exec":

@@ -21,7 +21,7 @@ func TestHalfRotatedPair(t *testing.T) {
 	for _, mode := range []string{"inline", "env"} {
 		t.Run(mode, func(t *testing.T) {
 			t.Parallel()
-			s := newLodge(t)
+			s := newHarness(t)
 			s.write(filepath.Join(s.app, "config.source.json"), pairConfig)
 			s.put("u", "CANARY-u1")
 			start := func() *running {

@@ -59,7 +59,7 @@ func TestTroubleshooting(t *testing.T) {
 
 // troubled is one section.
 type troubled struct {
-	*lodge
+	*harness
 	client  *secretsmanager.Client
 	bifrost *bifrosttest.Server
 	behind  *running
@@ -72,7 +72,7 @@ func newStory(t *testing.T, moto *awstest.Server) *troubled {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = os.RemoveAll(dir) })
-	s := &troubled{lodge: newLodge(t), client: moto.Client(awstest.Region, ""), bifrost: bifrosttest.New(t, "1.4.19")}
+	s := &troubled{harness: newHarness(t), client: moto.Client(awstest.Region, ""), bifrost: bifrosttest.New(t, "1.4.19")}
 	s.dir = dir
 	for name, value := range moto.Env() {
 		s.env = append(s.env, name+"="+value)

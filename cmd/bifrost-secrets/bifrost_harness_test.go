@@ -32,9 +32,9 @@ const (
 // bifrostClient takes no proxy of the environment and keeps no connection.
 var bifrostClient = &http.Client{Timeout: 2 * time.Minute, Transport: &http.Transport{DisableKeepAlives: true}}
 
-// site is one installation: a config with references and its secrets, the
+// realHarness is one installation: a config with references and its secrets, the
 // folder that is all of Bifrost's world, and the provider that it calls.
-type site struct {
+type realHarness struct {
 	t        *testing.T
 	bin      string
 	config   string // with the references
@@ -45,7 +45,7 @@ type site struct {
 	store    string // members of config_store, in place of SQLite's
 }
 
-func newSite(t *testing.T) *site {
+func newRealHarness(t *testing.T) *realHarness {
 	t.Helper()
 	bin, err := exec.LookPath(os.Getenv("BIFROST_BIN"))
 	if err != nil {
@@ -55,7 +55,7 @@ func newSite(t *testing.T) *site {
 		t.Fatalf("BIFROST_BIN has to be an absolute path, and is %s", bin)
 	}
 	root := t.TempDir()
-	s := &site{
+	s := &realHarness{
 		t: t, bin: bin,
 		config:   filepath.Join(root, "source", "config.json"),
 		secrets:  filepath.Join(root, "source", "secrets"),
@@ -70,7 +70,7 @@ func newSite(t *testing.T) *site {
 	return s
 }
 
-func (s *site) put(path, content string) {
+func (s *realHarness) put(path, content string) {
 	s.t.Helper()
 	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
 		s.t.Fatal(err)
@@ -80,13 +80,13 @@ func (s *site) put(path, content string) {
 	}
 }
 
-func (s *site) secret(name, value string) {
+func (s *realHarness) secret(name, value string) {
 	s.t.Helper()
 	s.put(filepath.Join(s.secrets, filepath.FromSlash(name)), value)
 }
 
 // read returns a file of Bifrost's folder.
-func (s *site) read(name string) []byte {
+func (s *realHarness) read(name string) []byte {
 	s.t.Helper()
 	data, err := os.ReadFile(filepath.Join(s.home, name))
 	if err != nil {
@@ -96,7 +96,7 @@ func (s *site) read(name string) []byte {
 }
 
 // copyConfig copies the config for Bifrost as it is.
-func (s *site) copyConfig() {
+func (s *realHarness) copyConfig() {
 	s.t.Helper()
 	data, err := os.ReadFile(s.config)
 	if err != nil {
@@ -105,7 +105,7 @@ func (s *site) copyConfig() {
 	s.put(filepath.Join(s.home, "config.json"), string(data))
 }
 
-func (s *site) render(flags ...string) {
+func (s *realHarness) render(flags ...string) {
 	s.t.Helper()
 	args := append([]string{"render", "--config", s.config, "--out", filepath.Join(s.home, "config.json")}, flags...)
 	var out, errs bytes.Buffer
@@ -114,13 +114,13 @@ func (s *site) render(flags ...string) {
 	}
 }
 
-func (s *site) renderEnv(format string) {
+func (s *realHarness) renderEnv(format string) {
 	s.t.Helper()
 	s.render("--mode", "env", "--env-file", s.envFile, "--env-format", format)
 }
 
 // dockerEnv reads the env file as docker does: a line is a variable as it is.
-func (s *site) dockerEnv() []string {
+func (s *realHarness) dockerEnv() []string {
 	s.t.Helper()
 	data, err := os.ReadFile(s.envFile)
 	if err != nil {
@@ -131,7 +131,7 @@ func (s *site) dockerEnv() []string {
 
 // holders returns the files of Bifrost's folder that have the text in them, as it
 // is or as render spells it in JSON.
-func (s *site) holders(text string) []string {
+func (s *realHarness) holders(text string) []string {
 	s.t.Helper()
 	var spelled bytes.Buffer
 	enc := json.NewEncoder(&spelled)
@@ -168,17 +168,17 @@ func ignoreGone(err error) error {
 
 // bifrost is a running one.
 type bifrost struct {
-	site   *site
-	url    string
-	header http.Header // of the chats
-	cmd    *exec.Cmd
-	ended  chan struct{} // closed when it has ended
-	failed error         // how, once it has
+	realHarness *realHarness
+	url         string
+	header      http.Header // of the chats
+	cmd         *exec.Cmd
+	ended       chan struct{} // closed when it has ended
+	failed      error         // how, once it has
 }
 
 // start starts Bifrost with an environment of env and no more, and waits until
 // it is healthy. before is a command that starts it in its own place.
-func (s *site) start(env []string, before ...string) *bifrost {
+func (s *realHarness) start(env []string, before ...string) *bifrost {
 	s.t.Helper()
 	b := s.launch(env, before...)
 	if !b.healthy() {
@@ -188,7 +188,7 @@ func (s *site) start(env []string, before ...string) *bifrost {
 }
 
 // launch is start that waits for nothing.
-func (s *site) launch(env []string, before ...string) *bifrost {
+func (s *realHarness) launch(env []string, before ...string) *bifrost {
 	s.t.Helper()
 	port := bifrosttest.FreePort(s.t)
 	args := append(slices.Clone(before), s.bin, "-app-dir", s.home, "-host", "127.0.0.1", "-port", port, "-log-level", "debug", "-log-style", "json")
@@ -197,7 +197,7 @@ func (s *site) launch(env []string, before ...string) *bifrost {
 		s.t.Fatal(err)
 	}
 	defer func() { _ = printed.Close() }() // Bifrost has its own handle of it
-	b := &bifrost{site: s, url: "http://127.0.0.1:" + port, cmd: exec.Command(args[0], args[1:]...), ended: make(chan struct{})}
+	b := &bifrost{realHarness: s, url: "http://127.0.0.1:" + port, cmd: exec.Command(args[0], args[1:]...), ended: make(chan struct{})}
 	b.cmd.Dir = s.home
 	b.cmd.Env = append([]string{"HOME=" + s.home, "TMPDIR=" + s.home}, env...)
 	b.cmd.Stdout, b.cmd.Stderr = printed, printed
@@ -214,7 +214,7 @@ func (s *site) launch(env []string, before ...string) *bifrost {
 
 // healthy waits until Bifrost is, and reports whether it is: it may end instead.
 func (b *bifrost) healthy() bool {
-	b.site.t.Helper()
+	b.realHarness.t.Helper()
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()
 	deadline := time.After(bifrostStarts)
@@ -239,7 +239,7 @@ func (b *bifrost) healthy() bool {
 
 // stop ends Bifrost as an operator would.
 func (b *bifrost) stop() {
-	b.site.t.Helper()
+	b.realHarness.t.Helper()
 	if err := b.cmd.Process.Signal(syscall.SIGTERM); err != nil {
 		b.fatal("Bifrost cannot be told to stop: %v", err)
 	}
@@ -266,9 +266,9 @@ func (b *bifrost) kill() {
 // fatal ends the test with the last of what Bifrost printed. The keys in there
 // are no one's.
 func (b *bifrost) fatal(format string, args ...any) {
-	b.site.t.Helper()
-	printed := b.site.read("printed")
-	b.site.t.Fatalf("%s\nBifrost's last words:\n%s", fmt.Sprintf(format, args...), printed[max(0, len(printed)-4<<10):])
+	b.realHarness.t.Helper()
+	printed := b.realHarness.read("printed")
+	b.realHarness.t.Fatalf("%s\nBifrost's last words:\n%s", fmt.Sprintf(format, args...), printed[max(0, len(printed)-4<<10):])
 }
 
 // stubProvider answers as OpenAI does and remembers the keys it was shown.
