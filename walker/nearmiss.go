@@ -330,7 +330,6 @@ func almost(a, b string) bool {
 	return i == len(a) || a[i+1:] == b[i+1:] || i+1 < len(a) && a[i] == b[i+1] && a[i+1] == b[i] && a[i+2:] == b[i+2:]
 }
 
-// isName reports whether s can be the name of a variable.
 func isName(s string) bool {
 	return s != "" && isWord(s) && strings.IndexByte(s, '-') < 0 && !('0' <= s[0] && s[0] <= '9')
 }

@@ -87,7 +87,6 @@ func (c *checker) member(names ...string) (walker.Member, bool) {
 	return found[len(found)-1], true
 }
 
-// storeOff reports whether the config store is switched off.
 func (c *checker) storeOff() bool {
 	m, ok := c.member("config_store", "enabled")
 	return ok && string(c.doc.Text(m.Value)) == "false"

@@ -120,7 +120,6 @@ func openLeaks(text, name string) []leak {
 	return found
 }
 
-// isAddress reports whether a text is a URL as a whole.
 func isAddress(text string) bool {
 	scheme, rest, ok := strings.Cut(text, "://")
 	return ok && isScheme(scheme) && !strings.ContainsAny(rest, " \t\n\"'")
@@ -146,7 +145,6 @@ func plausible(text, name string) bool {
 
 func isPassword(name string) bool { return strings.Contains(strings.ToLower(name), "pass") }
 
-// isPath reports whether a text is the path of a file.
 func isPath(text string) bool {
 	for _, start := range []string{"/", "./", "../", "~/"} {
 		if strings.HasPrefix(text, start) {

@@ -72,23 +72,17 @@ type Rule struct {
 // Rules returns every rule, sorted by its id.
 func Rules() []Rule { return slices.Clone(rules) }
 
-var rules = sorted([]Rule{
-	referenceSyntax, plaintextSecret, maskedValue, nullSecret, jsonEscape, objectForm, duplicateKey,
-	referenceNotResolved, unknownPlace, circularVaultStore, vaultStore, secretName, fragmentMixed,
-	prefix, virtualKeyPrefix, pluginVersion, keyName, encryptionKey, sourceOfTruth, postgresPassword,
-	stdioEnvironment, unscannedStore,
-})
+var rules = []Rule{
+	circularVaultStore, duplicateKey, encryptionKey, fragmentMixed, jsonEscape, keyName, maskedValue, nullSecret,
+	objectForm, plaintextSecret, pluginVersion, postgresPassword, prefix, referenceNotResolved, referenceSyntax,
+	secretName, sourceOfTruth, stdioEnvironment, unknownPlace, unscannedStore, vaultStore, virtualKeyPrefix,
+}
 
 // Online is what asking the backend finds, which this package does not do: only
 // programs that can, have it. Settings may name it for all.
 var Online = Rule{
 	ID: "online", Severity: Error,
 	Summary: "a reference that the backend cannot answer, or whose value Bifrost would not take",
-}
-
-func sorted(all []Rule) []Rule {
-	slices.SortFunc(all, func(a, b Rule) int { return strings.Compare(a.ID, b.ID) })
-	return all
 }
 
 // Options say how to lint.
@@ -170,7 +164,7 @@ func Sort(all []Finding) {
 	})
 }
 
-// shareFixes returns the findings about one value one fix. It is that of the last:
+// shareFixes makes the findings about one value share one fix, that of the last:
 // the rules come in the order of their ids, and the repair of a reference's
 // spelling also writes it without an object and without bad escapes.
 func shareFixes(all []Finding) {

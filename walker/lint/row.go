@@ -39,7 +39,6 @@ func CheckRow(row *walker.Document, opts Options) []Finding {
 	return all
 }
 
-// wants reports whether a rule is asked.
 func (o *Options) wants(r *Rule) bool {
 	return o.Settings.on(r) && (!o.rows || r.field != nil && slices.Contains(inRows, r.ID))
 }

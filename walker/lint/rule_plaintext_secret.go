@@ -21,7 +21,6 @@ var plaintextSecret = Rule{
 	document: (*checker).strayLeaks,
 }
 
-// tellLeak reports a leak in a field.
 func (c *checker) tellLeak(f *walker.Field, l *leak) {
 	kind := ""
 	if !l.fake {
@@ -104,7 +103,6 @@ func (c *checker) strayLeaks() {
 // for.
 var anySecret = &walker.Entry{Kind: walker.SecretKind}
 
-// identifies reports whether a name is that of an identifier.
 func identifies(name string) bool {
 	all := words(name)
 	return len(all) > 0 && (all[len(all)-1] == "id" || all[len(all)-1] == "ids")

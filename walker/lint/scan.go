@@ -62,7 +62,7 @@ func (s *scan) add(p part) int {
 
 func (s *scan) pem(i int) int {
 	body, ok := privateKey(s.text[i:])
-	if !ok {
+	if !ok || body == "" {
 		return i + 1
 	}
 	end := i + strings.Index(s.text[i:], body) + len(body)

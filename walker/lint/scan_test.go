@@ -13,6 +13,7 @@ func FuzzParts(f *testing.F) {
 	f.Add("curl -u svc:Xk9vQ2mLp7 --token Xk9vQ2mLp7 svc:Xk9vQ2mLp7@tcp(db)/x")
 	f.Add("eyJhbGciOiJ9.eyJzdWIiOiJ9. " + awsKey + " -----BEGIN " + "PRIVATE KEY-----\n" + strings.Repeat("aB3d", 20) + "\n-----END")
 	f.Add("123456789:AAaB3daB3daB3daB3daB3daB3daB3daB3daB3d a1b8Q~" + strings.Repeat("aB3d", 8))
+	f.Add("-----BEGIN " + "PRIVATE KEY-----")
 	f.Fuzz(func(t *testing.T, text string) {
 		parts := partsOf(text)
 		end := 0

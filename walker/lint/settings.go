@@ -154,7 +154,7 @@ func (s *Settings) For(file string) *Settings {
 	return &own
 }
 
-// Apply returns findings their severities and takes away those that are not
+// Apply sets the severities of findings and takes away those that are not
 // wanted. It uses the memory of all. [Check] does it for its own.
 func (s *Settings) Apply(all []Finding) []Finding {
 	if s == nil || len(s.severity) == 0 && len(s.ignore) == 0 {

@@ -182,7 +182,6 @@ func (s *shape) fits(text string) int {
 	return len(s.prefix) + n
 }
 
-// isAlnum reports whether a byte is an ASCII letter or digit.
 func isAlnum(c byte) bool {
 	return 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9'
 }

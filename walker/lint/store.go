@@ -51,7 +51,6 @@ func readStore(doc *walker.Document, backends []Backend) (s store) {
 	return s
 }
 
-// holds reports whether the block holds the byte at offset.
 func (s *store) holds(offset int) bool {
 	return s.present && offset >= s.span.Start && offset < s.span.End
 }

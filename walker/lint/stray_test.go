@@ -38,6 +38,7 @@ func TestStrays(t *testing.T) {
 		{`{"x":"the token: ` + opaque + `, password=hunter2hunter"}`, "1:18 warning x\n1:61 warning x"},
 		{`{"x":"see https://u:Xk9vQ2mLp7@h/x and the password: required, token: optional-2024"}`, "1:21 warning x"},
 		{`{"x":"curl -u svc:Xk9vQ2mLp7 https://h; mysql --password Xk9vQ2mLp7"}`, "1:19 warning x\n1:58 warning x"},
+		{`{"x":"-----BEGIN PRIVATE KEY-----","y":"-----BEGIN PRIVATE KEY----------END PRIVATE KEY-----"}`, ""},
 		{`{"governance":{"virtual_keys":[{"id":"sk-bf-vk-stage-assistant-de-07","value":"env.A"}]}}`, ""},
 		{`{"governance":{"virtual_keys":[{"id":"sk-bf-` + opaque + `","value":"env.A"}]}}`, "1:38 note governance.virtual_keys[0].id"},
 		// On command lines, and in the environment.

@@ -57,14 +57,12 @@ func readBaseline(name string, toWrite bool) (*baseline, error) {
 		return nil, usage("", "%s: %s", name, cause(err))
 	}
 	b := &baseline{name: name, dir: dir, toWrite: toWrite, left: map[[2]string]int{}, seen: map[string]bool{}}
-	text, err := walker.ReadRegular(name, walker.MaxSize)
-	switch {
-	case errors.Is(err, fs.ErrNotExist) && toWrite:
+	if _, err := os.Stat(name); toWrite && errors.Is(err, fs.ErrNotExist) {
 		return b, nil
-	case errors.Is(err, fs.ErrNotExist):
-		return nil, usage("write it with --write-baseline "+name, "%s: no such file", name)
-	case err != nil:
-		return nil, usage("", "%s: cannot be read: %s", name, cause(err))
+	}
+	text, err := readFile(name, walker.MaxSize, "write it with --write-baseline "+name)
+	if err != nil {
+		return nil, err
 	}
 	var file baselineFile
 	dec := json.NewDecoder(bytes.NewReader(text))
@@ -118,16 +116,12 @@ func (b *baseline) take(name string, doc *walker.Document, findings []lint.Findi
 	return fresh
 }
 
-// gone returns what the baseline has and is there no more: in the files that were
-// looked at, and in those that do not exist.
+// gone returns, once, what the baseline has and is there no more: in the files that
+// were looked at, and in those that do not exist.
 func (b *baseline) gone() (all []accepted) {
-	left := map[[2]string]int{}
-	for key, n := range b.left {
-		left[key] = n
-	}
 	for _, a := range b.old {
-		if left[a.key()] > 0 && !b.stays(a.File) {
-			left[a.key()]--
+		if b.left[a.key()] > 0 && !b.stays(a.File) {
+			b.left[a.key()]--
 			all = append(all, a)
 		}
 	}

@@ -80,7 +80,6 @@ func usage(hint, format string, args ...any) error {
 	return &Failure{Code: exitUsage, Reason: fmt.Sprintf(format, args...), Hint: hint}
 }
 
-// options are the flags.
 type options struct {
 	format, failOn, mode, bifrost, settings      string
 	baseline, writeBaseline, stdinName, database string
@@ -201,7 +200,6 @@ func (o *options) check(formatted bool) error {
 	return nil
 }
 
-// run is one run of the command.
 type run struct {
 	Program
 	options
@@ -245,10 +243,8 @@ func (r *run) do(ctx context.Context, args []string, formatted bool) error {
 	return r.all(ctx, inputs)
 }
 
-// silent reports whether only errors are to be said.
 func (r *run) silent() bool { return r.quiet || r.Quiet != nil && r.Quiet() }
 
-// rules returns the rules that the program has.
 func (r *run) rules() []lint.Rule {
 	all := lint.Rules()
 	if r.Online != nil {

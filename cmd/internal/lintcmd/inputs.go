@@ -14,7 +14,6 @@ import (
 	"bifrost-secrets/walker/lint/embedded"
 )
 
-// input is one document to look at.
 type input struct {
 	name  string // as it is shown; "-" or --stdin-filename for the standard input
 	stdin bool
@@ -191,7 +190,6 @@ func (r *run) read(in input) ([]embedded.Config, *walker.DocumentError) {
 	return configs, nil
 }
 
-// text returns what stands in an input.
 func (r *run) text(in input) ([]byte, error) {
 	if in.stdin {
 		return walker.ReadBytes(in.name, r.Stdin)

@@ -18,7 +18,6 @@ import (
 	"golang.org/x/sync/errgroup"
 )
 
-// result is what was found in one document.
 type result struct {
 	tally
 	fragments []report.Fragment // of the configs that it holds, and of their config stores
@@ -54,7 +53,6 @@ func (t *tally) add(one *tally) {
 	t.failed = append(t.failed, one.failed...)
 }
 
-// count counts findings.
 func (t *tally) count(findings []lint.Finding) {
 	for i := range findings {
 		t.counts[min(findings[i].Severity, lint.Error)]++
@@ -124,7 +122,6 @@ var Backends = func() (all []lint.Backend) {
 	return all
 }()
 
-// one looks at one document.
 func (r *run) one(ctx context.Context, in input) (res result) {
 	if ctx.Err() != nil {
 		return res // which nobody asks for any more
@@ -146,7 +143,6 @@ func (r *run) one(ctx context.Context, in input) (res result) {
 	return res
 }
 
-// config looks at one config of an input.
 func (r *run) config(ctx context.Context, in input, config *embedded.Config, res *result) {
 	doc := config.Document
 	res.notes = append(res.notes, doc.Notes...)

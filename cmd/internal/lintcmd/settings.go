@@ -25,12 +25,9 @@ func (r *run) readSettings(first string) (*lint.Settings, error) {
 			return nil, nil
 		}
 	}
-	text, err := walker.ReadRegular(name, settingsMost)
-	switch {
-	case errors.Is(err, fs.ErrNotExist):
-		return nil, usage("name the file with --settings", "%s: no such file", name)
-	case err != nil:
-		return nil, usage("", "%s: cannot be read: %s", name, cause(err))
+	text, err := readFile(name, settingsMost, "name the file with --settings")
+	if err != nil {
+		return nil, err
 	}
 	if r.settledDir, err = filepath.Abs(filepath.Dir(name)); err != nil {
 		return nil, usage("", "%s: %s", name, cause(err))
@@ -42,9 +39,21 @@ func (r *run) readSettings(first string) (*lint.Settings, error) {
 	return s, nil
 }
 
-// settledFor returns the settings for a file.
 func (r *run) settledFor(name string) *lint.Settings {
 	return r.settled.For(fileName(r.settledDir, name))
+}
+
+// readFile returns what stands in a file that a flag names; hint is what to do
+// where there is none.
+func readFile(name string, most int64, hint string) ([]byte, error) {
+	text, err := walker.ReadRegular(name, most)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return nil, usage(hint, "%s: no such file", name)
+	case err != nil:
+		return nil, usage("", "%s: cannot be read: %s", name, cause(err))
+	}
+	return text, nil
 }
 
 // findSettings looks for a settings file in the folder of first and those above

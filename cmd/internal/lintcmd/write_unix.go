@@ -7,7 +7,7 @@ import (
 	"syscall"
 )
 
-// keepOwner returns a new file the owner of the one that it replaces.
+// keepOwner makes a new file belong to the owner of the one that it replaces.
 func keepOwner(temp *os.File, like os.FileInfo) error {
 	want, ok := like.Sys().(*syscall.Stat_t)
 	if !ok {

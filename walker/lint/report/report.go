@@ -47,7 +47,6 @@ type located struct {
 	start, end walker.Position
 }
 
-// placed reports whether the finding has a place in a text.
 func (l *located) placed() bool { return l.start.Line > 0 }
 
 // Render writes the findings of one document, in the order in which they come. It
