@@ -28,11 +28,31 @@ func (r *Renewal[S]) Session() (S, *Error) {
 	return r.session, r.refused
 }
 
-// Refused is told that a request with session was refused as fault says. It
-// reports whether the request is worth sending again: with another session,
-// which anew makes the first time. anew returns the session that it was given
-// where there is no other to be had.
-func (r *Renewal[S]) Refused(session S, fault *Error, anew func(S) (S, *Error)) (again bool) {
+// Do makes a request with the session of now. One that is refused, which send says
+// with an error of kind NoLogin, was not carried out: it is made once more, with the
+// session that anew makes the first time; anew returns the session that it is given
+// where there is no other to be had. The error is that of send, or says why there is
+// no session of use.
+func (r *Renewal[S]) Do(send func(S) *Error, anew func(old S, why *Error) (S, *Error)) *Error {
+	for {
+		session, dead := r.Session()
+		if dead != nil {
+			return dead
+		}
+		fault := send(session)
+		if fault == nil || fault.Kind != NoLogin {
+			return fault
+		}
+		if !r.again(session, fault, anew) {
+			_, dead = r.Session()
+			return cmp.Or(dead, fault)
+		}
+	}
+}
+
+// again reports whether a request that was refused with session is worth sending
+// again.
+func (r *Renewal[S]) again(session S, fault *Error, anew func(S, *Error) (S, *Error)) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	switch {
@@ -45,7 +65,7 @@ func (r *Renewal[S]) Refused(session S, fault *Error, anew func(S) (S, *Error)) 
 		return false
 	}
 	r.renewed = true
-	next, failed := anew(session)
+	next, failed := anew(session, fault)
 	switch {
 	case failed != nil:
 		r.refused = failed

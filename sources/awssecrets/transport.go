@@ -105,46 +105,35 @@ func call[In, Out any](f *regional, action string, n int, do method[In, Out], in
 	case <-f.ctx.Done():
 		return nil, f.ctx.Err()
 	}
-	for {
-		sess, dead := f.login.Session()
-		if dead != nil {
-			return nil, dead
+	var out *Out
+	var err error
+	var last *sources.Error
+	fault := f.login.Do(func(sess *session) *sources.Error {
+		ctx, attempts := countAttempts(f.ctx)
+		began := time.Now()
+		f.Add(action == "BatchGetSecretValue")
+		last = nil
+		if out, err = do(sess.client(f.region), ctx, in); err != nil {
+			last = f.fault(id{}, err)
 		}
-		out, err := request(f, action, n, sess, do, in)
-		if err == nil {
-			return out, nil
+		attrs := []slog.Attr{
+			slog.String("action", action),
+			slog.String("region", f.region),
+			slog.Int("secrets", n),
+			slog.Int("retries", max(0, int(attempts.Load())-1)),
+			slog.Duration("took", time.Since(began).Round(time.Millisecond)),
 		}
-		fault := f.fault(id{}, err)
-		if fault.Kind != sources.NoLogin {
-			return nil, err
+		if last != nil {
+			// Not the error itself, which may hold a part of the answer.
+			attrs = append(attrs, slog.String("failed", string(last.Kind)), slog.String("code", last.Code))
 		}
-		anew := func(old *session) (*session, *sources.Error) { return f.anew(f.ctx, old, f.region, fault) }
-		if !f.login.Refused(sess, fault, anew) {
-			if _, dead := f.login.Session(); dead != nil {
-				return nil, dead
-			}
-			return nil, err
-		}
+		f.log.LogAttrs(f.ctx, slog.LevelDebug, "aws request", attrs...)
+		return last
+	}, func(old *session, why *sources.Error) (*session, *sources.Error) {
+		return f.anew(f.ctx, old, f.region, why)
+	})
+	if fault != last {
+		return nil, fault // there is no session of use
 	}
-}
-
-func request[In, Out any](f *regional, action string, n int, sess *session, do method[In, Out], in *In) (*Out, error) {
-	ctx, attempts := countAttempts(f.ctx)
-	began := time.Now()
-	f.Add(action == "BatchGetSecretValue")
-	out, err := do(sess.client(f.region), ctx, in)
-	attrs := []slog.Attr{
-		slog.String("action", action),
-		slog.String("region", f.region),
-		slog.Int("secrets", n),
-		slog.Int("retries", max(0, int(attempts.Load())-1)),
-		slog.Duration("took", time.Since(began).Round(time.Millisecond)),
-	}
-	if err != nil {
-		// Not the error itself, which may hold a part of the answer.
-		fault := f.fault(id{}, err)
-		attrs = append(attrs, slog.String("failed", string(fault.Kind)), slog.String("code", fault.Code))
-	}
-	f.log.LogAttrs(f.ctx, slog.LevelDebug, "aws request", attrs...)
 	return out, err
 }

@@ -86,31 +86,16 @@ func (o *Operation[S]) Call(r Request, n Name, do func(S) *sources.Error) *sourc
 		defer func() { <-f.slots }()
 	case <-o.Ctx.Done():
 	}
-	for {
+	return named(o.login.Do(func(session S) *sources.Error {
 		if o.Ctx.Err() != nil {
 			return o.Late(n)
-		}
-		session, dead := o.login.Session()
-		if dead != nil {
-			return named(dead, n.Text)
 		}
 		began := time.Now()
 		f.Add(false)
 		fault := do(session)
 		f.note(o.Ctx, f.calls.System+" request", began, fault, slog.String("method", r.Method))
-		if fault == nil {
-			return nil
-		}
-		if fault.Kind == sources.NoLogin {
-			if o.login.Refused(session, fault, func(old S) (S, *sources.Error) { return o.anew(old, fault) }) {
-				continue
-			}
-			if _, dead := o.login.Session(); dead != nil {
-				fault = dead
-			}
-		}
-		return named(fault, n.Text)
-	}
+		return fault
+	}, o.anew), n.Text)
 }
 
 // note logs what took a while. Of a failure it says the kind and the code alone.
