@@ -66,7 +66,7 @@ func (p *Problems) ExitCode() int {
 	switch {
 	case p.Invalid():
 		return 2
-	case p.Down():
+	case p.Retryable():
 		return 3
 	}
 	return 1
@@ -82,8 +82,8 @@ func Merged(list []Problem) []Problem {
 	for _, one := range list {
 		key := cause{one.Reason, one.Hint}
 		i, seen := at[key]
-		if !one.Kind.Down() || !seen {
-			if one.Kind.Down() {
+		if !one.Kind.Retryable() || !seen {
+			if one.Kind.Retryable() {
 				at[key] = len(out)
 			}
 			out = append(out, one)
@@ -131,11 +131,11 @@ func (p *Problems) Line(one *Problem) string {
 	return b.String()
 }
 
-// Down reports whether all problems are that the backend cannot be used, so
-// that trying again later may help.
-func (p *Problems) Down() bool {
+// Retryable reports whether trying again may mend all of them: the backend cannot
+// be used.
+func (p *Problems) Retryable() bool {
 	for i := range p.List {
-		if !p.List[i].Kind.Down() {
+		if !p.List[i].Kind.Retryable() {
 			return false
 		}
 	}

@@ -65,7 +65,7 @@ func (e *Error) Advice() string { return e.Hint }
 
 // ExitCode tells a backend that cannot be used from one that said no.
 func (e *Error) ExitCode() int {
-	if e.Kind.Down() {
+	if e.Kind.Retryable() {
 		return 3
 	}
 	return 1
@@ -91,6 +91,7 @@ func HintOf(err error) string {
 	return ""
 }
 
-// Down reports whether err means that the backend could not be used at all, as
-// against one that answered and said no. It decides between exit codes 3 and 1.
-func (k Kind) Down() bool { return k == Unreachable || k == Throttled || k == NoLogin }
+// Retryable reports whether trying again may mend it: the backend could not be used
+// at all, as against one that answered and said no. It decides between exit codes 3
+// and 1.
+func (k Kind) Retryable() bool { return k == Unreachable || k == Throttled || k == NoLogin }

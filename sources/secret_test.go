@@ -89,7 +89,7 @@ func TestErrors(t *testing.T) {
 		t.Error("kinds from nowhere")
 	}
 	for kind, down := range map[Kind]bool{Unreachable: true, Throttled: true, NoLogin: true, NotFound: false, Denied: false, Unusable: false, "": false} {
-		if kind.Down() != down {
+		if kind.Retryable() != down {
 			t.Errorf("%s: down is %v", kind, !down)
 		}
 	}

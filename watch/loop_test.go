@@ -447,7 +447,7 @@ func TestStart(t *testing.T) {
 		h.store.down = true
 		began = time.Now()
 		var problems *render.Problems
-		if err := h.Start(t.Context(), time.Minute); !errors.As(err, &problems) || !problems.Down() {
+		if err := h.Start(t.Context(), time.Minute); !errors.As(err, &problems) || !problems.Retryable() {
 			t.Errorf("start: %v", err)
 		}
 		if took := time.Since(began); took > time.Minute {

@@ -48,7 +48,7 @@ func firstLine(err error) string {
 // comesUp reports whether a failed start may succeed by waiting.
 func comesUp(err error) bool {
 	var problems *render.Problems
-	return errors.As(err, &problems) && problems.Down() || sources.KindOf(err).Down()
+	return errors.As(err, &problems) && problems.Retryable() || sources.KindOf(err).Retryable()
 }
 
 // sleep waits, or until a refresh is asked for. It reports false when ctx ends.

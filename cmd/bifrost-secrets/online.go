@@ -142,7 +142,7 @@ func told(doc *walker.Document, err error) ([]lint.Finding, error) {
 	var out []lint.Finding
 	var down []render.Problem
 	for _, one := range problems.List {
-		if one.Kind.Down() {
+		if one.Kind.Retryable() {
 			down = append(down, one)
 			continue
 		}

@@ -171,7 +171,7 @@ func (j *secretDeleteJob) carryOut(ctx context.Context, store sources.Store, pla
 		err := store.Delete(ctx, plan[i].Name, j.gateway, sources.DeleteOptions{RecoveryDays: j.days, Now: j.now, Expect: plan[i].Version})
 		if err != nil {
 			plan[i].Action, plan[i].Reason, plan[i].Hint = "failed", err.Error(), sources.HintOf(err)
-			plan[i].down = sources.KindOf(err).Down()
+			plan[i].down = sources.KindOf(err).Retryable()
 		}
 	}
 }

@@ -305,7 +305,7 @@ func (j *storeJob) failed(ctx context.Context, name string, err error) error {
 	switch cause := context.Cause(ctx); {
 	case !errors.As(err, &problems):
 		return err
-	case cause == nil || !problems.Down():
+	case cause == nil || !problems.Retryable():
 	case errors.Is(cause, context.Canceled):
 		return &failure{Reason: "interrupted; " + name + " stays as it is, and what was stored stays stored", Hint: "run again: it goes on where it stopped", Code: exitUnresolved}
 	default:

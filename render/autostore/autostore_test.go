@@ -291,7 +291,7 @@ func TestConflict(t *testing.T) {
 	p := plan(t, config, m, options())
 	m.items["bifrost/webhooks/0/secret"] = &kept{value: "theirs", versions: 1, mark: &sources.Mark{Owner: "gw"}}
 	var failed *render.Problems
-	if err := p.Store(context.Background()); !errors.As(err, &failed) || len(failed.List) != 1 || failed.List[0].Kind != sources.Conflict || failed.Down() {
+	if err := p.Store(context.Background()); !errors.As(err, &failed) || len(failed.List) != 1 || failed.List[0].Kind != sources.Conflict || failed.Retryable() {
 		t.Fatal(failed)
 	}
 	if m.items["bifrost/webhooks/0/secret"].value != "theirs" {

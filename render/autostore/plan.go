@@ -310,7 +310,7 @@ func (it *Item) fail(err error) {
 
 // down returns an error where the store could not be used at all.
 func (p *Plan) down() error {
-	if len(p.Items) == 0 || slices.ContainsFunc(p.Items, func(it Item) bool { return it.Action != Refuse || !it.Fault.Down() }) {
+	if len(p.Items) == 0 || slices.ContainsFunc(p.Items, func(it Item) bool { return it.Action != Refuse || !it.Fault.Retryable() }) {
 		return nil
 	}
 	it := &p.Items[0]

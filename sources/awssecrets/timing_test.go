@@ -105,7 +105,7 @@ func TestThrottledForEver(t *testing.T) {
 		defer cancel()
 		began := time.Now()
 		for _, r := range s.Fetch(ctx, names) {
-			if !sources.KindOf(r.Err).Down() {
+			if !sources.KindOf(r.Err).Retryable() {
 				t.Errorf("error %v", r.Err)
 			}
 		}

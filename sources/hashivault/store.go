@@ -126,7 +126,7 @@ func (p *put) same(d *described) (bool, error) {
 		return false, nil
 	}
 	got, fault := p.read(p.Op, p.Name)
-	if fault != nil && fault.Kind.Down() {
+	if fault != nil && fault.Kind.Retryable() {
 		return false, fault
 	}
 	return fault == nil && got.Version == strconv.Itoa(d.current) && string(got.Value.Reveal()) == string(p.Write.Value.Reveal()), nil
