@@ -26,14 +26,16 @@ var (
 	purging        = perkey.Request{Method: "PurgeDeletedSecret", Permission: "secrets/purge/action", Done: "purged", Writes: true}
 )
 
-// call makes one request about a secret, or about the vault.
-func (s *source) call(o *operation, r perkey.Request, n perkey.Name, do func(*azsecrets.Client) error) *sources.Error {
-	return o.Call(r, n, func(sess *session) *sources.Error {
-		if err := do(sess.client); err != nil {
+// call makes one request about a secret, or about the vault, and returns its answer.
+func call[T any](s *source, o *operation, r perkey.Request, n perkey.Name, do func(*azsecrets.Client) (T, error)) (got T, fault *sources.Error) {
+	fault = o.Call(r, n, func(sess *session) *sources.Error {
+		var err error
+		if got, err = do(sess.client); err != nil {
 			return s.fault(o, r, n, err)
 		}
 		return nil
 	})
+	return got, fault
 }
 
 // read returns the value of a secret.
@@ -52,12 +54,10 @@ func (s *source) read(o *operation, n perkey.Name) (sources.Result, *sources.Err
 }
 
 // get asks for one version of a secret, or the current one.
-func (s *source) get(o *operation, r perkey.Request, n perkey.Name) (got azsecrets.GetSecretResponse, fault *sources.Error) {
-	fault = s.call(o, r, n, func(c *azsecrets.Client) (err error) {
-		got, err = c.GetSecret(o.Ctx, n.ID, n.Version, nil)
-		return err
+func (s *source) get(o *operation, r perkey.Request, n perkey.Name) (azsecrets.GetSecretResponse, *sources.Error) {
+	return call(s, o, r, n, func(c *azsecrets.Client) (azsecrets.GetSecretResponse, error) {
+		return c.GetSecret(o.Ctx, n.ID, n.Version, nil)
 	})
-	return got, fault
 }
 
 // outOfDate finds a secret that is not to be used now. The vault shows its value
@@ -81,10 +81,10 @@ func (s *source) outOfDate(n perkey.Name, attributes *azsecrets.SecretAttributes
 
 // reach asks for the first page of the list of secrets.
 func (s *source) reach(o *operation) *sources.Error {
-	return s.call(o, listing, perkey.Name{}, func(c *azsecrets.Client) error {
-		_, err := c.NewListSecretPropertiesPager(nil).NextPage(o.Ctx)
-		return err
+	_, fault := call(s, o, listing, perkey.Name{}, func(c *azsecrets.Client) (azsecrets.ListSecretPropertiesResponse, error) {
+		return c.NewListSecretPropertiesPager(nil).NextPage(o.Ctx)
 	})
+	return fault
 }
 
 // pages asks for the pages of a list. The pager is that of the session which its
@@ -97,13 +97,11 @@ func pages[T, P any](s *source, o *operation, r perkey.Request, n perkey.Name, p
 	var p *runtime.Pager[T]
 	for more := true; more; more = p.More() {
 		first := p == nil
-		var page T
-		fault := s.call(o, r, n, func(c *azsecrets.Client) (err error) {
+		page, fault := call(s, o, r, n, func(c *azsecrets.Client) (T, error) {
 			if first {
 				p = pager(c)
 			}
-			page, err = p.NextPage(o.Ctx)
-			return err
+			return p.NextPage(o.Ctx)
 		})
 		if fault != nil {
 			return fault

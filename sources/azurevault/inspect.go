@@ -126,10 +126,8 @@ func (d *described) newest() (all []*version) {
 
 // deleted asks whether a secret is deleted and can be recovered.
 func (s *source) deleted(o *operation, n perkey.Name) (*described, *sources.Error) {
-	var got azsecrets.GetDeletedSecretResponse
-	fault := s.call(o, asking, n, func(c *azsecrets.Client) (err error) {
-		got, err = c.GetDeletedSecret(o.Ctx, n.ID, nil)
-		return err
+	got, fault := call(s, o, asking, n, func(c *azsecrets.Client) (azsecrets.GetDeletedSecretResponse, error) {
+		return c.GetDeletedSecret(o.Ctx, n.ID, nil)
 	})
 	d := &described{current: &version{}}
 	if fault != nil {

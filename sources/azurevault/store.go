@@ -86,10 +86,8 @@ func (s *store) set(o *operation, n perkey.Name, d *described, w sources.Write, 
 	}
 	value := string(w.Value.Reveal())
 	in.Value = &value
-	var got azsecrets.SetSecretResponse
-	fault := s.call(o, setting, n, func(c *azsecrets.Client) (err error) {
-		got, err = c.SetSecret(o.Ctx, n.ID, in, nil)
-		return err
+	got, fault := call(s.source, o, setting, n, func(c *azsecrets.Client) (azsecrets.SetSecretResponse, error) {
+		return c.SetSecret(o.Ctx, n.ID, in, nil)
 	})
 	switch {
 	case fault != nil:
@@ -130,9 +128,8 @@ func (s *store) Delete(ctx context.Context, name, owner string, options sources.
 		return err
 	}
 	if d.gone.IsZero() {
-		fault := s.call(o, deleting, n, func(c *azsecrets.Client) error {
-			_, err := c.DeleteSecret(ctx, n.ID, nil)
-			return err
+		_, fault := call(s.source, o, deleting, n, func(c *azsecrets.Client) (azsecrets.DeleteSecretResponse, error) {
+			return c.DeleteSecret(ctx, n.ID, nil)
 		})
 		if fault != nil && fault.Kind != sources.NotFound {
 			return fault
@@ -150,9 +147,8 @@ const purgeAttempts = 20
 // that there is nothing, or that it is not done.
 func (s *store) purge(o *operation, n perkey.Name) error {
 	for attempt := 1; ; attempt++ {
-		fault := s.call(o, purging, n, func(c *azsecrets.Client) error {
-			_, err := c.PurgeDeletedSecret(o.Ctx, n.ID, nil)
-			return err
+		_, fault := call(s.source, o, purging, n, func(c *azsecrets.Client) (azsecrets.PurgeDeletedSecretResponse, error) {
+			return c.PurgeDeletedSecret(o.Ctx, n.ID, nil)
 		})
 		switch {
 		case fault == nil:

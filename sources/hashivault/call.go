@@ -34,12 +34,21 @@ var (
 	removing = requestOf("delete", "metadata", "deleted", "deleted")
 )
 
-// call makes one request, and returns its answer. do is given the whole path.
-func (s *source) call(o *operation, r request, n perkey.Name, do func(ctx context.Context, c *api.Logical, path string) (*api.Secret, error)) (got *api.Secret, fault *sources.Error) {
+// do is what the client makes of a request to a path: one of its methods.
+type do func(c *api.Logical, ctx context.Context, path string) (*api.Secret, error)
+
+func write(data map[string]any) do {
+	return func(c *api.Logical, ctx context.Context, path string) (*api.Secret, error) {
+		return c.WriteWithContext(ctx, path, data)
+	}
+}
+
+// call makes one request, and returns its answer.
+func (s *source) call(o *operation, r request, n perkey.Name, do do) (got *api.Secret, fault *sources.Error) {
 	fault = o.Call(r.Request, n, func(sess *session) *sources.Error {
 		path := s.engine.Load().path(s.mount, r.part, n.ID)
 		var err error
-		if got, err = do(o.Ctx, s.client.Logical(), path); err == nil {
+		if got, err = do(s.client.Logical(), o.Ctx, path); err == nil {
 			return nil
 		}
 		if refused := s.refused(o, sess, err); refused != nil {
@@ -86,7 +95,7 @@ func (s *source) refused(o *operation, sess *session, err error) *sources.Error 
 // reach looks at the token: that there is something which may be listed is not
 // said, and nothing need be.
 func (s *source) reach(o *operation) *sources.Error {
-	_, fault := s.call(o, reading, perkey.Name{}, func(ctx context.Context, _ *api.Logical, _ string) (*api.Secret, error) {
+	_, fault := s.call(o, reading, perkey.Name{}, func(_ *api.Logical, ctx context.Context, _ string) (*api.Secret, error) {
 		_, err := s.client.Auth().Token().LookupSelfWithContext(ctx)
 		if _, text, status := reply(err); status == 403 && !isBadToken(text) {
 			return nil, nil // it may not look at itself, and was known to get this answer

@@ -58,12 +58,6 @@ func saysBadToken(text string) bool {
 	return false
 }
 
-// isMismatch reports whether a write was refused since another came before it.
-func isMismatch(err error) bool {
-	_, text, status := reply(err)
-	return status == 400 && strings.Contains(text, "check-and-set parameter did not match")
-}
-
 // isUpgrading reports whether an engine is busy with becoming version 2, as a new
 // one is for a moment.
 func isUpgrading(text string) bool {
@@ -107,6 +101,8 @@ func (s *source) fault(ctx context.Context, began time.Time, r request, path str
 	case status == 429:
 		e.Kind, e.Message = sources.Throttled, fmt.Sprintf("%s was not %s: too many requests", what, r.given)
 		e.Hint = "wait, or raise the rate limit quota of the vault; all callers share it"
+	case status == 400 && strings.Contains(text, "check-and-set parameter did not match"):
+		return s.Subject(n).Conflict("was changed by somebody else at the same moment")
 	case status == 400 && strings.Contains(text, "http request to an https server"):
 		return s.unreachable("it speaks tls, and the address is http", nil)
 	case isUpgrading(text):

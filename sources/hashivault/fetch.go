@@ -2,7 +2,6 @@ package hashivault
 
 import (
 	"bytes"
-	"context"
 	"encoding/json"
 	"fmt"
 
@@ -15,9 +14,7 @@ import (
 // read returns the value of a secret.
 func (s *source) read(o *operation, n perkey.Name) (sources.Result, *sources.Error) {
 	var none sources.Result
-	got, fault := s.call(o, reading, n, func(ctx context.Context, c *api.Logical, path string) (*api.Secret, error) {
-		return c.ReadWithContext(ctx, path)
-	})
+	got, fault := s.call(o, reading, n, (*api.Logical).ReadWithContext)
 	switch {
 	case fault != nil:
 		return none, fault

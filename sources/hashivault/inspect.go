@@ -1,7 +1,6 @@
 package hashivault
 
 import (
-	"context"
 	"encoding/json"
 	"fmt"
 	"slices"
@@ -87,9 +86,7 @@ func (s *source) walk(o *operation, folder, prefix string) (names []perkey.Name,
 // entries returns those of one folder, and of them folders with a slash at the end.
 func (s *source) entries(o *operation, folder string) (entries []string, fault *sources.Error) {
 	n := perkey.Name{ID: strings.TrimSuffix(folder, "/")}
-	got, fault := s.call(o, listing, n, func(ctx context.Context, c *api.Logical, path string) (*api.Secret, error) {
-		return c.ListWithContext(ctx, path)
-	})
+	got, fault := s.call(o, listing, n, (*api.Logical).ListWithContext)
 	if fault != nil || got == nil {
 		return nil, fault
 	}
@@ -125,9 +122,7 @@ func (d *described) item() sources.Item {
 
 // describe looks at one secret. One that does not exist is no error.
 func (s *source) describe(o *operation, n perkey.Name) (*described, *sources.Error) {
-	got, fault := s.call(o, looking, n, func(ctx context.Context, c *api.Logical, path string) (*api.Secret, error) {
-		return c.ReadWithContext(ctx, path)
-	})
+	got, fault := s.call(o, looking, n, (*api.Logical).ReadWithContext)
 	if fault != nil || got == nil {
 		return &described{}, fault
 	}

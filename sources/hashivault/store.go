@@ -160,9 +160,7 @@ func (p *put) overtaken() (string, error) {
 // that two who make it at once take nothing from each other.
 func (p *put) announce(d *described) *sources.Error {
 	if !d.known {
-		_, fault := p.call(p.Op, making, p.Name, func(ctx context.Context, c *api.Logical, path string) (*api.Secret, error) {
-			return c.WriteWithContext(ctx, path, map[string]any{"max_versions": 0}) // as the mount has it
-		})
+		_, fault := p.call(p.Op, making, p.Name, write(map[string]any{"max_versions": 0})) // as the mount has it
 		if fault != nil {
 			return fault
 		}
@@ -184,7 +182,7 @@ func (p *put) mark() *sources.Error {
 // patch changes some of the custom metadata, and leaves the rest to others. A nil
 // takes a key away.
 func (p *put) patch(custom map[string]any) *sources.Error {
-	_, fault := p.call(p.Op, marking, p.Name, func(ctx context.Context, c *api.Logical, path string) (*api.Secret, error) {
+	_, fault := p.call(p.Op, marking, p.Name, func(c *api.Logical, ctx context.Context, path string) (*api.Secret, error) {
 		return c.JSONMergePatch(ctx, path, map[string]any{"custom_metadata": custom})
 	})
 	return fault
@@ -197,19 +195,15 @@ func (p *put) write(current int) (version string, taken bool, fault *sources.Err
 	if current == 0 {
 		r = creating
 	}
-	got, fault := p.call(p.Op, r, p.Name, func(ctx context.Context, c *api.Logical, path string) (*api.Secret, error) {
-		got, err := c.WriteWithContext(ctx, path, map[string]any{
-			"options": map[string]any{"cas": current},
-			"data":    map[string]any{valueKey: string(p.Write.Value.Reveal())},
-		})
-		if taken = isMismatch(err); taken {
-			err = nil
-		}
-		return got, err
-	})
+	got, fault := p.call(p.Op, r, p.Name, write(map[string]any{
+		"options": map[string]any{"cas": current},
+		"data":    map[string]any{valueKey: string(p.Write.Value.Reveal())},
+	}))
 	switch {
-	case taken || fault != nil:
-		return "", taken, fault
+	case fault != nil && fault.Kind == sources.Conflict:
+		return "", true, nil
+	case fault != nil:
+		return "", false, fault
 	case got == nil || number(got.Data["version"]) == 0:
 		fault = p.unreachable("an answer to the write without a version", nil)
 		fault.Name = p.Name.Text
@@ -234,13 +228,9 @@ func (s *store) Delete(ctx context.Context, name, owner string, options sources.
 	case gone || err != nil:
 		return err
 	case options.Now:
-		_, fault = s.call(o, removing, n, func(ctx context.Context, c *api.Logical, path string) (*api.Secret, error) {
-			return c.DeleteWithContext(ctx, path)
-		})
+		_, fault = s.call(o, removing, n, (*api.Logical).DeleteWithContext)
 	case len(d.live) > 0:
-		_, fault = s.call(o, deleting, n, func(ctx context.Context, c *api.Logical, path string) (*api.Secret, error) {
-			return c.WriteWithContext(ctx, path, map[string]any{"versions": d.live})
-		})
+		_, fault = s.call(o, deleting, n, write(map[string]any{"versions": d.live}))
 	}
 	return perkey.AsError(fault)
 }
