@@ -184,18 +184,20 @@ func suggestions(cmd *cobra.Command, word string) []string {
 	return slices.DeleteFunc(cmd.SuggestionsFor(word), func(name string) bool { return unsuggested[name] })
 }
 
+// noArgs refuses arguments: of a command with others below it they are misspelt ones.
 func noArgs(cmd *cobra.Command, args []string) error {
 	if len(args) == 0 {
 		return nil
 	}
-	if cmd.HasParent() {
+	if !cmd.HasSubCommands() {
 		return usageError("unexpected argument "+quote(args[0]), "files are named by flags: see "+cmd.CommandPath()+" --help")
 	}
-	hint := "see bifrost-secrets --help"
+	_, above, _ := strings.Cut(cmd.CommandPath()+" ", " ")
+	hint := "see " + cmd.CommandPath() + " --help"
 	if near := suggestions(cmd, args[0]); len(near) > 0 {
-		hint = "did you mean " + strings.Join(near, " or ") + "?"
+		hint = "did you mean " + above + strings.Join(near, " or ") + "?"
 	}
-	return usageError("unknown command "+quote(args[0]), hint)
+	return usageError("unknown command "+quote(above+args[0]), hint)
 }
 
 // advised is an error that says what to do about it, and what the program ends with:

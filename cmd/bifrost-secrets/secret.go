@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"errors"
-	"strings"
 
 	"bifrost-secrets/render"
 	"bifrost-secrets/sources"
@@ -32,16 +31,7 @@ secrets that were stored by bifrost-secrets for the same --gateway.`,
   bifrost-secrets secret get bifrost/openai --reveal
   bifrost-secrets secret list bifrost/
   bifrost-secrets secret delete bifrost/openai --gateway prod --yes`,
-		Args: func(cmd *cobra.Command, args []string) error {
-			if len(args) == 0 {
-				return nil
-			}
-			hint := "see bifrost-secrets secret --help"
-			if near := suggestions(cmd, args[0]); len(near) > 0 {
-				hint = "did you mean secret " + strings.Join(near, " or ") + "?"
-			}
-			return usageError("unknown command "+quote("secret "+args[0]), hint)
-		},
+		Args:                       noArgs,
 		SuggestionsMinimumDistance: 2,
 		RunE:                       func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
@@ -116,6 +106,11 @@ func (j *secretJob) writable(ctx context.Context) (sources.Store, error) {
 	if err := checkGateway(j.gateway); err != nil {
 		return nil, err
 	}
+	return j.everybodys(ctx)
+}
+
+// everybodys opens the backend for writing what belongs to no one gateway.
+func (j *secretJob) everybodys(ctx context.Context) (sources.Store, error) {
 	if err := j.find(); err != nil {
 		return nil, err
 	}

@@ -52,11 +52,3 @@ func (j *secretJob) migrate(ctx context.Context) error {
 	}
 	return nil
 }
-
-// everybodys opens the backend for writing what belongs to no one gateway.
-func (j *secretJob) everybodys(ctx context.Context) (sources.Store, error) {
-	if err := j.find(); err != nil {
-		return nil, err
-	}
-	return j.openStore(ctx)
-}
