@@ -21,9 +21,9 @@ type scanner struct {
 
 // found is what a scanner finds.
 type found struct {
-	fields []placed
-	strays []int    // where the strings outside fields stand that look like references
-	top    []Member // of the document itself
+	fields [][]placed // in parts, so that none is copied where they are very many
+	strays []int      // where the strings outside fields stand that look like references
+	top    []Member   // of the document itself
 }
 
 // placed is where a field stands.
@@ -193,7 +193,12 @@ func (s *scanner) field(e *Entry, start, end int) {
 	}
 	begin := s.paths.Len()
 	s.paths.Write(s.path)
-	s.fields = append(s.fields, placed{Span{start, end}, s.paths.String()[begin:], e})
+	last := len(s.fields) - 1
+	if last < 0 || len(s.fields[last]) == cap(s.fields[last]) {
+		last++
+		s.fields = append(s.fields, make([]placed, 0, 16<<min(last, 6)))
+	}
+	s.fields[last] = append(s.fields[last], placed{Span{start, end}, s.paths.String()[begin:], e})
 }
 
 // mayRefer reports whether a reference, however it is escaped, may begin with c.

@@ -44,10 +44,11 @@ func (d *Document) WalkWith(m *Matcher, yield func(*Field) bool) {
 		f.read(d.data[start:end])
 		return yield(&f)
 	}
-	for i := range all.fields {
-		p := &all.fields[i]
-		if f = (Field{Entry: p.entry, Path: p.path}); !next(p.Start, p.End) {
-			return
+	for _, part := range all.fields {
+		for _, p := range part {
+			if f = (Field{Entry: p.entry, Path: p.path}); !next(p.Start, p.End) {
+				return
+			}
 		}
 	}
 	paths := d.Paths(all.strays...)

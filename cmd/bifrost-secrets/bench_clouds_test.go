@@ -32,11 +32,11 @@ func (b *bench) clouds() {
 		args   []string
 	}{
 		{
-			"GCP", *gcpsecrets.Names, func(id, value string) { gcp.Put(id, []byte(value)) }, gcp.Gate, gcp.Server, map[string]string{"KEY": gcptest.Credentials()},
+			"GCP", gcpsecrets.Names, func(id, value string) { gcp.Put(id, []byte(value)) }, gcp.Gate, gcp.Server, map[string]string{"KEY": gcptest.Credentials()},
 			[]string{"--vault-type", "gcp-secret-manager", "--vault-set", "project_id=" + gcptest.Project, "--vault-set", "credentials_json=env.KEY"},
 		},
 		{
-			"Azure", *azurevault.Names, azure.Put, azure.Gate, azure.Server, map[string]string{"KEY": azuretest.Password},
+			"Azure", azurevault.Names, azure.Put, azure.Gate, azure.Server, map[string]string{"KEY": azuretest.Password},
 			[]string{
 				"--vault-type", "azure-key-vault", "--vault-set", "vault_url=" + azuretest.URL, "--vault-set", "tenant_id=" + azuretest.Tenant,
 				"--vault-set", "client_id=" + azuretest.ClientID, "--vault-set", "client_secret=env.KEY",
