@@ -22,7 +22,6 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
-	"testing"
 	"time"
 )
 
@@ -38,18 +37,6 @@ type Server struct {
 	conns  chan net.Conn
 	done   sync.WaitGroup
 	closed chan struct{}
-}
-
-// Start starts a server that answers for hosts, and closes it when the test
-// ends.
-func Start(tb testing.TB, handler http.Handler, hosts ...string) *Server {
-	tb.Helper()
-	s, err := New(tb.TempDir(), handler, hosts...)
-	if err != nil {
-		tb.Fatal(err)
-	}
-	tb.Cleanup(s.Close)
-	return s
 }
 
 // New starts a server that answers for hosts. It keeps the certificate of its

@@ -99,8 +99,8 @@ func half(w http.ResponseWriter, r *http.Request, next http.Handler) {
 	panic(http.ErrAbortHandler)
 }
 
-// Decoded is how many bytes a gzip bomb has.
-const Decoded = 4 << 30
+// decoded is how many bytes a gzip bomb has.
+const decoded = 4 << 30
 
 // member is a mebibyte of text in about a thousand bytes; members that follow
 // each other are one text.
@@ -120,7 +120,7 @@ func bomb(w http.ResponseWriter, r *http.Request, _ http.Handler) {
 	w.Header().Set("Content-Type", "application/json")
 	w.Header().Set("Content-Encoding", "gzip")
 	_, _ = w.Write(head.Bytes())
-	for range Decoded >> 20 {
+	for range decoded >> 20 {
 		if _, err := w.Write(member()); err != nil || r.Context().Err() != nil {
 			return
 		}
