@@ -100,7 +100,7 @@ func (c *Client) Converge(ctx context.Context, doc *walker.Document, targets []T
 	return c.run(ctx, doc, targets, converge)
 }
 
-// Verify reads and writes nothing: a value that Bifrost does not have is Failed.
+// Verify only reads: a value that Bifrost does not have is Failed.
 func (c *Client) Verify(ctx context.Context, doc *walker.Document, targets []Target) []watch.Outcome {
 	return c.run(ctx, doc, targets, verify)
 }

@@ -196,7 +196,7 @@ func (s *session) logins() []Auth {
 	return []Auth{s.auth, *s.admin}
 }
 
-// recognize has whoever listens answer as Bifrost does, before he is sent
+// recognize has whatever listens answer as Bifrost does, before it is sent
 // credentials or values: it keeps them from a program that has the port by chance,
 // or since Bifrost has not come up yet.
 func (s *session) recognize(ctx context.Context) *Error {
