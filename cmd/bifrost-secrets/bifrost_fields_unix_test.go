@@ -53,6 +53,8 @@ type fieldKind struct {
 	value func(n int) string
 	seen  func(f *fielded) int
 	stays bool // inline, a restart does not bring in a new value of the file
+
+	takenBy [2]int // but in versions from the first on, below the second
 }
 
 func numbered(format string) func(int) string {
@@ -66,6 +68,7 @@ func fieldKinds() []fieldKind {
 		{name: "proxy", path: "providers.groq.proxy_config.password", value: numbered("CANARY-proxy-%04d"), seen: (*fielded).proxied},
 		{name: "mcp header", path: "mcp.client_configs[0].headers.Authorization", value: numbered("Bearer CANARY-mcp-%04d"), seen: func(f *fielded) int { return f.tool(f.up, "stub-echo", "Bearer CANARY-mcp-%04d") }},
 		{name: "mcp header (sticky)", path: "mcp.client_configs[1].headers.Authorization", since: 20000, value: numbered("Bearer CANARY-sticky-%04d"), seen: func(f *fielded) int { return f.tool(f.sticky, "sticky-echo", "Bearer CANARY-sticky-%04d") }},
+		{name: "mcp connection_string", path: "mcp.client_configs[3].connection_string", seen: (*fielded).moved, stays: true, takenBy: [2]int{10500, 10600}},
 		{name: "oauth_config", path: "mcp.client_configs[2].oauth_config.client_secret", since: 20000, value: numbered("CANARY-oauth-%04d"), seen: (*fielded).oauth, stays: true},
 		{name: "plugin config", path: "plugins[0].config.headers.X-Token", value: numbered("CANARY-otel-%04d"), seen: (*fielded).traced},
 		{name: "webhook header", path: "webhooks[0].headers.X-Hook-Token", since: 20000, value: numbered("CANARY-hook-%04d"), seen: func(f *fielded) int { n, _ := f.hooked(); return n }},
@@ -95,7 +98,8 @@ type fielded struct {
 	version  int
 	says     string // the version, as Bifrost says it
 	up       *bifrosttest.Upstream
-	sticky   *bifrosttest.Upstream // the server of the sticky MCP client
+	sticky   *bifrosttest.Upstream    // the server of the sticky MCP client
+	servers  [2]*bifrosttest.Upstream // where the MCP client "moved" is sent, by generation
 	out      *outside
 	db, logs *pgtest.Database
 	role     string
@@ -109,7 +113,8 @@ type fielded struct {
 // newFielded makes one without some sections of the config.
 func newFielded(t *testing.T, mode string, without ...string) *fielded {
 	f := &fielded{harness: newHarness(t), t: t, mode: mode, up: bifrosttest.NewUpstream(t), sticky: bifrosttest.NewUpstream(t), out: newOutside(t),
-		db: pgtest.Shared(t).Database(t), logs: pgtest.Shared(t).Database(t), stored: 1, admin: 1, table: map[string]string{},
+		servers: [2]*bifrosttest.Upstream{bifrosttest.NewUpstream(t), bifrosttest.NewUpstream(t)},
+		db:      pgtest.Shared(t).Database(t), logs: pgtest.Shared(t).Database(t), stored: 1, admin: 1, table: map[string]string{},
 		client: &http.Client{Timeout: patience, Transport: &http.Transport{DisableKeepAlives: true}}}
 	f.role = f.db.Role(t, f.value("config store password", 1), "GRANT ALL ON DATABASE "+f.db.Name+" TO %s", "GRANT ALL ON SCHEMA public TO %s")
 	f.logsRole = f.logs.Role(t, f.value("logs store password", 1), "GRANT ALL ON DATABASE "+f.logs.Name+" TO %s", "GRANT ALL ON SCHEMA public TO %s")
@@ -183,7 +188,9 @@ func (f *fielded) value(kind string, n int) string {
 func (f *fielded) rotate(n int) {
 	all := map[string]string{}
 	for _, k := range fieldKinds() {
-		all[k.path] = k.value(n)
+		if all[k.path] = f.servers[n-1].URL + "/mcp"; k.value != nil {
+			all[k.path] = k.value(n)
+		}
 	}
 	text, err := json.Marshal(all)
 	if err != nil {
@@ -267,7 +274,7 @@ func (f *fielded) look(phase string, now, before int, want func(k fieldKind) boo
 		switch {
 		case got == now && told:
 			f.table[k.name+phase] = "right"
-		case got == now && (k.stays || !want(k)): // its database may have had another one
+		case got == now && (k.stays || !want(k) || f.mode == "env" && k.name == "virtual key"): // its database may have had another one
 			f.table[k.name+phase] = "right, and said to be unsure"
 		case got == before && !told:
 			f.table[k.name+phase] = "not taken, and said so"
@@ -303,7 +310,9 @@ func everyKind(fieldKind) bool { return true }
 func (f *fielded) inEnv(k fieldKind) bool { return f.version >= 20000 || k.name != "virtual key" }
 
 // afterRestart reports whether a kind is taken from the file by a restart, inline.
-func afterRestart(k fieldKind) bool { return !k.stays }
+func (f *fielded) afterRestart(k fieldKind) bool {
+	return !k.stays || k.takenBy[0] <= f.version && f.version < k.takenBy[1]
+}
 
 // liveStory is that of values in the file.
 func (f *fielded) liveStory() {
@@ -321,13 +330,13 @@ func (f *fielded) liveStory() {
 	f.look("|live", 2, 1, live)
 	f.alter(2)
 	f.again()
-	f.look("|restart", 2, 1, afterRestart)
+	f.look("|restart", 2, 1, f.afterRestart)
 	f.rotate(1)
 	f.flush()
 	f.look("|back live", 1, 2, live)
 	f.alter(1)
 	f.again()
-	f.look("|back", 1, 2, afterRestart)
+	f.look("|back", 1, 2, f.afterRestart)
 	f.end("|start", "|live", "|restart", "|back live", "|back")
 }
 
@@ -405,7 +414,8 @@ func (f *fielded) config() string {
     {"name": "stub", "connection_type": "http", "connection_string": "` + f.up.URL + `/mcp", "auth_type": "headers", "headers": {"Authorization": ` + ref("mcp header") + `}, "tools_to_execute": ["*"]},
     {"name": "sticky", "connection_type": "http", "connection_string": "` + f.sticky.URL + `/mcp", "auth_type": "headers", "needs_session_stickiness": true, "headers": {"Authorization": ` + ref("mcp header (sticky)") + `}, "tools_to_execute": ["*"]},
     {"name": "signed", "connection_type": "http", "connection_string": "` + f.sticky.URL + `/mcp", "auth_type": "oauth", "tools_to_execute": ["*"],
-      "oauth_config": {"client_id": "client-1", "client_secret": ` + ref("oauth_config") + `, "authorize_url": "` + f.out.url + `/authorize", "token_url": "` + f.out.url + `/token", "scopes": ["read"]}}
+      "oauth_config": {"client_id": "client-1", "client_secret": ` + ref("oauth_config") + `, "authorize_url": "` + f.out.url + `/authorize", "token_url": "` + f.out.url + `/token", "scopes": ["read"]}},
+    {"name": "moved", "connection_type": "http", "connection_string": ` + ref("mcp connection_string") + `, "auth_type": "headers", "headers": {"Authorization": "Bearer CANARY-moved"}, "tools_to_execute": ["*"]}
   ]},
   "plugins": [{"name": "otel", "enabled": true, "version": 2, "config": {"service_name": "bifrost", "collector_url": "` + f.up.URL + `/v1/traces", "trace_type": "genai_extension", "protocol": "http",
     "headers": {"X-Token": ` + ref("plugin config") + `}}}],

@@ -221,6 +221,24 @@ func (f *fielded) tool(server *bifrosttest.Upstream, tool, format string) int {
 	return generationIn(got, format)
 }
 
+// moved calls a tool of the MCP client whose server changes.
+func (f *fielded) moved() int {
+	for _, server := range f.servers {
+		server.Forget()
+	}
+	status, body := f.ask(http.MethodPost, "/v1/mcp/tool/execute", `{"id":"c1","type":"function","function":{"name":"moved-echo","arguments":"{}"}}`)
+	var reached []int
+	for n, server := range f.servers {
+		if _, calls := server.Last(bifrosttest.MCP, "Authorization"); calls > 0 {
+			reached = append(reached, n+1)
+		}
+	}
+	if len(reached) != 1 {
+		f.t.Logf("the tool moved-echo reached %v: %d %s", reached, status, body)
+	}
+	return only(reached)
+}
+
 // traced chats, and waits for what the plugin tells its collector of it.
 func (f *fielded) traced() int {
 	f.up.Forget()

@@ -72,7 +72,7 @@ func TestTakings(t *testing.T) {
 		{"plugins[].config.**", "v1.5.16", "plugins[1].config.a", true, true},
 		{"webhooks[].secret", "v2.0.0", "webhooks[0].secret", true, true},
 		{"mcp.client_configs[].oauth_config.client_secret", "v2.0.0", "mcp.client_configs[0].oauth_config.client_secret", true, true},
-		{"mcp.client_configs[].connection_string", "v2.0.0", "mcp.client_configs[0].connection_string", true, false},
+		{"mcp.client_configs[].connection_string", "v2.0.0", "mcp.client_configs[0].connection_string", true, true},
 		{"mcp.client_configs[].headers.*", "v1.4.19", "mcp.client_configs[0].headers.a", true, true},
 		{"governance.virtual_keys[].value", "v1.5.16", "governance.virtual_keys[0].value", false, true},
 		{"governance.virtual_keys[].value", "v1.5.16", "governance.virtual_keys[0].value", true, false},
@@ -82,7 +82,7 @@ func TestTakings(t *testing.T) {
 			t.Errorf("%s of %s, by the environment %t: %t %q %q", c.path, c.version, c.env, takes, reason, hint)
 		}
 	}
-	for version, unsure := range map[string]bool{"v2.0.0-prerelease3": false, "v2.1.0": true, "": false} {
+	for version, unsure := range map[string]bool{"v2.0.0-prerelease3": false, "v2.1.0": true, "": true} {
 		takes, reason, hint := start{parseVersion(version), doc}.takes(entry("governance.virtual_keys[].value"), "governance.virtual_keys[0].value", true)
 		if !takes || (reason != "") != unsure || (hint != "") != unsure {
 			t.Errorf("a virtual key of %s: %t %q %q", version, takes, reason, hint)

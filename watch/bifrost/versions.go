@@ -203,6 +203,13 @@ type start struct {
 }
 
 func (s start) takes(e *walker.Entry, path string, inEnv bool) (takes bool, reason, hint string) {
+	if s.version == (release{}) && inEnv { // what only some versions take is not known to be taken
+		for _, t := range takings() {
+			if t.pattern == e.Pattern && t.restart == inline {
+				return true, t.reason, t.hint
+			}
+		}
+	}
 	s.version = cmp.Or(s.version, parseVersion(newest())) // what is true of later ones alone is not known to hold
 	t := takingOf(e, s.version)
 	switch t.restart {
