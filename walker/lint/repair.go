@@ -7,13 +7,6 @@ import (
 	"bifrost-secrets/walker"
 )
 
-// Fix returns the document with the repairs of the findings made. Of repairs that
-// overlap only the first is made: look at the result again for the others. The
-// document itself stays as it is.
-func Fix(doc *walker.Document, findings []Finding) []byte {
-	return splice(doc.Bytes(), choose(len(doc.Bytes()), findings))
-}
-
 // Change is a repair: Text takes the place of a span of the document as it was.
 type Change struct {
 	walker.Span
@@ -22,7 +15,7 @@ type Change struct {
 }
 
 // choose returns the repairs that can be made together, in the order of their
-// places.
+// places: of those that overlap the first.
 func choose(size int, findings []Finding) []Change {
 	var all []Change
 	for i := range findings {
