@@ -199,7 +199,7 @@ func (f *fielded) rotate(n int) {
 	f.put("all", string(text))
 }
 
-// alter gives the roles of the databases the passwords of a generation.
+// alter sets the passwords of the roles of the databases to those of a generation.
 func (f *fielded) alter(n int) {
 	f.db.Exec(f.t, fmt.Sprintf("ALTER ROLE %s PASSWORD '%s'", f.role, f.value("config store password", n)))
 	f.logs.Exec(f.t, fmt.Sprintf("ALTER ROLE %s PASSWORD '%s'", f.logsRole, f.value("logs store password", n)))
