@@ -39,15 +39,7 @@ const (
 
 // KindOf returns what a file is by its name.
 func KindOf(name string) Kind {
-	switch strings.ToLower(filepath.Ext(name)) {
-	case ".json":
-		return JSON
-	case ".jsonc":
-		return JSONC
-	case ".yaml", ".yml":
-		return YAML
-	}
-	return Other
+	return map[string]Kind{".json": JSON, ".jsonc": JSONC, ".yaml": YAML, ".yml": YAML}[strings.ToLower(filepath.Ext(name))]
 }
 
 // sections are the members that a config may have at its top, as far as there
