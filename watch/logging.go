@@ -159,7 +159,11 @@ func (l *Loop) troubles() []any {
 	defer l.mu.Unlock()
 	attrs := appendList([]any{"problems", shorten(l.shown.problems)}, "hints", l.shown.hints)
 	if len(l.shown.held) > 0 {
-		attrs = append(attrs, "oldest_value", l.oldest().Round(time.Second).String())
+		var oldest time.Duration
+		for _, at := range l.good.fetched {
+			oldest = max(oldest, time.Since(at))
+		}
+		attrs = append(attrs, "oldest_value", oldest.Round(time.Second).String())
 	}
 	if next := time.Until(l.shown.next); next > 0 && (l.good.job != nil || l.shown.last.Trigger != Start) { // who starts says that itself
 		attrs = append(attrs, "next_in", next.Round(time.Second).String())

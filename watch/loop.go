@@ -60,7 +60,6 @@ type Options struct {
 
 	Interval time.Duration // between two ticks; a tenth more or less is drawn for each
 	Timeout  time.Duration // of fetching, in all
-	MaxStale time.Duration // the age of a value from which on Ready fails; 0: never
 	Ready    func() error  // why /readyz fails, for the log; nil: [Loop.Ready]
 
 	About Status // what does not change: Version, Config, Out, Mode
@@ -97,7 +96,6 @@ type Loop struct {
 	late     late
 	refused  refusals
 	halves   halves
-	lookedAt time.Time         // readiness was looked at for what gets too old by then
 	intended *render.Rendering // the newest that Bifrost was, or is to be, started anew with
 	started  *render.Rendering // what it was started with last
 
@@ -299,9 +297,6 @@ func (l *Loop) due() (at time.Time, act func(context.Context)) {
 	}
 	if t := l.reminds(); !t.IsZero() {
 		sooner(t, func(context.Context) { l.remind() })
-	}
-	if t := l.stale(); !t.IsZero() {
-		sooner(t, func(context.Context) { l.lookedAt = t })
 	}
 	return at, act
 }

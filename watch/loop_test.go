@@ -109,10 +109,10 @@ func TestOneFails(t *testing.T) {
 
 // A hundred failed refreshes: the file and Bifrost are untouched, the waits grow
 // to five minutes, a line is logged at the beginning, after ten minutes, every hour
-// and at the end, and readiness ends with --max-stale.
+// and at the end, and it stays ready.
 func TestOutage(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		h := newHarness(t, func(o *Options) { o.MaxStale = 2 * time.Hour; o.Interval = 24 * time.Hour })
+		h := newHarness(t, func(o *Options) { o.Interval = 24 * time.Hour })
 		defer h.begin()()
 		h.lines()
 		h.store.set(func(s *store) { s.down = true })
@@ -130,12 +130,9 @@ func TestOutage(t *testing.T) {
 			if gap > most+time.Second || gap < most/2-time.Second {
 				t.Errorf("try %d came after %v, want between %v and %v", i, gap, most/2, most)
 			}
-			if stale, err := time.Since(began) > 2*time.Hour, h.Ready(); stale != (err != nil) {
+			if err := h.Ready(); err != nil {
 				t.Errorf("after %v: %v", time.Since(began), err)
 			}
-		}
-		if h.Ready() == nil {
-			t.Error("ready with values older than --max-stale")
 		}
 		h.want("writes", len(h.writes), 1)
 		h.want("updates", h.applier.count(), 1)
@@ -145,7 +142,7 @@ func TestOutage(t *testing.T) {
 			told[strings.SplitAfterN(message, `"`, 3)[1]]++
 		}
 		hours := int(time.Since(began).Hours())
-		for message, want := range map[string]int{"refresh failed": 1, "refresh still failing": hours, "not ready: /readyz fails from now on": 1, "still not ready": hours - 2} {
+		for message, want := range map[string]int{"refresh failed": 1, "refresh still failing": hours} {
 			// the last reminder may be due, or not yet
 			if n := told[message+`"`]; n != want && n != want+1 {
 				t.Errorf("%s is told %d times in %v, want %d", message, n, time.Since(began), want)

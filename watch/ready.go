@@ -2,7 +2,6 @@ package watch
 
 import (
 	"errors"
-	"fmt"
 	"log/slog"
 	"sync"
 	"time"
@@ -45,12 +44,6 @@ func (r *readiness) reminds() time.Time {
 	return r.not.again
 }
 
-func (r *readiness) ok() bool {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return r.known && r.not.what == ""
-}
-
 func (r *readiness) remind(log *slog.Logger, now time.Time) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -69,8 +62,7 @@ func (l *Loop) Look() {
 	l.readiness.look(l.o.Log, ready())
 }
 
-// Ready says why Bifrost should not be sent requests: nothing is in force yet,
-// or a value is older than MaxStale.
+// Ready says why Bifrost should not be sent requests: nothing is in force yet.
 func (l *Loop) Ready() error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -81,41 +73,5 @@ func (l *Loop) ready() error {
 	if l.good.job == nil {
 		return errors.New("nothing was rendered yet")
 	}
-	if oldest := l.oldest(); l.o.MaxStale > 0 && oldest > l.o.MaxStale {
-		return fmt.Errorf("the oldest value in force is %s old, more than %s (--max-stale)", oldest.Round(time.Second), l.o.MaxStale)
-	}
 	return nil
-}
-
-// oldest returns the age of the oldest value in force. The lock is held.
-func (l *Loop) oldest() time.Duration {
-	var oldest time.Duration
-	for _, at := range l.good.fetched {
-		oldest = max(oldest, time.Since(at))
-	}
-	return oldest
-}
-
-// stale returns when readiness is to be looked at since a value gets too old by then;
-// zero where that does not come, or was seen.
-func (l *Loop) stale() time.Time {
-	if l.o.MaxStale <= 0 || !l.readiness.ok() {
-		return time.Time{}
-	}
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if l.good.job == nil {
-		return time.Time{}
-	}
-	var oldest time.Time
-	for _, at := range l.good.fetched {
-		if oldest.IsZero() || at.Before(oldest) {
-			oldest = at
-		}
-	}
-	at := oldest.Add(l.o.MaxStale + time.Second)
-	if oldest.IsZero() || !at.After(l.lookedAt) {
-		return time.Time{}
-	}
-	return at
 }

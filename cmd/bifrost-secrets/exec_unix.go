@@ -25,7 +25,6 @@ type daemonJob struct {
 func (j *daemonJob) loopFlags(cmd *cobra.Command) {
 	o, f := &j.options, cmd.Flags()
 	f.DurationVar(&o.Interval, "interval", time.Hour, "how often to look for new values; a tenth more or less is drawn each time")
-	f.DurationVar(&o.MaxStale, "max-stale", 0, "the age of a value from which on /readyz fails; 0 means never")
 	f.DurationVar(&o.StartTimeout, "start-timeout", time.Minute, "how long to wait at the start for a backend that does not answer")
 	f.BoolVar(&o.NewKey, "accept-new-encryption-key", false, "take another encryption_key than before, once Bifrost's database was cleaned")
 	f.DurationVar(&o.ApplyTimeout, "apply-timeout", time.Minute, "how long handing new values over may take")
@@ -36,8 +35,7 @@ func (j *daemonJob) loopFlags(cmd *cobra.Command) {
 	listenFlags(cmd, &o.Listen)
 
 	f.StringVar(&o.Cluster.Database, "cluster", "", "`address` of a PostgreSQL over which a flush of one watcher flushes all, with a password as env.NAME; unless given, Bifrost's own PostgreSQL config store; or none")
-	j.databaseFlag(cmd)
-	j.commandsRun(cmd)
+	j.Ambient = true // Bifrost signs in where the config says, too
 }
 
 func listenFlags(cmd *cobra.Command, l *service.Listen) {

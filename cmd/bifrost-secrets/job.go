@@ -19,8 +19,6 @@ type job struct {
 	p *program
 	service.Flags
 	*service.Loaded
-
-	commandsSaid func() bool // whether the flag was given, in exec and watch
 }
 
 func (p *program) host() *service.Host {
@@ -34,6 +32,7 @@ func (p *program) host() *service.Host {
 // flags are those of the commands that render, or say what rendering would do.
 func (j *job) flags(cmd *cobra.Command) {
 	j.batchFlag(cmd)
+	j.commandsFlag(cmd)
 	j.daemonFlags(cmd)
 }
 
@@ -56,6 +55,7 @@ func (j *job) planFlags(cmd *cobra.Command) {
 	j.storeFlags(cmd)
 	j.literalFlag(cmd)
 	j.batchFlag(cmd)
+	j.commandsFlag(cmd)
 	j.Mode = string(render.Inline)
 }
 
@@ -79,9 +79,13 @@ func (j *job) storeFlags(cmd *cobra.Command) {
 	f.StringVar(&j.VaultType, "vault-type", "", "vault_store `type`, in place of a block: "+strings.Join(types, ", "))
 	f.StringArrayVar(&j.VaultSet, "vault-set", nil, "a setting for --vault-type, as `key=value`; credentials as key=env.NAME; repeatable")
 	f.DurationVar(&j.Timeout, "timeout", 30*time.Second, "how long the backend may take in all")
-	f.BoolVar(&j.AllowCommands, "allow-commands", false, "run commands that the config names to sign in with, such as password_command")
 	f.StringArrayVar(&j.AllowPath, "allow-path", nil, "`folder` that files which the config names may lie in, beside its own, "+strings.Join(sources.MountedSecrets, " and ")+"; repeatable (or "+service.AllowPathVariable+")")
 	complete(cmd, "vault-type", types...)
+}
+
+// commandsFlag is of the commands that run nothing of the config's by themselves.
+func (j *job) commandsFlag(cmd *cobra.Command) {
+	cmd.Flags().BoolVar(&j.AllowCommands, "allow-commands", false, "run commands that the config names to sign in with, such as password_command")
 }
 
 // trustFlag is of the commands that do not trust the config by themselves.
@@ -95,34 +99,18 @@ func (j *job) databaseFlag(cmd *cobra.Command) {
 	cmd.Flags().StringVar(&j.Database, "database", "", "the `address` of Bifrost's config store, in place of the config's own; with a password as env.NAME")
 }
 
-// allowCommandsVariable says for exec and watch, whose command line may be that of
-// an image, what --allow-commands would.
+// allowCommandsVariable may forbid exec and watch to run what the config names:
+// they do, unless it says false, since Bifrost runs the same commands.
 const allowCommandsVariable = service.OwnVariables + "ALLOW_COMMANDS"
 
-// commandsRun makes a command one that runs what the config names, and signs in
-// where it says: Bifrost, for which exec and watch work, runs the same commands of
-// the same config.
-func (j *job) commandsRun(cmd *cobra.Command) {
-	f := cmd.Flags().Lookup("allow-commands")
-	f.DefValue, j.AllowCommands, j.commandsSaid = "true", true, func() bool { return f.Changed }
-	j.Ambient = true
-	f.Usage += "; as Bifrost does (or " + allowCommandsVariable + ")"
-}
-
-// checkCommands reads the variable, where the flag does not say.
-func (j *job) checkCommands() error {
-	if j.commandsSaid == nil || j.commandsSaid() {
-		return nil
+// checkCommands reads it.
+func (j *job) checkCommands() (err error) {
+	j.AllowCommands = true
+	if text, ok := j.p.getenv(allowCommandsVariable); ok {
+		if j.AllowCommands, err = strconv.ParseBool(text); err != nil {
+			return usageError(allowCommandsVariable+" is neither true nor false", "write one of the two")
+		}
 	}
-	text, ok := j.p.getenv(allowCommandsVariable)
-	if !ok {
-		return nil
-	}
-	allow, err := strconv.ParseBool(text)
-	if err != nil {
-		return usageError(allowCommandsVariable+" is neither true nor false", "write one of the two")
-	}
-	j.AllowCommands = allow
 	return nil
 }
 

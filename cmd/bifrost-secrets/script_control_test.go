@@ -149,7 +149,7 @@ func (c *controlled) says(mood string) {
 	}
 	var unready error
 	if mood == "stale" {
-		unready = errors.New("the oldest value is 27h old (--max-stale 24h)")
+		unready = errors.New("nothing was rendered yet")
 		s.Ready, s.NotReady = false, unready.Error()
 		s.Problems = []string{"config.json:3:9: config_store.config.password: vault.prod/db: no answer within 10s"}
 	}

@@ -42,6 +42,7 @@ secrets that were stored by bifrost-secrets for the same --gateway.`,
 
 func (j *secretJob) secretFlags(cmd *cobra.Command) {
 	j.storeFlags(cmd)
+	j.commandsFlag(cmd)
 	j.trustFlag(cmd)
 	cmd.Flags().BoolVar(&j.json, "json", false, "print JSON")
 }

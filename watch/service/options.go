@@ -26,7 +26,6 @@ type Options struct {
 	Bifrost API
 
 	Interval     time.Duration
-	MaxStale     time.Duration
 	StartTimeout time.Duration
 	NewKey       bool // another encryption_key than before is taken
 
@@ -77,8 +76,8 @@ func (o *Options) checkLoop() error {
 		return usageError("the config is read again and again, which the standard input cannot be", "name a file with --config")
 	case o.Interval < time.Second:
 		return usageError("--interval must be a second or more", "write 1h or 5m")
-	case o.MaxStale < 0 || o.StartTimeout < 0:
-		return usageError("--max-stale and --start-timeout cannot be less than nothing", "")
+	case o.StartTimeout < 0:
+		return usageError("--start-timeout cannot be less than nothing", "")
 	case o.ApplyTimeout <= 0:
 		return usageError("--apply-timeout must be more than nothing", "write 1m")
 	case o.Apply == "command" && strings.TrimSpace(o.Command) == "":

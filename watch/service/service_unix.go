@@ -92,7 +92,7 @@ func (d *runner) options(applier watch.Applier) watch.Options {
 		Applier: applier,
 		Keeper:  d.record, Watch: func(files []string) { d.files.Watch(files) }, Log: d.Log,
 		Observer: observer{d},
-		Interval: o.Interval, Timeout: o.Timeout, MaxStale: o.MaxStale,
+		Interval: o.Interval, Timeout: o.Timeout,
 		About: watch.Status{Version: d.Version, Config: o.Config, Out: o.Out, Mode: o.Mode},
 	}
 }
