@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -614,6 +615,41 @@ func TestRejectedInHang(t *testing.T) {
 		h.is("s1")
 		if err := <-flushed; err == nil || !strings.Contains(err.Error(), "vault.solo") {
 			t.Errorf("flush: %v", err)
+		}
+	})
+}
+
+// That /readyz fails is logged at once, after ten minutes, every hour and at the
+// end.
+func TestNotReadyIsSaid(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var away atomic.Bool
+		h := newHarness(t, func(o *Options) {
+			o.Ready = func() error {
+				if away.Load() {
+					return errors.New("bifrost does not answer")
+				}
+				return nil
+			}
+		})
+		defer h.begin()()
+		h.lines()
+		for _, down := range []bool{true, false} {
+			away.Store(down)
+			h.Look()
+			wait(3*time.Hour + 30*time.Minute)
+		}
+		said := map[string]int{}
+		for _, line := range h.lines() {
+			for _, message := range []string{"not ready: /readyz fails from now on", "still not ready", "msg=ready not_ready_for=3h30m0s"} {
+				if strings.Contains(line, message) {
+					said[message]++
+				}
+			}
+		}
+		want := map[string]int{"not ready: /readyz fails from now on": 1, "still not ready": 4, "msg=ready not_ready_for=3h30m0s": 1}
+		if !maps.Equal(said, want) {
+			t.Errorf("the log has %v, want %v", said, want)
 		}
 	})
 }
