@@ -253,7 +253,7 @@ func (l *Loop) rollBack(ctx context.Context, r *rejection) {
 	l.mu.Unlock()
 	l.fallBack(nil, nil)
 	l.drop(bad.job)
-	l.o.Log.Error("new values were taken back", "reason", r.reason, "fields", shorten(fields))
+	l.o.Log.Error("new values were rolled back", "reason", r.reason, "fields", shorten(fields))
 	if _, _, err := l.o.Publish(l.good.rendering); err != nil {
 		l.o.Log.Error("the last good file could not be put back", "error", err.Error())
 	}

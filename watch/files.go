@@ -45,7 +45,7 @@ func NewFiles(changed func(), log *slog.Logger) *Files {
 	f := &Files{changed: changed, log: log, poll: pollEvery}
 	var err error
 	if f.events, err = fsnotify.NewWatcher(); err != nil { // there is the poll
-		log.Warn("file events are not to be had, files are looked at now and then", "error", err.Error(), "every", f.poll.String())
+		log.Warn("file events are not available; files are checked periodically", "error", err.Error(), "every", f.poll.String())
 	}
 	return f
 }

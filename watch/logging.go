@@ -80,7 +80,7 @@ func (s *lasting) status() *Lasting {
 }
 
 // documentHint is what to do about a document that cannot be used.
-const documentHint = "the config as it stands is not used; the one before stays in force until it is mended"
+const documentHint = "the changed config is not used; the previous one stays in force until it is fixed"
 
 // addHint adds a hint that is not there yet.
 func addHint(hints []string, hint string) []string {

@@ -561,7 +561,7 @@ func TestRejected(t *testing.T) {
 		if s := h.find(pathSolo); s.State != Refused || s.Fresh || !strings.Contains(s.Reason, "Bifrost ended") {
 			t.Errorf("status: %+v", s)
 		}
-		if log := strings.Join(h.lines(), "\n"); !strings.Contains(log, "taken back") || !strings.Contains(log, pathSolo) {
+		if log := strings.Join(h.lines(), "\n"); !strings.Contains(log, "rolled back") || !strings.Contains(log, pathSolo) {
 			t.Errorf("log: %s", log)
 		}
 		if err := h.flush(); err == nil || !strings.Contains(err.Error(), "vault.solo (version v3): Bifrost ended") {

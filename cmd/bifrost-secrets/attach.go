@@ -39,7 +39,7 @@ are.`,
 	j.planFlags(cmd)
 	j.trustFlag(cmd)
 	j.databaseFlag(cmd)
-	cmd.Flags().BoolVar(&j.yes, "yes", false, "do it")
+	cmd.Flags().BoolVar(&j.yes, "yes", false, "make the changes; without it they are only shown")
 	cmd.Flags().BoolVar(&j.json, "json", false, "print JSON")
 	return cmd
 }
@@ -155,10 +155,10 @@ func (j *attachJob) say(r *attaching) {
 	}
 	s.line("%s: %s %s; %d rewritten before, %d to stay as they are", clean(r.Database), verb, count(len(r.Attach), "reference"), len(r.Attached), len(r.Left))
 	if r.Summary.Encrypted > 0 {
-		s.line("%s encrypted by Bifrost, and not looked at", count(r.Summary.Encrypted, "value"))
+		s.line("%s encrypted by Bifrost, and not checked", count(r.Summary.Encrypted, "value"))
 	}
 	if len(r.Unknown) > 0 {
-		s.line("%s that nobody remembers the meaning of; Bifrost takes them for empty", count(len(r.Unknown), "variable"))
+		s.line("%s whose meaning is not recorded; Bifrost takes them as empty", count(len(r.Unknown), "variable"))
 	}
 	if !r.Done && len(r.Attach) > 0 {
 		s.line("nothing was changed")

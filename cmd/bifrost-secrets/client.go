@@ -44,11 +44,11 @@ const answerMax = 64 << 20
 func (c *client) flags(cmd *cobra.Command, timeout time.Duration) {
 	f := cmd.Flags()
 	f.StringVar(&c.address, "address", control.DefaultListen, "`address` where a watch or an exec listens: HOST:PORT, unix:PATH or https://HOST:PORT")
-	f.StringVar(&c.caCert, "ca-cert", "", "PEM `file` of who vouches for the server's certificate, in place of the system's")
+	f.StringVar(&c.caCert, "ca-cert", "", "PEM `file` of the authority that signed the server's certificate, instead of the system's")
 	f.DurationVar(&c.timeout, "timeout", timeout, "how long the answer may take")
 	if c.withToken {
 		f.StringVar(&c.tokenFile, "token-file", "", "`file` whose first token is sent; without it that of $"+control.TokenVariable)
-		f.BoolVar(&c.plainHTTP, "plain-http", false, "allow the token to go in clear to another machine")
+		f.BoolVar(&c.plainHTTP, "plain-http", false, "allow the token to be sent unencrypted to another machine")
 	}
 }
 
@@ -58,7 +58,7 @@ func noWords(cmd *cobra.Command, args []string) error {
 	if len(args) == 0 {
 		return nil
 	}
-	return usageError("unexpected argument", "a token is never one, it stands in the file of --token-file: see "+cmd.CommandPath()+" --help")
+	return usageError("unexpected argument", "a token is never an argument, it is read from the file of --token-file: see "+cmd.CommandPath()+" --help")
 }
 
 type response struct {
@@ -175,7 +175,7 @@ func (c *client) authorize(req *http.Request) error {
 		return err
 	}
 	if req.URL.Scheme == "http" && !strings.HasPrefix(c.address, "unix:") && !isLoopback(req.URL.Hostname()) && !c.plainHTTP {
-		return usageError("the token would go to "+req.URL.Host+" in clear", "write --address https://"+req.URL.Host+"; --plain-http if something else encrypts")
+		return usageError("the token would go to "+req.URL.Host+" unencrypted", "write --address https://"+req.URL.Host+"; --plain-http if something else encrypts")
 	}
 	req.Header.Set("Authorization", "Bearer "+string(tokens[0].Reveal()))
 	return nil

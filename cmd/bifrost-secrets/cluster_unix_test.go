@@ -83,7 +83,7 @@ func TestWatchCluster(t *testing.T) {
 	server.Stop(t)
 	rotate("CANARY-5")
 	flush(2)
-	all[2].logs("were not told of a flush")
+	all[2].logs("were not notified of a flush")
 	server.Restart(t)
 	hear(2)
 	have("CANARY-5")

@@ -84,16 +84,16 @@ func TestFlushTellsOfWhatWaits(t *testing.T) {
 		return string(out)
 	}
 	for _, one := range []struct{ got, want string }{
-		{ask("flush"), "1 field could not be handed over yet, 1 field in want of a restart of Bifrost"},
+		{ask("flush"), "1 field could not be applied yet, 1 field waiting for a restart of Bifrost"},
 		{ask("flush", "--json"), `"restart_required": 1`},
-		{ask("status"), "not applied   1 field could not be handed over yet, 1 field in want of a restart of Bifrost, since "},
+		{ask("status"), "not applied   1 field could not be applied yet, 1 field waiting for a restart of Bifrost, since "},
 	} {
 		if !strings.Contains(one.got, one.want) {
 			t.Errorf("there is no %q in %s", one.want, one.got)
 		}
 	}
 	s.write(config, strings.Replace(harnessConfig, "vault.openai", "vault.nowhere", 1))
-	if line := r.logs("vault.nowhere"); !strings.Contains(line, "the one before stays in force") {
+	if line := r.logs("vault.nowhere"); !strings.Contains(line, "the previous one stays in force") {
 		t.Errorf("log: %s", line)
 	}
 	r.signal(15)

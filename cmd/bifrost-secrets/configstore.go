@@ -100,10 +100,10 @@ func scanned(name string, sum *configstore.Summary) []string {
 		all = append(all, fmt.Sprintf("%s: %s with JSON that cannot be read", name, count(sum.Unreadable, "column")))
 	}
 	if len(sum.UnknownColumns) > 0 {
-		all = append(all, fmt.Sprintf("%s: %s that this version does not know, and has not looked at: %s", name, count(len(sum.UnknownColumns), "column"), listed(sum.UnknownColumns)))
+		all = append(all, fmt.Sprintf("%s: %s unknown to this version, and not checked: %s", name, count(len(sum.UnknownColumns), "column"), listed(sum.UnknownColumns)))
 	}
 	if len(sum.UnknownTables) > 0 {
-		all = append(all, fmt.Sprintf("%s: %s that this version does not know, and has not looked at: %s", name, count(len(sum.UnknownTables), "table"), listed(sum.UnknownTables)))
+		all = append(all, fmt.Sprintf("%s: %s unknown to this version, and not checked: %s", name, count(len(sum.UnknownTables), "table"), listed(sum.UnknownTables)))
 	}
 	return all
 }

@@ -16,7 +16,7 @@ func unixOnly(name, short string) *cobra.Command {
 	return &cobra.Command{
 		Use: name, Short: short, DisableFlagParsing: true,
 		RunE: func(*cobra.Command, []string) error {
-			return usageError(name+" is not to be had on this system: it needs the signals and processes of a Unix", "use render, and run it again for new values")
+			return usageError(name+" is not available on this system: it needs the signals and processes of a Unix", "use render, and run it again for new values")
 		},
 	}
 }

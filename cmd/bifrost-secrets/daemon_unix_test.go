@@ -316,7 +316,7 @@ func testTakesBack(t *testing.T, s *harness) {
 	before := s.published()
 	s.put("openai", "CANARY-BAD")
 	r.says("dies")
-	r.logs("new values were taken back")
+	r.logs("new values were rolled back")
 	r.says("started CANARY-1")
 	if got := s.published(); got != before {
 		t.Error("the last good file was not put back")

@@ -24,10 +24,10 @@ type daemonJob struct {
 
 func (j *daemonJob) loopFlags(cmd *cobra.Command) {
 	o, f := &j.options, cmd.Flags()
-	f.DurationVar(&o.Interval, "interval", time.Hour, "how often to look for new values; a tenth more or less is drawn each time")
+	f.DurationVar(&o.Interval, "interval", time.Hour, "time between refreshes, up to a tenth more or less at random")
 	f.DurationVar(&o.StartTimeout, "start-timeout", time.Minute, "how long to wait at the start for a backend that does not answer")
-	f.BoolVar(&o.NewKey, "accept-new-encryption-key", false, "take another encryption_key than before, once Bifrost's database was cleaned")
-	f.DurationVar(&o.ApplyTimeout, "apply-timeout", time.Minute, "how long handing new values over may take")
+	f.BoolVar(&o.NewKey, "accept-new-encryption-key", false, "accept a changed encryption_key, after Bifrost's database was cleaned")
+	f.DurationVar(&o.ApplyTimeout, "apply-timeout", time.Minute, "time limit for applying new values to Bifrost")
 
 	f.StringVar(&o.Bifrost.URL, "bifrost-url", "", "where Bifrost's API is: http://127.0.0.1:8080, https://host or unix:/path; by default on this machine, at Bifrost's port")
 	f.StringVar(&o.Bifrost.TokenFile, "bifrost-token-file", "", "`file` with a bearer token, or user:password, for Bifrost's API; unless given, the admin credentials of the config are used")
@@ -42,7 +42,7 @@ func listenFlags(cmd *cobra.Command, l *service.Listen) {
 	f := cmd.Flags()
 	f.StringArrayVar(&l.Addresses, "listen", []string{control.DefaultListen}, "`address` for flush, status, probes and metrics: HOST:PORT, unix:PATH or none; repeatable")
 	f.StringVar(&l.Probe, "probe-listen", "", "`address` for probes and metrics alone, without TLS: HOST:PORT")
-	f.StringVar(&l.TokenFile, "token-file", "", "`file` of the tokens that may flush and see the status, one a line; beside those of $"+control.TokenVariable)
+	f.StringVar(&l.TokenFile, "token-file", "", "`file` of the tokens that may flush and see the status, one per line; added to those of $"+control.TokenVariable)
 	f.StringVar(&l.TLSCert, "tls-cert", "", "PEM `file` of the certificate for --listen; read again when it changes")
 	f.StringVar(&l.TLSKey, "tls-key", "", "PEM `file` of its key")
 }
@@ -90,7 +90,7 @@ func (p *program) execCommand() *cobra.Command {
 		SuggestFor: []string{"run", "start", "launch", "up", "serve", "entrypoint", "supervise", "wrap"},
 		Short:      "Render the config, start Bifrost with it, and keep it fresh",
 		Long: `Exec is the entrypoint of a container: it writes the resolved config into the app dir, starts the
-command, and hands it new values as watch does, by Bifrost's API or by a restart. Signals are
+command, and applies new values as watch does, by Bifrost's API or by a restart. Signals are
 passed on, but for SIGHUP, which makes a refresh. It ends with the status of the command; where
 the command was not started it is 125, or 128 and the number of the signal that came before it
 was.`,
@@ -120,10 +120,10 @@ was.`,
 	f.StringVar(&o.Apply, "apply", "auto", "how Bifrost gets new values: auto, api, restart or none")
 	f.DurationVar(&o.StopTimeout, "stop-timeout", child.DefaultStopTimeout, "how long Bifrost may take to end before it is killed")
 	f.DurationVar(&o.MinRestart, "min-restart-interval", time.Minute, "the least time between two restarts for new values")
-	f.DurationVar(&o.RestartSplay, "restart-splay", 0, "a restart for new values comes up to so much later, for fleets")
+	f.DurationVar(&o.RestartSplay, "restart-splay", 0, "delay a restart for new values by a random time up to this, for fleets")
 	f.DurationVar(&o.LastGood, "start-from-last-good", 0, "where the backend does not answer at the start, use the config.json that is there if it is no older than this")
 	f.BoolVar(&o.CleanEnv, "clean-env", false, "start Bifrost with the variables that the config names and those that it needs, and no others: no login of a cloud")
-	f.StringVar(&o.Rewrite, "rewrite-database", "", "with --mode env: put variables in the place of vault. references in Bifrost's PostgreSQL config store; plan only shows which")
+	f.StringVar(&o.Rewrite, "rewrite-database", "", "with --mode env: put variables in the place of vault. references in Bifrost's PostgreSQL config store; =plan only shows them")
 	f.Lookup("rewrite-database").NoOptDefVal = "yes"
 	complete(cmd, "apply", service.ExecApplies...)
 	return cmd

@@ -24,8 +24,8 @@ func (p *program) flushCommand() *cobra.Command {
 	j := &flushJob{client: client{p: p, withToken: true}}
 	cmd := &cobra.Command{
 		Use:   "flush",
-		Short: "Have a running watch or exec fetch the secrets anew",
-		Long: `Flush asks a running watch or exec to fetch every secret anew, and to apply what has changed to
+		Short: "Have a running watch or exec fetch the secrets again",
+		Long: `Flush asks a running watch or exec to fetch every secret again, and to apply what has changed to
 Bifrost. It ends when that is done, and says which secrets failed.`,
 		Example: `  bifrost-secrets flush --token-file /run/secrets/flush-token
   bifrost-secrets flush --address unix:/run/bifrost-secrets/control.sock`,
@@ -67,10 +67,10 @@ func (j *flushJob) run(ctx context.Context) error {
 func unapplied(restart, failed int) string {
 	var parts []string
 	if failed > 0 {
-		parts = append(parts, count(failed, "field")+" could not be handed over yet")
+		parts = append(parts, count(failed, "field")+" could not be applied yet")
 	}
 	if restart > 0 {
-		parts = append(parts, count(restart, "field")+" in want of a restart of Bifrost")
+		parts = append(parts, count(restart, "field")+" waiting for a restart of Bifrost")
 	}
 	return strings.Join(parts, ", ")
 }

@@ -31,7 +31,7 @@ with 1 if not, also where nothing listens.`,
 		RunE: func(cmd *cobra.Command, _ []string) error { return j.run(cmd.Context()) },
 	}
 	j.flags(cmd, 5*time.Second)
-	cmd.Flags().BoolVar(&j.ready, "ready", false, "ask for more: the first render has succeeded, and Bifrost runs")
+	cmd.Flags().BoolVar(&j.ready, "ready", false, "check readiness: the first render has succeeded, and Bifrost runs")
 	cmd.Flags().BoolVar(&j.json, "json", false, "print JSON")
 	return cmd
 }

@@ -78,8 +78,8 @@ func (j *job) storeFlags(cmd *cobra.Command) {
 	f.StringVar(&j.VaultStore, "vault-store", "", "`file` with a vault_store block, in place of the config's own")
 	f.StringVar(&j.VaultType, "vault-type", "", "vault_store `type`, in place of a block: "+strings.Join(types, ", "))
 	f.StringArrayVar(&j.VaultSet, "vault-set", nil, "a setting for --vault-type, as `key=value`; credentials as key=env.NAME; repeatable")
-	f.DurationVar(&j.Timeout, "timeout", 30*time.Second, "how long the backend may take in all")
-	f.StringArrayVar(&j.AllowPath, "allow-path", nil, "`folder` that files which the config names may lie in, beside its own, "+strings.Join(sources.MountedSecrets, " and ")+"; repeatable (or "+service.AllowPathVariable+")")
+	f.DurationVar(&j.Timeout, "timeout", 30*time.Second, "time limit for all calls to the backend")
+	f.StringArrayVar(&j.AllowPath, "allow-path", nil, "another `folder` from which files named by the config may be read, in addition to its own, "+strings.Join(sources.MountedSecrets, " and ")+"; repeatable (or "+service.AllowPathVariable+")")
 	complete(cmd, "vault-type", types...)
 }
 
@@ -174,5 +174,5 @@ func (o *output) permissionFlags(cmd *cobra.Command) {
 }
 
 func (o *output) ownerFlag(cmd *cobra.Command) {
-	cmd.Flags().StringVar(&o.Owner, "owner", "", "`user[:group]` to give what is written to")
+	cmd.Flags().StringVar(&o.Owner, "owner", "", "`user[:group]`, the owner of the files that are written")
 }

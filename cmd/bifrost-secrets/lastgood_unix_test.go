@@ -45,7 +45,7 @@ func TestExecFromLastGood(t *testing.T) {
 	if log := fails(down); !strings.Contains(log, hint+"30h0m") || !strings.Contains(log, "--start-from-last-good 31h would start Bifrost with them") {
 		t.Errorf("no hint: %s", log)
 	}
-	if log := fails(down, "--start-from-last-good", "29h"); !strings.Contains(log, "the last good values do not serve") {
+	if log := fails(down, "--start-from-last-good", "29h"); !strings.Contains(log, "the last good values cannot be used to start") {
 		t.Errorf("too old, and: %s", log)
 	}
 	f.Put("openai", "CANARY-2")

@@ -40,7 +40,7 @@ func (j *job) unclearAt(name string, found []lint.Finding, place func(*lint.Find
 	}
 	reportAll(j.p.screen, problems)
 	j.p.screen.line("while lint reports such a text (%s, %s), nothing is deleted", uncertain[0], uncertain[1])
-	j.p.screen.hint("bifrost-secrets lint --fix mends what it can; --literal exempts a place")
+	j.p.screen.hint("bifrost-secrets lint --fix repairs what it can; --literal exempts a place")
 	return &failure{Code: exitUnresolved}
 }
 
@@ -92,7 +92,7 @@ func (j *job) besideDocument(ctx context.Context, source sources.Source, ignore 
 			return refused(err)
 		}
 		if sum.Encrypted > 0 {
-			j.p.note(fmt.Sprintf("%s: %s encrypted by Bifrost, and not looked at", store.Name(), count(sum.Encrypted, "value")), "")
+			j.p.note(fmt.Sprintf("%s: %s encrypted by Bifrost, and not checked", store.Name(), count(sum.Encrypted, "value")), "")
 		}
 		return j.unclearAt(store.Name(), found, func(f *lint.Finding) render.Place { return render.Place{Path: f.Path} })
 	}, nil

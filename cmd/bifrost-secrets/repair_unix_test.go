@@ -47,7 +47,7 @@ func TestExecRepairsWhatIsPublished(t *testing.T) {
 			s.put("vk", "sk-bf-CANARY-1")
 		}
 		r.signal(syscall.SIGHUP)
-		r.logs("it is as it was again")
+		r.logs("it was restored")
 		info, err := os.Stat(out)
 		if err != nil || info.Mode() != 0o600 || s.published() != want {
 			t.Errorf("%s: %v %v", name, info, err)
@@ -76,7 +76,7 @@ func TestExecStartsWithAConfig(t *testing.T) {
 		`trap 'rm "$APP_DIR/config.json"; exit 0' TERM; echo "has $(grep -c env.BIFROST_SECRET_ "$APP_DIR/config.json")"; while :; do sleep 1 & wait $!; done`)
 	r.says("has 1")
 	s.put("openai", "CANARY-2")
-	r.logs("it is as it was again")
+	r.logs("it was restored")
 	r.says("has 1")
 	r.signal(syscall.SIGTERM)
 	r.ends(0)

@@ -66,7 +66,7 @@ func TestExecRewritesDatabase(t *testing.T) {
 	// The database goes, and a rotation comes all the same.
 	d.Stop(t)
 	s.put("openai", "CANARY-3")
-	r.logs("the last look holds")
+	r.logs("the last read stays in force")
 	r.says("has CANARY-3 CANARY-one-2 CANARY-two-1 ")
 	d.Restart(t)
 	d.Exec(t, "DELETE FROM config_keys WHERE name = 'one'")

@@ -135,8 +135,8 @@ config with the values in place.`,
 		SilenceUsage:               true,
 		Args:                       noArgs,
 	}
-	root.PersistentFlags().BoolVarP(&p.verbose, "verbose", "v", false, "say more about what is done")
-	root.PersistentFlags().BoolVarP(&p.quiet, "quiet", "q", false, "say nothing but errors")
+	root.PersistentFlags().BoolVarP(&p.verbose, "verbose", "v", false, "log more detail")
+	root.PersistentFlags().BoolVarP(&p.quiet, "quiet", "q", false, "print errors only")
 	root.PersistentFlags().Var(&p.format, "log-format", "text or json, for all that goes to the standard error; exec and watch write json unless that is a terminal; also "+logFormatVariable)
 	_ = root.RegisterFlagCompletionFunc("log-format", cobra.FixedCompletions([]string{"text", "json"}, cobra.ShellCompDirectiveNoFileComp))
 	help.Set(root)

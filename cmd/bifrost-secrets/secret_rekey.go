@@ -36,7 +36,7 @@ knows it. Where a key was stolen, change the values too.`,
 		},
 	}
 	j.secretFlags(cmd)
-	cmd.Flags().BoolVar(&j.yes, "yes", false, "encrypt, and not only count")
+	cmd.Flags().BoolVar(&j.yes, "yes", false, "encrypt; without it versions are only counted")
 	return cmd
 }
 
@@ -67,7 +67,7 @@ func (j *secretRekeyJob) run(ctx context.Context) error {
 	report, err := rekeyer.Rekey(ctx, sources.RekeyOptions{DryRun: !j.yes})
 	if err != nil {
 		if report.Versions > 0 && j.yes {
-			j.p.note(fmt.Sprintf("%s were encrypted anew before that", count(report.Versions, "version")), "run it again: it goes on where it was")
+			j.p.note(fmt.Sprintf("%s were encrypted again before that", count(report.Versions, "version")), "run it again: it continues where it stopped")
 		}
 		return err
 	}
@@ -95,9 +95,9 @@ func (j *secretRekeyJob) tell(report sources.Rekeyed) error {
 	case report.Versions == 0:
 		j.p.screen.line("all is encrypted for these recipients: %s", count(report.Current, "version"))
 	case j.yes:
-		j.p.screen.line("%s encrypted anew, %d were so already", count(report.Versions, "version"), report.Current)
+		j.p.screen.line("%s encrypted again, %d were already", count(report.Versions, "version"), report.Current)
 	default:
-		j.p.screen.line("%s to be encrypted anew, %d are so already; nothing was changed", count(report.Versions, "version"), report.Current)
+		j.p.screen.line("%s to be encrypted again, %d are already; nothing was changed", count(report.Versions, "version"), report.Current)
 		j.p.screen.hint("--yes encrypts")
 	}
 	return nil

@@ -34,7 +34,7 @@ whether a running Bifrost has it. It shows no value.`,
 		RunE: func(cmd *cobra.Command, _ []string) error { return j.run(cmd.Context()) },
 	}
 	j.flags(cmd, 10*time.Second)
-	cmd.Flags().BoolVar(&j.json, "json", false, "print JSON, as the server gives it")
+	cmd.Flags().BoolVar(&j.json, "json", false, "print JSON, as the server sends it")
 	return cmd
 }
 

@@ -64,7 +64,7 @@ Bifrost's environment from then on.`,
 	f.StringArrayVar(&j.only, "only", nil, "JSON `path` of the fields to store, * standing for any part of one; repeatable")
 	f.StringArrayVar(&j.except, "except", nil, "JSON `path` of fields to leave as they are; repeatable")
 	f.BoolVar(&j.settings, "include-settings", false, "store settings too, such as endpoints and user names")
-	f.BoolVar(&j.yes, "yes", false, "do it")
+	f.BoolVar(&j.yes, "yes", false, "make the changes; without it they are only shown")
 	f.StringVarP(&j.out, "out", "o", "", "the `file` to write, in place of the config itself")
 	f.BoolVar(&j.json, "json", false, "print JSON")
 	f.BoolVar(&j.rows, "config-store", false, "store what stands in Bifrost's PostgreSQL config store, in place of what stands in the config")
@@ -229,7 +229,7 @@ func (j *storeJob) rewrite(plan *autostore.Plan, target *publish.Target, report 
 		}
 		if !bytes.Equal(now[len(mark):], j.Doc.Bytes()) {
 			return &failure{
-				Reason: j.Config + " was changed meanwhile; it stays as it is, and what was stored stays stored",
+				Reason: j.Config + " was changed meanwhile; it stays as it is, and the secrets stored so far are kept",
 				Hint:   "run again", Code: exitUnresolved,
 			}
 		}
@@ -307,17 +307,17 @@ func (j *storeJob) failed(ctx context.Context, name string, err error) error {
 		return err
 	case cause == nil || !problems.Retryable():
 	case errors.Is(cause, context.Canceled):
-		return &failure{Reason: "interrupted; " + name + " stays as it is, and what was stored stays stored", Hint: "run again: it goes on where it stopped", Code: exitUnresolved}
+		return &failure{Reason: "interrupted; " + name + " stays as it is, and the secrets stored so far are kept", Hint: "run again: it continues where it stopped", Code: exitUnresolved}
 	default:
 		return &failure{
 			Reason: name + ": not everything could be stored within " + j.Timeout.String() + " (--timeout)",
-			Hint:   "run again: it goes on where it stopped; or allow more time with --timeout", Code: exitUnreachable,
+			Hint:   "run again: it continues where it stopped; or allow more time with --timeout", Code: exitUnreachable,
 		}
 	}
 	problems.Document = name
 	reportAll(j.p.screen, problems)
-	j.p.screen.line("%s stays as it is, and what was stored stays stored", clean(name))
-	j.p.screen.hint("run again: it goes on where it stopped")
+	j.p.screen.line("%s stays as it is, and the secrets stored so far are kept", clean(name))
+	j.p.screen.hint("run again: it continues where it stopped")
 	return &failure{Code: exitCode(problems)}
 }
 

@@ -87,7 +87,7 @@ func (j *storeJob) sayDone(r *storing) {
 		s.line("wrote %s", clean(r.wrote))
 	}
 	if j.rows {
-		s.hint("start Bifrost anew, by bifrost-secrets exec: it has the values in its environment from now on; detach undoes it")
+		s.hint("restart Bifrost, with bifrost-secrets exec: it has the values in its environment from now on; detach undoes it")
 	}
 }
 

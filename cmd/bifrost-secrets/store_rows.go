@@ -44,7 +44,7 @@ func (j *storeJob) configStore(ctx context.Context, report *storing) error {
 		err := rows.Refer(ctx, found, refs)
 		var conflict *configstore.Conflict
 		if errors.As(err, &conflict) {
-			return &failure{Reason: rows.Name() + ": " + err.Error() + " there, and what was stored stays stored", Hint: "run again", Code: exitUnresolved}
+			return &failure{Reason: rows.Name() + ": " + err.Error() + " there, and the secrets stored so far are kept", Hint: "run again", Code: exitUnresolved}
 		}
 		report.wrote = rows.Name()
 		return service.OfConfigStore(err)

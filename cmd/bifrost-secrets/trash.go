@@ -33,7 +33,7 @@ type trash struct {
 func (t *trash) flags(cmd *cobra.Command) {
 	f := cmd.Flags()
 	f.StringVar(&t.dir, "trash", "", "the `folder` that values are sealed into (age) before they go")
-	f.StringVar(&t.recipients, "trash-recipients", "", "whom to seal them for: age1... `keys` or a file of them (default: those of the vault_store block)")
+	f.StringVar(&t.recipients, "trash-recipients", "", "age recipients of the copies: age1... `keys` or a file of them (default: those of the vault_store block)")
 	f.BoolVar(&t.none, "no-trash", false, "keep no copy, also where the backend cannot bring back what goes")
 }
 
@@ -70,7 +70,7 @@ type deleting struct {
 
 func (d *deleting) flags(cmd *cobra.Command, days int) {
 	f := cmd.Flags()
-	f.BoolVar(&d.yes, "yes", false, "delete, and not only show what would be deleted")
+	f.BoolVar(&d.yes, "yes", false, "delete; without it what would be deleted is only shown")
 	f.IntVar(&d.days, "recovery-days", days, "how long a deleted secret can be restored, in `days`, where the backend offers that (AWS: 7 to 30); 0 is its default")
 	f.BoolVar(&d.now, "now", false, "delete at once, beyond recovery")
 	f.BoolVar(&d.ignoreStore, "ignore-config-store", false, "do not look for references in Bifrost's PostgreSQL config store")

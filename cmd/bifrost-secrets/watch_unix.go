@@ -47,6 +47,6 @@ before that.`,
 	cmd.Flags().StringVar(&j.options.Apply, "apply", "auto", "how a running Bifrost gets new values: auto, api, command or none")
 	complete(cmd, "apply", service.WatchApplies...)
 	cmd.Flags().StringVar(&j.options.Command, "command", "", "with --apply command: the `command` to run after a change; it gets the JSON paths, and no value")
-	cmd.Flags().BoolVar(&j.options.Bifrost.PlainHTTP, "bifrost-plain-http", false, "allow values, though no credentials, to go in clear to another machine")
+	cmd.Flags().BoolVar(&j.options.Bifrost.PlainHTTP, "bifrost-plain-http", false, "allow values, but no credentials, to be sent unencrypted to another machine")
 	return cmd
 }

@@ -311,7 +311,7 @@ func TestReadBack(t *testing.T) {
 		}
 		return nil
 	}
-	if err := p.Store(context.Background()); err == nil || !strings.Contains(err.Error(), "gives back another value") {
+	if err := p.Store(context.Background()); err == nil || !strings.Contains(err.Error(), "returned another value") {
 		t.Fatal(err)
 	}
 }

@@ -40,7 +40,7 @@ func (p *Plan) Store(ctx context.Context) error {
 		case !bytes.Equal(res.Value.Reveal(), it.value.Reveal()):
 			errs[i] = &sources.Error{
 				Kind: sources.Conflict, Name: it.Name,
-				Message: "the store gives back another value than was stored", Hint: "see who else writes it, and run again",
+				Message: "the store returned another value than was stored", Hint: "see who else writes it, and run again",
 			}
 		}
 	}

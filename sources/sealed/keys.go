@@ -156,7 +156,7 @@ func (k *Keys) listed(text string) ([]string, error) {
 		if err != nil {
 			return nil, err
 		}
-		data, _, fault := readKeys(path, "the file that "+k.Block+".recipients names", "set recipients to age1... keys, separated by commas, or to a file with one a line")
+		data, _, fault := readKeys(path, "the file that "+k.Block+".recipients names", "set recipients to age1... keys, separated by commas, or to a file with one per line")
 		if fault != nil {
 			fault.Kind = sources.BadSettings
 			return nil, fault

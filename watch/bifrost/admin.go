@@ -123,7 +123,7 @@ func (j *job) tryAdmin(ctx context.Context) (watch.State, *Error) {
 		return "", noWay("the document has no admin that is enabled and has a user and a password", restartIt)
 	}
 	if !j.private {
-		return "", noWay("the admin's credentials would travel in clear to "+j.where, private)
+		return "", noWay("the admin's credentials would travel unencrypted to "+j.where, private)
 	}
 	for _, auth := range []Auth{{}, *j.admin} {
 		a, f := j.send(ctx, http.MethodGet, configPath, nil, auth)

@@ -48,11 +48,11 @@ func (e *Error) orNil() error {
 // The causes of errors that somebody asks for.
 var (
 	// ErrInClear is that of an address that Options.PlainHTTP would allow.
-	ErrInClear = errors.New("in clear")
+	ErrInClear = errors.New("unencrypted")
 
 	errAbsent  = errors.New("absent")   // Bifrost does not have the path
 	errOther   = errors.New("other")    // the answer is to something else
-	errPerCall = errors.New("per call") // there is no connection to open anew
+	errPerCall = errors.New("per call") // there is no connection to open again
 )
 
 func (e *Error) outcome(path string) watch.Outcome {
@@ -238,7 +238,7 @@ func (s *session) call(ctx context.Context, method, path string, body []byte) (*
 	}
 	f := (&answer{status: http.StatusUnauthorized}).refused()
 	if s.admin != nil && !s.private {
-		f.Reason, f.Hint = "bifrost wants credentials, which would travel in clear to "+s.where, private
+		f.Reason, f.Hint = "bifrost wants credentials, which would travel unencrypted to "+s.where, private
 	}
 	return nil, f
 }
@@ -290,7 +290,7 @@ func (s *session) put(ctx context.Context, method, path string, body []byte) *Er
 	case f != nil:
 		return f
 	case a.status == http.StatusBadRequest && a.says("per-call connections"): // an MCP client that has none to open anew
-		return &Error{state: watch.RestartRequired, Reason: "there is no connection to open anew", Err: errPerCall}
+		return &Error{state: watch.RestartRequired, Reason: "there is no connection to open again", Err: errPerCall}
 	case a.status != http.StatusOK:
 		return a.refused()
 	case !json.Valid(a.body): // a path that is not known is answered with the page of the dashboard, and status 200

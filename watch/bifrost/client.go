@@ -96,7 +96,7 @@ type Client struct {
 	pushed  map[string]*pushed // by path: what Bifrost was last given
 }
 
-// private is what to do where values or credentials would travel in clear.
+// private is what to do where values or credentials would travel unencrypted.
 const private = "use https, or http to 127.0.0.1 or a unix socket"
 
 // New makes a client. Values and credentials travel over https, a unix socket, or
@@ -120,9 +120,9 @@ func New(o Options) (*Client, error) {
 	switch {
 	case c.private:
 	case c.auth.Scheme != NoAuth:
-		return nil, &Error{Reason: "credentials for bifrost's api would travel in clear to " + c.where, Hint: private}
+		return nil, &Error{Reason: "credentials for bifrost's api would travel unencrypted to " + c.where, Hint: private}
 	case !o.PlainHTTP:
-		return nil, &Error{Reason: "new values would travel in clear to " + c.where, Hint: private, Err: ErrInClear}
+		return nil, &Error{Reason: "new values would travel unencrypted to " + c.where, Hint: private, Err: ErrInClear}
 	}
 	own := http.Client{Transport: netfault.Guard(&http.Transport{DialContext: c.o.Dial, MaxIdleConnsPerHost: o.Concurrency, IdleConnTimeout: time.Second})} // an open connection can hold up a Bifrost that is to stop
 	if o.HTTPClient != nil && !strings.HasPrefix(o.URL, "unix:") {

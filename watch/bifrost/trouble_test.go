@@ -34,11 +34,11 @@ func TestNew(t *testing.T) {
 		{"http://[::1]:8080", bifrost.Basic, ""},
 		{"https://bifrost.example.com", bifrost.Basic, ""},
 		{"unix:/run/bifrost.sock", bifrost.Basic, ""},
-		{"http://bifrost:8080", bifrost.NoAuth, "in clear to http://bifrost:8080"},
-		{"http://10.0.0.1", bifrost.NoAuth, "in clear to http://10.0.0.1"},
-		{"http://bifrost:8080", bifrost.Basic, "in clear to http://bifrost:8080"},
-		{"http://10.0.0.1:8080", bifrost.Bearer, "in clear to http://10.0.0.1:8080"},
-		{"http://127.0.0.1.example.com", bifrost.Basic, "in clear"},
+		{"http://bifrost:8080", bifrost.NoAuth, "unencrypted to http://bifrost:8080"},
+		{"http://10.0.0.1", bifrost.NoAuth, "unencrypted to http://10.0.0.1"},
+		{"http://bifrost:8080", bifrost.Basic, "unencrypted to http://bifrost:8080"},
+		{"http://10.0.0.1:8080", bifrost.Bearer, "unencrypted to http://10.0.0.1:8080"},
+		{"http://127.0.0.1.example.com", bifrost.Basic, "unencrypted"},
 		{"http://admin:canary@127.0.0.1", bifrost.NoAuth, "has credentials in it"},
 		{"http://127.0.0.1/?token=canary", bifrost.NoAuth, "has a query"},
 		{"ftp://127.0.0.1", bifrost.NoAuth, "is no http, https or unix one"},
@@ -320,7 +320,7 @@ func TestCredentials(t *testing.T) {
 	api := client(t, "http://bifrost.internal:8080", func(o *bifrost.Options) { o.HTTPClient, o.PlainHTTP = elsewhere, true })
 	got := api.Push(t.Context(), doc, targets(t, doc, keyPath, passwordPath))
 	wantStates(t, got, watch.Failed)
-	if !strings.Contains(got[0].Reason, "in clear") || !strings.Contains(got[0].Hint, "https") {
+	if !strings.Contains(got[0].Reason, "unencrypted") || !strings.Contains(got[0].Hint, "https") {
 		t.Errorf("it says %q, hint %q", got[0].Reason, got[0].Hint)
 	}
 }

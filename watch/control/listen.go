@@ -56,7 +56,7 @@ func (s *Server) listenTCP(address, flag string, kind faceKind) error {
 	loopback := at.IP.IsLoopback()
 	if kind == overTCP && !loopback && s.cert == nil {
 		return &Error{
-			Reason: fmt.Sprintf("%s %s can be reached from other machines, and its tokens would travel in clear", flag, address),
+			Reason: fmt.Sprintf("%s %s can be reached from other machines, and its tokens would travel unencrypted", flag, address),
 			Hint:   "give --tls-cert and --tls-key, or listen on " + DefaultListen + " or unix:PATH; --probe-listen for probes and metrics alone",
 		}
 	}

@@ -134,7 +134,7 @@ func followTokens(path string, more sources.Secret, log *slog.Logger) (*live[tok
 		return nil, err
 	}
 	if len(l.value) == 0 {
-		return nil, &Error{Reason: "--token-file " + path + " holds no token", Hint: "write one a line; `openssl rand -hex 32` makes one"}
+		return nil, &Error{Reason: "--token-file " + path + " holds no token", Hint: "write one per line; `openssl rand -hex 32` makes one"}
 	}
 	return l, nil
 }

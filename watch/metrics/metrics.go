@@ -68,7 +68,7 @@ func New(version string) *Metrics {
 		fetches:  counter("fetches_total", "Secrets that were asked for, by source.", "source"),
 		calls:    counter("backend_calls_total", "Requests that were made for them, by source.", "source"),
 		failures: counter("failures_total", "Failures to get a usable value, by kind; each secret counts once in each refresh.", "kind"),
-		applies:  counter("applies_total", "Changed fields, by how they were handed to Bifrost and what became of them.", "kind", "state"),
+		applies:  counter("applies_total", "Changed fields, by how they were applied and what became of them.", "kind", "state"),
 		restarts: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: namespace + "restarts_total", Help: "Times that the supervised Bifrost was started again.",
 		}),

@@ -69,7 +69,7 @@ func (d *runner) login(now management.Auth) func() management.Auth {
 			now, said = next, ""
 		case err.Error() != said:
 			said = err.Error()
-			d.Log.Error("the credentials for Bifrost's API cannot be read anew; what the file had before stays in force", "error", said)
+			d.Log.Error("the credentials for Bifrost's API cannot be read again; what the file had before stays in force", "error", said)
 		}
 		return now
 	}

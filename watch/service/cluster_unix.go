@@ -77,7 +77,7 @@ func (c *Cluster) join(ctx context.Context, getenv func(string) (string, bool), 
 		return m, nil
 	}
 	if err := m.listen(ctx, config); err != nil && c.Database == "" {
-		log.Warn("a flush of another watcher is not heard of", "reason", err.Error(), "hint", cmp.Or(sources.HintOf(err), "name a PostgreSQL for it with --cluster, or none"))
+		log.Warn("flushes of other watchers do not arrive", "reason", err.Error(), "hint", cmp.Or(sources.HintOf(err), "name a PostgreSQL for it with --cluster, or none"))
 		return m, nil
 	} else if err != nil {
 		m.Close()

@@ -177,7 +177,7 @@ func (s *supervised) first(ctx context.Context) (*render.Rendering, error) {
 		s.Log.Warn("the backend does not answer; Bifrost is started with the last good values", "age", age.Round(time.Second).String(), "out", s.o.Out, "error", firstLine(err))
 		return nil, nil
 	}
-	s.Log.Warn("the last good values do not serve", "reason", why.Error())
+	s.Log.Warn("the last good values cannot be used to start", "reason", why.Error())
 	if err := s.loop.Start(ctx, s.o.StartTimeout); err != nil {
 		return nil, err
 	}

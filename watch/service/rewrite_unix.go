@@ -53,7 +53,7 @@ func (w *rewriter) beside(ctx context.Context, l *Loaded, source sources.Source,
 	store, plan, err := w.plan(ctx, l, source)
 	switch {
 	case err != nil && !first:
-		w.warn("the config store cannot be looked at, and the last look holds: "+err.Error(), "")
+		w.warn("the config store cannot be read; the result of the last read stays in force: "+err.Error(), "")
 		return last, nil
 	case err != nil || plan == nil:
 		return nil, err
@@ -99,7 +99,7 @@ func (w *rewriter) plan(ctx context.Context, l *Loaded, source sources.Source) (
 		w.warn(store.Name()+": "+one.Place.String()+": "+one.Entity+": "+one.Reference+" does not resolve, and stays as it is: "+one.Reason, "write the reference into the config.json")
 	}
 	for _, one := range plan.Unknown {
-		w.warn(store.Name()+": "+one.Place.String()+": "+one.Entity+": nobody remembers what "+one.Variable+" stands for; Bifrost takes it for empty", "write the value or the reference anew")
+		w.warn(store.Name()+": "+one.Place.String()+": "+one.Entity+": the meaning of "+one.Variable+" is not recorded; Bifrost takes it as empty", "write the value or the reference again")
 	}
 	return store, plan, nil
 }

@@ -118,7 +118,7 @@ func (d *runner) publish(r *render.Rendering) (wrote, replaced bool, err error) 
 	for _, warning := range to.Warnings() {
 		if !slices.Contains(d.warned, warning) {
 			d.warned = append(d.warned, warning)
-			hint := "--owner and --file-mode say whose it shall be"
+			hint := "set the owner with --owner"
 			if strings.Contains(warning, "others could replace") {
 				hint = "chmod go-w the directory, or chmod +t it; where it is an emptyDir of Kubernetes only the pod's own containers can write there"
 			}
@@ -148,7 +148,7 @@ func (d *runner) repair() error {
 	}
 	done, err := d.o.Publish(d.newest, to, true, watch.KeyHint) // whatever key stands there now
 	if done.Changed {
-		d.Log.Warn("what was published was gone, had been changed, or had another mode or owner: it is as it was again", "out", d.o.Out, "hint", "find out who else writes there")
+		d.Log.Warn("what was published was gone, had been changed, or had another mode or owner: it was restored", "out", d.o.Out, "hint", "find out who else writes there")
 	}
 	return err
 }
@@ -291,7 +291,7 @@ func (d *runner) confirm() {
 		d.unconfirmed = ""
 	} else if d.unconfirmed != err.Error() {
 		d.unconfirmed = err.Error()
-		d.Log.Warn("the last good values cannot be noted as such, and would not serve in an outage", "error", d.unconfirmed)
+		d.Log.Warn("the last good values cannot be recorded as such, and could not be used in an outage", "error", d.unconfirmed)
 	}
 }
 

@@ -30,7 +30,7 @@ func (d *runner) join(ctx context.Context, source sources.Source) (*members, err
 			store, err := now.ConfigStore(ctx, source)
 			switch {
 			case err != nil:
-				d.Log.Warn("a flush of another watcher is not heard of", "reason", err.Error())
+				d.Log.Warn("flushes of other watchers do not arrive", "reason", err.Error())
 			case store != nil:
 				flags.own = store.Target
 			}
@@ -88,7 +88,7 @@ func (d *runner) joinCluster(ctx context.Context) (leave func(), err error) {
 			}
 			telling, cancel := context.WithTimeout(ctx, spreadTimeout)
 			if err := all.Notify(telling); err != nil && ctx.Err() == nil {
-				d.Log.Warn("the other watchers of the cluster were not told of a flush", "error", err.Error())
+				d.Log.Warn("the other watchers of the cluster were not notified of a flush", "error", err.Error())
 			}
 			cancel()
 		}

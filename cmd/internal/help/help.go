@@ -27,7 +27,7 @@ var groups = []struct{ title, flags string }{
 		"bifrost-url bifrost-token-file bifrost-plain-http"},
 	{"Server of exec and watch", "listen probe-listen address token-file tls-cert tls-key ca-cert plain-http"},
 	{"Cluster", "cluster"},
-	{"What is looked at", "stdin-filename by-content bifrost-version settings online config-store"},
+	{"Input", "stdin-filename by-content bifrost-version settings online config-store"},
 	{"Findings", "fail-on baseline write-baseline fix diff list-rules"},
 	{"What to do", "yes dry-run fetch policy read-write catalogue ready no-wait"},
 	{"Limits", "timeout max-delete jobs"},

@@ -68,7 +68,7 @@ func readBaseline(name string, toWrite bool) (*baseline, error) {
 	dec := json.NewDecoder(bytes.NewReader(text))
 	dec.DisallowUnknownFields()
 	if err := dec.Decode(&file); err != nil || file.Version != baselineVersion {
-		return nil, usage("write it anew with --write-baseline, to a file that is not there yet", "%s: not a baseline of this version of lint", name)
+		return nil, usage("write it again with --write-baseline, to a file that is not there yet", "%s: not a baseline of this version of lint", name)
 	}
 	b.old = file.Findings
 	for i := range b.old {

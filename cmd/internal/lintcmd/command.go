@@ -134,9 +134,9 @@ up to the root of the repository; outside of a repository, up to the working dir
 	f.StringVar(&o.mode, "mode", "inline", "how the config will be rendered: inline or env")
 	f.StringVar(&o.bifrost, "bifrost-version", "", "the `version` of Bifrost that will read it, as 2.0 or 1.5.16: nothing is said of others")
 	f.StringVar(&o.settings, "settings", "", "the settings `file`, in place of the one that is found")
-	f.StringVar(&o.baseline, "baseline", "", "a `file` with findings that are known: they are not reported, and those that are gone are told")
-	f.StringVar(&o.writeBaseline, "write-baseline", "", "write the findings to a `file` for --baseline in place of a report; of files that are not looked at, it keeps what it has")
-	f.StringVar(&o.stdinName, "stdin-filename", "", "the `name` of what the standard input gives")
+	f.StringVar(&o.baseline, "baseline", "", "a `file` with findings that are known: they are not reported, and resolved ones are listed")
+	f.StringVar(&o.writeBaseline, "write-baseline", "", "write the findings to a `file` for --baseline instead of a report; what it has of files that are not checked is kept")
+	f.StringVar(&o.stdinName, "stdin-filename", "", "the `name` of the standard input")
 	f.BoolVar(&o.byContent, "by-content", false, "of the files that are named, too, look only at those that are Bifrost configs or hold some")
 	f.BoolVar(&o.fix, "fix", false, "make the repairs that are safe, in the files themselves")
 	f.BoolVar(&o.diff, "diff", false, "show the repairs that --fix makes in place of the findings, values masked")
@@ -150,7 +150,7 @@ up to the root of the repository; outside of a repository, up to the working dir
 		f.StringVar(&o.database, "database", "", "with --config-store: its `address`, in place of the config's own; with a password as env.NAME")
 	}
 	if p.Quiet == nil {
-		f.BoolVarP(&o.quiet, "quiet", "q", false, "say nothing but the report and errors")
+		f.BoolVarP(&o.quiet, "quiet", "q", false, "print the report and errors only")
 	}
 	for name, words := range map[string][]string{"format": report.Formats, "fail-on": severities, "mode": modes} {
 		_ = cmd.RegisterFlagCompletionFunc(name, cobra.FixedCompletions(words, cobra.ShellCompDirectiveNoFileComp)) // fails for unknown flags alone

@@ -182,7 +182,7 @@ func TestUnreadable(t *testing.T) {
 	}
 	t.Cleanup(func() { _ = os.Chmod(filepath.Join(dir, "b"), 0o700) })
 	got := call(Program{}, t.Context(), dir)
-	want, summary := exitUsage, "1 warning in 1 file; 2 files could not be looked at"
+	want, summary := exitUsage, "1 warning in 1 file; 2 files could not be checked"
 	if os.Geteuid() == 0 {
 		want, summary = exitFindings, "3 warnings in 3 files"
 	}

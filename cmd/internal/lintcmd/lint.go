@@ -30,7 +30,7 @@ type result struct {
 type tally struct {
 	files     int // that were looked at
 	databases int
-	invalid   int // files that could not be looked at
+	invalid   int // files that could not be checked
 	changed   int // files that were written
 	unasked   int // files that were looked at, but not looked up
 	fixable   int
@@ -313,7 +313,7 @@ const mostGone = 20
 
 // summary counts the findings in words.
 func (t *tally) summary() string {
-	unseen := count(t.invalid, "file") + " could not be looked at"
+	unseen := count(t.invalid, "file") + " could not be checked"
 	if t.files+t.databases == 0 {
 		return unseen
 	}

@@ -18,7 +18,7 @@ var writing = []test{
 	{"create", "", testCreate},
 	{"update", "", testUpdate},
 	{"conflict", "", testConflict},
-	{"foreign", "", testForeign},
+	{"not ours", "", testForeign},
 	{"the one rule", "", testRule},
 	{"marks", "", testMarks},
 	{"the same write again", "", testAgain},
