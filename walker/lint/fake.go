@@ -38,11 +38,11 @@ func isMadeUp(lower string) bool {
 func looksFake(text string, password bool) bool {
 	if key, ok := privateKey(text); ok {
 		// The rest of the document may name an example and still hold a real key.
-		return len(key) < 64 || hasPart(strings.ToLower(key), &fakeParts)
+		return len(key) < 64 || hasPart(strings.ToLower(key), fakeParts())
 	}
 	text = strings.TrimPrefix(strings.TrimSpace(text), "Bearer ")
 	lower := strings.ToLower(text)
-	if hasPart(lower, &fakeParts) || fakeValues[lower] || strings.HasPrefix(text, "<") && strings.HasSuffix(text, ">") {
+	if hasPart(lower, fakeParts()) || fakeValues[lower] || strings.HasPrefix(text, "<") && strings.HasSuffix(text, ">") {
 		return true
 	}
 	if password {

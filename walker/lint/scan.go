@@ -360,8 +360,9 @@ func mayHold(raw []byte) bool {
 
 // mayFit reports whether a text begins like a key of some shape.
 func mayFit(raw []byte) bool {
-	for i := range shapesBy[raw[0]] {
-		s := &shapesBy[raw[0]][i]
+	shapes := shapesBy()[raw[0]]
+	for i := range shapes {
+		s := &shapes[i]
 		if len(raw) >= len(s.prefix)+s.least && string(raw[:len(s.prefix)]) == s.prefix {
 			return true
 		}

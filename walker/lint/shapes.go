@@ -43,8 +43,9 @@ func teamsWebhook(text string) bool {
 // and what that is. Byte i must begin a word.
 func keyAt(text string, i int) (n int, kind string) {
 	rest := text[i:]
-	for j := range shapesBy[rest[0]] {
-		s := &shapesBy[rest[0]][j]
+	shapes := shapesBy()[rest[0]]
+	for j := range shapes {
+		s := &shapes[j]
 		if n := s.fits(rest); n > 0 {
 			return n, s.name
 		}

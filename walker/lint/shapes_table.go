@@ -1,6 +1,9 @@
 package lint
 
-import "strings"
+import (
+	"strings"
+	"sync"
+)
 
 // shape is a way that the keys of an issuer look.
 type shape struct {
@@ -154,15 +157,16 @@ var shapes = []shape{
 	{"a Discord webhook", "https://discord.com/api/webhooks/ https://discordapp.com/api/webhooks/", 8, "/_-", false},
 }
 
-// shapesBy are the shapes of one prefix each, by its first byte.
-var shapesBy = func() (by [256][]shape) {
+// shapesBy returns the shapes of one prefix each, by its first byte.
+var shapesBy = sync.OnceValue(func() *[256][]shape {
+	by := new([256][]shape)
 	for _, s := range shapes {
 		for _, s.prefix = range strings.Fields(s.prefix) {
 			by[s.prefix[0]] = append(by[s.prefix[0]], s)
 		}
 	}
 	return by
-}()
+})
 
 // fits returns how much of a text, from its start, is a key of that shape; 0
 // where it begins with none.

@@ -2,6 +2,7 @@ package lint
 
 import (
 	"strings"
+	"sync"
 	"unicode"
 )
 
@@ -49,7 +50,7 @@ func hintOf(name string) hint {
 	if all := words(name); len(all) == 0 || about[all[len(all)-1]] {
 		return silent
 	}
-	if hasPart(strings.ToLower(name), &suspicious) {
+	if hasPart(strings.ToLower(name), suspicious()) {
 		return loosely
 	}
 	return silent
@@ -64,12 +65,15 @@ var suspicious = byFirst("access api auth cred key pass secret session token " +
 	"new-relic new_relic newrelic new-york-times newyorktimes nytimes okta plaid private-ai private_ai privateai rapidapi sendbird sentry snyk sonar sourcegraph " +
 	"squarespace sumo telegr travis twilio twitch twitter typeform yandex zendesk")
 
-// byFirst returns the words of a list by their first byte.
-func byFirst(list string) (by [256][]string) {
-	for _, w := range strings.Fields(list) {
-		by[w[0]] = append(by[w[0]], w)
-	}
-	return by
+// byFirst returns what returns the words of a list by their first byte.
+func byFirst(list string) func() *[256][]string {
+	return sync.OnceValue(func() *[256][]string {
+		by := new([256][]string)
+		for _, w := range strings.Fields(list) {
+			by[w[0]] = append(by[w[0]], w)
+		}
+		return by
+	})
 }
 
 // hasPart reports whether one of some words stands anywhere in a text.
