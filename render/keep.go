@@ -47,7 +47,7 @@ func (r *Rendering) KeepsKey(out, hint string, old, oldEnv, newEnv []byte) error
 		return nil
 	}
 	one := Problem{
-		Reason: "the key is another than in the file that is in place; a changed key makes Bifrost's database unreadable",
+		Reason: "the key is not the one in the file that is in place; a changed key makes Bifrost's database unreadable",
 		Hint:   hint,
 	}
 	if hint == "" {

@@ -26,7 +26,7 @@ func TestKeepsKey(t *testing.T) {
 		}
 		return r
 	}
-	const refused = "config.json:1:19: encryption_key: the key is another than in the file that is in place; a changed key makes Bifrost's database unreadable"
+	const refused = "config.json:1:19: encryption_key: the key is not the one in the file that is in place; a changed key makes Bifrost's database unreadable"
 	before := build(Inline, key).Document()
 	for value, want := range map[string]string{key: "", key + "x": refused} {
 		if err := build(Inline, value).KeepsKey("out.json", "", before, nil, nil); errText(err) != want {

@@ -79,7 +79,7 @@ func (l *Loop) keepKey(r *render.Rendering) {
 		}
 	}
 	if err := l.o.Keeper.Keep(key); err != nil {
-		l.o.Log.Warn("the fingerprint of encryption_key could not be kept: a key that changes while this program does not run would go unseen", "error", err.Error())
+		l.o.Log.Warn("the fingerprint of encryption_key could not be saved: a key that changes while this program does not run would go unnoticed", "error", err.Error())
 	}
 }
 

@@ -119,7 +119,7 @@ func (r *Record) Check(key sources.Secret) error {
 	if !same {
 		return &sources.Error{
 			Kind:    sources.Unusable,
-			Message: "the key is another than the one that Bifrost's database was written with; it would become unreadable",
+			Message: "the key is not the one that Bifrost's database was written with; it would become unreadable",
 			Hint:    KeyHint,
 		}
 	}

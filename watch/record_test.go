@@ -43,7 +43,7 @@ func TestRecordKey(t *testing.T) {
 		t.Error("the record of the same key was written again")
 	}
 	err = (&Record{Path: path}).Check(secret("canary-2"))
-	if err == nil || !strings.Contains(err.Error(), "the key is another than the one that Bifrost's database was written with") || strings.Contains(err.Error(), "canary") {
+	if err == nil || !strings.Contains(err.Error(), "the key is not the one that Bifrost's database was written with") || strings.Contains(err.Error(), "canary") {
 		t.Errorf("another key: %v", err)
 	}
 	if hint := sources.HintOf(err); !strings.Contains(hint, "--accept-new-encryption-key") {

@@ -162,6 +162,6 @@ func (j *attachJob) say(r *attaching) {
 	}
 	if !r.Done && len(r.Attach) > 0 {
 		s.line("nothing was changed")
-		s.hint("--yes does it; so does exec --mode env --rewrite-database, before Bifrost starts")
+		s.hint("--yes makes the changes; so does exec --mode env --rewrite-database, before Bifrost starts")
 	}
 }

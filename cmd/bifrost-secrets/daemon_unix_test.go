@@ -445,7 +445,7 @@ func TestExecEncryptionKey(t *testing.T) {
 		t.Fatal(err)
 	}
 	r := once(125)
-	if log := strings.Join(r.all, "\n"); !strings.Contains(log, "another than the one that Bifrost's database was written with") || !strings.Contains(log, `"hint":`) {
+	if log := strings.Join(r.all, "\n"); !strings.Contains(log, "not the one that Bifrost's database was written with") || !strings.Contains(log, `"hint":`) {
 		t.Errorf("log: %s", log)
 	}
 	once(0, "--accept-new-encryption-key")

@@ -67,7 +67,7 @@ func (p *program) daemon() *service.Host {
 	}
 	p.screen.queue(func(dropped int) []byte {
 		var line bytes.Buffer
-		slog.New(p.handler(&line, format)).Warn("log lines were dropped here: nobody read them, or they could not be written", "count", dropped)
+		slog.New(p.handler(&line, format)).Warn("log lines were dropped here: they were not read, or they could not be written", "count", dropped)
 		return line.Bytes()
 	})
 	p.screen.log = slog.New(p.handler(p.screen, format)) // what ends it is a line of the log too

@@ -34,7 +34,7 @@ Bifrost. It ends when that is done, and says which secrets failed.`,
 	}
 	// As long as a fetch may take, and its application besides.
 	j.flags(cmd, 2*time.Minute)
-	cmd.Flags().BoolVar(&j.noWait, "no-wait", false, "only ask for it")
+	cmd.Flags().BoolVar(&j.noWait, "no-wait", false, "do not wait for the result")
 	cmd.Flags().BoolVar(&j.json, "json", false, "print JSON")
 	return cmd
 }

@@ -75,8 +75,8 @@ func (j *job) storeFlags(cmd *cobra.Command) {
 	}
 	f := cmd.Flags()
 	f.StringVarP(&j.Config, "config", "c", "config.json", "the config.json to read; - is the standard input")
-	f.StringVar(&j.VaultStore, "vault-store", "", "`file` with a vault_store block, in place of the config's own")
-	f.StringVar(&j.VaultType, "vault-type", "", "vault_store `type`, in place of a block: "+strings.Join(types, ", "))
+	f.StringVar(&j.VaultStore, "vault-store", "", "`file` with a vault_store block, instead of the config's own")
+	f.StringVar(&j.VaultType, "vault-type", "", "vault_store `type`, instead of a block: "+strings.Join(types, ", "))
 	f.StringArrayVar(&j.VaultSet, "vault-set", nil, "a setting for --vault-type, as `key=value`; credentials as key=env.NAME; repeatable")
 	f.DurationVar(&j.Timeout, "timeout", 30*time.Second, "time limit for all calls to the backend")
 	f.StringArrayVar(&j.AllowPath, "allow-path", nil, "another `folder` from which files named by the config may be read, in addition to its own, "+strings.Join(sources.MountedSecrets, " and ")+"; repeatable (or "+service.AllowPathVariable+")")
@@ -90,13 +90,13 @@ func (j *job) commandsFlag(cmd *cobra.Command) {
 
 // trustFlag is of the commands that do not trust the config by themselves.
 func (j *job) trustFlag(cmd *cobra.Command) {
-	cmd.Flags().BoolVar(&j.Trust, "trust-config", false, "sign in to the address that the config names with what is found here, and read the files that it names, wherever they are")
+	cmd.Flags().BoolVar(&j.Trust, "trust-config", false, "sign in to the address that the config names with the credentials of this machine, and read the files that it names, wherever they are")
 }
 
 // databaseFlag says where Bifrost's config store is, where it is not where the
 // config says.
 func (j *job) databaseFlag(cmd *cobra.Command) {
-	cmd.Flags().StringVar(&j.Database, "database", "", "the `address` of Bifrost's config store, in place of the config's own; with a password as env.NAME")
+	cmd.Flags().StringVar(&j.Database, "database", "", "the `address` of Bifrost's config store, instead of the config's own; with a password as env.NAME")
 }
 
 // allowCommandsVariable may forbid exec and watch to run what the config names:

@@ -47,7 +47,7 @@ Where the backend cannot bring back what is deleted, --trash or --no-trash has t
 	j.UnsetIsNote, j.MissIsNote = true, true // unclear looks after near misses
 	j.gatewayFlags(cmd, &j.gateway, &j.prefix)
 	j.deleting.flags(cmd, 30)
-	cmd.Flags().IntVar(&j.most, "max-delete", 10, "refuse to delete more than so many at once")
+	cmd.Flags().IntVar(&j.most, "max-delete", 10, "refuse to delete more than this many at once")
 	j.databaseFlag(cmd)
 	cmd.Flags().BoolVar(&j.json, "json", false, "print JSON")
 	return cmd

@@ -41,7 +41,7 @@ often not meant: --trim-space takes it off, --keep-space keeps it.`,
 	j.gatewayFlag(cmd, "`name` of the gateway that the secret is for")
 	j.trash.flags(cmd)
 	cmd.Flags().BoolVar(&j.keepSpace, "keep-space", false, "store white space at the beginning and end of the value as it is")
-	cmd.Flags().BoolVar(&j.trimSpace, "trim-space", false, "take white space at the beginning and end of the value off")
+	cmd.Flags().BoolVar(&j.trimSpace, "trim-space", false, "remove white space at the beginning and end of the value")
 	return cmd
 }
 
@@ -178,7 +178,7 @@ func (p *program) ask(ctx context.Context, terminal *os.File, question string) (
 	fd := int(terminal.Fd())
 	before, err := term.GetState(fd)
 	if err != nil {
-		return nil, &failure{Reason: "the terminal cannot be asked: " + err.Error(), Code: exitUsage}
+		return nil, &failure{Reason: "the terminal cannot be read: " + err.Error(), Code: exitUsage}
 	}
 	type answer struct {
 		text []byte

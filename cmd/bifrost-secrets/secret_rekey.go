@@ -93,7 +93,7 @@ func (j *secretRekeyJob) tell(report sources.Rekeyed) error {
 	switch {
 	case j.p.quiet || j.json:
 	case report.Versions == 0:
-		j.p.screen.line("all is encrypted for these recipients: %s", count(report.Current, "version"))
+		j.p.screen.line("everything is encrypted for these recipients: %s", count(report.Current, "version"))
 	case j.yes:
 		j.p.screen.line("%s encrypted again, %d were already", count(report.Versions, "version"), report.Current)
 	default:

@@ -65,9 +65,9 @@ Bifrost's environment from then on.`,
 	f.StringArrayVar(&j.except, "except", nil, "JSON `path` of fields to leave as they are; repeatable")
 	f.BoolVar(&j.settings, "include-settings", false, "store settings too, such as endpoints and user names")
 	f.BoolVar(&j.yes, "yes", false, "make the changes; without it they are only shown")
-	f.StringVarP(&j.out, "out", "o", "", "the `file` to write, in place of the config itself")
+	f.StringVarP(&j.out, "out", "o", "", "the `file` to write, instead of the config itself")
 	f.BoolVar(&j.json, "json", false, "print JSON")
-	f.BoolVar(&j.rows, "config-store", false, "store what stands in Bifrost's PostgreSQL config store, in place of what stands in the config")
+	f.BoolVar(&j.rows, "config-store", false, "store what is in Bifrost's PostgreSQL config store, instead of what is in the config")
 	j.databaseFlag(cmd)
 	j.trash.flags(cmd)
 	return cmd
@@ -75,7 +75,7 @@ Bifrost's environment from then on.`,
 
 // gatewayFlags are those that say which secrets are this gateway's.
 func (j *job) gatewayFlags(cmd *cobra.Command, gateway, prefix *string) {
-	cmd.Flags().StringVar(gateway, "gateway", "", "whose the secrets are: a `name` for this gateway, the same at every run")
+	cmd.Flags().StringVar(gateway, "gateway", "", "owner of the secrets: a `name` for this gateway, the same at every run")
 	cmd.Flags().StringVar(prefix, "prefix", "", "what the names begin with (default: that of the vault_store block, else "+render.DefaultPrefix+")")
 }
 

@@ -65,7 +65,7 @@ func (j *storeJob) sayPlan(r *storing) {
 	}
 	s.line("%s would go to %s: %d new, %d changed, %d unchanged", count(len(r.Items), "secret"), clean(r.Source), r.New, r.Changed, r.Unchanged)
 	s.line("it takes %s and %s; nothing was written", count(r.Writes, "write"), count(r.Reads, "read"))
-	s.hint("--yes does it")
+	s.hint("--yes makes the changes")
 }
 
 func (j *storeJob) sayDone(r *storing) {

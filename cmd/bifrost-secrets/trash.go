@@ -34,7 +34,7 @@ func (t *trash) flags(cmd *cobra.Command) {
 	f := cmd.Flags()
 	f.StringVar(&t.dir, "trash", "", "the `folder` that values are sealed into (age) before they go")
 	f.StringVar(&t.recipients, "trash-recipients", "", "age recipients of the copies: age1... `keys` or a file of them (default: those of the vault_store block)")
-	f.BoolVar(&t.none, "no-trash", false, "keep no copy, also where the backend cannot bring back what goes")
+	f.BoolVar(&t.none, "no-trash", false, "keep no copy, even where the backend cannot restore what is deleted")
 }
 
 func (t *trash) check() error {

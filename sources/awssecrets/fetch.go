@@ -231,7 +231,7 @@ func (f *regional) answered(i id, r sources.Result) {
 	same := (before.Err == nil) == (r.Err == nil) && before.Version == r.Version && bytes.Equal(before.Value.Reveal(), r.Value.Reveal())
 	switch {
 	case twice && !same:
-		f.answers.fail(i, sources.NewError(sources.Unreachable, f.subject(i)+" was answered twice in one batch, and not alike", "run again; without secretsmanager:BatchGetSecretValue in the policy each secret is fetched by itself"))
+		f.answers.fail(i, sources.NewError(sources.Unreachable, f.subject(i)+" was answered twice in one batch, with different answers", "run again; without secretsmanager:BatchGetSecretValue in the policy each secret is fetched by itself"))
 	case r.Err != nil:
 		f.answers.fail(i, r.Err.(*sources.Error))
 	default:

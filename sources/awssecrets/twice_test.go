@@ -59,7 +59,7 @@ func TestAnsweredTwice(t *testing.T) {
 				}
 				return
 			}
-			if e := wantKind(t, got["app/a"].Err, sources.Unreachable); !strings.Contains(e.Message, "was answered twice in one batch, and not alike") || strings.Contains(show(e), mark) {
+			if e := wantKind(t, got["app/a"].Err, sources.Unreachable); !strings.Contains(e.Message, "was answered twice in one batch, with different answers") || strings.Contains(show(e), mark) {
 				t.Error(e)
 			}
 		})

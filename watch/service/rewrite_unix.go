@@ -80,7 +80,7 @@ func (w *rewriter) plan(ctx context.Context, l *Loaded, source sources.Source) (
 	case kind == sources.NotFound: // Bifrost has not made its tables yet
 		return store, nil, nil
 	case kind == sources.Denied && w.s.o.Rewrite == "":
-		w.warn("the config store is not looked at for vault. references: "+err.Error(), sources.HintOf(err))
+		w.warn("the config store is not checked for vault. references: "+err.Error(), sources.HintOf(err))
 		return store, nil, nil
 	case err != nil:
 		return nil, nil, OfConfigStore(err)

@@ -186,7 +186,7 @@ const endTime = 10 * time.Second
 func (d *runner) endWithin(most time.Duration, code int) {
 	time.AfterFunc(most, func() {
 		if !d.ended.Load() {
-			d.Log.Error("the end took too long and is cut short", "after", most.String())
+			d.Log.Error("the shutdown took too long and is cut short", "after", most.String())
 			d.Exit(code)
 		}
 	})

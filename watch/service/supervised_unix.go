@@ -178,7 +178,7 @@ func (s *supervised) answers(ctx context.Context) error {
 	if err == nil || ctx.Err() != nil {
 		return err
 	}
-	s.Log.Warn("Bifrost does not answer", "for", s.o.ApplyTimeout.String(), "api", s.probe.Where(), "error", err.Error(), "hint", "where it listens elsewhere, say so with --bifrost-url")
+	s.Log.Warn("Bifrost does not answer", "for", s.o.ApplyTimeout.String(), "api", s.probe.Where(), "error", err.Error(), "hint", "if it listens elsewhere, set --bifrost-url")
 	s.Loop.Look()
 	tick := time.NewTicker(askEvery)
 	defer tick.Stop()

@@ -132,14 +132,14 @@ up to the root of the repository; outside of a repository, up to the working dir
 	f.BoolVar(&o.json, "json", false, "the same as --format json")
 	f.StringVar(&o.failOn, "fail-on", lint.Warning.String(), "the least severity that makes the exit code 1: note, warning, error or never")
 	f.StringVar(&o.mode, "mode", "inline", "how the config will be rendered: inline or env")
-	f.StringVar(&o.bifrost, "bifrost-version", "", "the `version` of Bifrost that will read it, as 2.0 or 1.5.16: nothing is said of others")
-	f.StringVar(&o.settings, "settings", "", "the settings `file`, in place of the one that is found")
+	f.StringVar(&o.bifrost, "bifrost-version", "", "the `version` of Bifrost that will read it, as 2.0 or 1.5.16; findings for other versions are left out")
+	f.StringVar(&o.settings, "settings", "", "the settings `file`, instead of the one that is found")
 	f.StringVar(&o.baseline, "baseline", "", "a `file` with findings that are known: they are not reported, and resolved ones are listed")
 	f.StringVar(&o.writeBaseline, "write-baseline", "", "write the findings to a `file` for --baseline instead of a report; what it has of files that are not checked is kept")
 	f.StringVar(&o.stdinName, "stdin-filename", "", "the `name` of the standard input")
 	f.BoolVar(&o.byContent, "by-content", false, "of the files that are named, too, look only at those that are Bifrost configs or hold some")
 	f.BoolVar(&o.fix, "fix", false, "make the repairs that are safe, in the files themselves")
-	f.BoolVar(&o.diff, "diff", false, "show the repairs that --fix makes in place of the findings, values masked")
+	f.BoolVar(&o.diff, "diff", false, "show the repairs that --fix makes instead of the findings, values masked")
 	f.BoolVar(&o.listRules, "list-rules", false, "print every rule and stop")
 	f.IntVar(&o.jobs, "jobs", 0, "how many files to look at side by side (0: as many as there are processors)")
 	if p.Online != nil {
@@ -147,7 +147,7 @@ up to the root of the repository; outside of a repository, up to the working dir
 	}
 	if p.ConfigStore != nil {
 		f.BoolVar(&o.configStore, "config-store", false, "look at what Bifrost's PostgreSQL config store holds too; no value is shown")
-		f.StringVar(&o.database, "database", "", "with --config-store: its `address`, in place of the config's own; with a password as env.NAME")
+		f.StringVar(&o.database, "database", "", "with --config-store: its `address`, instead of the config's own; with a password as env.NAME")
 	}
 	if p.Quiet == nil {
 		f.BoolVarP(&o.quiet, "quiet", "q", false, "print the report and errors only")
