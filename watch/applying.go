@@ -205,10 +205,13 @@ func (l *Loop) rollBack(ctx context.Context, r *rejection) {
 		return
 	}
 	back, bad := l.lastGood.good, l.good
-	blamed := map[string]bool{} // an edited document may only have moved the others
-	for name, res := range bad.results {
-		if old, ok := back.results[name]; !ok || !equal(old.Value, res.Value) {
-			blamed[name] = true
+	// An edited document may only have moved the others, and of a secret that holds
+	// many a part may have changed that no field has.
+	blamed := map[string]bool{}
+	changed, _ := bad.rendering.Changes(back.rendering)
+	for _, c := range changed {
+		if old, ok := back.results[c.Secret]; c.Secret != "" && (!ok || !equal(old.Value, bad.results[c.Secret].Value)) {
+			blamed[c.Secret] = true
 		}
 	}
 	var fields []string

@@ -185,6 +185,32 @@ func TestRejectedEdit(t *testing.T) {
 	})
 }
 
+// A secret of which only a part has changed that no field has is not blamed for what
+// Bifrost did not live with.
+func TestRejectedBesideUnused(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := newHarness(t, func(o *Options) { o.Supervised, o.Refuses = true, true })
+		defer h.begin()()
+		h.applier.state = func(Update, render.Change) State { return InForce }
+		h.store.put("both", `{"one":"o1","two":"t1","other":"new"}`)
+		h.store.put("solo", "bad")
+		h.want("flush", h.flush(), nil)
+		h.lines()
+		h.Rejected(h.Rendering(), "Bifrost ended")
+		synctest.Wait()
+		h.is("s1")
+		h.want("both is fresh", h.find(pathOne).Fresh, true)
+		h.want("both", h.find(pathOne).State, InForce)
+		if log := strings.Join(h.lines(), "\n"); !strings.Contains(log, "fields=["+pathSolo+"]") {
+			t.Errorf("log: %s", log)
+		}
+		var problems *render.Problems
+		if err := h.flush(); !errors.As(err, &problems) || len(problems.List) != 1 || problems.List[0].Secret != "solo" {
+			t.Errorf("flush: %v", err)
+		}
+	})
+}
+
 // A value that was refused once and is the good one by now is not held against it.
 func TestRefusedIsGood(t *testing.T) {
 	no := refusal{version: "v2", sum: sha256.Sum256([]byte("s1"))}
