@@ -115,6 +115,8 @@ func (f *regional) admit(i id, d *described, w sources.Write) (done bool, err er
 	switch {
 	case !d.exists && i.isARN() && w.Expect == "":
 		return false, is.Subject.Refused("does not exist, and aws makes the arn of a new secret", "store it under a name")
+	case !d.exists: // and was there when it was to be created
+		return false, is.Subject.Conflict("is not there any more")
 	case !d.deleted.IsZero():
 		is.Bar = f.gone(i)
 	case d.rotated:

@@ -257,3 +257,20 @@ func TestRefused(t *testing.T) {
 	}
 	wantValue(t, s.Fetch(t.Context(), []string{"key"})["key"], mark)
 }
+
+// CreateSecret says that the name is taken, and the secret is gone before it is
+// looked at.
+func TestGoneMeanwhile(t *testing.T) {
+	f := awstest.StartFake(t)
+	s := openStore(t, f.Env(), settings())
+	i, _ := parseID("key")
+	at, err := s.at(t.Context(), i, creating)
+	if err != nil {
+		t.Fatal(err)
+	}
+	w := writeOf("key", "1", "")
+	_, err = at.update(i, w, nil)
+	if e := wantKind(t, err, sources.Conflict); !strings.Contains(e.Message, "not there any more") || f.Total() != f.Calls("DescribeSecret") {
+		t.Errorf("%v, %d requests", e, f.Total())
+	}
+}

@@ -191,6 +191,33 @@ func TestCredentials(t *testing.T) {
 	}
 }
 
+// The file of gcloud is that of the user, and never one that lies in the working
+// directory.
+func TestNoHome(t *testing.T) {
+	t.Chdir(t.TempDir())
+	for _, dir := range []string{"gcloud", filepath.Join(".config", "gcloud")} {
+		if err := os.MkdirAll(dir, 0o700); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(filepath.Join(dir, "application_default_credentials.json"), []byte(gcptest.Credentials()), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	home := t.TempDir()
+	s := core(open(t, gcptest.StartFake(t), sourcetest.Options(), "credentials_json", ""))
+	for _, c := range [][2]string{{"", ""}, {home, ""}, {home, "."}} {
+		t.Setenv("HOME", c[0])
+		t.Setenv("APPDATA", c[1]) // of Windows alone
+		if text, where, fault := s.file(); text != nil || fault != nil {
+			t.Errorf("HOME=%s APPDATA=%s: taken from %s (%v)", c[0], c[1], where, fault)
+		}
+	}
+	t.Setenv("HOME", ".")
+	if text, where, fault := s.file(); text == nil || fault != nil {
+		t.Errorf("not taken from %s (%v)", where, fault)
+	}
+}
+
 // The libraries have a log of their own, with the bodies of answers.
 func TestLibrariesAreSilent(t *testing.T) {
 	t.Setenv("GOOGLE_SDK_GO_LOGGING_LEVEL", "debug")

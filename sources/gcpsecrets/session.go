@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"time"
 
@@ -171,15 +172,21 @@ func (s *source) file() (text []byte, where string, fault *sources.Error) {
 		}
 		return text, where, nil
 	}
-	home, _ := os.UserHomeDir()
-	for _, dir := range []string{filepath.Join(home, ".config"), os.Getenv("APPDATA")} {
-		path := filepath.Join(dir, "gcloud", "application_default_credentials.json")
-		if errors.As(sources.CheckFile(path, fileMost), &at) {
-			return nil, "", perkey.NoLogin(fmt.Sprintf("the gcp credentials in %s cannot be read: %v", path, at.Err), formHint)
+	dir := os.Getenv("APPDATA")
+	if runtime.GOOS != "windows" {
+		if dir = os.Getenv("HOME"); dir != "" {
+			dir = filepath.Join(dir, ".config")
 		}
-		if text, _, err := sources.ReadFile(path, fileMost); err == nil {
-			return text, path, nil
-		}
+	}
+	if dir == "" { // or the working directory would say who we are
+		return nil, "", nil
+	}
+	path = filepath.Join(dir, "gcloud", "application_default_credentials.json")
+	if errors.As(sources.CheckFile(path, fileMost), &at) {
+		return nil, "", perkey.NoLogin(fmt.Sprintf("the gcp credentials in %s cannot be read: %v", path, at.Err), formHint)
+	}
+	if text, _, err := sources.ReadFile(path, fileMost); err == nil {
+		return text, path, nil
 	}
 	return nil, "", nil
 }

@@ -87,6 +87,9 @@ func overtaken(fault *sources.Error) bool {
 // was made before.
 func (p *put) admit(d *described) (done bool, err error) {
 	is := p.Standing(p.Name, d.item())
+	if !d.exists { // and was there when it was to be created
+		return false, is.Subject.Conflict("is not there any more")
+	}
 	if d.rotated {
 		is.Bar = is.Subject.Refused("is rotated on a schedule, which would undo what is stored",
 			fmt.Sprintf("let the document refer to it as vault.%s, or stop the rotation: gcloud secrets update %s --project %s --remove-rotation-schedule", p.Name.Text, p.Name.ID, p.Name.Project))

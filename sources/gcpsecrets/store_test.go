@@ -72,6 +72,22 @@ func TestClaims(t *testing.T) {
 	}
 }
 
+// CreateSecret says that the id is taken, and the secret is gone before it is looked
+// at: without its etag a claim would be one to whatever is there by then.
+func TestGoneMeanwhile(t *testing.T) {
+	f := gcptest.StartFake(t)
+	s := openStore(t, f)
+	w := sourcetest.Put("x", "1", "")
+	begun, fault := s.BeginPut(t.Context(), w, s.Traits().Limits, marks)
+	if fault != nil {
+		t.Fatal(fault)
+	}
+	_, err := (&put{s.source, begun}).update()
+	if e := sourcetest.WantKind(t, err, sources.Conflict); !strings.Contains(e.Message, "not there any more") || f.Total() != f.Calls("GetSecret") {
+		t.Errorf("%v, %d requests", e, f.Total())
+	}
+}
+
 func TestForeignAnnotationsStay(t *testing.T) {
 	f := gcptest.StartFake(t)
 	s := openStore(t, f)
