@@ -128,6 +128,13 @@ func TestTokenFileIsReadAgain(t *testing.T) {
 	sourcetest.WantValue(t, s.fetch(t, "a")["a"], "x")
 	f.Revoke(first)
 	sourcetest.WantKind(t, s.fetch(t, "a")["a"].Err, sources.NoLogin)
+	second := f.Token(time.Hour, false, 0)
+	writeFile(t, file, second)
+	sourcetest.WantValue(t, s.fetch(t, "a")["a"], "x")
+	// It is also one that ends before anything is known of the mount.
+	s.engine.Store(nil)
+	f.Revoke(second)
+	sourcetest.WantKind(t, s.fetch(t, "a")["a"].Err, sources.NoLogin)
 	writeFile(t, file, f.Token(time.Hour, false, 0))
 	sourcetest.WantValue(t, s.fetch(t, "a")["a"], "x")
 }

@@ -43,7 +43,9 @@ func (s *source) signIn(ctx context.Context, began time.Time, current *session) 
 	if s.engine.Load() == nil {
 		var known *engine
 		known, fault = s.mounted(ctx, began)
-		s.engine.Store(known)
+		if s.engine.Store(known); fault != nil && fault.Kind == sources.NoLogin {
+			current.end() // the next operation signs in anew
+		}
 	}
 	return current, fault
 }
