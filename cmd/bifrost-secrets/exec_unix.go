@@ -4,8 +4,10 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"log/slog"
 	"os"
+	"strings"
 	"time"
 
 	"bifrost-secrets/watch/child"
@@ -36,6 +38,22 @@ func (j *daemonJob) loopFlags(cmd *cobra.Command) {
 
 	f.StringVar(&o.Cluster.Database, "cluster", "", "`address` of a PostgreSQL over which a flush of one watcher flushes all, with a password as env.NAME; unless given, Bifrost's own PostgreSQL config store; or none")
 	j.Ambient = true // Bifrost signs in where the config says, too
+}
+
+// dropped says what to do in place of flags that exec and watch had once.
+var dropped = map[string]string{
+	"allow-commands":     "what the config names is run by default; " + allowCommandsVariable + "=false forbids it",
+	"bifrost-basic-file": "--bifrost-token-file takes a file with user:password, too",
+	"database":           "the config store is the one that the config names",
+	"insecure-listen":    "give --tls-cert and --tls-key; --probe-listen is for probes and metrics alone",
+	"max-stale":          "alert on the metric bifrost_secrets_oldest_value_age_seconds",
+	"restart":            "exec ends with its command: have systemd, Docker or Kubernetes start it again",
+}
+
+// flagError is the error for flags that cannot be read. help is its usual hint.
+func flagError(err error, help string) error {
+	name, _ := strings.CutPrefix(err.Error(), "unknown flag: --")
+	return usageError(err.Error(), cmp.Or(dropped[name], help))
 }
 
 func listenFlags(cmd *cobra.Command, l *service.Listen) {
@@ -105,7 +123,7 @@ was.`,
 		RunE:        func(cmd *cobra.Command, args []string) error { return j.run(cmd, args) },
 	}
 	cmd.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
-		return &notStarted{err: usageError(err.Error(), "see "+cmd.CommandPath()+" --help; the command goes behind --"), code: exitNotStarted}
+		return &notStarted{err: flagError(err, "see "+cmd.CommandPath()+" --help; the command goes behind --"), code: exitNotStarted}
 	})
 	cmd.Flags().SetInterspersed(false) // what follows the command's name is the command's
 	j.daemonFlags(cmd)

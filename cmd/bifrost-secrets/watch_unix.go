@@ -41,6 +41,9 @@ before that.`,
 			return err
 		},
 	}
+	cmd.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
+		return flagError(err, "see "+cmd.CommandPath()+" --help")
+	})
 	j.daemonFlags(cmd)
 	j.output.flags(cmd)
 	j.loopFlags(cmd)

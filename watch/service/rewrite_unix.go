@@ -70,7 +70,7 @@ func (w *rewriter) beside(ctx context.Context, l *Loaded, source sources.Source,
 func (w *rewriter) plan(ctx context.Context, l *Loaded, source sources.Source) (*configstore.Store, *configstore.Plan, error) {
 	store, err := l.ConfigStore(ctx, source)
 	if err == nil && store == nil && w.s.o.Rewrite != "" {
-		err = usageError("--rewrite-database: "+l.flags.Config+" has no PostgreSQL config store that is switched on", "leave it out, or name the database with --database")
+		err = usageError("--rewrite-database: "+l.flags.Config+" has no PostgreSQL config store that is switched on", "leave it out, or name the database in config_store")
 	}
 	if err != nil || store == nil {
 		return nil, nil, err
