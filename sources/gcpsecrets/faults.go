@@ -177,12 +177,9 @@ func newestOf(n perkey.Name) string {
 
 // loginFault returns the error for credentials that gave no token.
 func (s *source) loginFault(ctx context.Context, began time.Time, err error) *sources.Error {
-	var own *sources.Error
 	var refused *auth.Error
 	answered := errors.As(err, &refused) && refused.Response != nil
 	switch {
-	case errors.As(err, &own):
-		return own
 	case !answered && ctx.Err() != nil:
 		return netfault.Late(ctx, began, system)
 	case answered && refused.Temporary():

@@ -174,6 +174,7 @@ func TestCredentials(t *testing.T) {
 		t.Setenv("GOOGLE_APPLICATION_CREDENTIALS", c.env)
 		o := sourcetest.Options()
 		o.Dir = dir
+		o.Warn = func(said string) { t.Errorf("%.20s %s: warned: %s", c.setting, c.env, said) }
 		err := open(t, f, o, "credentials_json", c.setting).Ping(t.Context(), "x")
 		if c.said == "" {
 			if err != nil {

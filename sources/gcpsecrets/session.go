@@ -60,8 +60,16 @@ func (s *source) signIn(ctx context.Context, began time.Time, current *session) 
 }
 
 func (s *source) token(ctx context.Context, began time.Time, sess *session) *sources.Error {
-	if _, err := sess.creds.Token(ctx); err != nil {
+	token, err := sess.creds.Token(ctx)
+	if err != nil {
 		return s.loginFault(ctx, began, err)
+	}
+	// The metadata server would be asked for the domain, and has no token for
+	// another.
+	if token.MetadataString("auth.google.tokenSource") != "compute-metadata" {
+		if domain, err := sess.creds.UniverseDomain(ctx); err != nil || domain != "googleapis.com" {
+			return perkey.NoLogin("the gcp credentials are for another cloud than googleapis.com", "take credentials without universe_domain")
+		}
 	}
 	return nil
 }
@@ -103,13 +111,6 @@ func sign(req *http.Request, creds *auth.Credentials, billed string) error {
 	token, err := creds.Token(req.Context())
 	if err != nil {
 		return err
-	}
-	// The metadata server would be asked for the domain, and has no token for
-	// another.
-	if token.MetadataString("auth.google.tokenSource") != "compute-metadata" {
-		if domain, err := creds.UniverseDomain(req.Context()); err != nil || domain != "googleapis.com" {
-			return perkey.NoLogin("the gcp credentials are for another cloud than googleapis.com", "take credentials without universe_domain")
-		}
 	}
 	req.Header.Set("Authorization", cmp.Or(token.Type, "Bearer")+" "+token.Value)
 	if billed != "" {
