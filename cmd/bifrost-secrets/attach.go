@@ -158,7 +158,7 @@ func (j *attachJob) say(r *attaching) {
 		s.line("%s encrypted by Bifrost, and not checked", count(r.Summary.Encrypted, "value"))
 	}
 	if len(r.Unknown) > 0 {
-		s.line("%s whose meaning is not recorded; Bifrost takes them as empty", count(len(r.Unknown), "variable"))
+		s.line("%s whose meaning is not recorded, which Bifrost takes as empty", count(len(r.Unknown), "variable"))
 	}
 	if !r.Done && len(r.Attach) > 0 {
 		s.line("nothing was changed")

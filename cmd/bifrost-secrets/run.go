@@ -145,7 +145,12 @@ config with the values in place.`,
 		if words := cmd.Flags().Args(); cmd == root && len(words) > 0 {
 			return noArgs(cmd, words)
 		}
-		return usageError(err.Error(), "see "+cmd.CommandPath()+" --help")
+		hint := "see " + cmd.CommandPath() + " --help"
+		// A mark calls the gateway the secret's owner, so people look for --owner.
+		if err.Error() == "unknown flag: --owner" && cmd.Flags().Lookup("gateway") != nil {
+			hint = "--gateway says whose a secret is: " + hint
+		}
+		return usageError(err.Error(), hint)
 	})
 	root.RunE = func(cmd *cobra.Command, _ []string) error { return cmd.Help() }
 	versionFlag(root)
