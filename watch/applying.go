@@ -31,11 +31,14 @@ func (l *Loop) apply(ctx context.Context, u Update) error {
 	}
 	for _, o := range outcomes {
 		l.shown.note(o, u)
-		switch o.State {
-		case Failed:
+		switch {
+		case o.State == Failed:
 			failed.List = append(failed.List, render.Problem{Reason: o.Reason, Hint: o.Hint, Places: []render.Place{{Path: o.Path}}})
-		case InForce, RestartRequired:
-			keep, started = true, started || o.State == InForce
+		case o.By == "none": // no restart comes of it
+		case o.State == RestartRequired:
+			keep = true
+		case o.State == InForce, o.State == Unverifiable && o.By == "restart":
+			keep, started = true, true
 		}
 	}
 	l.mu.Unlock()

@@ -89,6 +89,7 @@ type applier struct {
 	mu      sync.Mutex
 	updates []Update
 	state   func(Update, render.Change) State // nil: all is verified
+	by      string                            // who applies what is applied
 }
 
 func (*applier) Kind() string { return "api" }
@@ -99,7 +100,7 @@ func (a *applier) Apply(_ context.Context, u Update) []Outcome {
 	a.updates = append(a.updates, u)
 	out := []Outcome{}
 	for _, c := range u.Changed {
-		o := Outcome{Path: c.Path, State: Verified}
+		o := Outcome{Path: c.Path, State: Verified, By: a.by}
 		if a.state != nil {
 			o.State = a.state(u, c)
 		}

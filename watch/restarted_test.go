@@ -211,6 +211,38 @@ func TestRejectedBesideUnused(t *testing.T) {
 	})
 }
 
+// What a restart is not known to bring in is a reason to go back all the same, where
+// Bifrost was started for it and ended; and what no restart brings in does not hold up
+// what would be gone back to.
+func TestRejectedUnsure(t *testing.T) {
+	for _, one := range []struct {
+		state State
+		by    string
+		both  string // what is gone back to
+	}{{Unverifiable, "restart", "o1"}, {RestartRequired, "restart", "o1"}, {RestartRequired, "none", "o2"}, {Verified, "api", "o2"}} {
+		synctest.Test(t, func(t *testing.T) {
+			h := newHarness(t, func(o *Options) { o.Supervised, o.Refuses = true, true })
+			defer h.begin()()
+			h.applier.state = func(u Update, _ render.Change) State {
+				if u.Rollback {
+					return InForce
+				}
+				return one.state
+			}
+			h.applier.by = one.by
+			h.store.put("both", both("o2", "t1"))
+			h.want("flush", h.flush(), nil)
+			h.applier.state, h.applier.by = func(Update, render.Change) State { return Unverifiable }, "restart"
+			h.store.put("solo", "bad")
+			h.want("flush", h.flush(), nil)
+			h.Rejected(h.Rendering(), "Bifrost ended")
+			synctest.Wait()
+			h.is("s1")
+			h.is(one.both)
+		})
+	}
+}
+
 // A value that was refused once and is the good one by now is not held against it.
 func TestRefusedIsGood(t *testing.T) {
 	no := refusal{version: "v2", sum: sha256.Sum256([]byte("s1"))}
