@@ -2,6 +2,7 @@ package report
 
 import (
 	"fmt"
+	"slices"
 
 	"bifrost-secrets/walker/lint"
 )
@@ -29,6 +30,8 @@ func paint(dst []byte, colour bool, code, text string) []byte {
 // a database, postgres://host/name: table/row/column:. What else is known stands
 // below it, each on a line that begins with =.
 func (o *Options) renderText(found []located) (out Fragment) {
+	const each = 320 // bytes of a finding, about: a report that grows step by step is copied over and over
+	out = slices.Grow(out, each*len(found))
 	for i := range found {
 		f := &found[i]
 		place, path := Clean(f.file)+": "+Clean(f.Path)+":", ""
