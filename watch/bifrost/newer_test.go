@@ -91,6 +91,23 @@ func TestListThatEndsEarly(t *testing.T) {
 	}
 }
 
+// TestKeysThatEndEarly has a second page of keys that is none: that is no earlier
+// Bifrost, whose provider would be written as a whole.
+func TestKeysThatEndEarly(t *testing.T) {
+	doc := first.render(t, &bifrosttest.Upstream{URL: "http://127.0.0.1:1"})
+	for _, page := range []string{"<!doctype html>", "[]", `{"keys":null}`} {
+		s := &canned{version: "2.0.0", answers: map[string]string{
+			"/api/providers/openai":                         someProvider,
+			"/api/providers/openai/keys":                    `{"keys":[{"id":"id-9","name":"other"}],"total_count":2}`,
+			"/api/providers/openai/keys?limit=100&offset=1": page,
+		}}
+		got := s.client(t).Push(t.Context(), doc, targets(t, doc, keyPath))
+		if got[0].State == watch.Verified || len(s.written) > 0 {
+			t.Errorf("%s: %+v, and %d writes", page, got[0], len(s.written))
+		}
+	}
+}
+
 // oneClient is a document with the MCP client "stub" and more members in it.
 func oneClient(t *testing.T, u *bifrosttest.Upstream, value, more string) *walker.Document {
 	t.Helper()

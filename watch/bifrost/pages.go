@@ -2,6 +2,7 @@ package bifrost
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/url"
 	"strings"
@@ -137,6 +138,9 @@ func (s *session) list(ctx context.Context, c collection) (listing, *Error) {
 			return listing{}, later(fmt.Sprintf("bifrost's list at %s ends after %d of %d", c.path, at, want), "is somebody else changing it? it is tried again")
 		}
 		if page, f = s.get(ctx, fmt.Sprintf("%s?limit=%d&offset=%d", c.path, pageSize, at)); f != nil {
+			if errors.Is(f.Err, errAbsent) || errors.Is(f.Err, errOther) { // the list itself is there
+				f.Err = nil
+			}
 			return listing{}, f
 		}
 	}

@@ -48,8 +48,10 @@ func (c *canned) RoundTrip(r *http.Request) (*http.Response, error) {
 	if r.URL.Path == "/api/version" {
 		return answer(http.StatusOK, `"v`+c.version+`"`)
 	}
-	if body, ok := c.answers[r.URL.Path]; ok {
-		return answer(http.StatusOK, body)
+	for _, at := range []string{r.URL.RequestURI(), r.URL.Path} {
+		if body, ok := c.answers[at]; ok {
+			return answer(http.StatusOK, body)
+		}
 	}
 	return answer(http.StatusOK, "<!doctype html>")
 }
