@@ -262,7 +262,7 @@ func (f *regional) apiFault(i id, code, text string, status int) *sources.Error 
 		e.Message = what + ": the name was not accepted"
 		if f.doing().writes {
 			e.Kind, e.Message = sources.Refused, fmt.Sprintf("%s was not %s: aws does not accept the request", what, f.doing().given)
-			e.Hint = "check the name, vault_store.aws.kms_key_id and the owner"
+			e.Hint = "check the name, vault_store.aws.kms_key_id and --gateway"
 		}
 	default:
 		e.Message = fmt.Sprintf("%s was not %s: the service failed", what, f.doing().given)

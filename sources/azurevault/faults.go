@@ -115,7 +115,7 @@ func (s *source) answered(q perkey.Request, n perkey.Name, r reply) *sources.Err
 		sources.NoLogin:     "the token was revoked or is for another tenant than the vault's: run again, which signs in anew, or check tenant_id",
 		sources.Throttled:   "wait; all callers of the vault share its limit of requests",
 		sources.BadName:     "check the name and the version",
-		sources.Refused:     "check the name and the owner",
+		sources.Refused:     "check the name and --gateway",
 		sources.Unreachable: "if it goes on, see https://status.azure.com and the proxy settings",
 	})
 	switch {

@@ -113,7 +113,7 @@ func (s *source) answered(q perkey.Request, n perkey.Name, r reply) *sources.Err
 		sources.NoLogin:     "the token was revoked or its account is gone: run again, which signs in anew, or check the credentials",
 		sources.Throttled:   "wait; all callers of the project share its quota: see quotas of the secret manager api in the console",
 		sources.BadName:     "check the name and the version",
-		sources.Refused:     "check the name, the owner and the policies of the organization",
+		sources.Refused:     "check the name, --gateway and the policies of the organization",
 		sources.Unreachable: "if it goes on, see https://status.cloud.google.com and the proxy settings",
 		sources.Disabled:    "see: gcloud secrets versions list " + n.ID + " --project " + n.Project,
 	})

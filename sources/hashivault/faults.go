@@ -113,7 +113,7 @@ func (s *source) fault(ctx context.Context, began time.Time, r request, path str
 		e.Hint = "set mount_path in vault_store.hashicorp to a mount of the type kv"
 	case status < 500:
 		e.Kind, e.Message = sources.Refused, fmt.Sprintf("%s was not %s: vault does not accept the request", what, r.given)
-		e.Hint = "check the name, the owner, and the settings of the mount: vault read " + s.mount + "/config"
+		e.Hint = "check the name, --gateway, and the settings of the mount: vault read " + s.mount + "/config"
 	case strings.Contains(text, "sealed"):
 		e.Kind, e.Message, e.Hint = sources.Unreachable, "the vault is sealed", "unseal it: vault operator unseal"
 	case status == 472 || status == 473 || strings.Contains(text, "standby") || strings.Contains(text, "not active"):
