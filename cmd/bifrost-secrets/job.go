@@ -42,6 +42,7 @@ func (j *job) daemonFlags(cmd *cobra.Command) {
 	j.storeFlags(cmd)
 	j.literalFlag(cmd)
 	j.anywhereFlag(cmd)
+	j.AWSBatch = "auto"
 	cmd.Flags().StringVar(&j.Mode, "mode", string(render.Inline), "inline: values in the file; env: env.NAME in the file, values in the environment")
 	complete(cmd, "mode", "inline", "env")
 }

@@ -43,7 +43,7 @@ func (f *Flags) Check() error {
 	switch {
 	case f.Mode != string(render.Inline) && f.Mode != string(render.EnvMode):
 		return usageError("unknown --mode "+quote(f.Mode), "write inline or env")
-	case f.AWSBatch != "" && f.AWSBatch != "auto" && f.AWSBatch != "off":
+	case f.AWSBatch != "auto" && f.AWSBatch != "off":
 		return usageError("unknown --aws-batch "+quote(f.AWSBatch), "write auto or off")
 	}
 	return f.CheckStore()
