@@ -117,3 +117,21 @@ func TestDiffLongLine(t *testing.T) {
 		}
 	}
 }
+
+// What is kept of a line does not grow with it, and what is shown is the same.
+func TestLineThatIsVeryLong(t *testing.T) {
+	const many = 20_000
+	text := `{"a": [` + strings.Repeat(`"x", `, many) + `1], "b": "here", "c": [` + strings.Repeat(`2,`, many) + `3]}`
+	doc, err := walker.Parse("c", []byte(text))
+	if err != nil {
+		t.Fatal(err)
+	}
+	m, places := mask(doc), []int{strings.Index(text, `"here"`), strings.Index(text, "3]")}
+	if n := len(m.line(0, places)); n > 20*window {
+		t.Errorf("%d tokens are kept", n)
+	}
+	const want = `…, "…", "…", "…", "…", "…", "…", "…", …], "b": "…", "c": […,…,…,…,…,…,…,…,…,…,…,…,…,…,…,…,…,…,…,…,…,……,…,…,…,…,…,…,…,…,…,…,…,…,…,…,…,…,…,…,…,…,…,…,…,…,…,…,…,…,…,…,…,…,…,…,…,…,…,…,…,…,…,…,…,…,…,…,…,…,…]}`
+	if got := string(m.appendLine(nil, 0, places)); got != want {
+		t.Errorf("shown is %s", got)
+	}
+}

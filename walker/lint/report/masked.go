@@ -68,9 +68,11 @@ type token struct {
 }
 
 // line returns the tokens of the line that begins at start. None goes over its
-// end: JSON has no raw line break inside a string.
-func (m *masked) line(start int) (all []token) {
-	b := m.doc.Bytes()
+// end: JSON has no raw line break inside a string. Those that are too far from every
+// place to be shown are one, too wide to be shown either: a line may be very long.
+func (m *masked) line(start int, places []int) (all []token) {
+	const near = 2 * window // tokens; of two neighbours one has a column at least
+	b, far := m.doc.Bytes(), 0
 	for i := start; i < len(b) && b[i] != '\n'; {
 		t := token{Span: walker.Span{Start: i, End: i + 1}}
 		switch c := b[i]; c {
@@ -94,6 +96,13 @@ func (m *masked) line(start int) (all []token) {
 		t.width = utf8.RuneCountInString(t.shown) + 7*strings.Count(t.shown, "\t")
 		all = append(all, t)
 		i = t.End
+		for ; len(places) > 0 && places[0] < i; places = places[1:] {
+			far = len(all) + near
+		}
+		if last := len(all) - near; last > far+near {
+			all[far] = token{Span: walker.Span{Start: all[far].Start, End: all[last-1].End}, width: window + 1}
+			all = append(all[:far+1], all[last:]...)
+		}
 	}
 	return all
 }
@@ -144,7 +153,7 @@ func around(all []token, offset int) (from, to int) {
 // appendLine adds what lies around several places of the line at start, which are
 // in rising order.
 func (m *masked) appendLine(dst []byte, start int, places []int) []byte {
-	all := m.line(start)
+	all := m.line(start, places)
 	shown, cut := 0, false
 	for _, place := range places {
 		from, to := around(all, place)
