@@ -1,5 +1,7 @@
 package watch
 
+//lint:file-ignore ST1005 an error may begin with Bifrost, which is a name
+
 import (
 	"context"
 	"errors"

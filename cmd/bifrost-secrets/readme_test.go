@@ -201,7 +201,7 @@ func anchors(page string) (all []string) {
 
 var (
 	flagNames      = regexp.MustCompile("--[a-z][a-z-]*[a-z]")
-	flagsOfCommand = regexp.MustCompile("\\b([a-z]+) (--[a-z][a-z-]*[a-z])")
+	flagsOfCommand = regexp.MustCompile(`\b([a-z]+) (--[a-z][a-z-]*[a-z])`)
 	// Flags of the programs that the pages show beside ours.
 	otherFlags = strings.Fields(`--client-request-token --decrypt --from --move-to-version-id --remove-from-version-id
 		--secret-id --secret-string --target --token --user --version-stage --version-stages`)

@@ -79,10 +79,14 @@ func TestGuardedIsHTTP1(t *testing.T) {
 	server.EnableHTTP2 = true
 	server.StartTLS()
 	t.Cleanup(server.Close)
-	//lint:ignore SA1019 what client libraries call is what is to be undone
 	for what, make := range map[string]func() *http.Transport{
-		"net/http":    func() *http.Transport { return &http.Transport{ForceAttemptHTTP2: true} },
-		"x/net/http2": func() *http.Transport { tr := &http.Transport{}; _ = http2.ConfigureTransport(tr); return tr },
+		"net/http": func() *http.Transport { return &http.Transport{ForceAttemptHTTP2: true} },
+		"x/net/http2": func() *http.Transport {
+			tr := &http.Transport{}
+			//lint:ignore SA1019 what client libraries call is what is to be undone
+			_ = http2.ConfigureTransport(tr)
+			return tr
+		},
 	} {
 		for guarded, want := range map[bool]string{false: "HTTP/2.0", true: "HTTP/1.1"} {
 			tr := make()

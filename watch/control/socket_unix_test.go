@@ -134,7 +134,7 @@ func TestSocketsStartTogether(t *testing.T) {
 	n := 0
 	for s := range listening {
 		n++
-		defer s.Close()
+		t.Cleanup(s.Close)
 	}
 	entries, err := os.ReadDir(dir)
 	if n != 21 || err != nil || len(entries) != 21 {
