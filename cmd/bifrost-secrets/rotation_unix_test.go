@@ -181,18 +181,26 @@ func (r *rotated) call(method, path, body string) string {
 }
 
 // calling chats without a pause. The function that it returns ends that and fails
-// the test if any chat has failed.
+// the test if any chat has failed. Bifrost takes a provider's own settings into use
+// by putting another queue in the place of the provider's, and says that the provider
+// is shutting down to a request that has looked up the old one in that instant
+// (UpdateProvider and tryRequest in its core/bifrost.go): one for each of two
+// callers may meet it.
 func (r *rotated) calling() (end func()) {
 	ctx, cancel := context.WithCancel(context.Background())
 	var done sync.WaitGroup
 	var mu sync.Mutex
-	count, failed := 0, ""
+	count, swapped, failed := 0, 0, ""
 	for range 2 {
 		done.Go(func() {
 			for ctx.Err() == nil {
 				code, body := r.chat(context.WithoutCancel(ctx))
 				mu.Lock()
-				if count++; code != 200 && failed == "" {
+				switch count++; {
+				case code == 200:
+				case os.Getenv("BIFROST_BIN") != "" && strings.Contains(body, `"message":"provider is shutting down"`):
+					swapped++
+				case failed == "":
 					failed = fmt.Sprintf("%d %s", code, body)
 				}
 				mu.Unlock()
@@ -203,8 +211,8 @@ func (r *rotated) calling() (end func()) {
 		r.t.Helper()
 		cancel()
 		done.Wait()
-		if failed != "" || count == 0 {
-			r.t.Errorf("of %d chats one failed: %s", count, failed)
+		if failed != "" || count == 0 || swapped > 2 {
+			r.t.Errorf("of %d chats one failed: %s; %d met a queue that was being replaced", count, failed, swapped)
 		}
 	}
 }
