@@ -82,7 +82,7 @@ func KindOf(err error) Kind {
 }
 
 // HintOf returns what to do about err: the advice of the first error in its chain
-// that has some to give, of whichever package, and "" where there is none.
+// that can have one, of whichever package. It is "" where there is none.
 func HintOf(err error) string {
 	var e interface{ Advice() string }
 	if errors.As(err, &e) {

@@ -13,7 +13,7 @@ import (
 	"time"
 )
 
-// answering returns a nursery whose children answer after takes; less than nothing
+// answering returns a supervised whose children answer after takes; less than nothing
 // means never.
 func answering(takes *time.Duration) (n *supervised, log *harness) {
 	n, log = newSupervised(), &harness{log: &bytes.Buffer{}}
