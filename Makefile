@@ -8,12 +8,20 @@ export GOFLAGS ?= -buildvcs=false
 VERSION ?=
 # The address of docs/lint.md, for the helpUri of SARIF.
 DOCS ?=
+# What images are called; `make home` writes it.
+IMAGE ?= registry.example.com/bifrost-secrets
+# PATH is an argument of `make home`: its recipe alone does not see the caller's.
+home :=
+ifeq ($(origin PATH),command line)
+home := $(PATH)
+override PATH := /usr/local/bin:/usr/bin:/bin
+endif
 LDFLAGS = -s -w $(if $(VERSION),-X main.version=$(VERSION)) $(if $(DOCS),-X bifrost-secrets/walker/lint/report.docs=$(DOCS))
 STATICCHECK = honnef.co/go/tools/cmd/staticcheck@v0.8.2
 GOVULNCHECK = golang.org/x/vuln/cmd/govulncheck@v1.9.0
 FUZZTIME ?= 60s
 
-.PHONY: demo build test test-short docs check bench soak fuzz setup clean
+.PHONY: home demo build test test-short docs check bench soak fuzz setup clean
 
 demo: build
 	@mkdir -p demo && chmod -R go-rwx testdata/demo/secrets
@@ -44,6 +52,10 @@ test-short:
 # The pages that are made of the commands: docs/reference and docs/man.
 docs:
 	$(GO) test ./cmd/bifrost-secrets -run '^TestReference$$' -update
+
+# Where this is published, written everywhere: make home PATH=github.com/acme/bifrost-secrets
+home:
+	@deploy/home.sh '$(home)' $(if $(filter command line,$(origin IMAGE)),'$(IMAGE)')
 
 check:
 	@test -z "$$(gofmt -l .)" || { gofmt -l .; echo 'run gofmt on these files'; exit 1; }

@@ -21,11 +21,8 @@ type room struct {
 	all    bool     // all but cmd
 }
 
-const (
-	module = "bifrost-secrets/"
-	// A row for each folder below sources/ that has none of its own.
-	backends = "sources/<backend>"
-)
+// A row for each folder below sources/ that has none of its own.
+const backends = "sources/<backend>"
 
 // rooms reads the table. What stands there is the rule: there is no second list.
 func rooms(t *testing.T, table string) (all []room) {
@@ -105,7 +102,7 @@ func sameBackend(a, b string) bool {
 func importsOf(t *testing.T) map[string][]string {
 	all := map[string][]string{}
 	for _, system := range []string{"linux", "windows"} {
-		cmd := exec.Command("go", "list", "-json=ImportPath,Imports", "./...")
+		cmd := exec.Command("go", "list", "-json=ImportPath,Imports,Module", "./...")
 		cmd.Dir = ".."
 		cmd.Env = append(os.Environ(), "GOOS="+system)
 		cmd.Stderr = os.Stderr
@@ -118,14 +115,16 @@ func importsOf(t *testing.T) map[string][]string {
 			var p struct {
 				ImportPath string
 				Imports    []string
+				Module     struct{ Path string }
 			}
 			if err := packages.Decode(&p); errors.Is(err, io.EOF) {
 				break
 			} else if err != nil {
 				t.Fatal(err)
 			}
-			name, ours := strings.CutPrefix(p.ImportPath, module)
-			if !ours || strings.HasSuffix(name, "test") {
+			module := p.Module.Path + "/"
+			name := strings.TrimPrefix(p.ImportPath, module)
+			if strings.HasSuffix(name, "test") {
 				continue
 			}
 			for _, imported := range p.Imports {

@@ -227,12 +227,13 @@ func health(t *testing.T, check, port string) []string {
 func TestDeployDockerignore(t *testing.T) {
 	t.Parallel()
 	var want []string
-	out, err := exec.Command("go", "list", "-deps", "-f", "{{.ImportPath}}", "bifrost-secrets/cmd/bifrost-secrets").Output()
+	out, err := exec.Command("go", "list", "-deps", "-f", "{{with .Module}}{{if .Main}}{{$.ImportPath}} {{.Path}}/{{end}}{{end}}", ".").Output()
 	if err != nil {
 		t.Fatal(err)
 	}
 	for name := range strings.Lines(string(out)) {
-		if name, ok := strings.CutPrefix(strings.TrimSpace(name), "bifrost-secrets/"); ok {
+		if name, module, ok := strings.Cut(strings.TrimSpace(name), " "); ok {
+			name = strings.TrimPrefix(name, module)
 			top, _, _ := strings.Cut(name, "/")
 			want = append(want, "!"+top+"/**")
 		}
