@@ -1,4 +1,4 @@
-package main
+package walker_test
 
 import (
 	"encoding/json"
@@ -8,7 +8,7 @@ import (
 	"strings"
 )
 
-// schema is what this program reads of a JSON schema. true and false, which
+// schema is what TestSchemaDiff reads of a JSON schema. true and false, which
 // are schemas too, are read as an empty one and as nothing.
 type schema struct {
 	Ref         string             `json:"$ref"`
