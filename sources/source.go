@@ -122,8 +122,6 @@ type Options struct {
 	// CallTimeout bounds each attempt of each request. Zero means the
 	// backend's own default.
 	CallTimeout time.Duration
-	// BatchOff asks for one request a name even where the backend has batches.
-	BatchOff bool
 	// Write asks for a [Store]. A source that was opened without it has no
 	// method that writes.
 	Write bool

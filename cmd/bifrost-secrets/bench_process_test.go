@@ -64,9 +64,9 @@ func (b *bench) config(n, often int) string {
 }
 
 // renderArgs are those of a render from AWS.
-func (b *bench) renderArgs(config string, more ...string) (args []string, out string) {
+func (b *bench) renderArgs(config string) (args []string, out string) {
 	out = filepath.Join(b.TempDir(), "out.json")
-	return append([]string{"render", "--quiet", "--vault-type", "aws-secrets-manager", "--config", config, "--out", out}, more...), out
+	return []string{"render", "--quiet", "--vault-type", "aws-secrets-manager", "--config", config, "--out", out}, out
 }
 
 // requests counts what a render asks of AWS.
@@ -79,18 +79,16 @@ func (b *bench) requests() {
 		what   string
 		goal   string
 		faults awstest.Faults
-		args   []string
 		single func(n int) int // the requests that each number of secrets must take
 		others int             // the refused batches that are allowed beside them
 	}{
 		{what: "batch allowed", goal: "= secrets / 20, rounded up", single: func(n int) int { return (n + 19) / 20 }},
 		{what: "batch denied", goal: "= secrets, and <= 3 refused", faults: awstest.Faults{DenyBatch: true}, single: func(n int) int { return n }, others: 3},
-		{what: "batch switched off", goal: "= secrets", args: []string{"--aws-batch", "off"}, single: func(n int) int { return n }},
 	} {
 		var shown []string
 		exact := true
 		for _, n := range numbers {
-			args, _ := b.renderArgs(b.config(n, often), way.args...)
+			args, _ := b.renderArgs(b.config(n, often))
 			f.Set(way.faults)
 			f.Forget()
 			b.process(env, b.binary, args...)

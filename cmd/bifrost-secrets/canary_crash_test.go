@@ -95,11 +95,12 @@ func TestCanaryQuit(t *testing.T) {
 	f.Put("a", a)
 	f.Put("held", held)
 	f.Hold("held", t.Context().Done())
+	f.Set(awstest.Faults{DenyBatch: true}) // so that one comes before the other
 	dir := t.TempDir()
 	if err := os.WriteFile(filepath.Join(dir, "config.json"), []byte(keysFor(awsStore(""), "vault.a", "vault.held")), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	cmd := exec.Command("unprivileged", "bifrost-secrets", "render", "--config", "config.json", "--out", "out.json", "--aws-batch", "off", "--verbose")
+	cmd := exec.Command("unprivileged", "bifrost-secrets", "render", "--config", "config.json", "--out", "out.json", "--verbose")
 	cmd.Dir = dir
 	cmd.Env = slices.Concat([]string{"PATH=" + os.Getenv("PATH"), "WORK=" + dir, "GOTRACEBACK=system", "GORACE=" + os.Getenv("GORACE")}, awsEnv(f.URL))
 	stderr, err := cmd.StderrPipe()

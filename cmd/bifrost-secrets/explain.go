@@ -43,7 +43,7 @@ that fetching will take. It fetches nothing, unless --fetch asks for it, and it 
 	f.BoolVar(&j.fetch, "fetch", false, "fetch the secrets too: shows their versions, and finds what does not resolve")
 	f.BoolVar(&j.json, "json", false, "print JSON")
 	f.BoolVar(&j.catalogue, "catalogue", false, "print every field that is known, as tab-separated lines, and stop")
-	f.BoolVar(&j.policy, "policy", false, "print the least policy for exactly these secrets, in the backend's own language; for AWS with --aws-batch off, without the batch action")
+	f.BoolVar(&j.policy, "policy", false, "print the least policy for exactly these secrets, in the backend's own language")
 	f.BoolVar(&j.readWrite, "read-write", false, "with --policy: also for storing and deleting secrets under the prefix of vault_store")
 	return cmd
 }
@@ -182,13 +182,12 @@ func (e *explanation) rest() (n int) {
 
 // policied is a source that can say which permissions it needs.
 type policied interface {
-	// Policy returns the least policy for reading names, for people to paste, with
-	// or without the permission for batches, where the backend has them.
-	Policy(names []string, batch bool) []byte
+	// Policy returns the least policy for reading names, for people to paste.
+	Policy(names []string) []byte
 
 	// WritePolicy returns the least policy for that and for storing and deleting
 	// under prefix.
-	WritePolicy(names []string, batch bool, prefix string) []byte
+	WritePolicy(names []string, prefix string) []byte
 }
 
 func (j *explainJob) printPolicy(source sources.Source) error {
@@ -199,11 +198,11 @@ func (j *explainJob) printPolicy(source sources.Source) error {
 	case !ok:
 		return usageError("--policy is for backends with policies, and "+j.Store.Type+" has none", "")
 	case j.readWrite:
-		_, err := j.p.stdout.Write(s.WritePolicy(j.Plan.Secrets, j.AWSBatch == "auto", j.Store.NamePrefix()))
+		_, err := j.p.stdout.Write(s.WritePolicy(j.Plan.Secrets, j.Store.NamePrefix()))
 		return err
 	case len(j.Plan.Secrets) == 0:
 		return usageError("the document refers to no secret, so it needs no policy", "")
 	}
-	_, err := j.p.stdout.Write(s.Policy(j.Plan.Secrets, j.AWSBatch == "auto"))
+	_, err := j.p.stdout.Write(s.Policy(j.Plan.Secrets))
 	return err
 }

@@ -31,18 +31,15 @@ func (p *program) host() *service.Host {
 
 // flags are those of the commands that render, or say what rendering would do.
 func (j *job) flags(cmd *cobra.Command) {
-	j.batchFlag(cmd)
 	j.commandsFlag(cmd)
 	j.daemonFlags(cmd)
 }
 
-// daemonFlags are those of exec and watch, which find out by themselves what AWS
-// allows, and remember it.
+// daemonFlags are those of exec and watch.
 func (j *job) daemonFlags(cmd *cobra.Command) {
 	j.storeFlags(cmd)
 	j.literalFlag(cmd)
 	j.anywhereFlag(cmd)
-	j.AWSBatch = "auto"
 	cmd.Flags().StringVar(&j.Mode, "mode", string(render.Inline), "inline: values in the file; env: env.NAME in the file, values in the environment")
 	complete(cmd, "mode", "inline", "env")
 }
@@ -55,18 +52,12 @@ func (j *job) anywhereFlag(cmd *cobra.Command) {
 func (j *job) planFlags(cmd *cobra.Command) {
 	j.storeFlags(cmd)
 	j.literalFlag(cmd)
-	j.batchFlag(cmd)
 	j.commandsFlag(cmd)
 	j.Mode = string(render.Inline)
 }
 
 func (j *job) literalFlag(cmd *cobra.Command) {
 	cmd.Flags().StringArrayVar(&j.Literal, "literal", nil, "JSON `path` of a string that only looks like a reference; repeatable")
-}
-
-func (j *job) batchFlag(cmd *cobra.Command) {
-	cmd.Flags().StringVar(&j.AWSBatch, "aws-batch", "auto", "auto: BatchGetSecretValue where it is allowed; off: one GetSecretValue a secret")
-	complete(cmd, "aws-batch", "auto", "off")
 }
 
 func (j *job) storeFlags(cmd *cobra.Command) {

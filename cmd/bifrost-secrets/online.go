@@ -21,7 +21,7 @@ type online struct {
 }
 
 // onlineFlags are those of render that --online takes too.
-var onlineFlags = []string{"vault-store", "vault-type", "vault-set", "literal", "timeout", "aws-batch", "allow-commands", "allow-path"}
+var onlineFlags = []string{"vault-store", "vault-type", "vault-set", "literal", "timeout", "allow-commands", "allow-path"}
 
 // addFlags adds to the command what render has to say where secrets come from.
 func (o *online) addFlags(cmd *cobra.Command) {

@@ -50,12 +50,11 @@ type source struct {
 	key      sources.Secret
 	token    sources.Secret
 
-	getenv   func(string) (string, bool)
-	warn     func(string)
-	log      *slog.Logger
-	timeout  time.Duration
-	batchOff bool
-	retryer  func() aws.Retryer // nil but in tests, which cannot wait for the SDK's delays
+	getenv  func(string) (string, bool)
+	warn    func(string)
+	log     *slog.Logger
+	timeout time.Duration
+	retryer func() aws.Retryer // nil but in tests, which cannot wait for the SDK's delays
 
 	slots   chan struct{} // one for each request under way
 	signing chan struct{} // held while signing in; a channel, so that waiting ends with ctx
@@ -74,7 +73,7 @@ func newSource(set sources.Settings, opts sources.Options) (*source, error) {
 	s := &source{
 		region: set.Text("region"), role: set.Text("role_arn"), kmsKeyID: set.Text("kms_key_id"),
 		keyID: set["access_key_id"], key: set["secret_access_key"], token: set["session_token"],
-		getenv: opts.Getenv, warn: opts.Warn, log: opts.Log, timeout: perkey.Timeout(opts), batchOff: opts.BatchOff,
+		getenv: opts.Getenv, warn: opts.Warn, log: opts.Log, timeout: perkey.Timeout(opts),
 		slots: make(chan struct{}, atOnce), signing: make(chan struct{}, 1),
 		refused: make(map[string]bool),
 	}
@@ -123,7 +122,7 @@ func (s *source) Plan(names []string) sources.Calls {
 func (s *source) batches(g idGroup) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return !s.batchOff && len(g.ids) > 1 && !s.refused[g.region]
+	return len(g.ids) > 1 && !s.refused[g.region]
 }
 
 // Ping reads name, or lists one secret where name is empty.

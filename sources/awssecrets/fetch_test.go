@@ -28,22 +28,20 @@ func TestRequestsAreThosePlanned(t *testing.T) {
 	f := awstest.StartFake(t)
 	all := numbered(f, 450)
 	for _, c := range []struct {
-		names    int
-		batchOff bool
-		want     sources.Calls
+		names int
+		want  sources.Calls
 	}{
-		{0, false, sources.Calls{}},
-		{1, false, sources.Calls{Single: 1}},
-		{2, false, sources.Calls{Batch: 1, IfRefused: 2}},
-		{20, false, sources.Calls{Batch: 1, IfRefused: 20}},
-		{21, false, sources.Calls{Batch: 2, IfRefused: 21}},
-		{60, false, sources.Calls{Batch: 3, IfRefused: 60}},
-		{61, false, sources.Calls{Batch: 4, IfRefused: 61}},
-		{450, false, sources.Calls{Batch: 23, IfRefused: 450}},
-		{45, true, sources.Calls{Single: 45}},
+		{0, sources.Calls{}},
+		{1, sources.Calls{Single: 1}},
+		{2, sources.Calls{Batch: 1, IfRefused: 2}},
+		{20, sources.Calls{Batch: 1, IfRefused: 20}},
+		{21, sources.Calls{Batch: 2, IfRefused: 21}},
+		{60, sources.Calls{Batch: 3, IfRefused: 60}},
+		{61, sources.Calls{Batch: 4, IfRefused: 61}},
+		{450, sources.Calls{Batch: 23, IfRefused: 450}},
 	} {
-		t.Run(fmt.Sprintf("%d names, batch off %v", c.names, c.batchOff), func(t *testing.T) {
-			s := open(t, f.Env(), settings(), func(o *sources.Options) { o.BatchOff = c.batchOff })
+		t.Run(fmt.Sprintf("%d names", c.names), func(t *testing.T) {
+			s := open(t, f.Env(), settings())
 			names := all[:c.names]
 			if got := s.Plan(names); got != c.want {
 				t.Errorf("plan %+v, want %+v", got, c.want)

@@ -76,21 +76,19 @@ func TestMoto(t *testing.T) {
 			names = append(names, name)
 		}
 		names = append(names, m.Put(t, "eu-west-1", "far", "far"))
-		for _, batchOff := range []bool{false, true} {
-			s := open(t, m.Env(), settings(), func(o *sources.Options) { o.BatchOff = batchOff })
-			plan := s.Plan(names)
-			if want := (sources.Calls{Batch: 3, Single: 1, IfRefused: 45}); !batchOff && plan != want {
-				t.Errorf("plan %+v, want %+v", plan, want)
+		s := open(t, m.Env(), settings())
+		plan := s.Plan(names)
+		if want := (sources.Calls{Batch: 3, Single: 1, IfRefused: 45}); plan != want {
+			t.Errorf("plan %+v, want %+v", plan, want)
+		}
+		before := m.Requests(t)
+		for name, r := range s.fetch(t, names...) {
+			if r.Err != nil {
+				t.Errorf("%s: %v", name, r.Err)
 			}
-			before := m.Requests(t)
-			for name, r := range s.fetch(t, names...) {
-				if r.Err != nil {
-					t.Errorf("%s: %v", name, r.Err)
-				}
-			}
-			if got := m.Requests(t) - before; got != plan.Total() {
-				t.Errorf("batch off %v: %d requests, planned %d", batchOff, got, plan.Total())
-			}
+		}
+		if got := m.Requests(t) - before; got != plan.Total() {
+			t.Errorf("%d requests, planned %d", got, plan.Total())
 		}
 	})
 

@@ -19,21 +19,21 @@ type statement struct {
 }
 
 // Policy returns the least IAM policy that lets names be read, as JSON for people
-// to paste: GetSecretValue on exactly these secrets, and, with batch, the batch
-// action, which AWS grants for all resources or none. What is not known (the
+// to paste: GetSecretValue on exactly these secrets, and the batch action, which
+// AWS grants for all resources or none and which may be left out. What is not known (the
 // account, perhaps the region) is a wildcard. Secrets that are encrypted with a
 // key of one's own need kms:Decrypt on that key as well; which those are, only
 // AWS knows.
-func (s *source) Policy(names []string, batch bool) []byte {
-	return policy(s.readStatements(names, batch))
+func (s *source) Policy(names []string) []byte {
+	return policy(s.readStatements(names))
 }
 
 // WritePolicy returns the least IAM policy that lets names be read and secrets
 // whose name begins with prefix be stored, looked at and deleted. Where the
 // settings have a kms_key_id, it may be used for them. Listing is granted for
 // all resources or none.
-func (s *source) WritePolicy(names []string, batch bool, prefix string) []byte {
-	statements := s.readStatements(names, batch)
+func (s *source) WritePolicy(names []string, prefix string) []byte {
+	statements := s.readStatements(names)
 	under := s.resourceUnder(prefix, cmp.Or(s.plannedRegion(names), "*"))
 	statements = append(statements,
 		statement{Sid: "StoreSecrets", Effect: "Allow", Resource: []string{under}, Action: []string{
@@ -50,7 +50,7 @@ func (s *source) WritePolicy(names []string, batch bool, prefix string) []byte {
 	return policy(statements)
 }
 
-func (s *source) readStatements(names []string, batch bool) []statement {
+func (s *source) readStatements(names []string) []statement {
 	region := cmp.Or(s.plannedRegion(names), "*")
 	var resources []string
 	for _, name := range names {
@@ -59,14 +59,13 @@ func (s *source) readStatements(names []string, batch bool) []statement {
 		}
 	}
 	slices.Sort(resources)
-	var statements []statement
-	if len(resources) > 0 {
-		statements = append(statements, statement{Sid: "ReadSecrets", Effect: "Allow", Action: []string{"secretsmanager:GetSecretValue"}, Resource: slices.Compact(resources)})
+	if len(resources) == 0 {
+		return nil
 	}
-	if batch && len(resources) > 0 {
-		statements = append(statements, statement{Sid: "ReadThemInBatches", Effect: "Allow", Action: []string{"secretsmanager:BatchGetSecretValue"}, Resource: []string{"*"}})
+	return []statement{
+		{Sid: "ReadSecrets", Effect: "Allow", Action: []string{"secretsmanager:GetSecretValue"}, Resource: slices.Compact(resources)},
+		{Sid: "ReadThemInBatches", Effect: "Allow", Action: []string{"secretsmanager:BatchGetSecretValue"}, Resource: []string{"*"}},
 	}
-	return statements
 }
 
 // resourceUnder returns the resource of every secret below a prefix.

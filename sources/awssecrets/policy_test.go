@@ -20,7 +20,7 @@ func TestPolicy(t *testing.T) {
 	}
 	defer s.Close()
 	names := []string{"b/c", "a", "arn:aws:secretsmanager:us-east-1:123456789012:secret:x-AbCdEf", "arn:aws:secretsmanager:us-east-1:123456789012:secret:y", "a"}
-	got := string(s.(*source).Policy(names, true))
+	got := string(s.(*source).Policy(names))
 	for _, want := range []string{
 		`"arn:aws:secretsmanager:eu-west-1:*:secret:a-??????"`, `"arn:aws:secretsmanager:eu-west-1:*:secret:b/c-??????"`,
 		`"arn:aws:secretsmanager:us-east-1:123456789012:secret:x-AbCdEf"`, `"arn:aws:secretsmanager:us-east-1:123456789012:secret:y-??????"`,
@@ -30,7 +30,7 @@ func TestPolicy(t *testing.T) {
 			t.Errorf("%d times %s in\n%s", strings.Count(got, want), want, got)
 		}
 	}
-	if without := string(s.(*source).Policy(names, false)); strings.Contains(without, "Batch") {
-		t.Errorf("batches are allowed unasked:\n%s", without)
+	if none := string(s.(*source).Policy(nil)); strings.Contains(none, "Batch") {
+		t.Errorf("batches are allowed for no secret:\n%s", none)
 	}
 }

@@ -24,7 +24,7 @@ func TestWritePolicy(t *testing.T) {
 		f := awstest.StartFake(t)
 		s := open(t, f.Env(), settings("region", "eu-west-1", "kms_key_id", c.kms))
 		var got policyOf
-		if err := json.Unmarshal(s.WritePolicy([]string{"shared/x"}, true, "team/bifrost/"), &got); err != nil {
+		if err := json.Unmarshal(s.WritePolicy([]string{"shared/x"}, "team/bifrost/"), &got); err != nil {
 			t.Fatal(err)
 		}
 		by := map[string]statement{}

@@ -190,7 +190,7 @@ func TestStoreActions(t *testing.T) {
 		t.Errorf("stored with the key %q", got)
 	}
 	var policy struct{ Statement []statement }
-	if err := json.Unmarshal(s.WritePolicy([]string{"bifrost/b"}, true, "bifrost"), &policy); err != nil {
+	if err := json.Unmarshal(s.WritePolicy([]string{"bifrost/b"}, "bifrost"), &policy); err != nil {
 		t.Fatal(err)
 	}
 	allowed := map[string]bool{}

@@ -9,7 +9,7 @@ import (
 // Policy returns the least roles that let names be read, as commands of the Azure
 // CLI for people to run: one role on exactly these secrets, for a vault with
 // role-based access control. Azure has no batches.
-func (s *source) Policy(names []string, _ bool) []byte {
+func (s *source) Policy(names []string) []byte {
 	return []byte(s.head() + s.readRoles(names))
 }
 
@@ -32,7 +32,7 @@ func (s *source) readRoles(names []string) string {
 // stored, looked at and deleted. Azure grants that for a vault or for single
 // secrets, and not for names that begin with prefix, so a vault of its own is
 // what keeps the rest apart.
-func (s *source) WritePolicy(names []string, _ bool, prefix string) []byte {
+func (s *source) WritePolicy(names []string, prefix string) []byte {
 	return []byte(s.head() + s.readRoles(names) + fmt.Sprintf(`
 # store and delete secrets under %s: azure grants that on the whole vault
 az role assignment create --assignee "$PRINCIPAL" --role "Key Vault Secrets Officer" --scope "$VAULT"

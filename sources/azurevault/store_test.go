@@ -122,7 +122,7 @@ func TestDisabledIsOursStill(t *testing.T) {
 
 func TestPolicy(t *testing.T) {
 	s := core(open(t, azuretest.StartFake(t), sourcetest.Options()))
-	got := string(s.Policy([]string{"b/c", "a", azuretest.URL + "/secrets/a"}, true))
+	got := string(s.Policy([]string{"b/c", "a", azuretest.URL + "/secrets/a"}))
 	const want = `# who runs bifrost-secrets: the object id of an app or of a managed identity
 PRINCIPAL=00000000-0000-0000-0000-000000000000
 VAULT=$(az keyvault show --name demo --query id --output tsv)
@@ -132,7 +132,7 @@ az role assignment create --assignee "$PRINCIPAL" --role "Key Vault Secrets User
 	if got != want {
 		t.Errorf("got\n%s", got)
 	}
-	if wide := string(s.WritePolicy([]string{"a"}, true, "bifrost")); !strings.Contains(wide, `--role "Key Vault Secrets Officer" --scope "$VAULT"`+"\n") {
+	if wide := string(s.WritePolicy([]string{"a"}, "bifrost")); !strings.Contains(wide, `--role "Key Vault Secrets Officer" --scope "$VAULT"`+"\n") {
 		t.Errorf("got\n%s", wide)
 	}
 }

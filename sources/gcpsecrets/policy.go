@@ -12,7 +12,7 @@ MEMBER='serviceAccount:NAME@PROJECT.iam.gserviceaccount.com'
 
 // Policy returns the least permissions that let names be read, as gcloud commands
 // for people to run: access to exactly these secrets. GCP has no batches.
-func (s *source) Policy(names []string, _ bool) []byte {
+func (s *source) Policy(names []string) []byte {
 	return []byte(policyHead + s.readBindings(names))
 }
 
@@ -30,7 +30,7 @@ func (s *source) readBindings(names []string) string {
 // WritePolicy returns the least permissions that let names be read and secrets
 // whose name begins with prefix be stored, looked at and deleted. Creating and
 // listing are granted on a project or not at all.
-func (s *source) WritePolicy(names []string, _ bool, prefix string) []byte {
+func (s *source) WritePolicy(names []string, prefix string) []byte {
 	under := Names.Prefix(strings.TrimSuffix(prefix, "/") + "/")
 	var b strings.Builder
 	b.WriteString(policyHead + s.readBindings(names))

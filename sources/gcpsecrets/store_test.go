@@ -121,7 +121,7 @@ func TestVersionsAreNotWritten(t *testing.T) {
 
 func TestPolicy(t *testing.T) {
 	s := core(open(t, gcptest.StartFake(t), sourcetest.Options()))
-	got := string(s.Policy([]string{"b/c", "a", "projects/other/secrets/x/versions/3", "projects/other/secrets/x", "a"}, true))
+	got := string(s.Policy([]string{"b/c", "a", "projects/other/secrets/x/versions/3", "projects/other/secrets/x", "a"}))
 	const want = `# who runs bifrost-secrets
 MEMBER='serviceAccount:NAME@PROJECT.iam.gserviceaccount.com'
 gcloud secrets add-iam-policy-binding a --project=demo-project --member="$MEMBER" --role=roles/secretmanager.secretAccessor
@@ -131,7 +131,7 @@ gcloud secrets add-iam-policy-binding x --project=other --member="$MEMBER" --rol
 	if got != want {
 		t.Errorf("got\n%s", got)
 	}
-	wide := string(s.WritePolicy([]string{"a"}, true, "team/bifrost"))
+	wide := string(s.WritePolicy([]string{"a"}, "team/bifrost"))
 	for _, part := range append([]string{"secretmanager.secrets.create,secretmanager.secrets.list", `secrets/team-x2F-bifrost-x2F-\")`, "add-iam-policy-binding a "}, keepPermissions...) {
 		if !strings.Contains(wide, part) {
 			t.Errorf("no %s in\n%s", part, wide)

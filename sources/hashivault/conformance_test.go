@@ -102,7 +102,7 @@ func TestFakeConformanceWithPolicy(t *testing.T) {
 		f := vaulttest.StartFake(t)
 		again := opener(t, role(f), o)
 		b := onFake(f, again)
-		f.SetPolicy(core(b.Source).WritePolicy(nil, false, ""))
+		f.SetPolicy(core(b.Source).WritePolicy(nil, ""))
 		return b
 	}
 	sourcetest.Run(t, s)

@@ -34,7 +34,7 @@ func TestPageCommands(t *testing.T) {
 		t.Fatal(err)
 	}
 	dir := t.TempDir()
-	writeFile(t, filepath.Join(dir, "bifrost.hcl"), string((&source{mount: "secret"}).Policy([]string{"bifrost/openai"}, false)))
+	writeFile(t, filepath.Join(dir, "bifrost.hcl"), string((&source{mount: "secret"}).Policy([]string{"bifrost/openai"})))
 	writeFile(t, filepath.Join(dir, "openai.key"), "sk-x")
 	b, err := os.ReadFile(page)
 	if err != nil {

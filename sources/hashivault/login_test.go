@@ -215,7 +215,7 @@ func TestNothingIsDoneAtOpening(t *testing.T) {
 	t.Parallel()
 	f := vaulttest.StartFake(t)
 	s := open(t, role(f), nil)
-	_, _, _ = s.Plan([]string{"a", "b"}), s.Describe(), s.Policy([]string{"a"}, true)
+	_, _, _ = s.Plan([]string{"a", "b"}), s.Describe(), s.Policy([]string{"a"})
 	if s.client != nil || f.Count("") > 0 {
 		t.Error("the client is made before it is used")
 	}

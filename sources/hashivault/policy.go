@@ -10,13 +10,13 @@ import (
 // Policy returns the least policy that lets names be read, in the HCL of Vault and
 // OpenBao, for people to paste. There are no batches, so it asks for nothing for
 // them. The engine is taken to have version 2, unless it has been asked.
-func (s *source) Policy(names []string, _ bool) []byte {
+func (s *source) Policy(names []string) []byte {
 	return s.rules(nil, names)
 }
 
 // WritePolicy returns the least policy that lets names be read and secrets whose
 // name begins with prefix be stored, looked at, listed and deleted.
-func (s *source) WritePolicy(names []string, _ bool, prefix string) []byte {
+func (s *source) WritePolicy(names []string, prefix string) []byte {
 	under := strings.TrimPrefix(strings.Trim(prefix, "/")+"/*", "/")
 	names = slices.DeleteFunc(slices.Clone(names), func(name string) bool {
 		return strings.HasPrefix(name, strings.TrimSuffix(under, "*")) // it is allowed with the rest

@@ -15,7 +15,7 @@ func TestPolicy(t *testing.T) {
 		f.Put(name, "x")
 	}
 	s := open(t, role(f), nil)
-	policy := s.Policy([]string{"b", "bifrost/a", "b", "../c"}, true)
+	policy := s.Policy([]string{"b", "bifrost/a", "b", "../c"})
 	const want = `path "secret/data/b" {
   capabilities = ["read"]
 }
@@ -36,7 +36,7 @@ path "secret/data/bifrost/a" {
 	old := open(t, role(f, "mount_path", "old", "namespace", "team-a"), nil)
 	f.SetPolicy([]byte(`path "*" { capabilities = ["read"] }`))
 	old.fetch(t, "b")
-	if got, want := string(old.Policy([]string{"b"}, false)), "# in the namespace team-a\npath \"old/b\" {\n  capabilities = [\"read\"]\n}\n"; got != want {
+	if got, want := string(old.Policy([]string{"b"})), "# in the namespace team-a\npath \"old/b\" {\n  capabilities = [\"read\"]\n}\n"; got != want {
 		t.Errorf("the policy of version 1 is\n%s", got)
 	}
 }
@@ -59,7 +59,7 @@ path "secret/delete/gateways/eu/*" {
   capabilities = ["update"]
 }
 `
-	if got := string(open(t, sourcetest.Settings(), nil).WritePolicy([]string{"b", "gateways/eu/a"}, false, "gateways/eu/")); got != want {
+	if got := string(open(t, sourcetest.Settings(), nil).WritePolicy([]string{"b", "gateways/eu/a"}, "gateways/eu/")); got != want {
 		t.Errorf("the policy is\n%s", got)
 	}
 }

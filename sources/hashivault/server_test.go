@@ -22,7 +22,7 @@ func TestServerConformance(t *testing.T) {
 	s.Start = func(t *testing.T, o sources.Options) *sourcetest.Backend {
 		mount := v.Mount(t, "", 2)
 		probe := &source{mount: mount}
-		policy := string(probe.WritePolicy(nil, false, ""))
+		policy := string(probe.WritePolicy(nil, ""))
 		id, secret := v.Role(t, "", mount, policy, nil)
 		again := opener(t, sourcetest.Settings("address", v.URL, "mount_path", mount, "role_id", id, "secret_id", secret), o)
 		return &sourcetest.Backend{
@@ -84,7 +84,7 @@ func TestServer(t *testing.T) {
 		mount := v.Mount(t, "", 2)
 		seed(t, "", mount, "a")
 		seed(t, "", mount, "b")
-		policy := (&source{mount: mount}).Policy([]string{"a"}, false)
+		policy := (&source{mount: mount}).Policy([]string{"a"})
 		got := open(t, serverRole(t, v, "", mount, string(policy), nil), nil).fetch(t, "a", "b")
 		sourcetest.WantValue(t, got["a"], "of a")
 		if e := sourcetest.WantKind(t, got["b"].Err, sources.Denied); e.Hint != "allow read on "+mount+"/data/b in a policy of the token" {
@@ -142,7 +142,7 @@ func TestServer(t *testing.T) {
 	t.Run("check-and-set required", func(t *testing.T) {
 		mount := v.Mount(t, "", 2)
 		v.Write(t, "", mount+"/config", map[string]any{"cas_required": true})
-		s := &store{open(t, serverRole(t, v, "", mount, string((&source{mount: mount}).WritePolicy(nil, false, "")), nil), nil).source}
+		s := &store{open(t, serverRole(t, v, "", mount, string((&source{mount: mount}).WritePolicy(nil, "")), nil), nil).source}
 		mustPut(t, s, one("a", "1", ""), "1")
 		mustPut(t, s, one("a", "2", "1"), "2")
 	})
@@ -161,7 +161,7 @@ func TestServer(t *testing.T) {
 		v.Write(t, "team", "sys/auth/approle", map[string]any{"type": "approle"})
 		mount := v.Mount(t, "team", 2)
 		seed(t, "team", mount, "a")
-		policy := (&source{mount: mount}).WritePolicy(nil, false, "")
+		policy := (&source{mount: mount}).WritePolicy(nil, "")
 		s := open(t, serverRole(t, v, "team", mount, string(policy), nil), nil)
 		sourcetest.WantValue(t, s.fetch(t, "a")["a"], "of a")
 		mustPut(t, &store{s.source}, one("b", "1", ""), "1")

@@ -53,7 +53,7 @@ func (s *source) Fetch(ctx context.Context, names []string) map[string]sources.R
 	}
 	var all sync.WaitGroup
 	slots := make(chan struct{}, connections)
-	for chunk := range slices.Chunk(possible, s.batch) {
+	for chunk := range slices.Chunk(possible, batchSize) {
 		slots <- struct{}{}
 		all.Go(func() {
 			defer func() { <-slots }()
@@ -179,7 +179,7 @@ func (s *source) Inspect(ctx context.Context, names []string) map[string]sources
 			items[name] = sources.Item{Name: name}
 		}
 	}
-	for chunk := range slices.Chunk(possible, s.batch) {
+	for chunk := range slices.Chunk(possible, batchSize) {
 		found, err := s.items(ctx, "name = ANY($1)", chunk)
 		if err != nil {
 			for _, name := range chunk {

@@ -69,7 +69,6 @@ type source struct {
 	keep    int
 	log     *slog.Logger
 	timeout time.Duration
-	batch   int
 
 	opening chan struct{} // one for each value that is decrypted at a time
 
@@ -105,15 +104,12 @@ func newSource(set sources.Settings, opts sources.Options) (*source, error) {
 		}
 	}
 	s := &source{
-		schema: database.Schema, keep: defaultKeep, log: opts.Log, timeout: perkey.Timeout(opts), batch: batchSize,
+		schema: database.Schema, keep: defaultKeep, log: opts.Log, timeout: perkey.Timeout(opts),
 		keys: &sealed.Keys{
 			Block: block, Path: opts.Path, Exposed: sealed.WarnOnce(opts.Warn),
 			Identity: set["identity"], Recipients: set["recipients"],
 		},
 		opening: make(chan struct{}, runtime.GOMAXPROCS(0)),
-	}
-	if opts.BatchOff {
-		s.batch = 1
 	}
 	if name := set.Text("schema"); name != "" {
 		s.schema = name
@@ -171,10 +167,7 @@ func (s *source) Plan(names []string) sources.Calls {
 			n++
 		}
 	}
-	if s.batch == 1 {
-		return sources.Calls{Single: n}
-	}
-	return sources.Calls{Batch: (n + s.batch - 1) / s.batch}
+	return sources.Calls{Batch: (n + batchSize - 1) / batchSize}
 }
 
 // Ping reads name, or, where name is empty, looks whether the tables may be
@@ -230,7 +223,7 @@ func (s *source) query(ctx context.Context, do func(context.Context, *pgxpool.Po
 		pool, err = s.connected(ctx)
 	}
 	if err == nil {
-		s.Add(s.batch > 1)
+		s.Add(true)
 		err = do(ctx, pool)
 	}
 	if err == nil {

@@ -210,16 +210,6 @@ func TestRoundTrips(t *testing.T) {
 	}
 	wantError(t, got["app/key-2499"].Err, sources.NotFound)
 	wantError(t, got["app/key-2498"].Err, sources.Disabled)
-	o := options(t)
-	o.BatchOff = true
-	one, err := Backend.Open(t.Context(), settings(d, "identity", id.String()), o)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer one.Close()
-	if plan := one.Plan(names[:5]); plan != (sources.Calls{Single: 5}) {
-		t.Errorf("%+v", plan)
-	}
 }
 
 func TestWriterWithoutIdentity(t *testing.T) {

@@ -22,8 +22,7 @@ type Flags struct {
 	Anywhere   bool
 	Mode       string
 	Timeout    time.Duration // of all that the backend is asked for
-	AWSBatch   string
-	Database   string // of the config store; empty for the document's own
+	Database   string        // of the config store; empty for the document's own
 
 	UnsetIsNote bool // a variable that is not set is no failure: nothing is published
 	MissIsNote  bool // nor is what was meant as a reference and is none
@@ -43,8 +42,6 @@ func (f *Flags) Check() error {
 	switch {
 	case f.Mode != string(render.Inline) && f.Mode != string(render.EnvMode):
 		return usageError("unknown --mode "+quote(f.Mode), "write inline or env")
-	case f.AWSBatch != "auto" && f.AWSBatch != "off":
-		return usageError("unknown --aws-batch "+quote(f.AWSBatch), "write auto or off")
 	}
 	return f.CheckStore()
 }
@@ -85,7 +82,7 @@ func (f *Flags) sourceOptions(h *Host) sources.Options {
 	case f.VaultType == "" && f.Config != "-":
 		dir = filepath.Dir(f.Config)
 	}
-	opts := sources.Options{Getenv: h.Getenv, Warn: h.Warn, Log: h.Detail, BatchOff: f.AWSBatch == "off", Dir: dir}
+	opts := sources.Options{Getenv: h.Getenv, Warn: h.Warn, Log: h.Detail, Dir: dir}
 	if f.ownBlock() && !f.Trust {
 		opts.Untrusted = !f.Ambient
 		opts.Within = append([]string{dir}, sources.MountedSecrets...)

@@ -22,7 +22,7 @@ func TestStoreDigest(t *testing.T) {
 	}
 	const one, two = `{"type":"file","file":{"path":"a"}}`, `{"type":"file","file":{"path":"b"}}`
 	write(config, `{}`)
-	flags := &Flags{Config: config, VaultStore: block, Mode: "inline", AWSBatch: "auto", Timeout: time.Minute}
+	flags := &Flags{Config: config, VaultStore: block, Mode: "inline", Timeout: time.Minute}
 	load := func(f *Flags) *Loaded {
 		t.Helper()
 		l, err := f.Read(t.Context(), &Host{})

@@ -18,7 +18,7 @@ const Width = 100
 // groups are what flags are for, in the order in which they are shown. A flag of a
 // name is for the same thing in every command.
 var groups = []struct{ title, flags string }{
-	{"Config and backend", "config vault-store vault-type vault-set database aws-batch literal anywhere trust-config allow-path allow-commands"},
+	{"Config and backend", "config vault-store vault-type vault-set database literal anywhere trust-config allow-path allow-commands"},
 	{"Stored secrets", "gateway prefix only except include-settings keep-space trim-space"},
 	{"Deleting", "recovery-days now ignore-config-store trash trash-recipients no-trash"},
 	{"What is written", "app-dir out mode env-file env-format file-mode owner"},

@@ -265,9 +265,10 @@ func (f *Fake) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 func (f *Fake) delay(action string, r *http.Request, body []byte) reply {
 	f.mu.Lock()
 	latency, hang, release := f.faults.Latency, f.faults.Hang, f.release
+	denied := f.faults.DenyBatch && action == "BatchGetSecretValue" // before anything is looked up
 	var hold <-chan struct{}
 	for what, until := range f.held {
-		if what == action || bytes.Contains(body, []byte(`"`+what+`"`)) {
+		if what == action || !denied && bytes.Contains(body, []byte(`"`+what+`"`)) {
 			hold = until
 		}
 	}
