@@ -141,8 +141,7 @@ was.`,
 	f.DurationVar(&o.RestartSplay, "restart-splay", 0, "delay a restart for new values by a random time up to this, for fleets")
 	f.DurationVar(&o.LastGood, "start-from-last-good", 0, "where the backend does not answer at the start, use the config.json that is there if it is no older than this")
 	f.BoolVar(&o.CleanEnv, "clean-env", false, "start Bifrost with the variables that the config names and those that it needs, and no others: no login of a cloud")
-	f.StringVar(&o.Rewrite, "rewrite-database", "", "with --mode env: put variables in the place of vault. references in Bifrost's PostgreSQL config store; =plan only shows them")
-	f.Lookup("rewrite-database").NoOptDefVal = "yes"
+	f.BoolVar(&o.Rewrite, "rewrite-database", false, "with --mode env: put variables in the place of vault. references in Bifrost's PostgreSQL config store, as attach does")
 	complete(cmd, "apply", service.ExecApplies...)
 	return cmd
 }
@@ -153,15 +152,8 @@ func (j *execJob) run(cmd *cobra.Command, args []string) error {
 	if err == nil {
 		err = o.CheckExec(j.p.host(), args)
 	}
-	if err == nil && o.Rewrite == "plan" {
-		plan := attachJob{job: job{p: j.p, Flags: o.Flags}}
-		err = plan.run(cmd.Context())
-	}
 	if err != nil {
 		return &notStarted{err: err, code: exitNotStarted}
-	}
-	if o.Rewrite == "plan" {
-		return nil
 	}
 	code, err := service.Exec(cmd.Context(), j.p.daemon(), o, args)
 	if err != nil {

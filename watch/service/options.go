@@ -39,7 +39,7 @@ type Options struct {
 	MinRestart   time.Duration
 	RestartSplay time.Duration
 	LastGood     time.Duration
-	Rewrite      string // "", yes or plan
+	Rewrite      bool
 	CleanEnv     bool
 }
 
@@ -129,7 +129,7 @@ func (o *Options) CheckExec(h *Host, args []string) error {
 		o.AppDir = h.Env["APP_DIR"]
 	}
 	switch {
-	case len(args) == 0 && o.Rewrite != "plan":
+	case len(args) == 0:
 		return usageError("exec needs a command", "write it behind --: bifrost-secrets exec --app-dir /app/data -- /app/main")
 	case o.AppDir == "":
 		return usageError("exec needs --app-dir", "name the directory that Bifrost reads config.json from, with --app-dir or APP_DIR")
@@ -149,9 +149,7 @@ func (o *Options) CheckExec(h *Host, args []string) error {
 		return usageError("--apply command is for watch: exec starts Bifrost, and restarts it", "use --apply auto")
 	case !slices.Contains(ExecApplies, o.Apply):
 		return usageError("unknown --apply "+quote(o.Apply), "write auto, api, restart or none")
-	case o.Rewrite != "" && o.Rewrite != "yes" && o.Rewrite != "plan":
-		return usageError("unknown --rewrite-database="+quote(o.Rewrite), "write --rewrite-database, or --rewrite-database=plan")
-	case o.Rewrite != "" && o.Mode != string(render.EnvMode):
+	case o.Rewrite && o.Mode != string(render.EnvMode):
 		return usageError("--rewrite-database needs --mode env: the values are to be in Bifrost's environment alone", "add --mode env")
 	case o.StopTimeout <= 0 || o.MinRestart < 0 || o.RestartSplay < 0 || o.LastGood < 0:
 		return usageError("--stop-timeout, --min-restart-interval, --restart-splay and --start-from-last-good cannot be less than nothing", "")

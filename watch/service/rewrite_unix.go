@@ -69,7 +69,7 @@ func (w *rewriter) beside(ctx context.Context, l *Loaded, source sources.Source,
 // nothing in it yet, the plan is nil.
 func (w *rewriter) plan(ctx context.Context, l *Loaded, source sources.Source) (*configstore.Store, *configstore.Plan, error) {
 	store, err := l.ConfigStore(ctx, source)
-	if err == nil && store == nil && w.s.o.Rewrite != "" {
+	if err == nil && store == nil && w.s.o.Rewrite {
 		err = usageError("--rewrite-database: "+l.flags.Config+" has no PostgreSQL config store that is switched on", "leave it out, or name the database in config_store")
 	}
 	if err != nil || store == nil {
@@ -79,13 +79,13 @@ func (w *rewriter) plan(ctx context.Context, l *Loaded, source sources.Source) (
 	switch kind := sources.KindOf(err); {
 	case kind == sources.NotFound: // Bifrost has not made its tables yet
 		return store, nil, nil
-	case kind == sources.Denied && w.s.o.Rewrite == "":
+	case kind == sources.Denied && !w.s.o.Rewrite:
 		w.warn("the config store is not checked for vault. references: "+err.Error(), sources.HintOf(err))
 		return store, nil, nil
 	case err != nil:
 		return nil, nil, OfConfigStore(err)
 	}
-	if w.s.o.Rewrite != "" {
+	if w.s.o.Rewrite {
 		if err := plan.Allowed(); err != nil {
 			return nil, nil, OfConfigStore(err)
 		}
