@@ -12,6 +12,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"bifrost-secrets/sources/awssecrets/awstest"
 	"bifrost-secrets/walker"
@@ -51,17 +52,17 @@ func (s *seen) get(address, path, token string) {
 	s.do(req)
 }
 
-func (s *seen) flush(address, token string) {
+func (s *seen) flush(address, token string) int {
 	s.t.Helper()
 	req, err := http.NewRequest(http.MethodPost, address+"/api/vault/flush-cache", nil)
 	if err != nil {
 		s.t.Fatal(err)
 	}
 	req.Header.Set("Authorization", "Bearer "+token)
-	s.do(req)
+	return s.do(req)
 }
 
-func (s *seen) do(req *http.Request) {
+func (s *seen) do(req *http.Request) int {
 	s.t.Helper()
 	resp, err := (&http.Client{Transport: &http.Transport{DisableKeepAlives: true}}).Do(req)
 	if err != nil {
@@ -73,6 +74,7 @@ func (s *seen) do(req *http.Request) {
 		s.t.Fatalf("%s: %d, %v", req.URL, resp.StatusCode, err)
 	}
 	s.add(string(body))
+	return resp.StatusCode
 }
 
 func (s *seen) judge(r *running) {
@@ -95,7 +97,7 @@ func TestCanaryWatch(t *testing.T) {
 	token := secrets[4]
 	told := filepath.Join(s.dir, "told")
 	r := s.start("watch", "--config", filepath.Join(s.app, "config.source.json"), "--out", filepath.Join(s.app, "config.json"), "--listen", "127.0.0.1:0",
-		"--verbose", "--timeout", "1s", "--apply", "command", "--command", `env >> `+told+`; cat /proc/$$/cmdline >> `+told)
+		"--verbose", "--timeout", "5s", "--start-timeout", "1h", "--apply", "command", "--command", `env >> `+told+`; cat /proc/$$/cmdline >> `+told)
 	var entry struct{ Address string }
 	if err := json.Unmarshal([]byte(r.logs("listening")), &entry); err != nil {
 		t.Fatal(err)
@@ -120,6 +122,8 @@ func TestCanaryWatch(t *testing.T) {
 		f.Put("o", value)
 		show.flush(entry.Address, token)
 		look()
+	}
+	for late := time.Now().Add(patience); show.flush(entry.Address, token) != http.StatusOK && time.Now().Before(late); {
 	}
 	s.write(filepath.Join(s.app, "config.source.json"), keysFor(awsStore(""), canary("new"), "vault.o#gone"))
 	show.flush(entry.Address, token)

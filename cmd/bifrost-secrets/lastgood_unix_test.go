@@ -21,7 +21,7 @@ func TestExecFromLastGood(t *testing.T) {
 	fails := func(faults awstest.Faults, options ...string) string {
 		t.Helper()
 		f.Set(faults)
-		r := s.stub(append(options, "--timeout", "1s", "--start-timeout", "0s")...)
+		r := s.stub(append(options, "--start-timeout", "0s")...)
 		r.ends(125)
 		return strings.Join(r.all, "\n")
 	}
@@ -50,7 +50,7 @@ func TestExecFromLastGood(t *testing.T) {
 	}
 	f.Put("openai", "CANARY-2")
 	f.Set(down)
-	r = s.stub("--start-from-last-good", "31h", "--timeout", "1s")
+	r = s.stub("--start-from-last-good", "31h")
 	r.logs("started with the last good values")
 	r.says("started CANARY-1")
 	f.Set(awstest.Faults{})

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"bifrost-secrets/sources/awssecrets/awstest"
 
@@ -106,12 +107,23 @@ func doRequests(ts *testscript.TestScript, neg bool, args []string) {
 	f.Forget()
 }
 
-// doCalled waits until the fake has had a request.
+// doCalled waits until the fake has had a request, or so many: called 2. Where there
+// are two that came one after the other, the first has had its answer.
 func doCalled(ts *testscript.TestScript, neg bool, args []string) {
-	arguments(ts, neg, args, "called")
-	f := of(ts).fake
-	for next := f.Called(); f.Total() == 0; next = f.Called() {
-		<-next
+	want := 1
+	if len(args) > 0 {
+		arguments(ts, neg, args, "called [number]")
+		var err error
+		want, err = strconv.Atoi(args[0])
+		ts.Check(err)
+	}
+	f, late := of(ts).fake, time.After(patience)
+	for next := f.Called(); f.Total() < want; next = f.Called() {
+		select {
+		case <-next:
+		case <-late:
+			ts.Fatalf("%d requests came, want %d", f.Total(), want)
+		}
 	}
 }
 

@@ -21,6 +21,10 @@ import (
 	"bifrost-secrets/sources/postgres/pgtest"
 )
 
+// patience is how long a test waits for what must come. It is there against waiting
+// for ever, and not against a machine that is slow.
+const patience = 2 * time.Minute
+
 // TestMain makes programs of the test binary: the scripts and the tests run
 // bifrost-secrets as a process of its own, as people do.
 func TestMain(m *testing.M) {

@@ -19,10 +19,11 @@ import (
 //	vault fault '{"Sealed": true}'     by the fields of vaulttest.Faults
 //	vault policy file                  for every token but the root's, which VAULT_TOKEN is no more
 //	vault asked 'GET secret/data/' 2   that many requests began so
+//	vault called 'GET secret/data/'    waits for the first
 func doVault(ts *testscript.TestScript, neg bool, args []string) {
-	usage := map[string]int{"start": 1, "put": 3, "change": 3, "fault": 2, "policy": 2, "asked": 3}
+	usage := map[string]int{"start": 1, "put": 3, "change": 3, "fault": 2, "policy": 2, "asked": 3, "called": 2}
 	if neg || len(args) == 0 || usage[args[0]] != len(args) {
-		ts.Fatalf("usage: vault start|put|change|fault|policy|asked [argument...]")
+		ts.Fatalf("usage: vault start|put|change|fault|policy|asked|called [argument...]")
 	}
 	if args[0] == "start" {
 		f := vaulttest.NewFake()
@@ -48,6 +49,12 @@ func doVault(ts *testscript.TestScript, neg bool, args []string) {
 	case "policy":
 		f.SetPolicy([]byte(ts.ReadFile(args[1])))
 		ts.Setenv("VAULT_TOKEN", f.Token(time.Hour, true, 0))
+	case "called":
+		for late := time.Now().Add(patience); f.Count(args[1]) == 0; time.Sleep(5 * time.Millisecond) {
+			if time.Now().After(late) {
+				ts.Fatalf("no request began with %s", args[1])
+			}
+		}
 	case "asked":
 		want, err := strconv.Atoi(args[2])
 		ts.Check(err)
