@@ -16,7 +16,7 @@ import (
 func TestCommand(t *testing.T) {
 	dir := t.TempDir()
 	out := filepath.Join(dir, "env")
-	c := &Command{Line: "env > " + out + "; cat /proc/$$/cmdline >> " + out, Out: "/app/data/config.json", Env: func() []string { return []string{"PATH=" + os.Getenv("PATH"), "KEPT=yes"} }, Timeout: 10 * time.Second}
+	c := &Command{Line: "env > " + out + "; cat /proc/$$/cmdline >> " + out, Out: "/app/data/config.json", Env: func() []string { return []string{"PATH=" + os.Getenv("PATH"), "KEPT=yes"} }, Timeout: 2 * time.Minute}
 	u := updateOf(t, render.Inline, func(u *Update) { u.Edited = true })
 	got := c.Apply(t.Context(), u)
 	check(t, len(got), 3)
@@ -69,7 +69,7 @@ func TestCommandFails(t *testing.T) {
 
 // It is not run for what Bifrost has read or will read by itself.
 func TestCommandNotRun(t *testing.T) {
-	c := &Command{Line: "false", Timeout: time.Second}
+	c := &Command{Line: "false", Timeout: 2 * time.Minute}
 	for _, u := range []Update{
 		updateOf(t, render.Inline, func(u *Update) { u.Trigger = Start }),
 		updateOf(t, render.Inline, func(u *Update) { u.Trigger = Restarted }),

@@ -92,7 +92,11 @@ func TestFaults(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			f := awstest.StartFake(t)
-			s := open(t, f.Env(), settings(), func(o *sources.Options) { o.CallTimeout = 100 * time.Millisecond })
+			s := open(t, f.Env(), settings(), func(o *sources.Options) {
+				if c.faults.Hang {
+					o.CallTimeout = 100 * time.Millisecond
+				}
+			})
 			f.Mark(f.Put("app/a", mark), c.state)
 			f.Mark(f.Put("app/b", mark), c.state)
 			// Singly and in a batch: what fails is the same, but for an empty
@@ -140,7 +144,11 @@ func TestNoValueLeaksWithCredentials(t *testing.T) {
 		"expired": {Reject: "ExpiredTokenException"}, "hanging": {Hang: true}, "denied": {DenyBatch: true},
 	} {
 		t.Run(name, func(t *testing.T) {
-			s := open(t, f.Env(), set, func(o *sources.Options) { o.CallTimeout = 50 * time.Millisecond })
+			s := open(t, f.Env(), set, func(o *sources.Options) {
+				if faults.Hang {
+					o.CallTimeout = 50 * time.Millisecond
+				}
+			})
 			f.Set(faults)
 			text := s.Describe() + fmt.Sprintf("%v %+v %#v", s.source, s.source, s.source)
 			for name, r := range s.fetch(t, names...) {

@@ -48,10 +48,13 @@ func TestStoreFaults(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			f := awstest.StartFake(t)
-			s := openStore(t, f.Env(), settings(), func(o *sources.Options) { o.CallTimeout = 100 * time.Millisecond })
+			s := openStore(t, f.Env(), settings())
 			version, err := s.Put(t.Context(), writeOf("old", "1", ""))
 			if err != nil {
 				t.Fatal(err)
+			}
+			if c.faults.Hang {
+				s = openStore(t, f.Env(), settings(), func(o *sources.Options) { o.CallTimeout = 100 * time.Millisecond })
 			}
 			f.Set(c.faults)
 			_, err = s.Put(t.Context(), writeOf("new", "1", ""))

@@ -199,7 +199,7 @@ func TestEndOfALease(t *testing.T) {
 	t.Parallel()
 	f := vaulttest.StartFake(t)
 	f.Put("a", "x")
-	file := writeFile(t, filepath.Join(t.TempDir(), "token"), f.Token(2*time.Second, false, 0))
+	file := writeFile(t, filepath.Join(t.TempDir(), "token"), f.Token(4*time.Second, false, 0))
 	s := open(t, sourcetest.Settings("address", f.URL, "token_file", file), nil)
 	sourcetest.WantValue(t, s.fetch(t, "a")["a"], "x")
 	writeFile(t, file, f.Token(time.Hour, false, 0))

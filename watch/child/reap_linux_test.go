@@ -29,7 +29,8 @@ func reapAll(args []string) {
 			os.Exit(1)
 		}
 	}
-	r := reaper{started: startedHere, patience: time.Second}
+	// Long enough for Go to take the ends of what is its own, on a busy machine too.
+	r := reaper{started: startedHere, patience: 5 * time.Second}
 	if os.Getpid() != 1 {
 		must(unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0))
 	}

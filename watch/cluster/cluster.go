@@ -8,6 +8,7 @@
 package cluster
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"log/slog"
@@ -67,6 +68,8 @@ type Config struct {
 
 	pause func(tries int) time.Duration // nil for the one with jitter
 	idle  time.Duration                 // zero for idleLimit
+	reply time.Duration                 // zero for tryLimit
+	first time.Duration                 // zero for startLimit
 }
 
 // what says what is listened for.
@@ -110,15 +113,15 @@ func Listen(ctx context.Context, config Config) (*Member, error) {
 	if config.Log == nil {
 		config.Log = slog.New(slog.DiscardHandler)
 	}
-	if config.idle == 0 {
-		config.idle = idleLimit
-	}
+	config.idle = cmp.Or(config.idle, idleLimit)
+	config.reply = cmp.Or(config.reply, tryLimit)
+	config.first = cmp.Or(config.first, startLimit)
 	if config.pause == nil {
 		config.pause = pause
 	}
 	ctx, stop := context.WithCancel(ctx)
 	m := &Member{config: config, id: rand.Text(), stop: stop, asked: make(chan Reason, 1), status: Status{Since: time.Now()}}
-	first, cancel := context.WithTimeout(ctx, startLimit)
+	first, cancel := context.WithTimeout(ctx, config.first)
 	defer cancel()
 	conn, err := m.connect(first)
 	if sources.KindOf(err) == sources.BadSettings {
@@ -282,7 +285,7 @@ func (m *Member) hear(ctx context.Context, conn *pgx.Conn) error {
 
 // alive asks the server for an answer.
 func (m *Member) alive(ctx context.Context, conn *pgx.Conn) error {
-	ctx, cancel := context.WithTimeout(ctx, min(tryLimit, m.config.idle))
+	ctx, cancel := context.WithTimeout(ctx, m.config.reply)
 	defer cancel()
 	_, err := conn.Exec(ctx, "SELECT 1")
 	return err

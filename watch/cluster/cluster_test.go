@@ -45,7 +45,7 @@ type watcher struct {
 
 // at makes a Config that does not wait to reconnect.
 func at(to *database.Target) Config {
-	return Config{Target: to, Flushes: true, pause: func(int) time.Duration { return time.Millisecond }}
+	return Config{Target: to, Flushes: true, first: limit, pause: func(int) time.Duration { return time.Millisecond }}
 }
 
 func join(t testing.TB, config Config) *watcher {
@@ -285,7 +285,7 @@ func TestSilence(t *testing.T) {
 	d := pgtest.Shared(t).Database(t)
 	proxy := d.Proxy(t)
 	config := at(target(t, d, proxy.Port))
-	config.idle = 200 * time.Millisecond
+	config.idle, config.reply = 200*time.Millisecond, 3*time.Second
 	said := new(log)
 	config.Log = said.logger()
 	w := join(t, config)

@@ -13,15 +13,19 @@ import (
 type token struct {
 	text      string
 	namespace string
-	ends      time.Time // zero is never
+	ends      time.Time // by its word; zero is never
 	last      time.Time // it cannot be renewed beyond this; zero is for ever
 	ttl       time.Duration
 	renewable bool
 	revoked   bool
 }
 
+// slack is how much longer a token is taken than its word says: who has it has to
+// renew it before its end, and the machine may be slow.
+const slack = time.Minute
+
 func (t *token) ended(now time.Time) bool {
-	return t.revoked || !t.ends.IsZero() && !now.Before(t.ends)
+	return t.revoked || !t.ends.IsZero() && !now.Before(t.ends.Add(slack))
 }
 
 // Leases sets how long the tokens of logins are good for. once makes the secret
@@ -117,7 +121,7 @@ func (t *token) left(now time.Time) int {
 	if t.ends.IsZero() {
 		return 0
 	}
-	return int(t.ends.Sub(now).Round(time.Second).Seconds())
+	return max(1, int(t.ends.Sub(now).Round(time.Second).Seconds()))
 }
 
 func (f *Fake) token(text string, t *token, what string) answer {
