@@ -132,11 +132,17 @@ func (e *every) expected(f *walker.Field, text string, mode render.Mode) seen {
 // mended reports whether a repair changes the meaning of a field, which is the
 // point of it: what was meant as a reference and is none becomes that reference,
 // and null becomes empty. All other repairs write the same thing in another way.
-func mended(f *walker.Field, c lint.Change) bool {
-	if slices.Contains(c.Rules, "reference-syntax") || slices.Contains(c.Rules, "null-secret") {
+func mended(f *walker.Field, c change) bool {
+	if slices.Contains(c.rules, "reference-syntax") || slices.Contains(c.rules, "null-secret") {
 		return true
 	}
-	return slices.Contains(c.Rules, "object-form") && f.What != walker.Ref && (f.What == walker.Broken || refers(written(c)))
+	return slices.Contains(c.rules, "object-form") && f.What != walker.Ref && (f.What == walker.Broken || refers(written(c)))
+}
+
+// change is a repair, and the rules whose findings it repairs.
+type change struct {
+	lint.Edit
+	rules []string
 }
 
 func refers(text string) bool {
@@ -144,7 +150,7 @@ func refers(text string) bool {
 }
 
 // written returns the text that a repair writes.
-func written(c lint.Change) string {
+func written(c change) string {
 	f := walker.NewField(nil, "", []byte(c.Text))
 	if f.What == walker.Ref {
 		return f.Ref.String()
@@ -158,7 +164,7 @@ func written(c lint.Change) string {
 func checkRepair(t *testing.T, doc *walker.Document, mode render.Mode) (kept, changed int) {
 	t.Helper()
 	repaired := lint.Repair(doc, lint.Options{Env: mode == render.EnvMode})
-	if len(repaired.Changes) == 0 {
+	if repaired.Repaired == 0 {
 		return 0, 0
 	}
 	e := &every{keys: map[string]map[string]string{}}
@@ -178,9 +184,11 @@ func checkRepair(t *testing.T, doc *walker.Document, mode render.Mode) (kept, ch
 		}
 		exempt = append(exempt, refused...)
 	}
-	at := map[int]lint.Change{}
-	for _, c := range repaired.Changes {
-		at[c.Start] = c
+	at := map[int]change{}
+	for _, f := range repaired.Found {
+		if f.Fix != nil {
+			at[f.Fix.Start] = change{*f.Fix, append(at[f.Fix.Start].rules, f.Rule)}
+		}
 	}
 	var inside []walker.Span // the vault_store block, which is not rendered
 	members := doc.Members("config_store", "vault_store")

@@ -1,7 +1,6 @@
 package lint
 
 import (
-	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -48,43 +47,47 @@ func TestRepair(t *testing.T) {
 	}
 }
 
-// check holds what must be true of every repair.
+// check holds what must be true of every repair, by going over its rounds.
 func check(t testing.TB, in *walker.Document, r Result) {
 	t.Helper()
-	if got := string(splice(in.Bytes(), r.Changes)); got != string(r.Document.Bytes()) {
-		t.Errorf("the changes make\n%q\nbut the document is\n%q", got, r.Document.Bytes())
-	}
-	at := 0
-	for _, c := range r.Changes {
-		if c.Start < at || c.End < c.Start || len(c.Rules) == 0 {
-			t.Errorf("change %+v is out of order, or of no rule", c)
+	doc, repaired := in, 0
+	for {
+		findings := Check(doc, Options{})
+		edits, n := choose(len(doc.Bytes()), findings)
+		if n == 0 {
+			break
 		}
-		at = c.End
+		repaired += n
+		next, err := walker.Parse("f", splice(doc.Bytes(), edits))
+		if err != nil {
+			t.Fatal(err)
+		}
+		same(t, doc, next, findings)
+		doc = next
+	}
+	if string(doc.Bytes()) != string(r.Document.Bytes()) || repaired != r.Repaired {
+		t.Errorf("%d repairs make\n%q\nand not the %d of\n%q", repaired, doc.Bytes(), r.Repaired, r.Document.Bytes())
 	}
 	for _, f := range r.Findings {
 		if f.Fix != nil {
 			t.Errorf("a repair of %s is left at %s", f.Rule, f.Path)
 		}
 	}
-	same(t, in, r)
-	if (r.Repaired > 0) != (len(r.Changes) > 0) {
-		t.Errorf("%d repaired with %d changes", r.Repaired, len(r.Changes))
-	}
 }
 
 // same makes sure that every field means what it meant, but where it is the very
 // meaning that a rule repairs.
-func same(t testing.TB, in *walker.Document, r Result) {
+func same(t testing.TB, in, out *walker.Document, findings []Finding) {
 	t.Helper()
-	was, is := fields(in), fields(r.Document)
+	was, is := fields(in), fields(out)
 	if len(was) != len(is) {
 		t.Fatalf("%d fields became %d", len(was), len(is))
 	}
 	for i := range was {
 		a, b := &was[i], &is[i]
 		meant := a.Path == b.Path && a.What == b.What && a.Ref == b.Ref && (a.What == walker.Ref || a.Text() == b.Text())
-		if !meant && !slices.ContainsFunc(r.Changes, func(c Change) bool {
-			return c.Start <= a.End && a.Start <= c.End && (slices.Contains(c.Rules, "reference-syntax") || slices.Contains(c.Rules, "null-secret"))
+		if !meant && !slices.ContainsFunc(findings, func(f Finding) bool {
+			return f.Fix != nil && f.Fix.Start <= a.End && a.Start <= f.Fix.End && (f.Rule == "reference-syntax" || f.Rule == "null-secret")
 		}) {
 			t.Errorf("%s was %s %s and became %s %s %s", a.Path, a.What, a.Ref, b.Path, b.What, b.Ref)
 		}
@@ -120,33 +123,11 @@ func TestFixOverlaps(t *testing.T) {
 		{"outside", []Finding{finding("x", -1, 2, "X"), finding("x", 5, 2, "X"), finding("x", 5, 200, "X")}, `{"a": "0123456789"}`},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			if got := string(splice(doc.Bytes(), choose(len(doc.Bytes()), tt.findings))); got != tt.want {
+			edits, _ := choose(len(doc.Bytes()), tt.findings)
+			if got := string(splice(doc.Bytes(), edits)); got != tt.want {
 				t.Errorf("got %s\nwant %s", got, tt.want)
 			}
 		})
-	}
-}
-
-// Rounds of changes are put together into one list for the first text.
-func TestFollowed(t *testing.T) {
-	first := "0123456789"
-	change := func(start, end int, text, rule string) Change {
-		return Change{walker.Span{Start: start, End: end}, text, []string{rule}}
-	}
-	var all []Change
-	text := []byte(first)
-	for _, round := range [][]Change{
-		{change(1, 3, "abc", "a"), change(5, 5, "def", "d"), change(8, 10, "", "gone")},
-		{change(0, 2, "X", "x"), change(7, 9, "YYYY", "y")},
-		{change(3, 9, "-", "z"), change(11, 11, "!", "end")},
-	} {
-		all, text = followed(all, round), splice(text, round)
-		if got := splice([]byte(first), all); string(got) != string(text) {
-			t.Fatalf("got %s\nwant %s", got, text)
-		}
-	}
-	if got := fmt.Sprint(all); !strings.Contains(got, "[a d x y z]") {
-		t.Errorf("the rules of earlier rounds are lost: %s", got)
 	}
 }
 
@@ -161,7 +142,7 @@ func FuzzRepair(f *testing.F) {
 		}
 		r := Repair(doc, Options{})
 		check(t, doc, r)
-		if again := Repair(r.Document, Options{}); len(again.Changes) > 0 {
+		if again := Repair(r.Document, Options{}); again.Repaired > 0 {
 			t.Errorf("a second repair changes %q to %q", r.Document.Bytes(), again.Document.Bytes())
 		}
 	})

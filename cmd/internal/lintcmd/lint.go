@@ -154,12 +154,12 @@ func (r *run) config(ctx context.Context, in input, config *embedded.Config, res
 		repair := lint.Repair(doc, opts)
 		findings = repair.Found
 		if r.diff {
-			res.diff = report.Diff(doc, repair.Document, repair.Changes, r.out.Colour)
+			res.diff = report.Diff(doc, repair.Document, r.out.Colour)
 		}
 		if !r.fix {
 			break
 		}
-		if len(repair.Changes) > 0 {
+		if repair.Repaired > 0 {
 			if err := writeBack(in.name, doc.Bytes(), repair.Document.Bytes()); err != nil {
 				res.failed = append(res.failed, err)
 				return

@@ -52,7 +52,7 @@ func FuzzRender(f *testing.F) {
 			}
 		}
 		r := lint.Repair(doc, lint.Options{})
-		out := string(Diff(doc, r.Document, r.Changes, false))
+		out := string(Diff(doc, r.Document, false))
 		hidden("the diff", out)
 		countLines(t, out)
 	})

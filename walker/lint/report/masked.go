@@ -6,7 +6,6 @@ import (
 	"slices"
 	"sort"
 	"strings"
-	"unicode/utf8"
 
 	"bifrost-secrets/walker"
 )
@@ -14,20 +13,25 @@ import (
 // ellipsis stands for what is not shown.
 const ellipsis = "…"
 
-// The columns of a line that are shown at most around a place, and those before
-// it; and what a name and a reference may take of them.
+// A line of more bytes than widest is folded behind each comma. What a name and a
+// reference may take of one, in characters.
 const (
-	window  = 100
-	before  = 48
+	widest  = 160
 	maxName = 48
 	maxText = 80
 )
 
-// masked shows the lines of a document without its values: but for the
-// references, which are in rising order.
+// masked is a document in lines, as they are and as they may be shown.
 type masked struct {
-	doc  *walker.Document
-	refs []reference
+	doc   *walker.Document
+	refs  []reference // in rising order
+	raw   []byte      // the document, with long lines folded
+	lines []maskedLine
+}
+
+type maskedLine struct {
+	shown  string // without values, but for the references
+	number int    // of the line in the document
 }
 
 type reference struct {
@@ -46,72 +50,56 @@ func mask(doc *walker.Document) *masked {
 		return true
 	})
 	slices.SortFunc(m.refs, func(a, b reference) int { return cmp.Compare(a.Start, b.Start) })
+	start, number := 0, 1
+	for line := range bytes.Lines(doc.Bytes()) {
+		m.line(walker.Span{Start: start, End: start + len(line)}, number)
+		start, number = start+len(line), number+1
+	}
 	return m
 }
 
-// refers reports whether a string is a reference: all of its field, or the part
-// of an object form that spells it.
-func (m *masked) refers(s walker.Span) bool {
-	i := sort.Search(len(m.refs), func(i int) bool { return m.refs[i].Start > s.Start })
-	if i == 0 {
-		return false
-	}
-	r := &m.refs[i-1]
-	return r.Span == s || s.Start < r.End && m.doc.String(s) == r.ref.String()
-}
-
-// token is a part of a line as it is shown.
-type token struct {
-	walker.Span
-	shown string
-	width int // columns; a tab counts as eight, which is the most that it can be
-}
-
-// line returns the tokens of the line that begins at start. None goes over its
-// end: JSON has no raw line break inside a string. Those that are too far from every
-// place to be shown are one, too wide to be shown either: a line may be very long.
-func (m *masked) line(start int, places []int) (all []token) {
-	const near = 2 * window // tokens; of two neighbours one has a column at least
-	b, far := m.doc.Bytes(), 0
-	for i := start; i < len(b) && b[i] != '\n'; {
-		t := token{Span: walker.Span{Start: i, End: i + 1}}
-		switch c := b[i]; c {
-		case '{', '}', '[', ']', ',', ':':
-			t.shown = string(c)
-		case ' ', '\t', '\r':
-			for t.End < len(b) && strings.IndexByte(" \t\r", b[t.End]) >= 0 {
-				t.End++
-			}
-			t.shown = strings.ReplaceAll(string(b[i:min(t.End, i+4*window)]), "\r", "")
+// line adds the line that takes up a span. No token goes over its end: JSON has no
+// raw line break inside a string.
+func (m *masked) line(s walker.Span, number int) {
+	b := m.doc.Bytes()
+	var shown []byte
+	for i := s.Start; i < s.End; {
+		c, end := b[i], i+1
+		switch c {
+		case '{', '}', '[', ']', ',', ':', ' ', '\t':
+			shown = append(shown, c)
+		case '\r', '\n':
 		case '"':
-			t.End = m.doc.Behind(i)
-			t.shown = m.text(t.Span)
+			end = m.doc.Behind(i)
+			shown = append(shown, m.text(walker.Span{Start: i, End: end})...)
 		case 't', 'f', 'n':
-			t.End = m.doc.Behind(i)
-			t.shown = string(m.doc.Text(t.Span))
+			end = m.doc.Behind(i)
+			shown = append(shown, b[i:end]...)
 		default: // a number
-			t.End = m.doc.Behind(i)
-			t.shown = ellipsis
+			end = m.doc.Behind(i)
+			shown = append(shown, ellipsis...)
 		}
-		t.width = utf8.RuneCountInString(t.shown) + 7*strings.Count(t.shown, "\t")
-		all = append(all, t)
-		i = t.End
-		for ; len(places) > 0 && places[0] < i; places = places[1:] {
-			far = len(all) + near
+		m.raw = append(m.raw, b[i:end]...)
+		fold := c == ',' && s.End-s.Start > widest && len(bytes.TrimSpace(b[end:s.End])) > 0
+		if fold {
+			m.raw = append(m.raw, '\n')
 		}
-		if last := len(all) - near; last > far+near {
-			all[far] = token{Span: walker.Span{Start: all[far].Start, End: all[last-1].End}, width: window + 1}
-			all = append(all[:far+1], all[last:]...)
+		if fold || end == s.End {
+			m.lines = append(m.lines, maskedLine{string(shown), number})
+			shown = shown[:0]
 		}
+		i = end
 	}
-	return all
 }
 
-// text returns what is shown of a string.
+// text returns what is shown of a string: of a name and of a reference the beginning.
 func (m *masked) text(s walker.Span) string {
-	const hidden = `"` + ellipsis + `"`
-	rest := bytes.TrimLeft(m.doc.Bytes()[s.End:min(len(m.doc.Bytes()), s.End+window)], " \t\r\n")
+	rest := bytes.TrimLeft(m.doc.Bytes()[s.End:min(len(m.doc.Bytes()), s.End+widest)], " \t\r\n")
 	inner, most := string(m.doc.Text(walker.Span{Start: s.Start + 1, End: s.End - 1})), maxText
+	hidden := `"` + ellipsis + `"`
+	if strings.Contains(inner, `\`) { // which may be what is repaired
+		hidden = `"` + ellipsis + `\` + ellipsis + `"`
+	}
 	switch {
 	case bytes.HasPrefix(rest, []byte(":")):
 		if most = maxName; walker.ShownName(inner) != inner {
@@ -129,44 +117,13 @@ func (m *masked) text(s walker.Span) string {
 	return `"` + Clean(inner) + `"`
 }
 
-// around returns the tokens of a line to show for the one that holds offset: those
-// from and before to. The last are the ones that stand at the end of a line.
-func around(all []token, offset int) (from, to int) {
-	focus := sort.Search(len(all), func(i int) bool { return all[i].End > offset })
-	from, to = focus, focus
-	total := 0
-	left := func(limit int) {
-		for from > 0 && total+all[from-1].width <= limit {
-			from--
-			total += all[from].width
-		}
+// refers reports whether a string is a reference: all of its field, or the part
+// of an object form that spells it.
+func (m *masked) refers(s walker.Span) bool {
+	i := sort.Search(len(m.refs), func(i int) bool { return m.refs[i].Start > s.Start })
+	if i == 0 {
+		return false
 	}
-	left(before)
-	for to < len(all) && (to == focus || total+all[to].width <= window) {
-		total += all[to].width
-		to++
-	}
-	left(window)
-	return from, to
-}
-
-// appendLine adds what lies around several places of the line at start, which are
-// in rising order.
-func (m *masked) appendLine(dst []byte, start int, places []int) []byte {
-	all := m.line(start, places)
-	shown, cut := 0, false
-	for _, place := range places {
-		from, to := around(all, place)
-		if from > shown {
-			dst = append(dst, ellipsis...)
-		}
-		for shown = max(shown, from); shown < to; shown++ {
-			dst = append(dst, all[shown].shown...)
-		}
-		cut = shown < len(all)
-	}
-	if cut {
-		dst = append(dst, ellipsis...)
-	}
-	return dst
+	r := &m.refs[i-1]
+	return r.Span == s || s.Start < r.End && m.doc.String(s) == r.ref.String()
 }

@@ -113,14 +113,20 @@ func TestMasked(t *testing.T) {
 		{"what a terminal would obey", "{\"\u009b2J\u202ekey\": {\"encryption_key\": \"hunter2\"}}", `"hunter2"`, "{\"\ufffd2J\ufffdkey\": {\"encryption_key\": \"…\"}}"},
 		{"several secrets", `{"a": "hunter1", "encryption_key": "hunter2", "b": "hunter3"}`, `"hunter2"`, `{"a": "…", "encryption_key": "…", "b": "…"}`},
 		{"a long name", `{"` + long + `": "hunter2"}`, `"hunter2"`, `{"` + long[:48] + `…": "…"}`},
-		{"a long line", `{"a": [` + strings.Repeat(`"hunter1",`, 300) + `"hunter2"` + strings.Repeat(`,"hunter3"`, 300) + `]}`, `"hunter2"`,
-			`…` + strings.Repeat(`"…",`, 12) + `"…"` + strings.Repeat(`,"…"`, 12) + `,…`},
+		{"a long line", `{"a": [` + strings.Repeat(`"hunter1", `, 300) + `"hunter2"` + strings.Repeat(`, -3`, 300) + `]}`, `"hunter2"`,
+			`{"a": ["…",` + strings.Repeat("\n "+`"…",`, 300) + strings.Repeat("\n …,", 299) + "\n …]}"},
+		{"a long line that ends with a comma", `{"a": [` + strings.Repeat(" ", 160) + "1,\n2]}", `1`, `{"a": [` + strings.Repeat(" ", 160) + "…,"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			doc := parse(t, tt.doc)
 			at := strings.Index(tt.doc, tt.part)
-			start := strings.LastIndexByte(tt.doc[:at], '\n') + 1
-			if line := string(mask(doc).appendLine(nil, start, []int{at})); line != tt.line {
+			var shown []string
+			for _, l := range mask(doc).lines {
+				if l.number == doc.Position(at).Line {
+					shown = append(shown, l.shown)
+				}
+			}
+			if line := strings.Join(shown, "\n"); line != tt.line {
 				t.Errorf("got  %q\nwant %q", line, tt.line)
 			}
 		})
