@@ -3,6 +3,7 @@ package walker
 import (
 	_ "embed"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 )
@@ -108,16 +109,11 @@ func compile(text string) (*catalogue, error) {
 	if err != nil {
 		return nil, err
 	}
-	root, err := buildTrie(entries)
-	if err != nil {
-		return nil, err
-	}
-	return &catalogue{entries: entries, root: root}, nil
+	return &catalogue{entries: entries, root: buildTrie(entries)}, nil
 }
 
 func parseCatalogue(text string) ([]Entry, error) {
-	var entries []Entry
-	seen := map[string]int{}
+	entries := make([]Entry, 0, strings.Count(text, "\n"))
 	for i, line := range strings.Split(text, "\n") {
 		if line == "" || line[0] == '#' {
 			continue
@@ -126,14 +122,15 @@ func parseCatalogue(text string) ([]Entry, error) {
 		if err != nil {
 			return nil, fmt.Errorf("line %d: %w", i+1, err)
 		}
-		key := e.Pattern + " " + e.Selector
-		if first, dup := seen[key]; dup {
-			return nil, fmt.Errorf("line %d: the same place as line %d", i+1, first)
-		}
-		seen[key] = i + 1
 		entries = append(entries, e)
 	}
 	return entries, nil
+}
+
+// oneOf returns which of words a word is.
+func oneOf[T ~uint8](word string, words ...string) (T, bool) {
+	i := slices.Index(words, word)
+	return T(max(i, 0)), i >= 0
 }
 
 func parseEntry(col []string) (Entry, error) {
@@ -142,15 +139,17 @@ func parseEntry(col []string) (Entry, error) {
 	}
 	e := Entry{Pattern: col[0], Selector: strings.TrimPrefix(col[5], "-"), Since: col[6], Note: strings.TrimPrefix(col[7], "-")}
 	var ok [4]bool
-	e.Kind, ok[0] = map[string]Kind{"secret": SecretKind, "setting": Setting}[col[1]]
-	e.Form, ok[1] = map[string]Form{"string": StringForm, "secretvar": SecretVarForm, "zone": ZoneForm}[col[2]]
-	if e.Env, ok[2] = map[string]Support{"yes": Supported, "newer": Newer, "no": Unsupported}[col[3]]; e.Env == Newer {
+	e.Kind, ok[0] = oneOf[Kind](col[1], "setting", "secret")
+	e.Form, ok[1] = oneOf[Form](col[2], "string", "secretvar", "zone")
+	switch e.Env, ok[2] = oneOf[Support](col[3], "no", "newer", "yes"); {
+	case e.Env == Newer:
 		e.EnvFrom = [2]int{1, 5}
+	case !ok[2]:
+		var from [2]int
+		n, _ := fmt.Sscanf(col[3], "%d.%d", &from[0], &from[1])
+		e.Env, e.EnvFrom, ok[2] = Newer, from, n == 2
 	}
-	if n, _ := fmt.Sscanf(col[3], "%d.%d", &e.EnvFrom[0], &e.EnvFrom[1]); n == 2 {
-		e.Env, ok[2] = Newer, true
-	}
-	e.Change, ok[3] = map[string]Change{"live": Live, "restart": Restart, "never": Never}[col[4]]
+	e.Change, ok[3] = oneOf[Change](col[4], "restart", "live", "never")
 	for i, good := range ok {
 		if !good {
 			return Entry{}, fmt.Errorf("column %d: unknown word %q", i+2, col[i+1])
@@ -158,6 +157,9 @@ func parseEntry(col []string) (Entry, error) {
 	}
 	if e.Pattern == "" || strings.Contains(e.Pattern, "..") || strings.HasSuffix(e.Pattern, ".") || e.Pattern[0] == '.' {
 		return Entry{}, fmt.Errorf("%q: an empty member name", e.Pattern)
+	}
+	if at, name, value := e.selects(); e.Selector != "" && (name == "" || value == "" || !strings.HasPrefix(e.Pattern, e.Selector[:at])) {
+		return Entry{}, fmt.Errorf("selector %q does not stand above %q", e.Selector, e.Pattern)
 	}
 	if strings.HasSuffix(e.Pattern, ".**") != (e.Form == ZoneForm) {
 		return Entry{}, fmt.Errorf("%s: a pattern ends in .** where, and only where, the form is zone", e.Pattern)

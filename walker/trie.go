@@ -1,8 +1,8 @@
 package walker
 
 import (
-	"errors"
-	"fmt"
+	"cmp"
+	"slices"
 	"strings"
 )
 
@@ -12,10 +12,11 @@ type node struct {
 	entry *Entry // the field that stands here, or nil
 	zone  *Entry // the zone that this place lies in, or nil: then any string here is a field
 
-	byLen [][]member // named members, by the length of the name in bytes
-	mixed bool       // a name among them has upper-case letters
-	star  *node      // every other member
-	elem  *node      // the elements of an array
+	members []member // the named ones, the shortest names first
+	from    []uint16 // where those begin whose names have so many bytes, and one length more
+	mixed   bool     // a name among them has upper-case letters
+	star    *node    // every other member
+	elem    *node    // the elements of an array
 
 	// Where the catalogue has lines that hold only for some objects (a plugin
 	// of one name), selector is the member that tells, variants the nodes for
@@ -29,126 +30,137 @@ type member struct {
 	next *node
 }
 
-// line is an entry on its way into the trie: what is left of its pattern, and
-// how many steps further its selector stands (-1: none).
-type line struct {
-	entry *Entry
-	steps []string // `name`, `*`, `[]`, `**`
-	selAt int
-	key   string
-	value string
-}
-
-func buildTrie(entries []Entry) (*node, error) {
-	lines := make([]line, 0, len(entries))
+// buildTrie compiles entries, of which the first counts where more of them name
+// the same place.
+func buildTrie(entries []Entry) *node {
+	lines := make([]*Entry, len(entries))
 	for i := range entries {
-		l := line{entry: &entries[i], steps: PatternSteps(entries[i].Pattern), selAt: -1}
-		if sel := entries[i].Selector; sel != "" {
-			where, value, ok := strings.Cut(sel, "=")
-			if !ok {
-				return nil, fmt.Errorf("selector %q has no =", sel)
-			}
-			at := PatternSteps(where)
-			l.selAt, l.key, l.value = len(at)-1, at[len(at)-1], value
-			if len(l.steps) < len(at) || strings.Join(l.steps[:l.selAt], " ") != strings.Join(at[:l.selAt], " ") {
-				return nil, fmt.Errorf("selector %q does not stand above %q", sel, entries[i].Pattern)
-			}
-		}
-		lines = append(lines, l)
+		lines[i] = &entries[i]
 	}
-	return build(lines, nil)
+	return build(lines, 0, nil)
 }
 
 // PatternSteps takes a pattern apart: `a.*.b[].c` is a, *, b, [], c.
 func PatternSteps(pattern string) []string {
 	var out []string
-	for _, part := range strings.Split(pattern, ".") {
-		name := strings.TrimSuffix(part, "[]")
-		out = append(out, name)
-		if name != part {
-			out = append(out, "[]")
-		}
+	for at := 0; at < len(pattern); {
+		step, next := patternStep(pattern, at)
+		out, at = append(out, step), next
 	}
 	return out
 }
 
-var errTwoSelectors = errors.New("two selectors at one place")
+// patternStep returns the step of a pattern that begins at a byte of it, and where
+// the next one begins.
+func patternStep(pattern string, at int) (step string, next int) {
+	step, _, _ = strings.Cut(pattern[at:], ".")
+	if next = at + len(step); step != "[]" && strings.HasSuffix(step, "[]") {
+		return step[:len(step)-2], next - 2
+	}
+	return step, next + 1
+}
 
-// build makes the node for lines, all of which have come to the same place.
-// zone is the zone that the place lies in.
-func build(lines []line, zone *Entry) (*node, error) {
+// selects takes the selector apart: where in the pattern the step begins whose
+// place the member stands in, the name of that member, and its value.
+func (e *Entry) selects() (at int, name, value string) {
+	where, value, _ := strings.Cut(e.Selector, "=")
+	at = strings.LastIndexByte(where, '.') + 1
+	return at, where[at:], value
+}
+
+// selectsAt reports whether the selector is a member of the object at a place, to
+// which so many bytes of the pattern have led.
+func (e *Entry) selectsAt(at int) bool {
+	if e.Selector == "" {
+		return false
+	}
+	place, _, _ := e.selects()
+	return place == at
+}
+
+// build makes the node for lines, all of which have come to the same place by the
+// same steps, which are the first at bytes of their patterns. zone is the zone that
+// the place lies in.
+func build(lines []*Entry, at int, zone *Entry) *node {
 	n := &node{}
-	values := map[string]bool{}
-	for _, l := range lines {
-		if l.selAt == 0 {
-			if n.selector != "" && n.selector != l.key {
-				return nil, errTwoSelectors
-			}
-			n.selector = l.key
-			values[l.value] = true
+	for _, e := range lines {
+		if !e.selectsAt(at) {
+			continue
 		}
+		_, name, value := e.selects()
+		if n.selector != "" && n.selector != name {
+			panic("walker: two selectors at one place: " + e.Pattern)
+		}
+		if n.variants == nil {
+			n.selector, n.variants = name, map[string]*node{}
+		}
+		n.variants[value] = nil
 	}
 	if n.selector == "" {
-		return n, n.fill(lines, zone)
+		n.fill(lines, at, zone)
+		return n
 	}
-	n.variants = map[string]*node{}
-	for value := range values {
-		var own []line
-		for _, l := range lines {
-			if l.selAt != 0 || l.value == value {
-				own = append(own, l)
+	for value := range n.variants {
+		var own []*Entry
+		for _, e := range lines {
+			if _, _, v := e.selects(); v == value || !e.selectsAt(at) {
+				own = append(own, e)
 			}
 		}
-		v := &node{}
-		if err := v.fill(own, zone); err != nil {
-			return nil, err
-		}
-		n.variants[value] = v
+		n.variants[value] = &node{}
+		n.variants[value].fill(own, at, zone)
 	}
-	return n, n.fill(fallback(lines), zone)
+	n.fill(fallback(lines, at), at, zone)
+	return n
 }
 
 // fallback returns the lines for an object whose selector is missing or has an
 // unknown value: those that hold everywhere and, outside of zones (where any
 // string is a field in any case), the first line of each pattern, since a field
 // taken too seriously does less harm than one overlooked.
-func fallback(lines []line) []line {
+func fallback(lines []*Entry, at int) []*Entry {
 	zoned := false
-	for _, l := range lines {
-		zoned = zoned || l.selAt != 0 && l.entry.Form == ZoneForm
+	for _, e := range lines {
+		zoned = zoned || !e.selectsAt(at) && e.Form == ZoneForm
 	}
-	var out []line
+	var out []*Entry
 	seen := map[string]bool{}
-	for _, l := range lines {
-		if l.selAt == 0 && (zoned || seen[l.entry.Pattern]) {
+	for _, e := range lines {
+		if e.selectsAt(at) && (zoned || seen[e.Pattern]) {
 			continue
 		}
-		seen[l.entry.Pattern] = true
-		out = append(out, l)
+		seen[e.Pattern] = true
+		out = append(out, e)
 	}
 	return out
 }
 
-func (n *node) fill(lines []line, zone *Entry) error {
-	below := map[string][]line{}
-	var order []string
-	for _, l := range lines {
-		switch {
-		case len(l.steps) == 0:
-			if n.entry == nil {
-				n.entry = l.entry
-			}
-		case l.steps[0] == "**":
-			zone = l.entry
-		default:
-			step := l.steps[0]
-			if below[step] == nil {
-				order = append(order, step)
-			}
-			l.steps = l.steps[1:]
-			l.selAt--
-			below[step] = append(below[step], l)
+func (n *node) fill(lines []*Entry, at int, zone *Entry) {
+	type group struct {
+		step  string
+		next  int
+		lines []*Entry
+	}
+	var below []group
+	for _, e := range lines {
+		if at >= len(e.Pattern) {
+			n.entry = cmp.Or(n.entry, e)
+			continue
 		}
+		step, next := patternStep(e.Pattern, at)
+		if step == "**" {
+			zone = e
+			continue
+		}
+		i := len(below) - 1 // most lines go on as the one before them does
+		if i < 0 || below[i].step != step {
+			i = slices.IndexFunc(below, func(g group) bool { return g.step == step })
+		}
+		if i < 0 {
+			i = len(below)
+			below = append(below, group{step: step, next: next})
+		}
+		below[i].lines = append(below[i].lines, e)
 	}
 	n.zone = zone
 	if zone != nil {
@@ -157,25 +169,27 @@ func (n *node) fill(lines []line, zone *Entry) error {
 		all.star, all.elem = all, all
 		n.star, n.elem = all, all
 	}
-	for _, step := range order {
-		child, err := build(below[step], zone)
-		if err != nil {
-			return fmt.Errorf("%w: under %s", err, step)
-		}
-		switch step {
+	for _, g := range below {
+		switch child := build(g.lines, g.next, zone); g.step {
 		case "*":
 			n.star = child
 		case "[]":
 			n.elem = child
 		default:
-			for len(n.byLen) <= len(step) {
-				n.byLen = append(n.byLen, nil)
-			}
-			n.mixed = n.mixed || foldName(step) != step
-			n.byLen[len(step)] = append(n.byLen[len(step)], member{name: step, next: child})
+			n.mixed = n.mixed || foldName(g.step) != g.step
+			n.members = append(n.members, member{name: g.step, next: child})
 		}
 	}
-	return nil
+	if len(n.members) == 0 {
+		return
+	}
+	slices.SortStableFunc(n.members, func(a, b member) int { return len(a.name) - len(b.name) })
+	n.from = make([]uint16, len(n.members[len(n.members)-1].name)+2)
+	for _, m := range n.members {
+		for length := len(m.name) + 1; length < len(n.from); length++ {
+			n.from[length]++
+		}
+	}
 }
 
 // child returns the node for a member, whose name are the bytes between
@@ -183,8 +197,8 @@ func (n *node) fill(lines []line, zone *Entry) error {
 // match as encoding/json matches them to Go's struct fields, with which Bifrost
 // reads its file: exactly, or without regard to case.
 func (n *node) child(key []byte) *node {
-	if len(key) < len(n.byLen) {
-		for _, m := range n.byLen[len(key)] {
+	if len(key)+1 < len(n.from) {
+		for _, m := range n.members[n.from[len(key)]:n.from[len(key)+1]] {
 			if m.name[0] == key[0] && m.name == string(key) {
 				return m.next
 			}
@@ -212,11 +226,9 @@ var folds = func() (t [256]bool) {
 
 func (n *node) childFolded(key []byte) *node {
 	name := foldName(unescape(key))
-	for _, ms := range n.byLen {
-		for _, m := range ms {
-			if foldName(m.name) == name {
-				return m.next
-			}
+	for _, m := range n.members {
+		if foldName(m.name) == name {
+			return m.next
 		}
 	}
 	return n.star

@@ -20,15 +20,11 @@ type Matcher struct{ root *node }
 
 // NewMatcher compiles the catalogue with more entries, which come first where
 // they name the same place.
-func NewMatcher(more []Entry) (*Matcher, error) {
+func NewMatcher(more []Entry) *Matcher {
 	if len(more) == 0 {
-		return nil, nil
+		return nil
 	}
-	root, err := buildTrie(append(append([]Entry{}, more...), Catalogue()...))
-	if err != nil {
-		return nil, err
-	}
-	return &Matcher{root}, nil
+	return &Matcher{buildTrie(append(append([]Entry{}, more...), Catalogue()...))}
 }
 
 // WalkWith is Walk with the fields of a matcher.
@@ -66,13 +62,7 @@ var outside = Entry{Pattern: "**", Kind: Setting, Form: ZoneForm}
 // [Document.WalkAnywhere] yields them.
 func (e *Entry) Outside() bool { return e.Pattern == outside.Pattern }
 
-var withOutside = sync.OnceValue(func() *Matcher {
-	m, err := NewMatcher([]Entry{outside})
-	if err != nil {
-		panic("walker: " + err.Error()) // the catalogue itself compiles
-	}
-	return m
-})
+var withOutside = sync.OnceValue(func() *Matcher { return NewMatcher([]Entry{outside}) })
 
 // WalkAnywhere is Walk, but that every string outside of every field is yielded
 // too, in its place, as one of a free-form zone.

@@ -100,10 +100,7 @@ func ParseSettings(text []byte) (*Settings, error) {
 		}
 		own = append(own, e)
 	}
-	var err error
-	if s.matcher, err = walker.NewMatcher(own); err != nil {
-		return nil, fmt.Errorf("own_fields: %w", err)
-	}
+	s.matcher = walker.NewMatcher(own)
 	return s, nil
 }
 
