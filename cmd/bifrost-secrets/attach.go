@@ -15,8 +15,7 @@ import (
 
 type attachJob struct {
 	job
-	yes  bool
-	json bool
+	yes bool
 }
 
 func (p *program) attachCommand() *cobra.Command {
@@ -34,33 +33,26 @@ are.`,
 		Example: `  bifrost-secrets attach --config config.json
   bifrost-secrets attach --config config.json --yes`,
 		Args: noArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error { return j.run(cmd.Context()) },
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			var r attaching
+			err := j.attach(cmd.Context(), &r)
+			r.Attach, r.Attached, r.Left, r.Unknown = listOf(r.Attach), listOf(r.Attached), listOf(r.Left), listOf(r.Unknown)
+			return p.conclude(&r, &r.Error, err)
+		},
 	}
 	j.planFlags(cmd)
 	j.trustFlag(cmd)
 	j.databaseFlag(cmd)
 	cmd.Flags().BoolVar(&j.yes, "yes", false, "make the changes; without it they are only shown")
-	cmd.Flags().BoolVar(&j.json, "json", false, "print JSON")
+	p.jsonFlag(cmd)
 	return cmd
 }
 
 type attaching struct {
-	Database string                  `json:"database,omitempty"`
-	Attach   []configstore.Reference `json:"attach"`
-	Attached []configstore.Reference `json:"attached"`
-	Left     []configstore.Reference `json:"left"`
-	Unknown  []configstore.Reference `json:"unknown"`
-	Summary  *configstore.Summary    `json:"summary,omitempty"`
-	Done     bool                    `json:"done"`
-	Error    string                  `json:"error,omitempty"`
-}
-
-func (j *attachJob) run(ctx context.Context) error {
-	var report attaching
-	err := j.attach(ctx, &report)
-	report.Attach, report.Attached = listOf(report.Attach), listOf(report.Attached)
-	report.Left, report.Unknown = listOf(report.Left), listOf(report.Unknown)
-	return j.p.conclude(j.json, &report, &report.Error, err)
+	Database string `json:"database,omitempty"`
+	configstore.Plan
+	Done  bool   `json:"done"`
+	Error string `json:"error,omitempty"`
 }
 
 func (j *attachJob) attach(ctx context.Context, report *attaching) error {
@@ -84,7 +76,7 @@ func (j *attachJob) once(ctx context.Context, store *configstore.Store, report *
 	if err != nil {
 		return service.OfConfigStore(err)
 	}
-	report.Attach, report.Attached, report.Left, report.Unknown, report.Summary = plan.Attach, plan.Attached, plan.Left, plan.Unknown, plan.Summary
+	report.Plan = *plan
 	if err := plan.Allowed(); err != nil {
 		return service.OfConfigStore(err)
 	}
@@ -97,7 +89,7 @@ func (j *attachJob) once(ctx context.Context, store *configstore.Store, report *
 		}
 		report.Done = true
 	}
-	if !j.json {
+	if !j.p.json {
 		if err := report.print(j.p.stdout); err != nil {
 			return err
 		}
@@ -145,23 +137,19 @@ func (r *attaching) print(w io.Writer) error {
 }
 
 func (j *attachJob) say(r *attaching) {
-	if j.p.quiet {
-		return
-	}
-	s := j.p.screen
 	verb := "would rewrite"
 	if r.Done {
 		verb = "rewrote"
 	}
-	s.line("%s: %s %s; %d rewritten before, %d to stay as they are", clean(r.Database), verb, count(len(r.Attach), "reference"), len(r.Attached), len(r.Left))
+	j.p.say("%s: %s %s; %d rewritten before, %d to stay as they are", clean(r.Database), verb, count(len(r.Attach), "reference"), len(r.Attached), len(r.Left))
 	if r.Summary.Encrypted > 0 {
-		s.line("%s encrypted by Bifrost, and not checked", count(r.Summary.Encrypted, "value"))
+		j.p.say("%s encrypted by Bifrost, and not checked", count(r.Summary.Encrypted, "value"))
 	}
 	if len(r.Unknown) > 0 {
-		s.line("%s whose meaning is not recorded, which Bifrost takes as empty", count(len(r.Unknown), "variable"))
+		j.p.say("%s whose meaning is not recorded, which Bifrost takes as empty", count(len(r.Unknown), "variable"))
 	}
 	if !r.Done && len(r.Attach) > 0 {
-		s.line("nothing was changed")
-		s.hint("--yes makes the changes; so does exec --mode env --rewrite-database, before Bifrost starts")
+		j.p.say("nothing was changed")
+		j.p.advise("--yes makes the changes; so does exec --mode env --rewrite-database, before Bifrost starts")
 	}
 }

@@ -11,8 +11,7 @@ import (
 
 type detachJob struct {
 	job
-	dry  bool
-	json bool
+	dry bool
 }
 
 func (p *program) detachCommand() *cobra.Command {
@@ -26,30 +25,26 @@ stays as it is. Stop Bifrost first, since one that runs may write what it holds.
 		Example: `  bifrost-secrets detach --config config.json --dry-run
   bifrost-secrets detach --config config.json`,
 		Args: noArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error { return j.run(cmd.Context()) },
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			var r detaching
+			err := j.detach(cmd.Context(), &r)
+			r.Restored, r.Edited, r.Left = listOf(r.Restored), listOf(r.Edited), listOf(r.Left)
+			return p.conclude(&r, &r.Error, err)
+		},
 	}
 	j.planFlags(cmd)
 	j.trustFlag(cmd)
 	j.databaseFlag(cmd)
 	cmd.Flags().BoolVar(&j.dry, "dry-run", false, "show what it would do, and change nothing")
-	cmd.Flags().BoolVar(&j.json, "json", false, "print JSON")
+	p.jsonFlag(cmd)
 	return cmd
 }
 
 type detaching struct {
-	Database string                  `json:"database,omitempty"`
-	Restored []configstore.Reference `json:"restored"`
-	Edited   []configstore.Reference `json:"edited"`
-	Left     []configstore.Reference `json:"left"`
-	Done     bool                    `json:"done"`
-	Error    string                  `json:"error,omitempty"`
-}
-
-func (j *detachJob) run(ctx context.Context) error {
-	var report detaching
-	err := j.detach(ctx, &report)
-	report.Restored, report.Edited, report.Left = listOf(report.Restored), listOf(report.Edited), listOf(report.Left)
-	return j.p.conclude(j.json, &report, &report.Error, err)
+	Database string `json:"database,omitempty"`
+	configstore.Detachment
+	Done  bool   `json:"done"`
+	Error string `json:"error,omitempty"`
 }
 
 func (j *detachJob) detach(ctx context.Context, report *detaching) error {
@@ -71,8 +66,8 @@ func (j *detachJob) detach(ctx context.Context, report *detaching) error {
 	if err != nil {
 		return service.OfConfigStore(err)
 	}
-	report.Restored, report.Edited, report.Left, report.Done = done.Restored, done.Edited, done.Left, !j.dry
-	if !j.json {
+	report.Detachment, report.Done = *done, !j.dry
+	if !j.p.json {
 		var rows [][]string
 		for _, one := range done.Restored {
 			rows = append(rows, []string{"+ " + one.Place.String(), one.Reference})
@@ -91,9 +86,7 @@ func (j *detachJob) detach(ctx context.Context, report *detaching) error {
 	if j.dry {
 		verb = "would put back"
 	}
-	if !j.p.quiet {
-		j.p.screen.line("%s: %s %s; %d edited since, %d to stay variables", clean(report.Database), verb, count(len(done.Restored), "reference"), len(done.Edited), len(done.Left))
-	}
+	j.p.say("%s: %s %s; %d edited since, %d to stay variables", clean(report.Database), verb, count(len(done.Restored), "reference"), len(done.Edited), len(done.Left))
 	if len(done.Left) > 0 && !j.dry {
 		return &failure{Reason: "not all references are back", Hint: "type those into the dashboard, with a Bifrost that is encrypted", Code: exitUnresolved}
 	}

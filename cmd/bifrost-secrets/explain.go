@@ -15,7 +15,6 @@ import (
 type explainJob struct {
 	job
 	fetch     bool
-	json      bool
 	catalogue bool
 	policy    bool
 	readWrite bool
@@ -41,7 +40,7 @@ that fetching will take. It fetches nothing, unless --fetch asks for it, and it 
 	j.trustFlag(cmd)
 	f := cmd.Flags()
 	f.BoolVar(&j.fetch, "fetch", false, "fetch the secrets too: shows their versions, and finds what does not resolve")
-	f.BoolVar(&j.json, "json", false, "print JSON")
+	p.jsonFlag(cmd)
 	f.BoolVar(&j.catalogue, "catalogue", false, "print every field that is known, as tab-separated lines, and stop")
 	f.BoolVar(&j.policy, "policy", false, "print the least policy for exactly these secrets, in the backend's own language")
 	f.BoolVar(&j.readWrite, "read-write", false, "with --policy: also for storing and deleting secrets under the prefix of vault_store")
@@ -115,7 +114,7 @@ func (j *explainJob) run(cmd *cobra.Command) error {
 	if problems != nil {
 		e.Problems = render.Merged(problems.List)
 	}
-	if j.json {
+	if j.p.json {
 		e.Secrets, e.Notes, e.Problems = listOf(e.Secrets), listOf(e.Notes), listOf(e.Problems)
 		if err := writeJSON(j.p.stdout, &e); err != nil {
 			return err

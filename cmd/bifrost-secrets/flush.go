@@ -17,7 +17,6 @@ import (
 type flushJob struct {
 	client
 	noWait bool
-	json   bool
 }
 
 func (p *program) flushCommand() *cobra.Command {
@@ -30,12 +29,22 @@ Bifrost. It ends when that is done, and says which secrets failed.`,
 		Example: `  bifrost-secrets flush --token-file /run/secrets/flush-token
   bifrost-secrets flush --address unix:/run/bifrost-secrets/control.sock`,
 		Args: noWords,
-		RunE: func(cmd *cobra.Command, _ []string) error { return j.run(cmd.Context()) },
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			r, err := j.flush(cmd.Context())
+			if err = p.conclude(&r, &r.Error, err); err != nil {
+				return err
+			}
+			p.say("%s", clean(r.Message))
+			if text := unapplied(r.RestartRequired, r.NotApplied); text != "" {
+				p.note(text, "bifrost-secrets status shows which, and why")
+			}
+			return nil
+		},
 	}
 	// As long as a fetch may take, and its application besides.
 	j.flags(cmd, 2*time.Minute)
 	cmd.Flags().BoolVar(&j.noWait, "no-wait", false, "do not wait for the result")
-	cmd.Flags().BoolVar(&j.json, "json", false, "print JSON")
+	p.jsonFlag(cmd)
 	return cmd
 }
 
@@ -49,18 +58,6 @@ type flushed struct {
 	Error   string          `json:"error,omitempty"`
 	Hint    string          `json:"hint,omitempty"`
 	Secrets json.RawMessage `json:"secrets,omitempty"` // the failing ones, as the server tells of them
-}
-
-func (j *flushJob) run(ctx context.Context) error {
-	result, err := j.flush(ctx)
-	err = j.p.conclude(j.json, &result, &result.Error, err)
-	if err == nil && !j.p.quiet {
-		j.p.screen.line("%s", clean(result.Message))
-		if text := unapplied(result.RestartRequired, result.NotApplied); text != "" {
-			j.p.note(text, "bifrost-secrets status shows which, and why")
-		}
-	}
-	return err
 }
 
 // unapplied tells of fields that are new and that Bifrost does not have.

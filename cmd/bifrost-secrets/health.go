@@ -15,7 +15,6 @@ import (
 type healthJob struct {
 	client
 	ready bool
-	json  bool
 }
 
 func (p *program) healthCommand() *cobra.Command {
@@ -28,21 +27,19 @@ with 1 if not, also where nothing listens.`,
 		Example: `  bifrost-secrets health
   bifrost-secrets health --ready --address unix:/run/bifrost-secrets/control.sock`,
 		Args: noArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error { return j.run(cmd.Context()) },
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			err := j.check(cmd.Context())
+			report := struct {
+				Error string `json:"error,omitempty"`
+				OK    bool   `json:"ok"`
+			}{OK: err == nil}
+			return p.conclude(&report, &report.Error, err)
+		},
 	}
 	j.flags(cmd, 5*time.Second)
 	cmd.Flags().BoolVar(&j.ready, "ready", false, "check readiness: the first render has succeeded, and Bifrost runs")
-	cmd.Flags().BoolVar(&j.json, "json", false, "print JSON")
+	p.jsonFlag(cmd)
 	return cmd
-}
-
-func (j *healthJob) run(ctx context.Context) error {
-	err := j.check(ctx)
-	report := struct {
-		Error string `json:"error,omitempty"`
-		OK    bool   `json:"ok"`
-	}{OK: err == nil}
-	return j.p.conclude(j.json, &report, &report.Error, err)
 }
 
 func (j *healthJob) check(ctx context.Context) error {
@@ -61,9 +58,7 @@ func (j *healthJob) check(ctx context.Context) error {
 	said := strings.TrimSpace(string(r.body))
 	switch {
 	case r.code == http.StatusOK && said == "ok":
-		if !j.p.quiet {
-			j.p.screen.line("%s is %s", clean(j.address), word)
-		}
+		j.p.say("%s is %s", clean(j.address), word)
 		return nil
 	case r.code == http.StatusServiceUnavailable && strings.HasPrefix(said, "not ready: "):
 		return &failure{Reason: j.address + ": " + said, Hint: "`bifrost-secrets status` shows more", Code: exitUnresolved}

@@ -24,7 +24,7 @@ type job struct {
 func (p *program) host() *service.Host {
 	return &service.Host{
 		Env: p.env, Backends: backends, Version: versionName(),
-		Input: p.input(), Stdin: p.stdin, Stdout: p.stdout,
+		Stdin: p.stdin, Stdout: p.stdout,
 		Detail: p.log(), Warn: func(text string) { p.note(text, "") }, Waiting: p.waiting, Writes: p.writes,
 	}
 }
@@ -132,6 +132,19 @@ func (j *job) openStore(ctx context.Context) (sources.Store, error) {
 		return nil, notEnabled()
 	}
 	return j.Store.OpenStore(ctx, backends, j.Options())
+}
+
+// say prints a line for people, and advise a hint; --quiet leaves them out.
+func (p *program) say(format string, args ...any) {
+	if !p.quiet {
+		p.screen.line(format, args...)
+	}
+}
+
+func (p *program) advise(hint string) {
+	if !p.quiet {
+		p.screen.hint(hint)
+	}
 }
 
 func (p *program) note(text, hint string) {

@@ -6,12 +6,18 @@ import (
 	"io"
 	"strings"
 	"text/tabwriter"
+
+	"github.com/spf13/cobra"
 )
+
+func (p *program) jsonFlag(cmd *cobra.Command) {
+	cmd.Flags().BoolVar(&p.json, "json", false, "print JSON")
+}
 
 // conclude ends a command. With --json it prints the report, whether or not the
 // command has done its work; failed, which is a part of it, then says why not.
-func (p *program) conclude(asJSON bool, report any, failed *string, err error) error {
-	if !asJSON {
+func (p *program) conclude(report any, failed *string, err error) error {
+	if !p.json {
 		return err
 	}
 	if err != nil && *failed == "" {

@@ -12,7 +12,6 @@ import (
 
 func (p *program) pingCommand() *cobra.Command {
 	j := &job{p: p, Flags: service.Flags{UnsetIsNote: true}}
-	var asJSON bool
 	cmd := &cobra.Command{
 		Use:        "ping",
 		SuggestFor: []string{"doctor", "connect"},
@@ -30,13 +29,13 @@ PostgreSQL, it is reached too, with the settings that Bifrost will use.`,
 				OK          bool   `json:"ok"`
 				Source      string `json:"source"`
 			}{OK: err == nil, Source: source, ConfigStore: store}
-			return p.conclude(asJSON, &report, &report.Error, err)
+			return p.conclude(&report, &report.Error, err)
 		},
 	}
 	j.flags(cmd)
 	j.trustFlag(cmd)
 	j.databaseFlag(cmd)
-	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
+	p.jsonFlag(cmd)
 	return cmd
 }
 
@@ -70,11 +69,9 @@ func (j *job) ping(ctx context.Context) (described, store string, err error) {
 		}
 		return source.Describe(), "", &failure{Reason: reason + walker.HideName(err.Error(), name), Hint: walker.HideName(sources.HintOf(err), name), Code: exitUnreachable}
 	}
-	if !j.p.quiet {
-		j.p.screen.line("%s answers", clean(source.Describe()))
-	}
-	if store, err = j.ReachConfigStore(outer, source); err == nil && store != "" && !j.p.quiet {
-		j.p.screen.line("%s answers", clean(store))
+	j.p.say("%s answers", clean(source.Describe()))
+	if store, err = j.ReachConfigStore(outer, source); err == nil && store != "" {
+		j.p.say("%s answers", clean(store))
 	}
 	return source.Describe(), store, err
 }

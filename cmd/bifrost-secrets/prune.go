@@ -18,7 +18,6 @@ type pruneJob struct {
 	gateway string
 	prefix  string
 	most    int
-	json    bool
 }
 
 func (p *program) pruneCommand() *cobra.Command {
@@ -39,7 +38,10 @@ Where the backend cannot bring back what is deleted, --trash or --no-trash has t
 		Example: `  bifrost-secrets prune --config config.json --gateway gateway-eu
   bifrost-secrets prune --config config.json --gateway gateway-eu --yes`,
 		Args: noArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error { return j.run(cmd.Context()) },
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			r := pruning{Config: j.Config, Gateway: j.gateway, Delete: []pruningItem{}}
+			return p.conclude(&r, &r.Error, j.prune(cmd.Context(), &r))
+		},
 	}
 	j.planFlags(cmd)
 	j.trustFlag(cmd)
@@ -49,7 +51,7 @@ Where the backend cannot bring back what is deleted, --trash or --no-trash has t
 	j.deleting.flags(cmd, 30)
 	cmd.Flags().IntVar(&j.most, "max-delete", 10, "refuse to delete more than this many at once")
 	j.databaseFlag(cmd)
-	cmd.Flags().BoolVar(&j.json, "json", false, "print JSON")
+	p.jsonFlag(cmd)
 	return cmd
 }
 
@@ -68,11 +70,6 @@ type pruning struct {
 type pruningItem struct {
 	Name string `json:"name"`
 	Path string `json:"path"` // the field that it was stored from
-}
-
-func (j *pruneJob) run(ctx context.Context) error {
-	report := pruning{Config: j.Config, Gateway: j.gateway, Delete: []pruningItem{}}
-	return j.p.conclude(j.json, &report, &report.Error, j.prune(ctx, &report))
 }
 
 func (j *pruneJob) prune(ctx context.Context, report *pruning) error {
@@ -144,8 +141,8 @@ func (j *pruneJob) prune(ctx context.Context, report *pruning) error {
 		return err
 	}
 	report.Deleted, err = found.Execute(ctx, store, j.gateway, sources.DeleteOptions{RecoveryDays: j.days, Now: j.now})
-	if !j.p.quiet && report.Deleted > 0 {
-		j.p.screen.line("deleted %s in %s", count(report.Deleted, "secret"), clean(report.Source))
+	if report.Deleted > 0 {
+		j.p.say("deleted %s in %s", count(report.Deleted, "secret"), clean(report.Source))
 	}
 	j.trash.say(j.p, report.Trash)
 	return err
@@ -180,7 +177,7 @@ func (j *pruneJob) unresolved(err error) error {
 }
 
 func (j *pruneJob) show(r *pruning) error {
-	if !j.json {
+	if !j.p.json {
 		var rows [][]string
 		for _, it := range r.Delete {
 			rows = append(rows, []string{"- " + it.Name, "of " + it.Path})
@@ -189,14 +186,10 @@ func (j *pruneJob) show(r *pruning) error {
 			return err
 		}
 	}
-	if j.p.quiet {
-		return nil
-	}
-	s := j.p.screen
-	s.line("%s of %s in %s: %d in use, %d unused", count(r.Kept+len(r.Delete), "secret"), clean(r.Gateway), clean(r.Source), r.Kept, len(r.Delete))
+	j.p.say("%s of %s in %s: %d in use, %d unused", count(r.Kept+len(r.Delete), "secret"), clean(r.Gateway), clean(r.Source), r.Kept, len(r.Delete))
 	if len(r.Delete) > 0 && !j.yes {
-		s.line("nothing was deleted")
-		s.hint("--yes deletes them")
+		j.p.say("nothing was deleted")
+		j.p.advise("--yes deletes them")
 	}
 	return nil
 }

@@ -15,7 +15,6 @@ import (
 type renderJob struct {
 	job
 	output
-	json   bool
 	reveal bool
 }
 
@@ -37,11 +36,21 @@ as it was.`,
   bifrost-secrets render --config config.json --out data/config.json \
       --mode env --env-file data/bifrost.env`,
 		Args: noArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error { return j.run(cmd) },
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			p.writes = true
+			a := account{Mode: j.Mode, Out: j.Out, EnvFile: j.EnvFile, Versions: map[string]string{}}
+			err := j.render(cmd, &a)
+			var problems *render.Problems
+			if errors.As(err, &problems) {
+				a.Problems = render.Merged(problems.List)
+			}
+			a.Left, a.Notes, a.Problems = listOf(a.Left), listOf(a.Notes), listOf(a.Problems)
+			return p.conclude(&a, &a.Error, err)
+		},
 	}
 	j.job.flags(cmd)
 	j.output.flags(cmd)
-	cmd.Flags().BoolVar(&j.json, "json", false, "print what was done as JSON")
+	p.jsonFlag(cmd)
 	cmd.Flags().BoolVar(&j.reveal, "reveal", false, "with --out -: print to a terminal too")
 	return cmd
 }
@@ -62,21 +71,6 @@ type account struct {
 	Notes     []render.Problem  `json:"notes"`
 	Problems  []render.Problem  `json:"problems"`
 	Error     string            `json:"error,omitempty"`
-}
-
-func (j *renderJob) run(cmd *cobra.Command) error {
-	j.p.writes = true
-	a := account{Mode: j.Mode, Out: j.Out, EnvFile: j.EnvFile}
-	err := j.render(cmd, &a)
-	var problems *render.Problems
-	if errors.As(err, &problems) {
-		a.Problems = render.Merged(problems.List)
-	}
-	a.Left, a.Notes, a.Problems = listOf(a.Left), listOf(a.Notes), listOf(a.Problems)
-	if a.Versions == nil {
-		a.Versions = map[string]string{}
-	}
-	return j.p.conclude(j.json, &a, &a.Error, err)
 }
 
 func (j *renderJob) render(cmd *cobra.Command, a *account) error {
@@ -128,7 +122,7 @@ func (j *renderJob) render(cmd *cobra.Command, a *account) error {
 func (j *renderJob) print(cmd *cobra.Command) error {
 	file, isFile := j.p.stdout.(*os.File)
 	switch {
-	case j.json:
+	case j.p.json:
 		return usageError("--out - and --json both want the standard output", "leave --json out, or name a file")
 	case j.Mode == string(render.EnvMode):
 		return usageError("--out - is for --mode inline: the file of variables belongs to one config", "name a file with --out")
@@ -152,26 +146,22 @@ func (j *renderJob) print(cmd *cobra.Command) error {
 }
 
 func (j *renderJob) say(a *account, source sources.Source) {
-	if j.p.quiet {
-		return
-	}
-	s := j.p.screen
 	switch {
 	case a.Resolved == 0:
-		s.line("no references to resolve in %s", count(a.Fields, "field"))
+		j.p.say("no references to resolve in %s", count(a.Fields, "field"))
 	case source == nil || a.Secrets == 0:
-		s.line("%s resolved from the environment", count(a.Resolved, "reference"))
+		j.p.say("%s resolved from the environment", count(a.Resolved, "reference"))
 	default:
-		s.line("%s to %s resolved from %s with %s", count(a.Resolved, "reference"), count(a.Secrets, "secret"), clean(source.Describe()), count(a.Calls, "call"))
+		j.p.say("%s to %s resolved from %s with %s", count(a.Resolved, "reference"), count(a.Secrets, "secret"), clean(source.Describe()), count(a.Calls, "call"))
 	}
 	switch {
 	case !a.Changed && j.EnvFile == "":
-		s.line("nothing changed: %s stays as it is", clean(j.Out))
+		j.p.say("nothing changed: %s stays as it is", clean(j.Out))
 	case !a.Changed:
-		s.line("nothing changed: %s and %s stay as they are", clean(j.Out), clean(j.EnvFile))
+		j.p.say("nothing changed: %s and %s stay as they are", clean(j.Out), clean(j.EnvFile))
 	case j.EnvFile == "":
-		s.line("wrote %s", clean(j.Out))
+		j.p.say("wrote %s", clean(j.Out))
 	default:
-		s.line("wrote %s, and %s to %s", clean(j.Out), count(a.Variables, "variable"), clean(j.EnvFile))
+		j.p.say("wrote %s, and %s to %s", clean(j.Out), count(a.Variables, "variable"), clean(j.EnvFile))
 	}
 }

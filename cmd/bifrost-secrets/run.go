@@ -51,6 +51,7 @@ type program struct {
 
 	verbose bool
 	quiet   bool
+	json    bool
 	format  logFormat
 	writes  bool // the command writes files, so its errors say that it did not
 }

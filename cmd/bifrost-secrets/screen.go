@@ -28,7 +28,6 @@ type screen struct {
 	lines    *logLines // where w is one of those, before the stream itself
 	terminal bool
 	colour   bool
-	progress bool         // a progress line stands on the terminal
 	log      *slog.Logger // where all is written as lines of a log; else nil
 }
 
@@ -76,16 +75,7 @@ func (s *screen) finish() {
 func (s *screen) Write(b []byte) (int, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.clear()
 	return s.w.Write(b)
-}
-
-// clear takes a progress line away. The lock is held.
-func (s *screen) clear() {
-	if s.progress {
-		_, _ = io.WriteString(s.w, "\r\x1b[K")
-		s.progress = false
-	}
 }
 
 func (s *screen) paint(code, text string) string {
@@ -151,51 +141,19 @@ func cleanLines(text string) string {
 
 func quote(text string) string { return strconv.Quote(text) }
 
-// waiting shows what the program waits for, once that has taken more than a
-// second. The function that it returns ends the wait.
+// waiting says what the program waits for, once that has taken a second. The function
+// that it returns ends the wait.
 func (s *screen) waiting(what string) (done func()) {
-	start := time.Now()
-	stop := make(chan struct{})
-	ended := make(chan struct{})
-	go func() {
-		defer close(ended)
-		tick := time.NewTicker(time.Second)
-		defer tick.Stop()
-		for {
-			select {
-			case <-stop:
-				return
-			case <-tick.C:
-				s.showProgress(fmt.Sprintf("%s (%d s)", what, int(time.Since(start).Seconds())))
-			}
-			if !s.terminal {
-				return // one line is enough where lines cannot be taken back
-			}
-		}
-	}()
+	said := make(chan struct{})
+	timer := time.AfterFunc(time.Second, func() {
+		defer close(said)
+		s.line("%s (1 s)", what)
+	})
 	return func() {
-		close(stop)
-		<-ended
-		s.mu.Lock()
-		defer s.mu.Unlock()
-		s.clear()
+		if !timer.Stop() {
+			<-said
+		}
 	}
-}
-
-func (s *screen) showProgress(text string) {
-	if s.log != nil {
-		s.log.Info(text)
-		return
-	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.clear()
-	if s.terminal {
-		_, _ = io.WriteString(s.w, prefix+text)
-		s.progress = true
-		return
-	}
-	_, _ = io.WriteString(s.w, prefix+text+"\n")
 }
 
 // report prints an error with all that it knows: what, where, why and what to

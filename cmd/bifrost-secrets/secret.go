@@ -16,7 +16,6 @@ import (
 type secretJob struct {
 	job
 	gateway string
-	json    bool
 }
 
 func (p *program) secretCommand() *cobra.Command {
@@ -44,7 +43,7 @@ func (j *secretJob) secretFlags(cmd *cobra.Command) {
 	j.storeFlags(cmd)
 	j.commandsFlag(cmd)
 	j.trustFlag(cmd)
-	cmd.Flags().BoolVar(&j.json, "json", false, "print JSON")
+	j.p.jsonFlag(cmd)
 }
 
 func (j *secretJob) gatewayFlag(cmd *cobra.Command, usage string) {

@@ -177,7 +177,7 @@ func (j *secretDeleteJob) carryOut(ctx context.Context, store sources.Store, pla
 }
 
 func (j *secretDeleteJob) tell(plan []deletion, refused bool) error {
-	if j.json {
+	if j.p.json {
 		if err := writeJSON(j.p.stdout, plan); err != nil {
 			return err
 		}
@@ -205,9 +205,9 @@ func (j *secretDeleteJob) tell(plan []deletion, refused bool) error {
 		return &failure{Reason: fmt.Sprintf("%s of %d refused; nothing was deleted", count(bad, "secret"), len(plan)), Code: exitUnresolved}
 	case bad > 0:
 		return &failure{Code: code}
-	case !j.yes && !j.p.quiet && slices.ContainsFunc(plan, func(d deletion) bool { return d.Action == "delete" }):
-		j.p.screen.line("nothing was deleted")
-		j.p.screen.hint("--yes deletes")
+	case !j.yes && slices.ContainsFunc(plan, func(d deletion) bool { return d.Action == "delete" }):
+		j.p.say("nothing was deleted")
+		j.p.advise("--yes deletes")
 	}
 	return nil
 }

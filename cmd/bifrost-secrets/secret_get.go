@@ -68,7 +68,7 @@ func (j *secretJob) get(ctx context.Context, name string, reveal bool) error {
 		}
 	}
 	switch {
-	case j.json:
+	case j.p.json:
 		out := got{Name: name, Version: result.Version, Bytes: len(value)}
 		if reveal {
 			if !utf8.Valid(value) {
@@ -160,12 +160,10 @@ func (j *secretJob) list(ctx context.Context, prefix string) error {
 			lines = append(lines, line)
 		}
 	}
-	if j.json {
+	if j.p.json {
 		return writeJSON(j.p.stdout, lines)
 	}
-	if !j.p.quiet {
-		defer j.p.screen.line("%s in %s", count(len(lines), "secret"), clean(source.Describe()))
-	}
+	defer j.p.say("%s in %s", count(len(lines), "secret"), clean(source.Describe()))
 	if len(lines) == 0 {
 		return nil
 	}

@@ -40,15 +40,14 @@ func (j *secretJob) migrate(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if j.json {
+	if j.p.json {
 		return writeJSON(j.p.stdout, map[string]any{"source": store.Describe(), "changed": changed})
 	}
 	switch {
-	case j.p.quiet:
 	case changed:
-		j.p.screen.line("made the tables in %s", clean(store.Describe()))
+		j.p.say("made the tables in %s", clean(store.Describe()))
 	default:
-		j.p.screen.line("the tables in %s are up to date", clean(store.Describe()))
+		j.p.say("the tables in %s are up to date", clean(store.Describe()))
 	}
 	return nil
 }

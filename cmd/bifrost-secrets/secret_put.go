@@ -3,12 +3,14 @@ package main
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
 	"strings"
 
 	"bifrost-secrets/sources"
+	"bifrost-secrets/watch/service"
 
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
@@ -87,12 +89,12 @@ func (j *secretPutJob) run(ctx context.Context, name string) error {
 	if err != nil {
 		return failed(err)
 	}
-	if !j.p.quiet && changed {
-		j.p.screen.line("stored %s in %s: version %s, %s", quote(name), clean(store.Describe()), clean(version), count(value.Len(), "byte"))
-	} else if !j.p.quiet {
-		j.p.screen.line("%s in %s has this value already: nothing was written", quote(name), clean(store.Describe()))
+	if changed {
+		j.p.say("stored %s in %s: version %s, %s", quote(name), clean(store.Describe()), clean(version), count(value.Len(), "byte"))
+	} else {
+		j.p.say("%s in %s has this value already: nothing was written", quote(name), clean(store.Describe()))
 	}
-	if j.json {
+	if j.p.json {
 		return writeJSON(j.p.stdout, stored{name, version, changed, value.Len()})
 	}
 	return nil
@@ -166,7 +168,7 @@ func (j *secretPutJob) read(ctx context.Context, name string) ([]byte, error) {
 	if f, ok := j.p.stdin.(*os.File); ok && term.IsTerminal(int(f.Fd())) {
 		return j.p.ask(ctx, f, "value of "+quote(name)+" (not shown): ")
 	}
-	b, err := io.ReadAll(io.LimitReader(j.p.input(), sources.MaxValue+1))
+	b, err := service.Await(ctx, func() ([]byte, error) { return io.ReadAll(io.LimitReader(j.p.stdin, sources.MaxValue+1)) })
 	if err != nil {
 		return nil, &failure{Reason: "the standard input cannot be read: " + err.Error(), Code: exitUsage}
 	}
@@ -180,27 +182,16 @@ func (p *program) ask(ctx context.Context, terminal *os.File, question string) (
 	if err != nil {
 		return nil, &failure{Reason: "the terminal cannot be read: " + err.Error(), Code: exitUsage}
 	}
-	type answer struct {
-		text []byte
-		err  error
-	}
 	_, _ = p.screen.Write([]byte(prefix + question))
-	answered := make(chan answer, 1)
-	go func() {
-		text, err := term.ReadPassword(fd)
-		answered <- answer{text, err}
-	}()
-	select {
-	case a := <-answered:
-		_, _ = p.screen.Write([]byte("\n"))
-		if a.err != nil {
-			return nil, &failure{Reason: "no value was typed", Hint: "type it and press enter; nothing was written", Code: exitUsage}
-		}
-		return a.text, nil
-	case <-ctx.Done():
+	text, err := service.Await(ctx, func() ([]byte, error) { return term.ReadPassword(fd) })
+	_, _ = p.screen.Write([]byte("\n"))
+	switch {
+	case errors.Is(err, service.ErrInterrupted):
 		// The terminal is the shell's next, and must show what is typed there.
 		_ = term.Restore(fd, before)
-		_, _ = p.screen.Write([]byte("\n"))
 		return nil, &failure{Reason: "interrupted; nothing was written", Code: exitUnresolved}
+	case err != nil:
+		return nil, &failure{Reason: "no value was typed", Hint: "type it and press enter; nothing was written", Code: exitUsage}
 	}
+	return text, nil
 }

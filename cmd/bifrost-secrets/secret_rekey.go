@@ -71,7 +71,7 @@ func (j *secretRekeyJob) run(ctx context.Context) error {
 		}
 		return err
 	}
-	if j.json {
+	if j.p.json {
 		out := rekeyed{Done: j.yes, Versions: report.Versions, Current: report.Current, Failed: []string{}}
 		for _, one := range report.Failed {
 			out.Failed = append(out.Failed, cleanLines(one.Error()))
@@ -91,14 +91,14 @@ func (j *secretRekeyJob) tell(report sources.Rekeyed) error {
 		return &failure{Reason: count(len(report.Failed), "version") + " could not be opened and " + were(len(report.Failed)) + " left alone; the others are done", Code: exitUnresolved}
 	}
 	switch {
-	case j.p.quiet || j.json:
+	case j.p.json:
 	case report.Versions == 0:
-		j.p.screen.line("everything is encrypted for these recipients: %s", count(report.Current, "version"))
+		j.p.say("everything is encrypted for these recipients: %s", count(report.Current, "version"))
 	case j.yes:
-		j.p.screen.line("%s encrypted again, %d were already", count(report.Versions, "version"), report.Current)
+		j.p.say("%s encrypted again, %d were already", count(report.Versions, "version"), report.Current)
 	default:
-		j.p.screen.line("%s to be encrypted again, %d are already; nothing was changed", count(report.Versions, "version"), report.Current)
-		j.p.screen.hint("--yes encrypts")
+		j.p.say("%s to be encrypted again, %d are already; nothing was changed", count(report.Versions, "version"), report.Current)
+		j.p.advise("--yes encrypts")
 	}
 	return nil
 }

@@ -2,12 +2,9 @@ package main
 
 import (
 	"context"
-	"io"
 	"os"
 	"os/signal"
 	"syscall"
-
-	"bifrost-secrets/watch/service"
 )
 
 // surviveReaders keeps a signal from ending this program where somebody who reads
@@ -38,37 +35,6 @@ func untilSignal(ctx context.Context, exit func(code int)) (context.Context, con
 		signal.Stop(got)
 		close(got)
 		cancel()
-	}
-}
-
-// input returns the standard input, of which a read ends with the command: what
-// is typed, or comes through a pipe, may never end.
-func (p *program) input() io.Reader { return &endingReader{p.ctx, p.stdin} }
-
-type endingReader struct {
-	ctx context.Context
-	r   io.Reader
-}
-
-// Read implements [io.Reader]. What is read after ctx has ended is lost.
-func (e *endingReader) Read(b []byte) (int, error) {
-	type result struct {
-		b   []byte
-		err error
-	}
-	done := make(chan result, 1)
-	go func() {
-		own := make([]byte, len(b)) // b is the caller's again when ctx has ended
-		n, err := e.r.Read(own)
-		done <- result{own[:n], err}
-	}()
-	select {
-	case got := <-done:
-		copy(b, got.b)
-		clear(got.b)
-		return len(got.b), got.err
-	case <-e.ctx.Done():
-		return 0, service.ErrInterrupted
 	}
 }
 

@@ -16,13 +16,8 @@ import (
 	"github.com/spf13/cobra"
 )
 
-type statusJob struct {
-	client
-	json bool
-}
-
 func (p *program) statusCommand() *cobra.Command {
-	j := &statusJob{client: client{p: p, withToken: true}}
+	c := &client{p: p, withToken: true}
 	cmd := &cobra.Command{
 		Use:   "status",
 		Short: "Show what a running watch or exec knows of its secrets",
@@ -31,37 +26,37 @@ whether a running Bifrost has it. It shows no value.`,
 		Example: `  bifrost-secrets status --token-file /run/secrets/flush-token
   bifrost-secrets status --address unix:/run/bifrost-secrets/control.sock --json`,
 		Args: noWords,
-		RunE: func(cmd *cobra.Command, _ []string) error { return j.run(cmd.Context()) },
+		RunE: func(cmd *cobra.Command, _ []string) error { return c.status(cmd.Context()) },
 	}
-	j.flags(cmd, 10*time.Second)
-	cmd.Flags().BoolVar(&j.json, "json", false, "print JSON, as the server sends it")
+	c.flags(cmd, 10*time.Second)
+	p.jsonFlag(cmd)
 	return cmd
 }
 
-func (j *statusJob) run(ctx context.Context) error {
-	r, err := j.ask(ctx, http.MethodGet, control.StatusPath)
+func (c *client) status(ctx context.Context) error {
+	r, err := c.ask(ctx, http.MethodGet, control.StatusPath)
 	if err != nil {
 		return err
 	}
 	if r.code != http.StatusOK {
-		return j.refusal(r)
+		return c.refusal(r)
 	}
 	var s watch.Status
 	if err := json.Unmarshal(r.body, &s); err != nil {
 		r.Error = ""
-		return j.refusal(r)
+		return c.refusal(r)
 	}
-	if j.json {
+	if c.p.json {
 		// A newer server may know of more than this program.
 		var out bytes.Buffer
 		if err := json.Indent(&out, bytes.TrimSpace(r.body), "", "  "); err != nil {
 			return err
 		}
 		out.WriteByte('\n')
-		_, err := out.WriteTo(j.p.stdout)
+		_, err := out.WriteTo(c.p.stdout)
 		return err
 	}
-	return printStatus(j.p.stdout, &s, time.Now())
+	return printStatus(c.p.stdout, &s, time.Now())
 }
 
 func printStatus(w io.Writer, s *watch.Status, now time.Time) error {

@@ -31,7 +31,6 @@ type storeJob struct {
 	settings bool
 	yes      bool
 	out      string
-	json     bool
 	rows     bool // of the config store, and not the config
 	trash    trash
 }
@@ -55,7 +54,10 @@ Bifrost's environment from then on.`,
 		Example: `  bifrost-secrets store --config config.json --gateway gateway-eu
   bifrost-secrets store --config config.json --gateway gateway-eu --yes`,
 		Args: noArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error { return j.run(cmd.Context()) },
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			r := storing{Config: j.Config, Gateway: j.gateway, Items: []autostore.Item{}}
+			return p.conclude(&r, &r.Error, j.run(cmd.Context(), &r))
+		},
 	}
 	j.planFlags(cmd)
 	j.trustFlag(cmd)
@@ -66,7 +68,7 @@ Bifrost's environment from then on.`,
 	f.BoolVar(&j.settings, "include-settings", false, "store settings too, such as endpoints and user names")
 	f.BoolVar(&j.yes, "yes", false, "make the changes; without it they are only shown")
 	f.StringVarP(&j.out, "out", "o", "", "the `file` to write, instead of the config itself")
-	f.BoolVar(&j.json, "json", false, "print JSON")
+	p.jsonFlag(cmd)
 	f.BoolVar(&j.rows, "config-store", false, "store what is in Bifrost's PostgreSQL config store, instead of what is in the config")
 	j.databaseFlag(cmd)
 	j.trash.flags(cmd)
@@ -91,12 +93,7 @@ func checkGateway(gateway string) error {
 	return nil
 }
 
-func (j *storeJob) run(ctx context.Context) error {
-	report := storing{Config: j.Config, Gateway: j.gateway, Items: []autostore.Item{}}
-	return j.p.conclude(j.json, &report, &report.Error, j.do(ctx, &report))
-}
-
-func (j *storeJob) do(ctx context.Context, report *storing) error {
+func (j *storeJob) run(ctx context.Context, report *storing) error {
 	if err := checkGateway(j.gateway); err != nil {
 		return err
 	}
@@ -170,7 +167,7 @@ func (j *storeJob) options() autostore.Options {
 // stores and then writes it.
 func (j *storeJob) carryOut(ctx context.Context, store sources.Store, plan *autostore.Plan, name string, report *storing, write func() error) error {
 	report.fill(plan)
-	if !j.json {
+	if !j.p.json {
 		if err := report.print(j.p.stdout); err != nil {
 			return err
 		}

@@ -54,40 +54,32 @@ func (r *storing) print(w io.Writer) error {
 }
 
 func (j *storeJob) sayPlan(r *storing) {
-	if j.p.quiet {
-		return
-	}
-	s := j.p.screen
 	defer j.sayLeft(r)
 	if len(r.Items) == 0 {
-		s.line("no secret stands in %s in plain text", clean(cmp.Or(r.Database, j.Config)))
+		j.p.say("no secret stands in %s in plain text", clean(cmp.Or(r.Database, j.Config)))
 		return
 	}
-	s.line("%s would go to %s: %d new, %d changed, %d unchanged", count(len(r.Items), "secret"), clean(r.Source), r.New, r.Changed, r.Unchanged)
-	s.line("it takes %s and %s; nothing was written", count(r.Writes, "write"), count(r.Reads, "read"))
-	s.hint("--yes makes the changes")
+	j.p.say("%s would go to %s: %d new, %d changed, %d unchanged", count(len(r.Items), "secret"), clean(r.Source), r.New, r.Changed, r.Unchanged)
+	j.p.say("it takes %s and %s; nothing was written", count(r.Writes, "write"), count(r.Reads, "read"))
+	j.p.advise("--yes makes the changes")
 }
 
 func (j *storeJob) sayDone(r *storing) {
-	if j.p.quiet {
-		return
-	}
-	s := j.p.screen
 	defer j.sayLeft(r)
 	switch {
 	case len(r.Items) > 0:
-		s.line("%s in %s: %d new, %d changed, %d unchanged", count(len(r.Items), "secret"), clean(r.Source), r.New, r.Changed, r.Unchanged)
+		j.p.say("%s in %s: %d new, %d changed, %d unchanged", count(len(r.Items), "secret"), clean(r.Source), r.New, r.Changed, r.Unchanged)
 	case j.rows:
-		s.line("no secret that a reference could replace stands in %s in plain text", clean(r.Database))
+		j.p.say("no secret that a reference could replace stands in %s in plain text", clean(r.Database))
 		return
 	default:
-		s.line("no secret stands in %s in plain text", clean(j.Config))
+		j.p.say("no secret stands in %s in plain text", clean(j.Config))
 	}
 	if r.wrote != "" {
-		s.line("wrote %s", clean(r.wrote))
+		j.p.say("wrote %s", clean(r.wrote))
 	}
 	if j.rows {
-		s.hint("restart Bifrost, with bifrost-secrets exec: it has the values in its environment from now on; detach undoes it")
+		j.p.advise("restart Bifrost, with bifrost-secrets exec: it has the values in its environment from now on; detach undoes it")
 	}
 }
 

@@ -274,8 +274,8 @@ func (j *job) backendFlags() string {
 }
 
 func (t *trash) say(p *program, folder string) {
-	if folder != "" && !p.quiet {
-		p.screen.line("sealed the values into %s", clean(folder))
-		p.screen.hint(clean(filepath.Join(folder, "README.txt")) + " says how to bring them back")
+	if folder != "" {
+		p.say("sealed the values into %s", clean(folder))
+		p.advise(clean(filepath.Join(folder, "README.txt")) + " says how to bring them back")
 	}
 }

@@ -15,7 +15,6 @@ import (
 var version = ""
 
 func (p *program) versionCommand() *cobra.Command {
-	var asJSON bool
 	cmd := &cobra.Command{
 		Use:     "version",
 		Short:   "Print the version",
@@ -23,7 +22,7 @@ func (p *program) versionCommand() *cobra.Command {
 		Args:    noArgs,
 		RunE: func(*cobra.Command, []string) error {
 			name := versionName()
-			if asJSON {
+			if p.json {
 				return json.NewEncoder(p.stdout).Encode(map[string]any{
 					"version": name, "go": runtime.Version(), "platform": runtime.GOOS + "/" + runtime.GOARCH, "bifrost": management.Releases(),
 				})
@@ -32,7 +31,7 @@ func (p *program) versionCommand() *cobra.Command {
 			return err
 		},
 	}
-	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
+	p.jsonFlag(cmd)
 	return cmd
 }
 

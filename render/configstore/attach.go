@@ -43,11 +43,11 @@ type Reference struct {
 // Plan is what the database has of references, and what rewriting would do. It
 // holds no value of a secret.
 type Plan struct {
-	Attach   []Reference // references that become variables
-	Attached []Reference // variables whose meaning is known
-	Left     []Reference // references that stay as they are, and why
-	Unknown  []Reference // variables of ours whose meaning nobody remembers
-	Summary  *Summary
+	Attach   []Reference `json:"attach"`   // references that become variables
+	Attached []Reference `json:"attached"` // variables whose meaning is known
+	Left     []Reference `json:"left"`     // references that stay as they are, and why
+	Unknown  []Reference `json:"unknown"`  // variables of ours whose meaning nobody remembers
+	Summary  *Summary    `json:"summary,omitempty"`
 }
 
 // meaning is a line of our table.

@@ -11,9 +11,9 @@ import (
 
 // Detachment is what putting the references back does.
 type Detachment struct {
-	Restored []Reference // the reference is back
-	Edited   []Reference // somebody has written something else since; it stays
-	Left     []Reference // the variable stays, or may, and why; its meaning is kept
+	Restored []Reference `json:"restored"` // the reference is back
+	Edited   []Reference `json:"edited"`   // somebody has written something else since; it stays
+	Left     []Reference `json:"left"`     // the variable stays, or may, and why; its meaning is kept
 }
 
 // Detach puts the references back exactly as they were spelled, and forgets what

@@ -45,21 +45,21 @@ func (f *Flags) Of(ctx context.Context, h *Host, doc *walker.Document) (*Loaded,
 
 // ReadDocument reads the document alone.
 func (f *Flags) ReadDocument(ctx context.Context, h *Host) (*walker.Document, error) {
-	if f.Config == "-" {
-		return walker.Read("-", h.Input)
+	if f.Config == "-" { // what is typed may take any time
+		return awaited(ctx, "-", "", func() (*walker.Document, error) { return walker.Read("-", h.Stdin) })
 	}
-	return awaited(ctx, f, f.Config, func() (*walker.Document, error) { return walker.ReadFile(f.Config) })
+	ctx, cancel := f.patience(ctx)
+	defer cancel()
+	return awaited(ctx, f.Config, fileHint, func() (*walker.Document, error) { return walker.ReadFile(f.Config) })
 }
 
 // ErrInterrupted ends what waits for a file or the standard input.
 var ErrInterrupted = errors.New("interrupted")
 
-// awaited returns what read does, for --timeout at most: a file system may not
-// answer, and the system has no other way to stop waiting for it. A second is
-// allowed in any case, since the flag speaks of the backend.
-func awaited[T any](ctx context.Context, f *Flags, name string, read func() (T, error)) (got T, err error) {
-	ctx, cancel := deadline(ctx, max(f.Timeout, time.Second))
-	defer cancel()
+// Await returns what read does, unless ctx ends before: a file system, a pipe or a
+// person may never answer, and the system has no other way to stop waiting for it. Then
+// the error is ctx's cause, or ErrInterrupted, and what is read later is lost.
+func Await[T any](ctx context.Context, read func() (T, error)) (got T, err error) {
 	type result struct {
 		got T
 		err error
@@ -73,12 +73,34 @@ func awaited[T any](ctx context.Context, f *Flags, name string, read func() (T, 
 	case r := <-done:
 		return r.got, r.err
 	case <-ctx.Done():
-		cause := context.Cause(ctx)
-		if errors.Is(cause, context.Canceled) {
-			cause = ErrInterrupted
-		}
-		return got, &walker.DocumentError{Name: name, Reason: "cannot be read: " + cause.Error(), Hint: "see the file system that it is on"}
+		return got, endOf(ctx)
 	}
+}
+
+// endOf returns why ctx has ended, and nil where it has not.
+func endOf(ctx context.Context) error {
+	if cause := context.Cause(ctx); !errors.Is(cause, context.Canceled) {
+		return cause
+	}
+	return ErrInterrupted
+}
+
+// fileHint is what to do about a file that does not come.
+const fileHint = "see the file system that it is on"
+
+// awaited is Await for a document, or a file like one, of that name.
+func awaited[T any](ctx context.Context, name, hint string, read func() (T, error)) (T, error) {
+	got, err := Await(ctx, read)
+	if err != nil && err == endOf(ctx) {
+		err = &walker.DocumentError{Name: name, Reason: "cannot be read: " + err.Error(), Hint: hint}
+	}
+	return got, err
+}
+
+// patience is how long to wait for a file: for --timeout, but for a second in any case,
+// since the flag speaks of the backend.
+func (f *Flags) patience(ctx context.Context) (context.Context, context.CancelFunc) {
+	return deadline(ctx, max(f.Timeout, time.Second))
 }
 
 // findStore finds the vault_store block: a file's, that of the flags, or the
@@ -86,7 +108,9 @@ func awaited[T any](ctx context.Context, f *Flags, name string, read func() (T, 
 func (f *Flags) findStore(ctx context.Context, h *Host, doc *walker.Document) (*render.VaultStore, error) {
 	switch {
 	case f.VaultStore != "":
-		store, err := awaited(ctx, f, f.VaultStore, func() (*render.VaultStore, error) { return render.StoreFromFile(f.VaultStore) })
+		ctx, cancel := f.patience(ctx)
+		defer cancel()
+		store, err := awaited(ctx, f.VaultStore, fileHint, func() (*render.VaultStore, error) { return render.StoreFromFile(f.VaultStore) })
 		var missing *walker.DocumentError
 		if errors.As(err, &missing) && errors.Is(err, fs.ErrNotExist) {
 			missing.Hint = "name a file that holds a vault_store block with --vault-store"

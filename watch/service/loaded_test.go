@@ -62,11 +62,13 @@ func TestReadingEnds(t *testing.T) {
 		defer cancel()
 		flags := &Flags{Timeout: time.Minute}
 		read := func() (int, error) { <-never; return 1, nil }
-		if _, err := awaited(ctx, flags, "c.json", read); err == nil || err.Error() != "c.json: cannot be read: no answer within 1m0s (--timeout)" {
+		bounded, end := flags.patience(ctx)
+		defer end()
+		if _, err := awaited(bounded, "c.json", fileHint, read); err == nil || err.Error() != "c.json: cannot be read: no answer within 1m0s (--timeout)" {
 			t.Errorf("got %v", err)
 		}
 		time.AfterFunc(time.Second, cancel)
-		if _, err := awaited(ctx, flags, "c.json", read); err == nil || err.Error() != "c.json: cannot be read: interrupted" {
+		if _, err := awaited(ctx, "c.json", fileHint, read); err == nil || err.Error() != "c.json: cannot be read: interrupted" {
 			t.Errorf("got %v", err)
 		}
 		close(never)

@@ -54,8 +54,7 @@ type Host struct {
 	Backends []sources.Backend
 	Version  string
 
-	Input   io.Reader // what - names as a document
-	Stdin   io.Reader // these three are the child's too
+	Stdin   io.Reader // what - names as a document; these three are the child's too
 	Stdout  io.Writer
 	Stderr  io.Writer
 	Printed io.Writer // where the output of a command goes, beside the log
