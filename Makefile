@@ -43,7 +43,7 @@ setup:
 	@./testdata/setup.sh
 
 test: setup
-	BIFROST_SECRETS_REQUIRE_BACKENDS=1 $(GO) test -race -timeout 30m ./...
+	BIFROST_REQUIRE_BACKENDS=1 $(GO) test -race -timeout 30m ./...
 
 # For the loop of somebody who changes a line: no server is started.
 test-short:
@@ -73,7 +73,7 @@ bench: build
 
 # What takes longer than a test may.
 soak: setup
-	BIFROST_SECRETS_REQUIRE_BACKENDS=1 BIFROST_SECRETS_SIGNAL_RUNS=400 $(GO) test -count 1 -v -timeout 30m -run '^TestExecUnderSignals$$' ./cmd/bifrost-secrets
+	BIFROST_REQUIRE_BACKENDS=1 BIFROST_SIGNAL_RUNS=400 $(GO) test -count 1 -v -timeout 30m -run '^TestExecUnderSignals$$' ./cmd/bifrost-secrets
 
 fuzz:
 	@set -e; for found in $$(grep -rHoE '^func Fuzz[A-Za-z0-9_]+' --include='*_test.go' . | sed 's/func //' | sort); do \

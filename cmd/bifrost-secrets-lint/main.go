@@ -16,7 +16,10 @@ import (
 
 	"bifrost-secrets/cmd/internal/help"
 	"bifrost-secrets/cmd/internal/lintcmd"
+	"bifrost-secrets/cmd/internal/variables"
 	"bifrost-secrets/walker/lint/report"
+
+	"github.com/spf13/cobra"
 )
 
 // version is set by the linker for a release.
@@ -28,18 +31,19 @@ func main() {
 
 // run is the program as a function: tests call it as the shell would.
 func run(args []string, stdin io.Reader, stdout, stderr io.Writer, env []string) int {
+	getenv := func(name string) (string, bool) {
+		for i := len(env) - 1; i >= 0; i-- {
+			if value, ok := strings.CutPrefix(env[i], name+"="); ok {
+				return value, true
+			}
+		}
+		return "", false
+	}
 	cmd := lintcmd.New(lintcmd.Program{
 		Name: "bifrost-secrets-lint", Version: versionName(),
-		Stdin: stdin, Stdout: stdout, Stderr: stderr,
-		Getenv: func(name string) (string, bool) {
-			for i := len(env) - 1; i >= 0; i-- {
-				if value, ok := strings.CutPrefix(env[i], name+"="); ok {
-					return value, true
-				}
-			}
-			return "", false
-		},
+		Stdin: stdin, Stdout: stdout, Stderr: stderr, Getenv: getenv,
 	})
+	cmd.PreRunE = func(cmd *cobra.Command, _ []string) error { return variables.Set(cmd, getenv) }
 	cmd.Use = strings.Replace(cmd.Use, "lint", "bifrost-secrets-lint", 1)
 	cmd.Version = versionName()
 	help.Set(cmd)

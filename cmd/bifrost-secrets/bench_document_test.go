@@ -212,7 +212,7 @@ func (b *bench) sameRendering(path string, secrets int) {
 // childTask tells TestBenchChild what to do: a way to render ("bytes", "naive",
 // or "file", which is bytes read by the walker itself), the number of secrets
 // and the file.
-const childTask = "BIFROST_SECRETS_BENCH"
+const childTask = "BIFROST_BENCH_TASK"
 
 // child renders the file in a process of its own.
 func (b *bench) child(path, way string, secrets int) (a outcome) {

@@ -49,7 +49,7 @@ func (h *heard) Write(b []byte) (int, error) {
 }
 
 // A signal that comes at any moment of a rotation by restart ends exec with the
-// status of its child, and nothing of it stays. BIFROST_SECRETS_SIGNAL_RUNS is how
+// status of its child, and nothing of it stays. BIFROST_SIGNAL_RUNS is how
 // often that is tried.
 func TestExecUnderSignals(t *testing.T) {
 	if testing.Short() {
@@ -57,7 +57,7 @@ func TestExecUnderSignals(t *testing.T) {
 	}
 	t.Parallel()
 	runs := 12
-	if n, err := strconv.Atoi(os.Getenv("BIFROST_SECRETS_SIGNAL_RUNS")); err == nil {
+	if n, err := strconv.Atoi(os.Getenv("BIFROST_SIGNAL_RUNS")); err == nil {
 		runs = n
 	}
 	var mu sync.Mutex

@@ -89,6 +89,7 @@ func (p *program) daemon() *service.Host {
 		return line.Bytes()
 	})
 	p.screen.log = slog.New(p.handler(p.screen, format)) // what ends it is a line of the log too
+	p.warnUnread()
 	h := p.host()
 	h.Log, h.Warn = p.screen.log, func(text string) { p.screen.log.Warn(text) }
 	h.Printed, h.Dropped, h.Stderr = p.screen, p.screen.dropped, p.screen.stream()

@@ -5,7 +5,7 @@ import (
 	"log/slog"
 	"strings"
 
-	"bifrost-secrets/watch/service"
+	"bifrost-secrets/cmd/internal/variables"
 )
 
 // logFormat is how the log is written, and with it all that goes to the standard
@@ -17,9 +17,6 @@ const (
 	textLog logFormat = "text"
 	jsonLog logFormat = "json"
 )
-
-// logFormatVariable stands in for --log-format.
-const logFormatVariable = service.OwnVariables + "LOG_FORMAT"
 
 func (f *logFormat) Set(text string) error {
 	if text != string(textLog) && text != string(jsonLog) {
@@ -36,7 +33,7 @@ func (f *logFormat) String() string { return string(*f) }
 // chooseLogFormat finds the format before anything can go wrong: what is wrong with
 // the flags is written in it too.
 func (p *program) chooseLogFormat(args []string) {
-	p.format = logFormat(p.env[logFormatVariable])
+	p.format = logFormat(p.env[variables.Name("log-format")])
 	for i, arg := range args {
 		if arg == "--" {
 			break
@@ -52,15 +49,12 @@ func (p *program) chooseLogFormat(args []string) {
 	}
 }
 
-// checkLogFormat refuses a variable that names no format.
-func (p *program) checkLogFormat() error {
-	if text := p.env[logFormatVariable]; text != "" && text != string(textLog) && text != string(jsonLog) {
-		return usageError(logFormatVariable+" must be text or json", "")
-	}
-	if p.format == jsonLog { // --verbose and --quiet are known by now
+// logJSON begins anew what chooseLogFormat began: --verbose and --quiet are known
+// by now.
+func (p *program) logJSON() {
+	if p.format == jsonLog {
 		p.screen.log = slog.New(p.handler(p.screen, jsonLog))
 	}
-	return nil
 }
 
 func (p *program) handler(w io.Writer, format logFormat) slog.Handler {

@@ -215,7 +215,7 @@ func (a *alerts) prove() {
 		tool = "../../.cache/prometheus/usr/bin/promtool"
 	}
 	if _, err := os.Stat(tool); err != nil {
-		if os.Getenv("BIFROST_SECRETS_REQUIRE_BACKENDS") != "" {
+		if os.Getenv("BIFROST_REQUIRE_BACKENDS") != "" {
 			a.t.Fatal("promtool NOT FOUND: run make setup")
 		}
 		a.t.Log("promtool NOT FOUND: the alerts of the table are not proven")

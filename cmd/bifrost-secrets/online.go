@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"strings"
 
+	"bifrost-secrets/cmd/internal/variables"
 	"bifrost-secrets/render"
 	"bifrost-secrets/walker"
 	"bifrost-secrets/walker/lint"
@@ -40,7 +41,7 @@ func (o *online) addFlags(cmd *cobra.Command) {
 func (o *online) check(cmd *cobra.Command) error {
 	if !cmd.Flags().Changed("online") && !cmd.Flags().Changed("config-store") {
 		for _, name := range onlineFlags {
-			if cmd.Flags().Changed(name) {
+			if f := cmd.Flags().Lookup(name); f.Changed && !variables.Given(f) { // which may be there for another command
 				return usageError("--"+name+" says how to look references up, but nothing is asked", "give --online too")
 			}
 		}

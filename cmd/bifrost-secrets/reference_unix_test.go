@@ -74,8 +74,9 @@ func TestReference(t *testing.T) {
 		if err := doc.GenMan(cmd, &doc.GenManHeader{Section: "1", Date: &time.Time{}, Source: "bifrost-secrets", Manual: "bifrost-secrets"}, &man); err != nil {
 			t.Fatal(err)
 		}
+		made := strings.Replace(man.String(), "\n.SH SEE ALSO", "\n.SH ENVIRONMENT\n.EX\n"+strings.ReplaceAll(help.Variables(cmd), "-", `\-`)+".EE\n\n\n.SH SEE ALSO", 1)
 		// A page that is made again says the same.
-		want[filepath.Join("man", name+".1")] = bytes.Replace(man.Bytes(), []byte(`"Jan 0001"`), []byte(`""`), 1)
+		want[filepath.Join("man", name+".1")] = []byte(strings.Replace(made, `"Jan 0001"`, `""`, 1))
 	}
 	for _, folder := range []string{"reference", "man"} {
 		folder = filepath.Join("..", "..", "docs", folder)
@@ -121,5 +122,6 @@ func referencePage(t *testing.T, cmd *cobra.Command) []byte {
 	for _, g := range help.Groups(cmd) {
 		page += fmt.Sprintf("### %s\n\n```\n%s```\n\n", g.Title, g.Flags.FlagUsagesWrapped(help.Width))
 	}
+	page += "### Variables\n\n```\n" + help.Variables(cmd) + "```\n\n"
 	return []byte(page + "### See also\n\n" + strings.TrimSpace(strings.ReplaceAll(others, "\t - ", ": ")) + "\n")
 }

@@ -6,12 +6,14 @@ import (
 	"errors"
 	"io"
 	"io/fs"
+	"maps"
 	"os"
 	"slices"
 	"strings"
 	"syscall"
 
 	"bifrost-secrets/cmd/internal/help"
+	"bifrost-secrets/cmd/internal/variables"
 	"bifrost-secrets/sources"
 	"bifrost-secrets/sources/awssecrets"
 	"bifrost-secrets/sources/azurevault"
@@ -54,6 +56,7 @@ type program struct {
 	json    bool
 	format  logFormat
 	writes  bool // the command writes files, so its errors say that it did not
+	unread  []variables.Remark
 }
 
 // run is the program as a function: tests call it as the shell would. env is
@@ -71,13 +74,15 @@ func run(args []string, stdin io.Reader, stdout, stderr io.Writer, env []string)
 	root := p.root()
 	stop := func() {}
 	root.PersistentPreRunE = func(cmd *cobra.Command, _ []string) error {
-		err := cmp.Or(checkAuthorities(), p.checkLogFormat())
+		err := cmp.Or(p.readVariables(cmd), checkAuthorities())
+		p.logJSON()
 		switch signals := cmd.Annotations[ownSignals]; {
 		case err != nil && signals == "exec":
 			return &notStarted{err: err, code: exitNotStarted}
 		case err != nil || signals != "":
 			return err
 		}
+		p.warnUnread()
 		p.ctx, stop = untilSignal(cmd.Context(), os.Exit)
 		cmd.SetContext(p.ctx)
 		return nil
@@ -92,7 +97,7 @@ func run(args []string, stdin io.Reader, stdout, stderr io.Writer, env []string)
 	if args == nil {
 		root.SetArgs([]string{}) // cobra would fall back to the process's own
 	}
-	err := root.ExecuteContext(context.Background())
+	cmd, err := root.ExecuteContextC(context.Background())
 	var path *fs.PathError
 	if errors.As(err, &path) && path.Path == os.Stdout.Name() {
 		if errors.Is(err, syscall.EPIPE) { // as if by the signal, which says nothing either
@@ -101,9 +106,32 @@ func run(args []string, stdin io.Reader, stdout, stderr io.Writer, env []string)
 		err = &failure{Reason: "the standard output cannot be written: " + path.Err.Error(), Code: exitUnresolved}
 	}
 	if err != nil {
+		p.warnUnread() // one of them may be why
 		p.report(err)
+		p.screen.hint(variables.Meant(cmd, err.Error()+"\n"+sources.HintOf(err)))
 	}
 	return exitCode(err)
+}
+
+// readVariables sets the flags that are given as variables.
+func (p *program) readVariables(cmd *cobra.Command) error {
+	if !cmd.Hidden { // which the shell asks for completions
+		p.unread = variables.Unread(cmd.Root(), slices.Collect(maps.Keys(p.env)))
+	}
+	if err := variables.Set(cmd, p.getenv); err != nil {
+		return usageError(err.Error(), "see "+cmd.CommandPath()+" --help")
+	}
+	return nil
+}
+
+// warnUnread warns, once, of variables that look like settings and are none.
+func (p *program) warnUnread() {
+	for _, one := range p.unread {
+		if !p.quiet {
+			p.screen.warning(one.Text, one.Hint)
+		}
+	}
+	p.unread = nil
 }
 
 // authoritiesMost is more than a bundle of all certificate authorities has, in
@@ -138,7 +166,7 @@ config with the values in place.`,
 	}
 	root.PersistentFlags().BoolVarP(&p.verbose, "verbose", "v", false, "log more detail")
 	root.PersistentFlags().BoolVarP(&p.quiet, "quiet", "q", false, "print errors only")
-	root.PersistentFlags().Var(&p.format, "log-format", "text or json, for all that goes to the standard error; exec and watch write json unless that is a terminal; also "+logFormatVariable)
+	root.PersistentFlags().Var(&p.format, "log-format", "text or json, for all that goes to the standard error; exec and watch write json unless that is a terminal")
 	_ = root.RegisterFlagCompletionFunc("log-format", cobra.FixedCompletions([]string{"text", "json"}, cobra.ShellCompDirectiveNoFileComp))
 	help.Set(root)
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {

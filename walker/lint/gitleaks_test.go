@@ -115,7 +115,7 @@ func gitleaks(t *testing.T) (binary string, rules []leakRule) {
 	binary = filepath.Join(home, "gitleaks")
 	text, err := os.ReadFile(filepath.Join(home, "gitleaks.toml"))
 	if err != nil {
-		if os.Getenv("BIFROST_SECRETS_REQUIRE_BACKENDS") != "" {
+		if os.Getenv("BIFROST_REQUIRE_BACKENDS") != "" {
 			t.Fatalf("gitleaks is missing: %v; make setup puts it there", err)
 		}
 		t.Skip("gitleaks is missing; make setup puts it into .cache")

@@ -225,7 +225,7 @@ func promtool(t *testing.T) string {
 		return path
 	}
 	const missing = "promtool NOT FOUND: the metrics are not checked by Prometheus' own tool; install Debian's prometheus, or run make setup"
-	if os.Getenv("BIFROST_SECRETS_REQUIRE_BACKENDS") != "" {
+	if os.Getenv("BIFROST_REQUIRE_BACKENDS") != "" {
 		t.Fatal(missing)
 	}
 	t.Skip(missing)

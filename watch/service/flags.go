@@ -33,8 +33,8 @@ type Flags struct {
 	AllowPath     []string // folders that its paths may lead into
 }
 
-// AllowPathVariable lists folders as PATH does, for an image whose command line
-// stands.
+// AllowPathVariable lists folders as PATH does, or one a line, in addition to
+// those of the flag.
 const AllowPathVariable = OwnVariables + "ALLOW_PATH"
 
 // Check refuses flags that do not go together.
@@ -87,6 +87,7 @@ func (f *Flags) sourceOptions(h *Host) sources.Options {
 		opts.Untrusted = !f.Ambient
 		opts.Within = append([]string{dir}, sources.MountedSecrets...)
 		listed, _ := h.Getenv(AllowPathVariable)
+		listed = strings.ReplaceAll(listed, "\n", string(filepath.ListSeparator))
 		for _, folder := range append(filepath.SplitList(listed), f.AllowPath...) {
 			if folder != "" {
 				opts.Within = append(opts.Within, folder)

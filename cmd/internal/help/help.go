@@ -8,6 +8,8 @@ import (
 	"slices"
 	"strings"
 
+	"bifrost-secrets/cmd/internal/variables"
+
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 )
@@ -70,6 +72,27 @@ func Groups(cmd *cobra.Command) (all []Group) {
 	return all
 }
 
+// Variables returns the rule by which the flags of a command are variables, and
+// which of them are none.
+func Variables(cmd *cobra.Command) string {
+	flag := "log-format"
+	if cmd.Flag(flag) == nil {
+		flag = "format" // of the linter alone
+	}
+	text := fmt.Sprintf("  %s stands for --%s, and so on for each flag; a flag wins.\n", variables.Name(flag), flag)
+	line := "  None stands for"
+	for _, name := range variables.FlagOnly(cmd) {
+		if len(line)+len(name) > Width-2 {
+			text, line = text+line+"\n", " "
+		}
+		line += " " + name
+	}
+	if strings.Contains(line, "--") {
+		text += line + ".\n"
+	}
+	return text
+}
+
 // Set has a command, and those below it, print their help by this package.
 func Set(cmd *cobra.Command) {
 	cmd.SetUsageFunc(func(cmd *cobra.Command) error {
@@ -102,6 +125,7 @@ func usage(w io.Writer, cmd *cobra.Command) {
 	for _, g := range Groups(cmd) {
 		fmt.Fprintf(w, "\n%s:\n%s", g.Title, g.Flags.FlagUsagesWrapped(Width))
 	}
+	fmt.Fprintf(w, "\nVariables:\n%s", Variables(cmd))
 	if cmd.HasAvailableSubCommands() {
 		fmt.Fprintf(w, "\nUse \"%s [command] --help\" for more about a command.\n", cmd.CommandPath())
 	}

@@ -28,7 +28,7 @@ import (
 
 // requireBackends is the environment variable that, when set to anything, makes
 // a missing backend a failure and not a skip. CI sets it.
-const requireBackends = "BIFROST_SECRETS_REQUIRE_BACKENDS"
+const requireBackends = "BIFROST_REQUIRE_BACKENDS"
 
 // startLimit is how long moto may take to listen, on a busy machine.
 const startLimit = 3 * time.Minute

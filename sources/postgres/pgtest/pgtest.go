@@ -25,7 +25,7 @@ import (
 
 // requireBackends is the environment variable that, when set to anything, makes
 // a missing backend a failure and not a skip. CI sets it.
-const requireBackends = "BIFROST_SECRETS_REQUIRE_BACKENDS"
+const requireBackends = "BIFROST_REQUIRE_BACKENDS"
 
 // Superuser is the name of the role that may do everything.
 const Superuser = "postgres"
