@@ -68,7 +68,7 @@ func TestCanaryTypedKeys(t *testing.T) {
 				}
 			}
 			for _, file := range []string{"config.json", "config.jsonc", "map.yaml", "values.yaml", "alias.yaml"} {
-				for _, line := range []string{"lint", "lint --format json", "lint --format sarif", "lint --format github", "lint --diff", "lint --online --trust-config", "lint --write-baseline base.json", "lint --baseline base.json"} {
+				for _, line := range []string{"lint", "lint --format json", "lint --format sarif", "lint --diff", "lint --online --trust-config", "lint --write-baseline base.json", "lint --baseline base.json"} {
 					got := said("", nil, append(strings.Fields(line), file)...)
 					if found := m.in([]byte(got)); found != "" {
 						t.Errorf("the key was printed, as %q, by %s %s: %s", found, line, file, got)

@@ -128,7 +128,7 @@ up to the root of the repository; outside of a repository, up to the working dir
 		},
 	}
 	f := cmd.Flags()
-	f.StringVar(&o.format, "format", report.Text, "how to write the findings: text, json, sarif or github")
+	f.StringVar(&o.format, "format", report.Text, "how to write the findings: text, json or sarif")
 	f.BoolVar(&o.json, "json", false, "the same as --format json")
 	f.StringVar(&o.failOn, "fail-on", lint.Warning.String(), "the least severity that makes the exit code 1: note, warning, error or never")
 	f.StringVar(&o.mode, "mode", "inline", "how the config will be rendered: inline or env")

@@ -221,11 +221,7 @@ func (r *run) lintOptions(settings *lint.Settings) lint.Options {
 // tell reports one result. Its errors are those of the standard output.
 func (r *run) tell(out *bufio.Writer, w *report.Writer, t *tally, one *result, name string) error {
 	t.add(&one.tally)
-	fragments := one.fragments
-	if one.unread != nil {
-		fragments = []report.Fragment{r.out.Failure(one.unread)}
-	}
-	for _, fragment := range fragments {
+	for _, fragment := range one.fragments {
 		if err := w.Add(fragment); err != nil {
 			return err
 		}

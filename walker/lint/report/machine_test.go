@@ -10,7 +10,6 @@ import (
 	"strings"
 	"testing"
 
-	"bifrost-secrets/walker"
 	"bifrost-secrets/walker/lint"
 )
 
@@ -32,24 +31,6 @@ func TestJSON(t *testing.T) {
 	}
 	if got := render(Options{Format: JSON}, doc); got != "[]\n" {
 		t.Errorf("no findings: %q", got)
-	}
-}
-
-func TestGitHub(t *testing.T) {
-	doc := parse(t, "{\"encryption_key\":\n {\"value\":\n \"hunter2\"}}")
-	doc.Name = "a:b,c%d\n.json"
-	one, over := finding(t, doc, `"hunter2"`), finding(t, doc, "{\"value\":\n \"hunter2\"}")
-	one.Message, one.Hint, one.Path = "50% of it\n::error::injected", "a hint", "encryption_key"
-	over.Severity = lint.Note
-	want := "::notice file=a%3Ab%2Cc%25d%0A.json,line=2,endLine=3,title=rule::message\n" +
-		"::error file=a%3Ab%2Cc%25d%0A.json,line=3,col=2,endColumn=11,title=rule::50%25 of it\ufffd::error::injected%0Aencryption_key%0Ahint: a hint\n"
-	if got := render(Options{Format: GitHub}, doc, over, one); got != want {
-		t.Errorf("got\n%s\nwant\n%s", got, want)
-	}
-	o := Options{Format: GitHub}
-	got := string(o.Failure(&walker.DocumentError{Name: "c.json", Position: walker.Position{Line: 3, Column: 4}, Reason: "no\nJSON", Hint: "fix it"}))
-	if got != "::error file=c.json,line=3,col=4,title=document::no\ufffdJSON%0Ahint: fix it\n" {
-		t.Errorf("got %s", got)
 	}
 }
 

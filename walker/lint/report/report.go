@@ -16,14 +16,13 @@ import (
 
 // The formats: ways to write findings.
 const (
-	Text   = "text"   // for people: a line, the path, a hint
-	JSON   = "json"   // an array of objects
-	SARIF  = "sarif"  // a SARIF 2.1.0 log with one run
-	GitHub = "github" // workflow commands, which GitHub turns into annotations
+	Text  = "text"  // for people: a line, the path, a hint
+	JSON  = "json"  // an array of objects
+	SARIF = "sarif" // a SARIF 2.1.0 log with one run
 )
 
 // Formats are all formats, the default first.
-var Formats = []string{Text, JSON, SARIF, GitHub}
+var Formats = []string{Text, JSON, SARIF}
 
 // Options say how to write findings.
 type Options struct {
@@ -79,8 +78,6 @@ func (o *Options) render(doc *walker.Document, findings []lint.Finding, found []
 		return renderJSON(found)
 	case SARIF:
 		return o.renderSARIF(found, lint.Fingerprints(doc, findings))
-	case GitHub:
-		return renderGitHub(found)
 	}
 	return o.renderText(found)
 }

@@ -17,8 +17,6 @@ func TestRenderRows(t *testing.T) {
 	for format, want := range map[string]string{
 		Text: "postgres://127.0.0.1:5432/bifrost: config_keys/1/value: warning: key \"a\ufffd[31m\": a secret in plain text [plaintext-secret]\n      = hint: store it\n" +
 			"postgres://127.0.0.1:5432/bifrost: config_mcp_clients/1/headers_json/A,b: note: the reference vault.x [database-reference]\n",
-		GitHub: "::warning file=postgres%3A//127.0.0.1%3A5432/bifrost,title=plaintext-secret::key \"a\ufffd[31m\": a secret in plain text%0Aconfig_keys/1/value%0Ahint: store it\n" +
-			"::notice file=postgres%3A//127.0.0.1%3A5432/bifrost,title=database-reference::the reference vault.x%0Aconfig_mcp_clients/1/headers_json/A,b\n",
 	} {
 		o := Options{Format: format}
 		if got := string(o.RenderRows(name, findings)); got != want {

@@ -80,7 +80,7 @@ func TestColour(t *testing.T) {
 	if !strings.Contains(coloured, "\x1b[31merror:\x1b[0m") || !strings.Contains(coloured, "\x1b[2m      =\x1b[0m \x1b[36mhint: \x1b[0mhint\n") {
 		t.Errorf("got %q", coloured)
 	}
-	for _, format := range []string{JSON, SARIF, GitHub} {
+	for _, format := range []string{JSON, SARIF} {
 		if got := render(Options{Format: format, Colour: true}, doc, f); strings.Contains(got, "\x1b") {
 			t.Errorf("%s has colour: %q", format, got)
 		}
