@@ -6,9 +6,9 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 
@@ -80,10 +80,11 @@ func (s *killedHarness) secret(name, value string) {
 // the server has noticed.
 func (s *killedHarness) killedAt(n int, args ...string) (out string, killed bool) {
 	s.t.Helper()
-	out = outputOf(s.t, s.dir, s.env, append([]string{"killed-at", strconv.Itoa(n)}, args...))
+	out, call := killedAt(s.t, s.dir, s.env, n, args...)
 	for s.text("SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND application_name LIKE 'bifrost-secrets%'") != "0" {
+		time.Sleep(time.Millisecond)
 	}
-	return out, strings.Contains(out, "killed at")
+	return fmt.Sprintf("%skilled at change %d, %s", out, n, call), call != ""
 }
 
 // resolved returns what each key's value stands for, as exec hands it to Bifrost.

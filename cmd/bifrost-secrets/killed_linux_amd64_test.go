@@ -1,17 +1,15 @@
 package main
 
 import (
-	"fmt"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"runtime"
-	"strconv"
 	"syscall"
+	"testing"
 
 	"golang.org/x/sys/unix"
 )
-
-func init() { programs["killed-at"] = killedAt }
 
 // changingCalls are the system calls that change something outside of the process.
 var changingCalls = map[uint64]string{
@@ -21,30 +19,48 @@ var changingCalls = map[uint64]string{
 	unix.SYS_SYMLINKAT: "symlinkat", unix.SYS_OPENAT: "openat", unix.SYS_FLOCK: "flock", unix.SYS_SENDTO: "sendto", unix.SYS_CONNECT: "connect",
 }
 
-// killedAt runs a program and kills it with SIGKILL when it is about to make its
-// nth change of a file, or its nth word to a server:
-//
-//	killed-at n program [argument...]
-//
-// It prints at which system call that was. Where the program comes to its end
-// before, it ends with the program's status.
-func killedAt() {
-	nth, err := strconv.Atoi(os.Args[1])
+// killedAt runs a program in a folder and kills it with SIGKILL when it is about to
+// make its nth change of a file, or its nth word to a server. It returns what the
+// program printed, and at which system call it was killed; "" is none: the program
+// came to its end before.
+func killedAt(t *testing.T, dir string, env []string, n int, args ...string) (out, call string) {
+	t.Helper()
+	said, err := os.Create(filepath.Join(t.TempDir(), "said"))
 	if err != nil {
-		panic(err)
+		t.Fatal(err)
 	}
+	defer said.Close()
+	cmd := exec.Command(args[0], args[1:]...)
+	cmd.Dir, cmd.Env, cmd.Stdout, cmd.Stderr = dir, env, said, said
+	call, status := traced(t, cmd, n)
+	text, err := os.ReadFile(said.Name())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if call == "" && status != 0 {
+		t.Fatalf("%v ended with %d\n%s", args, status, text)
+	}
+	return string(text), call
+}
+
+// traced runs cmd until its nth change, and returns what it was killed at, or the
+// status that it ended with. It is the test's own process that traces: a process in
+// between would be started hundreds of times.
+func traced(t *testing.T, cmd *exec.Cmd, nth int) (call string, status int) {
+	t.Helper()
 	runtime.LockOSThread() // the one thread that may trace
-	cmd := exec.Command(os.Args[2], os.Args[3:]...)
-	cmd.Stdout, cmd.Stderr = os.Stdout, os.Stderr
-	cmd.SysProcAttr = &syscall.SysProcAttr{Ptrace: true, Pdeathsig: syscall.SIGKILL}
+	defer runtime.UnlockOSThread()
+	// In a group of its own, so that it can be waited for and no other child.
+	cmd.SysProcAttr = &syscall.SysProcAttr{Ptrace: true, Setpgid: true, Pdeathsig: syscall.SIGKILL}
 	if err := cmd.Start(); err != nil {
-		panic(err)
+		t.Fatal(err)
 	}
 	pid := cmd.Process.Pid
+	defer func() { _ = cmd.Process.Release() }()
 	wait := func() (int, syscall.WaitStatus) {
 		var ws syscall.WaitStatus
 		for {
-			got, err := syscall.Wait4(-1, &ws, unix.WALL, nil)
+			got, err := syscall.Wait4(-pid, &ws, unix.WALL, nil)
 			if err != syscall.EINTR {
 				return got, ws
 			}
@@ -52,7 +68,7 @@ func killedAt() {
 	}
 	_, _ = wait() // for the exec
 	if err := syscall.PtraceSetOptions(pid, unix.PTRACE_O_TRACESYSGOOD|unix.PTRACE_O_TRACECLONE|unix.PTRACE_O_EXITKILL); err != nil {
-		panic(err)
+		t.Fatal(err)
 	}
 	_ = syscall.PtraceSyscall(pid, 0)
 	inside := map[int]bool{} // the threads that are in a system call
@@ -61,11 +77,11 @@ func killedAt() {
 		signal := 0
 		switch {
 		case tid == pid && ws.Exited():
-			os.Exit(ws.ExitStatus())
+			return "", ws.ExitStatus()
 		case tid == pid && ws.Signaled():
-			os.Exit(128 + int(ws.Signal()))
+			return "", 128 + int(ws.Signal())
 		case tid <= 0:
-			panic("nobody is left to wait for")
+			t.Fatal("nobody is left to wait for")
 		case !ws.Stopped():
 			continue
 		case ws.StopSignal() == syscall.SIGTRAP|0x80:
@@ -76,8 +92,7 @@ func killedAt() {
 					_ = syscall.Kill(pid, syscall.SIGKILL)
 					for { // until all of its threads are gone
 						if tid, ws := wait(); tid == pid && (ws.Exited() || ws.Signaled()) {
-							fmt.Println("killed at", changingCalls[regs.Orig_rax])
-							os.Exit(0)
+							return changingCalls[regs.Orig_rax], 0
 						}
 					}
 				}
