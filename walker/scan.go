@@ -52,6 +52,9 @@ func (s *scanner) value(i int, n *node) int {
 	if i >= len(b) {
 		return -1
 	}
+	if n != nil && !n.made.Load() {
+		n.make()
+	}
 	switch c := b[i]; c {
 	case '{':
 		if n != nil && n.entry != nil && n.entry.Form == SecretVarForm {

@@ -4,11 +4,19 @@ import (
 	"cmp"
 	"slices"
 	"strings"
+	"sync"
+	"sync/atomic"
 )
 
 // node is one step of the compiled catalogue. A document is walked along the
 // nodes; where there is no node, there is no field below.
 type node struct {
+	// What is below is made when somebody first comes here, out of the lines that lead
+	// here: few documents have most of the places that the catalogue knows.
+	made  atomic.Bool
+	lines []*Entry
+	at    int // how many bytes of their patterns have led here
+
 	entry *Entry // the field that stands here, or nil
 	zone  *Entry // the zone that this place lies in, or nil: then any string here is a field
 
@@ -33,11 +41,11 @@ type member struct {
 // buildTrie compiles entries, of which the first counts where more of them name
 // the same place.
 func buildTrie(entries []Entry) *node {
-	lines := make([]*Entry, len(entries))
+	root := &node{lines: make([]*Entry, len(entries))}
 	for i := range entries {
-		lines[i] = &entries[i]
+		root.lines[i] = &entries[i]
 	}
-	return build(lines, 0, nil)
+	return root
 }
 
 // PatternSteps takes a pattern apart: `a.*.b[].c` is a, *, b, [], c.
@@ -78,13 +86,18 @@ func (e *Entry) selectsAt(at int) bool {
 	return place == at
 }
 
-// build makes the node for lines, all of which have come to the same place by the
-// same steps, which are the first at bytes of their patterns. zone is the zone that
-// the place lies in.
-func build(lines []*Entry, at int, zone *Entry) *node {
-	n := &node{}
-	for _, e := range lines {
-		if !e.selectsAt(at) {
+// making guards every node that is not made yet.
+var making sync.Mutex
+
+// make makes what is below n and, where a selector stands here, its variants.
+func (n *node) make() {
+	making.Lock()
+	defer making.Unlock()
+	if n.made.Load() {
+		return
+	}
+	for _, e := range n.lines {
+		if !e.selectsAt(n.at) {
 			continue
 		}
 		_, name, value := e.selects()
@@ -96,22 +109,24 @@ func build(lines []*Entry, at int, zone *Entry) *node {
 		}
 		n.variants[value] = nil
 	}
-	if n.selector == "" {
-		n.fill(lines, at, zone)
-		return n
-	}
 	for value := range n.variants {
-		var own []*Entry
-		for _, e := range lines {
-			if _, _, v := e.selects(); v == value || !e.selectsAt(at) {
-				own = append(own, e)
+		var lines []*Entry
+		for _, e := range n.lines {
+			if _, _, own := e.selects(); own == value || !e.selectsAt(n.at) {
+				lines = append(lines, e)
 			}
 		}
-		n.variants[value] = &node{}
-		n.variants[value].fill(own, at, zone)
+		v := &node{zone: n.zone}
+		v.fill(lines, n.at)
+		v.made.Store(true)
+		n.variants[value] = v
 	}
-	n.fill(fallback(lines, at), at, zone)
-	return n
+	if n.selector != "" {
+		n.lines = fallback(n.lines, n.at)
+	}
+	n.fill(n.lines, n.at)
+	n.lines = nil
+	n.made.Store(true)
 }
 
 // fallback returns the lines for an object whose selector is missing or has an
@@ -135,11 +150,11 @@ func fallback(lines []*Entry, at int) []*Entry {
 	return out
 }
 
-func (n *node) fill(lines []*Entry, at int, zone *Entry) {
+// fill makes the nodes below n.
+func (n *node) fill(lines []*Entry, at int) {
 	type group struct {
-		step  string
-		next  int
-		lines []*Entry
+		step string
+		node *node
 	}
 	var below []group
 	for _, e := range lines {
@@ -149,7 +164,7 @@ func (n *node) fill(lines []*Entry, at int, zone *Entry) {
 		}
 		step, next := patternStep(e.Pattern, at)
 		if step == "**" {
-			zone = e
+			n.zone = e
 			continue
 		}
 		i := len(below) - 1 // most lines go on as the one before them does
@@ -158,26 +173,26 @@ func (n *node) fill(lines []*Entry, at int, zone *Entry) {
 		}
 		if i < 0 {
 			i = len(below)
-			below = append(below, group{step: step, next: next})
+			below = append(below, group{step, &node{at: next}})
 		}
-		below[i].lines = append(below[i].lines, e)
+		below[i].node.lines = append(below[i].node.lines, e)
 	}
-	n.zone = zone
-	if zone != nil {
+	if n.zone != nil {
 		// Below a zone everything lies in the zone, also under a named member.
-		all := &node{zone: zone}
+		all := &node{zone: n.zone}
 		all.star, all.elem = all, all
+		all.made.Store(true)
 		n.star, n.elem = all, all
 	}
 	for _, g := range below {
-		switch child := build(g.lines, g.next, zone); g.step {
+		switch g.node.zone = n.zone; g.step {
 		case "*":
-			n.star = child
+			n.star = g.node
 		case "[]":
-			n.elem = child
+			n.elem = g.node
 		default:
 			n.mixed = n.mixed || foldName(g.step) != g.step
-			n.members = append(n.members, member{name: g.step, next: child})
+			n.members = append(n.members, member{name: g.step, next: g.node})
 		}
 	}
 	if len(n.members) == 0 {

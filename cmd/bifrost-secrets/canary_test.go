@@ -71,7 +71,7 @@ func TestCanaryCommands(t *testing.T) {
 	for _, command := range slices.Concat(canaryCommands, writingCommands) {
 		tried[command[0]] = true
 	}
-	for _, command := range (&program{}).root().Commands() {
+	for _, command := range (&program{}).root(nil).Commands() {
 		if !tried[command.Name()] {
 			t.Errorf("no canary is taken into %s", command.Name())
 		}

@@ -49,7 +49,7 @@ func accepted(t *testing.T, args []string) (cmd *cobra.Command, rest []string) {
 	t.Helper()
 	p := &program{stdin: strings.NewReader(""), stdout: io.Discard, env: map[string]string{}}
 	p.screen = newScreen(io.Discard, p.env)
-	root := p.root()
+	root := p.root(nil)
 	for _, c := range root.Commands() {
 		c.Run, c.RunE = nil, func(c *cobra.Command, args []string) error {
 			cmd, rest = c, args

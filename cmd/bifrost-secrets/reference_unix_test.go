@@ -31,7 +31,7 @@ func allCommands(t *testing.T) (all []*cobra.Command) {
 		}
 	}
 	p := &program{ctx: t.Context(), stdin: strings.NewReader(""), stdout: io.Discard, screen: newScreen(io.Discard, nil)}
-	add(p.root())
+	add(p.root(nil))
 	return all
 }
 

@@ -71,7 +71,7 @@ func run(args []string, stdin io.Reader, stdout, stderr io.Writer, env []string)
 	}
 	p.screen = newScreen(stderr, p.env)
 	p.chooseLogFormat(args)
-	root := p.root()
+	root := p.root(args)
 	stop := func() {}
 	root.PersistentPreRunE = func(cmd *cobra.Command, _ []string) error {
 		err := cmp.Or(p.readVariables(cmd), checkAuthorities())
@@ -149,7 +149,30 @@ func checkAuthorities() error {
 	return nil
 }
 
-func (p *program) root() *cobra.Command {
+// command is how one is made, with all its flags.
+type command struct {
+	name string
+	make func() *cobra.Command
+}
+
+// commands returns the one that args begin with, since making all takes as long as
+// some of them do, and else every one.
+func (p *program) commands(args []string) []command {
+	all := []command{
+		{"render", p.renderCommand}, {"exec", p.execCommand}, {"watch", p.watchCommand}, {"explain", p.explainCommand}, {"lint", p.lintCommand},
+		{"ping", p.pingCommand}, {"store", p.storeCommand}, {"prune", p.pruneCommand}, {"secret", p.secretCommand}, {"attach", p.attachCommand},
+		{"detach", p.detachCommand}, {"flush", p.flushCommand}, {"status", p.statusCommand}, {"health", p.healthCommand}, {"version", p.versionCommand},
+	}
+	for i, c := range all {
+		if len(args) > 0 && args[0] == c.name {
+			return all[i : i+1]
+		}
+	}
+	return all
+}
+
+// root returns the program for args.
+func (p *program) root(args []string) *cobra.Command {
 	root := &cobra.Command{
 		Use:   "bifrost-secrets",
 		Short: "Secret management for every Bifrost",
@@ -183,9 +206,9 @@ config with the values in place.`,
 	})
 	root.RunE = func(cmd *cobra.Command, _ []string) error { return cmd.Help() }
 	versionFlag(root)
-	root.AddCommand(p.renderCommand(), p.execCommand(), p.watchCommand(), p.explainCommand(), p.lintCommand(), p.pingCommand(),
-		p.storeCommand(), p.pruneCommand(), p.secretCommand(), p.attachCommand(), p.detachCommand(),
-		p.flushCommand(), p.statusCommand(), p.healthCommand(), p.versionCommand())
+	for _, c := range p.commands(args) {
+		root.AddCommand(c.make())
+	}
 	strictHelp(root)
 	return root
 }

@@ -92,3 +92,20 @@ func TestRunsNoTemplates(t *testing.T) {
 		t.Errorf("%s is linked", name)
 	}
 }
+
+// The program makes the command that its arguments begin with, and else all.
+func TestCommandsByName(t *testing.T) {
+	p := &program{}
+	all := p.root(nil).Commands()
+	for i, c := range p.commands(nil) {
+		if cmd := p.root([]string{c.name}).Commands(); len(cmd) != 2 || cmd[0].Name() != c.name && cmd[1].Name() != c.name { // and help
+			t.Errorf("%d: %s makes %v", i, c.name, cmd)
+		}
+	}
+	if n := len(p.commands(nil)) + 1; len(all) != n {
+		t.Errorf("%d commands, want %d", len(all), n)
+	}
+	if n := len(p.commands([]string{"-q", "render"})); n+1 != len(all) {
+		t.Errorf("%d commands after a flag, want all", n)
+	}
+}
