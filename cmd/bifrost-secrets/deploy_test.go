@@ -17,6 +17,7 @@ import (
 	"testing"
 	"time"
 
+	"bifrost-secrets/cmd/internal/variables"
 	"bifrost-secrets/render"
 	"bifrost-secrets/walker"
 	"bifrost-secrets/walker/lint"
@@ -180,7 +181,7 @@ func dockerfile(t *testing.T) []instruction {
 			continue
 		}
 		word, rest, _ := strings.Cut(line, " ")
-		if !slices.Contains([]string{"ARG", "FROM", "WORKDIR", "COPY", "RUN", "USER", "HEALTHCHECK", "ENTRYPOINT", "CMD"}, word) {
+		if !slices.Contains([]string{"ARG", "FROM", "WORKDIR", "COPY", "RUN", "USER", "ENV", "HEALTHCHECK", "ENTRYPOINT", "CMD"}, word) {
 			t.Fatalf("unknown instruction %s", word)
 		}
 		if word == "FROM" {
@@ -271,8 +272,11 @@ func TestDeployDockerfile(t *testing.T) {
 	if got := last(t, all, "bifrost-secrets", "USER"); got != fmt.Sprintf("%d:%[1]d", imageUser) {
 		t.Errorf("USER %s", got)
 	}
-	if got := last(t, all, "bifrost", "USER"); got != "appuser" {
+	if got := last(t, all, "bifrost", "USER"); got != fmt.Sprintf("%d:0", imageUser) { // a name is no proof that it is not root
 		t.Errorf("USER %s", got)
+	}
+	if got := last(t, all, "bifrost", "ENV"); got != variables.Name("config")+"=/etc/bifrost/config.json" {
+		t.Errorf("ENV %s", got)
 	}
 	mod, err := os.ReadFile("../../go.mod")
 	if err != nil {

@@ -93,6 +93,17 @@ func (t *Target) checkFile(info fs.FileInfo, inputs []fs.FileInfo) error {
 	return nil
 }
 
+// Fixed reports whether a file has to stay where it stands: it is mounted there, or
+// it or its directory is read-only.
+func Fixed(path string) bool {
+	path, err := filepath.Abs(path)
+	if err != nil {
+		return false
+	}
+	info, err := os.Stat(path)
+	return err == nil && (info.Mode().Perm()&0o222 == 0 || mountPoint(path) || readOnly(filepath.Dir(path)))
+}
+
 func (t *Target) isDirectory() *Error {
 	return t.refuse("is a directory", "give the name of a file in it: "+filepath.Join(t.asked, "config.json"), nil)
 }

@@ -45,6 +45,7 @@ func init() {
 		say("late", err)
 		_, err = Check(host, nil, Options{})
 		say("host", err)
+		fmt.Printf("fixed: %v, and where it comes from: %v\n", Fixed(path), Fixed(host))
 
 		small := filepath.Join(dir, "small")
 		path = filepath.Join(small, "config.json")
@@ -64,6 +65,7 @@ func init() {
 		try("remount", unix.Mount("", small, "", unix.MS_REMOUNT|unix.MS_RDONLY, ""))
 		_, err = Check(path, nil, Options{})
 		say("read-only", err)
+		fmt.Printf("fixed: %v\n", Fixed(path))
 	}
 }
 
@@ -85,11 +87,13 @@ func TestMounts(t *testing.T) {
 	want := strings.ReplaceAll(`bind: check: is a mount point, which a rename cannot replace; mount the directory that holds
 late: commit: cannot put the new file in place: device or resource busy; mount the directory that holds
 host: : ;
+fixed: true, and where it comes from: false
 fits: : ;
 full: stage: cannot write the temporary file: no space left on device; free some space, or inodes, on the filesystem of DIR/small
 then: old, <nil>
 left: [], <nil>
-read-only: check: cannot write in the directory DIR/small as uid 0: read-only file system; the filesystem is read-only: publish to`, "DIR", dir)
+read-only: check: cannot write in the directory DIR/small as uid 0: read-only file system; the filesystem is read-only: publish to
+fixed: true`, "DIR", dir)
 	got := strings.Split(strings.TrimSpace(string(out)), "\n")
 	for i, line := range strings.Split(want, "\n") {
 		if i >= len(got) || !strings.HasPrefix(got[i], line) {

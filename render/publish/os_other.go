@@ -53,6 +53,8 @@ func (t *Target) keepOwner(fs.FileInfo, Options) {}
 
 func mountPoint(string) bool { return false }
 
+func readOnly(string) bool { return false }
+
 func (t *Target) given(fs.FileInfo) bool { return true }
 
 func (t *Target) owned(fs.FileInfo) bool { return true }

@@ -242,6 +242,11 @@ func mountPoint(path string) bool {
 	}
 }
 
+// readOnly reports whether nothing in a directory can be renamed by us.
+func readOnly(dir string) bool {
+	return unix.Faccessat(unix.AT_FDCWD, dir, unix.W_OK, unix.AT_EACCESS) != nil
+}
+
 func ids(info fs.FileInfo) (uid, gid int) {
 	st := info.Sys().(*syscall.Stat_t)
 	return int(st.Uid), int(st.Gid)

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"bifrost-secrets/render"
+	"bifrost-secrets/render/publish"
 	"bifrost-secrets/sources"
 	"bifrost-secrets/sources/database"
 	"bifrost-secrets/watch/control"
@@ -166,6 +167,10 @@ func (o *Options) unmoved() error {
 	out, err := os.Stat(o.Out)
 	if err != nil {
 		return nil
+	}
+	if publish.Fixed(o.Out) {
+		hint = o.Out + " is mounted, or read-only: have it read where it is, and another written to an empty directory in memory: --config " + o.Out +
+			" --app-dir DIR; docs/kubernetes.md shows it"
 	}
 	in, err := os.Stat(o.Config)
 	switch {
