@@ -32,7 +32,7 @@ var groups = []struct{ title, flags string }{
 	{"Input", "stdin-filename by-content bifrost-version settings online config-store"},
 	{"Findings", "fail-on baseline write-baseline fix diff list-rules"},
 	{"What to do", "yes dry-run fetch policy read-write catalogue ready no-wait"},
-	{"Limits", "timeout max-delete jobs"},
+	{"Limits", "timeout max-delete"},
 	{"Messages and results", "format json reveal verbose quiet log-format version help"},
 }
 

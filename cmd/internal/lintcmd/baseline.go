@@ -9,7 +9,6 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strings"
 	"sync"
 
 	"bifrost-secrets/walker"
@@ -39,24 +38,22 @@ func (a *accepted) key() [2]string { return [2]string{a.File, a.Fingerprint} }
 type baseline struct {
 	name    string
 	dir     string // absolute
-	old     []accepted
 	toWrite bool
 
 	mu    sync.Mutex // several files are looked at side by side
 	left  map[[2]string]int
-	seen  map[string]bool // the files that were looked at
-	now   []accepted
-	known int // findings that the baseline has
+	now   []accepted // to be written
+	known int        // findings that the baseline has
 }
 
 // readBaseline returns the baseline that a flag names. One that is to be written
-// need not be there.
+// need not be there; what is there and is none is not overwritten.
 func readBaseline(name string, toWrite bool) (*baseline, error) {
 	dir, err := filepath.Abs(filepath.Dir(name))
 	if err != nil {
 		return nil, usage("", "%s: %s", name, cause(err))
 	}
-	b := &baseline{name: name, dir: dir, toWrite: toWrite, left: map[[2]string]int{}, seen: map[string]bool{}}
+	b := &baseline{name: name, dir: dir, toWrite: toWrite, left: map[[2]string]int{}}
 	if _, err := os.Stat(name); toWrite && errors.Is(err, fs.ErrNotExist) {
 		return b, nil
 	}
@@ -70,9 +67,8 @@ func readBaseline(name string, toWrite bool) (*baseline, error) {
 	if err := dec.Decode(&file); err != nil || file.Version != baselineVersion {
 		return nil, usage("write it again with --write-baseline, to a file that is not there yet", "%s: not a baseline of this version of lint", name)
 	}
-	b.old = file.Findings
-	for i := range b.old {
-		b.left[b.old[i].key()]++
+	for i := range file.Findings {
+		b.left[file.Findings[i].key()]++
 	}
 	return b, nil
 }
@@ -88,8 +84,8 @@ func fileName(dir, name string) string {
 	return filepath.ToSlash(name)
 }
 
-// take returns the findings that the baseline does not have, and notes that the
-// file was looked at. One that is to be written has them all.
+// take returns the findings that the baseline does not have. One that is to be
+// written has them all.
 func (b *baseline) take(name string, doc *walker.Document, findings []lint.Finding) []lint.Finding {
 	file := name
 	if doc != nil { // else it is the address of a database
@@ -98,56 +94,25 @@ func (b *baseline) take(name string, doc *walker.Document, findings []lint.Findi
 	prints := lint.Fingerprints(doc, findings)
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.seen[file] = true
 	fresh := make([]lint.Finding, 0, len(findings))
 	for i := range findings {
 		a := accepted{file, findings[i].Rule, findings[i].Path, prints[i]}
-		b.now = append(b.now, a)
-		if b.toWrite {
-			continue
-		}
-		if b.left[a.key()] > 0 {
+		switch {
+		case b.toWrite:
+			b.now = append(b.now, a)
+		case b.left[a.key()] > 0:
 			b.left[a.key()]--
 			b.known++
-			continue
+		default:
+			fresh = append(fresh, findings[i])
 		}
-		fresh = append(fresh, findings[i])
 	}
 	return fresh
 }
 
-// gone returns, once, what the baseline has and is there no more: in the files that
-// were looked at, and in those that do not exist.
-func (b *baseline) gone() (all []accepted) {
-	for _, a := range b.old {
-		if b.left[a.key()] > 0 && !b.stays(a.File) {
-			b.left[a.key()]--
-			all = append(all, a)
-		}
-	}
-	return all
-}
-
-// stays reports whether nothing is known of a file: it exists, and was not looked
-// at.
-func (b *baseline) stays(file string) bool {
-	if b.seen[file] || strings.Contains(file, "://") {
-		return !b.seen[file]
-	}
-	_, err := os.Stat(filepath.Join(b.dir, filepath.FromSlash(file)))
-	return err == nil
-}
-
-// write writes what was found, and what is known of files that were not looked
-// at. It returns how many findings that are.
+// write writes what was found, and returns how many findings that are.
 func (b *baseline) write() (int, error) {
-	all := []accepted{}
-	for _, a := range b.old {
-		if b.stays(a.File) {
-			all = append(all, a)
-		}
-	}
-	all = append(all, b.now...)
+	all := append([]accepted{}, b.now...)
 	slices.SortStableFunc(all, func(x, y accepted) int {
 		return cmp.Or(cmp.Compare(x.File, y.File), cmp.Compare(x.Path, y.Path), cmp.Compare(x.Rule, y.Rule), cmp.Compare(x.Fingerprint, y.Fingerprint))
 	})

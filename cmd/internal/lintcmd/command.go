@@ -12,7 +12,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"runtime"
 	"slices"
 	"strconv"
 	"strings"
@@ -85,7 +84,6 @@ type options struct {
 	baseline, writeBaseline, stdinName, database string
 	json, fix, diff, online, byContent           bool
 	configStore, listRules, quiet                bool
-	jobs                                         int
 }
 
 // Failures takes apart what the command ends with: there may be one for each
@@ -134,14 +132,13 @@ up to the root of the repository; outside of a repository, up to the working dir
 	f.StringVar(&o.mode, "mode", "inline", "how the config will be rendered: inline or env")
 	f.StringVar(&o.bifrost, "bifrost-version", "", "the `version` of Bifrost that will read it, as 2.0 or 1.5.16; findings for other versions are left out")
 	f.StringVar(&o.settings, "settings", "", "the settings `file`, instead of the one that is found")
-	f.StringVar(&o.baseline, "baseline", "", "a `file` with findings that are known: they are not reported, and resolved ones are listed")
-	f.StringVar(&o.writeBaseline, "write-baseline", "", "write the findings to a `file` for --baseline instead of a report; what it has of files that are not checked is kept")
+	f.StringVar(&o.baseline, "baseline", "", "a `file` with findings that are known: they are not reported")
+	f.StringVar(&o.writeBaseline, "write-baseline", "", "write the findings to a `file` for --baseline instead of a report")
 	f.StringVar(&o.stdinName, "stdin-filename", "", "the `name` of the standard input")
 	f.BoolVar(&o.byContent, "by-content", false, "of the files that are named, too, look only at those that are Bifrost configs or hold some")
 	f.BoolVar(&o.fix, "fix", false, "make the repairs that are safe, in the files themselves")
 	f.BoolVar(&o.diff, "diff", false, "show the repairs that --fix makes instead of the findings, values masked")
 	f.BoolVar(&o.listRules, "list-rules", false, "print every rule and stop")
-	f.IntVar(&o.jobs, "jobs", 0, "how many files to look at side by side (0: as many as there are processors)")
 	if p.Online != nil {
 		f.BoolVar(&o.online, "online", false, "look every reference up too: is it there, may it be read; no value is shown")
 	}
@@ -192,10 +189,6 @@ func (o *options) check(formatted bool) error {
 		return usage("leave one of them out", "--baseline reads what --write-baseline writes, so they exclude each other")
 	case o.writeBaseline != "" && (o.fix || o.diff):
 		return usage("repair first", "--write-baseline goes with neither --fix nor --diff")
-	case o.jobs < 0:
-		return usage("write 0 for as many as there are processors", "--jobs %d is less than nothing", o.jobs)
-	case o.jobs == 0:
-		o.jobs = runtime.GOMAXPROCS(0)
 	}
 	return nil
 }
@@ -265,11 +258,11 @@ func (r *run) printRules() error {
 		}
 		fmt.Fprintf(t, "%s\t%s\t%s%s\n", rule.ID, rule.Severity, rule.Summary, off)
 	}
-	return written(t.Flush())
+	return unwritten(t.Flush())
 }
 
-// written makes a failure of an error of the standard output.
-func written(err error) error {
+// unwritten makes a failure of an error of the standard output.
+func unwritten(err error) error {
 	if err == nil {
 		return nil
 	}

@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -67,9 +68,11 @@ func TestOrder(t *testing.T) {
 		keys := strings.Repeat(`{"name": "a", "value": "hunter2hunter2"},`, max(1, 100-i))
 		write(t, filepath.Join(dir, fmt.Sprintf("%03d.json", i)), `{"providers": {"a": {"keys": [`+keys+`{}]}}}`)
 	}
-	one := call(Program{}, t.Context(), "--jobs", "1", dir)
+	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1))
+	one := call(Program{}, t.Context(), dir)
+	runtime.GOMAXPROCS(16)
 	for range 5 {
-		many := call(Program{}, t.Context(), "--jobs", "16", dir)
+		many := call(Program{}, t.Context(), dir)
 		if many.out != one.out || many.err != one.err {
 			t.Fatal("the report depends on the number of workers")
 		}

@@ -2,11 +2,11 @@ package lintcmd
 
 import (
 	"bufio"
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io"
+	"runtime"
 	"strings"
 
 	"bifrost-secrets/sources"
@@ -64,54 +64,59 @@ func (t *tally) count(findings []lint.Finding) {
 
 // all looks at the documents side by side and reports on them one after another.
 func (r *run) all(ctx context.Context, in *inputs) error {
-	ctx, stop := context.WithCancel(ctx)
-	defer stop()
-	// Each result has a place of its own, so that no worker waits for the report.
-	results := make([]chan result, len(in.all))
-	for i := range results {
-		results[i] = make(chan result, 1)
-	}
-	var workers errgroup.Group
-	workers.SetLimit(r.jobs)
+	results, done := make([]result, len(in.all)), make(chan struct{})
 	go func() {
+		defer close(done)
+		var workers errgroup.Group
+		workers.SetLimit(runtime.GOMAXPROCS(0))
 		for i, one := range in.all {
 			workers.Go(func() error {
-				results[i] <- r.one(ctx, one)
+				results[i] = r.one(ctx, one)
 				return nil
 			})
 		}
+		_ = workers.Wait() // none fails
 	}()
-	out := bufio.NewWriterSize(r.Stdout, 64<<10)
-	w := report.NewWriter(out, &r.out)
+	select {
+	case <-done:
+	case <-ctx.Done():
+		if r.fix { // let what is being written come to its end; the rest is not begun
+			<-done
+		}
+	}
+	if ctx.Err() != nil {
+		return &Failure{Code: exitUsage, Reason: "interrupted"}
+	}
 	var t tally
 	for i := range results {
-		var one result
-		select {
-		case one = <-results[i]:
-			results[i] <- one // for whoever waits for all of them
-		case <-ctx.Done():
-		}
-		if ctx.Err() != nil {
-			if r.fix { // let what is being written come to its end; the rest is not begun
-				for _, rest := range results[i:] {
-					<-rest
-				}
-			}
-			return &Failure{Code: exitUsage, Reason: "interrupted"}
-		}
-		if err := r.tell(out, w, &t, &one, in.all[i].name); err != nil {
-			return written(err)
-		}
+		t.add(&results[i].tally)
 	}
-	if !r.diff {
-		if err := w.Close(t.invalid > 0 || len(t.failed) > 0); err != nil {
-			return written(err)
-		}
+	if err := r.print(results, t.invalid > 0 || len(t.failed) > 0); err != nil {
+		return err
 	}
-	if err := out.Flush(); err != nil {
-		return written(err)
+	for i := range results {
+		if one := &results[i]; one.unread != nil {
+			r.sayInvalid(one.unread)
+		}
+		for _, note := range results[i].notes {
+			r.say("note: %s: %s", in.all[i].name, note)
+		}
 	}
 	return r.end(in, &t)
+}
+
+// print writes the report, or the diffs.
+func (r *run) print(results []result, failed bool) error {
+	out := bufio.NewWriterSize(r.Stdout, 64<<10)
+	var fragments []report.Fragment
+	for i := range results {
+		fragments = append(fragments, results[i].fragments...)
+		_, _ = out.Write(results[i].diff) // flushing returns the first error
+	}
+	if !r.diff {
+		r.out.Write(out, fragments, failed)
+	}
+	return unwritten(out.Flush())
 }
 
 // Backends are what lint is told of the backends that there are.
@@ -218,33 +223,6 @@ func (r *run) lintOptions(settings *lint.Settings) lint.Options {
 	return lint.Options{Backends: Backends, Env: r.mode == "env", Bifrost: r.bifrosts, Settings: settings, Getenv: r.Getenv}
 }
 
-// tell reports one result. Its errors are those of the standard output.
-func (r *run) tell(out *bufio.Writer, w *report.Writer, t *tally, one *result, name string) error {
-	t.add(&one.tally)
-	for _, fragment := range one.fragments {
-		if err := w.Add(fragment); err != nil {
-			return err
-		}
-	}
-	if _, err := out.Write(one.diff); err != nil {
-		return err
-	}
-	if one.unread == nil && len(one.notes) == 0 {
-		return nil
-	}
-	// What is said beside the report should not overtake it.
-	if err := out.Flush(); err != nil {
-		return err
-	}
-	if one.unread != nil {
-		r.sayInvalid(one.unread)
-	}
-	for _, note := range one.notes {
-		r.say("note: %s: %s", name, note)
-	}
-	return nil
-}
-
 // end says what there was, in all, and how the program ends.
 func (r *run) end(in *inputs, t *tally) error {
 	if t.files+t.invalid+t.databases == 0 {
@@ -271,19 +249,6 @@ func (r *run) end(in *inputs, t *tally) error {
 		known = fmt.Sprintf("; %d in the baseline", r.base.known)
 	}
 	r.say("%s%s", t.summary(), known)
-	if r.baseline != "" {
-		gone := r.base.gone()
-		for i, a := range gone {
-			if i == mostGone {
-				r.say("note: and %d more", len(gone)-i)
-				break
-			}
-			r.say("note: %s: %s [%s] is in the baseline, and there no more", a.File, cmp.Or(a.Path, "the document"), a.Rule)
-		}
-		if len(gone) > 0 {
-			r.say("hint: --write-baseline %s takes out what is gone", r.baseline)
-		}
-	}
 	if t.fixable > 0 && !r.fix && !r.diff {
 		r.say("hint: %d of them can be repaired by --fix; --diff shows how", t.fixable)
 	}
@@ -303,9 +268,6 @@ func (r *run) end(in *inputs, t *tally) error {
 	}
 	return nil
 }
-
-// mostGone is how many findings that are gone are told one by one.
-const mostGone = 20
 
 // summary counts the findings in words.
 func (t *tally) summary() string {

@@ -5,7 +5,8 @@
 package report
 
 import (
-	"io"
+	"bufio"
+	"slices"
 	"strconv"
 	"strings"
 	"unicode/utf8"
@@ -49,8 +50,8 @@ type located struct {
 func (l *located) placed() bool { return l.start.Line > 0 }
 
 // Render writes the findings of one document, in the order in which they come. It
-// may be called for many documents at once; the fragments are put together by a
-// [Writer].
+// may be called for many documents at once; [Options.Write] puts the fragments
+// together.
 func (o *Options) Render(doc *walker.Document, findings []lint.Finding) Fragment {
 	found := make([]located, len(findings))
 	size := len(doc.Bytes())
@@ -96,61 +97,26 @@ func Clean(text string) string {
 	}, text)
 }
 
-// Writer puts the fragments of a report together.
-type Writer struct {
-	opts  *Options
-	w     io.Writer
-	begun bool
-}
-
-// NewWriter makes a writer. Nothing is written before the first Add or the
-// Close.
-func NewWriter(w io.Writer, opts *Options) *Writer { return &Writer{opts: opts, w: w} }
-
-// Add writes one fragment.
-func (w *Writer) Add(f Fragment) error {
-	if len(f) == 0 {
-		return nil
-	}
-	before := ""
-	switch {
-	case !w.begun:
-		before = w.head()
-	case w.opts.Format == JSON, w.opts.Format == SARIF:
-		before = ",\n"
-	}
-	w.begun = true
-	if _, err := io.WriteString(w.w, before); err != nil {
-		return err
-	}
-	_, err := w.w.Write(f)
-	return err
-}
-
-// head returns what stands before the first fragment.
-func (w *Writer) head() string {
-	switch w.opts.Format {
+// Write puts the fragments of a report together. failed says that some document could
+// not be looked at. An error is that of w's Flush.
+func (o *Options) Write(w *bufio.Writer, fragments []Fragment, failed bool) {
+	head, between, end := "", "", ""
+	switch o.Format {
 	case JSON:
-		return "[\n"
+		head, between, end = "[\n", ",\n", "\n]\n"
 	case SARIF:
-		return w.opts.sarifHead()
+		head, between, end = o.sarifHead(), ",\n", sarifTail(failed)
 	}
-	return ""
-}
-
-// Close ends the report. failed says that some document could not be looked at.
-func (w *Writer) Close(failed bool) error {
-	var end string
-	switch {
-	case w.opts.Format == JSON && !w.begun:
-		end = "[]\n"
-	case w.opts.Format == JSON:
-		end = "\n]\n"
-	case w.opts.Format == SARIF && !w.begun:
-		end = w.head() + sarifTail(failed)
-	case w.opts.Format == SARIF:
-		end = sarifTail(failed)
+	fragments = slices.DeleteFunc(fragments, func(f Fragment) bool { return len(f) == 0 })
+	if o.Format == JSON && len(fragments) == 0 {
+		head, end = "[]\n", ""
 	}
-	_, err := io.WriteString(w.w, end)
-	return err
+	_, _ = w.WriteString(head)
+	for i, f := range fragments {
+		if i > 0 {
+			_, _ = w.WriteString(between)
+		}
+		_, _ = w.Write(f)
+	}
+	_, _ = w.WriteString(end)
 }

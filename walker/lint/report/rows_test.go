@@ -1,6 +1,7 @@
 package report
 
 import (
+	"bufio"
 	"encoding/json"
 	"strings"
 	"testing"
@@ -29,13 +30,9 @@ func TestRenderRows(t *testing.T) {
 	for _, format := range []string{JSON, SARIF} {
 		o := Options{Format: format, Rules: append(lint.Rules(), lint.DatabaseRules...)}
 		var out strings.Builder
-		w := NewWriter(&out, &o)
-		for range 2 {
-			if err := w.Add(o.RenderRows(name, findings)); err != nil {
-				t.Fatal(err)
-			}
-		}
-		if err := w.Close(false); err != nil {
+		w := bufio.NewWriter(&out)
+		o.Write(w, []Fragment{o.RenderRows(name, findings), nil, o.RenderRows(name, findings)}, false)
+		if err := w.Flush(); err != nil {
 			t.Fatal(err)
 		}
 		if !json.Valid([]byte(out.String())) || strings.Contains(out.String(), "startLine") || strings.Contains(out.String(), "\x1b") {

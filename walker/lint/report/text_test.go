@@ -1,6 +1,7 @@
 package report
 
 import (
+	"bufio"
 	"encoding/json"
 	"fmt"
 	"strings"
@@ -31,13 +32,9 @@ func finding(t testing.TB, doc *walker.Document, part string) lint.Finding {
 
 func render(o Options, doc *walker.Document, findings ...lint.Finding) string {
 	var b strings.Builder
-	w := NewWriter(&b, &o)
-	if err := w.Add(o.Render(doc, findings)); err != nil {
-		panic(err)
-	}
-	if err := w.Close(false); err != nil {
-		panic(err)
-	}
+	w := bufio.NewWriter(&b)
+	o.Write(w, []Fragment{o.Render(doc, findings)}, false)
+	_ = w.Flush() // a builder always takes it
 	return b.String()
 }
 
