@@ -9,7 +9,6 @@ package awssecrets
 import (
 	"context"
 	"fmt"
-	"log/slog"
 	"sync"
 	"time"
 
@@ -39,9 +38,9 @@ var (
 	roleForm   = perkey.Pattern(`^arn:aws[a-z-]*:iam::([0-9]{12}):role/[A-Za-z0-9/_+=.,@-]{1,512}$`)
 )
 
-// source implements sources.Source.
+// source implements sources.Inspector.
 type source struct {
-	sources.Tally
+	*perkey.Frame[*session]
 
 	region   string // from the settings or the environment; may be empty
 	role     string
@@ -52,19 +51,17 @@ type source struct {
 
 	getenv  func(string) (string, bool)
 	warn    func(string)
-	log     *slog.Logger
 	timeout time.Duration
 	retryer func() aws.Retryer // nil but in tests, which cannot wait for the SDK's delays
 
-	slots   chan struct{} // one for each request under way
-	signing chan struct{} // held while signing in; a channel, so that waiting ends with ctx
-
 	mu      sync.Mutex // guards what follows
-	session *session   // nil until the first use
+	found   string     // the region that files or the instance metadata name, once it is known
 	caller  *caller
 	refused map[string]bool // regions where batches are not allowed
 	account string          // that of the credentials, once an answer has shown it
 }
+
+type operation = perkey.Operation[*session]
 
 func newSource(set sources.Settings, opts sources.Options) (*source, error) {
 	if err := sources.AWS.CheckKeys(set); err != nil {
@@ -73,10 +70,14 @@ func newSource(set sources.Settings, opts sources.Options) (*source, error) {
 	s := &source{
 		region: set.Text("region"), role: set.Text("role_arn"), kmsKeyID: set.Text("kms_key_id"),
 		keyID: set["access_key_id"], key: set["secret_access_key"], token: set["session_token"],
-		getenv: opts.Getenv, warn: opts.Warn, log: opts.Log, timeout: perkey.Timeout(opts),
-		slots: make(chan struct{}, atOnce), signing: make(chan struct{}, 1),
+		getenv: opts.Getenv, warn: opts.Warn, timeout: perkey.Timeout(opts),
 		refused: make(map[string]bool),
 	}
+	s.Frame = perkey.New(perkey.Calls[*session]{
+		System: "aws", Parse: parse, Subject: s.subject,
+		SignIn: s.signIn, Same: same, End: s.close, Late: late,
+		Reach: s.reach, Look: s.lookers, List: s.list,
+	}, opts)
 	switch {
 	case (s.keyID.Len() > 0) != (s.key.Len() > 0):
 		return nil, perkey.BadSettings("access_key_id and secret_access_key must be set together: one of them is absent or empty",
@@ -106,8 +107,7 @@ func newSource(set sources.Settings, opts sources.Options) (*source, error) {
 // of an ARN.
 func (s *source) Plan(names []string) sources.Calls {
 	var c sources.Calls
-	groups, _ := group(names, s.plannedRegion(names))
-	for _, g := range groups {
+	for _, g := range group(possible(names, nil), s.plannedRegion(names)) {
 		if n := len(g.ids); !s.batches(g) {
 			c.Single += n
 		} else {
@@ -130,7 +130,7 @@ func (s *source) Ping(ctx context.Context, name string) error {
 	if name != "" {
 		return s.Fetch(ctx, []string{name})[name].Err
 	}
-	return s.list(ctx)
+	return s.Frame.Ping(ctx, name)
 }
 
 // Describe names the backend and, where it is known, the region.
@@ -139,14 +139,4 @@ func (s *source) Describe() string {
 		return fmt.Sprintf("%s in %s", sources.AWS.Type, region)
 	}
 	return sources.AWS.Type
-}
-
-// Close ends the idle connections. The source stays usable.
-func (s *source) Close() error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.caller != nil {
-		s.caller.client.CloseIdleConnections()
-	}
-	return nil
 }

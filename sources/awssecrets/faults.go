@@ -126,7 +126,7 @@ func isKMS(code, text string) bool {
 func (f *regional) judge(err error) verdict {
 	code, text, status := reply(err)
 	var signIn *loginError
-	if errors.As(err, &signIn) || f.ctx.Err() != nil {
+	if errors.As(err, &signIn) || f.Ctx.Err() != nil {
 		return failed
 	}
 	if noSuchAction[code] || code == "" && (status == http.StatusNotFound || status == http.StatusNotImplemented) {
@@ -144,39 +144,30 @@ func (f *regional) judge(err error) verdict {
 	return unclear
 }
 
-// operation is what is done to a secret, in the words of its failure.
-type operation struct {
-	action string // of IAM
-	done   string // it may not be, and cannot be
-	given  string // it was not
-	writes bool
+func requestOf(action, done, given string, writes bool) perkey.Request {
+	return perkey.Request{Method: action, Permission: "secretsmanager:" + action, Done: done, Given: given, Writes: writes}
 }
 
 var (
-	reading  = operation{"GetSecretValue", "read", "given", false}
-	looking  = operation{"DescribeSecret", "looked at", "shown", false}
-	listing  = operation{"ListSecrets", "read", "given", false}
-	creating = operation{"CreateSecret", "created", "created", true}
-	changing = operation{"PutSecretValue", "changed", "changed", true}
-	deleting = operation{"DeleteSecret", "deleted", "deleted", true}
+	reading  = requestOf("GetSecretValue", "read", "given", false)
+	looking  = requestOf("DescribeSecret", "looked at", "shown", false)
+	listing  = requestOf("ListSecrets", "read", "given", false)
+	creating = requestOf("CreateSecret", "created", "created", true)
+	changing = requestOf("PutSecretValue", "changed", "changed", true)
+	tagging  = requestOf("TagResource", "changed", "changed", true)
+	deleting = requestOf("DeleteSecret", "deleted", "deleted", true)
+	batching = perkey.Request{Method: "BatchGetSecretValue", Batch: true, Permission: reading.Permission, Done: reading.Done, Given: reading.Given}
 )
 
-func (f *regional) doing() operation {
-	if f.operation.action == "" {
-		return reading
-	}
-	return f.operation
-}
-
 // fault makes the error for i of a request that failed.
-func (f *regional) fault(i id, err error) *sources.Error {
+func (f *regional) fault(r perkey.Request, i id, err error) *sources.Error {
 	var signIn *loginError
 	var known *sources.Error
 	if errors.As(err, &known) { // refused before
 		return known.Of(i.text)
 	}
 	if errors.As(err, &signIn) {
-		e := f.loginFault(f.ctx, f.began, signIn.err)
+		e := f.loginFault(f.Ctx, f.Began, signIn.err)
 		e.Name = i.text
 		return e
 	}
@@ -189,15 +180,13 @@ func (f *regional) fault(i id, err error) *sources.Error {
 		e.Name = i.text
 		return e
 	case code != "" || status >= 300:
-		e := f.apiFault(i, code, text, status)
+		e := f.apiFault(r, i, code, text, status)
 		if n := attempts(err); n > 1 {
 			e.Message += fmt.Sprintf(", after %d attempts", n)
 		}
 		return e
-	case f.ctx.Err() != nil:
-		e := late(f.ctx, f.began)
-		e.Name = i.text
-		return e
+	case f.Ctx.Err() != nil:
+		return f.Late(i.key())
 	}
 	e := unreachable(host, netfault.Cause(err, f.timeout), err)
 	e.Name = i.text
@@ -215,58 +204,49 @@ func attempts(err error) int {
 func (f *regional) host() string { return "secrets manager in " + f.region }
 
 // subject is what a message is about.
-func (f *regional) subject(i id) string {
-	switch {
-	case i.text == "":
-		return "the list of secrets in " + f.region
-	case i.isARN():
-		return fmt.Sprintf("secret %q", i.text) // it names the region itself
+func (s *source) subject(n perkey.Name) string {
+	switch region := s.knownRegion(); {
+	case n.ID == "":
+		return "the list of secrets in " + region
+	case n.Project != "":
+		return fmt.Sprintf("secret %q", n.Text) // it names the region itself
+	default:
+		return fmt.Sprintf("secret %q in %s", n.Text, region)
 	}
-	return fmt.Sprintf("secret %q in %s", i.text, f.region)
 }
 
 // apiFault makes the error for i of what the backend answered.
-func (f *regional) apiFault(i id, code, text string, status int) *sources.Error {
-	e := &sources.Error{Kind: kindOf(code, status), Name: i.text}
+func (f *regional) apiFault(r perkey.Request, i id, code, text string, status int) *sources.Error {
+	kind := kindOf(code, status)
+	e := f.Answer(kind, r, i.key(), f.host(), map[sources.Kind]string{
+		sources.NotFound:    f.lookedIn(i),
+		sources.NoLogin:     rejected(code),
+		sources.Throttled:   "wait; all callers of the account in the region share its request quota",
+		sources.Refused:     "check the name, vault_store.aws.kms_key_id and --gateway",
+		sources.Unreachable: "if it goes on, see the AWS health dashboard and AWS_ENDPOINT_URL",
+	})
+	e.Name = i.text
 	if codeForm().MatchString(code) {
 		e.Code = code
 	} else if code == "" && status > 0 {
 		e.Code = fmt.Sprintf("http status %d", status)
 	}
-	switch what := f.subject(i); e.Kind {
-	case sources.NotFound:
-		if strings.Contains(text, "staging label") {
-			return f.noValue(i, e.Code)
-		}
-		e.Message = what + " does not exist"
-		e.Hint = f.lookedIn(i)
-	case sources.Denied:
-		f.denied(e, i, code, text)
-	case sources.Disabled:
-		e.Message = fmt.Sprintf("%s cannot be %s in its present state", what, f.doing().done)
-		// "marked for deletion", "scheduled for deletion", "marked deleted"
-		if code == "InvalidRequestException" && strings.Contains(text, "delet") {
-			e.Message = what + " is scheduled for deletion"
-			e.Hint = fmt.Sprintf("restore it: aws secretsmanager restore-secret --secret-id %s --region %s", i.text, f.region)
-		}
-	case sources.NoLogin:
-		e.Message = "the credentials were not accepted by secrets manager in " + f.region
-		e.Hint = rejected(code)
-	case sources.Throttled:
-		e.Message = fmt.Sprintf("%s was not %s: too many requests", what, f.doing().given)
-		e.Hint = "wait; all callers of the account in the region share its request quota"
-	case sources.Refused:
-		e.Message = fmt.Sprintf("%s was not %s: the account has as many secrets or versions as aws allows it", what, f.doing().given)
+	what := f.subject(i.key())
+	switch {
+	case kind == sources.NotFound && strings.Contains(text, "staging label"):
+		return f.noValue(i, e.Code)
+	case kind == sources.Denied:
+		f.denied(e, r, i, code, text)
+	case code == "InvalidRequestException" && strings.Contains(text, "delet"): // "marked for deletion", "scheduled for deletion", "marked deleted"
+		e.Message = what + " is scheduled for deletion"
+		e.Hint = fmt.Sprintf("restore it: aws secretsmanager restore-secret --secret-id %s --region %s", i.text, f.region)
+	case kind == sources.Refused:
+		e.Message = fmt.Sprintf("%s was not %s: the account has as many secrets or versions as aws allows it", what, r.Given)
 		e.Hint = "ask AWS for a larger quota, or delete what is not needed"
-	case sources.BadName:
+	case e.Kind == sources.Refused:
+		e.Message = fmt.Sprintf("%s was not %s: aws does not accept the request", what, r.Given)
+	case kind == sources.BadName:
 		e.Message = what + ": the name was not accepted"
-		if f.doing().writes {
-			e.Kind, e.Message = sources.Refused, fmt.Sprintf("%s was not %s: aws does not accept the request", what, f.doing().given)
-			e.Hint = "check the name, vault_store.aws.kms_key_id and --gateway"
-		}
-	default:
-		e.Message = fmt.Sprintf("%s was not %s: the service failed", what, f.doing().given)
-		e.Hint = "if it goes on, see the AWS health dashboard and AWS_ENDPOINT_URL"
 	}
 	return e
 }
@@ -274,7 +254,7 @@ func (f *regional) apiFault(i id, code, text string, status int) *sources.Error 
 func (f *regional) noValue(i id, code string) *sources.Error {
 	return &sources.Error{
 		Kind: sources.Disabled, Name: i.text, Code: code,
-		Message: f.subject(i) + " has no value",
+		Message: f.subject(i.key()) + " has no value",
 		Hint:    fmt.Sprintf("give it one: aws secretsmanager put-secret-value --secret-id %s --region %s", i.text, f.region),
 	}
 }
@@ -293,24 +273,23 @@ func (f *regional) lookedIn(i id) string {
 	return fmt.Sprintf("it was looked for in %s, in account %s: check the name, vault_store.aws.region and the account", f.region, account)
 }
 
-func (f *regional) denied(e *sources.Error, i id, code, text string) {
+func (f *regional) denied(e *sources.Error, r perkey.Request, i id, code, text string) {
 	if isKMS(code, text) {
-		e.Message = f.subject(i) + " cannot be decrypted with its kms key"
+		e.Message = f.subject(i.key()) + " cannot be decrypted with its kms key"
 		e.Hint = "allow kms:Decrypt on that key, in the policy of the role and in that of the key, and see that the key is enabled"
-		if f.doing().writes {
-			e.Message = f.subject(i) + " cannot be encrypted with its kms key"
+		if r.Writes {
+			e.Message = f.subject(i.key()) + " cannot be encrypted with its kms key"
 			e.Hint = strings.Replace(e.Hint, "kms:Decrypt", "kms:GenerateDataKey and kms:Decrypt", 1) + "; a new secret takes vault_store.aws.kms_key_id"
 		}
 		return
 	}
-	e.Message = fmt.Sprintf("%s may not be %s", f.subject(i), f.doing().done)
 	if m := principalForm().FindStringSubmatch(text); m != nil {
 		e.Message += " by " + m[1]
 	}
 	f.mu.Lock()
 	account := f.account
 	f.mu.Unlock()
-	action := "secretsmanager:" + f.doing().action
+	action := r.Permission
 	if m := actionForm().FindStringSubmatch(text); m != nil {
 		action = m[1] // tags want a permission of their own
 	}

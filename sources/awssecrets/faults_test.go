@@ -231,7 +231,7 @@ func TestAnswerThatIsNotHTTP(t *testing.T) {
 
 func TestExplicitDeny(t *testing.T) {
 	f := &regional{source: open(t, nil, settings()).source, region: "eu-west-1"}
-	e := f.apiFault(id{text: "a", name: "a"}, "AccessDeniedException",
+	e := f.apiFault(reading, id{text: "a", name: "a"}, "AccessDeniedException",
 		"User: arn:aws:iam::123456789012:user/kms is not authorized to perform: secretsmanager:GetSecretValue on resource: a with an explicit deny in a service control policy", 0)
 	if !strings.HasPrefix(e.Hint, "a policy denies it explicitly") || !strings.HasSuffix(e.Message, "may not be read by arn:aws:iam::123456789012:user/kms") {
 		t.Errorf("%v, hint %q", e, e.Hint)

@@ -3,11 +3,8 @@ package awssecrets
 import (
 	"bytes"
 	"context"
-	"fmt"
 	"slices"
 	"sync"
-	"time"
-	"unicode/utf8"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/secretsmanager"
@@ -21,52 +18,32 @@ import (
 // Fetch asks for each of names once and answers for every one of them.
 func (s *source) Fetch(ctx context.Context, names []string) map[string]sources.Result {
 	a := &answers{byName: make(map[string]sources.Result, len(names))}
-	began := time.Now()
-	groups, bad := group(names, s.knownRegion())
-	for _, err := range bad {
-		a.fail(id{text: err.Name}, err)
-	}
-	if len(groups) == 0 {
+	all := possible(names, func(name string, err *sources.Error) { a.fail(id{text: name}, err) })
+	if len(all) == 0 {
 		return a.byName
 	}
-	plain, arnRegion := regionsWanted(groups)
-	sess, err := s.signIn(ctx, plain, arnRegion)
+	o, err := s.Begin(ctx, "", all...)
 	if err != nil {
-		for _, g := range groups {
-			a.failAll(g.ids, err)
+		for _, n := range all {
+			a.fail(id{text: n.Text}, err)
 		}
 		return a.byName
 	}
-	// The region may have become known only now.
-	groups, _ = group(names, sess.region)
-	var all sync.WaitGroup
-	login := sources.NewRenewal(sess)
-	for _, g := range groups {
+	var regions sync.WaitGroup
+	for _, g := range group(all, o.Session().region) {
 		if g.region == "" {
-			a.failAll(g.ids, sess.noRegion)
+			for _, i := range g.ids {
+				a.fail(i, o.Session().noRegion)
+			}
 			continue
 		}
-		all.Go(func() {
-			f := &regional{source: s, login: login, answers: a, ctx: ctx, began: began, region: g.region}
+		regions.Go(func() {
+			f := &regional{source: s, operation: o, answers: a, region: g.region}
 			f.fetch(g)
 		})
 	}
-	all.Wait()
+	regions.Wait()
 	return a.byName
-}
-
-// regionsWanted reports whether there are plain names, and returns the region of
-// some ARN, if there is one.
-func regionsWanted(groups []idGroup) (plain bool, arnRegion string) {
-	for _, g := range groups {
-		for _, i := range g.ids {
-			plain = plain || !i.isARN()
-			if arnRegion == "" {
-				arnRegion = i.region
-			}
-		}
-	}
-	return plain, arnRegion
 }
 
 // answers collects results from many goroutines.
@@ -85,21 +62,12 @@ func (a *answers) fail(i id, err *sources.Error) {
 	a.put(i, sources.Result{Err: err.Of(i.text)})
 }
 
-func (a *answers) failAll(ids []id, err *sources.Error) {
-	for _, i := range ids {
-		a.fail(i, err)
-	}
-}
-
-// regional is the fetch of one region.
+// regional is an operation in one region.
 type regional struct {
 	*source
-	login     *sources.Renewal[*session]
-	answers   *answers
-	ctx       context.Context
-	began     time.Time
-	region    string
-	operation operation // reading, where it is none
+	*operation
+	answers *answers // of a fetch
+	region  string
 }
 
 // verdict is what an answer says of batches in general.
@@ -157,7 +125,7 @@ func (f *regional) batch(ids []id, told func(verdict)) {
 	told(v)
 	if v == failed {
 		for _, i := range left {
-			f.answers.fail(i, f.fault(i, err))
+			f.answers.fail(i, f.fault(reading, i, err))
 		}
 		return
 	}
@@ -181,7 +149,7 @@ func (f *regional) ask(ids []id) (left []id, v verdict, err error) {
 	in := &secretsmanager.BatchGetSecretValueInput{SecretIdList: texts}
 	seen := make(map[string]bool)
 	for len(left) > 0 {
-		out, err := call(f, "BatchGetSecretValue", len(ids), (*secretsmanager.Client).BatchGetSecretValue, in)
+		out, err := call(f, batching, len(ids), (*secretsmanager.Client).BatchGetSecretValue, in)
 		if err != nil {
 			return left, f.judge(err), err
 		}
@@ -212,7 +180,7 @@ func (f *regional) take(asked, left []id, out *secretsmanager.BatchGetSecretValu
 	for _, e := range out.Errors {
 		for _, i := range asked {
 			if aws.ToString(e.SecretId) == i.text {
-				f.answered(i, sources.Result{Err: f.apiFault(i, aws.ToString(e.ErrorCode), aws.ToString(e.Message), 0)})
+				f.answered(i, sources.Result{Err: f.apiFault(reading, i, aws.ToString(e.ErrorCode), aws.ToString(e.Message), 0)})
 				left = lessOne(left, i)
 			}
 		}
@@ -231,7 +199,7 @@ func (f *regional) answered(i id, r sources.Result) {
 	same := (before.Err == nil) == (r.Err == nil) && before.Version == r.Version && bytes.Equal(before.Value.Reveal(), r.Value.Reveal())
 	switch {
 	case twice && !same:
-		f.answers.fail(i, sources.NewError(sources.Unreachable, f.subject(i)+" was answered twice in one batch, with different answers", "run again; without secretsmanager:BatchGetSecretValue in the policy each secret is fetched by itself"))
+		f.answers.fail(i, sources.NewError(sources.Unreachable, f.subject(i.key())+" was answered twice in one batch, with different answers", "run again; without secretsmanager:BatchGetSecretValue in the policy each secret is fetched by itself"))
 	case r.Err != nil:
 		f.answers.fail(i, r.Err.(*sources.Error))
 	default:
@@ -266,10 +234,10 @@ func (f *regional) singly(ids []id) {
 }
 
 func (f *regional) single(i id) {
-	out, err := call(f, "GetSecretValue", 1, (*secretsmanager.Client).GetSecretValue, &secretsmanager.GetSecretValueInput{SecretId: &i.text})
+	out, err := call(f, reading, 1, (*secretsmanager.Client).GetSecretValue, &secretsmanager.GetSecretValueInput{SecretId: &i.text})
 	switch {
 	case err != nil:
-		f.answers.fail(i, f.fault(i, err))
+		f.answers.fail(i, f.fault(reading, i, err))
 	case out.ARN == nil && out.Name == nil:
 		// The SDK takes a body of no bytes for an answer.
 		f.answers.fail(i, unreachable(f.host(), "an answer without a secret", nil))
@@ -291,18 +259,6 @@ func (f *regional) learn(account string) {
 	}
 }
 
-// list asks for one entry of the list of secrets.
-func (s *source) list(ctx context.Context) error {
-	f, err := s.at(ctx, id{}, listing)
-	if err != nil {
-		return err
-	}
-	if _, err := call(f, "ListSecrets", 0, (*secretsmanager.Client).ListSecrets, &secretsmanager.ListSecretsInput{MaxResults: aws.Int32(1)}); err != nil {
-		return f.fault(id{}, err)
-	}
-	return nil
-}
-
 // value is what both kinds of answer hold of a secret.
 type value struct {
 	text    *string
@@ -313,16 +269,14 @@ type value struct {
 // result makes the result for i of an answer.
 func (f *regional) result(i id, v value) sources.Result {
 	b := v.binary
-	switch {
-	case v.text != nil:
+	if v.text != nil {
 		b = []byte(*v.text)
-	case b == nil:
+	} else if b == nil {
 		return sources.Result{Err: f.noValue(i, "")}
-	case !utf8.Valid(b):
-		return sources.Result{Err: sources.NewError(sources.Unusable, fmt.Sprintf("%s: binary secret is not utf-8 text", f.subject(i)), "store the value as text, or as base64").Of(i.text)}
 	}
-	if len(b) > sources.MaxValue {
-		return sources.Result{Err: sources.NewError(sources.Unusable, fmt.Sprintf("%s has a value of %d bytes, and %d are allowed", f.subject(i), len(b), sources.MaxValue), "").Of(i.text)}
+	r := sources.Result{Value: sources.NewSecret(b), Version: aws.ToString(v.version)}
+	if bad := f.Check(i.key(), r); bad != nil {
+		return sources.Result{Err: bad.Of(i.text)}
 	}
-	return sources.Result{Value: sources.NewSecret(b), Version: aws.ToString(v.version)}
+	return r
 }

@@ -1,11 +1,10 @@
 package awssecrets
 
 import (
-	"context"
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -17,91 +16,80 @@ import (
 	"bifrost-secrets/sources/perkey"
 )
 
-// at signs in for what is done to one secret.
-func (s *source) at(ctx context.Context, i id, d operation) (*regional, error) {
-	f := &regional{source: s, ctx: ctx, began: time.Now(), region: i.region, operation: d}
-	sess, fault := s.signIn(ctx, !i.isARN(), i.region)
-	if fault == nil && !i.isARN() {
-		if f.region, fault = sess.region, nil; f.region == "" {
-			fault = sess.noRegion
-		}
+// in returns an operation where a secret is, or where plain names are.
+func (s *source) in(o *operation, n perkey.Name) (*regional, *sources.Error) {
+	sess := o.Session()
+	region := cmp.Or(n.Project, sess.region)
+	if region == "" {
+		return nil, sess.noRegion.Of(n.Text)
 	}
+	return &regional{source: s, operation: o, region: region}, nil
+}
+
+// reach asks for one entry of the list of secrets.
+func (s *source) reach(o *operation) *sources.Error {
+	f, fault := s.in(o, perkey.Name{})
 	if fault != nil {
-		return nil, fault.Of(i.text)
+		return fault
 	}
-	f.login = sources.NewRenewal(sess)
-	return f, nil
+	if _, err := call(f, listing, 0, (*secretsmanager.Client).ListSecrets, &secretsmanager.ListSecretsInput{MaxResults: aws.Int32(1)}); err != nil {
+		return f.fault(listing, id{}, err)
+	}
+	return nil
 }
 
-// Inspect asks for each name by itself, a bounded number at a time. The list of
-// secrets would cost fewer requests, but it may be five minutes old, and an
-// outdated version would refuse writes that are right.
-func (s *source) Inspect(ctx context.Context, names []string) map[string]sources.Item {
-	var mu sync.Mutex
-	items := make(map[string]sources.Item, len(names))
-	perkey.Each(names, func(name string) {
-		item := sources.Item{Name: name}
-		d, err := s.inspect(ctx, name)
-		if item.Err = err; err == nil {
-			item = d.item(name)
+// lookers asks for each name by itself. The list of secrets would cost fewer
+// requests, but it may be five minutes old, and an outdated version would refuse
+// writes that are right.
+func (s *source) lookers(o *operation, _ []perkey.Name) perkey.Looker {
+	return func(n perkey.Name) (sources.Item, *sources.Error) {
+		f, fault := s.in(o, n)
+		if fault != nil {
+			return sources.Item{}, fault
 		}
-		mu.Lock()
-		defer mu.Unlock()
-		items[name] = item
-	})
-	return items
+		d, fault := f.describe(idOf(n))
+		return d.item(), fault
+	}
 }
 
-func (s *source) inspect(ctx context.Context, name string) (*described, error) {
-	i, bad := parseID(name)
-	if bad != nil {
-		return nil, bad
-	}
-	f, err := s.at(ctx, i, looking)
-	if err != nil {
-		return nil, err
-	}
-	return f.describe(i)
-}
-
-// List asks for the list of secrets in the region of the settings, a hundred at
+// list asks for the list of secrets in the region of the settings, a hundred at
 // a time, those scheduled for deletion included. AWS may leave out what was
 // made in the last five minutes.
-func (s *source) List(ctx context.Context, prefix string) ([]sources.Item, error) {
+func (s *source) list(o *operation, prefix string) (names []perkey.Name, look perkey.Looker, fault *sources.Error) {
 	if i, bad := parseID(prefix); prefix != "" && (bad != nil || i.isARN()) {
-		return nil, sources.NewError(sources.BadName, fmt.Sprintf("no name of a secret in aws begins with %q", sources.Shorten(prefix)), nameHint).Of(prefix)
+		return nil, nil, sources.NewError(sources.BadName, fmt.Sprintf("no name of a secret in aws begins with %q", sources.Shorten(prefix)), nameHint).Of(prefix)
 	}
-	f, err := s.at(ctx, id{}, listing)
-	if err != nil {
-		return nil, err
+	f, fault := s.in(o, perkey.Name{})
+	if fault != nil {
+		return nil, nil, fault
 	}
 	in := &secretsmanager.ListSecretsInput{IncludePlannedDeletion: aws.Bool(true), MaxResults: aws.Int32(100)}
 	if prefix != "" {
 		in.Filters = []types.Filter{{Key: types.FilterNameStringTypeName, Values: []string{prefix}}}
 	}
-	var items []sources.Item
+	items := map[string]sources.Item{}
 	seen := map[string]bool{}
 	for {
-		out, err := call(f, "ListSecrets", 0, (*secretsmanager.Client).ListSecrets, in)
+		out, err := call(f, listing, 0, (*secretsmanager.Client).ListSecrets, in)
 		if err != nil {
-			return nil, f.fault(id{}, err)
+			return nil, nil, f.fault(listing, id{}, err)
 		}
 		for n := range out.SecretList {
-			if d := listed(&out.SecretList[n]); strings.HasPrefix(d.name, prefix) {
-				items = append(items, d.item(d.name))
+			d := listed(&out.SecretList[n])
+			if _, twice := items[d.name]; !twice && strings.HasPrefix(d.name, prefix) {
+				items[d.name] = d.item()
+				names = append(names, perkey.Name{Text: d.name})
 			}
 		}
 		token := aws.ToString(out.NextToken)
 		if token == "" {
-			break
+			return names, func(n perkey.Name) (sources.Item, *sources.Error) { return items[n.Text], nil }, nil
 		}
 		if seen[token] {
-			return nil, netfault.Endless(f.host())
+			return nil, nil, netfault.Endless(f.host())
 		}
 		seen[token], in.NextToken = true, out.NextToken
 	}
-	slices.SortFunc(items, func(a, b sources.Item) int { return strings.Compare(a.Name, b.Name) })
-	return slices.CompactFunc(items, func(a, b sources.Item) bool { return a.Name == b.Name }), nil
 }
 
 // marks are the tags that say whose a secret is. Everybody who may list secrets
@@ -132,8 +120,8 @@ type described struct {
 	primary           string // the region of a replica's original, or its own
 }
 
-func (d *described) item(name string) sources.Item {
-	return sources.Item{Name: name, Exists: d.exists, Version: d.current, Mark: d.mark, Gone: d.deleted, Rotated: d.rotated}
+func (d *described) item() sources.Item {
+	return sources.Item{Exists: d.exists, Version: d.current, Mark: d.mark, Gone: d.deleted, Rotated: d.rotated}
 }
 
 // marked returns the tags of a mark, and empties those that a longer path had.
@@ -161,22 +149,19 @@ func (d *described) staged(stages map[string][]string) {
 }
 
 // describe looks at one secret. One that does not exist is no error.
-func (f *regional) describe(i id) (*described, error) {
-	out, err := call(f, "DescribeSecret", 1, (*secretsmanager.Client).DescribeSecret, &secretsmanager.DescribeSecretInput{SecretId: &i.text})
+func (f *regional) describe(i id) (*described, *sources.Error) {
+	out, err := call(f, looking, 1, (*secretsmanager.Client).DescribeSecret, &secretsmanager.DescribeSecretInput{SecretId: &i.text})
 	if err != nil {
-		look := *f
-		look.operation = looking
-		fault := look.fault(i, err)
-		if fault.Kind == sources.NotFound {
-			return &described{}, nil
+		if fault := f.fault(looking, i, err); fault.Kind != sources.NotFound {
+			return &described{}, fault
 		}
-		return nil, fault
+		return &described{}, nil
 	}
 	if out.ARN == nil && out.Name == nil { // a body of no bytes
-		return nil, unreachable(f.host(), "an answer without a secret", nil)
+		return &described{}, unreachable(f.host(), "an answer without a secret", nil)
 	}
 	if !i.is(aws.ToString(out.ARN), aws.ToString(out.Name)) {
-		return nil, netfault.Other(f.host(), i.text)
+		return &described{}, netfault.Other(f.host(), i.text)
 	}
 	d := &described{
 		exists: true, name: aws.ToString(out.Name), mark: markOf(out.Tags), tags: out.Tags,
@@ -195,17 +180,7 @@ func listed(e *types.SecretListEntry) *described {
 	return d
 }
 
-// standing returns what the rule of changes is told of a secret, but for what
-// keeps from one kind of change.
-func (f *regional) standing(i id, d *described) sources.Standing {
-	return sources.Standing{Subject: f.named(i), Exists: d.exists, Version: d.current, Mark: d.mark}
-}
-
-func (f *regional) named(i id) sources.Subject {
-	return sources.Subject{Name: i.text, Text: f.subject(i)}
-}
-
 func (f *regional) gone(i id) *sources.Error {
-	return f.named(i).Refused("is scheduled for deletion, and its name is not free",
+	return f.Subject(i.key()).Refused("is scheduled for deletion, and its name is not free",
 		fmt.Sprintf("restore it: aws secretsmanager restore-secret --secret-id %s --region %s; or wait until it is gone", i.text, f.region))
 }

@@ -78,7 +78,7 @@ func (s *source) configFault(ctx context.Context, began time.Time, err error) *s
 // fileOf names a file. One with a credential is named by the variable that its
 // path stands in: somebody may have set that to what the file was to hold.
 func (s *source) fileOf(path string) string {
-	for _, name := range Backend.Variables {
+	for _, name := range sources.AWS.Variables {
 		v, ok := s.getenv(name)
 		switch {
 		case !ok || v != path:

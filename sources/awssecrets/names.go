@@ -37,6 +37,34 @@ func parseID(text string) (id, *sources.Error) {
 	return id{}, e
 }
 
+func parse(text string) (perkey.Name, *sources.Error) {
+	i, bad := parseID(text)
+	return i.key(), bad
+}
+
+// possible returns those of names that a secret can have, and gives the others to
+// bad, which may be nil.
+func possible(names []string, bad func(name string, err *sources.Error)) (all []perkey.Name) {
+	for _, name := range names {
+		n, err := parse(name)
+		if err == nil {
+			all = append(all, n)
+		} else if bad != nil {
+			bad(name, err)
+		}
+	}
+	return all
+}
+
+// key returns it as the frame of all backends has it.
+func (i id) key() perkey.Name { return perkey.Name{Text: i.text, Project: i.region, ID: i.text} }
+
+// idOf returns a name that was parsed before.
+func idOf(n perkey.Name) id {
+	i, _ := parseID(n.Text)
+	return i
+}
+
 // unwritable refuses what can be read and is not ours to make or to change.
 func (i id) unwritable() *sources.Error {
 	if !strings.Contains(i.name, "!") {
@@ -95,28 +123,19 @@ type idGroup struct {
 	ids    []id
 }
 
-// group sorts names by their regions, and tells those that no secret can have.
-// The order of names is kept within a group.
-func group(names []string, region string) ([]idGroup, []*sources.Error) {
-	var bad []*sources.Error
+// group sorts names by their regions; region is that of plain ones. The order of
+// names is kept within a group.
+func group(names []perkey.Name, region string) []idGroup {
 	byRegion := make(map[string][]id)
-	for _, name := range names {
-		i, err := parseID(name)
-		if err != nil {
-			bad = append(bad, err)
-			continue
-		}
-		r := region
-		if i.isARN() {
-			r = i.region
-		}
-		byRegion[r] = append(byRegion[r], i)
+	for _, n := range names {
+		r := cmp.Or(n.Project, region)
+		byRegion[r] = append(byRegion[r], idOf(n))
 	}
 	var groups []idGroup
 	for _, r := range slices.Sorted(maps.Keys(byRegion)) {
 		groups = append(groups, idGroup{r, byRegion[r]})
 	}
-	return groups, bad
+	return groups
 }
 
 // Identities implements [sources.Inspector]. Regions and accounts do not count:

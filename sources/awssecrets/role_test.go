@@ -9,7 +9,6 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 
@@ -105,16 +104,16 @@ func TestCredentialsLostOnTheWay(t *testing.T) {
 	f := awstest.StartFake(t)
 	names := numbered(f, 30)
 	s := open(t, f.Env(), settings())
-	sess, fault := s.newSession(context.Background(), true, "")
+	ids := possible(names, nil)
+	o, fault := s.Begin(context.Background(), "", ids...)
 	if fault != nil {
 		t.Fatal(fault)
 	}
-	sess.cfg.Credentials = login{noKeys{}}
+	o.Session().cfg.Credentials = login{noKeys{}}
 	awstest.Setenv(t, without(f.Env(), keyNames)) // nor are there others
 	a := &answers{byName: make(map[string]sources.Result)}
-	r := &regional{source: s.source, login: sources.NewRenewal(sess), answers: a, ctx: context.Background(), began: time.Now(), region: awstest.Region}
-	groups, _ := group(names, awstest.Region)
-	r.fetch(groups[0])
+	r := &regional{source: s.source, operation: o, answers: a, region: awstest.Region}
+	r.fetch(group(ids, awstest.Region)[0])
 	for _, name := range names {
 		e := wantKind(t, a.byName[name].Err, sources.NoLogin)
 		if e.Name != name || strings.Contains(show(e), mark) {

@@ -5,7 +5,6 @@ import (
 	"context"
 	"crypto/sha256"
 	"errors"
-	"log/slog"
 	"strings"
 	"sync"
 	"time"
@@ -21,6 +20,7 @@ import (
 	"github.com/aws/smithy-go/logging"
 
 	"bifrost-secrets/sources"
+	"bifrost-secrets/sources/perkey"
 )
 
 const (
@@ -36,11 +36,8 @@ type session struct {
 	region   string         // for names that are not ARNs; empty where nothing names one
 	noRegion *sources.Error // why region is empty, if it was looked for
 
-	// What follows is guarded by source.signing.
-	used [sha256.Size]byte // of the credentials, to tell others from the same
-	dead bool              // they could not be had
-
 	mu      sync.Mutex
+	used    [sha256.Size]byte                 // of the credentials, to tell others from the same
 	clients map[string]*secretsmanager.Client // by region
 }
 
@@ -56,84 +53,51 @@ func (s *session) client(region string) *secretsmanager.Client {
 	return s.clients[region]
 }
 
+// same reports whether two sessions have the same credentials.
+func same(one, other *session) bool { return one.key() == other.key() }
+
+func (s *session) key() [sha256.Size]byte {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.used
+}
+
 // signIn returns the session with credentials that are good now. It reads
 // configuration at the first use only, and again where the session of before
 // gets no credentials: those of a file may be others by then.
-//
-// plain says that a name without a region is to be asked for; arnRegion is the
-// region of some ARN, for STS, where nothing else names a region.
-func (s *source) signIn(ctx context.Context, plain bool, arnRegion string) (*session, *sources.Error) {
-	began := time.Now()
-	if fault := s.lock(ctx, began); fault != nil {
+func (s *source) signIn(ctx context.Context, began time.Time, current *session, names []perkey.Name) (*session, *sources.Error) {
+	plain, arnRegion := regionsWanted(names)
+	var old *sources.Error
+	if current != nil && (current.region != "" || !plain) {
+		if old = s.renew(ctx, began, current); old == nil || old.Kind != sources.NoLogin {
+			return current, old
+		}
+	}
+	sess, fault := s.newSession(ctx, plain, arnRegion)
+	if fault == nil {
+		fault = s.renew(ctx, began, sess)
+	}
+	if fault != nil {
 		return nil, fault
 	}
-	defer func() { <-s.signing }()
-	var old *sources.Error
-	if sess := s.current(); sess != nil && !sess.dead && (sess.region != "" || !plain) {
-		if old = s.renew(ctx, began, sess); old == nil {
-			return sess, nil
-		}
-		if old.Kind != sources.NoLogin {
-			return nil, old
-		}
-	}
-	sess, fault := s.start(ctx, began, plain, arnRegion)
-	if fault == nil && old != nil {
+	if old != nil {
 		s.warn(sources.SignedInAnew("aws", old))
 	}
-	return sess, fault
-}
-
-// anew returns the session for requests in region in place of old, which was
-// refused as why says. The chain of credentials is gone through again. Where it
-// has the same ones, they are not tried a second time.
-func (s *source) anew(ctx context.Context, old *session, region string, why *sources.Error) (*session, *sources.Error) {
-	began := time.Now()
-	if fault := s.lock(ctx, began); fault != nil {
-		return nil, fault
-	}
-	defer func() { <-s.signing }()
-	if sess := s.current(); sess != old && sess != nil && !sess.dead {
-		return sess, nil // another operation was here before
-	}
-	used := old.used
-	sess, fault := s.start(ctx, began, old.region != "", region)
-	switch {
-	case fault != nil:
-		return nil, fault
-	case sess.used == used:
-		return old, nil
-	}
-	s.warn(sources.SignedInAnew("aws", why))
 	return sess, nil
 }
 
-func (s *source) lock(ctx context.Context, began time.Time) *sources.Error {
-	select {
-	case s.signing <- struct{}{}:
-		return nil
-	case <-ctx.Done():
-		return late(ctx, began)
+// regionsWanted reports whether a name without a region is to be asked for, and
+// returns the region of some ARN, for STS, where nothing else names a region.
+func regionsWanted(names []perkey.Name) (plain bool, arnRegion string) {
+	for _, n := range names {
+		plain = plain || n.Project == ""
+		arnRegion = cmp.Or(arnRegion, n.Project)
 	}
+	return plain || len(names) == 0, arnRegion
 }
 
-// start makes a session, with credentials.
-func (s *source) start(ctx context.Context, began time.Time, plain bool, arnRegion string) (*session, *sources.Error) {
-	sess, fault := s.newSession(ctx, plain, arnRegion)
-	if fault == nil {
-		s.mu.Lock()
-		s.session = sess
-		s.mu.Unlock()
-		fault = s.renew(ctx, began, sess)
-		sess.dead = fault != nil
-	}
-	attrs := []slog.Attr{slog.Duration("took", time.Since(began).Round(time.Millisecond))}
-	if fault != nil {
-		attrs = append(attrs, slog.String("failed", string(fault.Kind)), slog.String("code", fault.Code))
-	}
-	s.log.LogAttrs(ctx, slog.LevelDebug, "aws sign-in", attrs...)
-	return sess, fault
-}
+// close ends the idle connections.
+func (s *source) close(sess *session) { sess.caller.client.CloseIdleConnections() }
 
 // renew sees to it that there are credentials. They are cached; asking for them
 // before the requests makes a failure to sign in one failure, and not one for
@@ -143,14 +107,10 @@ func (s *source) renew(ctx context.Context, began time.Time, sess *session) *sou
 	if err != nil {
 		return s.loginFault(ctx, began, err)
 	}
+	sess.mu.Lock()
+	defer sess.mu.Unlock()
 	sess.used = sha256.Sum256([]byte(c.AccessKeyID + "\x00" + c.SecretAccessKey + "\x00" + c.SessionToken))
 	return nil
-}
-
-func (s *source) current() *session {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.session
 }
 
 func (s *source) newSession(ctx context.Context, plain bool, arnRegion string) (*session, *sources.Error) {
@@ -189,6 +149,7 @@ func (s *source) newSession(ctx context.Context, plain bool, arnRegion string) (
 	cfg.Credentials = login{cfg.Credentials}
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.found = sess.region
 	if s.caller == nil {
 		s.caller = newCaller(cfg.HTTPClient, s.timeout)
 	}
@@ -249,13 +210,9 @@ func (e *loginError) Unwrap() error { return e.err }
 // knownRegion returns the region for plain names as far as it is known without
 // reading or asking anything.
 func (s *source) knownRegion() string {
-	if s.region != "" {
-		return s.region
-	}
-	if sess := s.current(); sess != nil {
-		return sess.region
-	}
-	return ""
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return cmp.Or(s.region, s.found)
 }
 
 // plannedRegion returns the region for plain names as far as it is known without

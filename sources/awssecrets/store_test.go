@@ -266,13 +266,11 @@ func TestRefused(t *testing.T) {
 func TestGoneMeanwhile(t *testing.T) {
 	f := awstest.StartFake(t)
 	s := openStore(t, f.Env(), settings())
-	i, _ := parseID("key")
-	at, err := s.at(t.Context(), i, creating)
-	if err != nil {
-		t.Fatal(err)
+	p, fault := s.put(t.Context(), writeOf("key", "1", ""))
+	if fault != nil {
+		t.Fatal(fault)
 	}
-	w := writeOf("key", "1", "")
-	_, err = at.update(i, w, nil)
+	_, err := p.update(creating)
 	if e := wantKind(t, err, sources.Conflict); !strings.Contains(e.Message, "not there any more") || f.Total() != f.Calls("DescribeSecret") {
 		t.Errorf("%v, %d requests", e, f.Total())
 	}

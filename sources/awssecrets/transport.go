@@ -16,6 +16,7 @@ import (
 
 	"bifrost-secrets/sources"
 	"bifrost-secrets/sources/netfault"
+	"bifrost-secrets/sources/perkey"
 )
 
 // maxAnswer bounds the body of an answer. Twenty secrets of 64 KiB, each byte
@@ -95,42 +96,27 @@ func (c *caller) Do(req *http.Request) (*http.Response, error) {
 // method is one of the client's, such as (*secretsmanager.Client).GetSecretValue.
 type method[In, Out any] func(*secretsmanager.Client, context.Context, *In, ...func(*secretsmanager.Options)) (*Out, error)
 
-// call makes one request, when one of the slots is free, and logs it. n is the
-// number of secrets that it asks for. One whose credentials are refused is sent
-// once more where there are others: it was not carried out.
-func call[In, Out any](f *regional, action string, n int, do method[In, Out], in *In) (*Out, error) {
-	select {
-	case f.slots <- struct{}{}:
-		defer func() { <-f.slots }()
-	case <-f.ctx.Done():
-		return nil, f.ctx.Err()
-	}
+// call makes one request, in which n secrets are asked for. Its error is one of
+// the SDK, or a *sources.Error where it was not made.
+func call[In, Out any](f *regional, r perkey.Request, n int, do method[In, Out], in *In) (*Out, error) {
 	var out *Out
 	var err error
 	var last *sources.Error
-	fault := f.login.Do(func(sess *session) *sources.Error {
-		ctx, attempts := countAttempts(f.ctx)
-		began := time.Now()
-		f.Add(action == "BatchGetSecretValue")
-		last = nil
-		if out, err = do(sess.client(f.region), ctx, in); err != nil {
-			last = f.fault(id{}, err)
-		}
-		attrs := []slog.Attr{
-			slog.String("action", action),
+	ctx, attempts := countAttempts(f.Ctx)
+	r.Detail = func() []slog.Attr {
+		return []slog.Attr{
+			slog.String("action", r.Method),
 			slog.String("region", f.region),
 			slog.Int("secrets", n),
-			slog.Int("retries", max(0, int(attempts.Load())-1)),
-			slog.Duration("took", time.Since(began).Round(time.Millisecond)),
+			slog.Int("retries", max(0, int(attempts.Swap(0))-1)),
 		}
-		if last != nil {
-			// Not the error itself, which may hold a part of the answer.
-			attrs = append(attrs, slog.String("failed", string(last.Kind)), slog.String("code", last.Code))
+	}
+	fault := f.Call(r, perkey.Name{}, func(sess *session) *sources.Error {
+		last = nil
+		if out, err = do(sess.client(f.region), ctx, in); err != nil {
+			last = f.fault(r, id{}, err)
 		}
-		f.log.LogAttrs(f.ctx, slog.LevelDebug, "aws request", attrs...)
 		return last
-	}, func(old *session, why *sources.Error) (*session, *sources.Error) {
-		return f.anew(f.ctx, old, f.region, why)
 	})
 	if fault != last {
 		return nil, fault // there is no session of use

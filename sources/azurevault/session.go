@@ -34,7 +34,7 @@ func (s *session) close() {
 
 // signIn returns the session. The first time it asks for a token, so that a
 // failure to sign in is one failure, and not one for each secret.
-func (s *source) signIn(ctx context.Context, began time.Time, current *session) (*session, *sources.Error) {
+func (s *source) signIn(ctx context.Context, began time.Time, current *session, _ []perkey.Name) (*session, *sources.Error) {
 	if current != nil {
 		return current, nil
 	}

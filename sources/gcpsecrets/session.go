@@ -37,7 +37,7 @@ func (s *session) close() { s.transport.CloseIdleConnections() }
 // signIn returns a session with a token that is good now. Asking for one before
 // the requests makes a failure to sign in one failure, and not one for each
 // secret.
-func (s *source) signIn(ctx context.Context, began time.Time, current *session) (*session, *sources.Error) {
+func (s *source) signIn(ctx context.Context, began time.Time, current *session, _ []perkey.Name) (*session, *sources.Error) {
 	var refused *sources.Error
 	if current != nil {
 		if refused = s.token(ctx, began, current); refused == nil || refused.Kind != sources.NoLogin {

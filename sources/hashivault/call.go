@@ -14,12 +14,11 @@ import (
 // capability that a policy has to have.
 type request struct {
 	perkey.Request
-	part  string // of a version 2 mount, that it goes to
-	given string // it was not
+	part string // of a version 2 mount, that it goes to
 }
 
 func requestOf(capability, part, done, given string) request {
-	return request{perkey.Request{Method: capability + " " + part, Permission: capability, Done: done}, part, given}
+	return request{perkey.Request{Method: capability + " " + part, Permission: capability, Done: done, Given: given}, part}
 }
 
 var (

@@ -96,10 +96,10 @@ func (s *source) fault(ctx context.Context, began time.Time, r request, path str
 	case status == 404:
 		return s.notFound(n)
 	case status == 413 || strings.Contains(text, "exceeds max") || strings.Contains(text, "too large"):
-		e.Kind, e.Message = sources.Refused, fmt.Sprintf("%s was not %s: it is too large for this vault", what, r.given)
+		e.Kind, e.Message = sources.Refused, fmt.Sprintf("%s was not %s: it is too large for this vault", what, r.Given)
 		e.Hint = "keep what is so large in a file, or raise max_request_size and max_entry_size"
 	case status == 429:
-		e.Kind, e.Message = sources.Throttled, fmt.Sprintf("%s was not %s: too many requests", what, r.given)
+		e.Kind, e.Message = sources.Throttled, fmt.Sprintf("%s was not %s: too many requests", what, r.Given)
 		e.Hint = "wait, or raise the rate limit quota of the vault; all callers share it"
 	case status == 400 && strings.Contains(text, "check-and-set parameter did not match"):
 		return s.Subject(n).Conflict("was changed by somebody else at the same moment")
@@ -109,17 +109,17 @@ func (s *source) fault(ctx context.Context, began time.Time, r request, path str
 		e.Kind, e.Message = sources.Unreachable, "the engine at "+s.mount+" is being upgraded to version 2"
 		e.Hint = "wait until it is done; no request is answered meanwhile"
 	case status == 405 || status == 400 && strings.Contains(text, "versioned"):
-		e.Kind, e.Message = sources.Disabled, fmt.Sprintf("%s was not %s: the engine at %s does not know the request", what, r.given, s.mount)
+		e.Kind, e.Message = sources.Disabled, fmt.Sprintf("%s was not %s: the engine at %s does not know the request", what, r.Given, s.mount)
 		e.Hint = "set mount_path in vault_store.hashicorp to a mount of the type kv"
 	case status < 500:
-		e.Kind, e.Message = sources.Refused, fmt.Sprintf("%s was not %s: vault does not accept the request", what, r.given)
+		e.Kind, e.Message = sources.Refused, fmt.Sprintf("%s was not %s: vault does not accept the request", what, r.Given)
 		e.Hint = "check the name, --gateway, and the settings of the mount: vault read " + s.mount + "/config"
 	case strings.Contains(text, "sealed"):
 		e.Kind, e.Message, e.Hint = sources.Unreachable, "the vault is sealed", "unseal it: vault operator unseal"
 	case status == 472 || status == 473 || strings.Contains(text, "standby") || strings.Contains(text, "not active"):
 		e.Kind, e.Message, e.Hint = sources.Unreachable, "the vault that answers is a standby, without one that is active", "see vault operator members, or set address to the active one"
 	default:
-		e.Kind, e.Message = sources.Unreachable, fmt.Sprintf("%s was not %s: the vault failed", what, r.given)
+		e.Kind, e.Message = sources.Unreachable, fmt.Sprintf("%s was not %s: the vault failed", what, r.Given)
 		e.Hint = "see the vault's log, and what stands between: " + s.host()
 	}
 	return e
@@ -144,7 +144,7 @@ func (s *source) inNamespace() string {
 // policyPath is the path that a policy would name: a folder of a list ends with
 // a slash. Namespaces have policies of their own, without their name.
 func (s *source) policyPath(r request, path string) string {
-	if r == listing {
+	if r.Method == listing.Method {
 		path += "/"
 	}
 	return path
@@ -185,7 +185,7 @@ func (s *source) loginFault(ctx context.Context, began time.Time, err error) *so
 	case strings.Contains(err.Error(), "non-printable characters"):
 		return perkey.NoLogin(s.login.what+" has characters that no token has", "see that it is the token itself, without quotes or control characters")
 	}
-	e := s.fault(ctx, began, request{given: "answered"}, "auth", perkey.Name{}, err)
+	e := s.fault(ctx, began, request{Request: perkey.Request{Given: "answered"}}, "auth", perkey.Name{}, err)
 	if e.Kind == sources.Throttled || e.Kind == sources.Refused {
 		e.Message = "the login was not answered: too many requests"
 	} else if status >= 500 && e.Hint != "" && strings.Contains(e.Message, "the vault failed") {

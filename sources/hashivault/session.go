@@ -29,7 +29,7 @@ func (s *session) end() { s.once.Do(func() { s.over.Store(true); close(s.stop) }
 // signIn returns a session with a token that is good as far as is known, and what
 // is known of the mount. The environment is read at the first use only, and
 // again after a failure.
-func (s *source) signIn(ctx context.Context, began time.Time, current *session) (_ *session, fault *sources.Error) {
+func (s *source) signIn(ctx context.Context, began time.Time, current *session, _ []perkey.Name) (_ *session, fault *sources.Error) {
 	if s.client == nil {
 		if s.client, s.idle, fault = s.newClient(); fault != nil {
 			return nil, fault

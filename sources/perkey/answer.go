@@ -1,6 +1,7 @@
 package perkey
 
 import (
+	"cmp"
 	"fmt"
 
 	"bifrost-secrets/sources"
@@ -10,7 +11,7 @@ import (
 // backends have. kind is what it means, and who answered; hints say what to do, by
 // kind. What a write is asked to do that cannot be done is of kind Refused.
 func (f *Frame[S]) Answer(kind sources.Kind, r Request, n Name, who string, hints map[sources.Kind]string) *sources.Error {
-	what := f.calls.Subject(n)
+	what, given := f.calls.Subject(n), cmp.Or(r.Given, r.Done)
 	if kind == sources.BadName && r.Writes {
 		kind = sources.Refused
 	}
@@ -25,13 +26,13 @@ func (f *Frame[S]) Answer(kind sources.Kind, r Request, n Name, who string, hint
 	case sources.NoLogin:
 		e.Message = "the credentials were not accepted by " + who
 	case sources.Throttled:
-		e.Message = fmt.Sprintf("%s was not %s: too many requests", what, r.Done)
+		e.Message = fmt.Sprintf("%s was not %s: too many requests", what, given)
 	case sources.Conflict:
 		return f.Subject(n).Conflict("was changed by somebody else at the same moment")
 	case sources.BadName, sources.Refused:
 		e.Message = fmt.Sprintf("%s: %s does not accept the request", what, f.calls.System)
 	default:
-		e.Message = fmt.Sprintf("%s was not %s: the service failed", what, r.Done)
+		e.Message = fmt.Sprintf("%s was not %s: the service failed", what, given)
 	}
 	return e
 }

@@ -15,21 +15,28 @@ type Operation[S comparable] struct {
 	Began time.Time
 
 	frame *Frame[S]
+	names []Name
 	login *sources.Renewal[S]
 }
 
 // Begin signs in for an operation on one secret, or on several where name is
 // empty. Its error is that secret's.
-func (f *Frame[S]) Begin(ctx context.Context, name string) (*Operation[S], *sources.Error) {
+func (f *Frame[S]) Begin(ctx context.Context, name string, names ...Name) (*Operation[S], *sources.Error) {
 	began := time.Now()
-	session, fault := f.signIn(ctx, began)
+	session, fault := f.signIn(ctx, began, names)
 	if fault != nil {
 		return nil, named(fault, name)
 	}
-	return &Operation[S]{Ctx: ctx, Began: began, frame: f, login: sources.NewRenewal(session)}, nil
+	return &Operation[S]{Ctx: ctx, Began: began, frame: f, names: names, login: sources.NewRenewal(session)}, nil
 }
 
-func (f *Frame[S]) signIn(ctx context.Context, began time.Time) (session S, fault *sources.Error) {
+// Session returns the session of now.
+func (o *Operation[S]) Session() S {
+	session, _ := o.login.Session()
+	return session
+}
+
+func (f *Frame[S]) signIn(ctx context.Context, began time.Time, names []Name) (session S, fault *sources.Error) {
 	select {
 	case f.signing <- struct{}{}:
 		defer func() { <-f.signing }()
@@ -42,7 +49,7 @@ func (f *Frame[S]) signIn(ctx context.Context, began time.Time) (session S, faul
 	current := f.session
 	f.mu.Unlock()
 	signing := time.Now()
-	session, fault = f.calls.SignIn(ctx, began, current)
+	session, fault = f.calls.SignIn(ctx, began, current, names)
 	if fault != nil || session != current {
 		f.note(ctx, f.calls.System+" sign-in", signing, fault)
 	}
@@ -64,8 +71,12 @@ func (o *Operation[S]) anew(old S, why *sources.Error) (S, *sources.Error) {
 		f.calls.End(old)
 	}
 	f.mu.Unlock()
-	session, fault := f.signIn(o.Ctx, time.Now())
-	if fault == nil {
+	session, fault := f.signIn(o.Ctx, time.Now(), o.names)
+	switch {
+	case fault != nil:
+	case f.calls.Same != nil && f.calls.Same(old, session):
+		return old, nil
+	default:
 		f.warn(sources.SignedInAnew(f.calls.System, why))
 	}
 	return session, fault
@@ -91,9 +102,13 @@ func (o *Operation[S]) Call(r Request, n Name, do func(S) *sources.Error) *sourc
 			return o.Late(n)
 		}
 		began := time.Now()
-		f.Add(false)
+		f.Add(r.Batch)
 		fault := do(session)
-		f.note(o.Ctx, f.calls.System+" request", began, fault, slog.String("method", r.Method))
+		detail := []slog.Attr{slog.String("method", r.Method)}
+		if r.Detail != nil {
+			detail = r.Detail()
+		}
+		f.note(o.Ctx, f.calls.System+" request", began, fault, detail...)
 		return fault
 	}, o.anew), n.Text)
 }

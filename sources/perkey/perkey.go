@@ -40,8 +40,13 @@ type Request struct {
 	Method     string // as the backend's reference calls it
 	Permission string // that it takes
 	Done       string // what is done to a secret: `read`
+	Given      string // what it was not, where the service failed; else Done
 	Writes     bool
+	Batch      bool // it carries many secrets
 	Again      bool // it does no harm to send it twice; see [HTTP]
+	// Detail, if it is not nil, returns what the log says of it once it was made, in
+	// place of the method.
+	Detail func() []slog.Attr
 }
 
 // Calls are what a [Frame] is made of. S is its session: what it has
@@ -55,9 +60,13 @@ type Calls[S comparable] struct {
 	// Whole is how to name a secret without a version, in a hint.
 	Whole string
 	// SignIn returns a session that is good now: current, which is zero at first
-	// and after a refusal, or another. What it returns is kept for the next time,
-	// with an error too. It is not called twice at once.
-	SignIn func(ctx context.Context, began time.Time, current S) (S, *sources.Error)
+	// and after a refusal, or another, for requests about names, or about none. What
+	// it returns is kept for the next time, with an error too. It is not called twice
+	// at once.
+	SignIn func(ctx context.Context, began time.Time, current S, names []Name) (S, *sources.Error)
+	// Same, if it is not nil, reports whether two sessions are of the same login: one
+	// that was refused is not tried a second time.
+	Same func(one, other S) bool
 	// End closes a session: it is of no use any more, or the source is closed.
 	End func(S)
 	// Late is the error for a context that has ended.
@@ -104,7 +113,7 @@ func (f *Frame[S]) Fetch(ctx context.Context, names []string) map[string]sources
 		return func(n Name) (sources.Result, *sources.Error) {
 			r, fault := f.calls.Read(o, n)
 			if fault == nil {
-				fault = f.check(n, r)
+				fault = f.Check(n, r)
 			}
 			return r, fault
 		}
@@ -116,8 +125,8 @@ func (f *Frame[S]) Fetch(ctx context.Context, names []string) map[string]sources
 	})
 }
 
-// check finds a value that is of no use.
-func (f *Frame[S]) check(n Name, r sources.Result) *sources.Error {
+// Check finds a value that is of no use.
+func (f *Frame[S]) Check(n Name, r sources.Result) *sources.Error {
 	e := &sources.Error{Kind: sources.Unusable}
 	switch b := r.Value.Reveal(); {
 	case len(b) > sources.MaxValue:
@@ -160,7 +169,7 @@ func each[S comparable, T any](ctx context.Context, f *Frame[S], names []string,
 	if len(parsed) == 0 {
 		return all
 	}
-	o, fault := f.Begin(ctx, "")
+	o, fault := f.Begin(ctx, "", parsed...)
 	if fault != nil {
 		for _, n := range parsed {
 			all[n.Text] = answer(n.Text, none, fault)

@@ -44,7 +44,7 @@ func (f *Frame[S]) BeginPut(ctx context.Context, w sources.Write, limits sources
 		p.Texts, fault = marks.Of(w.Mark)
 	}
 	if fault == nil {
-		p.Op, fault = f.Begin(ctx, w.Name)
+		p.Op, fault = f.Begin(ctx, w.Name, p.Name)
 	}
 	return p, named(fault, w.Name)
 }
@@ -61,7 +61,7 @@ func (f *Frame[S]) BeginDelete(ctx context.Context, name, owner string) (o *Oper
 	if err := sources.CheckDelete(name, owner); err != nil {
 		return nil, n, err
 	}
-	o, fault = f.Begin(ctx, name)
+	o, fault = f.Begin(ctx, name, n)
 	return o, n, AsError(fault)
 }
 
