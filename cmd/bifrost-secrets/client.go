@@ -17,7 +17,6 @@ import (
 	"syscall"
 	"time"
 
-	"bifrost-secrets/sources"
 	"bifrost-secrets/sources/netfault"
 	"bifrost-secrets/watch/control"
 
@@ -31,8 +30,6 @@ type client struct {
 
 	address   string
 	tokenFile string
-	caCert    string
-	plainHTTP bool
 	timeout   time.Duration
 
 	withToken bool
@@ -44,11 +41,9 @@ const answerMax = 64 << 20
 func (c *client) flags(cmd *cobra.Command, timeout time.Duration) {
 	f := cmd.Flags()
 	f.StringVar(&c.address, "address", control.DefaultListen, "`address` where a watch or an exec listens: HOST:PORT, unix:PATH or https://HOST:PORT")
-	f.StringVar(&c.caCert, "ca-cert", "", "PEM `file` of the authority that signed the server's certificate, instead of the system's")
 	f.DurationVar(&c.timeout, "timeout", timeout, "how long the answer may take")
 	if c.withToken {
 		f.StringVar(&c.tokenFile, "token-file", "", "`file` whose first token is sent; without it that of $"+control.TokenVariable)
-		f.BoolVar(&c.plainHTTP, "plain-http", false, "allow the token to be sent unencrypted to another machine")
 	}
 }
 
@@ -126,38 +121,12 @@ func (c *client) transport() (*url.URL, *http.Transport, error) {
 		return nil, nil, c.noAddress()
 	}
 	u.Path = ""
-	if c.caCert != "" {
-		pool, err := readPool(c.caCert)
-		if err != nil {
-			return nil, nil, err
-		}
-		t.TLSClientConfig = &tls.Config{RootCAs: pool, MinVersion: tls.VersionTLS12}
-	}
 	return u, t, nil
 }
 
 func (c *client) noAddress() error {
 	// It is not repeated: people put credentials into addresses.
 	return usageError("--address is no address", "write HOST:PORT, such as "+control.DefaultListen+", or unix:PATH, or https://HOST:PORT")
-}
-
-func readPool(path string) (*x509.CertPool, error) {
-	data, _, err := sources.ReadFile(path, sources.MaxValue)
-	switch {
-	case isMissing(err):
-		return nil, usageError("--ca-cert "+path+" does not exist", "")
-	case err != nil:
-		var at *fs.PathError
-		if errors.As(err, &at) {
-			err = at.Err
-		}
-		return nil, usageError("--ca-cert "+path+" cannot be read: "+err.Error(), "name a file of certificates in PEM that this user may read")
-	}
-	pool := x509.NewCertPool()
-	if !pool.AppendCertsFromPEM(data) {
-		return nil, usageError("--ca-cert "+path+" holds no certificate in PEM", "")
-	}
-	return pool, nil
 }
 
 func (c *client) authorize(req *http.Request) error {
@@ -174,8 +143,8 @@ func (c *client) authorize(req *http.Request) error {
 	if err != nil || len(tokens) == 0 {
 		return err
 	}
-	if req.URL.Scheme == "http" && !strings.HasPrefix(c.address, "unix:") && !isLoopback(req.URL.Hostname()) && !c.plainHTTP {
-		return usageError("the token would go to "+req.URL.Host+" unencrypted", "write --address https://"+req.URL.Host+"; --plain-http if something else encrypts")
+	if req.URL.Scheme == "http" && !strings.HasPrefix(c.address, "unix:") && !isLoopback(req.URL.Hostname()) {
+		return usageError("the token would go to "+req.URL.Host+" unencrypted", "write --address https://"+req.URL.Host+"")
 	}
 	req.Header.Set("Authorization", "Bearer "+string(tokens[0].Reveal()))
 	return nil
@@ -212,7 +181,7 @@ func (c *client) noAnswer(ctx context.Context, err error) error {
 		f.Reason = c.address + ": there is no machine of that name"
 	case errors.As(err, &authority):
 		f.Reason = c.address + ": its certificate is of an authority that is not known here"
-		f.Hint = "name the authority's certificate with --ca-cert"
+		f.Hint = "name a file with the authority's certificate in SSL_CERT_FILE"
 	case errors.As(err, &name), errors.As(err, &invalid):
 		f.Reason = c.address + ": its certificate is not valid for this name and time"
 		f.Hint = "use the name that the certificate has, and renew it if it has expired"

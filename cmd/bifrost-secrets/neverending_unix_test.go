@@ -69,7 +69,7 @@ func TestNothingIsReadForEver(t *testing.T) {
 		"passwords":          {args: ping("postgres", "host=127.0.0.1", "port=1", "user=u", "db_name=d"), env: "PGPASSFILE=@"},
 		"services":           {args: ping("postgres", "host=127.0.0.1", "port=1", "user=u", "db_name=d"), env: "PGSERVICEFILE=@ PGSERVICE=s"},
 		"token":              {args: []string{"flush", "--token-file", "@"}},
-		"authority":          {args: []string{"status", "--address", "https://127.0.0.1:1", "--ca-cert", "@"}},
+		"authority":          {args: []string{"status", "--address", "https://127.0.0.1:1"}, env: "SSL_CERT_FILE=@"},
 		"tokens of watch":    {args: []string{"watch", "--config", plain, "--out", "o.json", "--token-file", "@", "--listen", "127.0.0.1:0"}},
 		"tls of watch":       {args: []string{"watch", "--config", plain, "--out", "o.json", "--tls-cert", "@", "--tls-key", "@", "--listen", "127.0.0.1:0"}},
 		"system's authority": {args: []string{"render", "--config", plain, "--out", "o.json"}, env: "SSL_CERT_FILE=@"},

@@ -27,7 +27,7 @@ var groups = []struct{ title, flags string }{
 	{"When to refresh", "interval start-timeout start-from-last-good accept-new-encryption-key"},
 	{"Bifrost", "apply command apply-timeout stop-timeout min-restart-interval restart-splay clean-env rewrite-database " +
 		"bifrost-url bifrost-token-file bifrost-plain-http"},
-	{"Server of exec and watch", "listen probe-listen address token-file tls-cert tls-key ca-cert plain-http"},
+	{"Server of exec and watch", "listen probe-listen address token-file tls-cert tls-key"},
 	{"Cluster", "cluster"},
 	{"Input", "stdin-filename by-content bifrost-version settings online config-store"},
 	{"Findings", "fail-on baseline write-baseline fix diff list-rules"},
