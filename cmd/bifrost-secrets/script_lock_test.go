@@ -1,6 +1,8 @@
 package main
 
 import (
+	"bifrost-secrets/render/publish"
+
 	"github.com/rogpeppe/go-internal/testscript"
 )
 
@@ -11,8 +13,8 @@ func doLocked(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) < 3 {
 		ts.Fatalf("usage: locked file code program [argument...]")
 	}
-	f, err := lockFile(ts.MkAbs(args[0]))
+	unlock, err := publish.Lock(ts.MkAbs(args[0]))
 	ts.Check(err)
-	defer f.Close()
+	defer unlock()
 	doExits(ts, false, args[1:])
 }

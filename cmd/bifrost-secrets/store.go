@@ -253,7 +253,7 @@ func (j *storeJob) target() (*publish.Target, error) {
 	if err != nil {
 		return nil, err
 	}
-	return publish.Check(j.Config, nil, publish.Options{Mode: info.Mode().Perm() | 0o400, Owner: ownerOf(info)})
+	return publish.Check(j.Config, nil, publish.Options{Mode: info.Mode().Perm() | 0o400, Owner: publish.OwnerOf(info)})
 }
 
 func fieldsOf(doc *walker.Document) (paths []string) {
@@ -324,14 +324,12 @@ func (j *job) lock() (unlock func(), err error) {
 	if j.Config == "-" {
 		return func() {}, nil
 	}
-	f, err := lockFile(j.Config)
+	unlock, err = publish.Lock(j.Config)
 	switch {
-	case errors.Is(err, errLocked):
+	case errors.Is(err, publish.ErrLocked):
 		return nil, &failure{Reason: "another run is storing or pruning the secrets of " + j.Config, Hint: "wait until it has ended, and run again", Code: exitUnresolved}
 	case errors.Is(err, fs.ErrNotExist):
 		return func() {}, nil // reading it says so in better words
-	case err != nil:
-		return nil, err
 	}
-	return func() { _ = f.Close() }, nil
+	return unlock, err
 }

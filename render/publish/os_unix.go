@@ -252,6 +252,16 @@ func ids(info fs.FileInfo) (uid, gid int) {
 	return int(st.Uid), int(st.Gid)
 }
 
+// OwnerOf returns the owner of a file, for its successor. A file of our own needs
+// none: to set it takes a right that we may lack.
+func OwnerOf(info fs.FileInfo) *Owner {
+	uid, gid := ids(info)
+	if uid == os.Geteuid() && gid == os.Getegid() {
+		return nil
+	}
+	return &Owner{UID: uid, GID: gid}
+}
+
 // given reports whether a file shows the owner that it was given.
 func (t *Target) given(info fs.FileInfo) bool {
 	uid, gid := ids(info)
@@ -289,6 +299,12 @@ func lock(f *os.File) error {
 // taking it until f is closed. It is a shared lock, since NFS wants a file open
 // for writing for any other.
 func tryLock(f *os.File) bool { return flock(f, unix.LOCK_SH|unix.LOCK_NB) == nil }
+
+// heldElsewhere takes the lock of a file for itself, and reports whether another
+// process has it.
+func heldElsewhere(f *os.File) bool {
+	return errors.Is(flock(f, unix.LOCK_EX|unix.LOCK_NB), unix.EWOULDBLOCK)
+}
 
 func flock(f *os.File, how int) error {
 	for {
