@@ -34,12 +34,15 @@ func (r *Rendering) EnvFile(format EnvFormat) ([]byte, error) {
 			problems.add(r.cannotCarry(v.Name, reason))
 			continue
 		}
-		w := envWritings[format]
-		b.WriteString(w.before + v.Name + "=" + w.quote)
-		_, _ = w.escapes.WriteString(&b, string(value)) // a buffer takes all
-		b.WriteString(w.quote + "\n")
+		b.WriteString(format.line(v.Name, string(value)))
 	}
 	return b.Bytes(), problems.orNil()
+}
+
+// line writes a variable.
+func (format EnvFormat) line(name, value string) string {
+	w := envWritings[format]
+	return w.before + name + "=" + w.quote + w.escapes.Replace(value) + w.quote + "\n"
 }
 
 // dockerLine is the longest line, in bytes, that docker reads from an env file.

@@ -1,7 +1,7 @@
 package render
 
 import (
-	"bytes"
+	"slices"
 	"strings"
 
 	"bifrost-secrets/sources"
@@ -11,13 +11,12 @@ import (
 // KeepsKey reports, as *Problems, that the rendering would change the
 // encryption_key of the file that is in place, whose bytes are old: Bifrost
 // could not read its database any more, and the start that fails has already
-// damaged it. In env mode the key is in the env file; oldEnv and newEnv are its
-// bytes before and after. out is what messages call the file; hint is what to do,
-// in place of removing the file.
+// damaged it. In env mode the key is in the env file, whose bytes were oldEnv. out is
+// what messages call the file; hint is what to do, in place of removing the file.
 //
 // Where the two cannot be compared (no key before, another mode) there is
 // nothing to report.
-func (r *Rendering) KeepsKey(out, hint string, old, oldEnv, newEnv []byte) error {
+func (r *Rendering) KeepsKey(out, hint string, old, oldEnv []byte) error {
 	after, ok := r.encryptionKey()
 	if !ok || len(old) == 0 {
 		return nil
@@ -27,23 +26,12 @@ func (r *Rendering) KeepsKey(out, hint string, old, oldEnv, newEnv []byte) error
 		return nil
 	}
 	before, ok := lastText(doc, "encryption_key")
-	if !ok || before == "" {
+	key, _, known := r.EncryptionKey(nil)
+	if !ok || before == "" || !known && strings.HasPrefix(after, "env.") {
 		return nil
 	}
-	if name, byEnv := strings.CutPrefix(after, "env."+EnvPrefix); byEnv {
-		switch after = variableIn(newEnv, EnvPrefix+name); {
-		case before == "env."+EnvPrefix+name:
-			before = variableIn(oldEnv, EnvPrefix+name)
-		case strings.HasPrefix(before, "env."):
-			return nil
-		}
-		if before == "" {
-			return nil
-		}
-	} else if strings.HasPrefix(before, "env.") || strings.HasPrefix(after, "env.") {
-		return nil
-	}
-	if before == after {
+	text := string(key.Reveal())
+	if name, byEnv := strings.CutPrefix(before, "env."); before == text || byEnv && (before != after || keepsVariable(oldEnv, name, text)) {
 		return nil
 	}
 	one := Problem{
@@ -118,30 +106,12 @@ func lastText(doc *walker.Document, name string) (string, bool) {
 	return f.Text(), f.What != walker.Null
 }
 
-// variableIn returns the value of a variable in an env file of any of our formats,
-// since the format may have changed meanwhile; empty where it is not there.
-func variableIn(file []byte, name string) string {
-	_, rest, ok := bytes.Cut(append([]byte("\n"), file...), []byte("\nexport "+name+"='"))
-	if ok {
-		end := bytes.Index(rest, []byte("'\n"))
-		return strings.ReplaceAll(string(rest[:max(end, 0)]), `'\''`, "'")
-	}
-	_, rest, ok = bytes.Cut(append([]byte("\n"), file...), []byte("\n"+name+"="))
-	if !ok {
-		return ""
-	}
-	if len(rest) == 0 || rest[0] != '"' {
-		line, _, _ := bytes.Cut(rest, []byte("\n"))
-		return string(line)
-	}
-	var value strings.Builder
-	for i := 1; i < len(rest) && rest[i] != '"'; i++ {
-		if rest[i] == '\\' && i+1 < len(rest) {
-			i++
-		}
-		value.WriteByte(rest[i])
-	}
-	return value.String()
+// keepsVariable reports whether an env file has a variable with that value, or does not
+// have it at all. It may be of any of our formats, which may have changed meanwhile.
+func keepsVariable(file []byte, name, value string) bool {
+	has := func(begin string) bool { return strings.Contains("\n"+string(file), "\n"+begin) }
+	return slices.ContainsFunc(EnvFormats, func(format EnvFormat) bool { return has(format.line(name, value)) }) ||
+		!has(name+"=") && !has("export "+name+"=")
 }
 
 // HasKey reports whether the document has an encryption_key, so that a caller

@@ -148,7 +148,7 @@ func (o *Output) Publish(r *render.Rendering, to Targets, newKey bool, keyHint s
 		if err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return done, err
 		}
-		if err := r.KeepsKey(o.Out, keyHint, old, oldEnv, contents[to.EnvFile]); err != nil {
+		if err := r.KeepsKey(o.Out, keyHint, old, oldEnv); err != nil {
 			return done, err
 		}
 	}
