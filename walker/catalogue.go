@@ -105,26 +105,11 @@ var compiled = sync.OnceValue(func() *catalogue {
 })
 
 func compile(text string) (*catalogue, error) {
-	entries, err := parseCatalogue(text)
+	entries, err := Rows(text, 8, parseEntry)
 	if err != nil {
 		return nil, err
 	}
 	return &catalogue{entries: entries, root: buildTrie(entries)}, nil
-}
-
-func parseCatalogue(text string) ([]Entry, error) {
-	entries := make([]Entry, 0, strings.Count(text, "\n"))
-	for i, line := range strings.Split(text, "\n") {
-		if line == "" || line[0] == '#' {
-			continue
-		}
-		e, err := parseEntry(strings.Split(line, "\t"))
-		if err != nil {
-			return nil, fmt.Errorf("line %d: %w", i+1, err)
-		}
-		entries = append(entries, e)
-	}
-	return entries, nil
 }
 
 // oneOf returns which of words a word is.
@@ -134,9 +119,6 @@ func oneOf[T ~uint8](word string, words ...string) (T, bool) {
 }
 
 func parseEntry(col []string) (Entry, error) {
-	if len(col) != 8 {
-		return Entry{}, fmt.Errorf("%d columns, want 8", len(col))
-	}
 	e := Entry{Pattern: col[0], Selector: strings.TrimPrefix(col[5], "-"), Since: col[6], Note: strings.TrimPrefix(col[7], "-")}
 	var ok [4]bool
 	e.Kind, ok[0] = oneOf[Kind](col[1], "setting", "secret")

@@ -20,7 +20,7 @@ func TestCatalogueNamesEachPlaceOnce(t *testing.T) {
 // A fault of the catalogue is one of the build.
 func TestParseCatalogue(t *testing.T) {
 	const good = "a.b\tsecret\tstring\t2.1\tnever\ta.name=x\t-\t-"
-	if _, err := parseCatalogue(good); err != nil {
+	if _, err := Rows(good, 8, parseEntry); err != nil {
 		t.Error(err)
 	}
 	for _, bad := range []string{
@@ -28,7 +28,7 @@ func TestParseCatalogue(t *testing.T) {
 		"a.b\tsecret\tstring\tyes\tnow\t-\t-\t-", "a..b\tsecret\tstring\tyes\tlive\t-\t-\t-", "a.**\tsecret\tstring\tyes\tlive\t-\t-\t-",
 		"a.b\tsecret\tzone\tyes\tlive\t-\t-\t-", "a.b\tsecret\tstring\tyes\tlive\tc.name=x\t-\t-", "a.b\tsecret\tstring\tyes\tlive\ta.name\t-\t-",
 	} {
-		if entries, err := parseCatalogue(bad); err == nil {
+		if entries, err := Rows(bad, 8, parseEntry); err == nil {
 			t.Errorf("%q is taken for %v", bad, entries)
 		}
 	}

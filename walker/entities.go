@@ -2,9 +2,8 @@ package walker
 
 import (
 	_ "embed"
-	"fmt"
+	"errors"
 	"slices"
-	"strings"
 	"sync"
 )
 
@@ -35,23 +34,20 @@ var together = sync.OnceValue(func() *entities {
 
 func parseEntities(text string) (*entities, error) {
 	t := &entities{}
-	for i, line := range strings.Split(text, "\n") {
-		if line == "" || line[0] == '#' {
-			continue
-		}
-		col := strings.Split(line, "\t")
+	_, err := Rows(text, 4, func(col []string) (any, error) {
 		switch {
-		case len(col) != 4 || col[1] == "" || col[1] == "-":
-			return nil, fmt.Errorf("line %d: want four columns, the first two filled", i+1)
+		case col[1] == "" || col[1] == "-":
+			return nil, errors.New("the second column is empty")
 		case col[0] == "entity" && col[2] == "-":
 			t.patterns = append(t.patterns, PatternSteps(col[1]))
 		case col[0] == "pair" && col[2] != "-" && (col[3] == "both" || col[3] == "-"):
 			t.pairs = append(t.pairs, Pair{One: col[1], Other: col[2], Both: col[3] == "both"})
 		default:
-			return nil, fmt.Errorf("line %d: neither an entity nor a pair", i+1)
+			return nil, errors.New("neither an entity nor a pair")
 		}
-	}
-	return t, nil
+		return nil, nil
+	})
+	return t, err
 }
 
 // Pairs returns every pair. The result is shared and must not be changed.

@@ -17,11 +17,10 @@ var namesText string
 
 type template struct{ pattern, name string }
 
-var templates = sync.OnceValue(func() (all []template) {
-	for _, line := range strings.Split(namesText, "\n") {
-		if pattern, name, ok := strings.Cut(line, "\t"); ok && !strings.HasPrefix(line, "#") {
-			all = append(all, template{pattern, name})
-		}
+var templates = sync.OnceValue(func() []template {
+	all, err := walker.Rows(namesText, 2, func(col []string) (template, error) { return template{col[0], col[1]}, nil })
+	if err != nil {
+		panic(err) // the file is part of the program, and tested
 	}
 	return all
 })

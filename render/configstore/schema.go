@@ -81,78 +81,65 @@ func (t *table) column(name string) *column {
 }
 
 func parseSchema(tables, columns string) ([]*table, error) {
-	var all []*table
 	byName := map[string]*table{}
-	err := eachLine(tables, 6, func(c []string) error {
+	all, err := walker.Rows(tables, 6, func(c []string) (*table, error) {
+		unset(c)
 		t := &table{name: c[0], key: c[1], place: c[2], star: c[3], entity: c[5]}
 		if byName[t.name] != nil {
-			return fmt.Errorf("%s stands twice", t.name)
+			return nil, fmt.Errorf("%s stands twice", t.name)
 		}
 		if t.place != "" && t.place != "." {
 			t.steps = walker.PatternSteps(t.place)
 		}
 		if slices.Contains(t.steps, "*") != (t.star != "") {
-			return fmt.Errorf("%s: a star and its column go together", t.name)
+			return nil, fmt.Errorf("%s: a star and its column go together", t.name)
 		}
 		if c[4] != "" {
 			for _, one := range strings.Split(c[4], ",") {
 				name, column, ok := strings.Cut(one, "=")
 				if !ok {
-					return fmt.Errorf("%s: a member is name=column", t.name)
+					return nil, fmt.Errorf("%s: a member is name=column", t.name)
 				}
 				t.members = append(t.members, member{name, column})
 			}
 		}
 		byName[t.name] = t
-		all = append(all, t)
-		return nil
+		return t, nil
 	})
 	if err != nil {
 		return nil, err
 	}
-	err = eachLine(columns, 7, func(c []string) error {
+	_, err = walker.Rows(columns, 7, func(c []string) (any, error) {
+		unset(c)
 		t := byName[c[0]]
 		f, ok := forms[c[3]]
 		if t == nil || !ok || c[4] != "yes" && c[4] != "no" {
-			return fmt.Errorf("%s.%s: an unknown table or word", c[0], c[1])
+			return nil, fmt.Errorf("%s.%s: an unknown table or word", c[0], c[1])
 		}
 		col := column{name: c[1], form: f, env: c[4] == "yes"}
 		if c[2] != "" && c[2] != "." {
 			col.place = strings.Split(c[2], ".")
 		}
 		if (c[2] != "") != (f == textForm || f == jsonForm) || c[2] != "" && t.place == "" {
-			return fmt.Errorf("%s.%s: a place goes with text and json", c[0], c[1])
+			return nil, fmt.Errorf("%s.%s: a place goes with text and json", c[0], c[1])
 		}
 		if c[5] != "" {
 			col.where.column, col.where.name, ok = strings.Cut(c[5], "=")
 			if !ok {
-				return fmt.Errorf("%s.%s: where is column=value", c[0], c[1])
+				return nil, fmt.Errorf("%s.%s: where is column=value", c[0], c[1])
 			}
 		}
 		t.columns = append(t.columns, col)
-		return nil
+		return nil, nil
 	})
 	return all, err
 }
 
-// eachLine calls yield with the columns of each line, "-" being empty.
-func eachLine(text string, n int, yield func([]string) error) error {
-	for i, line := range strings.Split(text, "\n") {
-		if line == "" || line[0] == '#' {
-			continue
-		}
-		c := strings.Split(line, "\t")
-		if len(c) != n {
-			return fmt.Errorf("line %d: %d columns, want %d", i+1, len(c), n)
-		}
-		for i := range c {
-			c[i] = strings.TrimPrefix(c[i], "-")
-		}
-		if err := yield(c); err != nil {
-			return fmt.Errorf("line %d: %w", i+1, err)
-		}
+// unset makes empty columns of those that are written as "-".
+func unset(columns []string) {
+	for i := range columns {
+		columns[i] = strings.TrimPrefix(columns[i], "-")
 	}
-	return nil
 }
 
 // secrets reports whether there is anything in the table to look at.

@@ -10,7 +10,7 @@ import (
 
 // TestTakings holds the table against the catalogue.
 func TestTakings(t *testing.T) {
-	all, err := rows(versionsText, 6, readTaking)
+	all, err := walker.Rows(versionsText, 6, readTaking)
 	if err != nil || len(all) == 0 {
 		t.Fatalf("%d lines: %v", len(all), err)
 	}
@@ -89,7 +89,7 @@ func TestTakings(t *testing.T) {
 		}
 	}
 	for _, bad := range []string{"a\t-\tyes\tyes\t-", "a\tx\tyes\tyes\t-\t-", "a\t-\tmaybe\tyes\t-\t-"} {
-		if _, err := rows(bad, 6, readTaking); err == nil {
+		if _, err := walker.Rows(bad, 6, readTaking); err == nil {
 			t.Errorf("%q is taken", bad)
 		}
 	}
@@ -123,7 +123,7 @@ func TestReleases(t *testing.T) {
 		}
 	}
 	for _, bad := range []string{"1.4\t1.4.19\tstart", "1.4\tx\tstart\tkey"} {
-		if _, err := rows(bad, 4, readProven); err == nil {
+		if _, err := walker.Rows(bad, 4, readProven); err == nil {
 			t.Errorf("%q is taken", bad)
 		}
 	}

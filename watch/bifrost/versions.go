@@ -98,9 +98,9 @@ var (
 	//go:embed releases.tsv
 	releasesText string
 
-	takings  = sync.OnceValue(func() []taking { return must(rows(versionsText, 6, readTaking)) })
-	traits   = sync.OnceValue(func() []trait { return must(rows(traitsText, 3, readTrait)) })
-	releases = sync.OnceValue(func() []Proven { return must(rows(releasesText, 4, readProven)) })
+	takings  = sync.OnceValue(func() []taking { return must(walker.Rows(versionsText, 6, readTaking)) })
+	traits   = sync.OnceValue(func() []trait { return must(walker.Rows(traitsText, 3, readTrait)) })
+	releases = sync.OnceValue(func() []Proven { return must(walker.Rows(releasesText, 4, readProven)) })
 )
 
 func must[T any](v T, err error) T {
@@ -108,25 +108,6 @@ func must[T any](v T, err error) T {
 		panic("bifrost: " + err.Error())
 	}
 	return v
-}
-
-// rows reads the lines of a table.
-func rows[T any](text string, columns int, row func(col []string) (T, error)) (all []T, err error) {
-	for i, line := range strings.Split(text, "\n") {
-		if line == "" || line[0] == '#' {
-			continue
-		}
-		col := strings.Split(line, "\t")
-		if len(col) != columns {
-			return nil, fmt.Errorf("line %d: %d columns, want %d", i+1, len(col), columns)
-		}
-		one, err := row(col)
-		if err != nil {
-			return nil, fmt.Errorf("line %d: %w", i+1, err)
-		}
-		all = append(all, one)
-	}
-	return all, nil
 }
 
 func readVersion(text string) (release, error) {
