@@ -7,6 +7,8 @@ import (
 	"strings"
 	"unicode"
 	"unicode/utf8"
+
+	"github.com/tidwall/gjson"
 )
 
 // Scheme tells where a reference points.
@@ -207,45 +209,10 @@ func looksLikeReference(raw []byte) bool {
 // unescape decodes the inside of a JSON string that is known to be valid, lone
 // surrogates excluded.
 func unescape(s []byte) string {
-	i := bytes.IndexByte(s, '\\')
-	if i < 0 {
+	if bytes.IndexByte(s, '\\') < 0 {
 		return string(s)
 	}
-	out := make([]byte, i, len(s))
-	copy(out, s)
-	for i < len(s) {
-		c := s[i]
-		i++
-		if c != '\\' {
-			out = append(out, c)
-			continue
-		}
-		c = s[i]
-		i++
-		switch c {
-		case 'b':
-			c = '\b'
-		case 'f':
-			c = '\f'
-		case 'n':
-			c = '\n'
-		case 'r':
-			c = '\r'
-		case 't':
-			c = '\t'
-		case 'u':
-			r := hex4(s[i:])
-			i += 4
-			if r >= 0xd800 && r < 0xdc00 {
-				r = 0x10000 + (r-0xd800)<<10 + (hex4(s[i+2:]) - 0xdc00)
-				i += 6
-			}
-			out = utf8.AppendRune(out, r)
-			continue
-		}
-		out = append(out, c)
-	}
-	return string(out)
+	return gjson.Parse(`"` + string(s) + `"`).Str
 }
 
 // hex4 reads four hexadecimal digits.
