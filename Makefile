@@ -1,7 +1,7 @@
 # The two commands to know are `make demo` and `make test`. Both do all their
 # own set-up: Go's modules come by themselves, and what else the tests use (moto,
-# an emulator of AWS, PostgreSQL, and promtool) goes into .cache where it is not
-# installed.
+# an emulator of AWS, PostgreSQL, promtool, and Chromium) goes into .cache where it
+# is not installed.
 
 GO ?= go
 export GOFLAGS ?= -buildvcs=false

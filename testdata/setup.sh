@@ -4,6 +4,7 @@
 #   moto_server, an emulator of AWS: on the PATH, or in .cache/moto;
 #   PostgreSQL's programs: those of the system, or in .cache/postgres;
 #   promtool, which checks the metrics: on the PATH, or in .cache/prometheus;
+#   Chromium, which shows the status page: on the PATH, or in .cache/chromium;
 #   gitleaks, which lint must not miss anything of, and its rules: in .cache/gitleaks.
 set -eu
 cd "$(dirname "$0")/.."
@@ -44,6 +45,42 @@ set_up_promtool() {
 		exit 1
 	fi
 	rm -f .cache/prometheus/*.deb .cache/prometheus/usr/bin/prometheus
+}
+
+# Debian's, without a screen, and what it needs that is not installed; taken out of
+# the packages, as promtool is.
+set_up_chromium() {
+	for name in chromium-headless-shell chromium chromium-browser google-chrome; do
+		! command -v "$name" >/dev/null 2>&1 || return 0
+	done
+	if [ -n "${CHROMIUM:-}" ] || [ -x .cache/chromium/run ]; then
+		return
+	fi
+	echo "setting up Chromium in .cache/chromium" >&2
+	rm -rf .cache/chromium
+	mkdir -p .cache/chromium/debian
+	if ! (cd .cache/chromium && fetch_chromium) >&2; then
+		rm -rf .cache/chromium
+		echo "Chromium could not be fetched; install it by hand (apt-get install chromium), or name its program in CHROMIUM" >&2
+		exit 1
+	fi
+}
+
+fetch_chromium() {
+	wanted() { apt-get install --simulate --no-install-recommends chromium-headless-shell | awk '$1 == "Inst" { print $2 }'; }
+	apt-get download $(wanted) || { apt-get update && apt-get download $(wanted); } || return 1
+	for package in *.deb; do
+		dpkg-deb -x "$package" debian || return 1
+	done
+	rm -f ./*.deb
+	cat >run <<'END'
+#!/bin/sh
+here=$(cd "$(dirname "$0")" && pwd)
+LD_LIBRARY_PATH=$(find "$here/debian" -name '*.so*' -exec dirname {} + | sort -u | tr '\n' ':')
+export LD_LIBRARY_PATH
+exec "$here/debian/usr/lib/chromium/chromium-headless-shell" "$@"
+END
+	chmod +x run && ./run --version
 }
 
 # The same places as in sources/postgres/pgtest.
@@ -103,3 +140,4 @@ set_up_moto
 set_up_gitleaks
 set_up_postgres
 set_up_promtool
+set_up_chromium

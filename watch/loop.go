@@ -198,7 +198,14 @@ func (l *Loop) Source() sources.Source {
 
 // Restarted tells that Bifrost was started anew, with what is published: all
 // values are applied again, since its database may hold older ones.
-func (l *Loop) Restarted() { l.ask(func(a *asked) { a.restarted = true }) }
+func (l *Loop) Restarted() {
+	l.mu.Lock()
+	l.shown.keep(Attempt{Trigger: Restarted, At: time.Now()})
+	l.mu.Unlock()
+	l.restarted()
+}
+
+func (l *Loop) restarted() { l.ask(func(a *asked) { a.restarted = true }) }
 
 // Rejected tells that Bifrost ended so soon after it was started with r that r
 // must be the cause. The last good takes its place again, and the secrets that

@@ -105,6 +105,16 @@ func TestOneFails(t *testing.T) {
 		if lines := h.lines(); len(lines) != 1 || !strings.Contains(lines[0], "all is well again") {
 			t.Errorf("log: %q", lines)
 		}
+		h.Loop.Restarted()
+		var recent []string
+		for _, a := range h.Loop.Status().Recent {
+			recent = append(recent, string(a.Trigger)+" "+a.Result)
+		}
+		h.want("the last refreshes", strings.Join(recent, ", "), "start changed, flush partly failed, flush partly failed, flush unchanged, restarted ")
+		for range 2 * recentKept {
+			h.Loop.Restarted()
+		}
+		h.want("how many are kept", len(h.Loop.Status().Recent), recentKept)
 	})
 }
 

@@ -32,6 +32,7 @@ const (
 // shown is what is shown of the loop. The loop's mutex guards it.
 type shown struct {
 	last         *Attempt
+	recent       []Attempt
 	success      time.Time
 	next         time.Time
 	problems     []string
@@ -44,6 +45,14 @@ type shown struct {
 	outcomes     map[string]Outcome
 	since        map[string]time.Time // when each of them began, for a value
 	fingerprints fingerprints
+}
+
+// recentKept is how many refreshes and starts of Bifrost are remembered.
+const recentKept = 100
+
+func (s *shown) keep(a Attempt) {
+	s.recent = append(s.recent, a)
+	s.recent = s.recent[max(0, len(s.recent)-recentKept):]
 }
 
 // settle accounts for a refresh: for the status, the log, the metrics and the
@@ -118,6 +127,7 @@ func (l *Loop) settle(v *refreshing) error {
 	}
 	l.mu.Lock()
 	l.shown.last, l.shown.held, l.shown.document, l.shown.problems, l.shown.hints = a, held, v.document, lines, hints
+	l.shown.keep(*a)
 	l.shown.unwritten = nil
 	if v.publish != nil {
 		l.shown.unwritten = make(map[string]string, len(v.changed))
@@ -188,6 +198,7 @@ func (l *Loop) Status() Status {
 	s := l.o.About
 	s.Apply = l.o.Applier.Kind()
 	s.Last, s.Success, s.Next = l.shown.last, l.shown.success, l.shown.next
+	s.Recent = slices.Clone(l.shown.recent)
 	s.Problems = append([]string{}, l.shown.problems...)
 	s.Hints = slices.Clone(l.shown.hints)
 	_, _, _, hints := l.shown.missing()

@@ -1,11 +1,15 @@
 package watch
 
-import "time"
+import (
+	"fmt"
+	"time"
+)
 
 // Status is what may be seen of a watcher from outside. It holds no value of a
 // secret.
 type Status struct {
 	Version    string            `json:"version"` // of this program
+	Host       string            `json:"host,omitempty"`
 	Source     string            `json:"source,omitempty"`
 	Config     string            `json:"config"`
 	Out        string            `json:"out"`
@@ -14,6 +18,7 @@ type Status struct {
 	Ready      bool              `json:"ready"`
 	NotReady   string            `json:"not_ready,omitempty"` // why it is not
 	Last       *Attempt          `json:"last_refresh,omitempty"`
+	Recent     []Attempt         `json:"-"` // the last refreshes and starts of Bifrost, oldest first
 	Success    time.Time         `json:"last_success"`
 	Next       time.Time         `json:"next_refresh"`
 	References []ReferenceStatus `json:"references"`
@@ -46,7 +51,8 @@ type Lasting struct {
 	Tries int       `json:"tries"` // that have ended in it
 }
 
-// Attempt is one refresh.
+// Attempt is one refresh; or, with [Restarted] as its trigger and no result, a start
+// of Bifrost.
 type Attempt struct {
 	Trigger Trigger       `json:"trigger"`
 	At      time.Time     `json:"at"`
@@ -78,4 +84,40 @@ type BifrostStatus struct {
 	Restarts int       `json:"restarts"`
 	API      string    `json:"api,omitempty"`     // its address
 	Version  string    `json:"version,omitempty"` // as its API tells
+}
+
+// Words returns the age of the value in force and what became of it, for people.
+func (r *ReferenceStatus) Words() (age, state string) {
+	age, state = "-", string(r.State)
+	if !r.Fetched.IsZero() {
+		age = Span(time.Duration(r.Age) * time.Second)
+	}
+	if !r.Fresh {
+		age += " (stale)"
+	}
+	if r.State == LastGood {
+		state += " in force"
+	}
+	if !r.Since.IsZero() && (r.Reason != "" || r.State == LastGood) {
+		state += " since " + r.Since.UTC().Format(time.RFC3339)
+	}
+	if r.Reason != "" {
+		state += ": " + r.Reason
+	}
+	return age, state
+}
+
+// Span returns a time span in its two largest units.
+func Span(d time.Duration) string {
+	d = max(d, 0)
+	days, hours, minutes, seconds := int(d/(24*time.Hour)), int(d/time.Hour)%24, int(d/time.Minute)%60, int(d/time.Second)%60
+	switch {
+	case days > 0:
+		return fmt.Sprintf("%dd%dh", days, hours)
+	case hours > 0:
+		return fmt.Sprintf("%dh%dm", hours, minutes)
+	case minutes > 0:
+		return fmt.Sprintf("%dm%ds", minutes, seconds)
+	}
+	return fmt.Sprintf("%ds", seconds)
 }

@@ -6,6 +6,8 @@ import (
 	"encoding/json"
 	"io"
 	"net/http"
+	"net/http/cookiejar"
+	"net/url"
 	"os"
 	"path/filepath"
 	"slices"
@@ -36,6 +38,7 @@ type seen struct {
 	t    *testing.T
 	m    marks
 	lode strings.Builder
+	jar  *cookiejar.Jar // of a browser that is signed in
 }
 
 func (s *seen) add(text string) { s.lode.WriteString(text + "\n") }
@@ -62,9 +65,38 @@ func (s *seen) flush(address, token string) int {
 	return s.do(req)
 }
 
+// signIn has the status page shown to a browser from now on.
+func (s *seen) signIn(address, token string) {
+	s.t.Helper()
+	s.get(address, "/", "")
+	_, mark, _ := strings.Cut(s.lode.String(), `name="mark" value="`)
+	mark, _, _ = strings.Cut(mark, `"`)
+	form := url.Values{"do": {"sign-in"}, "mark": {mark}, "token": {token}}
+	req, err := http.NewRequest(http.MethodPost, address+"/", strings.NewReader(form.Encode()))
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	req.Header.Set("Origin", address)
+	if s.jar, err = cookiejar.New(nil); err != nil {
+		s.t.Fatal(err)
+	}
+	s.do(req)
+	if !strings.Contains(s.lode.String(), `id="references"`) {
+		s.t.Errorf("the page is not shown:\n%s", s.lode.String())
+	}
+}
+
 func (s *seen) do(req *http.Request) int {
 	s.t.Helper()
-	resp, err := (&http.Client{Transport: &http.Transport{DisableKeepAlives: true}}).Do(req)
+	client := &http.Client{
+		Transport:     &http.Transport{DisableKeepAlives: true},
+		CheckRedirect: func(next *http.Request, _ []*http.Request) error { next.Header.Del("Origin"); return nil }, // as browsers do
+	}
+	if s.jar != nil {
+		client.Jar = s.jar
+	}
+	resp, err := client.Do(req)
 	if err != nil {
 		s.t.Fatal(err)
 	}
@@ -104,8 +136,9 @@ func TestCanaryWatch(t *testing.T) {
 	}
 	r.logs(`"trigger":"start","handed_over":2`)
 	show := &seen{t: t, m: marked(secrets...)}
+	show.signIn(entry.Address, token)
 	look := func() {
-		for _, path := range []string{"/api/vault/status", "/metrics", "/readyz", "/healthz"} {
+		for _, path := range []string{"/", "/api/vault/status", "/metrics", "/readyz", "/healthz"} {
 			show.get(entry.Address, path, token)
 		}
 		show.get(entry.Address, "/api/vault/status", "wrong")

@@ -121,7 +121,7 @@ func lasting(text string, l *watch.Lasting, next, now time.Time) string {
 	}
 	text += "since " + when(l.Since, now) + ", " + plural(l.Tries, "try", "tries")
 	if ahead := next.Sub(now); ahead > 0 {
-		text += ", next in " + span(ahead)
+		text += ", next in " + watch.Span(ahead)
 	}
 	return text
 }
@@ -142,23 +142,10 @@ func printReferences(w io.Writer, all []watch.ReferenceStatus) error {
 	}
 	for i := range all {
 		r := &all[i]
-		age, state := "-", string(r.State)
-		if !r.Fetched.IsZero() {
-			age = span(time.Duration(r.Age) * time.Second)
-		}
 		if !r.Fresh {
 			stale++
-			age += " (stale)"
 		}
-		if r.State == watch.LastGood {
-			state += " in force"
-		}
-		if !r.Since.IsZero() && (r.Reason != "" || r.State == watch.LastGood) {
-			state += " since " + r.Since.UTC().Format(time.RFC3339)
-		}
-		if r.Reason != "" {
-			state += ": " + r.Reason
-		}
+		age, state := r.Words()
 		rows = append(rows, []string{r.Path, r.Reference, dash(r.Version), age, state})
 	}
 	if err := table(w, rows); err != nil {
@@ -197,22 +184,7 @@ func when(at, now time.Time) string {
 	}
 	text := at.UTC().Format(time.RFC3339)
 	if ahead := at.Sub(now); ahead >= time.Second {
-		return text + " (in " + span(ahead) + ")"
+		return text + " (in " + watch.Span(ahead) + ")"
 	}
-	return text + " (" + span(now.Sub(at)) + " ago)"
-}
-
-// span returns a time span in its two largest units.
-func span(d time.Duration) string {
-	d = max(d, 0)
-	days, hours, minutes, seconds := int(d/(24*time.Hour)), int(d/time.Hour)%24, int(d/time.Minute)%60, int(d/time.Second)%60
-	switch {
-	case days > 0:
-		return fmt.Sprintf("%dd%dh", days, hours)
-	case hours > 0:
-		return fmt.Sprintf("%dh%dm", hours, minutes)
-	case minutes > 0:
-		return fmt.Sprintf("%dm%ds", minutes, seconds)
-	}
-	return fmt.Sprintf("%ds", seconds)
+	return text + " (" + watch.Span(now.Sub(at)) + " ago)"
 }

@@ -6,7 +6,8 @@
 // /healthz, /readyz and /metrics are for everybody who reaches the listener.
 // POST /api/vault/flush-cache and GET /api/vault/status want a bearer token, or
 // come over a unix socket, whose mode 0600 says who may connect. Where no token
-// is configured they exist on a unix socket only. The paths, status codes and
+// is configured they exist on a unix socket only. GET / is the status for people:
+// a page that asks for a token, and then knows the browser by a session. The paths, status codes and
 // members of the answers are stable.
 package control
 
@@ -116,15 +117,16 @@ var usual = limits{
 
 // Server is the listeners with what answers on them.
 type Server struct {
-	watcher Watcher
-	opts    Options
-	log     *slog.Logger
-	refused *rate.Sometimes // bounds the log lines that a stranger can cause
-	tokens  *live[tokens]   // nil where none is configured
-	cert    *live[certificate]
-	flights *flights
-	limits  limits
-	faces   []*face
+	watcher  Watcher
+	opts     Options
+	log      *slog.Logger
+	refused  *rate.Sometimes // bounds the log lines that a stranger can cause
+	tokens   *live[tokens]   // nil where none is configured
+	cert     *live[certificate]
+	flights  *flights
+	sessions *sessions
+	limits   limits
+	faces    []*face
 
 	// Requests and flushes nobody waits for live until base ends.
 	base  context.Context
@@ -170,7 +172,7 @@ func newServer(w Watcher, opts Options) (*Server, error) {
 	if s.log == nil {
 		s.log = slog.New(slog.DiscardHandler)
 	}
-	s.flights = newFlights(cmp.Or(opts.flushRate, flushRate))
+	s.flights, s.sessions = newFlights(cmp.Or(opts.flushRate, flushRate)), newSessions()
 	var err error
 	if s.tokens, err = followTokens(opts.TokenFile, opts.Token, s.log); err != nil {
 		return nil, err

@@ -72,13 +72,7 @@ func (s *Server) flush(w http.ResponseWriter, r *http.Request) {
 		answer(w, http.StatusAccepted, message{Message: "vault cache flush requested"})
 		return
 	}
-	defer s.flights.leave()
-	// However long the refresh takes, the client has its time for the answer.
-	_ = http.NewResponseController(w).SetWriteDeadline(time.Time{})
-	began := time.Now()
-	err := s.watcher.Flush(r.Context())
-	s.log.Debug("flushed over HTTP", "client", client(r), "joined", joined, "took", time.Since(began), "ok", err == nil)
-	s.extend(w)
+	err := s.refresh(w, r)
 	switch {
 	case err == nil && !s.watcher.Enabled(): // the first refresh has shown it
 		s.refuse(w, r, http.StatusBadRequest, render.NotEnabled, "")
@@ -91,6 +85,18 @@ func (s *Server) flush(w http.ResponseWriter, r *http.Request) {
 	default:
 		answer(w, http.StatusBadGateway, explain(err))
 	}
+}
+
+// refresh makes the refresh of a flush that was entered, and leaves. However long that
+// takes, the client has its time for the answer.
+func (s *Server) refresh(w http.ResponseWriter, r *http.Request) error {
+	defer s.flights.leave()
+	_ = http.NewResponseController(w).SetWriteDeadline(time.Time{})
+	began := time.Now()
+	err := s.watcher.Flush(r.Context())
+	s.log.Debug("flushed over HTTP", "client", client(r), "took", time.Since(began), "ok", err == nil)
+	s.extend(w)
+	return err
 }
 
 // flushLater makes the refresh that nobody waits for. The flight ends with it,
@@ -150,50 +156,68 @@ func bodyFault(err error) int {
 // are under way costs nothing, since the loop makes one refresh of them; the
 // first is bounded by a rate.
 type flights struct {
-	limit rate.Limit
-	burst int
-
 	mu      sync.Mutex
 	running int
-	clients map[string]*rate.Limiter // by client; only those whom a token was right for
+	clients clients // only those whom a token was right for
 }
 
-// clientsKept bounds the memory of clients that have not asked lately.
-const clientsKept = 1024
-
 func newFlights(perSecond float64) *flights {
-	return &flights{limit: rate.Limit(perSecond), burst: max(1, int(math.Ceil(perSecond))), clients: map[string]*rate.Limiter{}}
+	return &flights{clients: newClients(rate.Limit(perSecond), max(1, int(math.Ceil(perSecond))))}
 }
 
 // enter counts a flush in, unless it must be refused. Who enters leaves.
 func (f *flights) enter(client string) (joined, ok bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if f.running > 0 {
-		f.running++
-		return true, true
-	}
-	if len(f.clients) >= clientsKept {
-		for name, l := range f.clients {
-			if l.Tokens() >= float64(f.burst) { // as good as new
-				delete(f.clients, name)
-			}
-		}
-	}
-	l := f.clients[client]
-	if l == nil {
-		l = rate.NewLimiter(f.limit, f.burst)
-		f.clients[client] = l
-	}
-	if !l.Allow() {
+	joined = f.running > 0
+	if !joined && !f.clients.allow(client) {
 		return false, false
 	}
 	f.running++
-	return false, true
+	return joined, true
 }
 
 func (f *flights) leave() {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.running--
+}
+
+// clients bounds how often each client may do something.
+type clients struct {
+	limit rate.Limit
+	burst int
+
+	mu  *sync.Mutex
+	all map[string]*rate.Limiter
+}
+
+// clientsKept bounds the memory of clients that have not asked lately.
+const clientsKept = 1024
+
+func newClients(limit rate.Limit, burst int) clients {
+	return clients{limit: limit, burst: burst, mu: new(sync.Mutex), all: map[string]*rate.Limiter{}}
+}
+
+// allow reports whether client may now. New ones may not while too many others have
+// asked lately.
+func (c *clients) allow(client string) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if len(c.all) >= clientsKept {
+		for name, l := range c.all {
+			if l.Tokens() >= float64(c.burst) { // as good as new
+				delete(c.all, name)
+			}
+		}
+	}
+	l := c.all[client]
+	if l == nil {
+		if len(c.all) >= clientsKept {
+			return false
+		}
+		l = rate.NewLimiter(c.limit, c.burst)
+		c.all[client] = l
+	}
+	return l.Allow()
 }

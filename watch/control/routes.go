@@ -37,6 +37,7 @@ func (s *Server) routes(f *face) http.Handler {
 	if f.kind != probes {
 		mux.Handle(FlushPath, s.only([]string{http.MethodPost}, s.trusted(f, s.flush)))
 		mux.Handle(StatusPath, s.only(reading, s.trusted(f, s.status)))
+		mux.Handle(PagePath+"{$}", s.only(append(reading, http.MethodPost), s.page))
 	}
 	mux.HandleFunc("/", func(w http.ResponseWriter, _ *http.Request) { fail(w, http.StatusNotFound, "not found", "") })
 	if f.kind == overSocket || !f.loopback {
@@ -180,7 +181,7 @@ func (s *Server) refuse(w http.ResponseWriter, r *http.Request, code int, reason
 }
 
 func knownPath(path string) string {
-	if slices.Contains([]string{FlushPath, StatusPath, HealthPath, ReadyPath, MetricsPath}, path) {
+	if slices.Contains([]string{FlushPath, StatusPath, HealthPath, ReadyPath, MetricsPath, PagePath}, path) {
 		return path
 	}
 	return "another"

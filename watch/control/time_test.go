@@ -230,7 +230,7 @@ func TestClientsAreForgotten(t *testing.T) {
 				time.Sleep(time.Second)
 			}
 		}
-		if n := len(f.clients); n > 2*clientsKept {
+		if n := len(f.clients.all); n > 2*clientsKept {
 			t.Errorf("%d clients are remembered", n)
 		}
 	})

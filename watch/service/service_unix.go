@@ -87,13 +87,14 @@ func (d *runner) targets() (Targets, error) { return d.o.Targets(d.o.Inputs(d.Ho
 // options are those of the loop that both commands share.
 func (d *runner) options(applier watch.Applier) watch.Options {
 	o := d.o
+	host, _ := os.Hostname() // shown alone
 	return watch.Options{
 		Load: d.loader.load, Publish: d.publish, Repair: d.repair,
 		Applier: applier,
 		Keeper:  d.record, Watch: func(files []string) { d.files.Watch(files) }, Log: d.Log,
 		Observer: observer{d},
 		Interval: o.Interval, Timeout: o.Timeout,
-		About: watch.Status{Version: d.Version, Config: o.Config, Out: o.Out, Mode: o.Mode},
+		About: watch.Status{Version: d.Version, Host: host, Config: o.Config, Out: o.Out, Mode: o.Mode},
 	}
 }
 
