@@ -90,6 +90,7 @@ type container struct {
 	VolumeMounts []struct {
 		Name      string
 		MountPath string `yaml:"mountPath"`
+		SubPath   string `yaml:"subPath"` // of the chart
 		ReadOnly  bool   `yaml:"readOnly"`
 	} `yaml:"volumeMounts"`
 }

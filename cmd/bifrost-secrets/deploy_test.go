@@ -89,7 +89,7 @@ var remarked = regexp.MustCompile(`(?m)^#.*?bifrost-secrets((?: (?:explain|exec|
 func TestDeployComments(t *testing.T) {
 	t.Parallel()
 	n := 0
-	for _, name := range []string{"Dockerfile", "compose.yaml", "kubernetes/exec.yaml", "kubernetes/sidecar.yaml", "kubernetes/init.yaml", "systemd/bifrost.service", "systemd/bifrost-secrets-watch.service"} {
+	for _, name := range []string{"Dockerfile", "compose.yaml", "kubernetes/exec.yaml", "kubernetes/sidecar.yaml", "kubernetes/init.yaml", "helm/values.yaml", "systemd/bifrost.service", "systemd/bifrost-secrets-watch.service"} {
 		for _, m := range remarked.FindAllStringSubmatch(strings.ReplaceAll(deployed(t, name), "    #", "#"), -1) {
 			n++
 			accepted(t, strings.Fields(m[1]))

@@ -203,8 +203,8 @@ var (
 	flagNames      = regexp.MustCompile("--[a-z][a-z-]*[a-z]")
 	flagsOfCommand = regexp.MustCompile(`\b([a-z]+) (--[a-z][a-z-]*[a-z])`)
 	// Flags of the programs that the pages show beside ours.
-	otherFlags = strings.Fields(`--client-request-token --decrypt --from --move-to-version-id --remove-from-version-id
-		--secret-id --secret-string --target --token --user --version-stage --version-stages`)
+	otherFlags = strings.Fields(`--build-arg --client-request-token --decrypt --from --install --move-to-version-id --remove-from-version-id
+		--secret-id --secret-string --service-account --set --target --token --user --version-stage --version-stages`)
 )
 
 // A flag that a page names is one that a command has, and right behind the name of

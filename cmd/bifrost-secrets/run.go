@@ -113,10 +113,15 @@ func run(args []string, stdin io.Reader, stdout, stderr io.Writer, env []string)
 	return exitCode(err)
 }
 
+// wholeProgram returns all commands, to be looked at.
+func wholeProgram() *cobra.Command {
+	return (&program{screen: newScreen(io.Discard, nil)}).root(nil)
+}
+
 // readVariables sets the flags that are given as variables.
 func (p *program) readVariables(cmd *cobra.Command) error {
 	if !cmd.Hidden { // which the shell asks for completions
-		p.unread = variables.Unread(cmd.Root(), slices.Collect(maps.Keys(p.env)))
+		p.unread = variables.Unread(cmd, wholeProgram, slices.Collect(maps.Keys(p.env)))
 	}
 	if err := variables.Set(cmd, p.getenv); err != nil {
 		return usageError(err.Error(), "see "+cmd.CommandPath()+" --help")

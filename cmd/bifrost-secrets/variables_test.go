@@ -3,7 +3,6 @@
 package main
 
 import (
-	"slices"
 	"strings"
 	"testing"
 
@@ -45,7 +44,7 @@ func TestEveryFlagIsAVariable(t *testing.T) {
 			}
 			set++
 		})
-		for _, one := range variables.Unread(cmd.Root(), slices.Clone(names)) {
+		for _, one := range variables.Unread(cmd, wholeProgram, names) {
 			name, _, _ := strings.Cut(one.Text, " ")
 			flag := "--" + strings.ToLower(strings.ReplaceAll(strings.TrimPrefix(name, variables.Prefix), "_", "-"))
 			if !none[flag] || !strings.Contains(one.Text, flag+" is for the command line alone") {

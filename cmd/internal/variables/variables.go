@@ -134,8 +134,17 @@ func Meant(cmd *cobra.Command, text string) string {
 type Remark struct{ Text, Hint string }
 
 // Unread returns a remark for each variable that has the prefix and that no command
-// of a program reads.
-func Unread(root *cobra.Command, names []string) (all []Remark) {
+// of a program reads. The whole program is asked for only where a variable is not the
+// command's own.
+func Unread(cmd *cobra.Command, program func() *cobra.Command, names []string) (all []Remark) {
+	names = slices.DeleteFunc(slices.Sorted(slices.Values(names)), func(name string) bool {
+		rest, ours := strings.CutPrefix(name, Prefix)
+		flag := flagOf(name)
+		return !ours || has(others, rest) || kubernetes().MatchString(rest) || flag != "" && cmd.Flag(flag) != nil && read(flag)
+	})
+	if len(names) == 0 {
+		return nil
+	}
 	flags := map[string]bool{}
 	var add func(cmd *cobra.Command)
 	add = func(cmd *cobra.Command) {
@@ -146,21 +155,27 @@ func Unread(root *cobra.Command, names []string) (all []Remark) {
 			add(sub)
 		}
 	}
-	add(root)
-	slices.Sort(names)
+	add(program())
 	for _, name := range names {
-		rest, ours := strings.CutPrefix(name, Prefix)
-		flag := strings.ToLower(strings.ReplaceAll(rest, "_", "-"))
-		known := flags[flag] && Name(flag) == name
-		switch {
-		case !ours || has(others, rest) || kubernetes().MatchString(rest) || known && read(flag):
-		case known:
+		switch flag := flagOf(name); {
+		case flags[flag] && read(flag):
+		case flags[flag]:
 			all = append(all, Remark{name + " is not read: --" + flag + " is for the command line alone", ""})
 		default:
+			flag = strings.ToLower(strings.ReplaceAll(strings.TrimPrefix(name, Prefix), "_", "-"))
 			all = append(all, Remark{name + " is no setting of this program, and is not read", near(flag, flags)})
 		}
 	}
 	return all
+}
+
+// flagOf returns the flag whose variable a name would be, or nothing.
+func flagOf(name string) string {
+	flag := strings.ToLower(strings.ReplaceAll(strings.TrimPrefix(name, Prefix), "_", "-"))
+	if Name(flag) != name {
+		return ""
+	}
+	return flag
 }
 
 // near asks for the variables that one is most likely a misspelling of. Cobra knows

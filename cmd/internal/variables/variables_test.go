@@ -83,7 +83,8 @@ func TestSet(t *testing.T) {
 
 func TestUnread(t *testing.T) {
 	t.Parallel()
-	root, _ := program()
+	root, cmd := program()
+	whole := func() *cobra.Command { return root }
 	for name, want := range map[string]string{
 		"BIFROST_SECRETS_APP_DIR":      "",
 		"BIFROST_SECRETS_PREFIX":       "", // of another command
@@ -105,11 +106,16 @@ func TestUnread(t *testing.T) {
 		"BIFROST_SECRETS_METRICS_SERVICE_HOST": "", "BIFROST_SECRETS_METRICS_PORT_9181_TCP": "", // of a Service bifrost-secrets-metrics
 	} {
 		var got []string
-		for _, one := range Unread(root, []string{name}) {
+		for _, one := range Unread(cmd, whole, []string{name}) {
 			got = append(got, one.Text+"|"+one.Hint)
 		}
 		if strings.Join(got, "\n") != want {
 			t.Errorf("%s: %q, want %q", name, got, want)
 		}
 	}
+	none := func() *cobra.Command {
+		t.Error("all commands are made for the variables of one")
+		return root
+	}
+	Unread(cmd, none, []string{"PATH", "BIFROST_SECRETS_APP_DIR", "BIFROST_SECRETS_TOKEN", "BIFROST_SECRETS_PORT"})
 }
