@@ -1,7 +1,6 @@
 package render
 
 import (
-	"bytes"
 	"fmt"
 	"sort"
 	"strings"
@@ -96,7 +95,7 @@ func NewPlan(doc *walker.Document, store *VaultStore, opts Options) (*Plan, erro
 		opts:      opts,
 	}
 	// Room for every reference, so that a large list is not copied as it grows.
-	p.edits = make([]edit, 0, bytes.Count(doc.Bytes(), []byte(`"vault.`)))
+	p.edits = make([]edit, 0, doc.References())
 	for _, path := range opts.Literal {
 		p.literal[path] = false
 	}

@@ -22,6 +22,7 @@ type scanner struct {
 // found is what a scanner finds.
 type found struct {
 	fields [][]placed // in parts, so that none is copied where they are very many
+	refers int        // how many of them may be references to a vault, and as a rule are
 	strays []int      // where the strings outside fields stand that look like references
 	top    []Member   // of the document itself
 }
@@ -190,6 +191,9 @@ func (s *scanner) array(i int, n *node) int {
 // field notes the field of e from start to end, at s.path. Paths are packed into
 // chunks, since one allocation a field would cost as much as finding the field.
 func (s *scanner) field(e *Entry, start, end int) {
+	if c := s.b[start]; c == '{' || c == '"' && s.b[start+1] == 'v' {
+		s.refers++
+	}
 	if s.paths.Cap()-s.paths.Len() < len(s.path) {
 		s.paths = strings.Builder{}
 		s.paths.Grow(max(4<<10, len(s.path)))

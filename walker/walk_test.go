@@ -170,3 +170,20 @@ func TestFieldPrintsNoValue(t *testing.T) {
 		return true
 	})
 }
+
+// What counts as a reference at a glance is every one that is written plainly.
+func TestReferences(t *testing.T) {
+	for doc, want := range map[string]int{
+		`{}`: 0,
+		`{"encryption_key":"vault.a","setup_token":{"value":"vault.b"},"x":"vault.c"}`:       2,
+		`{"encryption_key":"","auth_config":{"admin_password":12,"admin_username":"env.A"}}`: 0,
+	} {
+		d, err := Parse("config.json", []byte(doc))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := d.References(); got != want {
+			t.Errorf("%s: %d, want %d", doc, got, want)
+		}
+	}
+}
