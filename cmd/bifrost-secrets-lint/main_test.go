@@ -23,7 +23,7 @@ func TestDependencies(t *testing.T) {
 		name = strings.TrimSpace(name)
 		if name, ours := strings.CutPrefix(name, "our "); ours {
 			seen++
-			if !regexp.MustCompile(`/(docs|sources|walker(/.*)?|cmd/.*)$`).MatchString(name) { // docs: the page that SARIF quotes
+			if !regexp.MustCompile(`/(docs|sources|render/publish|walker(/.*)?|cmd/.*)$`).MatchString(name) { // docs: the page that SARIF quotes; publish: for --fix
 				t.Errorf("links %s, which is no part of the linter", name)
 			}
 			continue

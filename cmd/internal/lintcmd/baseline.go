@@ -11,6 +11,7 @@ import (
 	"slices"
 	"sync"
 
+	"bifrost-secrets/render/publish"
 	"bifrost-secrets/walker"
 	"bifrost-secrets/walker/lint"
 )
@@ -123,8 +124,8 @@ func (b *baseline) write() (int, error) {
 	if err := enc.Encode(baselineFile{baselineVersion, all}); err != nil {
 		return 0, err
 	}
-	if err := replaceFile(b.name, text.Bytes(), nil); err != nil {
-		return 0, usage("", "%s: cannot be written: %s", b.name, cause(err))
+	if err := replace(b.name, "cannot be written", text.Bytes(), b.name, publish.Options{Mode: 0o644}); err != nil {
+		return 0, err
 	}
 	return len(all), nil
 }
