@@ -75,7 +75,7 @@ func newSource(set sources.Settings, opts sources.Options) (*source, error) {
 	}
 	s.Frame = perkey.New(perkey.Calls[*session]{
 		System: "aws", Parse: parse, Subject: s.subject,
-		SignIn: s.signIn, Same: same, End: s.close, Late: late,
+		SignIn: s.signIn, Same: same, End: s.close, Late: system.Late,
 		Reach: s.reach, Look: s.lookers, List: s.list,
 	}, opts)
 	switch {

@@ -2,13 +2,10 @@ package awssecrets
 
 import (
 	"cmp"
-	"context"
 	"errors"
 	"fmt"
 	"net/http"
-	"net/url"
 	"strings"
-	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws/retry"
 	"github.com/aws/smithy-go"
@@ -125,7 +122,7 @@ func isKMS(code, text string) bool {
 // judge says what the failure of a batch means for batches.
 func (f *regional) judge(err error) verdict {
 	code, text, status := reply(err)
-	var signIn *loginError
+	var signIn *perkey.SignError
 	if errors.As(err, &signIn) || f.Ctx.Err() != nil {
 		return failed
 	}
@@ -161,13 +158,13 @@ var (
 
 // fault makes the error for i of a request that failed.
 func (f *regional) fault(r perkey.Request, i id, err error) *sources.Error {
-	var signIn *loginError
+	var signIn *perkey.SignError
 	var known *sources.Error
 	if errors.As(err, &known) { // refused before
 		return known.Of(i.text)
 	}
 	if errors.As(err, &signIn) {
-		e := f.loginFault(f.Ctx, f.Began, signIn.err)
+		e := f.loginFault(f.Ctx, f.Began, signIn.Err)
 		e.Name = i.text
 		return e
 	}
@@ -175,7 +172,7 @@ func (f *regional) fault(r perkey.Request, i id, err error) *sources.Error {
 	host := cmp.Or(hostOf(err), f.host())
 	switch {
 	case code == "" && status >= 300 && status < 500 && kindOf(code, status) == sources.Unreachable:
-		e := unreachable(host, fmt.Sprintf("http status %d without an error code of aws", status), nil)
+		e := system.NoAnswer(host, fmt.Sprintf("http status %d without an error code of aws", status), nil)
 		e.Hint = "something in between has answered, such as a proxy or a firewall: check HTTPS_PROXY, NO_PROXY and AWS_ENDPOINT_URL"
 		e.Name = i.text
 		return e
@@ -188,9 +185,7 @@ func (f *regional) fault(r perkey.Request, i id, err error) *sources.Error {
 	case f.Ctx.Err() != nil:
 		return f.Late(i.key())
 	}
-	e := unreachable(host, netfault.Cause(err, f.timeout), err)
-	e.Name = i.text
-	return e
+	return system.Unreachable(err, host, f.timeout).Of(i.text)
 }
 
 func attempts(err error) int {
@@ -313,32 +308,10 @@ func rejected(code string) string {
 	return "check that the access key exists, is active and belongs to this partition, and that a session token goes with it"
 }
 
-func unreachable(host, why string, err error) *sources.Error {
-	return &sources.Error{
-		Kind:    sources.Unreachable,
-		Message: fmt.Sprintf("no usable answer from %s: %s", host, why),
-		Hint:    "check the network, the proxy settings and AWS_ENDPOINT_URL",
-		Err:     netfault.Safe(err),
-	}
-}
+var system = netfault.System{Name: "aws", Hint: "check the network, the proxy settings and AWS_ENDPOINT_URL"}
 
-// late is the error for a context that has ended. began is when the waiting did.
-func late(ctx context.Context, began time.Time) *sources.Error {
-	e := netfault.Late(ctx, began, "aws")
-	if e.Hint != "" {
-		e.Hint = "check the network, the proxy settings and AWS_ENDPOINT_URL, or allow more time"
-	}
-	return e
-}
-
-// hostOf returns the host that a failed request went to, or "".
+// hostOf returns the host that has answered, or "".
 func hostOf(err error) string {
-	var sent *url.Error
-	if errors.As(err, &sent) && !netfault.Elsewhere(err) { // whose host the answer named
-		if u, err := url.Parse(sent.URL); err == nil {
-			return u.Host
-		}
-	}
 	var answered *smithyhttp.ResponseError
 	if errors.As(err, &answered) && answered.Response != nil && answered.Response.Response != nil &&
 		answered.Response.Request != nil {

@@ -240,7 +240,7 @@ func (f *regional) single(i id) {
 		f.answers.fail(i, f.fault(reading, i, err))
 	case out.ARN == nil && out.Name == nil:
 		// The SDK takes a body of no bytes for an answer.
-		f.answers.fail(i, unreachable(f.host(), "an answer without a secret", nil))
+		f.answers.fail(i, system.NoAnswer(f.host(), "an answer without a secret", nil))
 	case !i.is(aws.ToString(out.ARN), aws.ToString(out.Name)):
 		f.answers.fail(i, netfault.Other(f.host(), i.text))
 	default:

@@ -158,7 +158,7 @@ func (f *regional) describe(i id) (*described, *sources.Error) {
 		return &described{}, nil
 	}
 	if out.ARN == nil && out.Name == nil { // a body of no bytes
-		return &described{}, unreachable(f.host(), "an answer without a secret", nil)
+		return &described{}, system.NoAnswer(f.host(), "an answer without a secret", nil)
 	}
 	if !i.is(aws.ToString(out.ARN), aws.ToString(out.Name)) {
 		return &described{}, netfault.Other(f.host(), i.text)

@@ -44,7 +44,7 @@ func requested(err error) (service, action string) {
 // cannot use. The SDK's text is not shown: it may quote a line with a key.
 func (s *source) configFault(ctx context.Context, began time.Time, err error) *sources.Error {
 	if ctx.Err() != nil {
-		return late(ctx, began)
+		return system.Late(ctx, began)
 	}
 	e := sources.NewError(sources.NoLogin, "the aws settings of the environment and the shared config files cannot be used",
 		"check the AWS_ variables, and the files with `aws configure list`")
@@ -97,7 +97,7 @@ func (s *source) loginFault(ctx context.Context, began time.Time, err error) *so
 	code, _, status := reply(err)
 	answered := service == "STS" && (code != "" || status >= 300)
 	if ctx.Err() != nil && !answered {
-		return late(ctx, began)
+		return system.Late(ctx, began)
 	}
 	switch {
 	case errors.Is(err, errUnprintable):
@@ -106,7 +106,7 @@ func (s *source) loginFault(ctx context.Context, began time.Time, err error) *so
 	case answered:
 		return s.roleFault(action, code, status)
 	case service == "STS" && isSilent(err):
-		e := unreachable(cmp.Or(hostOf(err), "sts"), netfault.Cause(err, s.timeout), err)
+		e := system.Unreachable(err, cmp.Or(hostOf(err), "sts"), s.timeout)
 		e.Hint = "credentials are to come from sts: check the network, the proxy settings and AWS_ENDPOINT_URL_STS"
 		return e
 	}

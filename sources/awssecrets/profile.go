@@ -72,7 +72,7 @@ func (s *source) profileFault(service string, status int, err error) *sources.Er
 		if status > 0 {
 			why = fmt.Sprintf("http status %d", status)
 		}
-		e := unreachable("the service that aws profile "+p.Profile+" signs in at", why, err)
+		e := system.NoAnswer("the service that aws profile "+p.Profile+" signs in at", why, err)
 		e.Hint = "check the network, the proxy settings and sso_region"
 		return e
 	case sso && service == "SSO" && status != 0 && status != http.StatusUnauthorized:

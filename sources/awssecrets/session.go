@@ -124,7 +124,7 @@ func (s *source) newSession(ctx context.Context, plain bool, arnRegion string) (
 		out, err := imds.NewFromConfig(cfg).GetRegion(ctx, nil)
 		switch {
 		case ctx.Err() != nil:
-			return nil, late(ctx, began)
+			return nil, system.Late(ctx, began)
 		case err != nil:
 			sess.noRegion = s.noRegion()
 		default:
@@ -195,17 +195,12 @@ func (l login) Retrieve(ctx context.Context) (aws.Credentials, error) {
 		err = errUnprintable // no header can hold it
 	}
 	if err != nil {
-		return aws.Credentials{}, &loginError{err}
+		return aws.Credentials{}, &perkey.SignError{Err: err}
 	}
 	return c, nil
 }
 
 var errUnprintable = errors.New("characters that no credential has")
-
-type loginError struct{ err error }
-
-func (e *loginError) Error() string { return "signing in failed" }
-func (e *loginError) Unwrap() error { return e.err }
 
 // knownRegion returns the region for plain names as far as it is known without
 // reading or asking anything.

@@ -63,7 +63,7 @@ func (p *put) create() (string, error) {
 	out, err := call(p.regional, creating, 1, (*secretsmanager.Client).CreateSecret, in)
 	switch {
 	case err == nil && out.ARN == nil: // a body of no bytes
-		return "", unreachable(p.host(), "an answer without a secret", nil)
+		return "", system.NoAnswer(p.host(), "an answer without a secret", nil)
 	case err == nil:
 		return p.Write.Token, nil
 	}
@@ -165,7 +165,7 @@ func (s *store) Delete(ctx context.Context, name, owner string, options sources.
 	out, err := call(f, deleting, 1, (*secretsmanager.Client).DeleteSecret, in)
 	switch {
 	case err == nil && out.ARN == nil: // a body of no bytes
-		return unreachable(f.host(), "an answer without a secret", nil)
+		return system.NoAnswer(f.host(), "an answer without a secret", nil)
 	case err == nil:
 		return nil
 	}

@@ -5,7 +5,6 @@
 package azurevault
 
 import (
-	"context"
 	"net/http"
 	"net/url"
 	"strings"
@@ -29,6 +28,12 @@ var Backend = sources.Backend{
 	Facts: sources.Azure,
 	Open:  perkey.Open(newSource, func(s *source) sources.Store { return &store{s} }),
 }
+
+// Whom requests go to.
+var (
+	service = netfault.System{Name: system, Hint: netfault.Network}
+	entra   = netfault.System{Name: "entra id", Hint: "credentials are to come from there: check the network, the proxy settings and AZURE_AUTHORITY_HOST"}
+)
 
 var (
 	hostForm   = perkey.Pattern(`^[A-Za-z0-9-]{1,63}(?:\.[A-Za-z0-9-]{1,63}){1,6}(?::[0-9]{1,5})?$`)
@@ -63,7 +68,7 @@ func newSource(set sources.Settings, opts sources.Options) (*source, error) {
 	}
 	s.Frame = perkey.New(perkey.Calls[*session]{
 		System: "azure", Parse: s.parse, Subject: s.subject,
-		Whole: "leave out the version at the end of the id", SignIn: s.signIn, End: (*session).close, Late: late,
+		Whole: "leave out the version at the end of the id", SignIn: s.signIn, End: (*session).close, Late: service.Late,
 		Read: s.read, Reach: s.reach, Look: s.lookers, List: s.list,
 	}, opts)
 	text := set.Text("vault_url")
@@ -84,10 +89,6 @@ func newSource(set sources.Settings, opts sources.Options) (*source, error) {
 	s.host = strings.ToLower(u.Host)
 	s.vault = "https://" + s.host
 	return s, nil
-}
-
-func late(ctx context.Context, began time.Time) *sources.Error {
-	return netfault.Late(ctx, began, system)
 }
 
 // Describe names the backend and the vault.

@@ -91,14 +91,14 @@ func (r reply) kind() sources.Kind {
 // fault returns the error for n of a request that failed.
 func (s *source) fault(o *operation, q perkey.Request, n perkey.Name, err error) *sources.Error {
 	r := replyOf(err)
-	var signIn *loginError
+	var signIn *perkey.SignError
 	switch {
 	case errors.As(err, &signIn):
-		return s.loginFault(o.Ctx, o.Began, signIn.err)
+		return s.loginFault(o.Ctx, o.Began, signIn.Err)
 	case r.status == 0 && o.Ctx.Err() != nil:
-		return late(o.Ctx, o.Began)
+		return service.Late(o.Ctx, o.Began)
 	case r.status == 0:
-		return netfault.Unreachable(err, s.host, s.timeout)
+		return service.Unreachable(err, s.host, s.timeout)
 	case r.code == "" && r.status < 500 && r.status != http.StatusTooManyRequests:
 		return netfault.Between(s.host, system, r.status)
 	}
@@ -157,14 +157,14 @@ func (s *source) loginFault(ctx context.Context, began time.Time, err error) *so
 	answered := errors.As(err, &failed) && failed.RawResponse != nil
 	switch {
 	case !answered && ctx.Err() != nil:
-		return netfault.Late(ctx, began, "entra id")
+		return netfault.System{Name: entra.Name, Hint: netfault.Network}.Late(ctx, began)
 	case answered && (failed.RawResponse.StatusCode >= 500 || failed.RawResponse.StatusCode == http.StatusTooManyRequests):
 		return &sources.Error{
 			Kind: sources.Unreachable, Code: fmt.Sprintf("http status %d", failed.RawResponse.StatusCode),
 			Message: "no token was given: entra id failed or had too many requests", Hint: "wait and try again",
 		}
 	case answered && !fromEntra(failed):
-		return netfault.Between("entra id", "entra id", failed.RawResponse.StatusCode)
+		return netfault.Between(entra.Name, entra.Name, failed.RawResponse.StatusCode)
 	case answered:
 		e := perkey.NoLogin("the credentials were not accepted by entra id", "check tenant_id, client_id and client_secret, and that the secret has not expired")
 		// Nothing else of the text is ours to show.
@@ -176,9 +176,7 @@ func (s *source) loginFault(ctx context.Context, began time.Time, err error) *so
 		}
 		return e
 	case netfault.Silent(err):
-		e := netfault.Unreachable(err, "entra id", s.timeout)
-		e.Hint = "credentials are to come from there: check the network, the proxy settings and AZURE_AUTHORITY_HOST"
-		return e
+		return entra.Unreachable(err, entra.Name, s.timeout)
 	case s.secret.Len() > 0:
 		return perkey.NoLogin("the azure credentials give no token", "check tenant_id, client_id and client_secret")
 	case s.clientID != "":

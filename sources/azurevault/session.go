@@ -120,15 +120,7 @@ type login struct{ azcore.TokenCredential }
 func (l login) GetToken(ctx context.Context, o policy.TokenRequestOptions) (azcore.AccessToken, error) {
 	t, err := l.TokenCredential.GetToken(ctx, o)
 	if err != nil {
-		return t, &loginError{err}
+		return t, &perkey.SignError{Err: err}
 	}
 	return t, nil
 }
-
-type loginError struct{ err error }
-
-func (e *loginError) Error() string { return "signing in failed" }
-func (e *loginError) Unwrap() error { return e.err }
-
-// NonRetriable tells the SDK that the credential has done its own retries.
-func (e *loginError) NonRetriable() {}

@@ -166,7 +166,7 @@ func TestExplain(t *testing.T) {
 		{"no such database", change(d, func(s *Settings) { s.DBName = "nothing" }), sources.Unreachable, "3D000", []string{`no database "nothing"`}},
 		{"TLS wanted there", change(d, func(s *Settings) { s.User, s.Password, s.SSLMode = tlsOnly, secret(canary), "disable" }), sources.NoLogin, "28000", []string{"does not let", "ssl_mode require"}},
 		{"TLS wanted here", change(plain, func(s *Settings) { s.SSLMode = "require" }), sources.Unreachable, "", []string{"knows no TLS"}},
-		{"unknown authority", change(d, func(s *Settings) { s.SSLMode, s.SSLRootCert = "verify-full", pgtest.OtherCA(t) }), sources.Unreachable, "", []string{"authority that is not trusted"}},
+		{"unknown authority", change(d, func(s *Settings) { s.SSLMode, s.SSLRootCert = "verify-full", pgtest.OtherCA(t) }), sources.Unreachable, "", []string{"signed by an unknown authority"}},
 		{"other name", change(d, func(s *Settings) { s.Host, s.SSLMode, s.SSLRootCert = "127.0.0.2", "verify-full", d.CAFile }), sources.Unreachable, "", nil},
 		{"expired", change(expired, func(s *Settings) { s.SSLMode, s.SSLRootCert = "verify-full", expired.CAFile }), sources.Unreachable, "", []string{"the certificate for ", "expired on 20"}},
 		{"not let in by a URL", Settings{URL: secret(d.As(role, "CANARY"))}, sources.NoLogin, "28P01", []string{role}},
@@ -200,7 +200,7 @@ func TestExplain(t *testing.T) {
 			t.Fatal(err)
 		}
 		target.config.LookupFunc = func(context.Context, string) ([]string, error) { return []string{"127.0.0.1"}, nil }
-		wantError(t, target.Ping(t.Context()), sources.Unreachable, "", "is for other names")
+		wantError(t, target.Ping(t.Context()), sources.Unreachable, "", "the certificate is for another host")
 	})
 	t.Run("full", func(t *testing.T) {
 		role := plain.Role(t, canary)

@@ -3,7 +3,6 @@ package database
 import (
 	"cmp"
 	"context"
-	"crypto/tls"
 	"crypto/x509"
 	"errors"
 	"fmt"
@@ -14,7 +13,6 @@ import (
 	"strings"
 	"sync"
 	"syscall"
-	"time"
 
 	"github.com/jackc/pgx/v5/pgconn"
 
@@ -38,12 +36,17 @@ func (t *Target) Explain(err error) error {
 	if errors.As(err, &answer) {
 		return t.answered(where, answer)
 	}
-	if e := untrusted(where, err); e != nil {
-		return e
-	}
 	var dns *net.DNSError
 	var timeout net.Error
-	switch {
+	var authority x509.UnknownAuthorityError
+	var name x509.HostnameError
+	switch why := netfault.TLS(err); {
+	case errors.As(err, &authority):
+		return down(nil, where+": "+why, "name the file of the authority's certificate in ssl_root_cert (sslrootcert in a url)")
+	case errors.As(err, &name):
+		return down(nil, where+": "+why, "write host as the certificate has it; verify-ca does not look at the name")
+	case why != "":
+		return down(nil, where+": "+why, "check the certificate there, the clock here, and, where it wants a certificate of ours, sslcert or PGSSLCERT")
 	case errors.Is(err, context.Canceled):
 		return down(context.Canceled, where+" was not waited for any longer", "")
 	case errors.As(err, &dns) && !dns.IsTimeout:
@@ -125,39 +128,6 @@ var meanings = map[string]string{
 
 func meaning(code string) string {
 	return cmp.Or(meanings[code], meanings[code[:2]], "an error of its own")
-}
-
-// untrusted puts an error of TLS into words, or returns nil for any other.
-func untrusted(where string, err error) error {
-	e := &sources.Error{Kind: sources.Unreachable}
-	var unknown x509.UnknownAuthorityError
-	var invalid x509.CertificateInvalidError
-	var name x509.HostnameError
-	var remote *net.OpError
-	var record tls.RecordHeaderError
-	const fix = "name the file of the authority's certificate in ssl_root_cert (sslrootcert in a url)"
-	switch {
-	case errors.As(err, &unknown):
-		e.Message, e.Hint = "the certificate of "+where+" is signed by an authority that is not trusted here", fix
-	case errors.As(err, &invalid) && invalid.Reason == x509.Expired:
-		e.Message, e.Hint = "the certificate of "+where+" has expired, or is not valid yet", "renew it there, and check the clock here"
-		if when := netfault.Outdated(invalid, time.Now()); when != "" {
-			e.Message = where + ": " + when
-		}
-	case errors.As(err, &invalid):
-		e.Message, e.Hint = "the certificate of "+where+" is not valid", fix
-	case errors.As(err, &name):
-		e.Message = "the certificate of " + where + " is for other names than that host"
-		e.Hint = "write host as the certificate has it; verify-ca does not look at the name"
-	case errors.As(err, &remote) && remote.Op == "remote error": // an alert, in the words of crypto/tls
-		e.Message = "TLS with " + where + " failed: " + strings.TrimPrefix(remote.Err.Error(), "tls: ")
-		e.Hint = "a certificate that it does not accept is that of sslcert, or PGSSLCERT"
-	case errors.As(err, &record):
-		e.Message = "TLS with " + where + " failed"
-	default:
-		return nil
-	}
-	return e
 }
 
 // misread says what pgx could not parse; its own words show the address.

@@ -88,11 +88,11 @@ func (s *source) fault(o *operation, q perkey.Request, n perkey.Name, err error)
 	var signing *perkey.SignError
 	switch {
 	case r.code == 0 && o.Ctx.Err() != nil:
-		return late(o.Ctx, o.Began)
+		return service.Late(o.Ctx, o.Began)
 	case errors.As(err, &signing):
 		return s.loginFault(o.Ctx, o.Began, signing.Err)
 	case r.code == 0:
-		return netfault.Unreachable(err, host, s.timeout)
+		return service.Unreachable(err, host, s.timeout)
 	case r.status == "" && r.code < 500 && r.code != http.StatusTooManyRequests:
 		return netfault.Between(host, system, r.code)
 	}
@@ -181,7 +181,7 @@ func (s *source) loginFault(ctx context.Context, began time.Time, err error) *so
 	answered := errors.As(err, &refused) && refused.Response != nil
 	switch {
 	case !answered && ctx.Err() != nil:
-		return netfault.Late(ctx, began, system)
+		return service.Late(ctx, began)
 	case answered && refused.Temporary():
 		return &sources.Error{
 			Kind: sources.Unreachable, Code: fmt.Sprintf("http status %d", refused.Response.StatusCode),
@@ -193,7 +193,7 @@ func (s *source) loginFault(ctx context.Context, began time.Time, err error) *so
 			Error json.RawMessage `json:"error"`
 		}
 		if json.Unmarshal(refused.Body, &said) != nil || len(said.Error) == 0 {
-			return netfault.Between("the service for tokens", "that service", refused.Response.StatusCode)
+			return netfault.Between(tokens.Name, "that service", refused.Response.StatusCode)
 		}
 		var code string
 		_ = json.Unmarshal(said.Error, &code)
@@ -204,7 +204,7 @@ func (s *source) loginFault(ctx context.Context, began time.Time, err error) *so
 		}
 		return e
 	case netfault.Silent(err):
-		return netfault.Unreachable(err, "the service for tokens", s.timeout)
+		return tokens.Unreachable(err, tokens.Name, s.timeout)
 	}
 	return perkey.NoLogin("the gcp credentials give no token", "check the credentials file: "+formHint)
 }

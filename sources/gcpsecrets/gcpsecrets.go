@@ -4,7 +4,6 @@
 package gcpsecrets
 
 import (
-	"context"
 	"fmt"
 	"net/http"
 	"strings"
@@ -29,6 +28,12 @@ const (
 	// maxAnswer bounds the body of an answer: a page of a list has the
 	// annotations of its secrets, up to 16 KiB each.
 	maxAnswer = 20 * pageSize << 10
+)
+
+// Whom requests go to.
+var (
+	service = netfault.System{Name: system, Hint: netfault.Network}
+	tokens  = netfault.System{Name: "the service for tokens", Hint: netfault.Network}
 )
 
 var projectForm = perkey.Pattern(`^(?:[a-z0-9.-]{1,60}:)?[a-z0-9][a-z0-9-]{0,61}$`)
@@ -60,7 +65,7 @@ func newSource(set sources.Settings, opts sources.Options) (*source, error) {
 	}
 	s.Frame = perkey.New(perkey.Calls[*session]{
 		System: "gcp", Parse: s.parse, Subject: s.subject,
-		Whole: "name the secret without /versions/", SignIn: s.signIn, End: (*session).close, Late: late,
+		Whole: "name the secret without /versions/", SignIn: s.signIn, End: (*session).close, Late: service.Late,
 		Read: s.read, Reach: s.reach, Look: s.lookers, List: s.list,
 	}, opts)
 	s.where = func(path string) (string, error) {
@@ -79,10 +84,6 @@ func newSource(set sources.Settings, opts sources.Options) (*source, error) {
 		return nil, perkey.BadSettings("project_id is not the id of a project", "it looks like my-project-123; its number does as well")
 	}
 	return s, nil
-}
-
-func late(ctx context.Context, began time.Time) *sources.Error {
-	return netfault.Late(ctx, began, system)
 }
 
 // path returns the path of the file with the credentials, and "" where they are

@@ -139,7 +139,7 @@ func (s *source) detect(ctx context.Context, began time.Time, client *http.Clien
 	select {
 	case <-done:
 	case <-ctx.Done():
-		return nil, netfault.Late(ctx, began, system)
+		return nil, service.Late(ctx, began)
 	}
 	if err != nil { // its text is not shown: it may quote a file
 		return nil, perkey.NoLogin("no gcp credentials were found",

@@ -81,7 +81,7 @@ func (s *source) fault(ctx context.Context, began time.Time, r request, path str
 	what := subject(n)
 	switch {
 	case ctx.Err() != nil:
-		return s.late(ctx, began)
+		return service.Late(ctx, began)
 	case status == 0 && said != nil:
 		return netfault.Between(s.host(), "vault", said.StatusCode)
 	case status == 0 || status >= 300 && status < 400:
@@ -173,7 +173,7 @@ func (s *source) loginFault(ctx context.Context, began time.Time, err error) *so
 	_, text, status := reply(err)
 	switch {
 	case ctx.Err() != nil:
-		return s.late(ctx, began)
+		return service.Late(ctx, began)
 	case noNamespace(text):
 		return s.wrongNamespace(fmt.Sprintf("http %d", status))
 	case status == 400 && !strings.Contains(text, "http request to an https") || status == 401 || status == 403 || status == 404:
@@ -194,22 +194,11 @@ func (s *source) loginFault(ctx context.Context, began time.Time, err error) *so
 	return e
 }
 
-const networkHint = "check the network, the proxy settings and address in vault_store.hashicorp (or VAULT_ADDR)"
+var service = netfault.System{Name: "vault", Hint: "check the network, the proxy settings and address in vault_store.hashicorp (or VAULT_ADDR)"}
 
 // unreachable is the error for no usable answer, of which why says more.
 func (s *source) unreachable(why string, err error) *sources.Error {
-	return &sources.Error{
-		Kind: sources.Unreachable, Message: fmt.Sprintf("no usable answer from %s: %s", s.host(), why), Hint: networkHint, Err: err,
-	}
-}
-
-// late is the error for a context that has ended.
-func (s *source) late(ctx context.Context, began time.Time) *sources.Error {
-	e := netfault.Late(ctx, began, "vault")
-	if e.Hint != "" {
-		e.Hint = networkHint + ", or allow more time"
-	}
-	return e
+	return service.NoAnswer(s.host(), why, err)
 }
 
 // cause says in a few words why no usable answer came. The error that goes with
@@ -227,5 +216,5 @@ func (s *source) cause(err error) (string, error) {
 	if errors.As(err, &authority) {
 		why += "; VAULT_CACERT names the file of yours"
 	}
-	return why, netfault.Safe(err)
+	return why, err
 }

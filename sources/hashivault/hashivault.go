@@ -68,7 +68,7 @@ func newSource(set sources.Settings, opts sources.Options) (*source, error) {
 		getenv:    opts.Getenv, log: opts.Log, timeout: opts.CallTimeout,
 	}
 	s.Frame = perkey.New(perkey.Calls[*session]{
-		System: "vault", Parse: s.parse, Subject: subject, SignIn: s.signIn, End: s.close, Late: s.late,
+		System: "vault", Parse: s.parse, Subject: subject, SignIn: s.signIn, End: s.close, Late: service.Late,
 		Read: s.read, Reach: s.reach, Look: s.lookers, List: s.list,
 	}, opts)
 	if sources.CheckPath(s.mount) != "" {

@@ -122,10 +122,10 @@ func (b *brief) Read(p []byte) (int, error) {
 // asked for: somebody between us and host has mixed up answers, or lies.
 func Other(host, name string) *sources.Error {
 	return sources.NewError(sources.Unreachable, fmt.Sprintf("no usable answer from %s: it is about another secret than the one asked for", host),
-		"check the network and the proxy settings").Of(name)
+		Network).Of(name)
 }
 
 // Endless is the error for a list whose pages do not end.
 func Endless(host string) *sources.Error {
-	return sources.NewError(sources.Unreachable, fmt.Sprintf("no usable answer from %s: the pages of its list do not end", host), "check the network and the proxy settings")
+	return sources.NewError(sources.Unreachable, fmt.Sprintf("no usable answer from %s: the pages of its list do not end", host), Network)
 }

@@ -38,7 +38,7 @@ func TestGuardedRedirects(t *testing.T) {
 			if !Elsewhere(err) || Cause(err, 0) != "it redirects or leads to another host, which is not followed" {
 				t.Errorf("%s, %s: %v", what, status, err)
 			}
-			if e := Unreachable(err, "honest", 0); !strings.Contains(e.Message, "from honest:") || strings.Contains(e.Message, "taken") {
+			if e := system.Unreachable(err, "honest", 0); !strings.Contains(e.Message, "from honest:") || strings.Contains(e.Message, "taken") {
 				t.Errorf("%s, %s: %s", what, status, e.Message)
 			}
 		}

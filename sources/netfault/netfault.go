@@ -20,30 +20,42 @@ import (
 	"bifrost-secrets/sources"
 )
 
-// Late is the error for a context that has ended before system had answered.
+// System is who is asked, as the errors of its requests name it.
+type System struct {
+	Name string // `gcp secret manager`
+	Hint string // what to check where no usable answer comes: often [Network]
+}
+
+// Network is what to check where nothing else is known.
+const Network = "check the network and the proxy settings"
+
+// Late is the error for a context that has ended before the system had answered.
 // began is when the waiting did.
-func Late(ctx context.Context, began time.Time, system string) *sources.Error {
-	e := &sources.Error{Kind: sources.Unreachable, Message: "stopped before " + system + " had answered", Err: ctx.Err()}
+func (s System) Late(ctx context.Context, began time.Time) *sources.Error {
+	e := &sources.Error{Kind: sources.Unreachable, Message: "stopped before " + s.Name + " had answered", Err: ctx.Err()}
 	if deadline, ok := ctx.Deadline(); ok && errors.Is(ctx.Err(), context.DeadlineExceeded) {
-		e.Message = fmt.Sprintf("no answer from %s within %s", system, max(0, deadline.Sub(began)).Round(time.Millisecond))
-		e.Hint = "check the network and the proxy settings, or allow more time"
+		e.Message = fmt.Sprintf("no answer from %s within %s", s.Name, max(0, deadline.Sub(began)).Round(time.Millisecond))
+		e.Hint = s.Hint + ", or allow more time"
 	}
 	return e
 }
 
 // Unreachable is the error for a request that no usable answer came to. host is
 // who was asked, where err does not say so itself; timeout is that of one attempt.
-func Unreachable(err error, host string, timeout time.Duration) *sources.Error {
+func (s System) Unreachable(err error, host string, timeout time.Duration) *sources.Error {
 	var sent *url.Error
 	if errors.As(err, &sent) && !Elsewhere(err) { // whose host the answer named
 		if u, err := url.Parse(sent.URL); err == nil && u.Host != "" {
 			host = u.Host
 		}
 	}
-	return &sources.Error{
-		Kind: sources.Unreachable, Message: fmt.Sprintf("no usable answer from %s: %s", host, Cause(err, timeout)),
-		Hint: "check the network and the proxy settings", Err: Safe(err),
-	}
+	return s.NoAnswer(host, Cause(err, timeout), err)
+}
+
+// NoAnswer is the error for no usable answer from a host, of which why says more.
+// err, which may be nil, is not shown.
+func (s System) NoAnswer(host, why string, err error) *sources.Error {
+	return &sources.Error{Kind: sources.Unreachable, Message: fmt.Sprintf("no usable answer from %s: %s", host, why), Hint: s.Hint, Err: Safe(err)}
 }
 
 // Safe returns the part of err that callers may look into: never an error that can
@@ -75,12 +87,9 @@ func Cause(err error, timeout time.Duration) string {
 	var op *net.OpError
 	var errno syscall.Errno
 	var timed net.Error
-	var authority x509.UnknownAuthorityError
-	var hostname x509.HostnameError
-	var certificate x509.CertificateInvalidError
-	var record tls.RecordHeaderError
 	var tooBig *http.MaxBytesError
 	var sent *url.Error
+	untrusted := TLS(err)
 	switch {
 	case Elsewhere(err):
 		return "it redirects or leads to another host, which is not followed"
@@ -90,22 +99,8 @@ func Cause(err error, timeout time.Duration) string {
 		return fmt.Sprintf("no such host as %q", dns.Name)
 	case errors.As(err, &dns):
 		return fmt.Sprintf("the address of %q could not be looked up", dns.Name)
-	case errors.As(err, &authority):
-		return "tls: the certificate is signed by an unknown authority"
-	case errors.As(err, &hostname):
-		return "tls: the certificate is for another host"
-	case errors.As(err, &certificate):
-		if when := Outdated(certificate, time.Now()); when != "" {
-			return "tls: " + when
-		}
-		return "tls: the certificate is not valid for this use"
-	case errors.As(err, &record) || errors.Is(err, http.ErrSchemeMismatch):
-		return "tls: the answer is not tls"
-	case errors.As(err, &op) && op.Op == "remote error": // an alert of TLS, whose words are those of crypto/tls
-		if why := op.Err.Error(); strings.Contains(why, "certificate") {
-			return "tls: the certificate that we show is not accepted there: " + strings.TrimPrefix(why, "tls: ")
-		}
-		return op.Err.Error()
+	case untrusted != "":
+		return untrusted
 	case errors.As(err, &errno):
 		if errors.As(err, &op) && op.Addr != nil {
 			return fmt.Sprintf("%s (%s)", errno.Error(), op.Addr)
@@ -123,9 +118,37 @@ func Cause(err error, timeout time.Duration) string {
 	return "an answer that cannot be read"
 }
 
-// Outdated says which certificate is not valid now, and when it was or will be,
+// TLS says why there is no connection by TLS, or returns "" for any other error.
+func TLS(err error) string {
+	var authority x509.UnknownAuthorityError
+	var hostname x509.HostnameError
+	var certificate x509.CertificateInvalidError
+	var record tls.RecordHeaderError
+	var op *net.OpError
+	switch {
+	case errors.As(err, &authority):
+		return "tls: the certificate is signed by an unknown authority"
+	case errors.As(err, &hostname):
+		return "tls: the certificate is for another host"
+	case errors.As(err, &certificate):
+		if when := outdated(certificate, time.Now()); when != "" {
+			return "tls: " + when
+		}
+		return "tls: the certificate is not valid for this use"
+	case errors.As(err, &record) || errors.Is(err, http.ErrSchemeMismatch):
+		return "tls: the answer is not tls"
+	case errors.As(err, &op) && op.Op == "remote error": // an alert of TLS, whose words are those of crypto/tls
+		if why := op.Err.Error(); strings.Contains(why, "certificate") {
+			return "tls: the certificate that we show is not accepted there: " + strings.TrimPrefix(why, "tls: ")
+		}
+		return op.Err.Error()
+	}
+	return ""
+}
+
+// outdated says which certificate is not valid now, and when it was or will be,
 // or returns "" where an invalid one is so for another reason.
-func Outdated(err x509.CertificateInvalidError, now time.Time) string {
+func outdated(err x509.CertificateInvalidError, now time.Time) string {
 	c := err.Cert
 	if c == nil || err.Reason != x509.Expired {
 		return ""

@@ -20,6 +20,8 @@ import (
 	"bifrost-secrets/sources"
 )
 
+var system = System{"gcp", Network}
+
 func TestCauses(t *testing.T) {
 	var garbled json.RawMessage
 	decoding := json.Unmarshal([]byte(`{"value": CANARY}`), &garbled)
@@ -51,7 +53,7 @@ func TestCauses(t *testing.T) {
 		if c.err == decoding {
 			wrapped = c.err // what is decoded has arrived
 		}
-		e := Unreachable(wrapped, "host.example", 2*time.Second)
+		e := system.Unreachable(wrapped, "host.example", 2*time.Second)
 		if !strings.Contains(e.Message, c.want) || !strings.Contains(e.Message, "host.example") || e.Kind != sources.Unreachable {
 			t.Errorf("%T: %s, want %s", c.err, e.Message, c.want)
 		}
@@ -66,12 +68,12 @@ func TestLate(t *testing.T) {
 	defer cancel()
 	<-ctx.Done()
 	deadline, _ := ctx.Deadline()
-	if e := Late(ctx, deadline.Add(-3*time.Second), "gcp"); e.Message != "no answer from gcp within 3s" || e.Hint == "" {
+	if e := system.Late(ctx, deadline.Add(-3*time.Second)); e.Message != "no answer from gcp within 3s" || e.Hint == "" {
 		t.Error(e.Message, e.Hint)
 	}
 	stopped, stop := context.WithCancel(t.Context())
 	stop()
-	if e := Late(stopped, time.Now(), "gcp"); e.Message != "stopped before gcp had answered" || !errors.Is(e, context.Canceled) {
+	if e := system.Late(stopped, time.Now()); e.Message != "stopped before gcp had answered" || !errors.Is(e, context.Canceled) {
 		t.Error(e)
 	}
 }

@@ -40,11 +40,15 @@ type Failure struct {
 func (f *Failure) Error() string { return "the request failed" }
 func (f *Failure) Unwrap() error { return f.Err }
 
-// SignError is the error of [HTTP.Sign].
+// SignError is the error of credentials that gave nothing to sign a request with.
+// A client library returns it from any request that had to renew them.
 type SignError struct{ Err error }
 
 func (e *SignError) Error() string { return "signing in failed" }
 func (e *SignError) Unwrap() error { return e.Err }
+
+// NonRetriable tells the SDK of Azure that the credential has done its own retries.
+func (e *SignError) NonRetriable() {}
 
 // Do sends a request with in as its body, where in is not nil, and decodes the
 // answer into out. Its errors are a [*Failure]. What was answered with 429 is sent
