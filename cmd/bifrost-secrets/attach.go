@@ -77,7 +77,7 @@ func (j *attachJob) once(ctx context.Context, store *configstore.Store, report *
 		return service.OfConfigStore(err)
 	}
 	report.Plan = *plan
-	if err := plan.Allowed(); err != nil {
+	if err := plan.Summary.Allowed(); err != nil {
 		return service.OfConfigStore(err)
 	}
 	if j.yes {

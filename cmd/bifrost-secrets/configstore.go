@@ -61,22 +61,12 @@ func (o *online) rows(ctx context.Context, doc *walker.Document, address string,
 // database.
 func lintRow(r *configstore.Row, opts lint.Options) []lint.Finding {
 	var all []lint.Finding
-	places := map[string]configstore.Place{}
 	for i := range r.Fields {
-		f := &r.Fields[i]
-		places[f.Path] = f.Place
-		if f.What == walker.Ref {
+		if f := &r.Fields[i]; f.What == walker.Ref {
 			all = append(all, lint.Finding{Rule: lint.DatabaseReference.ID, Severity: lint.DatabaseReference.Severity, Path: f.Place.String(), Message: "the reference " + f.Ref.Shown()})
 		}
 	}
-	for _, f := range lint.CheckRow(r.Document, opts) {
-		place, ok := places[f.Path]
-		if !ok {
-			continue // it is about what tells the row
-		}
-		f.Path, f.Span = place.String(), walker.Span{}
-		all = append(all, f)
-	}
+	all = append(all, checkRow(r, opts)...)
 	for _, place := range r.Encrypted {
 		all = append(all, lint.Finding{Rule: lint.DatabaseCiphertext.ID, Severity: lint.DatabaseCiphertext.Severity, Path: place.String(), Message: "encrypted by Bifrost; it is not read"})
 	}
@@ -85,6 +75,22 @@ func lintRow(r *configstore.Row, opts lint.Options) []lint.Finding {
 	}
 	slices.SortStableFunc(all, func(a, b lint.Finding) int { return strings.Compare(a.Path, b.Path) })
 	return opts.Settings.Apply(all)
+}
+
+// checkRow returns what the rules find in the fields of a row, told by their places in
+// the database.
+func checkRow(r *configstore.Row, opts lint.Options) (all []lint.Finding) {
+	places := map[string]configstore.Place{}
+	for i := range r.Fields {
+		places[r.Fields[i].Path] = r.Fields[i].Place
+	}
+	for _, f := range lint.CheckRow(r.Document, opts) {
+		if place, ok := places[f.Path]; ok { // else it is about what tells the row
+			f.Path, f.Span = place.String(), walker.Span{}
+			all = append(all, f)
+		}
+	}
+	return all
 }
 
 // scanned says what a scan has met beside its fields.

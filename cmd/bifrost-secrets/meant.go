@@ -75,18 +75,7 @@ func (j *job) besideDocument(ctx context.Context, source sources.Source, ignore 
 		defer cancel()
 		var found []lint.Finding
 		done := j.p.waiting("asking " + store.Name())
-		sum, err := store.Texts(ctx, func(r *configstore.Row) {
-			places := map[string]configstore.Place{}
-			for i := range r.Fields {
-				places[r.Fields[i].Path] = r.Fields[i].Place
-			}
-			for _, f := range lint.CheckRow(r.Document, lint.Options{}) {
-				if place, ok := places[f.Path]; ok {
-					f.Path, f.Span = place.String(), walker.Span{}
-					found = append(found, f)
-				}
-			}
-		}, func(p configstore.Place, text string) { see(store.Name()+": "+p.String(), text) })
+		sum, err := store.Texts(ctx, func(r *configstore.Row) { found = append(found, checkRow(r, lint.Options{})...) }, func(p configstore.Place, text string) { see(store.Name()+": "+p.String(), text) })
 		done()
 		if err != nil {
 			return refused(err)

@@ -26,6 +26,7 @@ import (
 	"testing"
 	"time"
 
+	"bifrost-secrets/render"
 	"bifrost-secrets/sources"
 	"bifrost-secrets/sources/awssecrets"
 	"bifrost-secrets/sources/awssecrets/awstest"
@@ -170,15 +171,22 @@ func refusedLogin(t *testing.T) map[string]watch.Outcome {
 	if err != nil {
 		t.Fatal(err)
 	}
-	var targets []management.Target
+	plan, err := render.NewPlan(doc, nil, render.Options{Mode: render.Inline})
+	if err != nil {
+		t.Fatal(err)
+	}
+	update := watch.Update{Trigger: watch.Tick}
+	if update.Rendering, err = plan.Resolve(t.Context(), nil); err != nil {
+		t.Fatal(err)
+	}
 	doc.Walk(func(f *walker.Field) bool {
 		if f.Entry != nil && strings.HasSuffix(f.Path, "keys[0].value") {
-			targets = append(targets, management.Target{Path: f.Path, Entry: f.Entry, Value: sources.NewSecret([]byte(f.Text()))})
+			update.Changed = append(update.Changed, render.Change{Place: render.Place{Path: f.Path}, Entry: f.Entry, Value: sources.NewSecret([]byte(f.Text()))})
 		}
 		return true
 	})
 	all := map[string]watch.Outcome{}
-	for _, o := range client.Push(t.Context(), doc, targets) {
+	for _, o := range client.Apply(t.Context(), update) {
 		all[o.Path] = o
 	}
 	return all

@@ -56,7 +56,7 @@ func (j *storeJob) configStore(ctx context.Context, report *storing) error {
 // encrypted is refused.
 func (j *storeJob) planRows(ctx context.Context, store sources.Store, rows *configstore.Store) (found *configstore.Storable, plan *autostore.Plan, paths []string, err error) {
 	if found, err = rows.Storable(ctx); err == nil {
-		err = found.Allowed()
+		err = found.Summary.Allowed()
 	}
 	if err != nil {
 		return nil, nil, nil, service.OfConfigStore(err)

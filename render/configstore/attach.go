@@ -165,7 +165,7 @@ func (s *Store) table() string { return pgx.Identifier{s.schema(), "reference"}.
 // they mean: all of it in one transaction, or nothing. A row that was changed
 // since the plan was made is a *Conflict. Enterprise's databases are refused.
 func (s *Store) Attach(ctx context.Context, p *Plan) error {
-	if err := p.Summary.enterprise(); err != nil {
+	if err := p.Summary.Allowed(); err != nil {
 		return err
 	}
 	if len(p.Attach) == 0 {
@@ -282,10 +282,6 @@ func Retried(do func() error) (err error) {
 	}
 	return err
 }
-
-// Allowed returns an error where the database must not be rewritten: Enterprise
-// resolves references by itself.
-func (p *Plan) Allowed() error { return p.Summary.enterprise() }
 
 // Drop leaves references as they are that would become variables.
 func (p *Plan) Drop(drop func(Reference) bool) { p.Attach = slices.DeleteFunc(p.Attach, drop) }

@@ -120,9 +120,9 @@ func lock(ctx context.Context, tx pgx.Tx) error {
 	return err
 }
 
-// enterprise refuses a database that Enterprise uses: it resolves vault.
-// references itself, and manages what it keeps in the vault.
-func (sum *Summary) enterprise() error {
+// Allowed returns an error where the database must not be rewritten, since Enterprise
+// uses it: that resolves vault. references itself, and manages what it keeps in the vault.
+func (sum *Summary) Allowed() error {
 	if sum.Vault == 0 {
 		return nil
 	}

@@ -267,14 +267,3 @@ func isCiphertext(text string) bool {
 	_, err := base64.StdEncoding.DecodeString(text)
 	return err == nil
 }
-
-// State tells what stands in a field, as `lint` and `database plan` call it.
-func (f *Field) State() string {
-	switch f.What {
-	case walker.Literal, walker.Other:
-		return "plaintext"
-	case walker.Ref:
-		return "reference"
-	}
-	return f.What.String()
-}

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"bifrost-secrets/sources"
+	"bifrost-secrets/walker"
 )
 
 // shown returns a line for each field and each column with ciphertext.
@@ -136,4 +137,15 @@ func TestScanManyRows(t *testing.T) {
 	if many > 2*few+1<<20 {
 		t.Errorf("the memory grows with the rows: from %d to %d bytes", few, many)
 	}
+}
+
+// State tells what stands in a field.
+func (f *Field) State() string {
+	switch f.What {
+	case walker.Literal, walker.Other:
+		return "plaintext"
+	case walker.Ref:
+		return "reference"
+	}
+	return f.What.String()
 }

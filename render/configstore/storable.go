@@ -116,6 +116,3 @@ func (s *Store) Refer(ctx context.Context, p *Storable, refs map[string]walker.R
 	}
 	return s.Attach(ctx, plan)
 }
-
-// Allowed returns an error where the database must not be rewritten.
-func (p *Storable) Allowed() error { return p.Summary.enterprise() }

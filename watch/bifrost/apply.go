@@ -75,37 +75,13 @@ func (c *Client) comesUp(ctx context.Context) *Error {
 type mode uint8
 
 const (
-	verify   mode = iota // nothing
+	verify   mode = iota // nothing: Bifrost is only looked at
 	converge             // write it unless Bifrost shows it
 	again                // the same for a part of what was to be converged
 	push                 // write it unless Bifrost shows the whole of it
 )
 
-// Push writes the values that have changed and reads them back. doc is the
-// rendered document, in which the targets stand: it tells what they belong to.
-// There is one outcome for each target, in their order. When ctx ends, what is
-// not done is Failed; without an end, a Bifrost that does not answer takes the
-// deadline of a call for each object.
-//
-// An object of the API is read twice before it is written: where the two
-// readings differ somebody else is editing it, and the targets in it are Failed.
-func (c *Client) Push(ctx context.Context, doc *walker.Document, targets []Target) []watch.Outcome {
-	return c.run(ctx, doc, targets, push)
-}
-
-// Converge is for a Bifrost that was started: it writes what Bifrost shows to be
-// another value or does not show enough of, and leaves alone what it has. Its
-// database outlives it, and may hold what was pushed after its file was written.
-func (c *Client) Converge(ctx context.Context, doc *walker.Document, targets []Target) []watch.Outcome {
-	return c.run(ctx, doc, targets, converge)
-}
-
-// Verify only reads: a value that Bifrost does not have is Failed.
-func (c *Client) Verify(ctx context.Context, doc *walker.Document, targets []Target) []watch.Outcome {
-	return c.run(ctx, doc, targets, verify)
-}
-
-// job is one Push, Verify or Converge.
+// job is one run over targets.
 type job struct {
 	*session
 	mode     mode
@@ -115,6 +91,13 @@ type job struct {
 	clients  func() (listing, *Error) // the first reading of the list of MCP clients, which is made once
 }
 
+// run brings the targets about, each of which stands in doc, the rendered document.
+// There is one outcome for each, in their order. When ctx ends, what is not done is
+// Failed; without an end, a Bifrost that does not answer takes the deadline of a call
+// for each object.
+//
+// An object of the API is read twice before it is written: where the two
+// readings differ somebody else is editing it, and the targets in it are Failed.
 func (c *Client) run(ctx context.Context, doc *walker.Document, targets []Target, m mode) []watch.Outcome {
 	select {
 	case c.operation <- struct{}{}:

@@ -84,7 +84,7 @@ type Client struct {
 	private bool   // credentials may travel
 	http    *http.Client
 
-	operation chan struct{}                   // full while a Push, Verify or Converge is under way
+	operation chan struct{}                   // full while values are looked at or written
 	doc       atomic.Pointer[walker.Document] // the newest; nil at first
 
 	mu      sync.Mutex

@@ -62,7 +62,6 @@ const (
 type Spec struct {
 	Args []string // the command, looked up in our PATH, and its arguments
 	Env  []string // the whole environment as NAME=value; nil means ours
-	Dir  string   // the working directory; empty means ours
 
 	Stdin, Stdout, Stderr *os.File // nil means the null device
 
@@ -106,16 +105,15 @@ func (e *StartError) Advice() string { return e.Hint }
 // ExitCode is the Code.
 func (e *StartError) ExitCode() int { return e.Code }
 
-// Environment returns the environment for a child: base without the names that
-// remove reports, then add. Of several entries of one name the last counts, and
-// an entry of add in any case; the others keep their order. An entry that is no
-// NAME=value is left out. remove may be nil.
-func Environment(base []string, remove func(name string) bool, add []string) []string {
+// Environment returns the environment for a child: base, then add. Of several entries
+// of one name the last counts; the others keep their order. An entry that is no
+// NAME=value is left out.
+func Environment(base, add []string) []string {
 	last := map[string]int{}
 	all := make([]string, 0, len(base)+len(add))
-	for i, entry := range append(append(all, base...), add...) {
+	for _, entry := range append(append(all, base...), add...) {
 		name, _, ok := strings.Cut(entry, "=")
-		if !ok || name == "" || i < len(base) && remove != nil && remove(name) {
+		if !ok || name == "" {
 			continue
 		}
 		if before, again := last[name]; again {

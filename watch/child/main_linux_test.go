@@ -130,7 +130,7 @@ func supervise(args []string) {
 	}()
 	forward := Forward(nil)
 	go Reap(context.Background())
-	p, err := Start(context.Background(), Spec{Args: args[1:], Env: Environment(os.Environ(), nil, []string{playEnv + "=" + os.Getenv("THEN")}), Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr})
+	p, err := Start(context.Background(), Spec{Args: args[1:], Env: Environment(os.Environ(), []string{playEnv + "=" + os.Getenv("THEN")}), Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr})
 	if err != nil {
 		fmt.Println(err)
 		os.Exit(125)
@@ -203,7 +203,7 @@ func start(t testing.TB, play string, stopTimeout time.Duration, args ...string)
 	r, stdin, err := os.Pipe()
 	must(t, err)
 	p, err := Start(t.Context(), Spec{
-		Args: append([]string{os.Args[0]}, args...), Env: Environment(os.Environ(), nil, []string{playEnv + "=" + play}),
+		Args: append([]string{os.Args[0]}, args...), Env: Environment(os.Environ(), []string{playEnv + "=" + play}),
 		Stdin: r, Stdout: w, Stderr: os.Stderr, StopTimeout: stopTimeout,
 	})
 	r.Close()

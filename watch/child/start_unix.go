@@ -18,9 +18,8 @@ func command(spec Spec) (*exec.Cmd, error) {
 		return nil, &StartError{Command: `""`, Reason: "no command is given", Hint: "give it after --", Code: CodeNotFound}
 	}
 	cmd := exec.Command(spec.Args[0], spec.Args[1:]...)
-	cmd.Env, cmd.Dir = spec.Env, spec.Dir
-	if cmd.Env != nil {
-		cmd.Env = Environment(spec.Env, nil, nil)
+	if spec.Env != nil {
+		cmd.Env = Environment(spec.Env, nil)
 	}
 	// A nil *os.File in an io.Reader would not be nil.
 	if spec.Stdin != nil {
@@ -34,11 +33,6 @@ func command(spec Spec) (*exec.Cmd, error) {
 	}
 	if cmd.Err != nil {
 		return nil, explain(spec, spec.Args[0], cmd.Err)
-	}
-	if spec.Dir != "" {
-		if info, err := os.Stat(spec.Dir); err != nil || !info.IsDir() {
-			return nil, &StartError{Command: spec.Args[0], Reason: "the working directory " + spec.Dir + " does not exist, or is none", Code: CodeNotExecutable, Err: err}
-		}
 	}
 	return cmd, nil
 }

@@ -86,7 +86,7 @@ func (w *rewriter) plan(ctx context.Context, l *Loaded, source sources.Source) (
 		return nil, nil, OfConfigStore(err)
 	}
 	if w.s.o.Rewrite {
-		if err := plan.Allowed(); err != nil {
+		if err := plan.Summary.Allowed(); err != nil {
 			return nil, nil, OfConfigStore(err)
 		}
 	} else if len(plan.Attach) > 0 {
