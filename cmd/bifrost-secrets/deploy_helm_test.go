@@ -68,6 +68,7 @@ type helmPod struct {
 	container container
 	config    string   // the text of config.json
 	claims    []string // the volumes that outlast the pod
+	labels    map[string]string
 }
 
 // byHand returns the pod that the chart makes of the values, as far as its paths go.
@@ -126,8 +127,11 @@ func rendered(t *testing.T, flags string) *helmPod {
 			Kind string
 			Data map[string]string
 			Spec struct {
-				Template struct{ Spec pod }
-				Claims   []struct{ Metadata metadata } `yaml:"volumeClaimTemplates"`
+				Template struct {
+					Metadata metadata
+					Spec     pod
+				}
+				Claims []struct{ Metadata metadata } `yaml:"volumeClaimTemplates"`
 			}
 		}
 		err := dec.Decode(&m)
@@ -140,11 +144,14 @@ func rendered(t *testing.T, flags string) *helmPod {
 		case m.Data["config.json"] != "":
 			h.config = m.Data["config.json"]
 		case m.Kind == "StatefulSet" || m.Kind == "Deployment":
-			h.kind, h.pod, h.container = m.Kind, m.Spec.Template.Spec, m.Spec.Template.Spec.Containers[0]
+			h.kind, h.pod, h.container, h.labels = m.Kind, m.Spec.Template.Spec, m.Spec.Template.Spec.Containers[0], m.Spec.Template.Metadata.Labels
 			for _, c := range m.Spec.Claims {
 				h.claims = append(h.claims, c.Metadata.Name)
 			}
 		}
+	}
+	if want := map[string]string{"app.kubernetes.io/name": "bifrost", "app.kubernetes.io/component": "server"}; !within(want, h.labels) || h.container.port("http") != imagePort {
+		t.Errorf("deploy/monitoring/podmonitor.yaml does not find it: %v", h.labels)
 	}
 	for _, m := range h.container.VolumeMounts {
 		if m.MountPath == chartConfig && (!m.ReadOnly || m.SubPath != "config.json") {

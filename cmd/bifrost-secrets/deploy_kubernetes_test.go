@@ -4,9 +4,11 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"fmt"
 	"io"
 	"path"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -136,13 +138,23 @@ func kubernetes(t *testing.T, name string) *bundle {
 			var selects struct {
 				MatchLabels map[string]string `yaml:"matchLabels"`
 			}
-			if err := m.Spec.Selector.Decode(&selects); err != nil || fmt.Sprint(selects.MatchLabels) != fmt.Sprint(c.labels) {
+			if err := m.Spec.Selector.Decode(&selects); err != nil || !within(selects.MatchLabels, c.labels) {
 				t.Errorf("%s: the deployment selects %v: %v", name, selects, err)
 			}
 		default:
 			t.Errorf("%s: unexpected %s of %s", name, m.Kind, m.APIVersion)
 		}
 	}
+}
+
+// within reports whether whoever selects some selects what has all.
+func within(some, all map[string]string) bool {
+	for name, value := range some {
+		if all[name] != value {
+			return false
+		}
+	}
+	return len(some) > 0
 }
 
 // volume returns the name of the volume that a path in a container is on.
@@ -233,11 +245,15 @@ func TestDeployKubernetes(t *testing.T) {
 			if _, tag, _ := strings.Cut(bifrost.Image, ":"); version != "BIFROST_VERSION="+tag {
 				t.Errorf("Bifrost is %s here, and %s in the Dockerfile", bifrost.Image, version)
 			}
-			if p := c.service.Spec.Ports; len(p) != 1 || bifrost.port(p[0].TargetPort) != imagePort {
-				t.Errorf("the service leads to %+v", p)
+			ports := c.service.Spec.Ports
+			if len(ports) == 0 || ports[0].Name != "http" || bifrost.port(ports[0].TargetPort) != imagePort {
+				t.Errorf("the service leads to %+v", ports)
+			}
+			if probes := ours.port("probes"); probes != 0 && (len(ports) != 2 || ports[1].Name != "probes" || ports[1].Port != probes || ports[1].TargetPort != "probes") {
+				t.Errorf("the service has not our port: %+v", ports)
 			}
 			var selects map[string]string
-			if err := c.service.Spec.Selector.Decode(&selects); err != nil || fmt.Sprint(selects) != fmt.Sprint(c.labels) {
+			if err := c.service.Spec.Selector.Decode(&selects); err != nil || !within(selects, c.labels) {
 				t.Errorf("the service selects %v", selects)
 			}
 			if c.pod.ServiceAccountName != c.account.Metadata.Name || c.account.Metadata.Annotations["eks.amazonaws.com/role-arn"] == "" {
@@ -298,8 +314,12 @@ func (c *bundle) probes(t *testing.T, ours *container, listen string) {
 	if listen != "" && listen != fmt.Sprintf("0.0.0.0:%d", ours.port("probes")) {
 		t.Errorf("probes are answered at %s, and the port is %d", listen, ours.port("probes"))
 	}
-	if port, ok := c.annotations["prometheus.io/port"]; ok != (listen != "") || ok && (!strings.HasSuffix(listen, ":"+port) || c.annotations["prometheus.io/path"] != "/metrics") {
+	// A pod can name one port to Prometheus: that is Bifrost's own.
+	if listen != "" && (c.annotations["prometheus.io/port"] != fmt.Sprint(imagePort) || c.annotations["prometheus.io/path"] != "/metrics") {
 		t.Errorf("Prometheus is sent to %v", c.annotations)
+	}
+	if port, ok := c.service.Metadata.Annotations["prometheus.io/port"]; ok != (listen != "") || ok && (!strings.HasSuffix(listen, ":"+port) || c.service.Metadata.Annotations["prometheus.io/path"] != "/metrics") {
+		t.Errorf("Prometheus is sent to %v by the service", c.service.Metadata.Annotations)
 	}
 	for _, one := range append(slices.Clone(c.pod.InitContainers), c.pod.Containers...) {
 		if one.RestartPolicy == "" && len(c.pod.InitContainers) > 0 && one.Name == c.pod.InitContainers[0].Name {
@@ -341,6 +361,58 @@ func (c *bundle) locked(t *testing.T) {
 		}
 		if one.Resources.Limits["memory"] == "" {
 			t.Errorf("%s may take all memory", one.Name)
+		}
+	}
+}
+
+// The Prometheus Operator scrapes Bifrost at its own port, and this program at that of
+// the probes: of the pods that the manifests make, and of those of Bifrost's chart.
+func TestDeployPodMonitor(t *testing.T) {
+	t.Parallel()
+	var m struct {
+		APIVersion string `yaml:"apiVersion"`
+		Kind       string
+		Metadata   metadata
+		Spec       struct {
+			Selector struct {
+				MatchLabels map[string]string `yaml:"matchLabels"`
+			}
+			Endpoints []struct {
+				Port, Path  string
+				Relabelings []struct {
+					Source             []string `yaml:"sourceLabels"`
+					Regex, Replacement string
+					TargetLabel        string `yaml:"targetLabel"`
+				}
+			} `yaml:"podMetricsEndpoints"`
+		}
+	}
+	strict(t, deployed(t, "monitoring/podmonitor.yaml"), &m)
+	if m.APIVersion != "monitoring.coreos.com/v1" || m.Kind != "PodMonitor" || len(m.Spec.Endpoints) != 2 {
+		t.Fatalf("%+v", m)
+	}
+	// As the Operator and Prometheus do: a target for each port of that name, relabelled.
+	var scraped []string
+	for _, e := range m.Spec.Endpoints {
+		labels := map[string]string{"__address__": fmt.Sprintf("[fd00::1]:%d", imagePort), "endpoint": e.Port}
+		for _, r := range e.Relabelings {
+			var from []string
+			for _, name := range r.Source {
+				from = append(from, labels[name])
+			}
+			if match := regexp.MustCompile("^(?:" + cmp.Or(r.Regex, "(.*)") + ")$"); match.MatchString(strings.Join(from, ";")) {
+				labels[r.TargetLabel] = match.ReplaceAllString(strings.Join(from, ";"), strings.ReplaceAll(r.Replacement, "$1", "${1}"))
+			}
+		}
+		scraped = append(scraped, labels["endpoint"]+" "+labels["__address__"]+e.Path)
+	}
+	if want := []string{"http [fd00::1]:8080/metrics", "bifrost-secrets [fd00::1]:9181/metrics"}; !slices.Equal(scraped, want) {
+		t.Errorf("scraped are %q, want %q", scraped, want)
+	}
+	for _, name := range []string{"exec", "sidecar"} {
+		c := kubernetes(t, name)
+		if !within(m.Spec.Selector.MatchLabels, c.labels) || c.pod.Containers[0].port("http") != imagePort {
+			t.Errorf("the pods of %s have the labels %v", name, c.labels)
 		}
 	}
 }

@@ -199,7 +199,7 @@ type alerts struct {
 }
 
 func newAlerts(t *testing.T) *alerts {
-	rules, err := filepath.Abs("../../deploy/prometheus/alerts.yaml")
+	rules, err := filepath.Abs("../../deploy/monitoring/alerts.yaml")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -2,6 +2,7 @@ package metrics_test
 
 import (
 	"bytes"
+	"encoding/json"
 	"fmt"
 	"io"
 	"log/slog"
@@ -195,7 +196,7 @@ func TestPromtool(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	const file = "../../deploy/prometheus/alerts.yaml"
+	const file = "../../deploy/monitoring/alerts.yaml"
 	rules, err := os.ReadFile(file)
 	if err != nil {
 		t.Fatal(err)
@@ -207,6 +208,77 @@ func TestPromtool(t *testing.T) {
 		if !strings.Contains(string(page), "| `"+m+"` |") {
 			t.Errorf("an alert is on %s, which there is not", m)
 		}
+	}
+}
+
+// TestDashboard has promtool parse each query of the dashboard, which may be on our
+// metrics alone, and looks for panels that cover each other.
+func TestDashboard(t *testing.T) {
+	tool := promtool(t)
+	content, err := os.ReadFile("../../deploy/monitoring/dashboard.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	type target struct {
+		RefID      string `json:"refId"`
+		Datasource any    `json:"datasource"`
+		Expr       string `json:"expr"`
+	}
+	var board struct {
+		Panels []struct {
+			ID      int
+			Title   string
+			GridPos struct{ X, Y, W, H int }
+			Targets []target
+		}
+		Templating struct{ List []struct{ Name string } }
+	}
+	if err := json.Unmarshal(content, &board); err != nil {
+		t.Fatal(err)
+	}
+	page, err := os.ReadFile("../../docs/metrics.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	values := strings.NewReplacer("$instance", ".*", "$__rate_interval", "5m")
+	var rules strings.Builder
+	rules.WriteString("groups:\n  - name: dashboard\n    rules:\n")
+	taken, ids, queries := map[[2]int]string{}, map[int]bool{}, 0
+	for _, p := range board.Panels {
+		if ids[p.ID] {
+			t.Errorf("there are two panels %d", p.ID)
+		}
+		ids[p.ID] = true
+		for x := p.GridPos.X; x < p.GridPos.X+p.GridPos.W; x++ {
+			for y := p.GridPos.Y; y < p.GridPos.Y+p.GridPos.H; y++ {
+				if other := taken[[2]int{x, y}]; other != "" || x >= 24 {
+					t.Fatalf("%s covers %q, or does not fit", p.Title, other)
+				}
+				taken[[2]int{x, y}] = p.Title
+			}
+		}
+		for _, q := range p.Targets {
+			queries++
+			fmt.Fprintf(&rules, "      - record: query_%d\n        expr: %q\n", queries, values.Replace(q.Expr))
+			for _, name := range regexp.MustCompile(`bifrost_secrets_\w+`).FindAllString(q.Expr, -1) {
+				if !bytes.Contains(page, []byte("| `"+strings.TrimSuffix(name, "_bucket")+"` |")) {
+					t.Errorf("%s is on %s, which there is not", p.Title, name)
+				}
+			}
+			if !strings.Contains(q.Expr, `{instance=~"$instance"}`) || fmt.Sprint(q.Datasource) != "map[type:prometheus uid:${datasource}]" {
+				t.Errorf("%s: a query does not go by the choices at the top: %s", p.Title, q.Expr)
+			}
+		}
+	}
+	file := filepath.Join(t.TempDir(), "dashboard.yaml")
+	if err := os.WriteFile(file, []byte(rules.String()), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if out, err := exec.Command(tool, "check", "rules", file).CombinedOutput(); err != nil || !bytes.Contains(out, fmt.Appendf(nil, "%d rules found", queries)) {
+		t.Errorf("promtool check rules: %v\n%s", err, out)
+	}
+	if queries < 15 || len(board.Templating.List) != 2 {
+		t.Errorf("there are only %d queries", queries)
 	}
 }
 
