@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -48,7 +49,7 @@ Where the backend cannot bring back what is deleted, --trash or --no-trash has t
 	j.anywhereFlag(cmd)
 	j.UnsetIsNote, j.MissIsNote = true, true // unclear looks after near misses
 	j.gatewayFlags(cmd, &j.gateway, &j.prefix)
-	j.deleting.flags(cmd, 30)
+	j.deleting.flags(cmd)
 	cmd.Flags().IntVar(&j.most, "max-delete", 10, "refuse to delete more than this many at once")
 	j.databaseFlag(cmd)
 	p.jsonFlag(cmd)
@@ -73,8 +74,11 @@ type pruningItem struct {
 }
 
 func (j *pruneJob) prune(ctx context.Context, report *pruning) error {
-	if err := j.checkPruneFlags(); err != nil {
+	if err := cmp.Or(checkGateway(j.gateway), j.deleting.check()); err != nil {
 		return err
+	}
+	if j.most < 0 {
+		return usageError("--max-delete must not be negative", "")
 	}
 	if j.yes {
 		unlock, err := j.lock()
@@ -146,24 +150,6 @@ func (j *pruneJob) prune(ctx context.Context, report *pruning) error {
 	}
 	j.trash.say(j.p, report.Trash)
 	return err
-}
-
-func (j *pruneJob) checkPruneFlags() error {
-	if err := checkGateway(j.gateway); err != nil {
-		return err
-	}
-	if err := j.trash.check(); err != nil {
-		return err
-	}
-	switch {
-	case j.days < 1 || j.days > 365:
-		return usageError("--recovery-days must be from 1 to 365", "AWS takes 7 to 30")
-	case j.now && !j.yes:
-		return usageError("--now needs --yes", "see first what would be deleted")
-	case j.most < 0:
-		return usageError("--max-delete must not be negative", "")
-	}
-	return nil
 }
 
 func (j *pruneJob) unresolved(err error) error {

@@ -42,7 +42,7 @@ backend cannot bring one back, --trash or --no-trash has to be given.`,
 	}
 	j.secretFlags(cmd)
 	j.gatewayFlag(cmd, "`name` of the gateway that the secrets were stored for")
-	j.deleting.flags(cmd, 0)
+	j.deleting.flags(cmd)
 	j.databaseFlag(cmd)
 	return cmd
 }
@@ -59,13 +59,7 @@ type deletion struct {
 }
 
 func (j *secretDeleteJob) run(ctx context.Context, names []string) error {
-	switch {
-	case j.now && j.days != 0:
-		return usageError("--now and --recovery-days exclude each other", "name one of them")
-	case j.days < 0:
-		return usageError("--recovery-days cannot be less than 0", "")
-	}
-	if err := j.trash.check(); err != nil {
+	if err := j.deleting.check(); err != nil {
 		return err
 	}
 	slices.Sort(names)

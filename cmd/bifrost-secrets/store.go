@@ -2,7 +2,6 @@ package main
 
 import (
 	"bytes"
-	"cmp"
 	"context"
 	"errors"
 	"io/fs"
@@ -30,7 +29,6 @@ type storeJob struct {
 	except   []string
 	settings bool
 	yes      bool
-	out      string
 	rows     bool // of the config store, and not the config
 	trash    trash
 }
@@ -67,7 +65,6 @@ Bifrost's environment from then on.`,
 	f.StringArrayVar(&j.except, "except", nil, "JSON `path` of fields to leave as they are; repeatable")
 	f.BoolVar(&j.settings, "include-settings", false, "store settings too, such as endpoints and user names")
 	f.BoolVar(&j.yes, "yes", false, "make the changes; without it they are only shown")
-	f.StringVarP(&j.out, "out", "o", "", "the `file` to write, instead of the config itself")
 	p.jsonFlag(cmd)
 	f.BoolVar(&j.rows, "config-store", false, "store what is in Bifrost's PostgreSQL config store, instead of what is in the config")
 	j.databaseFlag(cmd)
@@ -101,12 +98,10 @@ func (j *storeJob) run(ctx context.Context, report *storing) error {
 		return err
 	}
 	switch {
-	case j.rows && j.out != "":
-		return usageError("--out does not go with --config-store: it is the database that is written", "leave it out")
 	case !j.rows && j.Database != "":
 		return usageError("--database needs --config-store", "add it")
-	case !j.rows && j.Config == "-" && (j.out == "" || !j.yes):
-		return usageError("the standard input cannot be rewritten", "name a file with --config, or one to write with --out and --yes")
+	case !j.rows && j.Config == "-":
+		return usageError("the standard input cannot be rewritten", "name a file with --config")
 	}
 	if j.yes && !j.rows {
 		unlock, err := j.lock()
@@ -215,40 +210,34 @@ func (j *storeJob) throwAway(ctx context.Context, store sources.Store, plan *aut
 
 // rewrite writes the file, unless somebody else has.
 func (j *storeJob) rewrite(plan *autostore.Plan, target *publish.Target, report *storing) error {
+	now, err := walker.ReadRegular(j.Config, walker.MaxSize)
+	if err != nil {
+		return err
+	}
 	mark := ""
-	if j.Config != "-" {
-		now, err := walker.ReadRegular(j.Config, walker.MaxSize)
-		if err != nil {
-			return err
-		}
-		if bytes.HasPrefix(now, []byte(byteOrderMark)) {
-			mark = byteOrderMark
-		}
-		if !bytes.Equal(now[len(mark):], j.Doc.Bytes()) {
-			return &failure{
-				Reason: j.Config + " was changed meanwhile; it stays as it is, and the secrets stored so far are kept",
-				Hint:   "run again", Code: exitUnresolved,
-			}
+	if bytes.HasPrefix(now, []byte(byteOrderMark)) {
+		mark = byteOrderMark
+	}
+	if !bytes.Equal(now[len(mark):], j.Doc.Bytes()) {
+		return &failure{
+			Reason: j.Config + " was changed meanwhile; it stays as it is, and the secrets stored so far are kept",
+			Hint:   "run again", Code: exitUnresolved,
 		}
 	}
-	if len(plan.Items) == 0 && j.out == "" {
+	if len(plan.Items) == 0 {
 		return nil
 	}
 	changed, err := target.Write(append([]byte(mark), plan.Rewritten()...))
 	if changed {
-		report.wrote = cmp.Or(j.out, j.Config)
+		report.wrote = j.Config
 	}
 	return err
 }
 
 const byteOrderMark = "\ufeff"
 
-// target is the file that is written: the config itself, with its mode and owner,
-// or that of --out.
+// target is the file that is written: the config itself, with its mode and owner.
 func (j *storeJob) target() (*publish.Target, error) {
-	if j.out != "" {
-		return publish.Check(j.out, j.Inputs(j.p.host()), publish.Options{})
-	}
 	info, err := os.Stat(j.Config)
 	if err != nil {
 		return nil, err

@@ -68,13 +68,23 @@ type deleting struct {
 	trash       trash
 }
 
-func (d *deleting) flags(cmd *cobra.Command, days int) {
+func (d *deleting) flags(cmd *cobra.Command) {
 	f := cmd.Flags()
 	f.BoolVar(&d.yes, "yes", false, "delete; without it what would be deleted is only shown")
-	f.IntVar(&d.days, "recovery-days", days, "how long a deleted secret can be restored, in `days`, where the backend offers that (AWS: 7 to 30); 0 is its default")
+	f.IntVar(&d.days, "recovery-days", 0, "how long a deleted secret can be restored, in `days`, where the backend offers that (AWS: 7 to 30); 0 is its default")
 	f.BoolVar(&d.now, "now", false, "delete at once, beyond recovery")
 	f.BoolVar(&d.ignoreStore, "ignore-config-store", false, "do not look for references in Bifrost's PostgreSQL config store")
 	d.trash.flags(cmd)
+}
+
+func (d *deleting) check() error {
+	switch {
+	case d.now && d.days != 0:
+		return usageError("--now and --recovery-days exclude each other", "name one of them")
+	case d.days < 0:
+		return usageError("--recovery-days cannot be less than 0", "")
+	}
+	return d.trash.check()
 }
 
 // ahead is what comes before secrets of a gateway are deleted: where they could not
@@ -139,7 +149,7 @@ func (t *trash) fill(folder string, store sources.Store, flags, gateway string, 
 	var page strings.Builder
 	fmt.Fprintf(&page, "What bifrost-secrets has taken out of %s, sealed with age.\n\nTo bring one back, with KEY the file of an identity of its recipients:\n", clean(store.Describe()))
 	for i, one := range all {
-		file := fmt.Sprintf("%d-%s.age", i+1, fileName(one.name))
+		file := fmt.Sprintf("%d.age", i+1)
 		content, err := encrypted(values[one.name].Value.Reveal(), to)
 		if err == nil {
 			err = write(filepath.Join(folder, file), content)
@@ -227,18 +237,6 @@ func putFile(path string, content []byte) error {
 		_, err = target.Write(content)
 	}
 	return err
-}
-
-// fileName makes a part of a file name of a secret's name, for people.
-func fileName(name string) string {
-	const most = 80
-	name = strings.Map(func(r rune) rune {
-		if r < 0x80 && sources.Alphanumeric(byte(r)) || r == '-' || r == '.' {
-			return r
-		}
-		return '_'
-	}, name)
-	return name[max(0, len(name)-most):]
 }
 
 // shell quotes a word for a shell.
