@@ -74,24 +74,24 @@ func newSource(set sources.Settings, opts sources.Options) (*source, error) {
 		refused: make(map[string]bool),
 	}
 	s.Frame = perkey.New(perkey.Calls[*session]{
-		System: "aws", Parse: parse, Subject: s.subject,
+		Facts: sources.AWS, Marks: marks, System: "aws", Parse: parse, Subject: s.subject,
 		SignIn: s.signIn, Same: same, End: s.close, Late: system.Late,
 		Reach: s.reach, Look: s.lookers, List: s.list,
 	}, opts)
 	switch {
 	case (s.keyID.Len() > 0) != (s.key.Len() > 0):
-		return nil, perkey.BadSettings("access_key_id and secret_access_key must be set together: one of them is absent or empty",
+		return nil, sources.NewError(sources.BadSettings, "access_key_id and secret_access_key must be set together: one of them is absent or empty",
 			"set both, or neither to use the credentials of the environment")
 	case s.token.Len() > 0 && s.key.Len() == 0:
-		return nil, perkey.BadSettings("session_token is set without access_key_id and secret_access_key",
+		return nil, sources.NewError(sources.BadSettings, "session_token is set without access_key_id and secret_access_key",
 			"set all three, or none to use the credentials of the environment")
 	case s.region != "" && !regionForm().MatchString(s.region):
-		return nil, perkey.BadSettings("region is not the code of a region", "a region looks like eu-west-1")
+		return nil, sources.NewError(sources.BadSettings, "region is not the code of a region", "a region looks like eu-west-1")
 	}
 	if m := roleForm().FindStringSubmatch(s.role); m != nil {
 		s.account = m[1]
 	} else if s.role != "" {
-		return nil, perkey.BadSettings("role_arn is not the arn of a role", "it looks like arn:aws:iam::123456789012:role/NAME")
+		return nil, sources.NewError(sources.BadSettings, "role_arn is not the arn of a role", "it looks like arn:aws:iam::123456789012:role/NAME")
 	}
 	for _, name := range []string{"AWS_REGION", "AWS_DEFAULT_REGION"} {
 		if v, _ := s.getenv(name); s.region == "" && regionForm().MatchString(v) {

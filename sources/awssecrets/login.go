@@ -15,7 +15,6 @@ import (
 
 	"bifrost-secrets/sources"
 	"bifrost-secrets/sources/netfault"
-	"bifrost-secrets/sources/perkey"
 )
 
 // isGarbled reports whether an answer came that the SDK could not read.
@@ -201,7 +200,7 @@ func (s *source) metadata(state string) string {
 
 // noRegion is the error for names without a region.
 func (s *source) noRegion() *sources.Error {
-	return perkey.BadSettings("no region is set for aws-secrets-manager",
+	return sources.NewError(sources.BadSettings, "no region is set for aws-secrets-manager",
 		fmt.Sprintf("set vault_store.aws.region or AWS_REGION; tried also AWS_DEFAULT_REGION, the shared config files (profile %q) and the instance metadata (%s)",
 			s.profile(), s.metadata("no answer")))
 }

@@ -3,18 +3,14 @@ package awssecrets
 import (
 	"cmp"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
-	"os"
 	"os/exec"
 	"strings"
-	"time"
 
 	"github.com/aws/aws-sdk-go-v2/config"
 	"github.com/aws/aws-sdk-go-v2/credentials/processcreds"
-	"github.com/aws/aws-sdk-go-v2/credentials/ssocreds"
 
 	"bifrost-secrets/sources"
 	"bifrost-secrets/sources/netfault"
@@ -79,7 +75,7 @@ func (s *source) profileFault(service string, status int, err error) *sources.Er
 		return sources.NewError(sources.NoLogin, fmt.Sprintf("the SSO session of profile %s may not use the role %s in account %s", p.Profile, p.SSORoleName, p.SSOAccountID),
 			"check sso_role_name and sso_account_id, and that the role is assigned to who signed in")
 	case sso:
-		return sources.NewError(sources.NoLogin, fmt.Sprintf("the SSO session of profile %s %s", p.Profile, ssoState(p, time.Now())), "run: aws sso login --profile "+p.Profile)
+		return sources.NewError(sources.NoLogin, fmt.Sprintf("the SSO session of profile %s has expired, or there is none", p.Profile), "run: aws sso login --profile "+p.Profile)
 	case p.LoginSession != "":
 		return sources.NewError(sources.NoLogin, fmt.Sprintf("the login session of profile %s has expired, or there is none", p.Profile), "run: aws login --profile "+p.Profile)
 	case errors.As(err, &process):
@@ -93,33 +89,6 @@ func (s *source) profileFault(service string, status int, err error) *sources.Er
 		return e
 	}
 	return nil
-}
-
-// ssoState says how the session of a profile stands, by the token that the AWS
-// CLI keeps of it.
-func ssoState(p *config.SharedConfig, now time.Time) string {
-	key := p.SSOStartURL
-	if p.SSOSession != nil {
-		key = p.SSOSession.Name
-	}
-	path, err := ssocreds.StandardCachedTokenFilepath(key)
-	if err != nil {
-		return "cannot be looked up: there is no home directory"
-	}
-	text, _, err := sources.ReadFile(path, fileMost)
-	if errors.Is(err, os.ErrNotExist) {
-		return "has expired or was never made: there is none on this machine"
-	}
-	if err != nil {
-		return "cannot be read from ~/.aws/sso/cache"
-	}
-	var token struct {
-		ExpiresAt time.Time `json:"expiresAt"`
-	}
-	if json.Unmarshal(text, &token) == nil && !token.ExpiresAt.IsZero() && token.ExpiresAt.Before(now) {
-		return "has expired, on " + token.ExpiresAt.UTC().Format("2006-01-02 at 15:04 MST")
-	}
-	return "has expired"
 }
 
 // ssoIncomplete makes the error for a profile whose settings of SSO the SDK

@@ -46,7 +46,7 @@ func (s *store) put(ctx context.Context, w sources.Write) (*put, *sources.Error)
 	if i, bad := parseID(w.Name); bad == nil && i.unwritable() != nil {
 		return nil, i.unwritable()
 	}
-	begun, fault := s.BeginPut(ctx, w, s.Traits().Limits, marks)
+	begun, fault := s.BeginPut(ctx, w)
 	if fault != nil {
 		return nil, fault
 	}
@@ -174,6 +174,3 @@ func (s *store) Delete(ctx context.Context, name, owner string, options sources.
 	}
 	return f.fault(deleting, i, err)
 }
-
-// Traits implements [sources.Store].
-func (*store) Traits() sources.Traits { return sources.AWS.Traits }

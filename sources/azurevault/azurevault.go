@@ -67,7 +67,7 @@ func newSource(set sources.Settings, opts sources.Options) (*source, error) {
 		timeout: perkey.Timeout(opts), retryDelay: 500 * time.Millisecond, now: time.Now,
 	}
 	s.Frame = perkey.New(perkey.Calls[*session]{
-		System: "azure", Parse: s.parse, Subject: s.subject,
+		Facts: sources.Azure, Marks: marks, System: "azure", Parse: s.parse, Subject: s.subject,
 		Whole: "leave out the version at the end of the id", SignIn: s.signIn, End: (*session).close, Late: service.Late,
 		Read: s.read, Reach: s.reach, Look: s.lookers, List: s.list,
 	}, opts)
@@ -76,15 +76,15 @@ func newSource(set sources.Settings, opts sources.Options) (*source, error) {
 	const hint = "it looks like https://NAME.vault.azure.net"
 	switch {
 	case text == "":
-		return nil, perkey.BadSettings("the azure block has no vault_url", "set vault_url: "+hint)
+		return nil, sources.NewError(sources.BadSettings, "the azure block has no vault_url", "set vault_url: "+hint)
 	case err != nil || !hostForm().MatchString(u.Host) || strings.Trim(u.Path, "/") != "" || u.User != nil || u.RawQuery != "" || u.Fragment != "":
-		return nil, perkey.BadSettings("vault_url is not the address of a vault", hint)
+		return nil, sources.NewError(sources.BadSettings, "vault_url is not the address of a vault", hint)
 	case u.Scheme != "https":
-		return nil, perkey.BadSettings("vault_url is not an https address", hint)
+		return nil, sources.NewError(sources.BadSettings, "vault_url is not an https address", hint)
 	case s.secret.Len() > 0 && (s.tenant == "" || s.clientID == ""):
-		return nil, perkey.BadSettings("client_secret is set without tenant_id and client_id", "set all three, or no client_secret to use the credentials of the environment")
+		return nil, sources.NewError(sources.BadSettings, "client_secret is set without tenant_id and client_id", "set all three, or no client_secret to use the credentials of the environment")
 	case s.tenant != "" && !tenantForm().MatchString(s.tenant), s.clientID != "" && !tenantForm().MatchString(s.clientID):
-		return nil, perkey.BadSettings("tenant_id or client_id is not an id", "they look like 00000000-0000-0000-0000-000000000000; a tenant may be named by its domain as well")
+		return nil, sources.NewError(sources.BadSettings, "tenant_id or client_id is not an id", "they look like 00000000-0000-0000-0000-000000000000; a tenant may be named by its domain as well")
 	}
 	s.host = strings.ToLower(u.Host)
 	s.vault = "https://" + s.host

@@ -166,7 +166,7 @@ func (s *source) loginFault(ctx context.Context, began time.Time, err error) *so
 	case answered && !fromEntra(failed):
 		return netfault.Between(entra.Name, entra.Name, failed.RawResponse.StatusCode)
 	case answered:
-		e := perkey.NoLogin("the credentials were not accepted by entra id", "check tenant_id, client_id and client_secret, and that the secret has not expired")
+		e := sources.NewError(sources.NoLogin, "the credentials were not accepted by entra id", "check tenant_id, client_id and client_secret, and that the secret has not expired")
 		// Nothing else of the text is ours to show.
 		if e.Code = entraForm().FindString(err.Error()); e.Code == "" {
 			e.Code = fmt.Sprintf("http status %d", failed.RawResponse.StatusCode)
@@ -178,11 +178,11 @@ func (s *source) loginFault(ctx context.Context, began time.Time, err error) *so
 	case netfault.Silent(err):
 		return entra.Unreachable(err, entra.Name, s.timeout)
 	case s.secret.Len() > 0:
-		return perkey.NoLogin("the azure credentials give no token", "check tenant_id, client_id and client_secret")
+		return sources.NewError(sources.NoLogin, "the azure credentials give no token", "check tenant_id, client_id and client_secret")
 	case s.clientID != "":
-		return perkey.NoLogin("no azure credentials were found for the client_id", "set client_secret too, or give the workload that identity; tried workload identity, managed identity")
+		return sources.NewError(sources.NoLogin, "no azure credentials were found for the client_id", "set client_secret too, or give the workload that identity; tried workload identity, managed identity")
 	}
-	return perkey.NoLogin("no azure credentials were found",
+	return sources.NewError(sources.NoLogin, "no azure credentials were found",
 		"set tenant_id, client_id and client_secret, give the workload an identity, or run: az login; tried the environment, workload identity, managed identity, azure cli, azure developer cli, azure powershell")
 }
 

@@ -79,7 +79,7 @@ func (s *source) credential(o azcore.ClientOptions) (azcore.TokenCredential, err
 	for _, name := range []string{"AZURE_FEDERATED_TOKEN_FILE", "AZURE_CLIENT_CERTIFICATE_PATH"} {
 		var at *fs.PathError
 		if path := os.Getenv(name); path != "" && s.secret.Len() == 0 && errors.As(sources.CheckFile(path, fileMost), &at) {
-			return nil, perkey.NoLogin(fmt.Sprintf("file %s, which %s names, cannot be read: %v", path, name, at.Err), "check the path")
+			return nil, sources.NewError(sources.NoLogin, fmt.Sprintf("file %s, which %s names, cannot be read: %v", path, name, at.Err), "check the path")
 		}
 	}
 	switch {

@@ -34,12 +34,9 @@ const writeTag = "bifrost-secrets-write"
 // told that all is well; the value that lost is a version of the secret.
 type store struct{ *source }
 
-// Traits implements [sources.Store].
-func (*store) Traits() sources.Traits { return sources.Azure.Traits }
-
 // Put creates a secret, or adds a version to one that is ours.
 func (s *store) Put(ctx context.Context, w sources.Write) (string, error) {
-	p, fault := s.BeginPut(ctx, w, s.Traits().Limits, marks)
+	p, fault := s.BeginPut(ctx, w)
 	if fault != nil {
 		return "", fault
 	}

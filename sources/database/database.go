@@ -137,7 +137,7 @@ func isHost(text string) bool {
 	return !strings.Contains(text, "://") && !strings.ContainsAny(text, "@?=") && !strings.ContainsFunc(text, unicode.IsSpace)
 }
 
-var notHost = bad("host is not the name of a host, nor an address or the directory of a socket", "write the name alone; an address with a user and a password is given as a url")
+var notHost = sources.NewError(sources.BadSettings, "host is not the name of a host, nor an address or the directory of a socket", "write the name alone; an address with a user and a password is given as a url")
 
 // address returns what pgx is to parse: the URL, or one made of the other
 // settings without the password.
@@ -145,20 +145,20 @@ func (s Settings) address() (string, error) {
 	others := s.Host + s.Port + s.User + s.DBName + s.SSLMode + s.SSLRootCert
 	switch {
 	case s.URL.Len() > 0 && others != "":
-		return "", bad("url is set beside host, port, user, db_name, ssl_mode or ssl_root_cert", "set url, or the others; only password may stand beside url")
+		return "", sources.NewError(sources.BadSettings, "url is set beside host, port, user, db_name, ssl_mode or ssl_root_cert", "set url, or the others; only password may stand beside url")
 	case s.URL.Len() > 0:
 		text := string(s.URL.Reveal())
 		if scheme, _, ok := strings.Cut(text, "://"); ok && scheme != "postgres" && scheme != "postgresql" {
-			return "", bad("url is not an address of PostgreSQL", writeURL)
+			return "", sources.NewError(sources.BadSettings, "url is not an address of PostgreSQL", writeURL)
 		} else if !ok && !strings.Contains(text, "=") {
-			return "", bad("url is not an address of PostgreSQL", writeURL)
+			return "", sources.NewError(sources.BadSettings, "url is not an address of PostgreSQL", writeURL)
 		}
 		return text, nil
 	case s.SSLMode != "" && !slices.Contains(modes, s.SSLMode):
-		return "", bad("ssl_mode is none that is known", "known are "+strings.Join(modes, ", "))
+		return "", sources.NewError(sources.BadSettings, "ssl_mode is none that is known", "known are "+strings.Join(modes, ", "))
 	}
 	if n, err := strconv.ParseUint(s.Port, 10, 16); s.Port != "" && (err != nil || n == 0) {
-		return "", bad("port is no number from 1 to 65535", "PostgreSQL listens on 5432 where nothing else was chosen")
+		return "", sources.NewError(sources.BadSettings, "port is no number from 1 to 65535", "PostgreSQL listens on 5432 where nothing else was chosen")
 	}
 	if s.SSLRootCert != "" {
 		pem, _, err := sources.ReadFile(s.SSLRootCert, fileMost)
@@ -166,7 +166,7 @@ func (s Settings) address() (string, error) {
 			return "", unreadable(err)
 		}
 		if !x509.NewCertPool().AppendCertsFromPEM(pem) { // which pgx does not look at
-			return "", bad("the file of ssl_root_cert holds no certificate", holdsPEM)
+			return "", sources.NewError(sources.BadSettings, "the file of ssl_root_cert holds no certificate", holdsPEM)
 		}
 	}
 	query := url.Values{}
@@ -181,10 +181,6 @@ func (s Settings) address() (string, error) {
 }
 
 const writeURL = "write postgres://user@host:5432/name?sslmode=verify-full, special characters in the password percent-encoded, or set password apart"
-
-func bad(message, hint string) error {
-	return sources.NewError(sources.BadSettings, message, hint)
-}
 
 // Address returns the host and the port, or the directory of the socket.
 func (t *Target) Address() string {

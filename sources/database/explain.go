@@ -139,13 +139,13 @@ func misread(s Settings, err error) error {
 	case errors.As(err, &file):
 		return unreadable(file)
 	case strings.Contains(text, "sslmode"):
-		return bad("sslmode is none that is known", "known are "+strings.Join(modes, ", "))
+		return sources.NewError(sources.BadSettings, "sslmode is none that is known", "known are "+strings.Join(modes, ", "))
 	case strings.Contains(text, "port"):
-		return bad("the port is no number from 1 to 65535", writeURL)
+		return sources.NewError(sources.BadSettings, "the port is no number from 1 to 65535", writeURL)
 	case s.URL.Len() > 0:
-		return bad("url cannot be read as an address of PostgreSQL", writeURL)
+		return sources.NewError(sources.BadSettings, "url cannot be read as an address of PostgreSQL", writeURL)
 	}
-	return bad("the settings of PostgreSQL cannot be read", "check the variables PGHOST, PGSSLMODE and the like")
+	return sources.NewError(sources.BadSettings, "the settings of PostgreSQL cannot be read", "check the variables PGHOST, PGSSLMODE and the like")
 }
 
 const holdsPEM = "it is to hold the authority's certificate as PEM"
@@ -159,5 +159,5 @@ func unreadable(err error) error {
 			reason = "it does not exist"
 		}
 	}
-	return bad("the file of ssl_root_cert: "+reason, holdsPEM)
+	return sources.NewError(sources.BadSettings, "the file of ssl_root_cert: "+reason, holdsPEM)
 }

@@ -52,7 +52,7 @@ func checkFiles(address string, allowed func(setting, path string) (string, erro
 			continue
 		}
 		if err := sources.CheckFile(path, fileMost); err != nil {
-			return bad(fmt.Sprintf("the file of %s cannot be read: %v", from, causeOf(err)), "name another file, or take the setting out")
+			return sources.NewError(sources.BadSettings, fmt.Sprintf("the file of %s cannot be read: %v", from, causeOf(err)), "name another file, or take the setting out")
 		}
 	}
 	return nil

@@ -28,7 +28,7 @@ func CheckSchema(name string) error {
 	if schemaForm().MatchString(name) {
 		return nil
 	}
-	return bad("schema is not a plain name", "write a name of a-z, 0-9 and _, as "+Schema)
+	return sources.NewError(sources.BadSettings, "schema is not a plain name", "write a name of a-z, 0-9 and _, as "+Schema)
 }
 
 // Migrations are the tables of one part of this program: files of SQL, each of

@@ -103,11 +103,10 @@ func Open(_ context.Context, settings sources.Settings, opts sources.Options) (s
 
 // check finds the settings that are unknown, lacking or empty.
 func check(settings sources.Settings) error {
+	if err := sources.File.CheckKeys(settings); err != nil {
+		return err
+	}
 	for _, key := range slices.Sorted(maps.Keys(settings)) {
-		if !slices.Contains(sources.File.Keys, key) {
-			return sources.NewError(sources.BadSettings, fmt.Sprintf("%s has no setting %q", block, key), didYouMean(key, sources.File.Keys)+
-				"its settings are "+strings.Join(sources.File.Keys, ", "))
-		}
 		if strings.TrimSpace(settings.Text(key)) == "" {
 			return sources.NewError(sources.BadSettings, fmt.Sprintf("%s.%s is empty", block, key),
 				"give it a value, or check the environment variable it refers to")

@@ -197,7 +197,7 @@ func (s *source) loginFault(ctx context.Context, began time.Time, err error) *so
 		}
 		var code string
 		_ = json.Unmarshal(said.Error, &code)
-		e := perkey.NoLogin("the credentials were not accepted by the service for tokens", "check that the key, its service account and its project still exist, and that the clock of this machine is right")
+		e := sources.NewError(sources.NoLogin, "the credentials were not accepted by the service for tokens", "check that the key, its service account and its project still exist, and that the clock of this machine is right")
 		e.Code = fmt.Sprintf("http status %d", refused.Response.StatusCode)
 		if oauthForm().MatchString(code) {
 			e.Code = code
@@ -206,7 +206,7 @@ func (s *source) loginFault(ctx context.Context, began time.Time, err error) *so
 	case netfault.Silent(err):
 		return tokens.Unreachable(err, tokens.Name, s.timeout)
 	}
-	return perkey.NoLogin("the gcp credentials give no token", "check the credentials file: "+formHint)
+	return sources.NewError(sources.NoLogin, "the gcp credentials give no token", "check the credentials file: "+formHint)
 }
 
 var oauthForm = perkey.Pattern(`^[a-z_]{1,60}$`)

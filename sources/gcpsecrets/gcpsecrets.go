@@ -64,7 +64,7 @@ func newSource(set sources.Settings, opts sources.Options) (*source, error) {
 		warn: opts.Warn, timeout: perkey.Timeout(opts), pause: time.Second, now: time.Now,
 	}
 	s.Frame = perkey.New(perkey.Calls[*session]{
-		System: "gcp", Parse: s.parse, Subject: s.subject,
+		Facts: sources.GCP, Marks: marks, System: "gcp", Parse: s.parse, Subject: s.subject,
 		Whole: "name the secret without /versions/", SignIn: s.signIn, End: (*session).close, Late: service.Late,
 		Read: s.read, Reach: s.reach, Look: s.lookers, List: s.list,
 	}, opts)
@@ -79,9 +79,9 @@ func newSource(set sources.Settings, opts sources.Options) (*source, error) {
 	}
 	switch {
 	case s.project == "":
-		return nil, perkey.BadSettings("the gcp block has no project_id", "set project_id to the project that has the secrets")
+		return nil, sources.NewError(sources.BadSettings, "the gcp block has no project_id", "set project_id to the project that has the secrets")
 	case !projectForm().MatchString(s.project):
-		return nil, perkey.BadSettings("project_id is not the id of a project", "it looks like my-project-123; its number does as well")
+		return nil, sources.NewError(sources.BadSettings, "project_id is not the id of a project", "it looks like my-project-123; its number does as well")
 	}
 	return s, nil
 }

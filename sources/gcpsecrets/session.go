@@ -68,7 +68,7 @@ func (s *source) token(ctx context.Context, began time.Time, sess *session) *sou
 	// another.
 	if token.MetadataString("auth.google.tokenSource") != "compute-metadata" {
 		if domain, err := sess.creds.UniverseDomain(ctx); err != nil || domain != "googleapis.com" {
-			return perkey.NoLogin("the gcp credentials are for another cloud than googleapis.com", "take credentials without universe_domain")
+			return sources.NewError(sources.NoLogin, "the gcp credentials are for another cloud than googleapis.com", "take credentials without universe_domain")
 		}
 	}
 	return nil
@@ -142,7 +142,7 @@ func (s *source) detect(ctx context.Context, began time.Time, client *http.Clien
 		return nil, service.Late(ctx, began)
 	}
 	if err != nil { // its text is not shown: it may quote a file
-		return nil, perkey.NoLogin("no gcp credentials were found",
+		return nil, sources.NewError(sources.NoLogin, "no gcp credentials were found",
 			"set credentials_json or GOOGLE_APPLICATION_CREDENTIALS, or run: gcloud auth application-default login; on gcp, give the workload a service account")
 	}
 	return creds, nil
@@ -169,7 +169,7 @@ func (s *source) file() (text []byte, where string, fault *sources.Error) {
 	if path != "" {
 		text, _, err := sources.ReadFile(path, fileMost)
 		if errors.As(err, &at) {
-			return nil, "", perkey.NoLogin(where+" cannot be read: "+at.Err.Error(), pathHint)
+			return nil, "", sources.NewError(sources.NoLogin, where+" cannot be read: "+at.Err.Error(), pathHint)
 		}
 		return text, where, nil
 	}
@@ -184,7 +184,7 @@ func (s *source) file() (text []byte, where string, fault *sources.Error) {
 	}
 	path = filepath.Join(dir, "gcloud", "application_default_credentials.json")
 	if errors.As(sources.CheckFile(path, fileMost), &at) {
-		return nil, "", perkey.NoLogin(fmt.Sprintf("the gcp credentials in %s cannot be read: %v", path, at.Err), formHint)
+		return nil, "", sources.NewError(sources.NoLogin, fmt.Sprintf("the gcp credentials in %s cannot be read: %v", path, at.Err), formHint)
 	}
 	if text, _, err := sources.ReadFile(path, fileMost); err == nil {
 		return text, path, nil
@@ -197,7 +197,7 @@ func (s *source) given() (text []byte, where string, fault *sources.Error) {
 	path, err := s.path()
 	switch {
 	case err != nil:
-		return nil, "", perkey.NoLogin(err.Error(), sources.HintOf(err))
+		return nil, "", sources.NewError(sources.NoLogin, err.Error(), sources.HintOf(err))
 	case path == "":
 		return s.credentials.Reveal(), "credentials_json", nil
 	}
@@ -205,7 +205,7 @@ func (s *source) given() (text []byte, where string, fault *sources.Error) {
 	if err == nil {
 		return text, "the file that credentials_json names", nil
 	}
-	e := perkey.NoLogin("credentials_json is neither JSON nor the path of a file that can be read", pathHint)
+	e := sources.NewError(sources.NoLogin, "credentials_json is neither JSON nor the path of a file that can be read", pathHint)
 	// What is there may as well be the credentials in another form.
 	if sources.CheckFile(path, fileMost) != nil {
 		e.Message = "the path that credentials_json names is no regular file, or a very large one"
@@ -225,18 +225,18 @@ func (s *source) fromFile(text []byte, where string, opts *credentials.DetectOpt
 		} `json:"credential_source"`
 	}
 	if err := json.Unmarshal(text, &form); err != nil {
-		return nil, perkey.NoLogin(where+" is not JSON", formHint)
+		return nil, sources.NewError(sources.NoLogin, where+" is not JSON", formHint)
 	}
 	if bad := elsewhere(text); bad != "" && s.credentials.Len() > 0 {
-		return nil, perkey.NoLogin(bad+" of "+where+" is no address of googleapis.com", "what signs in goes to google alone: take the file as gcp hands it out")
+		return nil, sources.NewError(sources.NoLogin, bad+" of "+where+" is no address of googleapis.com", "what signs in goes to google alone: take the file as gcp hands it out")
 	}
 	var at *fs.PathError
 	if form.Source.File != "" && errors.As(sources.CheckFile(form.Source.File, fileMost), &at) {
-		return nil, perkey.NoLogin(fmt.Sprintf("the token in %s cannot be read: %v", form.Source.File, at.Err), formHint)
+		return nil, sources.NewError(sources.NoLogin, fmt.Sprintf("the token in %s cannot be read: %v", form.Source.File, at.Err), formHint)
 	}
 	creds, err := credentials.NewCredentialsFromJSON(form.Type, text, opts)
 	if err != nil {
-		return nil, perkey.NoLogin(where+" is not a credentials file of gcp that can be used", formHint)
+		return nil, sources.NewError(sources.NoLogin, where+" is not a credentials file of gcp that can be used", formHint)
 	}
 	return creds, nil
 }

@@ -23,9 +23,6 @@ import (
 // the version before, tells whether one of them came in between.
 type store struct{ *source }
 
-// Traits implements [sources.Store].
-func (*store) Traits() sources.Traits { return sources.GCP.Traits }
-
 // put is one write.
 type put struct {
 	*source
@@ -34,7 +31,7 @@ type put struct {
 
 // Put creates a secret, or adds a version to one that is ours.
 func (s *store) Put(ctx context.Context, w sources.Write) (string, error) {
-	begun, fault := s.BeginPut(ctx, w, s.Traits().Limits, marks)
+	begun, fault := s.BeginPut(ctx, w)
 	if fault != nil {
 		return "", fault
 	}

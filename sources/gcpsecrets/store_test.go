@@ -78,7 +78,7 @@ func TestGoneMeanwhile(t *testing.T) {
 	f := gcptest.StartFake(t)
 	s := openStore(t, f)
 	w := sourcetest.Put("x", "1", "")
-	begun, fault := s.BeginPut(t.Context(), w, s.Traits().Limits, marks)
+	begun, fault := s.BeginPut(t.Context(), w)
 	if fault != nil {
 		t.Fatal(fault)
 	}

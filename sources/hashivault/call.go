@@ -83,7 +83,7 @@ func (s *source) refused(o *operation, sess *session, err error) *sources.Error 
 		}
 		sess.end()
 	}
-	e := perkey.NoLogin("vault does not accept "+s.login.what, s.login.hint)
+	e := sources.NewError(sources.NoLogin, "vault does not accept "+s.login.what, s.login.hint)
 	if sess.made.After(o.Began) {
 		e.Message = "vault does not accept the token that it has just given to " + s.login.what
 	}

@@ -22,7 +22,7 @@ const maxAnswer = 8 << 20
 // makes no request.
 func (s *source) newClient() (*api.Client, func(), *sources.Error) {
 	if s.address == "" {
-		return nil, nil, perkey.BadSettings("the address of the vault is not set", "set address in vault_store.hashicorp, or VAULT_ADDR")
+		return nil, nil, sources.NewError(sources.BadSettings, "the address of the vault is not set", "set address in vault_store.hashicorp, or VAULT_ADDR")
 	}
 	if fault := checkFiles(); fault != nil {
 		return nil, nil, fault
@@ -97,7 +97,7 @@ func (s *source) renewCertificate(config *tls.Config) {
 }
 
 // The errors of the client are not shown, since they may quote a variable.
-var badEnvironment = perkey.BadSettings("the environment of the vault client cannot be used",
+var badEnvironment = sources.NewError(sources.BadSettings, "the environment of the vault client cannot be used",
 	"check VAULT_ADDR, VAULT_CACERT, VAULT_CAPATH, VAULT_CLIENT_CERT, VAULT_CLIENT_KEY, VAULT_SKIP_VERIFY, VAULT_PROXY_ADDR, VAULT_RATE_LIMIT, VAULT_CLIENT_TIMEOUT and VAULT_MAX_RETRIES")
 
 // full refuses an answer without a body to who reads: the client would take it for

@@ -177,13 +177,13 @@ func (s *source) loginFault(ctx context.Context, began time.Time, err error) *so
 	case noNamespace(text):
 		return s.wrongNamespace(fmt.Sprintf("http %d", status))
 	case status == 400 && !strings.Contains(text, "http request to an https") || status == 401 || status == 403 || status == 404:
-		e := perkey.NoLogin("vault does not accept "+s.login.what+s.inNamespace(), s.login.hint)
+		e := sources.NewError(sources.NoLogin, "vault does not accept "+s.login.what+s.inNamespace(), s.login.hint)
 		e.Code = fmt.Sprintf("http %d", status)
 		return e
 	case errors.Is(err, errNoAnswer):
 		return s.unreachable("an answer to the login without a token", nil)
 	case strings.Contains(err.Error(), "non-printable characters"):
-		return perkey.NoLogin(s.login.what+" has characters that no token has", "see that it is the token itself, without quotes or control characters")
+		return sources.NewError(sources.NoLogin, s.login.what+" has characters that no token has", "see that it is the token itself, without quotes or control characters")
 	}
 	e := s.fault(ctx, began, request{Request: perkey.Request{Given: "answered"}}, "auth", perkey.Name{}, err)
 	if e.Kind == sources.Throttled || e.Kind == sources.Refused {

@@ -68,11 +68,11 @@ func newSource(set sources.Settings, opts sources.Options) (*source, error) {
 		getenv:    opts.Getenv, log: opts.Log, timeout: opts.CallTimeout,
 	}
 	s.Frame = perkey.New(perkey.Calls[*session]{
-		System: "vault", Parse: s.parse, Subject: subject, SignIn: s.signIn, End: s.close, Late: service.Late,
+		Facts: sources.Vault, Marks: marks, System: "vault", Parse: s.parse, Subject: subject, SignIn: s.signIn, End: s.close, Late: service.Late,
 		Read: s.read, Reach: s.reach, Look: s.lookers, List: s.list,
 	}, opts)
 	if sources.CheckPath(s.mount) != "" {
-		return nil, perkey.BadSettings("mount_path is not the path of a secrets engine", "it looks like secret or team/kv")
+		return nil, sources.NewError(sources.BadSettings, "mount_path is not the path of a secrets engine", "it looks like secret or team/kv")
 	}
 	if err := s.checkAddress(opts.Warn); err != nil {
 		return nil, err
@@ -92,7 +92,7 @@ func (s *source) checkAddress(warn func(string)) error {
 	}
 	u, err := url.Parse(s.address)
 	if err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" || u.User != nil {
-		return perkey.BadSettings("address is not the address of a vault", "it looks like https://vault.example.com:8200")
+		return sources.NewError(sources.BadSettings, "address is not the address of a vault", "it looks like https://vault.example.com:8200")
 	}
 	// The client adds /v1 itself, and /ui is what a browser shows.
 	base := strings.TrimRight(u.Path, "/")

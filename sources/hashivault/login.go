@@ -13,7 +13,6 @@ import (
 	"github.com/hashicorp/vault/api"
 
 	"bifrost-secrets/sources"
-	"bifrost-secrets/sources/perkey"
 )
 
 // podToken is where Kubernetes puts the token of a pod's service account.
@@ -37,14 +36,14 @@ func loginOf(set sources.Settings, opts sources.Options) (login, error) {
 	has := func(key string) bool { return set[key].Len() > 0 }
 	switch {
 	case has("role_id") != has("secret_id"):
-		return login{}, perkey.BadSettings("role_id and secret_id must be set together: one of them is absent or empty",
+		return login{}, sources.NewError(sources.BadSettings, "role_id and secret_id must be set together: one of them is absent or empty",
 			"set both, or neither to sign in otherwise")
 	case !has("kubernetes_role") && (has("kubernetes_mount") || has("kubernetes_token_file")):
-		return login{}, perkey.BadSettings("kubernetes_mount and kubernetes_token_file are of no use without kubernetes_role",
+		return login{}, sources.NewError(sources.BadSettings, "kubernetes_mount and kubernetes_token_file are of no use without kubernetes_role",
 			"set kubernetes_role to the role of vault's kubernetes auth method")
 	}
 	if mount := set.Text("kubernetes_mount"); mount != "" && sources.CheckPath(strings.Trim(mount, "/")) != "" {
-		return login{}, perkey.BadSettings("kubernetes_mount is not the path of an auth method", "it looks like kubernetes or clusters/eu")
+		return login{}, sources.NewError(sources.BadSettings, "kubernetes_mount is not the path of an auth method", "it looks like kubernetes or clusters/eu")
 	}
 	switch {
 	case has("token"):
@@ -89,7 +88,7 @@ func loginOf(set sources.Settings, opts sources.Options) (login, error) {
 }
 
 func nothing() *sources.Error {
-	return perkey.NoLogin("there is nothing to sign in to vault with",
+	return sources.NewError(sources.NoLogin, "there is nothing to sign in to vault with",
 		"set token, role_id and secret_id, kubernetes_role or token_file in vault_store.hashicorp, or VAULT_TOKEN")
 }
 

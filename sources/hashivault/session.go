@@ -131,11 +131,11 @@ func (s *source) mounted(ctx context.Context, began time.Time) (*engine, *source
 		return nil, s.unreachable("an answer without what is mounted at "+s.mount, nil)
 	}
 	if kind != "kv" && kind != "generic" {
-		return nil, perkey.BadSettings("the engine that is mounted at "+s.mount+" keeps no secrets: it has the type "+kind,
+		return nil, sources.NewError(sources.BadSettings, "the engine that is mounted at "+s.mount+" keeps no secrets: it has the type "+kind,
 			"set mount_path in vault_store.hashicorp to a mount of the type kv")
 	}
 	if path, _ := known.Data["path"].(string); path != "" && path != s.mount+"/" {
-		return nil, perkey.BadSettings("mount_path is "+s.mount+", which is a folder in a mount, and not one",
+		return nil, sources.NewError(sources.BadSettings, "mount_path is "+s.mount+", which is a folder in a mount, and not one",
 			"set mount_path to the mount alone, and begin the paths of references with the rest")
 	}
 	options, _ := known.Data["options"].(map[string]any)

@@ -34,9 +34,6 @@ const makingKey = "bifrost-secrets/making"
 // and a write that has the version as its condition.
 type store struct{ *source }
 
-// Traits implements [sources.Store].
-func (*store) Traits() sources.Traits { return sources.Vault.Traits }
-
 // put is one write.
 type put struct {
 	*source
@@ -49,7 +46,7 @@ func (s *store) Put(ctx context.Context, w sources.Write) (string, error) {
 	if bad := checkWritable(w.Name); bad != nil {
 		return "", bad
 	}
-	begun, fault := s.BeginPut(ctx, w, s.Traits().Limits, marks)
+	begun, fault := s.BeginPut(ctx, w)
 	if fault != nil {
 		return "", fault
 	}

@@ -52,7 +52,9 @@ type Request struct {
 // Calls are what a [Frame] is made of. S is its session: what it has
 // once it has signed in.
 type Calls[S comparable] struct {
-	System string // in the log and in warnings: `gcp`
+	Facts  sources.Facts
+	Marks  sources.Tags // where a backend keeps the mark of a secret
+	System string       // in the log and in warnings: `gcp`
 	// Parse returns the name in a reference, or an error of kind BadName.
 	Parse func(text string) (Name, *sources.Error)
 	// Subject returns a secret as it begins a message: `secret "a/b" in eu`.
@@ -270,16 +272,6 @@ func Timeout(opts sources.Options) time.Duration {
 		return opts.CallTimeout
 	}
 	return CallTimeout
-}
-
-// BadSettings returns the error for a block that cannot be used.
-func BadSettings(message, hint string) *sources.Error {
-	return &sources.Error{Kind: sources.BadSettings, Message: message, Hint: hint}
-}
-
-// NoLogin returns the error for credentials that are not there or not accepted.
-func NoLogin(message, hint string) *sources.Error {
-	return &sources.Error{Kind: sources.NoLogin, Message: message, Hint: hint}
 }
 
 // Pattern compiles a pattern when it is first used: some take their time, and a

@@ -22,6 +22,9 @@ func Open[T sources.Source](read func(sources.Settings, sources.Options) (T, err
 	}
 }
 
+// Traits implements [sources.Store].
+func (f *Frame[S]) Traits() sources.Traits { return f.calls.Facts.Traits }
+
 // Put is one write, signed in for.
 type Put[S comparable] struct {
 	Op    *Operation[S]
@@ -32,16 +35,16 @@ type Put[S comparable] struct {
 
 // BeginPut refuses a write that no state of the backend could make right, and signs
 // in for any other.
-func (f *Frame[S]) BeginPut(ctx context.Context, w sources.Write, limits sources.Limits, marks sources.Tags) (p *Put[S], fault *sources.Error) {
+func (f *Frame[S]) BeginPut(ctx context.Context, w sources.Write) (p *Put[S], fault *sources.Error) {
 	p = &Put[S]{Write: w}
 	if p.Name, fault = f.calls.Parse(w.Name); fault == nil {
 		fault = f.unversioned(p.Name)
 	}
 	if fault == nil {
-		fault = limits.Check(w)
+		fault = f.Traits().Limits.Check(w)
 	}
 	if fault == nil {
-		p.Texts, fault = marks.Of(w.Mark)
+		p.Texts, fault = f.calls.Marks.Of(w.Mark)
 	}
 	if fault == nil {
 		p.Op, fault = f.Begin(ctx, w.Name, p.Name)

@@ -85,7 +85,7 @@ func open(_ context.Context, set sources.Settings, opts sources.Options) (source
 		return s, nil
 	}
 	if s.keys.Recipients.Len() == 0 && s.keys.Identity.Len() == 0 {
-		return nil, bad("postgres has neither recipients nor an identity: there is nobody to seal a value for", "set recipients to the age1... lines that age-keygen prints")
+		return nil, sources.NewError(sources.BadSettings, "postgres has neither recipients nor an identity: there is nobody to seal a value for", "set recipients to the age1... lines that age-keygen prints")
 	}
 	w := &store{source: s, migrated: make(chan bool, 1)}
 	w.migrated <- false
@@ -100,7 +100,7 @@ func newSource(set sources.Settings, opts sources.Options) (*source, error) {
 		// An empty password is as good as none; the others are mistakes, such as
 		// a variable that was not filled.
 		if strings.TrimSpace(set.Text(key)) == "" && key != "password" {
-			return nil, bad(key+" is empty", "give it a value, or check the environment variable that it refers to")
+			return nil, sources.NewError(sources.BadSettings, key+" is empty", "give it a value, or check the environment variable that it refers to")
 		}
 	}
 	s := &source{
@@ -120,12 +120,12 @@ func newSource(set sources.Settings, opts sources.Options) (*source, error) {
 	if text := set.Text("keep"); text != "" {
 		n, err := strconv.Atoi(text)
 		if err != nil || n < 1 || n > mostKept {
-			return nil, bad(fmt.Sprintf("keep is no number from 1 to %d", mostKept), "it is the number of versions that are kept of each secret; 10 where it is not set")
+			return nil, sources.NewError(sources.BadSettings, fmt.Sprintf("keep is no number from 1 to %d", mostKept), "it is the number of versions that are kept of each secret; 10 where it is not set")
 		}
 		s.keep = n
 	}
 	if sealed.HoldsIdentity(set.Text("recipients")) && strings.Contains(strings.ToUpper(set.Text("recipients")), "AGE-SECRET-KEY-") {
-		return nil, bad("recipients holds an identity, which is secret", "a recipient begins with age1; age-keygen -y prints it")
+		return nil, sources.NewError(sources.BadSettings, "recipients holds an identity, which is secret", "a recipient begins with age1; age-keygen -y prints it")
 	}
 	if err := s.keys.Check(); err != nil {
 		return nil, err
@@ -138,7 +138,7 @@ func (s *source) aim(set sources.Settings, opts sources.Options) error {
 	_, hosted := opts.Getenv("PGHOST")
 	_, service := opts.Getenv("PGSERVICE")
 	if set["url"].Len() == 0 && set["host"].Len() == 0 && !hosted && !service {
-		return bad("postgres has neither a url nor a host", "set url to postgres://user@host:5432/name, or host, user, password and db_name")
+		return sources.NewError(sources.BadSettings, "postgres has neither a url nor a host", "set url to postgres://user@host:5432/name, or host, user, password and db_name")
 	}
 	authority, err := set.Text("ssl_root_cert"), error(nil)
 	if authority != "" {
@@ -153,10 +153,6 @@ func (s *source) aim(set sources.Settings, opts sources.Options) error {
 		SSLMode: set.Text("ssl_mode"), SSLRootCert: authority, Warn: opts.Warn, Elsewhere: opts.Elsewhere, Path: opts.Path,
 	})
 	return err
-}
-
-func bad(message, hint string) error {
-	return sources.NewError(sources.BadSettings, message, hint)
 }
 
 // Plan foretells the statements of a Fetch.

@@ -46,7 +46,7 @@ type Keys struct {
 func (k *Keys) Identities() ([]age.Identity, error) {
 	text := strings.TrimSpace(string(k.Identity.Reveal()))
 	if text == "" {
-		return nil, noLogin(k.Block+".identity is not set",
+		return nil, sources.NewError(sources.NoLogin, k.Block+".identity is not set",
 			"set it to the path of an age identity file, or to env.NAME of a variable that holds the identity")
 	}
 	if !HoldsIdentity(text) {
@@ -64,12 +64,12 @@ func (k *Keys) Identities() ([]age.Identity, error) {
 		}
 		text = string(data)
 		if strings.HasPrefix(text, "age-encryption.org/") || strings.HasPrefix(text, "-----BEGIN AGE") {
-			return nil, noLogin("an identity file cannot be encrypted itself", Unsupported)
+			return nil, sources.NewError(sources.NoLogin, "an identity file cannot be encrypted itself", Unsupported)
 		}
 	}
 	keys, err := age.ParseIdentities(strings.NewReader(text))
 	if err != nil {
-		return nil, noLogin(k.Block+".identity holds no usable key", Unsupported)
+		return nil, sources.NewError(sources.NoLogin, k.Block+".identity holds no usable key", Unsupported)
 	}
 	return keys, nil
 }
@@ -101,13 +101,13 @@ func (k *Keys) Readers() (recipients []age.Recipient, fingerprint string, err er
 	names = slices.Compact(names)
 	recipients, err = age.ParseRecipients(strings.NewReader(strings.Join(names, "\n")))
 	if err != nil {
-		return nil, "", bad(k.Block+".recipients cannot be read: it holds no usable key", isRecipient)
+		return nil, "", sources.NewError(sources.BadSettings, k.Block+".recipients cannot be read: it holds no usable key", isRecipient)
 	}
 	// age refuses some sets, such as classic keys beside those that withstand a
 	// quantum computer.
 	probe, err := Seal(Label{}, sources.Secret{}, recipients)
 	if err != nil {
-		return nil, "", bad("the recipients of "+k.Block+" cannot be used together", "do not mix keys that withstand a quantum computer (age1pq1...) with others")
+		return nil, "", sources.NewError(sources.BadSettings, "the recipients of "+k.Block+" cannot be used together", "do not mix keys that withstand a quantum computer (age1pq1...) with others")
 	}
 	if text != "" && k.Identity.Len() > 0 {
 		identities, err := k.Identities()
@@ -115,7 +115,7 @@ func (k *Keys) Readers() (recipients []age.Recipient, fingerprint string, err er
 			return nil, "", err
 		}
 		if _, err := Open(probe, Label{}, "", identities); err != nil {
-			return nil, "", bad(k.Block+".recipients does not have the key of "+k.Block+".identity: what is stored could not be read back",
+			return nil, "", sources.NewError(sources.BadSettings, k.Block+".recipients does not have the key of "+k.Block+".identity: what is stored could not be read back",
 				"add the recipient that `age-keygen -y` prints for the identity, or, to write without reading, leave identity out")
 		}
 	}
@@ -126,7 +126,7 @@ func (k *Keys) Readers() (recipients []age.Recipient, fingerprint string, err er
 // ownRecipients returns what encrypts to the identity.
 func (k *Keys) ownRecipients() ([]string, error) {
 	if k.Identity.Len() == 0 {
-		return nil, bad(k.Block+" has neither recipients nor an identity: there is nobody to seal for", "set recipients to the age1... lines that age-keygen prints")
+		return nil, sources.NewError(sources.BadSettings, k.Block+" has neither recipients nor an identity: there is nobody to seal for", "set recipients to the age1... lines that age-keygen prints")
 	}
 	identities, err := k.Identities()
 	if err != nil {
@@ -149,7 +149,7 @@ const isRecipient = "a recipient looks like age1..., and is what `age-keygen -y`
 // listed returns the recipients of the setting, or of the file that it names.
 func (k *Keys) listed(text string) ([]string, error) {
 	if HoldsIdentity(text) && strings.Contains(strings.ToUpper(text), "AGE-SECRET-KEY-") {
-		return nil, bad(k.Block+".recipients holds an identity, which is secret", isRecipient)
+		return nil, sources.NewError(sources.BadSettings, k.Block+".recipients holds an identity, which is secret", isRecipient)
 	}
 	if !strings.HasPrefix(text, "age1") && !strings.ContainsAny(text, "\n#") {
 		path, err := k.Path(k.Block+".recipients", text)
@@ -170,7 +170,7 @@ func (k *Keys) listed(text string) ([]string, error) {
 		}
 	}
 	if len(names) == 0 {
-		return nil, bad(k.Block+".recipients cannot be read: it holds no key", isRecipient)
+		return nil, sources.NewError(sources.BadSettings, k.Block+".recipients cannot be read: it holds no key", isRecipient)
 	}
 	return names, nil
 }
@@ -241,12 +241,4 @@ func readKeys(path, subject, hint string) ([]byte, fs.FileMode, *sources.Error) 
 		return data, perm, nil
 	}
 	return data, 0, nil
-}
-
-func noLogin(message, hint string) error {
-	return sources.NewError(sources.NoLogin, message, hint)
-}
-
-func bad(message, hint string) error {
-	return sources.NewError(sources.BadSettings, message, hint)
 }

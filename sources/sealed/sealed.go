@@ -78,7 +78,7 @@ func Open(sealed []byte, label Label, subject string, identities []age.Identity)
 	case err != nil:
 		return sources.Secret{}, err
 	case !labelled:
-		return sources.Secret{}, unusable(subject+" is encrypted, but not sealed with its name",
+		return sources.Secret{}, sources.NewError(sources.Unusable, subject+" is encrypted, but not sealed with its name",
 			"somebody else than this program wrote it: put the value again")
 	}
 	return sources.NewSecret(value), nil
@@ -105,10 +105,10 @@ func Unpack(plain []byte, label Label, subject string) (value []byte, labelled b
 	case !labelled:
 		return plain, false, nil
 	case found.Name != label.Name:
-		return nil, true, unusable(fmt.Sprintf("%s holds what was sealed for %q", subject, found.Name),
+		return nil, true, sources.NewError(sources.Unusable, fmt.Sprintf("%s holds what was sealed for %q", subject, found.Name),
 			"it was copied over from there, which is refused: put the value again, and look who may write here")
 	case found.Version != label.Version:
-		return nil, true, unusable(fmt.Sprintf("%s holds what was sealed for version %.40q", subject, found.Version),
+		return nil, true, sources.NewError(sources.Unusable, fmt.Sprintf("%s holds what was sealed for version %.40q", subject, found.Version),
 			"another version was copied over it, which is refused: put the value again, and look who may write here")
 	}
 	return value, true, nil
@@ -120,16 +120,12 @@ func Undecryptable(subject string, err error) *sources.Error {
 	var noMatch *age.NoIdentityMatchError
 	switch {
 	case !errors.As(err, &noMatch):
-		return unusable(subject+" is encrypted with age, but damaged or cut short", "put the value again")
+		return sources.NewError(sources.Unusable, subject+" is encrypted with age, but damaged or cut short", "put the value again")
 	case slices.Contains(noMatch.StanzaTypes, "scrypt"):
-		return unusable(subject+" is encrypted with a passphrase", Unsupported)
+		return sources.NewError(sources.Unusable, subject+" is encrypted with a passphrase", Unsupported)
 	}
 	return sources.NewError(sources.Denied, subject+" is sealed for other keys than the identity",
 		"use the identity of one of its recipients, or seal it for this one too: bifrost-secrets secret rekey")
-}
-
-func unusable(message, hint string) *sources.Error {
-	return sources.NewError(sources.Unusable, message, hint)
 }
 
 // header returns what stands before the value.
