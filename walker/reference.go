@@ -74,19 +74,14 @@ func HideName(text, name string) string {
 }
 
 // ShownVariable returns the name of a variable for messages, and only the length of
-// what cannot be one: a key that was typed in the place of the name.
+// what cannot be one, or is as mixed as a key is: one that was typed in the place of
+// the name.
 func ShownVariable(name string) string {
-	if LikeVariable(name) {
+	mixed := len(name) >= 20 && mixtureOf(name).mixed()
+	if isWord(name) && strings.IndexByte(name, '-') < 0 && !mixed {
 		return name
 	}
 	return "(" + strconv.Itoa(utf8.RuneCountInString(name)) + " characters that are no name)"
-}
-
-// LikeVariable reports whether a text looks as the names of variables do: letters,
-// digits and underscores, and not as mixed as a key is.
-func LikeVariable(name string) bool {
-	mixed := len(name) >= 20 && mixtureOf(name).mixed()
-	return name != "" && isWord(name) && strings.IndexByte(name, '-') < 0 && !mixed
 }
 
 // likeKey reports whether a text has a word in it as keys have and names have not:

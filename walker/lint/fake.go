@@ -68,20 +68,15 @@ func repeats(text string) bool {
 
 // fewKinds reports whether a text has at most three different bytes.
 func fewKinds(text string) bool {
-	var seen [3]byte
+	var seen [256]bool
 	n := 0
-next:
 	for _, c := range []byte(text) {
-		for _, s := range seen[:n] {
-			if s == c {
-				continue next
+		if !seen[c] {
+			seen[c] = true
+			if n++; n > 3 {
+				return false
 			}
 		}
-		if n == len(seen) {
-			return false
-		}
-		seen[n] = c
-		n++
 	}
 	return true
 }

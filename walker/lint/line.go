@@ -72,10 +72,7 @@ func (n *line) leak(f *walker.Field, text string) leak {
 	if strings.HasSuffix(strings.ToLower(name), "auth") && !plausible(found.text, name) {
 		return leak{} // --auth basic
 	}
-	found.of = "the value of an option"
-	if shown := printable(name); shown != "" {
-		found.of = "the value of " + shown
-	}
+	found.of = "the value of " + printable(name, "an option")
 	found.fake = looksFake(found.text, isPassword(name))
 	return found
 }

@@ -169,11 +169,7 @@ func (s *scan) value(at int, name string, says hint, prose bool) int {
 	if !credible(value, name, says, prose) {
 		return at
 	}
-	of := "the value of a name"
-	if shown := printable(name); shown != "" {
-		of = "the value of " + shown
-	}
-	return s.add(part{start: at, end: end, of: of})
+	return s.add(part{start: at, end: end, of: "the value of " + printable(name, "a name")})
 }
 
 // authScheme returns the length of the word that stands before a credential in a

@@ -139,10 +139,11 @@ func words(name string) []string {
 }
 
 // printable returns a name as a message may show it. A long one, or one of letters
-// of both cases and digits, may be anything: base64 ends in = as well.
-func printable(name string) string {
+// of both cases and digits, may be anything, for base64 ends in = as well: in its
+// place stands what it is.
+func printable(name, what string) string {
 	if len(name) > 40 || !isWord(name) || strings.ContainsAny(name, "0123456789") && name != strings.ToUpper(name) {
-		return ""
+		return what
 	}
 	return name
 }

@@ -102,12 +102,8 @@ func limit(dir string) string {
 // cause returns what the system said, without the path that the message names.
 func cause(err error) string {
 	var path *fs.PathError
-	var link *os.LinkError
-	switch {
-	case errors.As(err, &path):
+	if errors.As(err, &path) {
 		err = path.Err
-	case errors.As(err, &link):
-		err = link.Err
 	}
 	return err.Error()
 }
