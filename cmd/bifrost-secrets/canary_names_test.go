@@ -107,12 +107,12 @@ func TestCanaryTrash(t *testing.T) {
 	}
 	storeIt := func(want string, more ...string) {
 		t.Helper()
-		check(want, "", append([]string{"store", "--config", "config.json", "--gateway", "gw", "--out", "out.json", "--yes", "--verbose"}, more...)...)
+		check(want, "", append([]string{"store", "--config", "config.json", "--gateway", "gw", "--yes", "--verbose"}, more...)...)
 	}
 	backend := []string{"--gateway", "gw", "--vault-type", "file", "--vault-set", "path=secrets", "--vault-set", "access_mode=read_and_write"}
 	good := []string{"--trash", "bin", "--trash-recipients", me.Recipient().String()}
 	write(t, "config.json", keysFor(store, first))
-	storeIt("wrote out.json")
+	storeIt("wrote config.json")
 	write(t, "config.json", keysFor(store, second))
 	storeIt("does not keep the one that is there")
 	storeIt("--trash-recipients", "--trash", "bin")

@@ -15,7 +15,7 @@ import (
 var writingCommands = [][]string{
 	{"store", "--gateway", "gw", "--verbose"},
 	{"store", "--gateway", "gw", "--json"},
-	{"store", "--gateway", "gw", "--yes", "--out", "out.json"},
+	{"store", "--gateway", "gw", "--yes"},
 	{"prune", "--gateway", "gw", "--verbose"},
 	{"prune", "--gateway", "gw", "--yes", "--json", "--trash", "bin", "--trash-recipients", "age1ql3z7hjy54pw3hyww5ayyfg7zqgvc7w3j2elw8zmrj2kg5sfn9aqmcac8p"},
 }
@@ -61,9 +61,14 @@ func TestCanaryStore(t *testing.T) {
 			}
 			dir := t.TempDir()
 			write(t, filepath.Join(dir, "config.json"), config)
+			write(t, filepath.Join(dir, "out.json"), config) // which is written, and the other is not
 			m := marked(a, b, canary("large"), canaryID, canaryKey, canaryToken)
 			for _, command := range writingCommands {
-				args := slices.Concat(command, []string{"--config", "config.json"})
+				file, writes := "config.json", command[0] == "store" && slices.Contains(command, "--yes")
+				if writes {
+					file = "out.json"
+				}
+				args := slices.Concat(command, []string{"--config", file})
 				code, stdout, stderr := process(t, dir, awsEnv(f.URL), args...)
 				said := strings.Join(args, " ") + "\n" + stdout + stderr
 				if found := m.in([]byte(stdout + stderr)); found != "" {
@@ -72,7 +77,7 @@ func TestCanaryStore(t *testing.T) {
 				if strings.Contains(stderr, "goroutine ") {
 					t.Errorf("it crashed: %s", said)
 				}
-				if wrote := slices.Contains(command, "--out"); wrote && (code != exitDone) == tt.fine {
+				if writes && (code != exitDone) == tt.fine {
 					t.Errorf("ended with %d: %s", code, said)
 				}
 			}
@@ -80,13 +85,13 @@ func TestCanaryStore(t *testing.T) {
 			if err != nil || string(text) != config {
 				t.Errorf("the config was touched: %v", err)
 			}
+			text, err = os.ReadFile(filepath.Join(dir, "out.json"))
 			if !tt.fine {
-				if _, err := os.Stat(filepath.Join(dir, "out.json")); err == nil {
-					t.Error("a config was written all the same")
+				if string(text) != config {
+					t.Errorf("a config was written all the same: %v", err)
 				}
 				return
 			}
-			text, err = os.ReadFile(filepath.Join(dir, "out.json"))
 			if found := m.in(text); err != nil || found != "" {
 				t.Errorf("%v, and in the config that was written there is %q", err, found)
 			}
