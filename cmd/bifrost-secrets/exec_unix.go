@@ -92,7 +92,7 @@ func (p *program) daemon() *service.Host {
 	p.warnUnread()
 	h := p.host()
 	h.Log, h.Warn = p.screen.log, func(text string) { p.screen.log.Warn(text) }
-	h.Printed, h.Dropped, h.Stderr = p.screen, p.screen.dropped, p.screen.stream()
+	h.Printed, h.Dropped, h.Stderr = p.screen, p.screen.lines.Dropped, p.screen.stream()
 	h.Exit = func(code int) {
 		p.screen.finish()
 		os.Exit(code)

@@ -155,17 +155,14 @@ func (e *explanation) print(w io.Writer, versions bool) error {
 			return err
 		}
 	}
-	if e.Source == "" {
-		_, err := fmt.Fprintf(w, "\n%s, %s\n", count(len(e.Uses), "reference"), count(len(e.Secrets), "secret"))
-		return err
+	line := count(len(e.Uses), "reference") + ", " + count(len(e.Secrets), "secret")
+	if e.Source != "" {
+		line += " from " + clean(e.Source) + ", " + count(e.Calls.Total, "call")
 	}
-	_, err := fmt.Fprintf(w, "\n%s, %s from %s, %s", count(len(e.Uses), "reference"), count(len(e.Secrets), "secret"), clean(e.Source), count(e.Calls.Total, "call"))
-	if err == nil && e.Calls.IfRefused > 0 {
-		_, err = fmt.Fprintf(w, " (%d if batches are refused)", e.Calls.Single+e.Calls.IfRefused)
+	if e.Calls.IfRefused > 0 {
+		line += fmt.Sprintf(" (%d if batches are refused)", e.Calls.Single+e.Calls.IfRefused)
 	}
-	if err == nil {
-		_, err = fmt.Fprintln(w)
-	}
+	_, err := fmt.Fprintf(w, "\n%s\n", line)
 	return err
 }
 

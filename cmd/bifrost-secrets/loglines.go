@@ -63,13 +63,21 @@ func (l *logLines) Write(line []byte) (int, error) {
 	return len(line), nil
 }
 
+// Dropped returns how many lines were dropped. l may be nil.
 func (l *logLines) Dropped() uint64 {
+	if l == nil {
+		return 0
+	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.dropped
 }
 
+// Finish waits until all is written, or for that long. l may be nil.
 func (l *logLines) Finish(patience time.Duration) {
+	if l == nil {
+		return
+	}
 	l.mu.Lock()
 	idle := l.idle
 	l.mu.Unlock()

@@ -223,9 +223,7 @@ func TestOnCall(t *testing.T) {
 			fmt.Fprintf(&table, "the log of the first hour:\n%s", logSince(d.said(), began))
 			status := d.loop.Status()
 			var page bytes.Buffer
-			if err := printStatus(&page, &status, time.Now()); err != nil {
-				t.Fatal(err)
-			}
+			page.WriteString(statusText(&status, time.Now()))
 			table.WriteString("the status after it:\n")
 			for line := range strings.Lines(page.String()) {
 				if word, _, _ := strings.Cut(line, " "); slices.Contains([]string{"ready", "not", "failing", "providers.openai.keys[0].value", "providers.anthropic.keys[0].value", "hint:"}, word) {

@@ -57,19 +57,8 @@ func (s *screen) stream() io.Writer {
 	return s.w
 }
 
-func (s *screen) dropped() uint64 {
-	if s.lines == nil {
-		return 0
-	}
-	return s.lines.Dropped()
-}
-
 // finish waits a moment for who reads the last lines.
-func (s *screen) finish() {
-	if s.lines != nil {
-		s.lines.Finish(logPatience)
-	}
-}
+func (s *screen) finish() { s.lines.Finish(logPatience) }
 
 // Write lets a log handler write whole lines.
 func (s *screen) Write(b []byte) (int, error) {

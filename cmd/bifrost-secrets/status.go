@@ -56,10 +56,12 @@ func (c *client) status(ctx context.Context) error {
 		_, err := out.WriteTo(c.p.stdout)
 		return err
 	}
-	return printStatus(c.p.stdout, &s, time.Now())
+	_, err = io.WriteString(c.p.stdout, statusText(&s, time.Now()))
+	return err
 }
 
-func printStatus(w io.Writer, s *watch.Status, now time.Time) error {
+func statusText(s *watch.Status, now time.Time) string {
+	var w strings.Builder // whose writes do not fail
 	var rows [][]string
 	row := func(name, format string, args ...any) {
 		if text := fmt.Sprintf(format, args...); text != "" {
@@ -88,26 +90,18 @@ func printStatus(w io.Writer, s *watch.Status, now time.Time) error {
 		row("log", "%d lines were dropped", s.LogDropped)
 	}
 	row("bifrost", "%s", describeBifrost(s.Bifrost, now))
-	if err := table(w, rows); err != nil {
-		return err
-	}
-	if err := printReferences(w, s.References); err != nil {
-		return err
-	}
+	_ = table(&w, rows)
+	printReferences(&w, s.References)
 	for i, line := range s.Problems {
 		if i == 0 {
-			fmt.Fprintln(w, "\nPROBLEMS OF THE LAST REFRESH")
+			w.WriteString("\nPROBLEMS OF THE LAST REFRESH\n")
 		}
-		if _, err := fmt.Fprintln(w, clean(line)); err != nil {
-			return err
-		}
+		w.WriteString(clean(line) + "\n")
 	}
 	for _, hint := range s.Hints {
-		if _, err := fmt.Fprintln(w, "hint: "+clean(hint)); err != nil {
-			return err
-		}
+		w.WriteString("hint: " + clean(hint) + "\n")
 	}
-	return nil
+	return w.String()
 }
 
 // lasting says since when a state lasts, how often it was tried to end it, and when
@@ -133,11 +127,11 @@ func plural(n int, one, many string) string {
 	return fmt.Sprintf("%d %s", n, one)
 }
 
-func printReferences(w io.Writer, all []watch.ReferenceStatus) error {
+func printReferences(w *strings.Builder, all []watch.ReferenceStatus) {
 	stale := 0
 	var rows [][]string
 	if len(all) > 0 {
-		fmt.Fprintln(w)
+		w.WriteByte('\n')
 		rows = append(rows, []string{"FIELD", "REFERENCE", "VERSION", "AGE", "STATE"})
 	}
 	for i := range all {
@@ -148,11 +142,8 @@ func printReferences(w io.Writer, all []watch.ReferenceStatus) error {
 		age, state := r.Words()
 		rows = append(rows, []string{r.Path, r.Reference, dash(r.Version), age, state})
 	}
-	if err := table(w, rows); err != nil {
-		return err
-	}
-	_, err := fmt.Fprintf(w, "\n%s, %d stale\n", count(len(all), "reference"), stale)
-	return err
+	_ = table(w, rows)
+	fmt.Fprintf(w, "\n%s, %d stale\n", count(len(all), "reference"), stale)
 }
 
 func describeBifrost(b *watch.BifrostStatus, now time.Time) string {
