@@ -68,7 +68,7 @@ func subject(n perkey.Name) string {
 	if n.ID == "" {
 		return "the list of secrets"
 	}
-	return fmt.Sprintf("secret %q", shorten(n.ID))
+	return fmt.Sprintf("secret %q", sources.Shorten(n.ID))
 }
 
 // fault returns the error for a request to a path, about a secret or none.
@@ -152,11 +152,11 @@ func (s *source) policyPath(r request, path string) string {
 
 func (s *source) notFound(n perkey.Name) *sources.Error {
 	e := &sources.Error{
-		Kind: sources.NotFound, Message: fmt.Sprintf("there is no secret %q in vault", shorten(n.ID)),
+		Kind: sources.NotFound, Message: fmt.Sprintf("there is no secret %q in vault", sources.Shorten(n.ID)),
 		Hint: "it was looked for in the mount " + s.mount + s.inNamespace() + ": check the path, mount_path and namespace",
 	}
 	if rest, ok := strings.CutPrefix(n.ID, s.mount+"/"); ok {
-		e.Hint = fmt.Sprintf("a path begins below the mount: write vault.%s", shorten(strings.TrimPrefix(rest, "data/")))
+		e.Hint = fmt.Sprintf("a path begins below the mount: write vault.%s", sources.Shorten(strings.TrimPrefix(rest, "data/")))
 	}
 	if engine := s.engine.Load(); engine != nil && engine.unsure {
 		e.Hint += "; the token sees no secrets engine there"

@@ -44,7 +44,7 @@ func (s *source) list(o *operation, prefix string) ([]perkey.Name, perkey.Looker
 	if folder != "" && sources.CheckPath(strings.TrimSuffix(folder, "/")) != "" {
 		return nil, nil, &sources.Error{
 			Kind: sources.BadName, Name: prefix, Hint: nameHint,
-			Message: fmt.Sprintf("no name of a secret in vault begins with %q", shorten(prefix)),
+			Message: fmt.Sprintf("no name of a secret in vault begins with %q", sources.Shorten(prefix)),
 		}
 	}
 	look := s.lookers(o, nil)

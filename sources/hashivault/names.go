@@ -52,15 +52,8 @@ func badName(name, why, hint string) *sources.Error {
 	}
 	return &sources.Error{
 		Kind: sources.BadName, Name: name, Hint: hint,
-		Message: fmt.Sprintf("%q cannot be the name of a secret in vault: %s", shorten(name), why),
+		Message: fmt.Sprintf("%q cannot be the name of a secret in vault: %s", sources.Shorten(name), why),
 	}
-}
-
-func shorten(s string) string {
-	if len(s) > 120 {
-		return strings.ToValidUTF8(s[:120], "") + "..."
-	}
-	return s
 }
 
 // Identities implements [sources.Inspector].
