@@ -4,11 +4,9 @@ package main
 
 import (
 	"bytes"
-	"cmp"
 	"fmt"
 	"io"
 	"path"
-	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -361,58 +359,6 @@ func (c *bundle) locked(t *testing.T) {
 		}
 		if one.Resources.Limits["memory"] == "" {
 			t.Errorf("%s may take all memory", one.Name)
-		}
-	}
-}
-
-// The Prometheus Operator scrapes Bifrost at its own port, and this program at that of
-// the probes: of the pods that the manifests make, and of those of Bifrost's chart.
-func TestDeployPodMonitor(t *testing.T) {
-	t.Parallel()
-	var m struct {
-		APIVersion string `yaml:"apiVersion"`
-		Kind       string
-		Metadata   metadata
-		Spec       struct {
-			Selector struct {
-				MatchLabels map[string]string `yaml:"matchLabels"`
-			}
-			Endpoints []struct {
-				Port, Path  string
-				Relabelings []struct {
-					Source             []string `yaml:"sourceLabels"`
-					Regex, Replacement string
-					TargetLabel        string `yaml:"targetLabel"`
-				}
-			} `yaml:"podMetricsEndpoints"`
-		}
-	}
-	strict(t, deployed(t, "monitoring/podmonitor.yaml"), &m)
-	if m.APIVersion != "monitoring.coreos.com/v1" || m.Kind != "PodMonitor" || len(m.Spec.Endpoints) != 2 {
-		t.Fatalf("%+v", m)
-	}
-	// As the Operator and Prometheus do: a target for each port of that name, relabelled.
-	var scraped []string
-	for _, e := range m.Spec.Endpoints {
-		labels := map[string]string{"__address__": fmt.Sprintf("[fd00::1]:%d", imagePort), "endpoint": e.Port}
-		for _, r := range e.Relabelings {
-			var from []string
-			for _, name := range r.Source {
-				from = append(from, labels[name])
-			}
-			if match := regexp.MustCompile("^(?:" + cmp.Or(r.Regex, "(.*)") + ")$"); match.MatchString(strings.Join(from, ";")) {
-				labels[r.TargetLabel] = match.ReplaceAllString(strings.Join(from, ";"), strings.ReplaceAll(r.Replacement, "$1", "${1}"))
-			}
-		}
-		scraped = append(scraped, labels["endpoint"]+" "+labels["__address__"]+e.Path)
-	}
-	if want := []string{"http [fd00::1]:8080/metrics", "bifrost-secrets [fd00::1]:9181/metrics"}; !slices.Equal(scraped, want) {
-		t.Errorf("scraped are %q, want %q", scraped, want)
-	}
-	for _, name := range []string{"exec", "sidecar"} {
-		c := kubernetes(t, name)
-		if !within(m.Spec.Selector.MatchLabels, c.labels) || c.pod.Containers[0].port("http") != imagePort {
-			t.Errorf("the pods of %s have the labels %v", name, c.labels)
 		}
 	}
 }

@@ -21,7 +21,7 @@ const Prefix = "BIFROST_SECRETS_"
 // every command that runs beside it: what is meant for one time, deletes without
 // asking or takes a protection away has to stand on the command line.
 const flagOnly = "accept-new-encryption-key bifrost-plain-http fix help ignore-config-store max-delete no-trash " +
-	"now plain-http reveal trust-config version write-baseline yes"
+	"now reveal trust-config version write-baseline yes"
 
 // others are the variables that this package leaves to those who read them. The
 // last five are what the command of --apply command gets.
