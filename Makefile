@@ -73,7 +73,7 @@ bench: build
 
 # What takes longer than a test may.
 soak: setup
-	BIFROST_REQUIRE_BACKENDS=1 BIFROST_SIGNAL_RUNS=400 $(GO) test -count 1 -v -timeout 30m -run '^TestExecUnderSignals$$' ./cmd/bifrost-secrets
+	BIFROST_REQUIRE_BACKENDS=1 BIFROST_SIGNAL_RUNS=400 BIFROST_ROTATIONS=10 $(GO) test -count 1 -v -timeout 30m -run '^(TestExecUnderSignals|TestTurnsOfFleet)$$' ./cmd/bifrost-secrets
 
 fuzz:
 	@set -e; for found in $$(grep -rHoE '^func Fuzz[A-Za-z0-9_]+' --include='*_test.go' . | sed 's/func //' | sort); do \

@@ -3,6 +3,7 @@
 # .cache where it can:
 #   moto_server, an emulator of AWS: on the PATH, or in .cache/moto;
 #   PostgreSQL's programs: those of the system, or in .cache/postgres;
+#   PgBouncer, which stands between: on the PATH, or in .cache/pgbouncer;
 #   promtool, which checks the metrics: on the PATH, or in .cache/prometheus;
 #   Chromium, which shows the status page: on the PATH, or in .cache/chromium;
 #   gitleaks, which lint must not miss anything of, and its rules: in .cache/gitleaks.
@@ -116,6 +117,33 @@ set_up_postgres() {
 	exit 1
 }
 
+# Taken out of Debian's package, as promtool is, with the libraries that may be
+# missing. On other systems its tests are left out.
+set_up_pgbouncer() {
+	if command -v pgbouncer >/dev/null 2>&1 || [ -x /usr/sbin/pgbouncer ] || [ -x .cache/pgbouncer/pgbouncer ] || ! command -v apt-get >/dev/null 2>&1; then
+		return
+	fi
+	echo "setting up PgBouncer in .cache/pgbouncer" >&2
+	rm -rf .cache/pgbouncer
+	mkdir -p .cache/pgbouncer/debian .cache/pgbouncer/lib
+	if ! (cd .cache/pgbouncer && fetch_pgbouncer) >&2; then
+		rm -rf .cache/pgbouncer
+		echo "PgBouncer could not be fetched; install it by hand (apt-get install pgbouncer)" >&2
+		exit 1
+	fi
+}
+
+fetch_pgbouncer() {
+	wanted() { echo pgbouncer; apt-cache depends pgbouncer | awk '$1 == "Depends:" && $2 ~ /^(libc-ares|libevent)/ { print $2 }'; }
+	apt-get download $(wanted) || { apt-get update && apt-get download $(wanted); } || return 1
+	for package in *.deb; do
+		dpkg-deb -x "$package" debian || return 1
+	done
+	find debian/usr/lib -name 'lib*.so*' -exec cp -P {} lib/ \; && cp debian/usr/sbin/pgbouncer . && rm -rf debian ./*.deb
+	# It runs as the user of the tests' PostgreSQL.
+	chmod -R go+rX .
+}
+
 # Its module is no part of ours: it has a hundred others behind it, each with its
 # digest in gitleaks' go.sum and in Go's checksum database.
 set_up_gitleaks() {
@@ -139,5 +167,6 @@ set_up_gitleaks() {
 set_up_moto
 set_up_gitleaks
 set_up_postgres
+set_up_pgbouncer
 set_up_promtool
 set_up_chromium

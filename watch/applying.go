@@ -2,15 +2,10 @@ package watch
 
 import (
 	"context"
-	"crypto/sha256"
-	"errors"
-	"maps"
 	"slices"
 	"time"
 
 	"bifrost-secrets/render"
-	"bifrost-secrets/sources"
-	"bifrost-secrets/walker"
 )
 
 // apply has an update applied and notes what became of it. The error, which is
@@ -180,93 +175,4 @@ func (l *Loop) applyAgain(ctx context.Context, t Trigger) {
 	if len(again) > 0 || edited {
 		_ = l.apply(ctx, Update{Trigger: t, Rendering: r, Before: r, Changed: again, Edited: edited})
 	}
-}
-
-// rejection is what Bifrost ended over.
-type rejection struct {
-	rendering *render.Rendering
-	reason    string
-}
-
-// accept notes that Bifrost runs with r.
-func (l *Loop) accept(r *render.Rendering) {
-	switch {
-	case r == l.intended:
-		l.fallBack(nil, nil)
-	case l.next != nil && l.next.started == r: // something newer is not known to run yet
-		l.fallBack(l.next, nil)
-	}
-}
-
-// rollBack puts what was in force before in force again.
-func (l *Loop) rollBack(ctx context.Context, r *rejection) {
-	u := Update{Trigger: Restarted, Rendering: l.good.rendering, Before: r.rendering, Rollback: true}
-	if l.lastGood == nil {
-		// There is nothing older: Bifrost gets the same once more.
-		u.Changed = u.Rendering.Values()
-		_ = l.apply(ctx, u)
-		return
-	}
-	back, bad := l.lastGood.good, l.good
-	// An edited document may only have moved the others, and of a secret that holds
-	// many a part may have changed that no field has.
-	blamed := map[string]bool{}
-	changed, _ := bad.rendering.Changes(back.rendering)
-	for _, c := range changed {
-		if old, ok := back.results[c.Secret]; c.Secret != "" && (!ok || !equal(old.Value, bad.results[c.Secret].Value)) {
-			blamed[c.Secret] = true
-		}
-	}
-	var fields []string
-	for _, c := range bad.rendering.Values() {
-		if blamed[c.Secret] {
-			fields = append(fields, c.Path)
-		}
-	}
-	for name := range blamed {
-		res := bad.results[name]
-		f := fault{final: true, state: Refused, problem: render.Problem{
-			Reference: "vault." + walker.ShownName(name), Secret: name, Kind: sources.Unusable, Hint: "store a value that Bifrost accepts",
-			Reason: r.reason + "; the last good value is in force, and this one is not tried again",
-		}}
-		if res.Version != "" {
-			f.problem.Reference += " (version " + res.Version + ")"
-		}
-		l.refused.values[name] = refusal{version: res.Version, sum: sha256.Sum256(res.Value.Reveal()), fault: f}
-	}
-	if bad.job != back.job {
-		l.refused.sum = bad.job.sum()
-		l.refused.why = errors.New(r.reason + "; the document before it is in force, and this one is not tried again")
-	}
-	l.mu.Lock()
-	l.good = back
-	l.good.results = maps.Clone(back.results)
-	for name := range back.results {
-		if res, ok := bad.results[name]; ok && !blamed[name] {
-			l.good.results[name] = res
-			l.good.fetched[name] = bad.fetched[name]
-		}
-	}
-	for name := range blamed {
-		if _, ok := l.good.results[name]; ok {
-			l.shown.held[name] = l.refused.values[name].fault
-		}
-	}
-	if l.refused.why != nil {
-		l.shown.document = l.refused.why
-	}
-	l.shown.outcomes = nil
-	l.mu.Unlock()
-	l.fallBack(nil, nil)
-	l.drop(bad.job)
-	l.o.Log.Error("new values were rolled back", "reason", r.reason, "fields", shorten(fields))
-	if _, _, err := l.o.Publish(l.good.rendering); err != nil {
-		l.o.Log.Error("the last good file could not be put back", "error", err.Error())
-	}
-	if l.o.Watch != nil {
-		l.o.Watch(l.good.job.Files)
-	}
-	u.Rendering = l.good.rendering
-	u.Changed = u.Rendering.Values()
-	_ = l.apply(ctx, u)
 }

@@ -36,6 +36,7 @@ type home struct {
 func (h *home) Refreshed(a Attempt, _ map[sources.Kind]int, _ int, _ string) { h.refreshed <- a }
 func (*home) Applied(string, []Outcome)                                      {}
 func (*home) Restarted()                                                     {}
+func (*home) Turned(string)                                                  {}
 
 func (h *home) load(_ context.Context, before *Job) (*Job, error) {
 	doc, err := walker.ReadFile(h.config)

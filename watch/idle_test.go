@@ -59,7 +59,8 @@ func (i *idler) Applied(_ string, out []watch.Outcome) {
 	i.applied += len(out)
 }
 
-func (*idler) Restarted() {}
+func (*idler) Restarted()    {}
+func (*idler) Turned(string) {}
 
 // child is a process that runs until it is stopped.
 type child struct {

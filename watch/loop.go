@@ -57,6 +57,9 @@ type Options struct {
 	// Refuses says that Bifrost is started anew for new values, and may refuse
 	// them by ending: what they replace is kept until it is known to run.
 	Refuses bool
+	// Rejected is asked which new values are known to have been rejected by the
+	// Bifrost of another watcher, and why: by the name of the secret. It may be nil.
+	Rejected func(context.Context, []Brought) map[string]string
 
 	Interval time.Duration // between two ticks; a tenth more or less is drawn for each
 	Timeout  time.Duration // of fetching, in all
@@ -217,6 +220,17 @@ func (l *Loop) Rejected(r *render.Rendering, reason string) {
 	if l.cancel != nil {
 		l.cancel() // Bifrost is down: a backend that hangs may not keep it there
 	}
+}
+
+// RejectedElsewhere tells that the Bifrost of another watcher has rejected values
+// that this one was not started with yet: why, by the name of the secret. The last
+// good values stay in force.
+func (l *Loop) RejectedElsewhere(why map[string]string) {
+	l.ask(func(a *asked) {
+		if a.rejected == nil { // what our own has rejected goes back with it
+			a.rejected = &rejection{elsewhere: why}
+		}
+	})
 }
 
 // Accepted tells that Bifrost runs with r, which it was started with.

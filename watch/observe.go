@@ -14,4 +14,7 @@ type Observer interface {
 	Applied(kind string, outcomes []Outcome)
 	// Restarted is told that the supervised Bifrost was started again.
 	Restarted()
+	// Turned is told what became of a turn to restart: taken, without, last good,
+	// rejected.
+	Turned(what string)
 }

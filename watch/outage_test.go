@@ -53,6 +53,7 @@ func (r *refreshes) Refreshed(a watch.Attempt, _ map[sources.Kind]int, _ int, _ 
 
 func (*refreshes) Applied(string, []watch.Outcome) {}
 func (*refreshes) Restarted()                      {}
+func (*refreshes) Turned(string)                   {}
 
 // lines is a log that the loop writes and the test reads.
 type lines struct {

@@ -197,6 +197,7 @@ func (l *Loop) compose(ctx context.Context, v *refreshing, j *Job) (*draft, *ren
 	}
 	entities := j.Plan.Entities()
 	refused := l.refused.match(d.results, good)
+	l.rejectedElsewhere(ctx, refused, d.results, good)
 	l.refused.lift(refused, entities, d.results, good)
 	for name, f := range refused {
 		hold(name, f)

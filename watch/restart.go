@@ -31,11 +31,18 @@ func (s *Supervisor) restart(ctx context.Context, rotation bool, q *restartReque
 	s.going = true // who asks whether it is ready hears of it before it is gone
 	s.mu.Unlock()
 	s.Loop.Look()
+	s.drain()
 	s.stop()
 	if ctx.Err() != nil || s.ending() {
 		return out(Failed, "Bifrost is about to end")
 	}
-	if err := s.start(s.wanted, rotation); err != nil {
+	s.tried = nil
+	if brought := s.brought.Load(); rotation && brought != nil {
+		s.tried = *brought
+	}
+	err := s.start(s.wanted, rotation)
+	s.extend()
+	if err != nil {
 		if !rotation {
 			s.fatal = err
 			return out(Failed, "Bifrost could not be started")
@@ -65,6 +72,7 @@ const rolledBack = "Bifrost ended over it, and the last good values are about to
 func (s *Supervisor) restarted() {
 	s.Log.Info("restarted Bifrost", "pid", s.child.PID(), "took", time.Since(s.awaited.began).Round(time.Millisecond).String())
 	s.awaited = nil
+	s.settles()
 	s.Loop.Look()
 	s.Loop.Restarted()
 }
@@ -109,4 +117,25 @@ func (s *Supervisor) Answering() error {
 		return nil
 	}
 	return fmt.Errorf("Bifrost was started %s ago and does not answer yet", time.Since(s.started).Round(100*time.Millisecond))
+}
+
+// Status tells of the child.
+func (s *Supervisor) Status() BifrostStatus {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	b := BifrostStatus{Started: s.started, Restarts: s.restarts, Turn: s.turnStatus(), Waiting: s.asking != nil}
+	if s.child != nil {
+		b.PID = s.child.PID()
+	}
+	return b
+}
+
+// Running says why there is no child.
+func (s *Supervisor) Running() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.child == nil {
+		return errors.New("there is no Bifrost running")
+	}
+	return nil
 }

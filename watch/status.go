@@ -84,6 +84,8 @@ type BifrostStatus struct {
 	Restarts int       `json:"restarts"`
 	API      string    `json:"api,omitempty"`     // its address
 	Version  string    `json:"version,omitempty"` // as its API tells
+	Turn     string    `json:"turn,omitempty"`    // how it stands with the turn to restart, in a cluster
+	Waiting  bool      `json:"waiting_for_turn,omitempty"`
 }
 
 // Words returns the age of the value in force and what became of it, for people.

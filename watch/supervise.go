@@ -8,6 +8,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -35,6 +36,7 @@ type Supervisor struct {
 		Restarted()
 		Accepted(*render.Rendering)
 		Rejected(r *render.Rendering, reason string)
+		RejectedElsewhere(why map[string]string)
 		Look()
 	}
 	Observer Observer // may be nil
@@ -49,12 +51,21 @@ type Supervisor struct {
 	Patience time.Duration
 
 	MinInterval time.Duration // between two starts that values are the cause of
-	Splay       time.Duration // a restart comes up to so much later
+	Splay       time.Duration // a restart comes up to so much later; in a cluster, where there is no turn to be had
 
-	requests chan restartRequest
-	up       chan Child // it answers
-	gone     chan struct{}
-	once     sync.Once
+	Turns  Turns         // of the cluster; may be nil
+	Settle time.Duration // how long a restarted child has to be ready before the next of the cluster may be
+	Ready  func() error  // why /readyz fails; nil: Answering
+	Drain  time.Duration // from /readyz failing to the child being asked to end
+
+	requests   chan restartRequest
+	up         chan Child // it answers
+	turns      chan turned
+	reconsider chan struct{}
+	gone       chan struct{}
+	once       sync.Once
+	life       context.Context // of Run
+	brought    atomic.Pointer[[]Brought]
 
 	// These are of the goroutine that runs Run.
 	current  *render.Rendering  // what the child was started with
@@ -66,6 +77,8 @@ type Supervisor struct {
 	fatal    error              // there is nothing left to be started
 	awaited  *awaited           // the restart that is over when the child answers
 	unwait   context.CancelFunc // ends the wait for an answer; nil without Answers
+	noTurn   error              // why the last turn that was asked for was not to be had
+	tried    []Brought          // what the child was started for
 
 	mu        sync.Mutex
 	child     Child // nil while there is none
@@ -78,6 +91,8 @@ type Supervisor struct {
 	restarts  int
 	signalled time.Time // when the child was last sent a signal that should end it
 	last      int       // the status of the child before
+	asking    *asking   // nil where no turn is waited for
+	turn      *turn     // nil where none is held
 }
 
 type restartRequest struct {
@@ -91,6 +106,7 @@ const rollbackTimeout = 30 * time.Second
 func (s *Supervisor) init() {
 	s.once.Do(func() {
 		s.requests, s.up, s.gone = make(chan restartRequest), make(chan Child), make(chan struct{})
+		s.turns, s.reconsider = make(chan turned), make(chan struct{}, 1)
 	})
 }
 
@@ -135,9 +151,14 @@ func (s *Supervisor) Run(ctx context.Context, first *render.Rendering) (code int
 	if ctx.Err() != nil {
 		return 0, context.Cause(ctx)
 	}
+	life, end := context.WithCancel(ctx)
+	defer end()
+	s.life = life
 	if err := s.start(first, false); err != nil {
 		return 0, err
 	}
+	defer s.giveTurnBack()
+	defer s.forgetTurn()
 	s.Loop.Look()
 	s.Loop.Restarted()
 	timer := time.NewTimer(0)
@@ -160,6 +181,7 @@ func (s *Supervisor) Run(ctx context.Context, first *render.Rendering) (code int
 			s.mu.Lock()
 			s.leaving = true
 			s.mu.Unlock()
+			s.drain()
 			code := s.stop()
 			s.Log.Info("Bifrost ended", "status", code, "took", time.Since(asked).Round(time.Millisecond).String())
 			return code, nil
@@ -171,6 +193,10 @@ func (s *Supervisor) Run(ctx context.Context, first *render.Rendering) (code int
 			if c == s.child {
 				s.answers()
 			}
+		case e := <-s.turns:
+			s.onTurn(ctx, e)
+		case <-s.reconsider:
+			s.reconsidered()
 		case <-timer.C:
 			s.onTime(ctx)
 		case <-done:
@@ -197,6 +223,9 @@ func (s *Supervisor) setTimer(timer *time.Timer) {
 	case s.awaited != nil && s.awaited.request != nil:
 		sooner(s.awaited.until)
 	}
+	if t := s.turnTime(); !t.IsZero() {
+		sooner(t)
+	}
 	if at.IsZero() {
 		timer.Stop()
 		return
@@ -213,6 +242,7 @@ func (s *Supervisor) onTime(ctx context.Context) {
 		s.graced = true
 		s.Loop.Accepted(s.current)
 	}
+	s.lookAtTurn(now)
 	if s.pending.IsZero() || s.pending.After(now) {
 		return
 	}
@@ -221,7 +251,7 @@ func (s *Supervisor) onTime(ctx context.Context) {
 		s.fatal = errors.New("no Bifrost is running: the last good values could not be put back within " + rollbackTimeout.String())
 		return
 	}
-	s.restart(ctx, s.wanted != s.current, nil)
+	s.restartInTurn(ctx, nil)
 }
 
 // request restarts for an update, now or later. It returns nil where the outcome
@@ -232,25 +262,40 @@ func (s *Supervisor) request(ctx context.Context, q *restartRequest) []Outcome {
 	case ctx.Err() != nil || s.ending():
 		return outcomesOf(u, Failed, "Bifrost is about to end")
 	case u.Rollback:
+		s.forgetTurn()
+		kept := s.child != nil && !s.waiting && holds(s.current, u.Rendering)
 		s.waiting, s.wanted = false, u.Rendering
+		if kept { // it was never started with what another's Bifrost has rejected
+			s.current, s.pending = u.Rendering, time.Time{}
+			s.Loop.Restarted()
+			return outcomesOf(u, InForce, "")
+		}
 		return s.restart(ctx, false, q)
 	case s.waiting:
 		return outcomesOf(u, RestartRequired, "values that Bifrost refused are about to be taken back")
 	}
 	s.wanted = u.Rendering
+	s.brought.Store(s.brings(u.Rendering))
+	if s.asking != nil {
+		return outcomesOf(u, RestartRequired, waitsForTurn)
+	}
 	now := time.Now()
 	at := s.pending
 	if at.IsZero() {
-		at = now.Add(rand.N(s.Splay + 1))
+		splay := s.Splay
+		if s.Turns != nil && s.Turns.Known() { // they are apart by themselves
+			splay = 0
+		}
+		at = now.Add(rand.N(splay + 1))
 		if first := s.started.Add(s.MinInterval); at.Before(first) {
-			at = first.Add(rand.N(s.Splay + 1))
+			at = first.Add(rand.N(splay + 1))
 		}
 	}
 	if at.After(now) {
 		s.pending = at
 		return outcomesOf(u, RestartRequired, "Bifrost is restarted at "+at.Format(time.TimeOnly))
 	}
-	return s.restart(ctx, true, q)
+	return s.restartInTurn(ctx, q)
 }
 
 func (s *Supervisor) start(r *render.Rendering, rotation bool) error {
@@ -323,6 +368,8 @@ func (s *Supervisor) ended(ctx context.Context) (over bool, code int) {
 // reject waits for the loop to roll back what the child did not live with.
 func (s *Supervisor) reject(reason string) {
 	s.waiting, s.pending = true, time.Now().Add(rollbackTimeout)
+	s.extend()
+	s.rejects()
 	s.Loop.Rejected(s.current, reason)
 }
 
@@ -349,25 +396,5 @@ func (s *Supervisor) Signalled(sig os.Signal) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.signalled = time.Now()
-}
-
-// Status tells of the child.
-func (s *Supervisor) Status() BifrostStatus {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	b := BifrostStatus{Started: s.started, Restarts: s.restarts}
-	if s.child != nil {
-		b.PID = s.child.PID()
-	}
-	return b
-}
-
-// Running says why there is no child.
-func (s *Supervisor) Running() error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.child == nil {
-		return errors.New("there is no Bifrost running")
-	}
-	return nil
+	s.leaving = s.leaving || sig == syscall.SIGTERM
 }

@@ -3,6 +3,7 @@ package watch
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"log/slog"
 	"strings"
@@ -110,6 +111,10 @@ func (*supervised) Look()                          {}
 func (n *supervised) Accepted(r *render.Rendering) { n.say("accepted ", r, "") }
 func (n *supervised) Rejected(r *render.Rendering, reason string) {
 	n.say("rejected ", r, ": "+reason)
+}
+
+func (n *supervised) RejectedElsewhere(why map[string]string) {
+	n.say("rejected elsewhere ", nil, fmt.Sprint(why))
 }
 
 // heard returns what the loop was told since the last call, and what each child

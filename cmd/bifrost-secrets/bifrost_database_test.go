@@ -54,7 +54,7 @@ func (s *databaseHarness) do(args ...string) string {
 func (s *databaseHarness) exec(flags ...string) *bifrost {
 	s.t.Helper()
 	path := "PATH=" + os.Getenv("PATH")
-	before := append([]string{"bifrost-secrets", "exec", "--config", s.config, "--app-dir", s.home, "--listen=none", "--min-restart-interval", "0"}, flags...)
+	before := append([]string{"bifrost-secrets", "exec", "--config", s.config, "--app-dir", s.home, "--listen=none", "--restart-settle", "0"}, flags...)
 	return s.start(append([]string{path}, s.env...), append(before, "--")...)
 }
 

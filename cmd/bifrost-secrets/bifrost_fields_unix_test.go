@@ -151,7 +151,7 @@ func (f *fielded) exec() {
 	if f.mode == "env" {
 		apply = "restart"
 	}
-	f.run = f.start("exec", "--app-dir", f.app, "--mode", f.mode, "--apply", apply, "--listen", "127.0.0.1:0", "--min-restart-interval", "0s", "--",
+	f.run = f.start("exec", "--app-dir", f.app, "--mode", f.mode, "--apply", apply, "--listen", "127.0.0.1:0", "--restart-settle", "0s", "--",
 		os.Getenv("BIFROST_BIN"), "-app-dir", f.app, "-host", "127.0.0.1", "-port", f.port, "-log-style", "json")
 	f.tell()
 	var entry struct{ Address string }

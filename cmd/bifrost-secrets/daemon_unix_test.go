@@ -158,7 +158,7 @@ func (s *harness) startProgram(name string, args ...string) *running {
 // restarted at once, and nothing listens.
 func (s *harness) exec(options []string, command ...string) *running {
 	s.t.Helper()
-	args := append([]string{"exec", "--app-dir", s.app, "--listen", "none", "--apply", "restart", "--min-restart-interval", "0s", "--stop-timeout", "2m"}, options...)
+	args := append([]string{"exec", "--app-dir", s.app, "--listen", "none", "--apply", "restart", "--restart-settle", "0s", "--stop-timeout", "2m"}, options...)
 	return s.start(append(append(args, "--"), command...)...)
 }
 

@@ -104,7 +104,7 @@ func TestDeployComposeRuns(t *testing.T) {
 	}
 	s.env = append(s.env, "APP_DIR="+s.root+imageAppDir)
 	one := c.Services["bifrost"]
-	r := s.start(append([]string{"exec", "--apply", "restart", "--min-restart-interval", "0s", "--apply-timeout", "1s"}, s.all(one.Command)...)...)
+	r := s.start(append([]string{"exec", "--apply", "restart", "--restart-settle", "0s", "--apply-timeout", "1s"}, s.all(one.Command)...)...)
 	r.says("started sk-CANARY-0001")
 	r.logs("Bifrost does not answer") // the script is none, and is ready as long as it runs
 	s.alive(health(t, one.Healthcheck.Test[1], fmt.Sprint(imagePort))...)

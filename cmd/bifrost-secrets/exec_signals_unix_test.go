@@ -88,7 +88,7 @@ func signalRun(t *testing.T, draw *rand.Rand) string {
 	at := time.Duration(draw.IntN(400)) * time.Millisecond
 	said, log := &heard{came: make(chan struct{})}, &heard{came: make(chan struct{})}
 	cmd := exec.Command("bifrost-secrets", "exec", "--app-dir", s.app, "--listen", "none", "--apply", "restart",
-		"--min-restart-interval", "0s", "--", "slow-child")
+		"--restart-settle", "0s", "--", "slow-child")
 	cmd.Dir, cmd.Env, cmd.Stdout, cmd.Stderr = s.dir, s.env, said, log
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)

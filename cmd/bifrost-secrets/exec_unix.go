@@ -42,12 +42,14 @@ func (j *daemonJob) loopFlags(cmd *cobra.Command) {
 
 // dropped says what to do in place of flags that exec and watch had once.
 var dropped = map[string]string{
-	"allow-commands":     "what the config names is run by default; " + allowCommandsVariable + "=false forbids it",
-	"bifrost-basic-file": "--bifrost-token-file takes a file with user:password, too",
-	"database":           "the config store is the one that the config names",
-	"insecure-listen":    "give --tls-cert and --tls-key; --probe-listen is for probes and metrics alone",
-	"max-stale":          "alert on the metric bifrost_secrets_oldest_value_age_seconds",
-	"restart":            "exec ends with its command: have systemd, Docker or Kubernetes start it again",
+	"allow-commands":       "what the config names is run by default; " + allowCommandsVariable + "=false forbids it",
+	"bifrost-basic-file":   "--bifrost-token-file takes a file with user:password, too",
+	"database":             "the config store is the one that the config names",
+	"insecure-listen":      "give --tls-cert and --tls-key; --probe-listen is for probes and metrics alone",
+	"max-stale":            "alert on the metric bifrost_secrets_oldest_value_age_seconds",
+	"min-restart-interval": "restarts for new values are a dozen times --restart-settle apart, a minute at most",
+	"owner":                "exec keeps the owner of the config.json that is there: chown that once",
+	"restart":              "exec ends with its command: have systemd, Docker or Kubernetes start it again",
 }
 
 // flagError is the error for flags that cannot be read. help is its usual hint.
@@ -128,7 +130,6 @@ was.`,
 	})
 	cmd.Flags().SetInterspersed(false) // what follows the command's name is the command's
 	j.daemonFlags(cmd)
-	j.ownerFlag(cmd)
 	j.FileMode = "600"
 	j.loopFlags(cmd)
 	o, f := &j.options, cmd.Flags()
@@ -138,8 +139,11 @@ was.`,
 	f.StringVar(&o.AppDir, "app-dir", "", "Bifrost's app `dir`, which config.json is written to; APP_DIR unless given")
 	f.StringVar(&o.Apply, "apply", "auto", "how Bifrost gets new values: auto, api, restart or none")
 	f.DurationVar(&o.StopTimeout, "stop-timeout", child.DefaultStopTimeout, "how long Bifrost may take to end before it is killed")
-	f.DurationVar(&o.MinRestart, "min-restart-interval", time.Minute, "the least time between two restarts for new values")
-	f.DurationVar(&o.RestartSplay, "restart-splay", 0, "delay a restart for new values by a random time up to this, for fleets")
+	f.DurationVar(&o.Drain, "drain", -1, "how long /readyz fails before Bifrost is asked to end; 5s in Kubernetes, else nothing, unless given")
+	f.Lookup("drain").DefValue = "0s"
+	f.DurationVar(&o.Settle, "restart-settle", 5*time.Second, "how long Bifrost must be ready after a restart before the next of the cluster is restarted")
+	f.IntVar(&o.Parallel, "restart-parallel", 1, "how many Bifrosts of a cluster may be restarted at a time")
+	f.DurationVar(&o.RestartSplay, "restart-splay", 0, "delay a restart for new values by a random time up to this; in a cluster only where its database gives out no turn")
 	f.DurationVar(&o.LastGood, "start-from-last-good", 0, "where the backend does not answer at the start, use the config.json that is there if it is no older than this")
 	f.BoolVar(&o.CleanEnv, "clean-env", false, "start Bifrost with the variables that the config names and those that it needs, and no others: no login of a cloud")
 	f.BoolVar(&o.Rewrite, "rewrite-database", false, "with --mode env: put variables in the place of vault. references in Bifrost's PostgreSQL config store, as attach does")

@@ -74,7 +74,7 @@ func TestExecReady(t *testing.T) {
 		}
 	}
 	s.env = append(s.env, control.TokenVariable+"=a-token-of-this-test")
-	r := s.start("exec", "--app-dir", s.app, "--mode", "env", "--listen", "127.0.0.1:0", "--min-restart-interval", "0s", "--stop-timeout", "2m",
+	r := s.start("exec", "--app-dir", s.app, "--mode", "env", "--listen", "127.0.0.1:0", "--restart-settle", "0s", "--stop-timeout", "2m",
 		"--bifrost-url", "http://127.0.0.1:"+port, "--", "gated-bifrost", port, gate)
 	var entry struct{ Address string }
 	if err := json.Unmarshal([]byte(r.logs("listening")), &entry); err != nil {

@@ -38,6 +38,7 @@ var programs = map[string]func(){
 	"show-environment":         showEnvironment,
 	"slow-child":               slowChild,
 	"gated-bifrost":            gatedBifrost,
+	"fleet-bifrost":            fleetBifrost,
 }
 
 // raced reports whether the tests were built with the race detector.

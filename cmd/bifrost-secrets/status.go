@@ -160,6 +160,9 @@ func describeBifrost(b *watch.BifrostStatus, now time.Time) string {
 	if b.PID > 0 || b.Restarts > 0 {
 		parts = append(parts, count(b.Restarts, "restart"))
 	}
+	if b.Turn != "" {
+		parts = append(parts, b.Turn)
+	}
 	if b.Version != "" {
 		parts = append(parts, "version "+b.Version)
 	}

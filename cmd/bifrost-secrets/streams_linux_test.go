@@ -17,7 +17,7 @@ import (
 // execTo is stub with a log that goes to a file.
 func (s *harness) execTo(log *os.File, options ...string) *running {
 	s.t.Helper()
-	args := append([]string{"exec", "--app-dir", s.app, "--apply", "restart", "--min-restart-interval", "0s", "--stop-timeout", "2m"}, options...)
+	args := append([]string{"exec", "--app-dir", s.app, "--apply", "restart", "--restart-settle", "0s", "--stop-timeout", "2m"}, options...)
 	r := &running{t: s.t, out: make(chan string, 1000), log: make(chan string)}
 	close(r.log)
 	// The child has a log of its own: what the reader does to it is its affair.

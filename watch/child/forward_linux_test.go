@@ -65,7 +65,7 @@ func TestGroupSignalArrivesOnce(t *testing.T) {
 // Not parallel: it sends signals to this very process.
 func TestForwardOverARestart(t *testing.T) {
 	seen := make(chan os.Signal, 10)
-	f := Forward(func(sig os.Signal) { seen <- sig })
+	f := Forward(func(sig os.Signal) bool { seen <- sig; return true })
 	defer f.Close()
 	send := func(sig syscall.Signal) {
 		t.Helper()

@@ -19,7 +19,7 @@ var forwarded = []os.Signal{syscall.SIGTERM, syscall.SIGINT, syscall.SIGQUIT, sy
 type Forwarder struct {
 	signals chan os.Signal
 	stopped chan struct{}
-	seen    func(sig os.Signal)
+	seen    func(sig os.Signal) (pass bool)
 
 	mu      sync.Mutex
 	to      *Process
@@ -31,11 +31,11 @@ type Forwarder struct {
 // each on once. So it does with those that mean nothing to a process that is not
 // there yet, and are dropped then: on Linux SIGWINCH, SIGALRM, the real-time ones and,
 // without a controlling terminal, SIGTSTP and SIGCONT; elsewhere SIGALRM. seen, which
-// may be nil, is told of each before that, also while there is no process. Close ends
-// it.
-func Forward(seen func(sig os.Signal)) *Forwarder {
+// may be nil, is told of each before that, also while there is no process, and reports
+// whether it is to be passed on. Close ends it.
+func Forward(seen func(sig os.Signal) (pass bool)) *Forwarder {
 	if seen == nil {
-		seen = func(os.Signal) {}
+		seen = func(os.Signal) bool { return true }
 	}
 	f := &Forwarder{signals: make(chan os.Signal, 64), stopped: make(chan struct{}), seen: seen}
 	for _, sig := range append(momentary(), forwarded...) {
@@ -46,8 +46,9 @@ func Forward(seen func(sig os.Signal)) *Forwarder {
 	go func() {
 		defer close(f.stopped)
 		for sig := range f.signals {
-			f.seen(sig)
-			f.pass(sig)
+			if f.seen(sig) {
+				f.pass(sig)
+			}
 		}
 	}()
 	return f

@@ -25,8 +25,8 @@ import (
 )
 
 // Channel is where a flush is told of. Its name is a promise: whoever notifies
-// it, psql too, flushes every watcher. The payload is the sender's mark and
-// means nothing else.
+// it, psql too, flushes every watcher. The payload is the sender's mark; with
+// " rejected" behind it, it has the others look for rejections instead.
 const Channel = "bifrost_secrets_flush"
 
 // Reason says why a refresh is asked for.
@@ -63,6 +63,10 @@ type Config struct {
 	// OnFlush asks for a refresh. It is called on a goroutine of its own, never
 	// twice at a time; what is told of while it runs makes one more call.
 	OnFlush func(Reason)
+	// OnReject is told that another watcher's Bifrost has rejected values, which
+	// [Member.Rejected] knows by then. It is called as OnFlush is, on another
+	// goroutine. It may be nil.
+	OnReject func()
 	// Log takes what happens to the connection. It may be nil.
 	Log *slog.Logger
 
@@ -97,10 +101,17 @@ type Member struct {
 	id     string
 	stop   context.CancelFunc
 	all    sync.WaitGroup
-	asked  chan Reason // of capacity 1: more than one reason to refresh is one
+	asked  chan Reason   // of capacity 1: more than one reason to refresh is one
+	told   chan struct{} // of a rejection; of capacity 1
 
-	mu     sync.Mutex
-	status Status
+	// These are of the turns; tests have others.
+	newTurn func(ctx context.Context, hold, patience time.Duration) (session, error)
+	read    func(context.Context, []Secret) (map[Secret]Rejection, error)
+
+	mu      sync.Mutex
+	status  Status
+	flushed time.Time            // when a flush was last told of
+	known   map[Secret]Rejection // as they were last read
 }
 
 // Listen begins to listen and returns once that was tried: after five seconds
@@ -120,7 +131,8 @@ func Listen(ctx context.Context, config Config) (*Member, error) {
 		config.pause = pause
 	}
 	ctx, stop := context.WithCancel(ctx)
-	m := &Member{config: config, id: rand.Text(), stop: stop, asked: make(chan Reason, 1), status: Status{Since: time.Now()}}
+	m := &Member{config: config, id: rand.Text(), stop: stop, asked: make(chan Reason, 1), told: make(chan struct{}, 1), status: Status{Since: time.Now()}}
+	m.newTurn, m.read = m.newSession, m.readRejections
 	first, cancel := context.WithTimeout(ctx, config.first)
 	defer cancel()
 	conn, err := m.connect(first)
@@ -134,6 +146,7 @@ func Listen(ctx context.Context, config Config) (*Member, error) {
 		m.is(Status{Reason: err.Error()})
 	}
 	m.all.Go(func() { m.deliver(ctx) })
+	m.all.Go(func() { m.deliverRejections(ctx) })
 	m.all.Go(func() { m.keep(ctx, conn, err) })
 	return m, nil
 }
@@ -153,18 +166,23 @@ func (m *Member) Status() Status {
 
 // Notify flushes all other members. It makes a connection of its own, so that
 // it works through any pooler. Errors are *sources.Error.
-func (m *Member) Notify(ctx context.Context) error { return notify(ctx, m.config.Target, m.id) }
+func (m *Member) Notify(ctx context.Context) error {
+	m.mu.Lock()
+	m.flushed = time.Now()
+	m.mu.Unlock()
+	return tell(ctx, m.config.Target, Channel, m.mark())
+}
 
 // Notify flushes all members, for a program that does not listen itself.
 func Notify(ctx context.Context, target *database.Target) error {
-	return notify(ctx, target, rand.Text())
+	return tell(ctx, target, Channel, mark(rand.Text()))
 }
 
-func notify(ctx context.Context, target *database.Target, id string) error {
-	// Something random makes each payload another, so that one is never taken
-	// for the other: PostgreSQL may deliver equal ones once.
-	return tell(ctx, target, Channel, id+" "+rand.Text()[:8])
-}
+func (m *Member) mark() string { return mark(m.id) }
+
+// mark is a payload. Something random makes each another, so that one is never
+// taken for the other: PostgreSQL may deliver equal ones once.
+func mark(id string) string { return id + " " + rand.Text()[:8] }
 
 func tell(ctx context.Context, target *database.Target, channel, payload string) error {
 	conn, err := target.Connect(ctx)
@@ -297,8 +315,18 @@ func (m *Member) heard(channel, payload string) {
 	if flush && sender == m.id || !slices.Contains(m.channels(), channel) {
 		return
 	}
+	if flush && strings.HasSuffix(payload, rejected) {
+		select {
+		case m.told <- struct{}{}:
+		default:
+		}
+		return
+	}
 	m.mu.Lock()
 	m.status.Heard++
+	if flush {
+		m.flushed = time.Now()
+	}
 	m.mu.Unlock()
 	if flush {
 		m.ask(Flushed)
@@ -337,5 +365,26 @@ func (m *Member) deliver(ctx context.Context) {
 			}
 		}
 		m.config.OnFlush(why)
+	}
+}
+
+// deliverRejections calls OnReject.
+func (m *Member) deliverRejections(ctx context.Context) {
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-m.told:
+		}
+		if m.config.Splay > 0 {
+			select {
+			case <-ctx.Done():
+				return
+			case <-time.After(mathrand.N(m.config.Splay)):
+			}
+		}
+		if m.config.OnReject != nil {
+			m.config.OnReject()
+		}
 	}
 }

@@ -18,6 +18,7 @@ var (
 	droppedDesc    = describe("log_lines_dropped_total", "Log lines that nobody read in time, or that could not be written.")
 	unusableDesc   = describe("document_unusable", "1 if the config as it stands cannot be used, so that the one before it is in force and a start would fail, else 0.")
 	unappliedDesc  = describe("not_applied_fields", "Changed fields that Bifrost could not be given, and that are tried again.")
+	turnDesc       = describe("restart_turn_waiting", "1 while a restart waits for its turn, else 0.")
 	waitingDesc    = describe("restart_required_fields", "Changed fields that wait for a restart of Bifrost.")
 )
 
@@ -31,7 +32,7 @@ type follower struct{ status func() watch.Status }
 
 // Describe implements [prometheus.Collector].
 func (f *follower) Describe(out chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{readyDesc, ageDesc, successDesc, nextDesc, referencesDesc, staleDesc, waitingDesc, unappliedDesc, unusableDesc, droppedDesc} {
+	for _, d := range []*prometheus.Desc{readyDesc, ageDesc, successDesc, nextDesc, referencesDesc, staleDesc, waitingDesc, unappliedDesc, unusableDesc, turnDesc, droppedDesc} {
 		out <- d
 	}
 }
@@ -42,7 +43,7 @@ func (f *follower) Collect(out chan<- prometheus.Metric) {
 	gauge := func(d *prometheus.Desc, v float64) {
 		out <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, v)
 	}
-	var ready, stale, waiting, unusable float64
+	var ready, stale, waiting, unusable, turn float64
 	var oldest int64
 	for i := range s.References {
 		r := &s.References[i]
@@ -59,6 +60,9 @@ func (f *follower) Collect(out chan<- prometheus.Metric) {
 	if s.Ready {
 		ready = 1
 	}
+	if s.Bifrost != nil && s.Bifrost.Waiting {
+		turn = 1
+	}
 	if s.Unusable != "" {
 		unusable = 1
 	}
@@ -74,6 +78,7 @@ func (f *follower) Collect(out chan<- prometheus.Metric) {
 	gauge(waitingDesc, max(waiting, float64(s.RestartRequired))) // an edited document is no reference
 	gauge(unappliedDesc, float64(s.NotApplied))
 	gauge(unusableDesc, unusable)
+	gauge(turnDesc, turn)
 	out <- prometheus.MustNewConstMetric(droppedDesc, prometheus.CounterValue, float64(s.LogDropped))
 }
 

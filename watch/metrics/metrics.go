@@ -35,6 +35,7 @@ var (
 	states   = []watch.State{
 		watch.Verified, watch.Unverifiable, watch.InForce, watch.Delivered, watch.RestartRequired, watch.Refused, watch.Failed,
 	}
+	turns = []string{watch.TurnTaken, watch.TurnWithout, watch.TurnKept, watch.TurnRejected}
 )
 
 // Metrics counts what the loop tells it, and reads the rest from the loop's
@@ -49,6 +50,7 @@ type Metrics struct {
 	failures  *prometheus.CounterVec
 	applies   *prometheus.CounterVec
 	restarts  prometheus.Counter
+	turns     *prometheus.CounterVec
 }
 
 // New makes the metrics of one process. version is that of this program. What is
@@ -72,6 +74,7 @@ func New(version string) *Metrics {
 		restarts: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: namespace + "restarts_total", Help: "Times that the supervised Bifrost was started again.",
 		}),
+		turns: counter("restart_turns_total", "Restarts for new values in a cluster, by what became of the turn that they wait for.", "result"),
 	}
 	build := prometheus.NewGaugeVec(prometheus.GaugeOpts{
 		Name: namespace + "build_info", Help: "Always 1; the labels say what is running.",
@@ -90,7 +93,10 @@ func New(version string) *Metrics {
 			m.applies.WithLabelValues(kind, word(state))
 		}
 	}
-	m.registry.MustRegister(m.refreshes, m.duration, m.fetches, m.calls, m.failures, m.applies, m.restarts, build,
+	for _, what := range turns {
+		m.turns.WithLabelValues(word(what))
+	}
+	m.registry.MustRegister(m.refreshes, m.duration, m.fetches, m.calls, m.failures, m.applies, m.restarts, m.turns, build,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
 }
@@ -139,6 +145,9 @@ func (m *Metrics) Applied(kind string, outcomes []watch.Outcome) {
 
 // Restarted implements [watch.Observer].
 func (m *Metrics) Restarted() { m.restarts.Inc() }
+
+// Turned implements [watch.Observer].
+func (m *Metrics) Turned(what string) { m.turns.WithLabelValues(word(what)).Inc() }
 
 // Gatherer returns the metrics to code that wants more than a page of them.
 func (m *Metrics) Gatherer() prometheus.Gatherer { return m.registry }

@@ -49,6 +49,7 @@ func used(t *testing.T) *metrics.Metrics {
 	m.Refreshed(watch.Attempt{Trigger: watch.Tick, Result: "unchanged"}, nil, 0, "")
 	m.Applied("api", []watch.Outcome{{State: watch.Verified}, {State: watch.RestartRequired}, {State: watch.Verified}})
 	m.Restarted()
+	m.Turned(watch.TurnKept)
 	return m
 }
 
@@ -77,6 +78,9 @@ func TestValues(t *testing.T) {
 		`bifrost_secrets_applies_total{kind="api",state="verified"} 2`,
 		`bifrost_secrets_applies_total{kind="api",state="restart_required"} 1`,
 		`bifrost_secrets_restarts_total 1`,
+		`bifrost_secrets_restart_turns_total{result="last_good"} 1`,
+		`bifrost_secrets_restart_turns_total{result="taken"} 0`,
+		`bifrost_secrets_restart_turn_waiting 0`,
 		`bifrost_secrets_ready 1`,
 		`bifrost_secrets_oldest_value_age_seconds 3630`,
 		`bifrost_secrets_last_success_timestamp_seconds 1.7726007675e+09`,
@@ -179,8 +183,8 @@ func TestDocs(t *testing.T) {
 	if !slices.Equal(got, want) {
 		t.Errorf("the page says\n%s\nthere is\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
 	}
-	if listed != 5 {
-		t.Errorf("the page has %d lists of label values, want 5", listed)
+	if listed != 6 {
+		t.Errorf("the page has %d lists of label values, want 6", listed)
 	}
 }
 

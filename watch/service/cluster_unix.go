@@ -53,6 +53,8 @@ type changing interface {
 type members struct {
 	all   []*cluster.Member
 	flush *cluster.Member // nil without --cluster
+	known bool            // there is a cluster
+	alone error           // why it is not heard of all the same
 }
 
 // join listens for flushes of the cluster, and for changes of source, and has
@@ -63,7 +65,7 @@ func (c *Cluster) join(ctx context.Context, getenv func(string) (string, bool), 
 		return nil, err
 	}
 	m := &members{}
-	config := cluster.Config{Target: target, Flushes: true, Splay: clusterSplay, OnFlush: ask, Log: log}
+	config := cluster.Config{Target: target, Flushes: true, Splay: clusterSplay, OnFlush: ask, OnReject: c.onReject, Log: log}
 	if from, ok := source.(changing); ok {
 		store, channel := from.Changes()
 		if target != nil && store.Same(target) {
@@ -76,7 +78,9 @@ func (c *Cluster) join(ctx context.Context, getenv func(string) (string, bool), 
 	if target == nil {
 		return m, nil
 	}
+	m.known = true
 	if err := m.listen(ctx, config); err != nil && c.Database == "" {
+		m.alone = err
 		log.Warn("flushes of other watchers do not arrive", "reason", err.Error(), "hint", cmp.Or(sources.HintOf(err), "name a PostgreSQL for it with --cluster, or none"))
 		return m, nil
 	} else if err != nil {

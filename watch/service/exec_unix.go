@@ -42,11 +42,14 @@ func (s *supervised) run(outer context.Context) (code int, err error) {
 	s.ctx = ctx
 	s.database.of(s)
 	d.loader.check = s.check
+	turns := &turns{runner: d}
 	s.Supervisor = &watch.Supervisor{
 		Start: s.start, Observer: d.metrics, Log: d.Log,
 		Answers: s.answers, Patience: o.ApplyTimeout,
-		MinInterval: o.MinRestart, Splay: o.RestartSplay,
+		MinInterval: min(mostPause, settlesPaused*o.Settle), Splay: o.RestartSplay,
+		Turns: turns, Settle: o.Settle, Ready: s.Ready, Drain: o.Drain,
 	}
+	d.onReject = s.Reconsider
 	applier, err := s.applier()
 	if err != nil {
 		return 0, err
@@ -58,18 +61,26 @@ func (s *supervised) run(outer context.Context) (code int, err error) {
 	opts := d.options(applier)
 	opts.Supervised, opts.Getenv, opts.Ready = true, s.lookup, s.Ready
 	opts.Refuses = o.Apply == "auto" || o.Apply == "restart"
+	if opts.Refuses {
+		opts.Rejected = turns.known
+	}
 	d.confirms = o.Mode == string(render.Inline) // else no values rest on the disk
 	d.loop = watch.New(opts)
 	s.Loop, s.Supervisor.Loop = d.loop, d.loop
 
-	s.forward = child.Forward(func(sig os.Signal) {
-		if s.began.Load() {
+	s.forward = child.Forward(func(sig os.Signal) (pass bool) {
+		drains := sig == syscall.SIGTERM && o.Drain > 0 && s.began.Load() && s.signal.Load() == 0
+		switch {
+		case drains:
+			d.logEnd(sig, "/readyz fails from now on, Bifrost is asked to end in "+o.Drain.String()+" and has "+(o.StopTimeout-o.Drain).String()+" for it")
+		case s.began.Load():
 			d.logEnd(sig, "it is passed on to Bifrost, which has "+o.StopTimeout.String()+" to end")
-		} else {
+		default:
 			d.logEnd(sig, "Bifrost is not started")
 		}
 		s.Signalled(sig)
 		s.signalled(sig.(syscall.Signal), cancel)
+		return !drains
 	})
 	defer s.forward.Close()
 	defer d.signals(nil)() // SIGHUP is never passed on: it would kill Bifrost
@@ -109,6 +120,12 @@ func (s *supervised) run(outer context.Context) (code int, err error) {
 	d.endWithin(endTime, statusOf(code, err))
 	return code, err
 }
+
+// Two restarts for new values are a dozen settles apart, a minute at most.
+const (
+	settlesPaused = 12
+	mostPause     = time.Minute
+)
 
 // statusOf returns the exit code for the end of exec.
 func statusOf(code int, err error) int {

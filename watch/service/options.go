@@ -37,8 +37,10 @@ type Options struct {
 	// These are exec's.
 	AppDir       string
 	StopTimeout  time.Duration
-	MinRestart   time.Duration
 	RestartSplay time.Duration
+	Settle       time.Duration // how long a restarted Bifrost has to be ready before the next of the cluster
+	Parallel     int           // how many of a cluster may restart at a time
+	Drain        time.Duration // from /readyz failing to Bifrost's end; negative for what is usual where it runs
 	LastGood     time.Duration
 	Rewrite      bool
 	CleanEnv     bool
@@ -66,6 +68,8 @@ type Cluster struct {
 	// own is Bifrost's config store, which serves where Database is empty; nil
 	// where there is none.
 	own *database.Target
+	// onReject is called when another watcher's Bifrost has rejected values.
+	onReject func()
 }
 
 // none switches the listener or the cluster off.
@@ -111,6 +115,9 @@ func (o *Options) CheckWatch() error {
 	return usageError("unknown --apply "+quote(o.Apply), "write auto, api, command or none")
 }
 
+// kubernetesDrain is what --drain is in Kubernetes unless it is given.
+const kubernetesDrain = 5 * time.Second
+
 // The words of --apply.
 var (
 	ExecApplies  = []string{"auto", "api", "restart", "none"}
@@ -138,6 +145,12 @@ func (o *Options) CheckExec(h *Host, args []string) error {
 	if o.Config == "" {
 		o.Config = filepath.Join(o.AppDir, SourceName)
 	}
+	if o.Drain < 0 {
+		o.Drain = 0
+		if h.Env["KUBERNETES_SERVICE_HOST"] != "" { // whose endpoints follow /readyz
+			o.Drain = min(kubernetesDrain, o.StopTimeout/5)
+		}
+	}
 	o.Out = filepath.Join(o.AppDir, PublishedName)
 	if err := o.unmoved(); err != nil {
 		return err
@@ -152,8 +165,12 @@ func (o *Options) CheckExec(h *Host, args []string) error {
 		return usageError("unknown --apply "+quote(o.Apply), "write auto, api, restart or none")
 	case o.Rewrite && o.Mode != string(render.EnvMode):
 		return usageError("--rewrite-database needs --mode env: the values are to be in Bifrost's environment alone", "add --mode env")
-	case o.StopTimeout <= 0 || o.MinRestart < 0 || o.RestartSplay < 0 || o.LastGood < 0:
-		return usageError("--stop-timeout, --min-restart-interval, --restart-splay and --start-from-last-good cannot be less than nothing", "")
+	case o.StopTimeout <= 0 || o.Settle < 0 || o.RestartSplay < 0 || o.LastGood < 0:
+		return usageError("--stop-timeout, --restart-settle, --restart-splay and --start-from-last-good cannot be less than nothing", "")
+	case o.Parallel < 1:
+		return usageError("--restart-parallel must be 1 or more", "")
+	case o.Drain >= o.StopTimeout:
+		return usageError("--drain must be less than --stop-timeout, of which it is a part", "")
 	case o.LastGood > 0 && o.Mode == string(render.EnvMode):
 		return usageError("--start-from-last-good does not go with --mode env: no values rest on the disk", "use --mode inline")
 	}

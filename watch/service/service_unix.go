@@ -41,6 +41,9 @@ type runner struct {
 	looked  chan struct{} // the source may be another one
 	ended   atomic.Bool
 
+	cluster  atomic.Pointer[members] // nil before it is joined
+	onReject func()                  // what a rejection elsewhere is told to; may be nil
+
 	confirms    bool   // the record is told of each refresh
 	unconfirmed string // why that failed last
 
@@ -275,6 +278,9 @@ func (o observer) Applied(kind string, outcomes []watch.Outcome) {
 
 // Restarted implements [watch.Observer].
 func (o observer) Restarted() { o.metrics.Restarted() }
+
+// Turned implements [watch.Observer].
+func (o observer) Turned(what string) { o.metrics.Turned(what) }
 
 // look has it looked whether the source is another one.
 func (d *runner) look() {

@@ -25,6 +25,7 @@ func (d *runner) spread() {
 
 func (d *runner) join(ctx context.Context, source sources.Source) (*members, error) {
 	flags := d.o.Cluster
+	flags.onReject = d.onReject
 	if r := d.loop.Rendering(); r != nil && flags.Database == "" {
 		if now, err := d.o.Of(ctx, d.Host, r.Plan.Document); err == nil {
 			store, err := now.ConfigStore(ctx, source)
@@ -55,6 +56,7 @@ func (d *runner) rejoin(ctx context.Context, all *members, before, now sources.S
 		return all
 	}
 	all.Close()
+	d.cluster.Store(next)
 	if tells { // what was written since it was read is not told of any more
 		d.loop.Trigger(watch.Notify)
 	}
@@ -70,6 +72,7 @@ func (d *runner) joinCluster(ctx context.Context) (leave func(), err error) {
 	if err != nil {
 		return nil, err
 	}
+	d.cluster.Store(all)
 	ctx, cancel := context.WithCancel(ctx)
 	done := make(chan struct{})
 	go func() {

@@ -136,7 +136,7 @@ func (s *supervised) start(r *render.Rendering) (watch.Child, error) {
 		return nil, context.Cause(s.ctx)
 	}
 	p, err := child.Start(context.Background(), child.Spec{
-		Args: s.args, Env: child.Environment(base, add), StopTimeout: s.o.StopTimeout,
+		Args: s.args, Env: child.Environment(base, add), StopTimeout: s.o.StopTimeout - s.o.Drain,
 		Stdin: fileOf(s.Stdin), Stdout: fileOf(s.Stdout), Stderr: fileOf(s.Stderr),
 	})
 	if err != nil {

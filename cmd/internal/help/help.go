@@ -25,10 +25,10 @@ var groups = []struct{ title, flags string }{
 	{"Deleting", "recovery-days now ignore-config-store trash trash-recipients no-trash"},
 	{"What is written", "app-dir out mode env-file env-format file-mode owner"},
 	{"When to refresh", "interval start-timeout start-from-last-good accept-new-encryption-key"},
-	{"Bifrost", "apply command apply-timeout stop-timeout min-restart-interval restart-splay clean-env rewrite-database " +
+	{"Bifrost", "apply command apply-timeout stop-timeout drain clean-env rewrite-database " +
 		"bifrost-url bifrost-token-file bifrost-plain-http"},
 	{"Server of exec and watch", "listen probe-listen address token-file tls-cert tls-key"},
-	{"Cluster", "cluster"},
+	{"Cluster", "cluster restart-settle restart-parallel restart-splay"},
 	{"Input", "stdin-filename by-content bifrost-version settings online config-store"},
 	{"Findings", "fail-on baseline write-baseline fix diff list-rules"},
 	{"What to do", "yes dry-run fetch policy read-write catalogue ready no-wait"},

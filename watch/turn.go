@@ -1,0 +1,379 @@
+package watch
+
+import (
+	"context"
+	"maps"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"time"
+
+	"bifrost-secrets/render"
+)
+
+// Brought is a secret whose new value a restart brings.
+type Brought struct{ Secret, Version string } // Version is empty where the backend has none
+
+// Turns has the restarts of a cluster made one after the other. It is safe for
+// concurrent use.
+type Turns interface {
+	// Known reports whether there is a cluster. Without one, Take returns at once.
+	Known() bool
+	// Take waits for a turn, and returns what gives it back. waits is called where
+	// it has to wait, before is why the last Take for this restart has failed, if it
+	// has. It ends with ctx, which the turn outlives.
+	Take(ctx context.Context, before error, waits func()) (giveBack func(), err error)
+	// Rejected says which values a Bifrost of another watcher has rejected, and
+	// where and when: by the name of the secret.
+	Rejected(ctx context.Context, brought []Brought) map[string]string
+	// Reject tells the others that ours has rejected one of them.
+	Reject(ctx context.Context, brought []Brought)
+}
+
+// What became of a turn, for the [Observer].
+const (
+	TurnTaken    = "taken"     // Bifrost was restarted in it
+	TurnWithout  = "without"   // there was none to be had, and Bifrost was restarted all the same
+	TurnKept     = "last good" // another's Bifrost has rejected the values, and ours was left alone
+	TurnRejected = "rejected"  // Bifrost rejected the values, and the others were told
+)
+
+const (
+	// clusterSplay is what [Supervisor] has for Splay in a cluster where that is
+	// nothing and there is no turn to be had.
+	clusterSplay = 2 * time.Minute
+	// rejectTimeout bounds telling the others, which the turn is held for.
+	rejectTimeout = 10 * time.Second
+	// settleAgain is how soon it is looked again whether Bifrost is ready.
+	settleAgain = time.Second
+)
+
+// asking is a turn that is waited for.
+type asking struct {
+	request *restartRequest // who waits for the restart; may be nil
+	began   time.Time
+	end     context.CancelFunc
+}
+
+// turn is a turn that is held.
+type turn struct {
+	giveBack func()
+	began    time.Time
+	settled  time.Time     // when it is given back; zero until Bifrost answers
+	until    time.Time     // when it is given back whatever Bifrost does
+	told     chan struct{} // is closed when the others were told of a rejection; nil where there is none
+}
+
+// turned is what came of asking for a turn, or for rejections.
+type turned struct {
+	of       *asking
+	waits    bool
+	giveBack func()
+	brought  *[]Brought // what was looked for in rejected
+	rejected map[string]string
+	err      error
+}
+
+// brings returns the secrets whose values differ from those that Bifrost was
+// started with.
+func (s *Supervisor) brings(r *render.Rendering) *[]Brought {
+	if r == nil || r.Plan == nil {
+		return nil
+	}
+	changed := r.Values()
+	if s.current != nil && s.current.Plan != nil {
+		changed, _ = r.Changes(s.current)
+	}
+	versions := map[string]string{}
+	for _, c := range changed {
+		if c.Secret != "" {
+			versions[c.Secret] = c.Version
+		}
+	}
+	all := make([]Brought, 0, len(versions))
+	for _, name := range slices.Sorted(maps.Keys(versions)) {
+		all = append(all, Brought{name, versions[name]})
+	}
+	return &all
+}
+
+// holds reports whether a child that was started with a has what b brings.
+func holds(a, b *render.Rendering) bool {
+	if a == b || a == nil || b == nil || a.Plan == nil || b.Plan == nil {
+		return a == b
+	}
+	changed, edited := b.Changes(a)
+	return len(changed) == 0 && !edited
+}
+
+// restartInTurn is restart, where there is a cluster once it is this watcher's
+// turn.
+func (s *Supervisor) restartInTurn(ctx context.Context, q *restartRequest) []Outcome {
+	s.pending = time.Time{}
+	if s.Turns == nil || !s.Turns.Known() || s.turn != nil {
+		return s.restart(ctx, s.wanted != s.current, q)
+	}
+	asked, end := context.WithCancel(s.life)
+	a := &asking{request: q, began: time.Now(), end: end}
+	s.mu.Lock()
+	s.asking = a
+	s.mu.Unlock()
+	before := s.noTurn
+	go func() {
+		giveBack, err := s.Turns.Take(asked, before, func() { s.report(asked, turned{of: a, waits: true}) })
+		e := turned{of: a, giveBack: giveBack, err: err}
+		if err == nil {
+			e.brought = s.brought.Load()
+			e.rejected = s.rejected(asked, e.brought)
+		}
+		if !s.report(asked, e) && giveBack != nil {
+			giveBack()
+		}
+	}()
+	return nil
+}
+
+func (s *Supervisor) report(ctx context.Context, e turned) bool {
+	select {
+	case s.turns <- e:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
+
+func (s *Supervisor) rejected(ctx context.Context, brought *[]Brought) map[string]string {
+	if brought == nil || len(*brought) == 0 {
+		return nil
+	}
+	return s.Turns.Rejected(ctx, *brought)
+}
+
+// Reconsider has it looked whether a value that Bifrost is still to be restarted
+// for was rejected elsewhere.
+func (s *Supervisor) Reconsider() {
+	s.init()
+	select {
+	case s.reconsider <- struct{}{}:
+	default: // it is looked anyway
+	}
+}
+
+// reconsidered looks whether what is waited for was rejected.
+func (s *Supervisor) reconsidered() {
+	if s.wanted == s.current || s.waiting || s.asking == nil && s.pending.IsZero() {
+		return
+	}
+	a, brought := s.asking, s.brought.Load()
+	go func() {
+		if why := s.rejected(s.life, brought); len(why) > 0 {
+			s.report(s.life, turned{of: a, brought: brought, rejected: why})
+		}
+	}()
+}
+
+// onTurn goes on with what came of asking.
+func (s *Supervisor) onTurn(ctx context.Context, e turned) {
+	drop := func() {
+		if e.giveBack != nil {
+			go e.giveBack()
+		}
+	}
+	a := e.of
+	if a != s.asking {
+		drop()
+		return
+	}
+	answer := func(state State, reason string) {
+		if a != nil && a.request != nil {
+			a.request.reply <- outcomesOf(a.request.update, state, reason)
+			a.request = nil
+		}
+	}
+	switch {
+	case e.waits:
+		if a.request != nil {
+			s.Log.Info("waiting for the turn to restart Bifrost: another of the cluster is being restarted")
+		}
+		answer(RestartRequired, waitsForTurn)
+		return
+	case ctx.Err() != nil || s.ending():
+		drop()
+		answer(Failed, "Bifrost is about to end")
+		s.forgetTurn()
+	case len(e.rejected) > 0 && e.brought == s.brought.Load():
+		drop()
+		first := e.rejected[slices.Min(slices.Collect(maps.Keys(e.rejected)))]
+		answer(RestartRequired, first+"; Bifrost goes on with the last good values")
+		s.forgetTurn()
+		s.pending, s.noTurn = time.Time{}, nil
+		s.observeTurn(TurnKept)
+		s.Loop.RejectedElsewhere(e.rejected)
+	case a == nil: // what is waited for has changed meanwhile
+	case e.err != nil && s.noTurn == nil:
+		splay := s.Splay
+		if splay == 0 {
+			splay = clusterSplay
+		}
+		s.pending, s.noTurn = time.Now().Add(rand.N(splay+1)), e.err
+		at := s.pending.Format(time.TimeOnly)
+		s.Log.Warn("there is no turn to be had in the cluster", "waited", waited(a.began), "restart_at", at, "reason", e.err.Error())
+		answer(RestartRequired, "Bifrost is restarted at "+at+", since there is no turn to be had in the cluster")
+		s.forgetTurn()
+	default:
+		q := a.request
+		s.forgetTurn()
+		s.noTurn = nil
+		if e.err != nil {
+			s.Log.Warn("Bifrost is restarted without a turn in the cluster", "reason", e.err.Error())
+			s.observeTurn(TurnWithout)
+		} else {
+			s.Log.Info("it is our turn to restart Bifrost", "waited", waited(a.began))
+			s.observeTurn(TurnTaken)
+			s.hold(&turn{giveBack: e.giveBack, began: time.Now()})
+			s.extend()
+		}
+		if out := s.restart(ctx, s.wanted != s.current, q); out != nil && q != nil {
+			q.reply <- out
+		}
+	}
+}
+
+const waitsForTurn = "Bifrost is restarted when it is its turn: another of the cluster is being restarted"
+
+func waited(since time.Time) string { return time.Since(since).Round(time.Millisecond).String() }
+
+func (s *Supervisor) observeTurn(what string) {
+	if s.Observer != nil {
+		s.Observer.Turned(what)
+	}
+}
+
+// forgetTurn ends the asking for a turn.
+func (s *Supervisor) forgetTurn() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.asking != nil {
+		s.asking.end()
+		s.asking = nil
+	}
+}
+
+func (s *Supervisor) hold(t *turn) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.turn = t
+}
+
+// extend lets a turn last for another start of Bifrost.
+func (s *Supervisor) extend() {
+	if s.turn != nil {
+		s.turn.settled, s.turn.until = time.Time{}, time.Now().Add(s.Patience+s.Settle)
+	}
+}
+
+// settles has the turn given back after a while in which Bifrost is ready.
+func (s *Supervisor) settles() {
+	if s.turn != nil {
+		s.turn.settled = time.Now().Add(s.Settle)
+	}
+}
+
+// turnTime returns when the turn that is held is to be looked at; zero where
+// there is none.
+func (s *Supervisor) turnTime() time.Time {
+	switch {
+	case s.turn == nil:
+		return time.Time{}
+	case s.turn.settled.IsZero() || s.turn.until.Before(s.turn.settled):
+		return s.turn.until
+	}
+	return s.turn.settled
+}
+
+// lookAtTurn gives the turn back where it is time to.
+func (s *Supervisor) lookAtTurn(now time.Time) {
+	t := s.turn
+	switch {
+	case t == nil || s.turnTime().After(now):
+	case t.settled.IsZero() || t.settled.After(now):
+		s.Log.Warn("Bifrost was not ready in time, and the turn to restart goes to the next of the cluster", "held", waited(t.began))
+		s.giveTurnBack()
+	case s.ready() != nil:
+		t.settled = now.Add(settleAgain)
+	default:
+		s.Log.Info("the turn to restart goes to the next of the cluster", "held", waited(t.began))
+		s.giveTurnBack()
+	}
+}
+
+func (s *Supervisor) ready() error {
+	if s.Ready != nil {
+		return s.Ready()
+	}
+	return s.Answering()
+}
+
+// giveTurnBack ends the turn, once the others were told what they have to know.
+func (s *Supervisor) giveTurnBack() {
+	t := s.turn
+	if t == nil {
+		return
+	}
+	s.hold(nil)
+	go func() {
+		if t.told != nil {
+			<-t.told
+		}
+		t.giveBack()
+	}()
+}
+
+// rejects tells the others of a rejection of what the child was started with.
+func (s *Supervisor) rejects() {
+	if s.Turns == nil || !s.Turns.Known() || len(s.tried) == 0 {
+		return
+	}
+	tried, told := s.tried, make(chan struct{})
+	s.tried = nil
+	s.observeTurn(TurnRejected)
+	if s.turn != nil {
+		s.turn.told = told
+	}
+	go func() {
+		defer close(told)
+		ctx, cancel := context.WithTimeout(s.life, rejectTimeout)
+		defer cancel()
+		s.Turns.Reject(ctx, tried)
+	}()
+}
+
+// turnStatus says how it stands with the turn; empty where there is nothing to say.
+// The lock is held.
+func (s *Supervisor) turnStatus() string {
+	switch {
+	case s.turn != nil:
+		return "our turn to restart, since " + s.turn.began.Format(time.TimeOnly)
+	case s.asking != nil:
+		return "waiting for our turn to restart, since " + s.asking.began.Format(time.TimeOnly)
+	}
+	return ""
+}
+
+// drain lets whoever follows /readyz take notice before the child is asked to end.
+func (s *Supervisor) drain() {
+	if s.child == nil || s.Drain <= 0 {
+		return
+	}
+	timer := time.NewTimer(s.Drain)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-s.child.Done():
+	}
+}
+
+// elsewhereReason is the reason of a reference whose newest value is not tried.
+func elsewhereReason(why string) string {
+	return strings.TrimSpace(why) + "; the last good value is in force, and this one is not tried"
+}
