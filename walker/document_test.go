@@ -145,3 +145,17 @@ func TestReadFile(t *testing.T) {
 		t.Errorf("got %v", err)
 	}
 }
+
+// However long the space between two tokens, and whatever is in it, it is skipped.
+func TestSpace(t *testing.T) {
+	for _, unit := range []string{" ", "\n", "\t", "\r", "\n ", " \n", "\n          ", "\r\n\t\t"} {
+		for n := range 70 {
+			for _, behind := range []string{"", "x", "\x00", "\v", "\u00a0", "x       y        "} {
+				text := strings.Repeat(unit, n) + behind
+				if got, want := space([]byte(text), 0), n*len(unit); got != want {
+					t.Fatalf("%q: %d, want %d", text, got, want)
+				}
+			}
+		}
+	}
+}

@@ -128,7 +128,12 @@ func (s *scanner) object(i int, n *node) int {
 		if i = space(b, name.End); i == len(b) || b[i] != ':' {
 			return -1
 		}
-		at := space(b, i+1)
+		at := i + 1
+		if at+1 < len(b) && b[at] == ' ' && b[at+1] > ' ' { // as a rule
+			at++
+		} else {
+			at = space(b, at)
+		}
 		var child *node
 		if n != nil {
 			if child = n.child(b[name.Start+1 : name.End-1]); child != nil {
@@ -226,16 +231,25 @@ func selected(b []byte, i int, key string) (text string) {
 
 // space returns the place of the first byte at or after i that is no space.
 func space(b []byte, i int) int {
-	for ; i < len(b) && b[i] <= ' '; i++ {
-		switch b[i] {
-		case ' ':
-			for i+8 < len(b) && binary.LittleEndian.Uint64(b[i+1:]) == ones*' ' { // an indent
-				i += 8
-			}
-		case '\n', '\t', '\r':
-		default:
-			return i
+	if i < len(b) && b[i] > ' ' {
+		return i
+	}
+	return behindSpace(b, i)
+}
+
+// behindSpace is space where some stands at i, as a rule: one byte of it, or a line
+// break and an indent. Both take the same way, since a processor that guesses which
+// it is, and how deep the indent, guesses wrong too often.
+//
+//go:noinline
+func behindSpace(b []byte, i int) int {
+	for i < len(b) && (b[i] == ' ' || b[i] == '\n' || b[i] == '\t' || b[i] == '\r') {
+		if i++; i+16 > len(b) {
+			continue
 		}
+		one := bits.TrailingZeros64(binary.LittleEndian.Uint64(b[i:])^ones*' ') / 8
+		two := bits.TrailingZeros64(binary.LittleEndian.Uint64(b[i+8:])^ones*' ') / 8
+		i += one + two&-(one>>3) // the second eight where the first are all spaces
 	}
 	return i
 }
