@@ -42,8 +42,13 @@ build:
 setup:
 	@./testdata/setup.sh
 
+# Tests wait about as long as they work, hence four packages at a time on any
+# machine. What the race detector makes ten times as slow and finds nothing in,
+# counting for a day and for ten thousand refreshes, is whole in the second run, of
+# packages that are compiled as the program is.
 test: setup
-	BIFROST_REQUIRE_BACKENDS=1 $(GO) test -race -timeout 30m ./...
+	BIFROST_REQUIRE_BACKENDS=1 $(GO) test -race -p 4 -timeout 30m ./...
+	CGO_ENABLED=0 $(GO) test -trimpath -timeout 30m -run '^Test(Day|TenThousand|IdleDay)$$' ./watch
 
 # For the loop of somebody who changes a line: no server is started.
 test-short:

@@ -12,6 +12,10 @@ import (
 	"bifrost-secrets/sources"
 )
 
+// Raced reports whether the tests were built with the race detector. What counts for
+// long is a tenth then: `make test` runs all of it once more, without.
+var Raced bool
+
 // settled returns the bytes of the heap that are in use.
 func settled() uint64 {
 	var m runtime.MemStats
@@ -57,7 +61,11 @@ func TestDay(t *testing.T) {
 		grow(h, 200)
 		defer h.begin()()
 		steady(t, func() {
-			for hour := range 12 {
+			hours := 12
+			if Raced {
+				hours = 2
+			}
+			for hour := range hours {
 				h.store.set(func(s *store) {
 					s.fetches = nil
 					s.down = hour%2 == 1
@@ -79,7 +87,11 @@ func TestTenThousand(t *testing.T) {
 		defer h.begin()()
 		n := 0
 		steady(t, func() {
-			for range 5000 {
+			refreshes := 5000
+			if Raced {
+				refreshes = 500
+			}
+			for range refreshes {
 				n++
 				h.store.set(func(s *store) {
 					s.fetches = nil

@@ -8,6 +8,7 @@ import (
 	"net/url"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"unicode/utf8"
 )
@@ -22,9 +23,17 @@ type marks struct {
 // makes one.
 const piece = 6
 
-// marked makes the marks for values. Each should begin with a word that is
+// made has the marks of the values that were asked for: one test has the same ones
+// in each of its situations, and it takes a while to spell them.
+var made sync.Map // of the values, quoted, a marks that nobody changes
+
+// marked returns the marks for values. Each should begin with a word that is
 // nowhere else.
 func marked(values ...string) marks {
+	key := fmt.Sprintf("%q", values)
+	if m, ok := made.Load(key); ok {
+		return m.(marks)
+	}
 	m := marks{pieces: map[int]map[string]bool{}}
 	for _, v := range values {
 		m.windows(v, piece)
@@ -41,6 +50,7 @@ func marked(values ...string) marks {
 			}
 		}
 	}
+	made.Store(key, m)
 	return m
 }
 

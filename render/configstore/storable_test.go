@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 
 	"bifrost-secrets/walker"
 )
@@ -103,6 +104,7 @@ func TestReferBesideEdits(t *testing.T) {
 				done <- err
 				return
 			}
+			time.Sleep(time.Millisecond) // a scan takes longer, and longer still with each row that is no more
 		}
 	}()
 	written, refused := 0, 0
