@@ -244,6 +244,9 @@ func TestDeployHelm(t *testing.T) {
 		if p := h.container.Readiness.HTTPGet; p.Path != "/readyz" || flagOf(cmd, "probe-listen") != "0.0.0.0:"+p.Port {
 			t.Errorf("readiness is asked at %+v", p)
 		}
+		if r := h.container.Readiness; r.Period*(r.Failure+1) >= 5 { // --drain in Kubernetes
+			t.Errorf("Bifrost stops before anybody knows that it is not ready: %+v", r)
+		}
 		const preStop = 15 // of the chart
 		if stop := durationOf(t, cmd, "stop-timeout").Seconds(); float64(h.pod.Grace) <= stop+preStop {
 			t.Errorf("the pod has %d s to end, and Bifrost may take %v", h.pod.Grace, stop)
@@ -365,7 +368,7 @@ func TestDeployHelmRuns(t *testing.T) {
 			}
 		}
 		// The script is no Bifrost with an API.
-		s.env = append(s.env, variables.Name("apply")+"=restart", variables.Name("apply-timeout")+"=1s", variables.Name("min-restart-interval")+"=0s")
+		s.env = append(s.env, variables.Name("apply")+"=restart", variables.Name("apply-timeout")+"=1s", variables.Name("restart-settle")+"=0s")
 		r := s.start(args...)
 		r.says("started in " + s.root + "/run/bifrost with 0 of ours, sk-CANARY-0001")
 		r.logs("Bifrost does not answer") // and is ready as long as it runs

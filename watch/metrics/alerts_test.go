@@ -129,6 +129,9 @@ var plights = []struct {
 	{"a restart that nobody makes", 1, func(p *plight) { p.value, p.state = "sk-two", watch.RestartRequired }, nil, "WaitForRestart"},
 	{"no Bifrost that answers", 1, func(p *plight) { p.reason = errors.New("Bifrost does not answer") }, nil, "NotReady"},
 	{"a crash loop", 1, func(*plight) {}, func(p *plight) { p.metrics.Restarted() }, "Restarts"},
+	{"a value that Bifrost rejects", 1, func(*plight) {}, func(p *plight) { p.metrics.Turned(watch.TurnRejected) }, "Rejected"},
+	{"a pooler that gives no turns", 1, func(*plight) {}, func(p *plight) { p.metrics.Turned(watch.TurnWithout) }, "WithoutTurn"},
+	{"restarts in turn", 1, func(*plight) {}, func(p *plight) { p.metrics.Turned(watch.TurnTaken) }, ""},
 	{"a log that nobody reads", 1, func(*plight) {}, func(p *plight) { p.set(func() { p.dropped++ }) }, "LogLost"},
 }
 

@@ -5,6 +5,7 @@ package variables
 
 import (
 	"errors"
+	"maps"
 	"regexp"
 	"slices"
 	"strings"
@@ -182,8 +183,9 @@ func flagOf(name string) string {
 // which words are near each other, of commands.
 func near(flag string, flags map[string]bool) string {
 	words := cobra.Command{SuggestionsMinimumDistance: 2}
-	for name := range flags {
-		if read(name) {
+	names := append(slices.Collect(maps.Keys(flags)), "token")
+	for _, name := range names {
+		if !has(flagOnly, name) {
 			words.AddCommand(&cobra.Command{Use: name, Run: func(*cobra.Command, []string) {}})
 		}
 	}

@@ -99,6 +99,8 @@ func TestUnread(t *testing.T) {
 		"BIFROST_SECRETS_app_dir":      "BIFROST_SECRETS_app_dir is no setting of this program, and is not read|did you mean BIFROST_SECRETS_APP_DIR?",
 		"BIFROST_SECRETS_APP-DIR":      "BIFROST_SECRETS_APP-DIR is no setting of this program, and is not read|did you mean BIFROST_SECRETS_APP_DIR?",
 		"BIFROST_SECRETS_WHATEVER":     "BIFROST_SECRETS_WHATEVER is no setting of this program, and is not read|write BIFROST_SECRETS_ and the name of a flag that --help shows, with _ for -",
+		"BIFROST_SECRETS_TOKN":         "BIFROST_SECRETS_TOKN is no setting of this program, and is not read|did you mean BIFROST_SECRETS_TOKEN?",
+		"BIFROST_SECRETS_ALLOW_PATHS":  "BIFROST_SECRETS_ALLOW_PATHS is no setting of this program, and is not read|did you mean BIFROST_SECRETS_ALLOW_PATH?",
 		"BIFROST_SECRETS_YES":          "BIFROST_SECRETS_YES is not read: --yes is for the command line alone|",
 		"BIFROST_SECRETS_SERVICE":      "BIFROST_SECRETS_SERVICE is no setting of this program, and is not read|write BIFROST_SECRETS_ and the name of a flag that --help shows, with _ for -",
 		"BIFROST_SECRETS_SERVICE_HOST": "", "BIFROST_SECRETS_SERVICE_PORT": "", "BIFROST_SECRETS_SERVICE_PORT_PROBES": "",
