@@ -37,7 +37,7 @@ func chromium(t *testing.T) string {
 		return path
 	}
 	const missing = "Chromium NOT FOUND: the status page is not seen by a browser; install Debian's chromium-headless-shell, or run make setup"
-	if os.Getenv("BIFROST_SECRETS_REQUIRE_BACKENDS") != "" {
+	if os.Getenv("BIFROST_REQUIRE_BACKENDS") != "" {
 		t.Fatal(missing)
 	}
 	t.Skip(missing)
@@ -256,11 +256,11 @@ func (b *browser) quiet() {
 	}
 }
 
-// shoot writes a picture of the window into the folder of BIFROST_SECRETS_SCREENSHOTS,
+// shoot writes a picture of the window into the folder of BIFROST_SCREENSHOTS,
 // if there is one.
 func (b *browser) shoot(name string) {
 	b.t.Helper()
-	dir := os.Getenv("BIFROST_SECRETS_SCREENSHOTS")
+	dir := os.Getenv("BIFROST_SCREENSHOTS")
 	if dir == "" {
 		return
 	}
