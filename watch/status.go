@@ -41,6 +41,9 @@ type Status struct {
 	// newer ones, were had.
 	LastGood time.Time `json:"last_good,omitzero"`
 
+	// Cluster are the watchers that share a database, where that was asked for.
+	Cluster []Peer `json:"cluster,omitempty"`
+
 	// LogDropped is how many log lines this process could not write.
 	LogDropped uint64 `json:"log_lines_dropped"`
 }

@@ -3,13 +3,17 @@
 package main
 
 import (
+	"encoding/json"
 	"fmt"
 	"log/slog"
 	"os"
 	"path/filepath"
+	"regexp"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"filippo.io/age"
 
@@ -17,6 +21,8 @@ import (
 	"bifrost-secrets/sources/awssecrets/awstest"
 	"bifrost-secrets/sources/postgres"
 	"bifrost-secrets/sources/postgres/pgtest"
+	"bifrost-secrets/watch"
+	"bifrost-secrets/watch/cluster"
 )
 
 // Three watchers and one database: a flush at one refreshes all three, also when
@@ -37,7 +43,7 @@ func TestWatchCluster(t *testing.T) {
 		}
 		s.env = append(s.env, "CLUSTER="+db.URL())
 		r := s.start("watch", "--config", filepath.Join(s.app, "config.source.json"), "--out", filepath.Join(s.app, "config.json"),
-			"--apply", "none", "--cluster", "env.CLUSTER", "--listen", fmt.Sprintf("unix:%s/%d.sock", s.dir, i), "--verbose")
+			"--apply", "none", "--cluster", "env.CLUSTER,table", "--listen", fmt.Sprintf("unix:%s/%d.sock", s.dir, i), "--verbose")
 		r.logs("listening for flushes")
 		all, harnesses = append(all, r), append(harnesses, s)
 	}
@@ -68,6 +74,35 @@ func TestWatchCluster(t *testing.T) {
 	flush(0)
 	hear(0)
 	have("CANARY-2")
+	shown := func(what string, right func(watch.Status) bool) {
+		t.Helper()
+		for end := time.Now().Add(patience); ; time.Sleep(50 * time.Millisecond) {
+			code, stdout, stderr := process(t, harnesses[1].dir, nil, "status", "--cluster", "--json", "--address", fmt.Sprintf("unix:%s/1.sock", harnesses[1].dir))
+			var st watch.Status
+			if err := json.Unmarshal([]byte(stdout), &st); err == nil && right(st) {
+				return
+			}
+			if time.Now().After(end) {
+				t.Fatalf("%s: %d %s%s", what, code, stdout, stderr)
+			}
+		}
+	}
+	host, err := os.Hostname()
+	if err != nil {
+		t.Fatal(err)
+	}
+	shown("nobody is behind", func(st watch.Status) bool {
+		return len(st.Cluster) == 3 && !slices.ContainsFunc(st.Cluster, func(p watch.Peer) bool {
+			return p.Host != host || len(p.Behind) > 0 || len(p.References) != 1 || p.References[0].Version != st.References[0].Version || p.References[0].State != watch.Delivered
+		})
+	})
+	code, stdout, _ := process(t, harnesses[1].dir, nil, "status", "--cluster", "--address", fmt.Sprintf("unix:%s/1.sock", harnesses[1].dir))
+	if code != exitDone || !strings.Contains(stdout, "BEHIND") || !regexp.MustCompile(`(?m)^vault\.openai +\S+ +20\S+.* all$`).MatchString(stdout) {
+		t.Errorf("%d %s", code, stdout)
+	}
+	if rows := db.Text(t, "SELECT string_agg(w::text, ' ') FROM "+cluster.WatchersTable+" w"); strings.Contains(rows, "CANARY") || strings.Contains(rows, "fingerprint") || !strings.Contains(rows, "vault.openai") {
+		t.Errorf("in the table there is: %s", rows)
+	}
 	// SIGHUP is a flush too.
 	rotate("CANARY-3")
 	all[1].signal(syscall.SIGHUP)
@@ -87,9 +122,15 @@ func TestWatchCluster(t *testing.T) {
 	server.Restart(t)
 	hear(2)
 	have("CANARY-5")
-	for _, r := range all {
+	all[0].signal(syscall.SIGTERM)
+	all[0].ends(0)
+	shown("one has ended", func(st watch.Status) bool { return len(st.Cluster) == 2 })
+	for _, r := range all[1:] {
 		r.signal(syscall.SIGTERM)
 		r.ends(0)
+	}
+	if n := db.Text(t, "SELECT count(*)::text FROM "+cluster.WatchersTable); n != "0" {
+		t.Errorf("%s rows are left", n)
 	}
 }
 
@@ -166,9 +207,12 @@ func TestWatchClusterOfConfigStore(t *testing.T) {
 		for name, value := range f.Env() {
 			s.env = append(s.env, name+"="+value)
 		}
-		r := s.start("watch", "--config", filepath.Join(s.app, "config.source.json"), "--out", filepath.Join(s.app, "config.json"), "--apply", "none", "--listen", "none")
+		r := s.start("watch", "--config", filepath.Join(s.app, "config.source.json"), "--out", filepath.Join(s.app, "config.json"), "--apply", "none", "--listen", "unix:"+filepath.Join(s.dir, "sock"))
 		r.logs("listening for flushes")
 		all = append(all, r)
+		if code, _, stderr := process(t, s.dir, nil, "status", "--cluster", "--address", "unix:sock"); code != exitUnresolved || !strings.Contains(stderr, "hint: start each of them with --cluster table") {
+			t.Errorf("%d %s", code, stderr)
+		}
 	}
 	f.Put("openai", "CANARY-2")
 	all[0].signal(syscall.SIGHUP)
@@ -176,6 +220,9 @@ func TestWatchClusterOfConfigStore(t *testing.T) {
 	for _, r := range all {
 		r.signal(syscall.SIGTERM)
 		r.ends(0)
+	}
+	if there := db.Text(t, "SELECT count(*)::text FROM pg_class WHERE relname LIKE 'bifrost_secrets%'"); there != "0" {
+		t.Errorf("%s tables were made that nobody asked for", there)
 	}
 }
 

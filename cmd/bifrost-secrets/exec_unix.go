@@ -36,7 +36,7 @@ func (j *daemonJob) loopFlags(cmd *cobra.Command) {
 
 	listenFlags(cmd, &o.Listen)
 
-	f.StringVar(&o.Cluster.Database, "cluster", "", "`address` of a PostgreSQL over which a flush of one watcher flushes all, with a password as env.NAME; unless given, Bifrost's own PostgreSQL config store; or none")
+	f.StringVar(&o.Cluster.Database, "cluster", "", "`address` of a PostgreSQL over which a flush of one watcher flushes all, with a password as env.NAME; unless given, Bifrost's own PostgreSQL config store; or none. With ,table behind it, or table alone, the watcher also writes names and versions there, for status --cluster")
 	j.Ambient = true // Bifrost signs in where the config says, too
 }
 

@@ -17,7 +17,7 @@ import (
 )
 
 func (p *program) statusCommand() *cobra.Command {
-	c := &client{p: p, withToken: true}
+	c, path, cluster := &client{p: p, withToken: true}, control.StatusPath, false
 	cmd := &cobra.Command{
 		Use:   "status",
 		Short: "Show what a running watch or exec knows of its secrets",
@@ -26,15 +26,21 @@ whether a running Bifrost has it. It shows no value.`,
 		Example: `  bifrost-secrets status --token-file /run/secrets/flush-token
   bifrost-secrets status --address unix:/run/bifrost-secrets/control.sock --json`,
 		Args: noWords,
-		RunE: func(cmd *cobra.Command, _ []string) error { return c.status(cmd.Context()) },
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if cluster {
+				path += "?cluster"
+			}
+			return c.status(cmd.Context(), path)
+		},
 	}
 	c.flags(cmd, 10*time.Second)
 	p.jsonFlag(cmd)
+	cmd.Flags().BoolVar(&cluster, "cluster", false, "show the other watchers too that are listed in the same database (--cluster table): who is behind, and whose turn it is")
 	return cmd
 }
 
-func (c *client) status(ctx context.Context) error {
-	r, err := c.ask(ctx, http.MethodGet, control.StatusPath)
+func (c *client) status(ctx context.Context, path string) error {
+	r, err := c.ask(ctx, http.MethodGet, path)
 	if err != nil {
 		return err
 	}
@@ -92,6 +98,7 @@ func statusText(s *watch.Status, now time.Time) string {
 	row("bifrost", "%s", describeBifrost(s.Bifrost, now))
 	_ = table(&w, rows)
 	printReferences(&w, s.References)
+	printCluster(&w, s.Cluster, now)
 	for i, line := range s.Problems {
 		if i == 0 {
 			w.WriteString("\nPROBLEMS OF THE LAST REFRESH\n")
@@ -145,6 +152,27 @@ func printReferences(w *strings.Builder, all []watch.ReferenceStatus) {
 	_ = table(w, rows)
 	fmt.Fprintf(w, "\n%s, %d stale\n", count(len(all), "reference"), stale)
 }
+
+func printCluster(w *strings.Builder, all []watch.Peer, now time.Time) {
+	if len(all) == 0 {
+		return
+	}
+	rows := [][]string{{"WATCHER", "BIFROST", "VERSION", "LAST REFRESH", "SEEN", "TURN", "BEHIND"}}
+	for i := range all {
+		p := &all[i]
+		rows = append(rows, []string{p.Host, dash(p.Bifrost), p.Version, ago(p.Refreshed, now), ago(p.Seen, now), p.Turns(), p.Words()})
+	}
+	w.WriteString("\n")
+	_ = table(w, rows)
+	rows = [][]string{{"REFERENCE", "VERSION", "SINCE", "WATCHERS"}}
+	for _, s := range watch.SpreadOf(all) {
+		rows = append(rows, []string{s.Reference, dash(s.Version), s.Span(), s.Words(len(all))})
+	}
+	w.WriteString("\n")
+	_ = table(w, rows)
+}
+
+func ago(at, now time.Time) string { return watch.Span(now.Sub(at)) + " ago" }
 
 func describeBifrost(b *watch.BifrostStatus, now time.Time) string {
 	if b == nil {

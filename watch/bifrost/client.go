@@ -212,7 +212,23 @@ func (c *Client) wait(ctx context.Context) *Error {
 // rendered document, or nil, for credentials. Every error is an *Error.
 func (c *Client) Version(ctx context.Context, doc *walker.Document) (string, error) {
 	v, f := c.session(doc).version(ctx)
+	if f == nil {
+		c.mu.Lock()
+		c.found = cmp.Or(c.found, v)
+		c.mu.Unlock()
+	}
 	return v, f.orNil()
+}
+
+// Found returns the version that Bifrost was found to have last, and nothing where
+// that is not known. c may be nil.
+func (c *Client) Found() string {
+	if c == nil {
+		return ""
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.found
 }
 
 // foundVersion logs the version of Bifrost where it is another one than before, and

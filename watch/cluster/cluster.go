@@ -67,13 +67,18 @@ type Config struct {
 	// [Member.Rejected] knows by then. It is called as OnFlush is, on another
 	// goroutine. It may be nil.
 	OnReject func()
+	// Listed is whether the watcher lists itself in [WatchersTable], for who asks
+	// for [Member.Peers]: that writes names of secrets into the database.
+	Listed bool
 	// Log takes what happens to the connection. It may be nil.
 	Log *slog.Logger
 
 	pause func(tries int) time.Duration // nil for the one with jitter
 	idle  time.Duration                 // zero for idleLimit
-	reply time.Duration                 // zero for tryLimit
-	first time.Duration                 // zero for startLimit
+
+	gather time.Duration // zero for gatherFor
+	reply  time.Duration // zero for tryLimit
+	first  time.Duration // zero for startLimit
 }
 
 // what says what is listened for.
@@ -112,6 +117,8 @@ type Member struct {
 	status  Status
 	flushed time.Time            // when a flush was last told of
 	known   map[Secret]Rejection // as they were last read
+	shown   *shown
+	wake    context.CancelFunc // ends the wait for notifications
 }
 
 // Listen begins to listen and returns once that was tried: after five seconds
@@ -127,6 +134,7 @@ func Listen(ctx context.Context, config Config) (*Member, error) {
 	config.idle = cmp.Or(config.idle, idleLimit)
 	config.reply = cmp.Or(config.reply, tryLimit)
 	config.first = cmp.Or(config.first, startLimit)
+	config.gather = cmp.Or(config.gather, gatherFor)
 	if config.pause == nil {
 		config.pause = pause
 	}
@@ -281,28 +289,46 @@ func (m *Member) connect(ctx context.Context) (*pgx.Conn, error) {
 }
 
 // hear listens until the connection is lost.
-func (m *Member) hear(ctx context.Context, conn *pgx.Conn) error {
+func (m *Member) hear(ctx context.Context, conn listener) error {
+	var l listing
+	asked := time.Now() // when the server was last known to be there
 	for {
-		quiet, cancel := context.WithTimeout(ctx, m.config.idle)
+		what := m.looked()
+		next, answered, err := m.list(ctx, conn, &l, what)
+		if err != nil {
+			return m.config.Target.Explain(err)
+		}
+		if answered {
+			asked = time.Now()
+		}
+		if late := asked.Add(m.config.idle); next.After(late) {
+			next = late
+		}
+		quiet, cancel := context.WithDeadline(ctx, next)
+		m.wakes(cancel, what)
 		heard, err := conn.WaitForNotification(quiet)
+		over := quiet.Err() != nil
 		cancel()
 		switch {
 		case err == nil:
 			m.heard(heard.Channel, heard.Payload)
+			asked = time.Now()
 		case ctx.Err() != nil:
+			m.leave(ctx, conn, &l)
 			return ctx.Err()
-		case quiet.Err() != nil && !conn.IsClosed():
+		case !over || conn.IsClosed():
+			return m.config.Target.Explain(err)
+		case time.Since(asked) >= m.config.idle:
 			if err := m.alive(ctx, conn); err != nil {
 				return m.config.Target.Explain(err)
 			}
-		default:
-			return m.config.Target.Explain(err)
+			asked = time.Now()
 		}
 	}
 }
 
 // alive asks the server for an answer.
-func (m *Member) alive(ctx context.Context, conn *pgx.Conn) error {
+func (m *Member) alive(ctx context.Context, conn listener) error {
 	ctx, cancel := context.WithTimeout(ctx, m.config.reply)
 	defer cancel()
 	_, err := conn.Exec(ctx, "SELECT 1")

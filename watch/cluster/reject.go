@@ -112,7 +112,7 @@ func (m *Member) readRejections(ctx context.Context, secrets []Secret) (map[Secr
 		return nil, err
 	}
 	defer database.Close(conn)
-	if there, err := ours(ctx, conn); !there || err != nil {
+	if there, err := ours(ctx, conn, RejectionsTable); !there || err != nil {
 		return nil, m.config.Target.Explain(err)
 	}
 	found := map[Secret]Rejection{}
@@ -141,11 +141,11 @@ func (m *Member) readRejections(ctx context.Context, secrets []Secret) (map[Secr
 	return found, m.config.Target.Explain(err)
 }
 
-// ours reports whether there is a table of rejections, and fails where another
-// than its owner could write to it, or its owner is not who we are: then nothing
-// is read of it, and nothing written, since it might have triggers.
-func ours(ctx context.Context, conn *pgx.Conn) (there bool, err error) {
-	schema, name, _ := strings.Cut(RejectionsTable, ".")
+// ours reports whether there is a table, and fails where another than its owner
+// could write to it, or its owner is not who we are: then nothing is read of it, and
+// nothing written, since it might have triggers.
+func ours(ctx context.Context, conn database.Querier, table string) (there bool, err error) {
+	schema, name, _ := strings.Cut(table, ".")
 	var mine, plain, alone bool
 	err = conn.QueryRow(ctx, `SELECT pg_catalog.pg_get_userbyid(c.relowner) = current_user,
 			c.relkind = 'r' AND NOT c.relhasrules AND NOT c.relhastriggers AND NOT c.relrowsecurity AND NOT c.relhassubclass,
@@ -159,13 +159,35 @@ func ours(ctx context.Context, conn *pgx.Conn) (there bool, err error) {
 	case err != nil:
 		return false, err
 	case !mine:
-		return false, notOurs("the table " + RejectionsTable + " belongs to another role")
+		return false, notOurs("the table " + table + " belongs to another role")
 	case !plain:
-		return false, notOurs(RejectionsTable + " has rules, triggers, policies or tables below it, or is no table")
+		return false, notOurs(table + " has rules, triggers, policies or tables below it, or is no table")
 	case !alone:
-		return false, notOurs("others than its owner may write to the table " + RejectionsTable)
+		return false, notOurs("others than its owner may write to the table " + table)
 	}
 	return true, nil
+}
+
+// executor is a connection that statements are sent to.
+type executor interface {
+	database.Querier
+	Exec(ctx context.Context, sql string, args ...any) (pgconn.CommandTag, error)
+}
+
+// haveOurs makes a table where there is none, and fails as ours does.
+func haveOurs(ctx context.Context, conn executor, table, create string) error {
+	there, err := ours(ctx, conn, table)
+	if there || err != nil {
+		return err
+	}
+	var refused *pgconn.PgError
+	if _, err = conn.Exec(ctx, create); errors.As(err, &refused) && (refused.Code == "42P07" || refused.Code == "23505") {
+		err = nil // somebody else has made it just now
+	}
+	if err == nil {
+		_, err = ours(ctx, conn, table) // with what the default privileges are
+	}
+	return err
 }
 
 // Reject notes that the Bifrost of this host has rejected some secrets' values, and
@@ -176,17 +198,7 @@ func (m *Member) Reject(ctx context.Context, by string, secrets []Secret) error 
 		return err
 	}
 	defer database.Close(conn)
-	there, err := ours(ctx, conn)
-	if err == nil && !there {
-		var refused *pgconn.PgError
-		if _, err = conn.Exec(ctx, rejectionsMade); errors.As(err, &refused) && (refused.Code == "42P07" || refused.Code == "23505") {
-			err = nil // somebody else has made it just now
-		}
-		if err == nil {
-			_, err = ours(ctx, conn) // with what the default privileges are
-		}
-	}
-	if err != nil {
+	if err := haveOurs(ctx, conn, RejectionsTable, rejectionsMade); err != nil {
 		return m.config.Target.Explain(err)
 	}
 	var ids [][]byte

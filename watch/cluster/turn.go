@@ -18,6 +18,9 @@ import (
 // the second is 0, or up to one less than how many there are. pg_locks shows them.
 const TurnClass = 0x62667275
 
+// turnOf is what a session with a turn calls itself, with the member's id behind it.
+const turnOf = "bifrost-secrets turn "
+
 const (
 	saysAfter = time.Second      // a wait that is shorter is not told of
 	mostWait  = 30 * time.Minute // however often the turn goes to somebody else
@@ -114,7 +117,7 @@ type connected struct {
 func (m *Member) newSession(ctx context.Context, hold, patience time.Duration) (session, error) {
 	ctx, cancel := context.WithTimeout(ctx, tryLimit)
 	defer cancel()
-	target := m.config.Target.As("bifrost-secrets turn")
+	target := m.config.Target.As(turnOf + m.id)
 	conn, err := target.Connect(ctx)
 	if err != nil {
 		return nil, err

@@ -95,7 +95,7 @@ func TestTurns(t *testing.T) {
 		t.Error("who had not to wait says so")
 	}
 	third := a.take(Turn{}, nil).waiting(d)
-	if n := d.Terminate(t, "bifrost-secrets turn"); n != "2" { // the one that waits as well
+	if n := d.Terminate(t, turnOf+a.id) + d.Terminate(t, turnOf+b.id); n != "11" { // the one that waits as well
 		t.Errorf("%s were ended", n)
 	}
 	if err := third.failed(); sources.KindOf(err) != sources.Unreachable {

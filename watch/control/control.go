@@ -69,6 +69,9 @@ type Options struct {
 	// TLSCert and TLSKey are PEM files for all of Listen but unix sockets. They
 	// are read at each handshake. Both are named or none.
 	TLSCert, TLSKey string
+	// Peers returns the watchers that share a database. It is nil where they are not
+	// listed anywhere.
+	Peers func(ctx context.Context) ([]watch.Peer, error)
 	// Metrics answers /metrics. Nil means that there is none.
 	Metrics http.Handler
 	// Log never gets a token. Nil means that nothing is logged.

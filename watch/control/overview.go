@@ -14,7 +14,9 @@ import (
 type view struct {
 	status  watch.Status
 	now     time.Time
-	enabled bool       // there is something to flush
+	enabled bool // there is something to flush
+	peers   []watch.Peer
+	alone   string     // why they cannot be shown
 	mark    string     // of its forms
 	said    string     // what came of the form before
 	query   url.Values // q, only and sort
@@ -120,6 +122,7 @@ func overview(v view) string {
 	w.problems(st)
 	w.facts(st, now)
 	w.timeline(st.Recent, now)
+	w.cluster(&v)
 	w.references(&v)
 	w.put(`</main>
 <footer>As of `)
@@ -252,9 +255,7 @@ func (w *writer) references(v *view) {
 }
 
 func (w *writer) table(v *view, all []*watch.ReferenceStatus, order string, down bool) {
-	w.put(`<table role="table" aria-labelledby="h-references">
-<thead role="rowgroup"><tr role="row">
-`)
+	w.begin("h-references")
 	for _, c := range columns {
 		next, sorted, arrow := c.name, "none", ""
 		if c.name == order {
@@ -268,13 +269,10 @@ func (w *writer) table(v *view, all []*watch.ReferenceStatus, order string, down
 		q := url.Values{"q": v.query["q"], "only": v.query["only"], "sort": {next}}
 		w.put(`<th role="columnheader" scope="col" aria-sort="%"><a href="/?%#references">%<span aria-hidden="true">%</span></a></th>`+"\n", sorted, q.Encode(), c.title, arrow)
 	}
-	w.put(`</tr></thead>
-<tbody role="rowgroup">
-`)
+	w.rows()
 	for _, r := range all {
 		age, state := r.Words()
-		w.put(`<tr role="row" class="%"><td role="rowheader">%</td><td role="cell">%</td><td role="cell" class="v">%</td><td role="cell" class="a">%</td><td role="cell">%</td></tr>`+"\n",
-			[]string{"", "warn", "bad"}[attention(r)], r.Path, r.Reference, cmp.Or(r.Version, "-"), age, state)
+		w.row(attention(r), r.Path, r.Reference, cmp.Or(r.Version, "-"), age, state)
 	}
 	w.put("</tbody>\n</table>\n")
 }

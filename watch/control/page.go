@@ -43,9 +43,15 @@ func (s *Server) page(w http.ResponseWriter, r *http.Request) {
 		show(w, http.StatusOK, signIn(s.sessions.mark(""), ""))
 		return
 	}
-	show(w, http.StatusOK, overview(view{
-		status: s.watcher.Status(), now: time.Now(), enabled: s.watcher.Enabled(), mark: s.sessions.mark(one.id), said: said, query: r.URL.Query(),
-	}))
+	v := view{enabled: s.watcher.Enabled(), mark: s.sessions.mark(one.id), said: said, query: r.URL.Query()}
+	if s.opts.Peers != nil {
+		var err error
+		if v.peers, err = s.peers(r.Context()); err != nil {
+			v.alone = oneLine(err.Error())
+		}
+	}
+	v.status, v.now = s.watcher.Status(), time.Now()
+	show(w, http.StatusOK, overview(v))
 }
 
 // form takes what a form of the page sends. Nothing else may carry an Origin, and

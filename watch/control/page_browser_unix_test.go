@@ -3,6 +3,7 @@
 package control
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"slices"
@@ -48,6 +49,23 @@ func working(n int) watch.Status {
 	return st
 }
 
+// five are watchers of which one is behind, and one has its turn.
+func five() (all []watch.Peer) {
+	for i := range 5 {
+		now := time.Now()
+		p := watch.Peer{ID: fmt.Sprint(i), Host: fmt.Sprintf("gateway-7d9f-%s", []string{"x2x4k", "b8vqm", "k5d2z", "p9wlt", "t3hcn"}[i]), Version: "v1.0.0", Bifrost: "1.5.21", Refreshed: now.Add(-time.Duration(i) * time.Minute), Seen: now, Turn: i == 2}
+		for j := range 9 {
+			p.References = append(p.References, watch.Held{Reference: fmt.Sprintf("vault.prod/groq/key-%d#api_key", j), Version: "8f2c41d0", Since: now.Add(-9*time.Hour - time.Duration(i)*time.Second), State: watch.InForce, Fresh: true})
+		}
+		if i == 2 {
+			p.References[7].Version, p.References[7].Since = "31aa90b7", now.Add(-50*time.Hour)
+		}
+		all = append(all, p)
+	}
+	watch.Compare(all)
+	return all
+}
+
 // failed is a status where one secret cannot be fetched.
 func failed(n int) watch.Status {
 	now := time.Now()
@@ -78,7 +96,9 @@ func enter(b *browser, url, token string) {
 func TestPageInBrowser(t *testing.T) {
 	w := new(controltest.Watcher)
 	w.Set(working(21), nil, true)
-	r := start(t, w, nil)
+	r := start(t, w, func(o *Options) {
+		o.Peers = func(context.Context) ([]watch.Peer, error) { return five(), nil }
+	})
 	b := browse(t)
 	b.window(1280, 900, false)
 	url := r.url(0, "/")
@@ -90,7 +110,7 @@ func TestPageInBrowser(t *testing.T) {
 	b.shoot("wrong-token")
 	enter(b, url, token)
 	text := b.text()
-	for _, want := range []string{"All 21 references fresh; last change ", "next look in 41 min.", "vault.prod/openai/key-0#api_key", "verified", "1.5.21"} {
+	for _, want := range []string{"All 21 references fresh; last change ", "next look in 41 min.", "vault.prod/openai/key-0#api_key", "verified", "1.5.21", "5 watchers, 1 behind", "vault.prod/groq/key-7#api_key"} {
 		if !strings.Contains(text, want) {
 			t.Errorf("%q is not there:\n%s", want, text)
 		}
@@ -112,16 +132,16 @@ func TestPageInBrowser(t *testing.T) {
 			t.Errorf("no %s is called %q: %q", role, want, names)
 		}
 	}
-	if n := len(b.named("row")); n != 22 {
-		t.Errorf("the table has %d rows", n)
+	if n := len(b.named("row")); n != 22+6 {
+		t.Errorf("the tables have %d rows", n)
 	}
 
-	first := func() string { return b.eval("document.querySelector('tbody td').innerText") }
-	b.click("th:nth-child(2) a")
+	first := func() string { return b.eval("document.querySelector('#references tbody td').innerText") }
+	b.click("#references th:nth-child(2) a")
 	if got := first(); got != "providers.anthropic.keys[0].value" || !strings.Contains(b.eval("document.querySelector('[aria-sort=ascending]').innerText"), "Reference") {
 		t.Errorf("by reference, the first is %s", got)
 	}
-	b.click("th:nth-child(2) a")
+	b.click("#references th:nth-child(2) a")
 	if got := first(); got != "providers.vertex.keys[0].value" {
 		t.Errorf("the other way round, the first is %s", got)
 	}
@@ -142,7 +162,7 @@ func TestPageInBrowser(t *testing.T) {
 			t.Errorf("%q is not there:\n%s", want, text)
 		}
 	}
-	if got := first(); got != "providers.cohere.keys[0].value" && !strings.Contains(b.eval("document.querySelector('tbody tr').className"), "bad") {
+	if got := first(); got != "providers.cohere.keys[0].value" && !strings.Contains(b.eval("document.querySelector('#references tbody tr').className"), "bad") {
 		t.Errorf("what fails is not first, but %s", got)
 	}
 	b.click("footer a")
@@ -188,7 +208,7 @@ func TestLargePageInBrowser(t *testing.T) {
 		t.Errorf("%.2000s", text)
 	}
 	b.shoot("thousand")
-	if n := b.eval("document.querySelectorAll('tbody tr').length"); n != "1000" {
+	if n := b.eval("document.querySelectorAll('#references tbody tr').length"); n != "1000" {
 		t.Errorf("%s rows", n)
 	}
 	b.window(390, 844, false)

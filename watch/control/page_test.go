@@ -344,7 +344,9 @@ func FuzzPage(f *testing.F) {
 				References: []watch.ReferenceStatus{r}, Bifrost: &watch.BifrostStatus{API: text, Version: text, Started: now}, Unusable: text,
 				Recent: []watch.Attempt{{Trigger: watch.Trigger(text), Result: "x" + text, At: now}}, Last: &watch.Attempt{Trigger: watch.Trigger(text), Result: "x" + text},
 			},
-			now: now, enabled: true, mark: text, said: "x" + text, query: url.Values{"q": {text}, "sort": {text}, "only": {"x" + text}, "x" + text: {text}},
+			now: now, enabled: true, mark: text, said: "x" + text, alone: text,
+			peers: []watch.Peer{{ID: text, Host: text, Version: text, Bifrost: text, Source: text, Seen: now, Behind: []string{text, text}, References: []watch.Held{{Reference: text, Version: text, State: watch.State(text)}}}},
+			query: url.Values{"q": {text}, "sort": {text}, "only": {"x" + text}, "x" + text: {text}},
 		}) + signIn(text, "x"+text)
 	}
 	want := map[bool][]string{}
@@ -353,7 +355,7 @@ func FuzzPage(f *testing.F) {
 			return // a word of sort, or nothing: the page has another shape
 		}
 		got := page(text)
-		found := strings.Contains(got, "<tbody")
+		found := strings.Contains(got, "#references\">Reference")
 		if want[found] == nil {
 			plain := "plain"
 			if !found {

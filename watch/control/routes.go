@@ -1,6 +1,7 @@
 package control
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -12,6 +13,7 @@ import (
 	"strings"
 	"time"
 
+	"bifrost-secrets/sources"
 	"bifrost-secrets/watch"
 )
 
@@ -148,8 +150,22 @@ func (s *Server) ready(w http.ResponseWriter, _ *http.Request) {
 	plain(w, http.StatusOK, "ok")
 }
 
-func (s *Server) status(w http.ResponseWriter, _ *http.Request) {
+// NotListed is why there is no cluster to be shown.
+const NotListed = "the watchers of this cluster are not listed"
+
+func (s *Server) status(w http.ResponseWriter, r *http.Request) {
 	st := s.watcher.Status()
+	if r.URL.Query().Has("cluster") {
+		if s.opts.Peers == nil {
+			s.refuse(w, r, http.StatusBadRequest, NotListed, "start each of them with --cluster table, or with ,table behind the address")
+			return
+		}
+		var err error
+		if st.Cluster, err = s.peers(r.Context()); err != nil {
+			s.refuse(w, r, http.StatusBadGateway, "the cluster cannot be shown: "+oneLine(err.Error()), sources.HintOf(err))
+			return
+		}
+	}
 	if st.References == nil {
 		st.References = []watch.ReferenceStatus{}
 	}
@@ -157,6 +173,15 @@ func (s *Server) status(w http.ResponseWriter, _ *http.Request) {
 		st.Problems = []string{}
 	}
 	answer(w, http.StatusOK, st)
+}
+
+// peersLimit is how long the database of the cluster may take.
+const peersLimit = 5 * time.Second
+
+func (s *Server) peers(ctx context.Context) ([]watch.Peer, error) {
+	ctx, cancel := context.WithTimeout(ctx, peersLimit)
+	defer cancel()
+	return s.opts.Peers(ctx)
 }
 
 // problem is the body of every answer that is not a success.

@@ -115,7 +115,7 @@ type watched struct {
 func (b *watched) Status() watch.Status {
 	st := b.Loop.Status()
 	if b.api != nil {
-		st.Bifrost = &watch.BifrostStatus{API: b.api.Where()}
+		st.Bifrost = &watch.BifrostStatus{API: b.api.Where(), Version: b.api.Found()}
 	}
 	return st
 }

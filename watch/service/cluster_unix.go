@@ -12,6 +12,7 @@ import (
 
 	"bifrost-secrets/sources"
 	"bifrost-secrets/sources/database"
+	"bifrost-secrets/watch"
 	"bifrost-secrets/watch/cluster"
 )
 
@@ -65,7 +66,7 @@ func (c *Cluster) join(ctx context.Context, getenv func(string) (string, bool), 
 		return nil, err
 	}
 	m := &members{}
-	config := cluster.Config{Target: target, Flushes: true, Splay: clusterSplay, OnFlush: ask, OnReject: c.onReject, Log: log}
+	config := cluster.Config{Target: target, Flushes: true, Splay: clusterSplay, OnFlush: ask, OnReject: c.onReject, Listed: c.Listed, Log: log}
 	if from, ok := source.(changing); ok {
 		store, channel := from.Changes()
 		if target != nil && store.Same(target) {
@@ -105,6 +106,13 @@ func (m *members) Notify(ctx context.Context) error {
 		return nil
 	}
 	return m.flush.Notify(ctx)
+}
+
+// show has the others see what a watcher tells of itself, if it is listed.
+func (m *members) show(p watch.Peer) {
+	if m.flush != nil {
+		m.flush.Show(p)
+	}
 }
 
 // Close ends listening.

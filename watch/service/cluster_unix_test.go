@@ -164,3 +164,23 @@ func isUsage(err error) bool {
 	var own *Error
 	return errors.As(err, &own) && own.Code == ExitUsage
 }
+
+// The word that has a watcher list itself stands alone or behind an address, of which
+// it is no part.
+func TestClusterTable(t *testing.T) {
+	for given, want := range map[string]Cluster{
+		"": {}, "none": {Database: "none"}, "table": {Listed: true}, "env.URL": {Database: "env.URL"}, "env.URL,table": {Database: "env.URL", Listed: true},
+		"postgres://u@h/d?sslmode=verify-full,table": {Database: "postgres://u@h/d?sslmode=verify-full", Listed: true},
+		"postgres://u@h1,h2/d":                       {Database: "postgres://u@h1,h2/d"}, "postgres://u@h1,h2/d,table": {Database: "postgres://u@h1,h2/d", Listed: true},
+		"postgres://u@h/table": {Database: "postgres://u@h/table"},
+	} {
+		c := Cluster{Database: given}
+		if err := c.takeListed(); err != nil || c.Database != want.Database || c.Listed != want.Listed {
+			t.Errorf("%q: %+v, %v", given, c, err)
+		}
+	}
+	c := Cluster{Database: "none,table"}
+	if err := c.takeListed(); err == nil {
+		t.Error("none,table is taken")
+	}
+}

@@ -65,11 +65,39 @@ type API struct {
 // Cluster says how a watcher hears of what others are told.
 type Cluster struct {
 	Database string // empty for Bifrost's own config store; or none
+	Listed   bool   // it lists itself in a table there
 	// own is Bifrost's config store, which serves where Database is empty; nil
 	// where there is none.
 	own *database.Target
 	// onReject is called when another watcher's Bifrost has rejected values.
 	onReject func()
+}
+
+// listed is the word of --cluster that has a watcher list itself: alone, or behind an
+// address.
+const listed = "table"
+
+// takeListed takes the word off the address.
+func (c *Cluster) takeListed() error {
+	address, rest, found := cutLast(c.Database, ",")
+	if !found {
+		address, rest = "", c.Database
+	}
+	if rest != listed {
+		return nil
+	}
+	c.Database, c.Listed = address, true
+	if address == none {
+		return usageError("--cluster none excludes "+listed, "leave one of them out")
+	}
+	return nil
+}
+
+func cutLast(s, sep string) (before, after string, found bool) {
+	if i := strings.LastIndex(s, sep); i >= 0 {
+		return s[:i], s[i+len(sep):], true
+	}
+	return s, "", false
 }
 
 // none switches the listener or the cluster off.
@@ -92,8 +120,8 @@ func (o *Options) checkLoop() error {
 	case o.Apply == "api" && o.Mode == string(render.EnvMode):
 		return usageError("--apply api does not go with --mode env: it would write the values over the references in Bifrost's database", "use --apply auto, or --mode inline")
 	}
-	if o.Cluster.Database == none {
-		return nil
+	if err := o.Cluster.takeListed(); err != nil || o.Cluster.Database == none {
+		return err
 	}
 	return checkAddress("--cluster", o.Cluster.Database)
 }

@@ -43,6 +43,7 @@ type runner struct {
 
 	cluster  atomic.Pointer[members] // nil before it is joined
 	onReject func()                  // what a rejection elsewhere is told to; may be nil
+	status   func() watch.Status
 
 	confirms    bool   // the record is told of each refresh
 	unconfirmed string // why that failed last
@@ -200,12 +201,16 @@ func (d *runner) endWithin(most time.Duration, code int) {
 // until ctx does. The function that it returns waits until all of it has ended.
 func (d *runner) serve(ctx, serving context.Context, watcher control.Watcher) (wait func(), err error) {
 	watcher = &asked{watcher, d}
-	d.metrics.Follow(watcher.Status)
+	d.status = watcher.Status
+	d.metrics.Follow(d.status)
 	d.files = watch.NewFiles(func() { d.loop.FileChanged() }, d.Log)
 	var running sync.WaitGroup
 	opts, wanted, err := d.o.Listen.Options(d.Host, d.metrics.Handler(d.Log))
 	if err != nil {
 		return nil, err
+	}
+	if d.o.Cluster.Listed {
+		opts.Peers = d.peers
 	}
 	if wanted {
 		server, err := control.Open(watcher, opts)

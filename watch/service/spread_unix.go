@@ -63,6 +63,21 @@ func (d *runner) rejoin(ctx context.Context, all *members, before, now sources.S
 	return next
 }
 
+// peer is what this watcher tells the others of itself.
+func (d *runner) peer() watch.Peer {
+	st := d.status()
+	return st.Peer()
+}
+
+// peers returns the watchers that are listed in the table of the cluster.
+func (d *runner) peers(ctx context.Context) ([]watch.Peer, error) {
+	all := d.cluster.Load()
+	if all == nil || all.flush == nil {
+		return nil, &Error{Reason: "the database of the cluster was not joined", Hint: "the log says why"}
+	}
+	return all.flush.Peers(ctx)
+}
+
 // joinCluster listens for the flushes of others, and for changes of a source
 // that tells of them by itself, whichever is in force. It is called after the
 // first refresh. The function that it returns leaves.
@@ -73,6 +88,7 @@ func (d *runner) joinCluster(ctx context.Context) (leave func(), err error) {
 		return nil, err
 	}
 	d.cluster.Store(all)
+	all.show(d.peer())
 	ctx, cancel := context.WithCancel(ctx)
 	done := make(chan struct{})
 	go func() {
@@ -86,6 +102,7 @@ func (d *runner) joinCluster(ctx context.Context) (leave func(), err error) {
 					all = d.rejoin(ctx, all, source, now)
 					source = now
 				}
+				all.show(d.peer())
 				continue
 			case <-d.flushed:
 			}

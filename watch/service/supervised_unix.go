@@ -3,6 +3,7 @@
 package service
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"os"
@@ -175,6 +176,9 @@ func (s *supervised) answers(ctx context.Context) error {
 	patience, cancel := context.WithTimeout(ctx, s.o.ApplyTimeout)
 	err := s.probe.Wait(patience)
 	cancel()
+	if err == nil && s.api == nil { // which would know the version
+		_, _ = s.probe.Version(ctx, nil)
+	}
 	if err == nil || ctx.Err() != nil {
 		return err
 	}
@@ -233,7 +237,7 @@ func (s *supervised) applier() (watch.Applier, error) {
 func (s *supervised) Status() watch.Status {
 	st := s.Loop.Status()
 	child := s.Supervisor.Status()
-	child.API = s.api.Where()
+	child.API, child.Version = s.api.Where(), cmp.Or(s.api.Found(), s.probe.Found())
 	st.Bifrost = &child
 	if from := s.from.Load(); from != 0 && s.Loop.Rendering() == nil {
 		st.LastGood = time.Unix(0, from)
