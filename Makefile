@@ -19,9 +19,10 @@ endif
 LDFLAGS = -s -w $(if $(VERSION),-X main.version=$(VERSION)) $(if $(DOCS),-X bifrost-secrets/walker/lint/report.docs=$(DOCS))
 STATICCHECK = honnef.co/go/tools/cmd/staticcheck@v0.8.2
 GOVULNCHECK = golang.org/x/vuln/cmd/govulncheck@v1.9.0
+ACTIONLINT = github.com/rhysd/actionlint/cmd/actionlint@v1.7.12
 FUZZTIME ?= 60s
 
-.PHONY: home demo build test test-short docs check bench soak fuzz setup clean
+.PHONY: home dist image test-dist demo build test test-short docs check bench soak fuzz setup clean
 
 demo: build
 	@mkdir -p demo && chmod -R go-rwx testdata/demo/secrets
@@ -58,6 +59,19 @@ test-short:
 docs:
 	$(GO) test ./cmd/bifrost-secrets -run '^TestReference$$' -update
 
+# A release, in dist/: archives, packages, an image, a bill of materials, sums.
+dist:
+	@cd deploy/dist && $(GO) run . -version '$(VERSION)' -image '$(IMAGE)'
+
+# The program in front of a Bifrost image, without a container engine: make image
+# BASE=bifrost.tar, a file as `docker save` or `skopeo copy` writes it. See docs/release.md.
+image:
+	@cd deploy/dist && $(GO) run . -version '$(VERSION)' -image '$(dir $(IMAGE))bifrost-with-secrets' -base '$(abspath $(BASE))'
+
+# Makes a release twice, and tries each file of it. Wants root for what it installs.
+test-dist:
+	cd deploy/dist && $(GO) test -count 1 -timeout 60m -v .
+
 # Where this is published, written everywhere: make home PATH=github.com/acme/bifrost-secrets
 home:
 	@deploy/home.sh '$(home)' $(if $(filter command line,$(origin IMAGE)),'$(IMAGE)')
@@ -67,7 +81,9 @@ check:
 	$(GO) vet ./... && $(GO) vet -tags bench ./cmd/bifrost-secrets
 	GOOS=darwin $(GO) vet ./...
 	GOOS=windows $(GO) build -o /dev/null ./cmd/bifrost-secrets && GOOS=windows $(GO) build -o /dev/null ./cmd/bifrost-secrets-lint
+	cd deploy/dist && $(GO) vet ./...
 	$(GO) run $(STATICCHECK) ./...
+	$(GO) run $(ACTIONLINT) -shellcheck= .github/workflows/*.yml
 	$(GO) run $(GOVULNCHECK) ./... # asks vuln.go.dev
 
 # Run by hand, and not by `go test`, which hides what a passing test prints.
@@ -88,4 +104,4 @@ fuzz:
 	done
 
 clean:
-	rm -rf bin demo .cache
+	rm -rf bin demo dist .cache

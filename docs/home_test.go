@@ -5,6 +5,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 )
@@ -115,5 +116,25 @@ func TestHome(t *testing.T) {
 	}
 	if got := strings.TrimSpace(ran(t, dir, "go", "list", "-m")); got != module {
 		t.Errorf("a refused address became the module %s", got)
+	}
+}
+
+// The documentation says which version it is for: the newest of the changelog.
+func TestVersion(t *testing.T) {
+	t.Parallel()
+	changes, err := os.ReadFile("../CHANGELOG.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	index, err := os.ReadFile("README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	newest := regexp.MustCompile(`(?m)^## \[(\d+\.\d+\.\d+)\]`).FindSubmatch(changes)
+	if newest == nil {
+		t.Fatal("CHANGELOG.md has no version")
+	}
+	if want := "For version " + string(newest[1]) + " "; !strings.Contains(string(index), want) {
+		t.Errorf("docs/README.md does not hold %q", want)
 	}
 }

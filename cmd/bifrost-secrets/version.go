@@ -11,8 +11,8 @@ import (
 	management "bifrost-secrets/watch/bifrost"
 )
 
-// version is set by the linker for a release.
-var version = ""
+// version and commit are set by the linker for a release.
+var version, commit = "", ""
 
 func (p *program) versionCommand() *cobra.Command {
 	cmd := &cobra.Command{
@@ -24,7 +24,7 @@ func (p *program) versionCommand() *cobra.Command {
 			name := versionName()
 			if p.json {
 				return json.NewEncoder(p.stdout).Encode(map[string]any{
-					"version": name, "go": runtime.Version(), "platform": runtime.GOOS + "/" + runtime.GOARCH, "bifrost": management.Releases(),
+					"version": name, "commit": commitName(), "go": runtime.Version(), "platform": runtime.GOOS + "/" + runtime.GOARCH, "bifrost": management.Releases(),
 				})
 			}
 			_, err := fmt.Fprintln(p.stdout, versionText())
@@ -44,6 +44,22 @@ func versionName() string {
 		return info.Main.Version
 	}
 	return "development"
+}
+
+// commitName returns the commit of a release, or else what the go command knew of
+// it; it is empty where that was built from no clone.
+func commitName() string {
+	if commit != "" {
+		return commit
+	}
+	if info, ok := debug.ReadBuildInfo(); ok {
+		for _, s := range info.Settings {
+			if s.Key == "vcs.revision" {
+				return s.Value
+			}
+		}
+	}
+	return ""
 }
 
 // versionText is what `version` and --version print.
