@@ -201,7 +201,7 @@ func idleDay(t *testing.T, command string, mode render.Mode, backend string) {
 		asked := fake.Total()
 
 		hours := 24
-		if watch.Raced {
+		if watch.Raced || testing.Short() {
 			hours = 3
 		}
 		day := time.Duration(hours) * time.Hour

@@ -12,8 +12,9 @@ import (
 	"bifrost-secrets/sources"
 )
 
-// Raced reports whether the tests were built with the race detector. What counts for
-// long is a tenth then: `make test` runs all of it once more, without.
+// Raced reports whether the tests were built with the race detector. With it, and with
+// -short, what counts for
+// long is a tenth: `make test` runs all of it once more, without.
 var Raced bool
 
 // settled returns the bytes of the heap that are in use.
@@ -62,7 +63,7 @@ func TestDay(t *testing.T) {
 		defer h.begin()()
 		steady(t, func() {
 			hours := 12
-			if Raced {
+			if Raced || testing.Short() {
 				hours = 2
 			}
 			for hour := range hours {
@@ -88,7 +89,7 @@ func TestTenThousand(t *testing.T) {
 		n := 0
 		steady(t, func() {
 			refreshes := 5000
-			if Raced {
+			if Raced || testing.Short() {
 				refreshes = 500
 			}
 			for range refreshes {
