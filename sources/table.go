@@ -11,10 +11,11 @@ import (
 // place where they stand: the backends themselves, lint, render and the test of
 // docs/backends read them here.
 type Facts struct {
-	Type        string   // the value of vault_store.type: `aws-secrets-manager`
-	Block       string   // the member of vault_store with its settings: `aws`
-	Keys        []string // the settings it knows, sorted
-	Credentials []string // those of them that must never be shown
+	Type        string    // the value of vault_store.type: `aws-secrets-manager`
+	Block       string    // the member of vault_store with its settings: `aws`
+	Keys        []string  // the settings it knows, sorted
+	Credentials []string  // those of them that must never be shown
+	Begin       []Setting // what a new block begins with
 	Names       Naming
 	Traits      Traits // where it can be written
 	// Ambient are the variables that its client takes a credential from by itself,
@@ -28,6 +29,17 @@ type Facts struct {
 	// that is the provider's own, whatever the settings. Named are the variables by
 	// which the environment says it.
 	Addresses, Named []string
+}
+
+// Setting is one of those that a new block begins with.
+type Setting struct {
+	Key string
+	// Value is what to begin with: text in angle brackets where only a person knows
+	// it, and env.NAME for a credential.
+	Value string
+	// Needed says that no block works without it. What is not needed may come from
+	// the environment.
+	Needed bool
 }
 
 // Backend is one entry of the list of backends that a program has.
@@ -44,6 +56,7 @@ var File = Facts{
 	Type: "file", Block: "file",
 	Keys:        []string{"identity", "path", "recipients"},
 	Credentials: []string{"identity"},
+	Begin:       []Setting{{"path", "secrets", true}},
 	Names:       Naming{Parse: whole(func(name string) bool { return strings.IndexByte(name, 0) < 0 }), Says: "a file below the directory, or a member of the JSON file"},
 	Traits:      Traits{Limits: Limits{Max: MaxValue, Empty: true, Binary: true}},
 }
@@ -56,6 +69,7 @@ var AWS = Facts{
 	Type: "aws-secrets-manager", Block: "aws",
 	Keys:        []string{"access_key_id", "kms_key_id", "region", "role_arn", "secret_access_key", "session_token"},
 	Credentials: []string{"access_key_id", "secret_access_key", "session_token"},
+	Begin:       []Setting{{"region", "<region, such as eu-west-1>", false}},
 	Names: Naming{
 		Parse: pattern(`^(?:[A-Za-z0-9/_+=.@!-]{1,512}|(arn:aws[a-z-]*:secretsmanager:([a-z0-9-]+):([0-9]{12}):secret:)([A-Za-z0-9/_+=.@!-]{1,519}))$`),
 		Says:  "1 to 512 of A-Z a-z 0-9 / _ + = . @ - !, or the ARN of a secret",
@@ -76,6 +90,7 @@ var GCP = Facts{
 	Type: "gcp-secret-manager", Block: "gcp",
 	Keys:        []string{"credentials_json", "project_id"},
 	Credentials: []string{"credentials_json"},
+	Begin:       []Setting{{"project_id", "<project id>", true}},
 	Names: Naming{
 		Parse: pattern(`^(?://secretmanager\.googleapis\.com/)?projects/((?:[a-z0-9.-]{1,60}:)?[a-z0-9][a-z0-9-]{0,61})/secrets/([A-Za-z0-9_-]{1,255})(?:/versions/([A-Za-z0-9_-]{1,63}))?$`),
 		Says:  "1 to 255 characters, of which each but A-Z a-z 0-9 _ - is kept as -xHH- and counts five, or projects/PROJECT/secrets/ID or projects/PROJECT/secrets/ID/versions/VERSION",
@@ -95,6 +110,7 @@ var Vault = Facts{
 		"role_id", "secret_id", "token", "token_file",
 	},
 	Credentials: []string{"role_id", "secret_id", "token"},
+	Begin:       []Setting{{"address", "https://<host>:8200", false}, {"token", "env.VAULT_TOKEN", false}},
 	Names: Naming{
 		Parse: whole(func(name string) bool { return CheckPath(name) == "" }),
 		Max:   maxPath, Says: "2048 bytes, parts between single slashes, neither . nor .., of printable characters without #",
@@ -117,6 +133,7 @@ var Azure = Facts{
 	Type: "azure-key-vault", Block: "azure",
 	Keys:        []string{"client_id", "client_secret", "tenant_id", "vault_url"},
 	Credentials: []string{"client_secret"},
+	Begin:       []Setting{{"vault_url", "https://<name>.vault.azure.net", true}},
 	Names: Naming{
 		Parse:   pattern(`^https://([^/]+)/secrets/([0-9A-Za-z-]{1,127})(?:/([0-9a-f]{32}))?/?$`),
 		Says:    "1 to 127 characters, of which each but A-Z a-z 0-9 - is kept as -xHH- and counts five, or the id of a secret: https://VAULT/secrets/NAME or https://VAULT/secrets/NAME/VERSION",
@@ -136,6 +153,7 @@ var Postgres = Facts{
 	Type: "postgres", Block: "postgres",
 	Keys:        []string{"db_name", "host", "identity", "keep", "password", "port", "recipients", "schema", "ssl_mode", "ssl_root_cert", "url", "user"},
 	Credentials: []string{"identity", "password", "url"},
+	Begin:       []Setting{{"url", "env.SECRETS_DATABASE_URL", false}, {"identity", "env.SECRETS_AGE_IDENTITY", true}},
 	Names: Naming{
 		Parse: whole(func(name string) bool {
 			return utf8.ValidString(name) && !strings.ContainsFunc(name, unicode.IsControl)

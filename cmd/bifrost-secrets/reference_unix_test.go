@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -57,6 +58,25 @@ func TestHelp(t *testing.T) {
 				t.Errorf("%s --help does not show --%s", cmd.CommandPath(), f.Name)
 			}
 		})
+	}
+}
+
+// The help of the program begins with its three jobs, as command lines that it takes.
+func TestJobs(t *testing.T) {
+	var jobs []string
+	for line := range strings.Lines(strings.ReplaceAll(wholeProgram().Example, "\\\n", "")) {
+		if args := strings.Fields(line); args[0] == "bifrost-secrets" {
+			cmd, _ := accepted(t, args[1:])
+			jobs = append(jobs, cmd.Name())
+		}
+	}
+	if !slices.Equal(jobs, []string{"exec", "watch", "lint"}) {
+		t.Errorf("the jobs are %q", jobs)
+	}
+	var out bytes.Buffer
+	run([]string{"--help"}, nil, &out, io.Discard, nil)
+	if long, rest, _ := strings.Cut(out.String(), "\n\n"); long == "" || !strings.HasPrefix(rest, "  # as Bifrost's entrypoint") {
+		t.Errorf("help begins otherwise:\n%s", out.String())
 	}
 }
 

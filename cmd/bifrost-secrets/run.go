@@ -160,14 +160,35 @@ type command struct {
 	make func() *cobra.Command
 }
 
+// group is what --help shows together.
+type group struct {
+	title    string
+	commands []command
+}
+
+func (p *program) groups() []group {
+	return []group{
+		{"Begin:", []command{{"init", p.initCommand}, {"lint", p.lintCommand}, {"store", p.storeCommand}}},
+		{"Run:", []command{{"render", p.renderCommand}, {"exec", p.execCommand}, {"watch", p.watchCommand}, {"explain", p.explainCommand}}},
+		{"Ask a running exec or watch:", []command{{"flush", p.flushCommand}, {"status", p.statusCommand}, {"health", p.healthCommand}}},
+		{"Look after the backend:", []command{{"ping", p.pingCommand}, {"secret", p.secretCommand}, {"prune", p.pruneCommand}}},
+		{"Bifrost's own database:", []command{{"attach", p.attachCommand}, {"detach", p.detachCommand}}},
+	}
+}
+
 // commands returns the one that args begin with, since making all takes as long as
 // some of them do, and else every one.
-func (p *program) commands(args []string) []command {
-	all := []command{
-		{"render", p.renderCommand}, {"exec", p.execCommand}, {"watch", p.watchCommand}, {"explain", p.explainCommand}, {"lint", p.lintCommand},
-		{"ping", p.pingCommand}, {"store", p.storeCommand}, {"prune", p.pruneCommand}, {"secret", p.secretCommand}, {"attach", p.attachCommand},
-		{"detach", p.detachCommand}, {"flush", p.flushCommand}, {"status", p.statusCommand}, {"health", p.healthCommand}, {"version", p.versionCommand},
+func (p *program) commands(args []string) (all []command) {
+	for _, g := range p.groups() {
+		for _, c := range g.commands {
+			all = append(all, command{c.name, func() *cobra.Command {
+				cmd := c.make()
+				cmd.GroupID = g.title
+				return cmd
+			}})
+		}
 	}
+	all = append(all, command{"version", p.versionCommand})
 	for i, c := range all {
 		if len(args) > 0 && args[0] == c.name {
 			return all[i : i+1]
@@ -184,8 +205,13 @@ func (p *program) root(args []string) *cobra.Command {
 		Long: `bifrost-secrets finds every field of a Bifrost config.json that bears a secret, fetches each
 distinct secret once (a cloud's or HashiCorp's secret manager, PostgreSQL, files) and writes the
 config with the values in place.`,
-		Example: `  bifrost-secrets render --config config.json --out /app/data/config.json
-  bifrost-secrets explain --config config.json`,
+		Example: `  # as Bifrost's entrypoint: writes the config, starts Bifrost, and keeps it fresh
+  bifrost-secrets exec --config /etc/bifrost/config.json -- /app/docker-entrypoint.sh
+  # as a daemon beside a Bifrost that something else starts
+  bifrost-secrets watch --config /etc/bifrost/config.json --out /app/data/config.json \
+      --apply api --bifrost-url http://127.0.0.1:8080
+  # before each commit: secrets in plain text, and references that would not resolve
+  bifrost-secrets lint config.json`,
 		SilenceErrors: true,
 		// The default of cobra is only set on a path that we do not take.
 		SuggestionsMinimumDistance: 2,
@@ -211,6 +237,9 @@ config with the values in place.`,
 	})
 	root.RunE = func(cmd *cobra.Command, _ []string) error { return cmd.Help() }
 	versionFlag(root)
+	for _, g := range p.groups() {
+		root.AddGroup(&cobra.Group{ID: g.title, Title: g.title})
+	}
 	for _, c := range p.commands(args) {
 		root.AddCommand(c.make())
 	}

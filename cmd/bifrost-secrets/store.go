@@ -208,36 +208,43 @@ func (j *storeJob) throwAway(ctx context.Context, store sources.Store, plan *aut
 	return err
 }
 
-// rewrite writes the file, unless somebody else has.
+// rewrite writes the file, if the plan changes it.
 func (j *storeJob) rewrite(plan *autostore.Plan, target *publish.Target, report *storing) error {
-	now, err := walker.ReadRegular(j.Config, walker.MaxSize)
-	if err != nil {
-		return err
+	text := j.Doc.Bytes()
+	if len(plan.Items) > 0 {
+		text = plan.Rewritten()
 	}
-	mark := ""
-	if bytes.HasPrefix(now, []byte(byteOrderMark)) {
-		mark = byteOrderMark
-	}
-	if !bytes.Equal(now[len(mark):], j.Doc.Bytes()) {
-		return &failure{
-			Reason: j.Config + " was changed meanwhile; it stays as it is, and the secrets stored so far are kept",
-			Hint:   "run again", Code: exitUnresolved,
-		}
-	}
-	if len(plan.Items) == 0 {
-		return nil
-	}
-	changed, err := target.Write(append([]byte(mark), plan.Rewritten()...))
+	changed, err := j.replace(j.Doc, target, text, ", and the secrets stored so far are kept")
 	if changed {
 		report.wrote = j.Config
 	}
 	return err
 }
 
+// replace puts text in the place of the config, which must still be doc but for a
+// byte order mark, which is kept. beside is what else to say where it is not.
+func (j *job) replace(doc *walker.Document, target *publish.Target, text []byte, beside string) (changed bool, err error) {
+	now, err := walker.ReadRegular(j.Config, walker.MaxSize)
+	if err != nil {
+		return false, err
+	}
+	mark := ""
+	if bytes.HasPrefix(now, []byte(byteOrderMark)) {
+		mark = byteOrderMark
+	}
+	if !bytes.Equal(now[len(mark):], doc.Bytes()) {
+		return false, &failure{Reason: j.Config + " was changed meanwhile; it stays as it is" + beside, Hint: "run again", Code: exitUnresolved}
+	}
+	if bytes.Equal(text, doc.Bytes()) {
+		return false, nil
+	}
+	return target.Write(append([]byte(mark), text...))
+}
+
 const byteOrderMark = "\ufeff"
 
 // target is the file that is written: the config itself, with its mode and owner.
-func (j *storeJob) target() (*publish.Target, error) {
+func (j *job) target() (*publish.Target, error) {
 	info, err := os.Stat(j.Config)
 	if err != nil {
 		return nil, err

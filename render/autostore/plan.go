@@ -61,6 +61,9 @@ func (it *Item) refuse(hint, format string, args ...any) {
 	it.Action, it.Reason, it.Hint = Refuse, fmt.Sprintf(format, args...), hint
 }
 
+// Size returns the length of the value in bytes.
+func (it *Item) Size() int { return it.value.Len() }
+
 // Reference spells the reference that takes the value's place.
 func (it *Item) Reference() string {
 	return walker.Reference{Scheme: walker.Vault, Name: it.Name}.String()
@@ -92,7 +95,7 @@ func NewPlan(ctx context.Context, doc *walker.Document, store sources.Store, o O
 			it.refuse("choose another --prefix", "no reference can name %s", strconv.Quote(it.Name))
 		} else if why, _ := sources.CheckName(o.Store.Type, it.Name); why != "" {
 			it.refuse("give the entity a shorter id or name, or --prefix another", "the path of the reference %s", why)
-		} else if size := it.value.Len(); size > store.Traits().Limits.Max {
+		} else if size := it.Size(); size > store.Traits().Limits.Max {
 			it.refuse("keep it in a file that Bifrost reads, or in another backend", "the value has %d bytes and %d are the most that the backend takes", size, store.Traits().Limits.Max)
 		}
 	}

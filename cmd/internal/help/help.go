@@ -20,7 +20,7 @@ const Width = 100
 // groups are what flags are for, in the order in which they are shown. A flag of a
 // name is for the same thing in every command.
 var groups = []struct{ title, flags string }{
-	{"Config and backend", "config vault-store vault-type vault-set database literal anywhere trust-config allow-path allow-commands"},
+	{"Config and backend", "config type vault-store vault-type vault-set database literal anywhere trust-config allow-path allow-commands"},
 	{"Stored secrets", "gateway prefix only except include-settings keep-space trim-space"},
 	{"Deleting", "recovery-days now ignore-config-store trash trash-recipients no-trash"},
 	{"What is written", "app-dir out mode env-file env-format file-mode owner"},
@@ -31,7 +31,7 @@ var groups = []struct{ title, flags string }{
 	{"Cluster", "cluster restart-settle restart-parallel restart-splay"},
 	{"Input", "stdin-filename by-content bifrost-version settings online config-store"},
 	{"Findings", "fail-on baseline write-baseline fix diff list-rules"},
-	{"What to do", "yes dry-run fetch policy read-write catalogue ready no-wait"},
+	{"What to do", "yes write dry-run fetch policy read-write catalogue ready no-wait"},
 	{"Limits", "timeout max-delete"},
 	{"Messages and results", "format json reveal verbose quiet log-format version help"},
 }
@@ -101,9 +101,12 @@ func Set(cmd *cobra.Command) {
 	})
 }
 
-// usage is what cobra prints, but for the flags. Where it cannot be written there
-// is nobody to tell.
+// usage is what cobra prints, but for the flags; and a program begins with its
+// examples. Where it cannot be written there is nobody to tell.
 func usage(w io.Writer, cmd *cobra.Command) {
+	if !cmd.HasParent() && cmd.HasExample() {
+		fmt.Fprintf(w, "%s\n\n", cmd.Example)
+	}
 	fmt.Fprint(w, "Usage:\n")
 	if cmd.Runnable() {
 		fmt.Fprintf(w, "  %s\n", cmd.UseLine())
@@ -111,16 +114,14 @@ func usage(w io.Writer, cmd *cobra.Command) {
 	if cmd.HasAvailableSubCommands() {
 		fmt.Fprintf(w, "  %s [command]\n", cmd.CommandPath())
 	}
-	if cmd.HasExample() {
+	if cmd.HasParent() && cmd.HasExample() {
 		fmt.Fprintf(w, "\nExamples:\n%s\n", cmd.Example)
 	}
 	if cmd.HasAvailableSubCommands() {
-		fmt.Fprint(w, "\nCommands:\n")
-		for _, sub := range cmd.Commands() {
-			if sub.IsAvailableCommand() || sub.Name() == "help" {
-				fmt.Fprintf(w, "  %-*s %s\n", sub.NamePadding(), sub.Name(), sub.Short)
-			}
+		for _, g := range cmd.Groups() {
+			commands(w, cmd, g.Title, g.ID)
 		}
+		commands(w, cmd, "Commands:", "")
 	}
 	for _, g := range Groups(cmd) {
 		fmt.Fprintf(w, "\n%s:\n%s", g.Title, g.Flags.FlagUsagesWrapped(Width))
@@ -128,5 +129,18 @@ func usage(w io.Writer, cmd *cobra.Command) {
 	fmt.Fprintf(w, "\nVariables:\n%s", Variables(cmd))
 	if cmd.HasAvailableSubCommands() {
 		fmt.Fprintf(w, "\nUse \"%s [command] --help\" for more about a command.\n", cmd.CommandPath())
+	}
+}
+
+// commands prints those of a command that are in a group.
+func commands(w io.Writer, cmd *cobra.Command, title, group string) {
+	if group == "" && len(cmd.Groups()) > 0 {
+		title = "More:"
+	}
+	fmt.Fprintf(w, "\n%s\n", title)
+	for _, sub := range cmd.Commands() {
+		if sub.GroupID == group && (sub.IsAvailableCommand() || sub.Name() == "help") {
+			fmt.Fprintf(w, "  %-*s %s\n", sub.NamePadding(), sub.Name(), sub.Short)
+		}
 	}
 }
