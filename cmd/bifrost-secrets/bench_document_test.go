@@ -19,6 +19,7 @@ import (
 	"bifrost-secrets/render"
 	"bifrost-secrets/sources"
 	"bifrost-secrets/walker"
+	"bifrost-secrets/walker/lint"
 	"bifrost-secrets/walker/walkertest"
 
 	"github.com/tidwall/gjson"
@@ -55,6 +56,30 @@ func (b *bench) walking() {
 	what := fmt.Sprintf("check and walk %s, %d fields", mb(len(doc)), fields)
 	b.row(ratio(walk, valid) <= 1.8, what+": time of gjson.ValidBytes", "<= 1.8x", "%.2fx (%s, %s of processors)", ratio(walk, valid), ms(walk), ms(valid))
 	b.row(ratio(decode, walk) >= 4, what+": faster than json.Unmarshal", ">= 4x", "%.2fx (%s, %s of processors)", ratio(decode, walk), ms(walk), ms(decode))
+}
+
+// linting measures lint, the walk included: of a document of references, and of one
+// with a finding in each record.
+func (b *bench) linting() {
+	for _, one := range []struct {
+		what       string
+		references int
+		most       float64
+	}{{"of references", 1 << 20, 7}, {"of plain text", 0, 8}} {
+		text := walkertest.Config(walkertest.Shape{Size: 10 << 20, References: one.references, Secrets: 1000})
+		findings := 0
+		took := cheapest(9,
+			func() {
+				doc, err := walker.Parse("config.json", text)
+				if err != nil {
+					b.Fatal(err)
+				}
+				findings = len(lint.Check(doc, lint.Options{}))
+			},
+			func() { gjson.ValidBytes(text) })
+		b.row(ratio(took[0], took[1]) <= one.most, fmt.Sprintf("lint %s %s, %d findings: time of gjson.ValidBytes", mb(len(text)), one.what, findings),
+			fmt.Sprintf("<= %.0fx", one.most), "%.2fx (%s, %s of processors)", ratio(took[0], took[1]), ms(took[0]), ms(took[1]))
+	}
 }
 
 // valueOf returns the value of a secret. It has what the strictest of the fields

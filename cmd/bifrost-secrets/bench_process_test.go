@@ -190,7 +190,7 @@ func (b *bench) small() {
 	if err != nil {
 		b.Fatal(err)
 	}
-	b.row(info.Size() <= 34e6, "binary, stripped", "<= 34 MB", "%s", mb(int(info.Size())))
+	b.row(info.Size() <= 27e6, "binary, stripped", "<= 27 MB", "%s", mb(int(info.Size())))
 
 	const runs = 20
 	env := b.environ(nil)

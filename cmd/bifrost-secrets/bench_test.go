@@ -34,6 +34,7 @@ func TestBench(t *testing.T) {
 	b.start()
 	b.real()
 	b.walking()
+	b.linting()
 	b.rendering()
 	b.requests()
 	b.latency()
