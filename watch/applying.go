@@ -46,7 +46,7 @@ func (l *Loop) apply(ctx context.Context, u Update) error {
 	}
 	switch {
 	case u.Rollback:
-		l.fallBack(nil, nil)
+		l.fallBack(l.lastGood, nil)
 	case keep || l.noted == nil:
 		l.noted = nil
 	case l.noted == l.lastGood:

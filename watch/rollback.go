@@ -13,7 +13,7 @@ import (
 
 // rejection is what Bifrost ended over, or that of another watcher.
 type rejection struct {
-	rendering *render.Rendering
+	rendering *render.Rendering // what it ended over; or what ours runs with all the while
 	reason    string
 	elsewhere map[string]string // why, by secret; nil where it is our own Bifrost
 }
@@ -57,8 +57,9 @@ func (l *Loop) rollBack(ctx context.Context, r *rejection) {
 		l.refused.sum = bad.job.sum()
 		l.refused.why = errors.New(r.reason + "; the document before it is in force, and this one is not tried again")
 	}
-	fields := l.restore(blamed)
+	fields := l.restore(back, blamed)
 	l.o.Log.Error("new values were rolled back", "reason", r.reason, "fields", shorten(fields))
+	l.fallBack(nil, nil)
 	l.putBack(ctx, bad.job, r.rendering)
 }
 
@@ -76,10 +77,14 @@ func rejectedFault(name, version, reason string) fault {
 // keepLastGood puts the last good in force again before Bifrost was started with
 // what replaced it, since another's Bifrost has rejected that.
 func (l *Loop) keepLastGood(ctx context.Context, r *rejection) {
-	if l.lastGood == nil {
+	to, older := l.lastGood, (*fallback)(nil)
+	if l.next != nil && l.next.started == r.rendering { // it is not known to run yet, and does
+		to, older = l.next, l.lastGood
+	}
+	if to == nil {
 		return
 	}
-	back, bad := l.lastGood.good, l.good
+	back, bad := to.good, l.good
 	blamed, others := map[string]fault{}, bad.job != back.job
 	why := ""
 	for name, res := range bad.results {
@@ -96,18 +101,19 @@ func (l *Loop) keepLastGood(ctx context.Context, r *rejection) {
 	if len(blamed) == 0 {
 		return
 	}
-	fields := l.restore(blamed)
+	fields := l.restore(back, blamed)
 	l.o.Log.Warn("new values are not tried, since a Bifrost of the cluster has rejected them", "reason", why, "fields", shorten(fields))
+	l.fallBack(older, nil)
 	l.putBack(ctx, bad.job, bad.rendering)
 	if others { // they went back with it, and are had again
 		l.Trigger(Retry)
 	}
 }
 
-// restore puts the last good in force again, and has the status tell of the
-// faults of what it replaces. It returns their fields.
-func (l *Loop) restore(blamed map[string]fault) (fields []string) {
-	back, bad := l.lastGood.good, l.good
+// restore puts back in force again, and has the status tell of the faults of what
+// it replaces. It returns their fields.
+func (l *Loop) restore(back good, blamed map[string]fault) (fields []string) {
+	bad := l.good
 	for _, c := range bad.rendering.Values() {
 		if _, is := blamed[c.Secret]; is {
 			fields = append(fields, c.Path)
@@ -139,7 +145,6 @@ func (l *Loop) restore(blamed map[string]fault) (fields []string) {
 // putBack publishes the last good, which is in force again, and has Bifrost use
 // it in place of bad, which was rendered of job.
 func (l *Loop) putBack(ctx context.Context, job *Job, bad *render.Rendering) {
-	l.fallBack(nil, nil)
 	l.drop(job)
 	if _, _, err := l.o.Publish(l.good.rendering); err != nil {
 		l.o.Log.Error("the last good file could not be put back", "error", err.Error())

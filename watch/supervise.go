@@ -36,7 +36,7 @@ type Supervisor struct {
 		Restarted()
 		Accepted(*render.Rendering)
 		Rejected(r *render.Rendering, reason string)
-		RejectedElsewhere(why map[string]string)
+		RejectedElsewhere(r *render.Rendering, why map[string]string)
 		Look()
 	}
 	Observer Observer // may be nil

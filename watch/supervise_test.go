@@ -113,8 +113,8 @@ func (n *supervised) Rejected(r *render.Rendering, reason string) {
 	n.say("rejected ", r, ": "+reason)
 }
 
-func (n *supervised) RejectedElsewhere(why map[string]string) {
-	n.say("rejected elsewhere ", nil, fmt.Sprint(why))
+func (n *supervised) RejectedElsewhere(r *render.Rendering, why map[string]string) {
+	n.say("rejected elsewhere ", r, fmt.Sprint(why))
 }
 
 // heard returns what the loop was told since the last call, and what each child

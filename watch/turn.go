@@ -41,7 +41,7 @@ const (
 const (
 	// clusterSplay is what [Supervisor] has for Splay in a cluster where that is
 	// nothing and there is no turn to be had.
-	clusterSplay = 2 * time.Minute
+	clusterSplay = 5 * time.Minute
 	// rejectTimeout bounds telling the others, which the turn is held for.
 	rejectTimeout = 10 * time.Second
 	// settleAgain is how soon it is looked again whether Bifrost is ready.
@@ -208,7 +208,7 @@ func (s *Supervisor) onTurn(ctx context.Context, e turned) {
 		s.forgetTurn()
 		s.pending, s.noTurn = time.Time{}, nil
 		s.observeTurn(TurnKept)
-		s.Loop.RejectedElsewhere(e.rejected)
+		s.Loop.RejectedElsewhere(s.current, e.rejected)
 	case a == nil: // what is waited for has changed meanwhile
 	case e.err != nil && s.noTurn == nil:
 		splay := s.Splay

@@ -353,6 +353,44 @@ func TestTurnElsewhere(t *testing.T) {
 	}
 }
 
+// What Bifrost was started with just now is what it goes on with, though it is not
+// known to run for long; if it ends after all, what was before that is put back.
+func TestTurnElsewhereSoon(t *testing.T) {
+	for _, lives := range []bool{true, false} {
+		synctest.Test(t, func(t *testing.T) {
+			q := newQueue()
+			var cancel context.CancelFunc
+			p := newPod(t, q, &cancel)
+			defer cancel()
+			p.store.put("solo", "second")
+			check(t, p.flush(), nil)
+			<-time.After(time.Second)
+			q.busy <- struct{}{}
+			q.reject("solo v3", "rejected by pod-7 at 22:16")
+			p.store.put("solo", "new")
+			_ = p.flush()
+			<-q.busy
+			<-time.After(time.Second)
+			synctest.Wait()
+			p.is("second")
+			check(t, fmt.Sprint(p.starts()), "[s1 second]")
+			if !lives {
+				p.n.last().end(3)
+			}
+			<-time.After(time.Hour / 2)
+			synctest.Wait()
+			if lives {
+				check(t, fmt.Sprint(p.starts()), "[s1 second]")
+				p.is("second")
+				p.n.last().end(4) // an end of its own
+				return
+			}
+			check(t, fmt.Sprint(p.starts()), "[s1 second s1]")
+			p.is("s1")
+		})
+	}
+}
+
 // With the end of its rejection a value is tried.
 func TestTurnRejectionEnds(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
