@@ -23,7 +23,7 @@ const (
 	rejectionsMade = `CREATE TABLE ` + RejectionsTable + ` (
 		id bytea PRIMARY KEY,
 		rejected_by text NOT NULL,
-		rejected_at timestamptz NOT NULL DEFAULT now())`
+		rejected_at timestamptz NOT NULL DEFAULT pg_catalog.now())`
 	// rejectionsKept is how long a row stays: longer than a value that nothing can
 	// be started with should be the newest.
 	rejectionsKept = "180 days"
@@ -122,7 +122,7 @@ func (m *Member) readRejections(ctx context.Context, secrets []Secret) (map[Secr
 		of[id] = s
 		ids = append(ids, id[:])
 	}
-	rows, err := conn.Query(ctx, `SELECT id, left(rejected_by, 253), extract(epoch FROM now() - rejected_at)::float8 FROM ONLY `+RejectionsTable+` WHERE id = ANY($1)`, ids)
+	rows, err := conn.Query(ctx, `SELECT id, pg_catalog.left(rejected_by, 253), extract(epoch FROM pg_catalog.now() - rejected_at)::float8 FROM ONLY `+RejectionsTable+` WHERE id = ANY($1)`, ids)
 	if err != nil {
 		return nil, m.config.Target.Explain(err)
 	}
@@ -206,8 +206,8 @@ func (m *Member) Reject(ctx context.Context, by string, secrets []Secret) error 
 		id := s.id()
 		ids = append(ids, id[:])
 	}
-	_, err = conn.Exec(ctx, `WITH old AS (DELETE FROM ONLY `+RejectionsTable+` WHERE rejected_at < now() - interval '`+rejectionsKept+`')
-		INSERT INTO `+RejectionsTable+` (id, rejected_by) SELECT DISTINCT i, $2 FROM unnest($1::bytea[]) i
+	_, err = conn.Exec(ctx, `WITH old AS (DELETE FROM ONLY `+RejectionsTable+` WHERE rejected_at < pg_catalog.now() - interval '`+rejectionsKept+`')
+		INSERT INTO `+RejectionsTable+` (id, rejected_by) SELECT DISTINCT i, $2 FROM pg_catalog.unnest($1::bytea[]) i
 		ON CONFLICT (id) DO UPDATE SET rejected_by = excluded.rejected_by, rejected_at = excluded.rejected_at`, ids, by)
 	if err == nil {
 		_, err = conn.Exec(ctx, "SELECT pg_catalog.pg_notify($1, $2)", Channel, m.mark()+rejected)

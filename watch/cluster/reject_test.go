@@ -213,3 +213,28 @@ func TestRejectNotAllowed(t *testing.T) {
 		t.Errorf("%v", err)
 	}
 }
+
+// Functions that somebody else has put into the schema public are not called: they would
+// have our rights.
+func TestFunctionsOfOthers(t *testing.T) {
+	t.Parallel()
+	d := pgtest.Shared(t).Database(t)
+	ours, other := d.Role(t, "x", "GRANT CREATE ON SCHEMA public TO %s"), d.Role(t, "x", "GRANT CREATE ON SCHEMA public TO %s")
+	// PostgreSQL takes what fits the types of the arguments best before what is its own.
+	d.Exec(t, `SET ROLE `+pgx.Identifier{other}.Sanitize()+`;
+		CREATE FUNCTION public.steal(int, int) RETURNS int LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'count of another was called'; END $$;
+		CREATE AGGREGATE public.count(int) (SFUNC = public.steal, STYPE = int, INITCOND = '0');
+		CREATE FUNCTION public.unnest(bytea[]) RETURNS SETOF bytea LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'unnest of another was called'; END $$;
+		RESET ROLE`)
+	w := join(t, at(as(t, d, ours)))
+	busy := w.take(Turn{}, nil).had()
+	next := join(t, at(as(t, d, ours))).take(Turn{Parallel: 2}, nil).had()
+	busy.giveBack()
+	next.giveBack()
+	if err := w.Reject(t.Context(), "pod-7", []Secret{versioned}); err != nil {
+		t.Error(err)
+	}
+	if got := w.rejected(versioned); got[versioned].By != "pod-7" {
+		t.Errorf("%v", got)
+	}
+}

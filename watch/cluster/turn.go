@@ -125,7 +125,7 @@ func (m *Member) newSession(ctx context.Context, hold, patience time.Duration) (
 	if err = m.prove(ctx, conn); err == nil {
 		// The lock is waited for no longer than patience. Who holds it and says
 		// nothing for too long is taken for hung, and who does not answer for gone.
-		_, err = conn.Exec(ctx, `SELECT set_config(s.name, w.value, false) FROM pg_catalog.pg_settings s JOIN (VALUES
+		_, err = conn.Exec(ctx, `SELECT pg_catalog.set_config(s.name, w.value, false) FROM pg_catalog.pg_settings s JOIN (VALUES
 			('statement_timeout', '0'), ('transaction_timeout', '0'), ('lock_timeout', $1), ('idle_session_timeout', $2),
 			('tcp_keepalives_idle', '10'), ('tcp_keepalives_interval', '5'), ('tcp_keepalives_count', '3')) w (name, value) USING (name)`,
 			milliseconds(patience), milliseconds(hold))
@@ -141,12 +141,12 @@ func milliseconds(d time.Duration) string { return strconv.FormatInt(d.Milliseco
 
 // locks are the turns that are held or waited for.
 const locks = `pg_catalog.pg_locks WHERE locktype = 'advisory' AND classid::bigint = $1::bigint AND objsubid = 2
-	AND database = (SELECT oid FROM pg_catalog.pg_database WHERE datname = current_database())`
+	AND database = (SELECT oid FROM pg_catalog.pg_database WHERE datname = pg_catalog.current_database())`
 
 func (c *connected) pick(ctx context.Context, parallel int) (slot, holder int, err error) {
-	err = c.conn.QueryRow(ctx, `SELECT s, coalesce(max(l.pid) FILTER (WHERE l.granted), 0)
-		FROM generate_series(0, $2::int - 1) s LEFT JOIN (SELECT objid::bigint AS objid, pid, granted FROM `+locks+`) l ON l.objid = s
-		GROUP BY s ORDER BY count(l.pid), random() LIMIT 1`, TurnClass, parallel).Scan(&slot, &holder)
+	err = c.conn.QueryRow(ctx, `SELECT s, coalesce(pg_catalog.max(l.pid) FILTER (WHERE l.granted), 0)
+		FROM pg_catalog.generate_series(0, $2::int - 1) s LEFT JOIN (SELECT objid::bigint AS objid, pid, granted FROM `+locks+`) l ON l.objid = s
+		GROUP BY s ORDER BY pg_catalog.count(l.pid), pg_catalog.random() LIMIT 1`, TurnClass, parallel).Scan(&slot, &holder)
 	return slot, holder, c.target.Explain(err)
 }
 
