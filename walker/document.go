@@ -13,6 +13,8 @@ import (
 	"sort"
 	"sync"
 	"unicode/utf8"
+
+	"bifrost-secrets/walker/regular"
 )
 
 // The limits of a document.
@@ -90,16 +92,16 @@ func ReadFile(path string) (*Document, error) {
 // ReadFileBytes returns what stands in a regular file that is a document or holds
 // one. Every error is a *DocumentError.
 func ReadFileBytes(path string) ([]byte, error) {
-	data, err := ReadRegular(path, MaxSize)
+	data, _, err := regular.ReadFile(path, MaxSize)
 	if err == nil {
 		return data, nil
 	}
-	e := &DocumentError{Name: path, Reason: "cannot be read: " + reason(err), Err: err}
-	var kind kindError
+	e := &DocumentError{Name: path, Reason: "cannot be read: " + regular.Cause(err).Error(), Err: err}
+	var kind regular.NotRegular
 	switch {
-	case errors.Is(err, tooLarge(MaxSize)):
+	case errors.Is(err, regular.ErrTooLarge):
 		return nil, large(path)
-	case errors.As(err, &kind) && kind == directory:
+	case errors.As(err, &kind) && kind == regular.Directory:
 		e.Reason, e.Hint = "is "+string(kind), "name the config.json in it"
 	case errors.As(err, &kind):
 		e.Reason, e.Hint = "is "+string(kind)+", and only regular files are read", "write - for its name and give it as the standard input"
@@ -124,29 +126,11 @@ func Read(name string, r io.Reader) (*Document, error) {
 // ReadBytes returns what r holds, which is a document or holds one. Every error
 // is a *DocumentError.
 func ReadBytes(name string, r io.Reader) ([]byte, error) {
-	data, err := readAll(r, 0)
+	data, err := io.ReadAll(io.LimitReader(r, MaxSize+1))
 	if err != nil {
-		return nil, &DocumentError{Name: name, Reason: "cannot be read: " + reason(err), Err: err}
+		return nil, &DocumentError{Name: name, Reason: "cannot be read: " + regular.Cause(err).Error(), Err: err}
 	}
 	return data, nil
-}
-
-// readAll reads r into one allocation where size is right, and never more than
-// one byte beyond the limit.
-func readAll(r io.Reader, size int64) ([]byte, error) {
-	var buf bytes.Buffer
-	buf.Grow(int(min(size, MaxSize)) + bytes.MinRead)
-	_, err := buf.ReadFrom(io.LimitReader(r, MaxSize+1))
-	return buf.Bytes(), err
-}
-
-// reason returns what the system said, without the path that every caller names.
-func reason(err error) string {
-	var pe *fs.PathError
-	if errors.As(err, &pe) {
-		err = pe.Err
-	}
-	return err.Error()
 }
 
 // Parse checks data and makes a document of it, which keeps data and relies on

@@ -17,6 +17,7 @@ import (
 
 	"bifrost-secrets/render/publish"
 	"bifrost-secrets/sources"
+	"bifrost-secrets/walker/regular"
 
 	"golang.org/x/crypto/argon2"
 )
@@ -68,7 +69,7 @@ func (r *Record) load() error {
 	if r.read {
 		return nil
 	}
-	content, _, err := sources.ReadFile(r.Path, recordMost)
+	content, _, err := regular.ReadFile(r.Path, recordMost)
 	if errors.Is(err, fs.ErrNotExist) {
 		r.read = true
 		return nil

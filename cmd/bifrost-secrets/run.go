@@ -21,6 +21,7 @@ import (
 	"bifrost-secrets/sources/gcpsecrets"
 	"bifrost-secrets/sources/hashivault"
 	"bifrost-secrets/sources/postgres"
+	"bifrost-secrets/walker/regular"
 	"bifrost-secrets/watch/service"
 
 	"github.com/spf13/cobra"
@@ -148,7 +149,7 @@ const authoritiesMost = 16 << 20
 func checkAuthorities() error {
 	var at *fs.PathError
 	path := os.Getenv("SSL_CERT_FILE")
-	if path != "" && errors.As(sources.CheckFile(path, authoritiesMost), &at) {
+	if path != "" && errors.As(regular.CheckFile(path, authoritiesMost), &at) {
 		return usageError("SSL_CERT_FILE: "+path+" cannot be read: "+at.Err.Error(), "name a file of certificates in PEM, or unset it")
 	}
 	return nil

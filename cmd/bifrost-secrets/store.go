@@ -16,6 +16,7 @@ import (
 	"bifrost-secrets/render/publish"
 	"bifrost-secrets/sources"
 	"bifrost-secrets/walker"
+	"bifrost-secrets/walker/regular"
 	"bifrost-secrets/watch/service"
 
 	"github.com/spf13/cobra"
@@ -224,7 +225,7 @@ func (j *storeJob) rewrite(plan *autostore.Plan, target *publish.Target, report 
 // replace puts text in the place of the config, which must still be doc but for a
 // byte order mark, which is kept. beside is what else to say where it is not.
 func (j *job) replace(doc *walker.Document, target *publish.Target, text []byte, beside string) (changed bool, err error) {
-	now, err := walker.ReadRegular(j.Config, walker.MaxSize)
+	now, _, err := regular.ReadFile(j.Config, walker.MaxSize)
 	if err != nil {
 		return false, err
 	}

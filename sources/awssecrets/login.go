@@ -15,6 +15,7 @@ import (
 
 	"bifrost-secrets/sources"
 	"bifrost-secrets/sources/netfault"
+	"bifrost-secrets/walker/regular"
 )
 
 // isGarbled reports whether an answer came that the SDK could not read.
@@ -182,7 +183,7 @@ func (s *source) tried(err error) string {
 }
 
 func readable(path string) bool {
-	f, _, err := sources.OpenFile(sources.Anywhere{}, path)
+	f, _, err := regular.OpenFile(regular.Anywhere{}, path)
 	if err != nil {
 		return false
 	}

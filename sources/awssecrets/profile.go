@@ -14,6 +14,7 @@ import (
 
 	"bifrost-secrets/sources"
 	"bifrost-secrets/sources/netfault"
+	"bifrost-secrets/walker/regular"
 )
 
 // sharedProfile reads the profile that is in use from the shared config files.
@@ -148,7 +149,7 @@ func checkAll(paths []string) error {
 		if path == "" {
 			continue
 		}
-		if err := sources.CheckFile(path, fileMost); err != nil {
+		if err := regular.CheckFile(path, fileMost); err != nil {
 			return err
 		}
 	}

@@ -18,6 +18,7 @@ import (
 	"bifrost-secrets/sources"
 	"bifrost-secrets/sources/netfault"
 	"bifrost-secrets/sources/perkey"
+	"bifrost-secrets/walker/regular"
 )
 
 // session is what a source has once it has signed in.
@@ -78,7 +79,7 @@ func (s *source) credential(o azcore.ClientOptions) (azcore.TokenCredential, err
 	// The SDK reads these by itself, whatever they are.
 	for _, name := range []string{"AZURE_FEDERATED_TOKEN_FILE", "AZURE_CLIENT_CERTIFICATE_PATH"} {
 		var at *fs.PathError
-		if path := os.Getenv(name); path != "" && s.secret.Len() == 0 && errors.As(sources.CheckFile(path, fileMost), &at) {
+		if path := os.Getenv(name); path != "" && s.secret.Len() == 0 && errors.As(regular.CheckFile(path, fileMost), &at) {
 			return nil, sources.NewError(sources.NoLogin, fmt.Sprintf("file %s, which %s names, cannot be read: %v", path, name, at.Err), "check the path")
 		}
 	}

@@ -24,6 +24,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"bifrost-secrets/sources"
+	"bifrost-secrets/walker/regular"
 )
 
 const (
@@ -161,7 +162,7 @@ func (s Settings) address() (string, error) {
 		return "", sources.NewError(sources.BadSettings, "port is no number from 1 to 65535", "PostgreSQL listens on 5432 where nothing else was chosen")
 	}
 	if s.SSLRootCert != "" {
-		pem, _, err := sources.ReadFile(s.SSLRootCert, fileMost)
+		pem, _, err := regular.ReadFile(s.SSLRootCert, fileMost)
 		if err != nil {
 			return "", unreadable(err)
 		}

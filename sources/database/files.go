@@ -1,9 +1,7 @@
 package database
 
 import (
-	"errors"
 	"fmt"
-	"io/fs"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -12,6 +10,7 @@ import (
 	"sync"
 
 	"bifrost-secrets/sources"
+	"bifrost-secrets/walker/regular"
 )
 
 // fileMost is more than any file of certificates or passwords has, in bytes.
@@ -51,21 +50,11 @@ func checkFiles(address string, allowed func(setting, path string) (string, erro
 		if path == "" || file.key == "sslrootcert" && path == "system" {
 			continue
 		}
-		if err := sources.CheckFile(path, fileMost); err != nil {
-			return sources.NewError(sources.BadSettings, fmt.Sprintf("the file of %s cannot be read: %v", from, causeOf(err)), "name another file, or take the setting out")
+		if err := regular.CheckFile(path, fileMost); err != nil {
+			return sources.NewError(sources.BadSettings, fmt.Sprintf("the file of %s cannot be read: %v", from, regular.Cause(err)), "name another file, or take the setting out")
 		}
 	}
 	return nil
-}
-
-// causeOf returns what the system said, without the path: it may be a password in
-// the wrong place.
-func causeOf(err error) error {
-	var at *fs.PathError
-	if errors.As(err, &at) {
-		return at.Err
-	}
-	return err
 }
 
 // words are what stands in an address of the form key=value key='value'.

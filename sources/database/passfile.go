@@ -13,10 +13,10 @@ import (
 	"strconv"
 	"strings"
 
+	"bifrost-secrets/walker/regular"
+
 	"github.com/jackc/pgpassfile"
 	"github.com/jackc/pgx/v5"
-
-	"bifrost-secrets/sources"
 )
 
 // passfile returns the path of libpq's file of passwords, which need not exist.
@@ -43,7 +43,7 @@ func passfileHost(config *pgx.ConnConfig) string {
 }
 
 func readPassfile(path string) (*pgpassfile.Passfile, error) {
-	data, _, err := sources.ReadFile(path, fileMost)
+	data, _, err := regular.ReadFile(path, fileMost)
 	if err != nil {
 		return nil, err
 	}

@@ -13,6 +13,7 @@ import (
 	"syscall"
 
 	"bifrost-secrets/sources"
+	"bifrost-secrets/walker/regular"
 )
 
 // found is the file of a secret, or the lack of one.
@@ -106,7 +107,7 @@ func (d *directory) inspect(ctx context.Context, root *os.Root, name string) sou
 	case err != nil:
 		item.Err = failure(subject, err)
 	case f.info != nil && !f.info.Mode().IsRegular():
-		item.Err = notRegular(subject, sources.KindOfFile(f.info))
+		item.Err = notRegular(subject, regular.KindOfFile(f.info))
 	case f.info != nil:
 		item.Exists, item.Version = true, f.version()
 	}

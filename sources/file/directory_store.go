@@ -13,6 +13,7 @@ import (
 
 	"bifrost-secrets/sources"
 	"bifrost-secrets/sources/sealed"
+	"bifrost-secrets/walker/regular"
 )
 
 // directoryStore is one file a secret, to be written.
@@ -96,7 +97,7 @@ func (d *directoryStore) writable(root *os.Root, local, name, subject string) (f
 	case f.info.IsDir():
 		return found{}, refused(name, subject+" is a folder of other secrets", "take another name or prefix")
 	case !f.info.Mode().IsRegular():
-		return found{}, notRegular(subject, sources.KindOfFile(f.info))
+		return found{}, notRegular(subject, regular.KindOfFile(f.info))
 	}
 	return f, nil
 }

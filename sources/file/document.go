@@ -16,6 +16,7 @@ import (
 	"github.com/tidwall/gjson"
 
 	"bifrost-secrets/sources"
+	"bifrost-secrets/walker/regular"
 )
 
 // maxDocument is the largest JSON file, in bytes and after decryption.
@@ -69,7 +70,7 @@ func (d *document) load(ctx context.Context) (map[string]gjson.Result, string, e
 	if _, err := d.where(); err != nil {
 		return nil, "", err
 	}
-	c, err := readFile(sources.Anywhere{}, d.path, d.path, maxDocument, d.keys.Identities)
+	c, err := readFile(regular.Anywhere{}, d.path, d.path, maxDocument, d.keys.Identities)
 	if err != nil {
 		var e *sources.Error
 		if errors.As(err, &e) && e.Kind == sources.NotFound {

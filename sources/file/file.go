@@ -43,6 +43,7 @@ import (
 
 	"bifrost-secrets/sources"
 	"bifrost-secrets/sources/sealed"
+	"bifrost-secrets/walker/regular"
 )
 
 const block = "vault_store.file"
@@ -97,7 +98,7 @@ func Open(_ context.Context, settings sources.Settings, opts sources.Options) (s
 		}
 		return &document{b}, nil
 	}
-	return nil, sources.NewError(sources.BadSettings, b.path+" is "+string(sources.KindOfFile(info)),
+	return nil, sources.NewError(sources.BadSettings, b.path+" is "+string(regular.KindOfFile(info)),
 		block+".path must be a directory with one file a secret, or a JSON file")
 }
 

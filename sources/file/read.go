@@ -13,6 +13,7 @@ import (
 	"syscall"
 
 	"bifrost-secrets/sources"
+	"bifrost-secrets/walker/regular"
 )
 
 // content is what a file held.
@@ -26,10 +27,10 @@ type content struct {
 // readFile reads a regular file of at most limit bytes, decrypted if need be.
 // subject names it in errors, which are all an [sources.Error]: of kind NotFound
 // if there is no such file.
-func readFile(from sources.Files, name, subject string, limit int64, ids identities) (content, error) {
+func readFile(from regular.Files, name, subject string, limit int64, ids identities) (content, error) {
 	// The time is taken before the bytes: of a file that is written meanwhile
 	// the version is then too old, never too new, and the next Fetch differs.
-	f, info, err := sources.OpenFile(from, name)
+	f, info, err := regular.OpenFile(from, name)
 	if err != nil {
 		return content{}, failure(subject, err)
 	}
@@ -55,7 +56,7 @@ func failure(subject string, err error) *sources.Error {
 	}
 	e = &sources.Error{Err: err}
 	var errno syscall.Errno
-	var what sources.NotRegular
+	var what regular.NotRegular
 	switch {
 	case errors.As(err, &what):
 		return notRegular(subject, what)
@@ -77,7 +78,7 @@ func failure(subject string, err error) *sources.Error {
 	return e
 }
 
-func notRegular(subject string, what sources.NotRegular) *sources.Error {
+func notRegular(subject string, what regular.NotRegular) *sources.Error {
 	return sources.NewError(sources.Unusable, subject+" is "+string(what), "only regular files are read")
 }
 

@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"bifrost-secrets/sources"
+	"bifrost-secrets/walker/regular"
 )
 
 func fifo(t *testing.T, path string) string {
@@ -68,7 +69,7 @@ func TestBecomesPipe(t *testing.T) {
 
 // late says of every file that it is like the one at path.
 type late struct {
-	sources.Anywhere
+	regular.Anywhere
 	path string
 }
 

@@ -21,6 +21,7 @@ import (
 	"bifrost-secrets/sources"
 	"bifrost-secrets/sources/netfault"
 	"bifrost-secrets/sources/perkey"
+	"bifrost-secrets/walker/regular"
 )
 
 const scope = "https://www.googleapis.com/auth/cloud-platform"
@@ -167,7 +168,7 @@ func (s *source) file() (text []byte, where string, fault *sources.Error) {
 	path := os.Getenv("GOOGLE_APPLICATION_CREDENTIALS")
 	var at *fs.PathError
 	if path != "" {
-		text, _, err := sources.ReadFile(path, fileMost)
+		text, _, err := regular.ReadFile(path, fileMost)
 		if errors.As(err, &at) {
 			return nil, "", sources.NewError(sources.NoLogin, where+" cannot be read: "+at.Err.Error(), pathHint)
 		}
@@ -183,10 +184,10 @@ func (s *source) file() (text []byte, where string, fault *sources.Error) {
 		return nil, "", nil
 	}
 	path = filepath.Join(dir, "gcloud", "application_default_credentials.json")
-	if errors.As(sources.CheckFile(path, fileMost), &at) {
+	if errors.As(regular.CheckFile(path, fileMost), &at) {
 		return nil, "", sources.NewError(sources.NoLogin, fmt.Sprintf("the gcp credentials in %s cannot be read: %v", path, at.Err), formHint)
 	}
-	if text, _, err := sources.ReadFile(path, fileMost); err == nil {
+	if text, _, err := regular.ReadFile(path, fileMost); err == nil {
 		return text, path, nil
 	}
 	return nil, "", nil
@@ -201,13 +202,13 @@ func (s *source) given() (text []byte, where string, fault *sources.Error) {
 	case path == "":
 		return s.credentials.Reveal(), "credentials_json", nil
 	}
-	text, _, err = sources.ReadFile(path, fileMost)
+	text, _, err = regular.ReadFile(path, fileMost)
 	if err == nil {
 		return text, "the file that credentials_json names", nil
 	}
 	e := sources.NewError(sources.NoLogin, "credentials_json is neither JSON nor the path of a file that can be read", pathHint)
 	// What is there may as well be the credentials in another form.
-	if sources.CheckFile(path, fileMost) != nil {
+	if regular.CheckFile(path, fileMost) != nil {
 		e.Message = "the path that credentials_json names is no regular file, or a very large one"
 	} else if strings.HasSuffix(path, ".json") {
 		e.Message = "the file that credentials_json names cannot be read"
@@ -231,7 +232,7 @@ func (s *source) fromFile(text []byte, where string, opts *credentials.DetectOpt
 		return nil, sources.NewError(sources.NoLogin, bad+" of "+where+" is no address of googleapis.com", "what signs in goes to google alone: take the file as gcp hands it out")
 	}
 	var at *fs.PathError
-	if form.Source.File != "" && errors.As(sources.CheckFile(form.Source.File, fileMost), &at) {
+	if form.Source.File != "" && errors.As(regular.CheckFile(form.Source.File, fileMost), &at) {
 		return nil, sources.NewError(sources.NoLogin, fmt.Sprintf("the token in %s cannot be read: %v", form.Source.File, at.Err), formHint)
 	}
 	creds, err := credentials.NewCredentialsFromJSON(form.Type, text, opts)

@@ -12,6 +12,7 @@ import (
 	"bifrost-secrets/sources"
 	"bifrost-secrets/sources/netfault"
 	"bifrost-secrets/sources/perkey"
+	"bifrost-secrets/walker/regular"
 )
 
 // maxAnswer bounds the body of an answer: a document of the largest size, each
@@ -86,8 +87,8 @@ func (s *source) renewCertificate(config *tls.Config) {
 	}
 	before := config.GetClientCertificate
 	config.GetClientCertificate = func(asked *tls.CertificateRequestInfo) (*tls.Certificate, error) {
-		certificatePEM, _, err1 := sources.ReadFile(certificate, certificatesMost)
-		keyPEM, _, err2 := sources.ReadFile(key, certificatesMost)
+		certificatePEM, _, err1 := regular.ReadFile(certificate, certificatesMost)
+		keyPEM, _, err2 := regular.ReadFile(key, certificatesMost)
 		now, err3 := tls.X509KeyPair(certificatePEM, keyPEM)
 		if errors.Join(err1, err2, err3) != nil {
 			return before(asked)

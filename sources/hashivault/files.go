@@ -10,6 +10,7 @@ import (
 	"github.com/hashicorp/vault/api"
 
 	"bifrost-secrets/sources"
+	"bifrost-secrets/walker/regular"
 )
 
 // certificatesMost is more than any file of certificates has, in bytes.
@@ -31,7 +32,7 @@ func checkFiles() *sources.Error {
 		}
 		for _, path := range paths {
 			var at *fs.PathError
-			if err := sources.CheckFile(path, certificatesMost); path != "" && errors.As(err, &at) {
+			if err := regular.CheckFile(path, certificatesMost); path != "" && errors.As(err, &at) {
 				return sources.NewError(sources.BadSettings, fmt.Sprintf("%s: %s cannot be read: %v", name, path, at.Err), "name a file of certificates in PEM")
 			}
 		}

@@ -13,6 +13,7 @@ import (
 	"github.com/hashicorp/vault/api"
 
 	"bifrost-secrets/sources"
+	"bifrost-secrets/walker/regular"
 )
 
 // podToken is where Kubernetes puts the token of a pod's service account.
@@ -138,10 +139,7 @@ func unreadable(what string, err error) *sources.Error {
 	if errors.As(err, &known) {
 		return known
 	}
-	var at *fs.PathError
-	if errors.As(err, &at) {
-		err = at.Err
-	}
+	err = regular.Cause(err)
 	return &sources.Error{
 		Kind: sources.NoLogin, Message: fmt.Sprintf("%s cannot be read from its file: %v", what, err), Err: err,
 		Hint: "check the path, and that this user may read the file",
@@ -156,7 +154,7 @@ func readShort(where func() (string, error)) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	b, _, err := sources.ReadFile(path, maxToken)
+	b, _, err := regular.ReadFile(path, maxToken)
 	token := sources.Trim(string(b))
 	if err == nil && token == "" {
 		err = errors.New("it is empty")

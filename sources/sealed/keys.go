@@ -17,6 +17,7 @@ import (
 	"filippo.io/age"
 
 	"bifrost-secrets/sources"
+	"bifrost-secrets/walker/regular"
 )
 
 // Unsupported says which keys can be used.
@@ -221,12 +222,12 @@ func readKeys(path, subject, hint string) ([]byte, fs.FileMode, *sources.Error) 
 	failed := func(format string, err error) ([]byte, fs.FileMode, *sources.Error) {
 		return nil, 0, &sources.Error{Message: fmt.Sprintf(format, subject), Hint: hint, Err: err}
 	}
-	data, info, err := sources.ReadFile(path, maxKeys)
-	var what sources.NotRegular
+	data, info, err := regular.ReadFile(path, maxKeys)
+	var what regular.NotRegular
 	switch {
 	case errors.As(err, &what):
 		return failed("%s is "+string(what), nil)
-	case errors.Is(err, sources.ErrTooLarge):
+	case errors.Is(err, regular.ErrTooLarge):
 		return failed(fmt.Sprintf("%%s is larger than the limit of %d bytes", maxKeys), nil)
 	case errors.Is(err, fs.ErrNotExist), errors.Is(err, syscall.ENOTDIR), errors.Is(err, syscall.ENAMETOOLONG):
 		return failed("%s does not exist", fs.ErrNotExist)

@@ -8,7 +8,7 @@ import (
 	"log/slog"
 	"sync"
 
-	"bifrost-secrets/sources"
+	"bifrost-secrets/walker/regular"
 )
 
 // live is what stands in files, as of now. A file that can no longer be used
@@ -79,11 +79,11 @@ func followCertificate(cert, key string, log *slog.Logger) (*live[certificate], 
 const certificateMost = 1 << 20
 
 func loadCertificate(cert, key string) (c certificate, err error) {
-	certPEM, _, err := sources.ReadFile(cert, certificateMost)
+	certPEM, _, err := regular.ReadFile(cert, certificateMost)
 	if err != nil {
 		return c, fileError("--tls-cert "+cert, err)
 	}
-	keyPEM, _, err := sources.ReadFile(key, certificateMost)
+	keyPEM, _, err := regular.ReadFile(key, certificateMost)
 	if err != nil {
 		return c, fileError("--tls-key "+key, err)
 	}

@@ -12,6 +12,7 @@ import (
 	"strings"
 
 	"bifrost-secrets/sources"
+	"bifrost-secrets/walker/regular"
 )
 
 const (
@@ -40,7 +41,7 @@ func ReadTokens(path string) ([]sources.Secret, error) {
 // is an [*Error]: also where everybody on the machine can read the file, or others
 // than this user and root can change it.
 func ReadPrivate(what, path string) ([]byte, error) {
-	data, info, err := sources.ReadFile(path, tokenFileMax)
+	data, info, err := regular.ReadFile(path, tokenFileMax)
 	if err != nil {
 		if _, missing := os.Lstat(path); missing != nil { // then the path may be the token itself
 			what = "the file of " + strings.TrimSpace(strings.ReplaceAll(what, path, ""))

@@ -10,6 +10,7 @@ import (
 	"bifrost-secrets/render/publish"
 	"bifrost-secrets/sources"
 	"bifrost-secrets/walker"
+	"bifrost-secrets/walker/regular"
 )
 
 // Output is where a rendering goes, and how.
@@ -136,7 +137,7 @@ func (o *Output) Publish(r *render.Rendering, to Targets, newKey bool, keyHint s
 		contents[to.EnvFile] = env
 		vars, _ := r.Environment() // EnvFile has reported what is wrong with them
 		done.Variables = len(vars)
-		if oldEnv, _, err = sources.ReadFile(to.EnvFile.Path, walker.MaxSize); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		if oldEnv, _, err = regular.ReadFile(to.EnvFile.Path, walker.MaxSize); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return done, err
 		}
 	}
@@ -144,7 +145,7 @@ func (o *Output) Publish(r *render.Rendering, to Targets, newKey bool, keyHint s
 		done.Replaced = true
 	}
 	if r.HasKey() && !newKey {
-		old, _, err := sources.ReadFile(to.Config.Path, walker.MaxSize)
+		old, _, err := regular.ReadFile(to.Config.Path, walker.MaxSize)
 		if err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return done, err
 		}

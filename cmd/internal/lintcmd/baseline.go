@@ -14,6 +14,7 @@ import (
 	"bifrost-secrets/render/publish"
 	"bifrost-secrets/walker"
 	"bifrost-secrets/walker/lint"
+	"bifrost-secrets/walker/regular"
 )
 
 // baselineVersion is that of the form of the file and of the fingerprints in it.
@@ -52,7 +53,7 @@ type baseline struct {
 func readBaseline(name string, toWrite bool) (*baseline, error) {
 	dir, err := filepath.Abs(filepath.Dir(name))
 	if err != nil {
-		return nil, usage("", "%s: %s", name, cause(err))
+		return nil, usage("", "%s: %s", name, regular.Cause(err))
 	}
 	b := &baseline{name: name, dir: dir, toWrite: toWrite, left: map[[2]string]int{}}
 	if _, err := os.Stat(name); toWrite && errors.Is(err, fs.ErrNotExist) {

@@ -12,6 +12,7 @@ import (
 
 	"bifrost-secrets/walker"
 	"bifrost-secrets/walker/lint/embedded"
+	"bifrost-secrets/walker/regular"
 )
 
 type input struct {
@@ -123,7 +124,7 @@ func (in *inputs) below(dir string) {
 		switch {
 		case err != nil:
 			in.all = append(in.all, input{name: name, failed: &walker.DocumentError{
-				Name: name, Reason: "cannot be read: " + cause(err), Hint: "let the user read it, or name the files", Err: err,
+				Name: name, Reason: "cannot be read: " + regular.Cause(err).Error(), Hint: "let the user read it, or name the files", Err: err,
 			}})
 			return nil
 		case entry.IsDir() && name != filepath.Clean(dir) && (strings.HasPrefix(base, ".") || base == "node_modules"):

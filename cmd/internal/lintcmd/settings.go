@@ -7,8 +7,8 @@ import (
 	"path/filepath"
 	"strings"
 
-	"bifrost-secrets/walker"
 	"bifrost-secrets/walker/lint"
+	"bifrost-secrets/walker/regular"
 )
 
 // settingsName is what a settings file is called.
@@ -30,7 +30,7 @@ func (r *run) readSettings(first string) (*lint.Settings, error) {
 		return nil, err
 	}
 	if r.settledDir, err = filepath.Abs(filepath.Dir(name)); err != nil {
-		return nil, usage("", "%s: %s", name, cause(err))
+		return nil, usage("", "%s: %s", name, regular.Cause(err))
 	}
 	s, err := lint.ParseSettings(text)
 	if err != nil {
@@ -46,12 +46,12 @@ func (r *run) settledFor(name string) *lint.Settings {
 // readFile returns what stands in a file that a flag names; hint is what to do
 // where there is none.
 func readFile(name string, most int64, hint string) ([]byte, error) {
-	text, err := walker.ReadRegular(name, most)
+	text, _, err := regular.ReadFile(name, most)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		return nil, usage(hint, "%s: no such file", name)
 	case err != nil:
-		return nil, usage("", "%s: cannot be read: %s", name, cause(err))
+		return nil, usage("", "%s: cannot be read: %s", name, regular.Cause(err))
 	}
 	return text, nil
 }
@@ -97,13 +97,4 @@ func limit(dir string) string {
 		}
 	}
 	return dir
-}
-
-// cause returns what the system said, without the path that the message names.
-func cause(err error) string {
-	var path *fs.PathError
-	if errors.As(err, &path) {
-		err = path.Err
-	}
-	return err.Error()
 }

@@ -10,6 +10,7 @@ import (
 
 	"bifrost-secrets/render/publish"
 	"bifrost-secrets/walker"
+	"bifrost-secrets/walker/regular"
 )
 
 // writeBack puts text in the place of a file's content, which must still be old
@@ -22,18 +23,18 @@ func writeBack(name string, old, text []byte) error {
 	}
 	real, err := filepath.EvalSymlinks(name)
 	if err != nil {
-		return fail("", "%s", cause(err))
+		return fail("", "%s", regular.Cause(err))
 	}
 	info, err := os.Lstat(real)
 	if err != nil {
-		return fail("", "%s", cause(err))
+		return fail("", "%s", regular.Cause(err))
 	}
 	if !info.Mode().IsRegular() {
 		return fail("use --diff", "it is not a regular file")
 	}
-	now, err := walker.ReadRegular(real, walker.MaxSize)
+	now, _, err := regular.ReadFile(real, walker.MaxSize)
 	if err != nil {
-		return fail("", "%s", cause(err))
+		return fail("", "%s", regular.Cause(err))
 	}
 	mark, same := bytes.CutSuffix(now, old)
 	if !same || len(mark) > 0 && string(mark) != "\xef\xbb\xbf" {
@@ -57,7 +58,7 @@ func replace(name, what string, text []byte, path string, o publish.Options) err
 	case err == nil:
 		return nil
 	case !errors.As(err, &failed):
-		return usage("", "%s: %s: %s", name, what, cause(err))
+		return usage("", "%s: %s: %s", name, what, regular.Cause(err))
 	case errors.Is(err, fs.ErrPermission) || o.Owner != nil:
 		failed.Hint = "run it as the user whose file it is, who may write to its folder"
 	}

@@ -1,4 +1,6 @@
-package sources
+// Package regular reads regular files, and never waits for anything else: a pipe may
+// have no writer, and a device no end.
+package regular
 
 import (
 	"errors"
@@ -66,7 +68,10 @@ func ReadFile(path string, limit int64) ([]byte, fs.FileInfo, error) {
 		return nil, nil, err
 	}
 	defer func() { _ = f.Close() }()
-	data := make([]byte, 0, min(info.Size(), limit)+1)
+	if info.Size() > limit {
+		return nil, nil, &fs.PathError{Op: "read", Path: path, Err: tooLarge(limit)}
+	}
+	data := make([]byte, 0, info.Size()+1)
 	for { // some files, as those of /proc, have no size
 		n, err := f.Read(data[len(data):cap(data)])
 		data = data[:len(data)+n]
@@ -109,6 +114,16 @@ func tooLarge(limit int64) error {
 	return fmt.Errorf("it is %w of %d bytes", ErrTooLarge, limit)
 }
 
+// Cause returns what the system said, without the path, which the message names
+// itself or must not show.
+func Cause(err error) error {
+	var at *fs.PathError
+	if errors.As(err, &at) {
+		return at.Err
+	}
+	return err
+}
+
 // NotRegular says what a file is that is not read: `a directory`.
 type NotRegular string
 
@@ -117,11 +132,14 @@ func (n NotRegular) Error() string {
 	return "it is " + string(n) + ", and only regular files are read"
 }
 
+// Directory is what a directory is.
+const Directory NotRegular = "a directory"
+
 // KindOfFile returns what a file is that is no regular one.
 func KindOfFile(info fs.FileInfo) NotRegular {
 	switch info.Mode().Type() {
 	case fs.ModeDir:
-		return "a directory"
+		return Directory
 	case fs.ModeNamedPipe:
 		return "a named pipe"
 	case fs.ModeSocket:
