@@ -113,7 +113,7 @@ type bundle struct {
 func kubernetes(t *testing.T, name string) *bundle {
 	t.Helper()
 	c := &bundle{}
-	dec := yaml.NewDecoder(bytes.NewReader([]byte(deployed(t, "kubernetes/"+name+".yaml"))))
+	dec := yaml.NewDecoder(bytes.NewReader([]byte(deployed(t, path.Join("kubernetes", name+".yaml")))))
 	dec.KnownFields(true)
 	for {
 		var m manifest
@@ -200,13 +200,17 @@ func (c *container) args(t *testing.T) []string {
 
 func TestDeployKubernetes(t *testing.T) {
 	t.Parallel()
-	for _, name := range []string{"exec", "sidecar", "init"} {
+	const aws = "eks.amazonaws.com/role-arn"
+	for name, identity := range map[string]string{
+		"exec": aws, "sidecar": aws, "init": aws,
+		"../examples/gcp/exec": "iam.gke.io/gcp-service-account", "../examples/azure/exec": "azure.workload.identity/client-id",
+	} {
 		t.Run(name, func(t *testing.T) {
 			c := kubernetes(t, name)
 			bifrost, ours := &c.pod.Containers[0], c.ours(t)
 			cmd, rest := accepted(t, ours.args(t))
 			out := flagOf(cmd, "out")
-			if want := map[string]string{"exec": "exec", "sidecar": "watch", "init": "render"}[name]; cmd.Name() != want {
+			if want := map[string]string{"exec": "exec", "sidecar": "watch", "init": "render"}[path.Base(name)]; cmd.Name() != want {
 				t.Errorf("it runs %s", cmd.Name())
 			}
 			if cmd.Name() == "exec" {
@@ -254,8 +258,11 @@ func TestDeployKubernetes(t *testing.T) {
 			if err := c.service.Spec.Selector.Decode(&selects); err != nil || !within(selects, c.labels) {
 				t.Errorf("the service selects %v", selects)
 			}
-			if c.pod.ServiceAccountName != c.account.Metadata.Name || c.account.Metadata.Annotations["eks.amazonaws.com/role-arn"] == "" {
+			if c.pod.ServiceAccountName != c.account.Metadata.Name || c.account.Metadata.Annotations[identity] == "" {
 				t.Errorf("the pod runs as %s", c.pod.ServiceAccountName)
+			}
+			if azure := strings.HasPrefix(identity, "azure."); azure != (c.labels["azure.workload.identity/use"] == "true") {
+				t.Errorf("the pod has the labels %v", c.labels)
 			}
 			_, plan := planOf(t, c.config.Data["config.json"])
 			if len(plan.Secrets) < 4 || plan.Mode != render.Inline {

@@ -96,8 +96,7 @@ var deployedSecrets = map[string]string{"openai": "sk-CANARY-0001", "admin-passw
 // The compose file, in a Docker that does for the container what the file says.
 func TestDeployComposeRuns(t *testing.T) {
 	t.Parallel()
-	var c compose
-	strict(t, deployed(t, "compose.yaml"), &c)
+	c := composed(t, ".")
 	s := newStage(t, deployed(t, "config.json"))
 	for name, value := range deployedSecrets {
 		s.write(s.root+"/run/secrets/"+name, value+"\n")
@@ -119,6 +118,16 @@ func TestDeployComposeRuns(t *testing.T) {
 	r.ends(0)
 }
 
+// onDatabase has Bifrost's database in a config be one of the tests.
+func onDatabase(t *testing.T, config string) string {
+	t.Helper()
+	db := pgtest.Shared(t).Database(t)
+	return strings.NewReplacer(
+		`"host": "postgres"`, fmt.Sprintf(`"host": %q`, db.Host), `"port": "5432"`, fmt.Sprintf(`"port": "%d"`, db.Port),
+		`"user": "bifrost"`, fmt.Sprintf(`"user": %q`, db.Role(t, "CANARY-postgres")), `"db_name": "bifrost"`, fmt.Sprintf(`"db_name": %q`, db.Name),
+	).Replace(config)
+}
+
 // The manifests, with an AWS of the tests' own.
 func TestDeployKubernetesRuns(t *testing.T) {
 	t.Parallel()
@@ -126,12 +135,7 @@ func TestDeployKubernetesRuns(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			c := kubernetes(t, name)
-			// Bifrost's database is that of the tests.
-			db := pgtest.Shared(t).Database(t)
-			config := strings.NewReplacer(
-				`"host": "postgres"`, fmt.Sprintf(`"host": %q`, db.Host), `"port": "5432"`, fmt.Sprintf(`"port": "%d"`, db.Port),
-				`"user": "bifrost"`, fmt.Sprintf(`"user": %q`, db.Role(t, "CANARY-postgres")), `"db_name": "bifrost"`, fmt.Sprintf(`"db_name": %q`, db.Name),
-			).Replace(c.config.Data["config.json"])
+			config := onDatabase(t, c.config.Data["config.json"])
 			s := newStage(t, config)
 			f := awstest.StartFake(t)
 			for name, v := range f.Env() {

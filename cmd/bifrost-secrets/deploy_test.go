@@ -9,7 +9,6 @@ import (
 	"io"
 	"os"
 	"os/exec"
-	"path"
 	"path/filepath"
 	"regexp"
 	"slices"
@@ -24,6 +23,7 @@ import (
 	"bifrost-secrets/watch/control"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 	"go.yaml.in/yaml/v3"
 )
 
@@ -61,6 +61,11 @@ func accepted(t *testing.T, args []string) (cmd *cobra.Command, rest []string) {
 	if err := root.ExecuteContext(t.Context()); err != nil || cmd == nil {
 		t.Fatalf("%q is not accepted: %v", args, err)
 	}
+	cmd.Flags().Visit(func(f *pflag.Flag) {
+		if f.Hidden || f.Deprecated != "" {
+			t.Errorf("--%s is not shown by --help", f.Name)
+		}
+	})
 	return cmd, rest
 }
 
@@ -89,7 +94,7 @@ var remarked = regexp.MustCompile(`(?m)^#.*?bifrost-secrets((?: (?:explain|exec|
 func TestDeployComments(t *testing.T) {
 	t.Parallel()
 	n := 0
-	for _, name := range []string{"Dockerfile", "compose.yaml", "kubernetes/exec.yaml", "kubernetes/sidecar.yaml", "kubernetes/init.yaml", "helm/values.yaml", "systemd/bifrost.service", "systemd/bifrost-secrets-watch.service"} {
+	for _, name := range []string{"Dockerfile", "compose.yaml", "examples/vault/compose.yaml", "examples/gcp/exec.yaml", "examples/azure/exec.yaml", "kubernetes/exec.yaml", "kubernetes/sidecar.yaml", "kubernetes/init.yaml", "helm/values.yaml", "systemd/bifrost.service", "systemd/bifrost-secrets-watch.service"} {
 		for _, m := range remarked.FindAllStringSubmatch(strings.ReplaceAll(deployed(t, name), "    #", "#"), -1) {
 			n++
 			accepted(t, strings.Fields(m[1]))
@@ -296,95 +301,6 @@ func TestDeployDockerfile(t *testing.T) {
 	probe, _ := accepted(t, health(t, check, "${APP_PORT}"))
 	if listens := flagOf(cmd, "listen"); !ok || flagOf(probe, "address") != listens || listens != control.DefaultListen {
 		t.Errorf("it listens on %s, and its health is asked at %s", listens, flagOf(probe, "address"))
-	}
-}
-
-// compose is as much of the Compose Specification as the file uses.
-type compose struct {
-	Name     string
-	Services map[string]struct {
-		Build       struct{ Context, Dockerfile, Target string }
-		Command     []string
-		Healthcheck struct {
-			Test              []string
-			Interval, Timeout time.Duration
-			StartPeriod       time.Duration `yaml:"start_period"`
-			Retries           int
-		}
-		Ports           []string
-		Configs         []struct{ Source, Target string }
-		Secrets         []string
-		Volumes         []string
-		Tmpfs           []string
-		ReadOnly        bool          `yaml:"read_only"`
-		CapDrop         []string      `yaml:"cap_drop"`
-		SecurityOpt     []string      `yaml:"security_opt"`
-		StopGracePeriod time.Duration `yaml:"stop_grace_period"`
-		Restart         string
-	}
-	Configs map[string]struct{ File string }
-	Secrets map[string]struct{ File string }
-	Volumes map[string]*struct{}
-}
-
-func TestDeployCompose(t *testing.T) {
-	t.Parallel()
-	var c compose
-	strict(t, deployed(t, "compose.yaml"), &c)
-	s := c.Services["bifrost"]
-	if got := path.Join("deploy", s.Build.Context, s.Build.Dockerfile); got != "deploy/Dockerfile" {
-		t.Errorf("it is built from %s", got)
-	}
-	all := dockerfile(t)
-	entry := words(t, last(t, all, s.Build.Target, "ENTRYPOINT"))
-	cmd, rest := accepted(t, append(entry[1:], s.Command...))
-	if cmd.Name() != "exec" || !slices.Equal(rest, []string{imageScript}) {
-		t.Errorf("%s starts %q", cmd.Name(), rest)
-	}
-	probe, _ := accepted(t, health(t, s.Healthcheck.Test[1], fmt.Sprint(imagePort)))
-	if s.Healthcheck.Test[0] != "CMD-SHELL" || len(s.Healthcheck.Test) != 2 || flagOf(probe, "address") != flagOf(cmd, "listen") {
-		t.Errorf("the health check is %q", s.Healthcheck.Test)
-	}
-	if len(s.Configs) != 1 || s.Configs[0].Target != flagOf(cmd, "config") || c.Configs[s.Configs[0].Source].File != "./config.json" {
-		t.Errorf("the config: %+v %+v", s.Configs, c.Configs)
-	}
-	in := func(dir string) bool {
-		for _, one := range append(slices.Clone(s.Tmpfs), s.Volumes...) {
-			name, rest, _ := strings.Cut(one, ":")
-			mount, _, _ := strings.Cut(rest, ":")
-			if mount == dir || name == dir && strings.Contains(rest, fmt.Sprintf("uid=%d,gid=%[1]d,mode=0700", imageUser)) {
-				return true
-			}
-		}
-		return false
-	}
-	doc, plan := planOf(t, deployed(t, "config.json"))
-	for _, dir := range []string{imageAppDir, path.Dir(strings.TrimPrefix(flagOf(cmd, "listen"), "unix:")), path.Dir(textAt(t, doc, "config_store", "config", "path")), path.Dir(textAt(t, doc, "logs_store", "config", "path")), "/tmp"} {
-		if !in(dir) {
-			t.Errorf("%s is neither memory nor a volume, and the image is read-only", dir)
-		}
-	}
-	if got := textAt(t, doc, "config_store", "vault_store", "file", "path"); got != "/run/secrets" {
-		t.Errorf("secrets are read from %s, and Docker mounts them in /run/secrets", got)
-	}
-	slices.Sort(s.Secrets)
-	slices.Sort(plan.Secrets)
-	if !slices.Equal(s.Secrets, plan.Secrets) || len(c.Secrets) != len(s.Secrets) {
-		t.Errorf("the config wants %q and the service gets %q", plan.Secrets, s.Secrets)
-	}
-	for _, name := range s.Secrets {
-		if c.Secrets[name].File != "./secrets/"+name {
-			t.Errorf("%s is in %s", name, c.Secrets[name].File)
-		}
-	}
-	if !slices.Equal(s.Ports, []string{fmt.Sprintf("127.0.0.1:%d:%[1]d", imagePort)}) {
-		t.Errorf("ports: %q", s.Ports)
-	}
-	if stop := durationOf(t, cmd, "stop-timeout"); s.StopGracePeriod <= stop {
-		t.Errorf("Docker kills after %v, and Bifrost may take %v", s.StopGracePeriod, stop)
-	}
-	if !s.ReadOnly || !slices.Equal(s.CapDrop, []string{"ALL"}) || !slices.Equal(s.SecurityOpt, []string{"no-new-privileges:true"}) {
-		t.Error("it is not locked down")
 	}
 }
 
