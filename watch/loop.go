@@ -205,10 +205,12 @@ func (l *Loop) Restarted() {
 	l.mu.Lock()
 	l.shown.keep(Attempt{Trigger: Restarted, At: time.Now()})
 	l.mu.Unlock()
-	l.restarted()
+	l.Again()
 }
 
-func (l *Loop) restarted() { l.ask(func(a *asked) { a.restarted = true }) }
+// Again has all values applied again, as [Loop.Restarted] does, where Bifrost was not
+// started anew.
+func (l *Loop) Again() { l.ask(func(a *asked) { a.restarted = true }) }
 
 // Rejected tells that Bifrost ended so soon after it was started with r that r
 // must be the cause. The last good takes its place again, and the secrets that

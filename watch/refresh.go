@@ -60,7 +60,7 @@ func (l *Loop) refresh(outer context.Context, t Trigger) error {
 	case l.o.Supervised && before == nil && !v.wrote:
 		// Bifrost was started with the file of an earlier life, and that is what
 		// it would get now.
-		l.restarted()
+		l.Again()
 	default:
 		u := Update{Trigger: t, Rendering: l.good.rendering, Before: before, Changed: v.changed, Edited: edited, Wrote: v.wrote, Replaced: v.replaced}
 		u.Edited = u.Edited || l.o.Supervised && before == nil

@@ -34,6 +34,7 @@ type Supervisor struct {
 	Start func(*render.Rendering) (Child, error)
 	Loop  interface {
 		Restarted()
+		Again()
 		Accepted(*render.Rendering)
 		Rejected(r *render.Rendering, reason string)
 		RejectedElsewhere(r *render.Rendering, why map[string]string)
@@ -267,7 +268,7 @@ func (s *Supervisor) request(ctx context.Context, q *restartRequest) []Outcome {
 		s.waiting, s.wanted = false, u.Rendering
 		if kept { // it was never started with what another's Bifrost has rejected
 			s.current, s.pending = u.Rendering, time.Time{}
-			s.Loop.Restarted()
+			s.Loop.Again()
 			return outcomesOf(u, InForce, "")
 		}
 		return s.restart(ctx, false, q)

@@ -107,6 +107,7 @@ func (n *supervised) count() int {
 }
 
 func (n *supervised) Restarted()                   { n.say("restarted", nil, "") }
+func (n *supervised) Again()                       { n.say("again", nil, "") }
 func (*supervised) Look()                          {}
 func (n *supervised) Accepted(r *render.Rendering) { n.say("accepted ", r, "") }
 func (n *supervised) Rejected(r *render.Rendering, reason string) {

@@ -75,8 +75,8 @@ func (s *Server) form(w http.ResponseWriter, r *http.Request, right tokens) {
 	case err != nil:
 		w.Header().Set("Connection", "close")
 		s.refuse(w, r, bodyFault(err), "the form cannot be read", "")
-	case one == nil && do != "sign-in":
-		http.Redirect(w, r, PagePath, http.StatusSeeOther) // the session is over
+	case (one == nil) != (do == "sign-in"): // the session is over, or was begun in another window
+		http.Redirect(w, r, PagePath, http.StatusSeeOther)
 	case subtle.ConstantTimeCompare([]byte(r.PostForm.Get("mark")), []byte(s.sessions.mark(id))) != 1:
 		s.refuse(w, r, http.StatusForbidden, "the form is not one that this server has shown to this browser", "load the page again")
 	case one == nil:

@@ -19,7 +19,7 @@ import (
 func working(n int) watch.Status {
 	now := time.Now()
 	st := watch.Status{
-		Version: "v1.0.0", Host: "gateway-7d9f-x2x4k", Source: "AWS Secrets Manager in eu-central-1", Config: "/app/data/config.source.json", Out: "/app/data/config.json", Mode: "inline", Apply: "auto",
+		Version: "v1.0.0", Host: "gateway-7d9f-x2x4k", Source: "aws-secrets-manager in eu-central-1", Config: "/app/data/config.source.json", Out: "/app/data/config.json", Mode: "inline", Apply: "auto",
 		Ready: true, Success: now.Add(-19 * time.Minute), Next: now.Add(41 * time.Minute),
 		Bifrost: &watch.BifrostStatus{PID: 17, Started: now.Add(-26 * time.Hour), Restarts: 2, Version: "1.5.21", API: "http://127.0.0.1:8080"},
 	}
@@ -110,7 +110,7 @@ func TestPageInBrowser(t *testing.T) {
 	b.shoot("wrong-token")
 	enter(b, url, token)
 	text := b.text()
-	for _, want := range []string{"All 21 references fresh; last change ", "next look in 41 min.", "vault.prod/openai/key-0#api_key", "verified", "1.5.21", "5 watchers, 1 behind", "vault.prod/groq/key-7#api_key"} {
+	for _, want := range []string{"All 21 references fresh; last change ", "next look in 41 min.", "vault.prod/openai/key-0#api_key", "verified", "1.5.21", "5 watchers, 1 behind", "behind with vault.prod/groq/key-7#api_key; its turn to restart"} {
 		if !strings.Contains(text, want) {
 			t.Errorf("%q is not there:\n%s", want, text)
 		}
@@ -170,10 +170,12 @@ func TestPageInBrowser(t *testing.T) {
 		t.Error("the page says again what it said")
 	}
 	b.shoot("failing")
-	b.window(1000, 800, false)
+	b.window(1000, 960, false)
 	b.shoot("status-page") // that of docs
 	b.window(390, 844, true)
 	b.shoot("failing-phone-dark")
+	b.eval("document.querySelector('#h-time').scrollIntoView()")
+	b.shoot("cluster-phone-dark")
 	if wide := b.eval("document.documentElement.scrollWidth"); wide != "390" {
 		t.Errorf("on a phone the page is %s wide", wide)
 	}

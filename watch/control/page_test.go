@@ -172,6 +172,7 @@ func TestForeignForms(t *testing.T) {
 		"no session":         {flush, func(req *http.Request) { req.Header.Del("Cookie") }, 303},
 		"an old session":     {flush, func(req *http.Request) { req.Header.Set("Cookie", "bifrost-secrets=AAAA") }, 303},
 		"too large":          {url.Values{"do": {"flush"}, "mark": {own}, "x": {strings.Repeat("x", 1<<20)}}, nil, 413},
+		"signed in already":  {url.Values{"do": {"sign-in"}, "mark": {theirs}, "token": {wrongToken}}, nil, 303},
 		"nothing to do":      {url.Values{"do": {"fly"}, "mark": {own}}, nil, 303},
 	} {
 		if c.change == nil {

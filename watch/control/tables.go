@@ -56,15 +56,21 @@ func (w *writer) cluster(v *view) {
 
 func (w *writer) peers(v *view) {
 	w.begin("h-cluster")
-	w.titles("Watcher", "Bifrost", "Behind with", "Seen", "Its turn to restart")
+	w.titles("Watcher", "Bifrost", "Seen", "State")
 	w.rows()
 	for i := range v.peers {
 		p := &v.peers[i]
-		seen, attention := "now", min(len(p.Behind), 1)
+		seen, state, attention := "seen now", "has the newest of all", min(len(p.Behind), 1)
 		if gone := v.now.Sub(p.Seen); gone > 2*time.Minute { // two that should have come
-			seen, attention = watch.Span(gone)+" ago", 2
+			seen, attention = "seen "+watch.Span(gone)+" ago", 2
 		}
-		w.row(attention, p.Host, cmp.Or(p.Bifrost, "-"), p.Words(), seen, p.Turns())
+		if len(p.Behind) > 0 {
+			state = "behind with " + p.Words()
+		}
+		if p.Turn {
+			state += "; its turn to restart"
+		}
+		w.row(attention, p.Host, cmp.Or(p.Bifrost, "-"), seen, state)
 	}
 	w.put(`</tbody>
 </table>

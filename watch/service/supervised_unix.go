@@ -178,6 +178,7 @@ func (s *supervised) answers(ctx context.Context) error {
 	cancel()
 	if err == nil && s.api == nil { // which would know the version
 		_, _ = s.probe.Version(ctx, nil)
+		s.look() // the cluster is told
 	}
 	if err == nil || ctx.Err() != nil {
 		return err
