@@ -1,0 +1,136 @@
+package cluster
+
+import (
+	"context"
+	mathrand "math/rand/v2"
+	"slices"
+	"strings"
+	"time"
+)
+
+// hear listens until the connection is lost.
+func (m *Member) hear(ctx context.Context, conn listener) error {
+	var l listing
+	asked := time.Now() // when the server was last known to be there
+	for {
+		what := m.looked()
+		next, answered, err := m.list(ctx, conn, &l, what)
+		if err != nil {
+			return m.config.Target.Explain(err)
+		}
+		if answered {
+			asked = time.Now()
+		}
+		if late := asked.Add(m.config.idle); next.After(late) {
+			next = late
+		}
+		quiet, cancel := context.WithDeadline(ctx, next)
+		m.wakes(cancel, what)
+		heard, err := conn.WaitForNotification(quiet)
+		over := quiet.Err() != nil
+		cancel()
+		switch {
+		case err == nil:
+			m.heard(heard.Channel, heard.Payload)
+			asked = time.Now()
+		case ctx.Err() != nil:
+			m.leave(ctx, conn, &l)
+			return ctx.Err()
+		case !over || conn.IsClosed():
+			return m.config.Target.Explain(err)
+		case time.Since(asked) >= m.config.idle:
+			if err := m.alive(ctx, conn); err != nil {
+				return m.config.Target.Explain(err)
+			}
+			asked = time.Now()
+		}
+	}
+}
+
+// alive asks the server for an answer.
+func (m *Member) alive(ctx context.Context, conn listener) error {
+	ctx, cancel := context.WithTimeout(ctx, m.config.reply)
+	defer cancel()
+	_, err := conn.Exec(ctx, "SELECT 1")
+	return err
+}
+
+func (m *Member) heard(channel, payload string) {
+	sender, _, _ := strings.Cut(payload, " ")
+	flush := channel == Channel
+	if flush && sender == m.id || !slices.Contains(m.channels(), channel) {
+		return
+	}
+	if flush && strings.HasSuffix(payload, rejected) {
+		select {
+		case m.told <- struct{}{}:
+		default:
+		}
+		return
+	}
+	m.mu.Lock()
+	m.status.Heard++
+	if flush {
+		m.flushed = time.Now()
+	}
+	m.mu.Unlock()
+	if flush {
+		m.ask(Flushed)
+	} else {
+		m.ask(Changed)
+	}
+}
+
+// ask has OnFlush called, unless it is about to be.
+func (m *Member) ask(why Reason) {
+	select {
+	case m.asked <- why:
+	default:
+	}
+}
+
+// deliver calls OnFlush.
+func (m *Member) deliver(ctx context.Context) {
+	for {
+		var why Reason
+		select {
+		case <-ctx.Done():
+			return
+		case why = <-m.asked:
+		}
+		if m.config.Splay > 0 {
+			select {
+			case <-ctx.Done():
+				return
+			case <-time.After(mathrand.N(m.config.Splay)):
+			}
+			// What was told of during the wait is served by the same refresh.
+			select {
+			case <-m.asked:
+			default:
+			}
+		}
+		m.config.OnFlush(why)
+	}
+}
+
+// deliverRejections calls OnReject.
+func (m *Member) deliverRejections(ctx context.Context) {
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-m.told:
+		}
+		if m.config.Splay > 0 {
+			select {
+			case <-ctx.Done():
+				return
+			case <-time.After(mathrand.N(m.config.Splay)):
+			}
+		}
+		if m.config.OnReject != nil {
+			m.config.OnReject()
+		}
+	}
+}
