@@ -129,7 +129,7 @@ func TestCanaryWatch(t *testing.T) {
 	token := secrets[4]
 	told := filepath.Join(s.dir, "told")
 	r := s.start("watch", "--config", filepath.Join(s.app, "config.source.json"), "--out", filepath.Join(s.app, "config.json"), "--listen", "127.0.0.1:0",
-		"--verbose", "--timeout", "5s", "--start-timeout", "1h", "--apply", "command", "--command", `env >> `+told+`; cat /proc/$$/cmdline >> `+told)
+		"--verbose", "--timeout", "5s", "--apply", "command", "--command", `env >> `+told+`; cat /proc/$$/cmdline >> `+told)
 	var entry struct{ Address string }
 	if err := json.Unmarshal([]byte(r.logs("listening")), &entry); err != nil {
 		t.Fatal(err)

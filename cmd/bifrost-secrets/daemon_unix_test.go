@@ -387,7 +387,7 @@ func TestExecStart(t *testing.T) {
 	t.Parallel()
 	s, f := awsHarness(t)
 	f.Set(awstest.Faults{Status: http.StatusServiceUnavailable})
-	r := s.stub("--start-timeout", "1h")
+	r := s.stub("--timeout", "1h")
 	r.logs("refresh failed")
 	f.Set(awstest.Faults{})
 	r.says("started CANARY-1")
@@ -395,9 +395,10 @@ func TestExecStart(t *testing.T) {
 	r.ends(5)
 
 	f.Set(awstest.Faults{Hang: true})
-	r = s.stub("--timeout", "1s", "--start-timeout", "1s")
+	r = s.stub("--timeout", "1s")
 	r.ends(125)
-	r = s.stub("--timeout", "1s", "--start-timeout", "1h")
+	f.Set(awstest.Faults{Status: http.StatusServiceUnavailable})
+	r = s.stub("--timeout", "1h")
 	r.logs("refresh failed")
 	r.signal(syscall.SIGTERM)
 	r.ends(143)
@@ -408,11 +409,11 @@ func TestWatchEnded(t *testing.T) {
 	t.Parallel()
 	for sig, code := range map[syscall.Signal]int{syscall.SIGTERM: 143, syscall.SIGINT: 130} {
 		s, f := awsHarness(t)
-		f.Set(awstest.Faults{Hang: true})
+		f.Set(awstest.Faults{Status: http.StatusServiceUnavailable})
 		watch := func(options ...string) *running {
 			return s.start(append([]string{"watch", "--config", filepath.Join(s.app, "config.source.json"), "--out", filepath.Join(s.app, "config.json"), "--apply", "none", "--listen", "none"}, options...)...)
 		}
-		r := watch("--timeout", "1s", "--start-timeout", "1h")
+		r := watch("--timeout", "1h")
 		r.logs("refresh failed")
 		r.signal(sig)
 		r.ends(code)

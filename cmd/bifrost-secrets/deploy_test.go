@@ -407,7 +407,7 @@ func TestDeploySystemd(t *testing.T) {
 				t.Errorf("%s publishes to %s for %s", name, flagOf(cmd, "out"), flagOf(cmd, "bifrost-url"))
 			}
 		}
-		for setting, least := range map[string]time.Duration{"TimeoutStopSec": stop, "TimeoutStartSec": durationOf(t, cmd, "start-timeout")} {
+		for setting, least := range map[string]time.Duration{"TimeoutStopSec": stop, "TimeoutStartSec": 2 * durationOf(t, cmd, "timeout")} {
 			if got, err := time.ParseDuration(service(setting) + "s"); err != nil || got <= least {
 				t.Errorf("%s: %s=%s is not more than %v", name, setting, service(setting), least)
 			}

@@ -27,7 +27,6 @@ type daemonJob struct {
 func (j *daemonJob) loopFlags(cmd *cobra.Command) {
 	o, f := &j.options, cmd.Flags()
 	f.DurationVar(&o.Interval, "interval", time.Hour, "time between refreshes, up to a tenth more or less at random")
-	f.DurationVar(&o.StartTimeout, "start-timeout", time.Minute, "how long to wait at the start for a backend that does not answer")
 	f.BoolVar(&o.NewKey, "accept-new-encryption-key", false, "accept a changed encryption_key, after Bifrost's database was cleaned")
 	f.DurationVar(&o.ApplyTimeout, "apply-timeout", time.Minute, "time limit for applying new values to Bifrost")
 
@@ -49,6 +48,7 @@ var dropped = map[string]string{
 	"max-stale":            "alert on the metric bifrost_secrets_oldest_value_age_seconds",
 	"min-restart-interval": "restarts for new values are a dozen times --restart-settle apart, a minute at most",
 	"owner":                "exec keeps the owner of the config.json that is there: chown that once",
+	"start-timeout":        "a backend that does not answer at the start is waited for twice as long as --timeout says",
 	"restart":              "exec ends with its command: have systemd, Docker or Kubernetes start it again",
 }
 

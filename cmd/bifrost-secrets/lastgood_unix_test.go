@@ -21,7 +21,7 @@ func TestExecFromLastGood(t *testing.T) {
 	fails := func(faults awstest.Faults, options ...string) string {
 		t.Helper()
 		f.Set(faults)
-		r := s.stub(append(options, "--start-timeout", "0s")...)
+		r := s.stub(append(options, "--timeout", "2s")...)
 		r.ends(125)
 		return strings.Join(r.all, "\n")
 	}

@@ -186,7 +186,7 @@ func TestOnCall(t *testing.T) {
 				fault.begin(d)
 			}
 			began := time.Now()
-			err := d.loop.Start(ctx, d.options.StartTimeout)
+			err := d.loop.Start(ctx, (&service.Options{Flags: d.Flags}).StartTimeout())
 			if fault.early {
 				d.p.report(err)
 				fmt.Fprintf(&table, "the log:\n%s", logSince(d.said(), began))

@@ -91,7 +91,7 @@ func TestLastGoodIsWhatWasPublished(t *testing.T) {
 	r.signal(syscall.SIGTERM)
 	r.ends(5)
 	f.Set(awstest.Faults{Hang: true})
-	options := []string{"--start-from-last-good", "24h", "--timeout", "1s", "--start-timeout", "0s"}
+	options := []string{"--start-from-last-good", "24h", "--timeout", "1s"}
 	r = s.stub(options...)
 	r.logs("started with the last good values")
 	r.says("started CANARY-1")

@@ -174,7 +174,7 @@ func (s *supervised) ended(err error) (int, error) {
 // first makes the first rendering, or finds that the last good one serves: then
 // it returns nil.
 func (s *supervised) first(ctx context.Context) (*render.Rendering, error) {
-	timeout := s.o.StartTimeout
+	timeout := s.o.StartTimeout()
 	if s.o.LastGood > 0 {
 		timeout = 0 // there may be no need to wait
 	}
@@ -195,7 +195,7 @@ func (s *supervised) first(ctx context.Context) (*render.Rendering, error) {
 		return nil, nil
 	}
 	s.Log.Warn("the last good values cannot be used to start", "reason", why.Error())
-	if err := s.loop.Start(ctx, s.o.StartTimeout); err != nil {
+	if err := s.loop.Start(ctx, s.o.StartTimeout()); err != nil {
 		return nil, err
 	}
 	return s.loop.Rendering(), nil

@@ -26,9 +26,8 @@ type Options struct {
 	Cluster Cluster
 	Bifrost API
 
-	Interval     time.Duration
-	StartTimeout time.Duration
-	NewKey       bool // another encryption_key than before is taken
+	Interval time.Duration
+	NewKey   bool // another encryption_key than before is taken
 
 	Apply        string
 	Command      string
@@ -103,14 +102,15 @@ func cutLast(s, sep string) (before, after string, found bool) {
 // none switches the listener or the cluster off.
 const none = "none"
 
+// StartTimeout is how long a backend that does not answer at the start is waited for.
+func (o *Options) StartTimeout() time.Duration { return 2 * o.Timeout }
+
 func (o *Options) checkLoop() error {
 	switch {
 	case o.Config == "-":
 		return usageError("the config is read again and again, which the standard input cannot be", "name a file with --config")
 	case o.Interval < time.Second:
 		return usageError("--interval must be a second or more", "write 1h or 5m")
-	case o.StartTimeout < 0:
-		return usageError("--start-timeout cannot be less than nothing", "")
 	case o.ApplyTimeout <= 0:
 		return usageError("--apply-timeout must be more than nothing", "write 1m")
 	case o.Apply == "command" && strings.TrimSpace(o.Command) == "":

@@ -49,7 +49,7 @@ func Watch(outer context.Context, h *Host, o *Options) (code int, err error) {
 		}
 		return 0, err
 	}
-	if err := d.loop.Start(ctx, o.StartTimeout); err != nil {
+	if err := d.loop.Start(ctx, o.StartTimeout()); err != nil {
 		return ended(err)
 	}
 	leave, err := d.joinCluster(ctx)

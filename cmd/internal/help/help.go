@@ -24,7 +24,7 @@ var groups = []struct{ title, flags string }{
 	{"Stored secrets", "gateway prefix only except include-settings keep-space trim-space"},
 	{"Deleting", "recovery-days now ignore-config-store trash trash-recipients no-trash"},
 	{"What is written", "app-dir out mode env-file env-format file-mode owner"},
-	{"When to refresh", "interval start-timeout start-from-last-good accept-new-encryption-key"},
+	{"When to refresh", "interval start-from-last-good accept-new-encryption-key"},
 	{"Bifrost", "apply command apply-timeout stop-timeout drain clean-env rewrite-database " +
 		"bifrost-url bifrost-token-file bifrost-plain-http"},
 	{"Server of exec and watch", "listen probe-listen address token-file tls-cert tls-key"},
