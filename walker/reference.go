@@ -160,24 +160,14 @@ func ParseReference(text string) (Reference, error) {
 }
 
 func checkText(scheme Scheme, rest string) *ReferenceError {
-	for _, r := range rest {
-		if unicode.IsControl(r) {
-			return reasonf("check how the value was pasted", "the reference has a control character in it")
-		}
+	plain := true // ASCII that leaves a mark, as nearly always
+	for i := range len(rest) {
+		plain = plain && ' ' < rest[i] && rest[i] < 0x7f
 	}
-	path, key, _ := strings.Cut(rest, "#")
-	for _, part := range [...]string{path, key} {
-		first, _ := utf8.DecodeRuneInString(part)
-		last, _ := utf8.DecodeLastRuneInString(part)
-		if first < utf8.RuneSelf && last < utf8.RuneSelf { // nearly always
-			continue
+	if !plain {
+		if err := checkUnseen(rest); err != nil {
+			return err
 		}
-		if name := cmp.Or(UnseenName(first), UnseenName(last)); name != "" {
-			return reasonf("type it anew", "the reference has %s at an end of its path or key, which nobody sees", name)
-		}
-	}
-	if strings.TrimSpace(rest) != rest {
-		return reasonf("remove the space", "the reference has space at its ends")
 	}
 	if scheme != Env {
 		return nil
@@ -187,6 +177,27 @@ func checkText(scheme Scheme, rest string) *ReferenceError {
 	}
 	if strings.ContainsAny(rest, "= ") {
 		return reasonf("write env.NAME", "the reference names a variable that no environment can have")
+	}
+	return nil
+}
+
+// checkUnseen refuses control characters, and what nobody sees at an end.
+func checkUnseen(rest string) *ReferenceError {
+	for _, r := range rest {
+		if unicode.IsControl(r) {
+			return reasonf("check how the value was pasted", "the reference has a control character in it")
+		}
+	}
+	path, key, _ := strings.Cut(rest, "#")
+	for _, part := range [...]string{path, key} {
+		first, _ := utf8.DecodeRuneInString(part)
+		last, _ := utf8.DecodeLastRuneInString(part)
+		if name := cmp.Or(UnseenName(first), UnseenName(last)); name != "" {
+			return reasonf("type it anew", "the reference has %s at an end of its path or key, which nobody sees", name)
+		}
+	}
+	if strings.TrimSpace(rest) != rest {
+		return reasonf("remove the space", "the reference has space at its ends")
 	}
 	return nil
 }
