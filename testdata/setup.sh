@@ -69,6 +69,7 @@ set_up_chromium() {
 
 fetch_chromium() {
 	wanted() { apt-get install --simulate --no-install-recommends chromium-headless-shell | awk '$1 == "Inst" { print $2 }'; }
+	[ -n "$(wanted)" ] || apt-get update || return 1
 	apt-get download $(wanted) || { apt-get update && apt-get download $(wanted); } || return 1
 	for package in *.deb; do
 		dpkg-deb -x "$package" debian || return 1
@@ -135,6 +136,7 @@ set_up_pgbouncer() {
 
 fetch_pgbouncer() {
 	wanted() { echo pgbouncer; apt-cache depends pgbouncer | awk '$1 == "Depends:" && $2 ~ /^(libc-ares|libevent)/ { print $2 }'; }
+	[ -n "$(wanted)" ] || apt-get update || return 1
 	apt-get download $(wanted) || { apt-get update && apt-get download $(wanted); } || return 1
 	for package in *.deb; do
 		dpkg-deb -x "$package" debian || return 1

@@ -35,6 +35,7 @@ const (
 	// watchersKept is how long a row stays that is not renewed.
 	watchersKept = "10 minutes"
 	leaveLimit   = 2 * time.Second
+	refusedFor   = 10 * time.Minute // before the table is tried for again
 )
 
 // listener is a connection that listens: a *pgx.Conn, or one of a test.
@@ -47,12 +48,13 @@ type listener interface {
 // listing is what a member has written of its watcher over the connection that there
 // is. It is of the goroutine that listens.
 type listing struct {
-	refused bool   // the table cannot be had
-	ready   bool   // it is there, and ours
-	looked  *shown // what was looked at last
-	held    string // its references, as JSON
-	text    string // what stands in the row, less its times
-	beat    time.Time
+	reason string    // why the table cannot be had; empty while it can
+	again  time.Time // when that is tried again
+	ready  bool      // it is there, and ours
+	looked *shown    // what was looked at last
+	held   string    // its references, as JSON
+	text   string    // what stands in the row, less its times
+	beat   time.Time
 }
 
 // shown is what is to stand in the row.
@@ -77,7 +79,7 @@ func (m *Member) Show(p watch.Peer) {
 // the server has answered meanwhile. An error is that of a connection which is lost.
 func (m *Member) list(ctx context.Context, conn listener, l *listing, what *shown) (next time.Time, answered bool, err error) {
 	now := time.Now()
-	if what == nil || !m.config.Listed || l.refused {
+	if what == nil || !m.config.Listed || now.Before(l.again) {
 		return now.Add(m.config.idle), false, nil
 	}
 	p := &what.peer
@@ -99,7 +101,10 @@ func (m *Member) list(ctx context.Context, conn listener, l *listing, what *show
 	ctx, cancel := context.WithTimeout(ctx, tryLimit)
 	defer cancel()
 	if !l.ready {
-		err = haveOurs(ctx, conn, WatchersTable, watchersMade)
+		// Whoever has locked the table may not keep flushes from being heard.
+		if _, err = conn.Exec(ctx, "SET lock_timeout = '1s'"); err == nil {
+			err = haveOurs(ctx, conn, WatchersTable, watchersMade)
+		}
 	}
 	if l.ready = err == nil; l.ready && !changed {
 		var tag pgconn.CommandTag
@@ -113,14 +118,17 @@ func (m *Member) list(ctx context.Context, conn listener, l *listing, what *show
 			p.ID, ago(p.Refreshed), p.Host, p.Version, p.Bifrost, p.Source, l.held)
 	}
 	if err == nil {
-		l.text, l.beat = text, now.Add(beatEvery)
+		l.text, l.beat, l.reason = text, now.Add(beatEvery), ""
 		return l.beat, true, nil
 	}
 	if conn.IsClosed() || ctx.Err() != nil {
 		return now, false, err
 	}
-	l.refused = true
-	m.config.Log.Warn("this watcher is not listed in the table of the cluster", "reason", m.config.Target.Explain(err).Error(), "hint", cmp.Or(sources.HintOf(err), "let the role make tables in the schema public; the rest works without"))
+	why := m.config.Target.Explain(err).Error()
+	if why != l.reason {
+		m.config.Log.Warn("this watcher is not listed in the table of the cluster", "reason", why, "hint", cmp.Or(sources.HintOf(err), "let the role make tables in the schema public; the rest works without"))
+	}
+	l.reason, l.again, l.ready = why, now.Add(refusedFor), false
 	return now.Add(m.config.idle), true, nil
 }
 
@@ -139,7 +147,7 @@ func (m *Member) looked() *shown {
 
 // leave takes the row of a watcher away that ends, be it of an earlier connection.
 func (m *Member) leave(ctx context.Context, conn listener, l *listing) {
-	if m.looked() == nil || !m.config.Listed || l.refused || conn.IsClosed() {
+	if m.looked() == nil || !m.config.Listed || l.reason != "" || conn.IsClosed() {
 		return
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), leaveLimit)

@@ -89,8 +89,8 @@ func (plain) Scan(to ...any) error {
 }
 
 // Fifty watchers over a day, each with a refresh an hour and ten rotations, cost the
-// database fewer than two statements a second together, in each minute too; and each
-// rotation is written within seconds, once by each.
+// database fewer than two statements a second together, in each minute too once they
+// are up; and each rotation is written once by each.
 func TestFleetIsCheap(t *testing.T) {
 	const watchers, rotations = 50, 10
 	synctest.Test(t, func(t *testing.T) {
@@ -133,6 +133,9 @@ func TestFleetIsCheap(t *testing.T) {
 		total, day := len(db.times), time.Since(began).Seconds()
 		worst := 0
 		for first := range db.times {
+			if db.times[first].Sub(began) < time.Minute {
+				continue // all of them come up at once, and find the table first
+			}
 			last, _ := slices.BinarySearchFunc(db.times, db.times[first].Add(time.Minute), time.Time.Compare)
 			worst = max(worst, last-first)
 		}
@@ -225,6 +228,23 @@ func TestFleet(t *testing.T) {
 	d.Exec(t, "TRUNCATE "+WatchersTable)
 	d.Exec(t, "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()")
 	b.peers("it is back", func(all []watch.Peer) bool { return len(all) == 1 })
+	// A table that somebody keeps locked is let alone, and flushes are heard.
+	holder := d.Connect(t)
+	if _, err := holder.Exec(t.Context(), "BEGIN; LOCK TABLE "+WatchersTable); err != nil {
+		t.Fatal(err)
+	}
+	var log log
+	logging := at(to)
+	logging.Log = log.logger()
+	c := listed(t, logging, peer("c", "1", 0))
+	log.wait(t, "not listed")
+	if err := Notify(t.Context(), to); err != nil {
+		t.Fatal(err)
+	}
+	c.want(Flushed)
+	if _, err := holder.Exec(t.Context(), "ROLLBACK"); err != nil {
+		t.Fatal(err)
+	}
 	// Who ends before it has written over the new connection leaves nothing either.
 	config := at(to)
 	config.Listed, config.gather = true, time.Hour

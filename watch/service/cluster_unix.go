@@ -77,6 +77,9 @@ func (c *Cluster) join(ctx context.Context, getenv func(string) (string, bool), 
 		}
 	}
 	if target == nil {
+		if c.Listed {
+			log.Warn("this watcher is not listed: the config has no PostgreSQL config store", "hint", "name a PostgreSQL: --cluster env.CLUSTER_URL,"+listed)
+		}
 		return m, nil
 	}
 	m.known = true

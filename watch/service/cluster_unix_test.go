@@ -183,4 +183,15 @@ func TestClusterTable(t *testing.T) {
 	if err := c.takeListed(); err == nil {
 		t.Error("none,table is taken")
 	}
+	// Who asks for it and has no database is told.
+	var log strings.Builder
+	for _, c := range []Cluster{{}, {Listed: true}} {
+		m, err := c.join(t.Context(), nil, nil, slog.New(slog.NewTextHandler(&log, nil)), nil)
+		if err != nil || m.flush != nil {
+			t.Errorf("%+v, %v", m, err)
+		}
+	}
+	if text := log.String(); strings.Count(text, "\n") != 1 || !strings.Contains(text, "no PostgreSQL config store") {
+		t.Errorf("the log: %s", text)
+	}
 }
