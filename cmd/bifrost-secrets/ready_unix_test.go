@@ -163,3 +163,29 @@ func TestExecReady(t *testing.T) {
 	remove(ends)
 	r.ends(0)
 }
+
+// In Kubernetes SIGTERM does not reach Bifrost before those who follow /readyz have
+// had time to take notice; a second one does.
+func TestExecDrains(t *testing.T) {
+	t.Parallel()
+	s := newHarness(t)
+	s.env = append(s.env, "KUBERNETES_SERVICE_HOST=10.0.0.1")
+	for options, want := range map[string]string{"": "in 5s and has 1m55s for it", "--drain=1m": "in 1m0s and has 1m0s for it", "--stop-timeout=10s": "in 2s and has 8s for it"} {
+		var more []string
+		if options != "" {
+			more = []string{options}
+		}
+		r := s.stub(more...)
+		r.says("started")
+		r.signal(syscall.SIGTERM)
+		r.logs("SIGTERM came: /readyz fails from now on, Bifrost is asked to end " + want)
+		r.signal(syscall.SIGTERM)
+		r.says("term")
+		r.ends(5)
+	}
+	r := s.stub("--drain=0s")
+	r.says("started")
+	r.signal(syscall.SIGTERM)
+	r.logs("SIGTERM came: it is passed on to Bifrost")
+	r.ends(5)
+}
