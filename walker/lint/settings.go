@@ -31,6 +31,7 @@ type ignore struct {
 
 // settingsFile is .bifrost-secrets-lint.json.
 type settingsFile struct {
+	Schema string `json:"$schema"` // for editors
 	// Rules maps a rule to off, note, warning or error.
 	Rules  map[string]string `json:"rules"`
 	Ignore []ignore          `json:"ignore"`
