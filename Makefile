@@ -55,9 +55,11 @@ test: setup
 test-short:
 	$(GO) test -short ./...
 
-# The pages that are made of the commands: docs/reference and docs/man.
+# The pages that are made of the commands: docs/reference and docs/man. The schemas for
+# editors are made of the tables: docs/schema.
 docs:
-	$(GO) test ./cmd/bifrost-secrets -run '^TestReference$$' -update
+	$(GO) test ./cmd/bifrost-secrets -run '^(TestReference|TestSchema)$$' -update
+	$(GO) test ./walker/lint -run '^TestSettingsSchema$$' -update
 
 # A release, in dist/: archives, packages, an image, a bill of materials, sums.
 dist:

@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"log/slog"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"regexp"
 	"slices"
@@ -213,6 +214,50 @@ func TestSchema(t *testing.T) {
 		}
 	}
 	t.Logf("%d blocks, of which the program takes %d; %d wrong ones", seen, taken, len(wrong))
+}
+
+// The page for editors puts the block into Bifrost's own schema, which knows none, and
+// names files that it has copied.
+func TestEditors(t *testing.T) {
+	page := pages(t)["docs/editors.md"]
+	for _, m := range regexp.MustCompile(`docs/schema/([a-z-]+\.json)`).FindAllStringSubmatch(page, -1) {
+		if _, err := os.Stat(filepath.Join(root, "docs", "schema", m[1])); err != nil {
+			t.Error(err)
+		}
+	}
+	known := "vault-store.json lint.json config.json"
+	for _, m := range regexp.MustCompile(`\.vscode/([a-z-]+\.json)`).FindAllStringSubmatch(page, -1) {
+		if !strings.Contains(known+" settings.json tasks.json", m[1]) {
+			t.Errorf(".vscode/%s is not made", m[1])
+		}
+	}
+	filter := regexp.MustCompile(`jq '([^']+)'`).FindStringSubmatch(page)
+	if _, err := exec.LookPath("jq"); err != nil || filter == nil {
+		t.Skipf("jq is not run: %v", err)
+	}
+	jq := exec.Command("jq", filter[1])
+	jq.Stdin = strings.NewReader(`{"properties": {"config_store": {"properties": {"enabled": {"type": "boolean"}}, "additionalProperties": false}}}`)
+	made, err := jq.Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	write(t, filepath.Join(dir, "config.json"), string(made))
+	block, err := os.ReadFile(filepath.Join(root, "docs", "schema", "vault-store.json"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	write(t, filepath.Join(dir, "vault-store.json"), string(block))
+	schema, err := jsonschema.NewCompiler().Compile(filepath.Join(dir, "config.json"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for setting, good := range map[string]bool{"path": true, "paht": false} {
+		instance, err := jsonschema.UnmarshalJSON(strings.NewReader(`{"config_store": {"enabled": true, "vault_store": {"type": "file", "file": {"` + setting + `": "a"}}}}`))
+		if err != nil || (schema.Validate(instance) == nil) != good {
+			t.Errorf("%s: %v %v", setting, err, schema.Validate(instance))
+		}
+	}
 }
 
 // without returns a block without a member; where into is the name of an object, it
