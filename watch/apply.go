@@ -57,8 +57,14 @@ type Update struct {
 	// which Trigger tells of, and has not changed since.
 	Again bool
 	// Rollback says that Bifrost ended soon after it was started with what is being
-	// rolled back here.
+	// rolled back here, or that of another watcher did.
 	Rollback bool
+	// Blamed are the secrets whose new values Bifrost is taken to have ended over.
+	Blamed []Brought
+	// Elsewhere says that it was another watcher's, while ours ran with Runs, which is
+	// nil where that is the file of an earlier life.
+	Elsewhere bool
+	Runs      *render.Rendering
 }
 
 // Outcome is what became of one field. It holds no value.

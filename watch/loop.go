@@ -225,9 +225,9 @@ func (l *Loop) Rejected(r *render.Rendering, reason string) {
 }
 
 // RejectedElsewhere tells that the Bifrost of another watcher has rejected values
-// that this one, which runs with r, was not started with yet: why, by the name of
-// the secret. The values of r stay in force.
-func (l *Loop) RejectedElsewhere(r *render.Rendering, why map[string]string) {
+// that this one, which runs with r, was not started with yet, and why. The values of
+// r stay in force.
+func (l *Loop) RejectedElsewhere(r *render.Rendering, why map[Brought]string) {
 	l.ask(func(a *asked) {
 		if a.rejected == nil { // what our own has rejected goes back with it
 			a.rejected = &rejection{rendering: r, elsewhere: why}

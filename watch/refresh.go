@@ -197,7 +197,9 @@ func (l *Loop) compose(ctx context.Context, v *refreshing, j *Job) (*draft, *ren
 	}
 	entities := j.Plan.Entities()
 	refused := l.refused.match(d.results, good)
-	l.rejectedElsewhere(ctx, refused, d.results, good)
+	if f := l.rejectedElsewhere(ctx, refused, entities, d.results, good); f != nil {
+		return nil, &render.Problems{Document: j.Plan.Document.Name, List: []render.Problem{f.problem}}
+	}
 	l.refused.lift(refused, entities, d.results, good)
 	for name, f := range refused {
 		hold(name, f)

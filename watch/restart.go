@@ -36,10 +36,6 @@ func (s *Supervisor) restart(ctx context.Context, rotation bool, q *restartReque
 	if ctx.Err() != nil || s.ending() {
 		return out(Failed, "Bifrost is about to end")
 	}
-	s.tried = nil
-	if brought := s.brought.Load(); rotation && brought != nil {
-		s.tried = *brought
-	}
 	err := s.start(s.wanted, rotation)
 	s.extend()
 	if err != nil {
@@ -48,7 +44,7 @@ func (s *Supervisor) restart(ctx context.Context, rotation bool, q *restartReque
 			return out(Failed, "Bifrost could not be started")
 		}
 		s.Log.Error("Bifrost could not be started", "error", err.Error())
-		s.reject("it could not be started: " + err.Error())
+		s.reject("it could not be started: "+err.Error(), false) // it has rejected nothing
 		return out(RestartRequired, rolledBack)
 	}
 	s.mu.Lock()

@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"errors"
 	"maps"
+	"slices"
 
 	"bifrost-secrets/render"
 	"bifrost-secrets/sources"
@@ -15,7 +16,7 @@ import (
 type rejection struct {
 	rendering *render.Rendering // what it ended over; or what ours runs with all the while
 	reason    string
-	elsewhere map[string]string // why, by secret; nil where it is our own Bifrost
+	elsewhere map[Brought]string // why; nil where it is our own Bifrost
 }
 
 // accept notes that Bifrost runs with r.
@@ -57,10 +58,18 @@ func (l *Loop) rollBack(ctx context.Context, r *rejection) {
 		l.refused.sum = bad.job.sum()
 		l.refused.why = errors.New(r.reason + "; the document before it is in force, and this one is not tried again")
 	}
+	u := Update{Before: r.rendering}
+	if bad.job == back.job { // else it may be the document that Bifrost did not live with
+		for _, name := range slices.Sorted(maps.Keys(blamed)) {
+			if version := bad.results[name].Version; version == r.rendering.Versions[name] { // else there is a newer one, which it was not started with
+				u.Blamed = append(u.Blamed, Brought{name, version})
+			}
+		}
+	}
 	fields := l.restore(back, blamed)
 	l.o.Log.Error("new values were rolled back", "reason", r.reason, "fields", shorten(fields))
 	l.fallBack(nil, nil)
-	l.putBack(ctx, bad.job, r.rendering)
+	l.putBack(ctx, bad.job, u)
 }
 
 // rejectedFault is the fault of a secret whose newest value a Bifrost rejected.
@@ -81,7 +90,17 @@ func (l *Loop) keepLastGood(ctx context.Context, r *rejection) {
 	if l.next != nil && l.next.started == r.rendering { // it is not known to run yet, and does
 		to, older = l.next, l.lastGood
 	}
-	if to == nil {
+	if to == nil { // Bifrost was started with the file of an earlier life
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		for _, c := range l.good.rendering.Values() {
+			o, waits := l.shown.outcomes[c.Path]
+			if reason := r.elsewhere[Brought{c.Secret, c.Version}]; reason != "" && waits && o.State == RestartRequired {
+				o.Reason = elsewhereReason(reason)
+				l.shown.outcomes[c.Path] = o
+			}
+		}
+		l.o.Log.Warn("new values are not tried, since a Bifrost of the cluster has rejected them", "reason", slices.Min(slices.Collect(maps.Values(r.elsewhere))))
 		return
 	}
 	back, bad := to.good, l.good
@@ -92,19 +111,23 @@ func (l *Loop) keepLastGood(ctx context.Context, r *rejection) {
 		if ok && res.Err == nil && equal(old.Value, res.Value) {
 			continue
 		}
-		if reason := r.elsewhere[name]; reason != "" && ok {
-			blamed[name], why = rejectedFault(name, res.Version, elsewhereReason(reason)), reason
+		reason := r.elsewhere[Brought{name, res.Version}]
+		if reason != "" {
+			why = reason
+		}
+		if reason != "" && ok {
+			blamed[name] = rejectedFault(name, res.Version, elsewhereReason(reason))
 		} else {
 			others = true
 		}
 	}
-	if len(blamed) == 0 {
+	if why == "" {
 		return
 	}
 	fields := l.restore(back, blamed)
 	l.o.Log.Warn("new values are not tried, since a Bifrost of the cluster has rejected them", "reason", why, "fields", shorten(fields))
 	l.fallBack(older, nil)
-	l.putBack(ctx, bad.job, bad.rendering)
+	l.putBack(ctx, bad.job, Update{Before: bad.rendering, Elsewhere: true, Runs: r.rendering})
 	if others { // they went back with it, and are had again
 		l.Trigger(Retry)
 	}
@@ -143,8 +166,8 @@ func (l *Loop) restore(back good, blamed map[string]fault) (fields []string) {
 }
 
 // putBack publishes the last good, which is in force again, and has Bifrost use
-// it in place of bad, which was rendered of job.
-func (l *Loop) putBack(ctx context.Context, job *Job, bad *render.Rendering) {
+// it in place of what u says, which was rendered of job.
+func (l *Loop) putBack(ctx context.Context, job *Job, u Update) {
 	l.drop(job)
 	if _, _, err := l.o.Publish(l.good.rendering); err != nil {
 		l.o.Log.Error("the last good file could not be put back", "error", err.Error())
@@ -152,27 +175,55 @@ func (l *Loop) putBack(ctx context.Context, job *Job, bad *render.Rendering) {
 	if l.o.Watch != nil {
 		l.o.Watch(l.good.job.Files)
 	}
-	u := Update{Trigger: Restarted, Rendering: l.good.rendering, Before: bad, Rollback: true, Changed: l.good.rendering.Values()}
+	u.Trigger, u.Rendering, u.Changed, u.Rollback = Restarted, l.good.rendering, l.good.rendering.Values(), true
 	_ = l.apply(ctx, u)
 }
 
 // rejectedElsewhere adds to refused the new values that are known to have been
-// rejected by the Bifrost of another watcher.
-func (l *Loop) rejectedElsewhere(ctx context.Context, refused map[string]fault, got, good render.Values) {
-	if l.o.Rejected == nil {
-		return
+// rejected by the Bifrost of another watcher. Where there is no last good value in
+// place of one, it returns its fault: the document cannot be had. What Bifrost starts
+// with is not refused, since there is nothing else to start it with.
+func (l *Loop) rejectedElsewhere(ctx context.Context, refused map[string]fault, entities []render.Entity, got, good render.Values) *fault {
+	if l.o.Rejected == nil || l.good.job == nil {
+		return nil
 	}
 	var brought []Brought
 	for name, res := range got {
 		last, ok := good[name]
-		if _, is := refused[name]; ok && !is && res.Err == nil && !equal(last.Value, res.Value) {
+		if _, is := refused[name]; !is && res.Err == nil && (!ok || !equal(last.Value, res.Value)) {
 			brought = append(brought, Brought{name, res.Version})
 		}
 	}
 	if len(brought) == 0 {
-		return
+		return nil
 	}
-	for name, why := range l.o.Rejected(ctx, brought) {
-		refused[name] = rejectedFault(name, got[name].Version, elsewhereReason(why))
+	var none *fault
+	for name, why := range stillRejected(l.o.Rejected(ctx, brought), brought, entities) {
+		f := rejectedFault(name, got[name].Version, elsewhereReason(why))
+		if _, ok := good[name]; ok {
+			refused[name] = f
+		} else {
+			none = &f
+		}
 	}
+	return none
+}
+
+// stillRejected takes those out of why, the reasons by secret, that are brought with
+// another secret of their entity which is not rejected: what Bifrost did not live with
+// was the two together.
+func stillRejected(why map[string]string, brought []Brought, entities []render.Entity) map[string]string {
+	if len(why) == 0 {
+		return why
+	}
+	for i := range entities {
+		if slices.ContainsFunc(brought, func(b Brought) bool {
+			return why[b.Secret] == "" && slices.Contains(entities[i].Secrets, b.Secret)
+		}) {
+			for _, name := range entities[i].Secrets {
+				delete(why, name)
+			}
+		}
+	}
+	return why
 }

@@ -37,7 +37,7 @@ type Supervisor struct {
 		Again()
 		Accepted(*render.Rendering)
 		Rejected(r *render.Rendering, reason string)
-		RejectedElsewhere(r *render.Rendering, why map[string]string)
+		RejectedElsewhere(r *render.Rendering, why map[Brought]string)
 		Look()
 	}
 	Observer Observer // may be nil
@@ -66,7 +66,7 @@ type Supervisor struct {
 	gone       chan struct{}
 	once       sync.Once
 	life       context.Context // of Run
-	brought    atomic.Pointer[[]Brought]
+	brought    atomic.Pointer[bringing]
 
 	// These are of the goroutine that runs Run.
 	current  *render.Rendering  // what the child was started with
@@ -79,7 +79,7 @@ type Supervisor struct {
 	awaited  *awaited           // the restart that is over when the child answers
 	unwait   context.CancelFunc // ends the wait for an answer; nil without Answers
 	noTurn   error              // why the last turn that was asked for was not to be had
-	tried    []Brought          // what the child was started for
+	telling  bool               // the others are to hear of what is about to be taken back
 
 	mu        sync.Mutex
 	child     Child // nil while there is none
@@ -264,10 +264,14 @@ func (s *Supervisor) request(ctx context.Context, q *restartRequest) []Outcome {
 		return outcomesOf(u, Failed, "Bifrost is about to end")
 	case u.Rollback:
 		s.forgetTurn()
-		kept := s.child != nil && !s.waiting && holds(s.current, u.Rendering)
+		kept := s.child != nil && !s.waiting && u.Elsewhere && u.Runs == s.current
 		s.waiting, s.wanted = false, u.Rendering
+		if s.telling {
+			s.rejects(u.Blamed)
+		}
 		if kept { // it was never started with what another's Bifrost has rejected
 			s.current, s.pending = u.Rendering, time.Time{}
+			s.brought.Store(nil)
 			s.Loop.Again()
 			return outcomesOf(u, InForce, "")
 		}
@@ -276,7 +280,7 @@ func (s *Supervisor) request(ctx context.Context, q *restartRequest) []Outcome {
 		return outcomesOf(u, RestartRequired, "values that Bifrost refused are about to be taken back")
 	}
 	s.wanted = u.Rendering
-	s.brought.Store(s.brings(u.Rendering))
+	s.brings(u)
 	if s.asking != nil {
 		return outcomesOf(u, RestartRequired, waitsForTurn)
 	}
@@ -304,6 +308,7 @@ func (s *Supervisor) start(r *render.Rendering, rotation bool) error {
 	defer s.mu.Unlock()
 	child, err := s.Start(r)
 	s.current, s.wanted, s.rotation, s.graced = r, r, rotation, false
+	s.brought.Store(nil)
 	if err != nil {
 		return err
 	}
@@ -359,19 +364,26 @@ func (s *Supervisor) ended(ctx context.Context) (over bool, code int) {
 	case early:
 		s.reply(RestartRequired, rolledBack)
 		s.awaited = nil
-		s.reject(fmt.Sprintf("Bifrost ended with status %d, %s after it was started with it", code, after.Round(time.Millisecond)))
+		s.reject(fmt.Sprintf("Bifrost ended with status %d, %s after it was started with it", code, after.Round(time.Millisecond)), !killed(code))
 		return false, 0
 	}
 	s.Log.Info("Bifrost ended", "status", code, "after", after.Round(time.Millisecond).String())
 	return true, code
 }
 
-// reject waits for the loop to roll back what the child did not live with.
-func (s *Supervisor) reject(reason string) {
-	s.waiting, s.pending = true, time.Now().Add(rollbackTimeout)
+// reject waits for the loop to roll back what the child did not live with, and has
+// the others told of it where tell says so.
+func (s *Supervisor) reject(reason string, tell bool) {
+	s.abandon(RestartRequired, "values that Bifrost refused are about to be taken back")
+	s.waiting, s.pending, s.telling = true, time.Now().Add(rollbackTimeout), tell
 	s.extend()
-	s.rejects()
 	s.Loop.Rejected(s.current, reason)
+}
+
+// killed reports whether a status is that of a process which somebody else has ended,
+// be it the kernel for want of memory: that says nothing of what it was started with.
+func killed(code int) bool {
+	return code == 128+int(syscall.SIGKILL) || code == 128+int(syscall.SIGTERM)
 }
 
 // startGrace is how long after a start for new values a child that ends is taken not to

@@ -114,7 +114,7 @@ func (n *supervised) Rejected(r *render.Rendering, reason string) {
 	n.say("rejected ", r, ": "+reason)
 }
 
-func (n *supervised) RejectedElsewhere(r *render.Rendering, why map[string]string) {
+func (n *supervised) RejectedElsewhere(r *render.Rendering, why map[Brought]string) {
 	n.say("rejected elsewhere ", r, fmt.Sprint(why))
 }
 

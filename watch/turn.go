@@ -14,6 +14,12 @@ import (
 // Brought is a secret whose new value a restart brings.
 type Brought struct{ Secret, Version string } // Version is empty where the backend has none
 
+// bringing is what the next restart brings.
+type bringing struct {
+	all      []Brought
+	entities []render.Entity
+}
+
 // Turns has the restarts of a cluster made one after the other. It is safe for
 // concurrent use.
 type Turns interface {
@@ -50,6 +56,7 @@ const (
 
 // asking is a turn that is waited for.
 type asking struct {
+	ctx     context.Context // ends with the wait
 	request *restartRequest // who waits for the restart; may be nil
 	began   time.Time
 	end     context.CancelFunc
@@ -69,41 +76,33 @@ type turned struct {
 	of       *asking
 	waits    bool
 	giveBack func()
-	brought  *[]Brought // what was looked for in rejected
+	brought  *bringing // what was looked for in rejected
 	rejected map[string]string
 	err      error
 }
 
-// brings returns the secrets whose values differ from those that Bifrost was
-// started with.
-func (s *Supervisor) brings(r *render.Rendering) *[]Brought {
-	if r == nil || r.Plan == nil {
-		return nil
-	}
-	changed := r.Values()
-	if s.current != nil && s.current.Plan != nil {
-		changed, _ = r.Changes(s.current)
-	}
-	versions := map[string]string{}
-	for _, c := range changed {
-		if c.Secret != "" {
-			versions[c.Secret] = c.Version
+// brings notes which secrets the next start is for, beside those that it is for
+// already.
+func (s *Supervisor) brings(u Update) {
+	names := map[string]bool{}
+	if before := s.brought.Load(); before != nil {
+		for _, b := range before.all {
+			names[b.Secret] = true
 		}
 	}
-	all := make([]Brought, 0, len(versions))
-	for _, name := range slices.Sorted(maps.Keys(versions)) {
-		all = append(all, Brought{name, versions[name]})
+	for _, c := range u.Changed {
+		if c.Secret != "" {
+			names[c.Secret] = true
+		}
 	}
-	return &all
-}
-
-// holds reports whether a child that was started with a has what b brings.
-func holds(a, b *render.Rendering) bool {
-	if a == b || a == nil || b == nil || a.Plan == nil || b.Plan == nil {
-		return a == b
+	b := &bringing{}
+	for _, name := range slices.Sorted(maps.Keys(names)) {
+		b.all = append(b.all, Brought{name, u.Rendering.Versions[name]})
 	}
-	changed, edited := b.Changes(a)
-	return len(changed) == 0 && !edited
+	if u.Rendering.Plan != nil {
+		b.entities = u.Rendering.Plan.Entities()
+	}
+	s.brought.Store(b)
 }
 
 // restartInTurn is restart, where there is a cluster once it is this watcher's
@@ -114,7 +113,7 @@ func (s *Supervisor) restartInTurn(ctx context.Context, q *restartRequest) []Out
 		return s.restart(ctx, s.wanted != s.current, q)
 	}
 	asked, end := context.WithCancel(s.life)
-	a := &asking{request: q, began: time.Now(), end: end}
+	a := &asking{ctx: asked, request: q, began: time.Now(), end: end}
 	s.mu.Lock()
 	s.asking = a
 	s.mu.Unlock()
@@ -126,11 +125,16 @@ func (s *Supervisor) restartInTurn(ctx context.Context, q *restartRequest) []Out
 			e.brought = s.brought.Load()
 			e.rejected = s.rejected(asked, e.brought)
 		}
-		if !s.report(asked, e) && giveBack != nil {
-			giveBack()
-		}
+		s.reportTurn(e)
 	}()
 	return nil
+}
+
+// reportTurn is report, and gives a turn back that nobody waits for any more.
+func (s *Supervisor) reportTurn(e turned) {
+	if !s.report(e.of.ctx, e) && e.giveBack != nil {
+		e.giveBack()
+	}
 }
 
 func (s *Supervisor) report(ctx context.Context, e turned) bool {
@@ -142,11 +146,11 @@ func (s *Supervisor) report(ctx context.Context, e turned) bool {
 	}
 }
 
-func (s *Supervisor) rejected(ctx context.Context, brought *[]Brought) map[string]string {
-	if brought == nil || len(*brought) == 0 {
+func (s *Supervisor) rejected(ctx context.Context, brought *bringing) map[string]string {
+	if brought == nil || len(brought.all) == 0 {
 		return nil
 	}
-	return s.Turns.Rejected(ctx, *brought)
+	return stillRejected(s.Turns.Rejected(ctx, brought.all), brought.all, brought.entities)
 }
 
 // Reconsider has it looked whether a value that Bifrost is still to be restarted
@@ -208,7 +212,13 @@ func (s *Supervisor) onTurn(ctx context.Context, e turned) {
 		s.forgetTurn()
 		s.pending, s.noTurn = time.Time{}, nil
 		s.observeTurn(TurnKept)
-		s.Loop.RejectedElsewhere(s.current, e.rejected)
+		why := map[Brought]string{}
+		for _, b := range e.brought.all {
+			if reason := e.rejected[b.Secret]; reason != "" {
+				why[b] = reason
+			}
+		}
+		s.Loop.RejectedElsewhere(s.current, why)
 	case a == nil: // what is waited for has changed meanwhile
 	case e.err != nil && s.noTurn == nil:
 		splay := s.Splay
@@ -220,6 +230,12 @@ func (s *Supervisor) onTurn(ctx context.Context, e turned) {
 		s.Log.Warn("there is no turn to be had in the cluster", "waited", waited(a.began), "restart_at", at, "reason", e.err.Error())
 		answer(RestartRequired, "Bifrost is restarted at "+at+", since there is no turn to be had in the cluster")
 		s.forgetTurn()
+	case e.brought != s.brought.Load(): // there is something newer, or no turn to be had and nothing was looked for
+		go func() {
+			e.brought = s.brought.Load()
+			e.rejected = s.rejected(a.ctx, e.brought)
+			s.reportTurn(e)
+		}()
 	default:
 		q := a.request
 		s.forgetTurn()
@@ -247,6 +263,15 @@ func (s *Supervisor) observeTurn(what string) {
 	if s.Observer != nil {
 		s.Observer.Turned(what)
 	}
+}
+
+// abandon ends the asking for a turn, and tells who waits for the restart.
+func (s *Supervisor) abandon(state State, reason string) {
+	if a := s.asking; a != nil && a.request != nil {
+		a.request.reply <- outcomesOf(a.request.update, state, reason)
+		a.request = nil
+	}
+	s.forgetTurn()
 }
 
 // forgetTurn ends the asking for a turn.
@@ -329,13 +354,13 @@ func (s *Supervisor) giveTurnBack() {
 	}()
 }
 
-// rejects tells the others of a rejection of what the child was started with.
-func (s *Supervisor) rejects() {
-	if s.Turns == nil || !s.Turns.Known() || len(s.tried) == 0 {
+// rejects tells the others of what the child has rejected.
+func (s *Supervisor) rejects(blamed []Brought) {
+	s.telling = false
+	if s.Turns == nil || !s.Turns.Known() || len(blamed) == 0 {
 		return
 	}
-	tried, told := s.tried, make(chan struct{})
-	s.tried = nil
+	told := make(chan struct{})
 	s.observeTurn(TurnRejected)
 	if s.turn != nil {
 		s.turn.told = told
@@ -344,7 +369,7 @@ func (s *Supervisor) rejects() {
 		defer close(told)
 		ctx, cancel := context.WithTimeout(s.life, rejectTimeout)
 		defer cancel()
-		s.Turns.Reject(ctx, tried)
+		s.Turns.Reject(ctx, blamed)
 	}()
 }
 
