@@ -21,7 +21,6 @@ type queue struct {
 	err      error         // why there are none to be had
 	busy     chan struct{} // of capacity 1: somebody else's turn
 	rejected map[string]string
-	told     []Brought
 	tells    time.Duration // what telling takes
 	looks    time.Duration // what looking for rejections takes
 	waits    time.Duration // how long it is before a wait is told of
