@@ -11,8 +11,10 @@ import (
 )
 
 // writingCommands are the commands that write to a backend, as far as they take
-// what they write from a config.
+// what they write from a config, and the one that shows what they would take.
 var writingCommands = [][]string{
+	{"init", "--type", "file", "--write", "--verbose"},
+	{"init", "--json"},
 	{"store", "--gateway", "gw", "--verbose"},
 	{"store", "--gateway", "gw", "--json"},
 	{"store", "--gateway", "gw", "--yes"},
