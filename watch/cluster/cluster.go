@@ -112,6 +112,7 @@ type Member struct {
 	// These are of the turns; tests have others.
 	newTurn func(ctx context.Context, hold, patience time.Duration) (session, error)
 	read    func(context.Context, []Secret) (map[Secret]Rejection, error)
+	away    func() time.Duration
 
 	mu      sync.Mutex
 	status  Status
@@ -140,7 +141,7 @@ func Listen(ctx context.Context, config Config) (*Member, error) {
 	}
 	ctx, stop := context.WithCancel(ctx)
 	m := &Member{config: config, id: rand.Text(), stop: stop, asked: make(chan Reason, 1), told: make(chan struct{}, 1), status: Status{Since: time.Now()}}
-	m.newTurn, m.read = m.newSession, m.readRejections
+	m.newTurn, m.read, m.away = m.newSession, m.readRejections, away
 	first, cancel := context.WithTimeout(ctx, config.first)
 	defer cancel()
 	conn, err := m.connect(first)

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"strconv"
 	"time"
 
@@ -25,7 +26,16 @@ const (
 	saysAfter = time.Second      // a wait that is shorter is not told of
 	mostWait  = 30 * time.Minute // however often the turn goes to somebody else
 	lastTry   = time.Second      // for a turn that somebody would not give back before
+
+	// mostWaiting is how many wait for a turn with a connection each: those of a large
+	// cluster would leave none for its Bifrosts. Others come again after stayAway, or
+	// twice as long.
+	mostWaiting = 3
+	stayAway    = 15 * time.Second
 )
+
+// errCrowded says that enough others wait for each of the turns.
+var errCrowded = errors.New("enough others wait for it")
 
 // Turn says how turns are taken. Watchers of one cluster should have the same.
 type Turn struct {
@@ -42,7 +52,7 @@ func (e *StuckError) Error() string { return e.Reason }
 // session is a connection whose end gives the locks back that it holds.
 type session interface {
 	// pick returns the turn that the fewest want, and who holds it: 0 where nobody
-	// does.
+	// does. The error is errCrowded where it is of no use to wait for one.
 	pick(ctx context.Context, parallel int) (slot, holder int, err error)
 	// lock takes a turn, and reports whether it was to be had in time.
 	lock(ctx context.Context, slot int) (bool, error)
@@ -66,6 +76,43 @@ func (m *Member) Take(ctx context.Context, t Turn, before error) (giveBack func(
 	if again {
 		patience = lastTry
 	}
+	for {
+		giveBack, err = m.takeNow(ctx, t, began, patience, again)
+		if !errors.Is(err, errCrowded) {
+			return giveBack, err
+		}
+		for crowded := true; crowded; crowded = m.crowded(ctx, t.Parallel) {
+			if again || time.Since(began) > mostWait {
+				return nil, &StuckError{"there was no turn within " + time.Since(began).Round(time.Second).String() + ": " + err.Error()}
+			}
+			select {
+			case <-ctx.Done():
+				return nil, ctx.Err()
+			case <-time.After(m.away()):
+			}
+		}
+	}
+}
+
+// crowded reports whether enough others still wait. It makes a connection for one
+// statement.
+func (m *Member) crowded(ctx context.Context, parallel int) bool {
+	ctx, cancel := context.WithTimeout(ctx, tryLimit)
+	defer cancel()
+	conn, err := m.config.Target.Connect(ctx)
+	if err != nil {
+		return false // who tries it in earnest says why
+	}
+	defer database.Close(conn)
+	_, _, err = (&connected{m.config.Target, conn}).pick(ctx, parallel)
+	return errors.Is(err, errCrowded)
+}
+
+func away() time.Duration { return stayAway + rand.N(stayAway) }
+
+// takeNow is Take with one connection. The error is errCrowded where it is of no use
+// to keep that.
+func (m *Member) takeNow(ctx context.Context, t Turn, began time.Time, patience time.Duration, again bool) (giveBack func(), err error) {
 	s, err := m.newTurn(ctx, t.Hold, patience)
 	if err != nil {
 		return nil, err
@@ -144,9 +191,13 @@ const locks = `pg_catalog.pg_locks WHERE locktype = 'advisory' AND classid::bigi
 	AND database = (SELECT oid FROM pg_catalog.pg_database WHERE datname = pg_catalog.current_database())`
 
 func (c *connected) pick(ctx context.Context, parallel int) (slot, holder int, err error) {
-	err = c.conn.QueryRow(ctx, `SELECT s, coalesce(pg_catalog.max(l.pid) FILTER (WHERE l.granted), 0)
+	var want int
+	err = c.conn.QueryRow(ctx, `SELECT s, coalesce(pg_catalog.max(l.pid) FILTER (WHERE l.granted), 0), pg_catalog.count(l.pid)
 		FROM pg_catalog.generate_series(0, $2::int - 1) s LEFT JOIN (SELECT objid::bigint AS objid, pid, granted FROM `+locks+`) l ON l.objid = s
-		GROUP BY s ORDER BY pg_catalog.count(l.pid), pg_catalog.random() LIMIT 1`, TurnClass, parallel).Scan(&slot, &holder)
+		GROUP BY s ORDER BY pg_catalog.count(l.pid), pg_catalog.random() LIMIT 1`, TurnClass, parallel).Scan(&slot, &holder, &want)
+	if err == nil && want > mostWaiting { // one of them holds it
+		return 0, 0, errCrowded
+	}
 	return slot, holder, c.target.Explain(err)
 }
 

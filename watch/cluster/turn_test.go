@@ -67,10 +67,12 @@ func (k *taking) failed() error {
 	return k.err
 }
 
+const waitingTurns = "SELECT count(*)::text FROM pg_locks WHERE locktype = 'advisory' AND NOT granted AND database = (SELECT oid FROM pg_database WHERE datname = current_database())"
+
 // waiting waits until the turn is waited for, in the database as well.
 func (k *taking) waiting(d *pgtest.Database) *taking {
 	k.t.Helper()
-	for late := time.Now().Add(limit); d.Text(k.t, "SELECT count(*)::text FROM pg_locks WHERE locktype = 'advisory' AND NOT granted AND database = (SELECT oid FROM pg_database WHERE datname = current_database())") == "0"; {
+	for late := time.Now().Add(limit); d.Text(k.t, waitingTurns) == "0"; {
 		if time.Now().After(late) {
 			k.t.Fatal("nobody waits")
 		}
@@ -156,6 +158,60 @@ func TestParallelTurns(t *testing.T) {
 	all.Wait()
 	if most != parallel || had != watchers {
 		t.Errorf("%d had a turn, %d at a time", had, most)
+	}
+}
+
+// Only a few wait with a connection each, and all the same everybody has a turn.
+func TestTurnsOfMany(t *testing.T) {
+	t.Parallel()
+	d := pgtest.Shared(t).Database(t)
+	to := target(t, d, d.Port)
+	held := join(t, at(to)).take(Turn{}, nil).had()
+	var waiting []*taking
+	for n := range mostWaiting {
+		waiting = append(waiting, join(t, at(to)).take(Turn{}, nil))
+		for late := time.Now().Add(limit); d.Text(t, waitingTurns) != fmt.Sprint(n+1); time.Sleep(5 * time.Millisecond) {
+			if time.Now().After(late) {
+				t.Fatal("nobody waits")
+			}
+		}
+	}
+	var many []*taking
+	for range 4 {
+		w, stays := join(t, at(to)), make(chan struct{}, 1)
+		w.away = func() time.Duration {
+			select {
+			case stays <- struct{}{}:
+			default:
+			}
+			return 20 * time.Millisecond
+		}
+		k := w.take(Turn{}, nil)
+		k.await(stays, "word that it stays away")
+		many = append(many, k)
+	}
+	if n := d.Text(t, waitingTurns); n != fmt.Sprint(mostWaiting) {
+		t.Errorf("%s wait with a connection", n)
+	}
+	// Who has waited in vain before does not wait for that again.
+	var stuck *StuckError
+	if err := join(t, at(to)).take(Turn{}, &StuckError{"somebody has it"}).failed(); !errors.As(err, &stuck) || !strings.Contains(err.Error(), errCrowded.Error()) {
+		t.Errorf("%v", err)
+	}
+	held.giveBack()
+	for _, k := range waiting {
+		k.had().giveBack()
+	}
+	for _, k := range many {
+		go func() {
+			<-k.done
+			if k.err == nil {
+				k.giveBack()
+			}
+		}()
+	}
+	for _, k := range many {
+		k.had()
 	}
 }
 
