@@ -25,14 +25,39 @@ const flagOnly = "accept-new-encryption-key bifrost-plain-http fix help ignore-c
 	"now reveal trust-config version write-baseline yes"
 
 // others are the variables that this package leaves to those who read them. The
-// last five are what the command of --apply command gets.
-const others = "TOKEN ALLOW_PATH ALLOW_COMMANDS TRIGGER CHANGED COUNT EDITED OUT"
+// last five are what the command of --apply command gets: where trigger is set, OUT
+// is not for a program of ours that the command runs.
+const (
+	others  = "TOKEN ALLOW_PATH ALLOW_COMMANDS TRIGGER CHANGED COUNT EDITED OUT"
+	trigger = Prefix + "TRIGGER"
+)
 
-// kubernetes are the names that Kubernetes gives the pods beside a Service whose own
-// name begins as ours.
+// kubernetes ends the names of what Kubernetes gives the pods beside a Service whose
+// own name begins as ours.
 var kubernetes = sync.OnceValue(func() *regexp.Regexp {
-	return regexp.MustCompile(`^(.+_)?(SERVICE_HOST|SERVICE_PORT(_.+)?|PORT(_\d+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)?)$`)
+	return regexp.MustCompile(`^(SERVICE_PORT(_.+)?|PORT(_\d+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)?)$`)
 })
+
+const serviceHost = "SERVICE_HOST"
+
+// services returns what the names of Kubernetes' variables begin with. It gives none
+// for a Service without a SERVICE_HOST, so that LISTEN_PORT alone is a mistake.
+func services(names []string) (all []string) {
+	for _, name := range names {
+		if begin, ok := strings.CutSuffix(name, serviceHost); ok {
+			all = append(all, begin)
+		}
+	}
+	return all
+}
+
+// ofService reports whether Kubernetes can have given a variable.
+func ofService(name string, services []string) bool {
+	return strings.HasSuffix(name, serviceHost) || slices.ContainsFunc(services, func(begin string) bool {
+		end, ok := strings.CutPrefix(name, begin)
+		return ok && kubernetes().MatchString(end)
+	})
+}
 
 // Name returns the name of a flag's variable.
 func Name(flag string) string {
@@ -70,9 +95,10 @@ func Given(f *pflag.Flag) bool {
 // takes each line of its variable. The error names the variable, and never repeats
 // what it holds.
 func Set(cmd *cobra.Command, getenv func(name string) (string, bool)) (err error) {
+	inside, _ := getenv(trigger)
 	cmd.Flags().VisitAll(func(f *pflag.Flag) {
 		value, _ := getenv(Name(f.Name))
-		if err != nil || f.Changed || value == "" || !read(f.Name) {
+		if err != nil || f.Changed || value == "" || !read(f.Name) || f.Name == "out" && inside != "" {
 			return
 		}
 		values := []string{value}
@@ -138,10 +164,11 @@ type Remark struct{ Text, Hint string }
 // of a program reads. The whole program is asked for only where a variable is not the
 // command's own.
 func Unread(cmd *cobra.Command, program func() *cobra.Command, names []string) (all []Remark) {
+	beside := services(names)
 	names = slices.DeleteFunc(slices.Sorted(slices.Values(names)), func(name string) bool {
 		rest, ours := strings.CutPrefix(name, Prefix)
 		flag := flagOf(name)
-		return !ours || has(others, rest) || kubernetes().MatchString(rest) || flag != "" && cmd.Flag(flag) != nil && read(flag)
+		return !ours || has(others, rest) || ofService(name, beside) || flag != "" && cmd.Flag(flag) != nil && read(flag)
 	})
 	if len(names) == 0 {
 		return nil

@@ -20,6 +20,7 @@ func program() (root, cmd *cobra.Command) {
 	f.Int("jobs", 0, "")
 	f.StringArray("listen", []string{"127.0.0.1:1"}, "")
 	f.Bool("yes", false, "")
+	f.String("out", "", "")
 	f.StringArray("allow-path", nil, "")
 	other := &cobra.Command{Use: "prune", Run: func(*cobra.Command, []string) {}}
 	other.Flags().String("prefix", "", "")
@@ -45,6 +46,8 @@ func TestSet(t *testing.T) {
 		{"a flag wins over what cannot be read", []string{"--interval", "1m"}, map[string]string{"BIFROST_SECRETS_INTERVAL": "never"}, map[string]string{"interval": "1m0s"}, ""},
 		{"empty is unset", nil, map[string]string{"BIFROST_SECRETS_INTERVAL": "", "BIFROST_SECRETS_LISTEN": "\n \n"}, map[string]string{"interval": "1h0m0s", "listen": "[127.0.0.1:1]"}, ""},
 		{"not for one time", nil, map[string]string{"BIFROST_SECRETS_YES": "true", "BIFROST_SECRETS_ALLOW_PATH": "/"}, map[string]string{"yes": "false", "allow-path": "[]"}, ""},
+		{"an output", nil, map[string]string{"BIFROST_SECRETS_OUT": "a"}, map[string]string{"out": "a"}, ""},
+		{"what the command of --apply command gets", nil, map[string]string{"BIFROST_SECRETS_OUT": "/app/data/config.json", "BIFROST_SECRETS_TRIGGER": "tick", "BIFROST_SECRETS_JOBS": "3"}, map[string]string{"out": "", "jobs": "3"}, ""},
 		{"no duration", nil, map[string]string{"BIFROST_SECRETS_INTERVAL": "CANARY"}, nil, "BIFROST_SECRETS_INTERVAL is no duration"},
 		{"no number", nil, map[string]string{"BIFROST_SECRETS_JOBS": "CANARY"}, nil, "BIFROST_SECRETS_JOBS is no whole number"},
 		{"no boolean", nil, map[string]string{"BIFROST_SECRETS_QUIET": "CANARY"}, nil, "BIFROST_SECRETS_QUIET is neither true nor false"},
@@ -86,26 +89,25 @@ func TestUnread(t *testing.T) {
 	root, cmd := program()
 	whole := func() *cobra.Command { return root }
 	for name, want := range map[string]string{
-		"BIFROST_SECRETS_APP_DIR":      "",
-		"BIFROST_SECRETS_PREFIX":       "", // of another command
-		"BIFROST_SECRETS_QUIET":        "",
-		"BIFROST_SECRETS_TOKEN":        "",
-		"BIFROST_SECRETS_ALLOW_PATH":   "",
-		"BIFROST_SECRETS_CHANGED":      "", // for the command of --apply command
-		"BIFROST_SECRETS_OUT":          "",
-		"BIFROST_SECRET_0123456789":    "", // of env mode
-		"PATH":                         "",
-		"BIFROST_SECRETS_APPDIR":       "BIFROST_SECRETS_APPDIR is no setting of this program, and is not read|did you mean BIFROST_SECRETS_APP_DIR?",
-		"BIFROST_SECRETS_app_dir":      "BIFROST_SECRETS_app_dir is no setting of this program, and is not read|did you mean BIFROST_SECRETS_APP_DIR?",
-		"BIFROST_SECRETS_APP-DIR":      "BIFROST_SECRETS_APP-DIR is no setting of this program, and is not read|did you mean BIFROST_SECRETS_APP_DIR?",
-		"BIFROST_SECRETS_WHATEVER":     "BIFROST_SECRETS_WHATEVER is no setting of this program, and is not read|write BIFROST_SECRETS_ and the name of a flag that --help shows, with _ for -",
-		"BIFROST_SECRETS_TOKN":         "BIFROST_SECRETS_TOKN is no setting of this program, and is not read|did you mean BIFROST_SECRETS_TOKEN?",
-		"BIFROST_SECRETS_ALLOW_PATHS":  "BIFROST_SECRETS_ALLOW_PATHS is no setting of this program, and is not read|did you mean BIFROST_SECRETS_ALLOW_PATH?",
-		"BIFROST_SECRETS_YES":          "BIFROST_SECRETS_YES is not read: --yes is for the command line alone|",
-		"BIFROST_SECRETS_SERVICE":      "BIFROST_SECRETS_SERVICE is no setting of this program, and is not read|write BIFROST_SECRETS_ and the name of a flag that --help shows, with _ for -",
-		"BIFROST_SECRETS_SERVICE_HOST": "", "BIFROST_SECRETS_SERVICE_PORT": "", "BIFROST_SECRETS_SERVICE_PORT_PROBES": "",
-		"BIFROST_SECRETS_PORT": "", "BIFROST_SECRETS_PORT_9181_TCP": "", "BIFROST_SECRETS_PORT_9181_TCP_PROTO": "", "BIFROST_SECRETS_PORT_9181_TCP_PORT": "", "BIFROST_SECRETS_PORT_9181_TCP_ADDR": "",
-		"BIFROST_SECRETS_METRICS_SERVICE_HOST": "", "BIFROST_SECRETS_METRICS_PORT_9181_TCP": "", // of a Service bifrost-secrets-metrics
+		"BIFROST_SECRETS_APP_DIR":     "",
+		"BIFROST_SECRETS_PREFIX":      "", // of another command
+		"BIFROST_SECRETS_QUIET":       "",
+		"BIFROST_SECRETS_TOKEN":       "",
+		"BIFROST_SECRETS_ALLOW_PATH":  "",
+		"BIFROST_SECRETS_CHANGED":     "", // for the command of --apply command
+		"BIFROST_SECRETS_OUT":         "",
+		"BIFROST_SECRET_0123456789":   "", // of env mode
+		"PATH":                        "",
+		"BIFROST_SECRETS_APPDIR":      "BIFROST_SECRETS_APPDIR is no setting of this program, and is not read|did you mean BIFROST_SECRETS_APP_DIR?",
+		"BIFROST_SECRETS_app_dir":     "BIFROST_SECRETS_app_dir is no setting of this program, and is not read|did you mean BIFROST_SECRETS_APP_DIR?",
+		"BIFROST_SECRETS_APP-DIR":     "BIFROST_SECRETS_APP-DIR is no setting of this program, and is not read|did you mean BIFROST_SECRETS_APP_DIR?",
+		"BIFROST_SECRETS_WHATEVER":    "BIFROST_SECRETS_WHATEVER is no setting of this program, and is not read|write BIFROST_SECRETS_ and the name of a flag that --help shows, with _ for -",
+		"BIFROST_SECRETS_TOKN":        "BIFROST_SECRETS_TOKN is no setting of this program, and is not read|did you mean BIFROST_SECRETS_TOKEN?",
+		"BIFROST_SECRETS_ALLOW_PATHS": "BIFROST_SECRETS_ALLOW_PATHS is no setting of this program, and is not read|did you mean BIFROST_SECRETS_ALLOW_PATH?",
+		"BIFROST_SECRETS_YES":         "BIFROST_SECRETS_YES is not read: --yes is for the command line alone|",
+		"BIFROST_SECRETS_SERVICE":     "BIFROST_SECRETS_SERVICE is no setting of this program, and is not read|write BIFROST_SECRETS_ and the name of a flag that --help shows, with _ for -",
+		"BIFROST_SECRETS_LISTEN_PORT": "BIFROST_SECRETS_LISTEN_PORT is no setting of this program, and is not read|write BIFROST_SECRETS_ and the name of a flag that --help shows, with _ for -",
+		"BIFROST_SECRETS_PORT":        "BIFROST_SECRETS_PORT is no setting of this program, and is not read|did you mean BIFROST_SECRETS_OUT?",
 	} {
 		var got []string
 		for _, one := range Unread(cmd, whole, []string{name}) {
@@ -119,5 +121,15 @@ func TestUnread(t *testing.T) {
 		t.Error("all commands are made for the variables of one")
 		return root
 	}
-	Unread(cmd, none, []string{"PATH", "BIFROST_SECRETS_APP_DIR", "BIFROST_SECRETS_TOKEN", "BIFROST_SECRETS_PORT"})
+	Unread(cmd, none, []string{"PATH", "BIFROST_SECRETS_APP_DIR", "BIFROST_SECRETS_TOKEN"})
+	// What Kubernetes sets for the Services bifrost-secrets and bifrost-secrets-listen.
+	for _, service := range []string{"", "LISTEN_"} {
+		var names []string
+		for _, end := range []string{"SERVICE_HOST", "SERVICE_PORT", "SERVICE_PORT_PROBES", "PORT", "PORT_9181_TCP", "PORT_9181_TCP_PROTO", "PORT_9181_TCP_PORT", "PORT_9181_TCP_ADDR"} {
+			names = append(names, Prefix+service+end)
+		}
+		if got := Unread(cmd, none, names); got != nil {
+			t.Errorf("%s: %v", service, got)
+		}
+	}
 }
