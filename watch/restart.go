@@ -6,6 +6,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
+	"syscall"
 	"time"
 )
 
@@ -134,4 +136,26 @@ func (s *Supervisor) Running() error {
 		return errors.New("there is no Bifrost running")
 	}
 	return nil
+}
+
+// endsWithin is how long a child may take to end after a signal: while it does,
+// nothing is started anew.
+const endsWithin = time.Minute
+
+func (s *Supervisor) ending() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return !s.signalled.IsZero() && time.Since(s.signalled) < endsWithin
+}
+
+// Signalled notes that the child was sent a signal: one that ends after SIGINT, SIGQUIT
+// or SIGTERM was asked to, and is not started again.
+func (s *Supervisor) Signalled(sig os.Signal) {
+	if sig != syscall.SIGINT && sig != syscall.SIGQUIT && sig != syscall.SIGTERM {
+		return
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.signalled = time.Now()
+	s.leaving = s.leaving || sig == syscall.SIGTERM
 }

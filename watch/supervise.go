@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
-	"os"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -389,25 +388,3 @@ func killed(code int) bool {
 // startGrace is how long after a start for new values a child that ends is taken not to
 // have liked them.
 const startGrace = 10 * time.Second
-
-// endsWithin is how long a child may take to end after a signal: while it does,
-// nothing is started anew.
-const endsWithin = time.Minute
-
-func (s *Supervisor) ending() bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return !s.signalled.IsZero() && time.Since(s.signalled) < endsWithin
-}
-
-// Signalled notes that the child was sent a signal: one that ends after SIGINT, SIGQUIT
-// or SIGTERM was asked to, and is not started again.
-func (s *Supervisor) Signalled(sig os.Signal) {
-	if sig != syscall.SIGINT && sig != syscall.SIGQUIT && sig != syscall.SIGTERM {
-		return
-	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.signalled = time.Now()
-	s.leaving = s.leaving || sig == syscall.SIGTERM
-}
