@@ -51,9 +51,10 @@ test: setup
 	BIFROST_REQUIRE_BACKENDS=1 $(GO) test -race -p 4 -timeout 30m ./...
 	CGO_ENABLED=0 $(GO) test -trimpath -timeout 30m -run '^Test(Day|TenThousand|IdleDay)$$' ./watch
 
-# For the loop of somebody who changes a line: no server is started.
+# For the loop of somebody who changes a line: no server, no daemon, and no program many
+# times. The packages are compiled as the program is, so that both share what is compiled.
 test-short:
-	$(GO) test -short ./...
+	CGO_ENABLED=0 $(GO) test -short -trimpath ./...
 
 # The pages that are made of the commands: docs/reference and docs/man. The schemas for
 # editors are made of the tables: docs/schema.

@@ -55,6 +55,7 @@ func (c crasher) Fetch(ctx context.Context, names []string) map[string]sources.R
 
 // TestCanaryPanic looks for secrets in what a panic prints.
 func TestCanaryPanic(t *testing.T) {
+	starts(t)
 	a := canary("a")
 	for _, way := range []string{"value", "pointer", "results", "text", "error", "fault"} {
 		t.Run(way, func(t *testing.T) {
@@ -90,6 +91,7 @@ func TestCanaryPanic(t *testing.T) {
 // for, and checks that other processes of the same user cannot look into this
 // one, which is also what keeps it from leaving a core file.
 func TestCanaryQuit(t *testing.T) {
+	starts(t)
 	a, held := canary("a"), canary("held")
 	f := awstest.StartFake(t)
 	f.Put("a", a)

@@ -131,9 +131,7 @@ const twoReferences = "INSERT INTO config_keys (name, provider, provider_id, key
 // Attach and detach are killed ahead of every word that they say to the server:
 // all references are rewritten, or none is, and what each means is known.
 func TestAttachKilledAtEveryChange(t *testing.T) {
-	if testing.Short() {
-		t.Skip("it takes hundreds of processes")
-	}
+	starts(t)
 	t.Parallel()
 	s := newKilledHarness(t, twoReferences)
 	want := s.resolved()
@@ -178,9 +176,7 @@ func TestAttachKilledAtEveryChange(t *testing.T) {
 // that it says to the server. At each of these moments Bifrost's keys stand for
 // the values that they had, and running store again brings the same end.
 func TestStoreRowsKilledAtEveryChange(t *testing.T) {
-	if testing.Short() {
-		t.Skip("it takes hundreds of processes")
-	}
+	starts(t)
 	t.Parallel()
 	const rows = "INSERT INTO config_keys (name, provider, provider_id, key_id, value) VALUES ('one', 'openai', 1, 'k1', 'sk-CANARY-1'), ('two', 'openai', 1, 'k2', 'vault.a');"
 	s := newKilledHarness(t, rows)

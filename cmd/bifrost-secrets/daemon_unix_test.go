@@ -49,6 +49,8 @@ const harnessConfig = `{"config_store":{"enabled":true,"vault_store":{"enabled":
 	`"providers":{"openai":{"keys":[{"name":"a","value":"vault.openai"}]}},"governance":{"virtual_keys":[{"id":"v","name":"v","value":"vault.vk"}]}}`
 
 func newHarness(t *testing.T) *harness {
+	t.Helper()
+	starts(t)
 	s := &harness{t: t, dir: t.TempDir(), env: []string{"PATH=" + os.Getenv("PATH"), "GORACE=" + os.Getenv("GORACE"), "GOCOVERDIR=" + os.Getenv("GOCOVERDIR")}}
 	s.app, s.secrets = filepath.Join(s.dir, "app"), filepath.Join(s.dir, "secrets")
 	s.env = append(s.env, service.AllowPathVariable+"="+s.secrets)

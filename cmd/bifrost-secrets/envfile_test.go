@@ -32,6 +32,7 @@ var lines = []string{"two\nlines", "\nfirst", "last\n\n", "a\n\n\nb", "a\\\nb", 
 
 // Values arrive as they are, whichever format carries them.
 func TestEnvFormats(t *testing.T) {
+	starts(t)
 	if _, err := exec.LookPath("sh"); err != nil {
 		t.Fatal(err)
 	}
@@ -182,6 +183,7 @@ func envNames(t *testing.T, path string) (names []string) {
 // process runs bifrost-secrets in a folder, with env beside what it needs to run.
 func process(t *testing.T, dir string, env []string, args ...string) (code int, stdout, stderr string) {
 	t.Helper()
+	starts(t)
 	cmd := exec.Command("bifrost-secrets", args...)
 	var out, errs bytes.Buffer
 	cmd.Dir, cmd.Stdout, cmd.Stderr = dir, &out, &errs

@@ -52,9 +52,7 @@ func (h *heard) Write(b []byte) (int, error) {
 // status of its child, and nothing of it stays. BIFROST_SIGNAL_RUNS is how
 // often that is tried.
 func TestExecUnderSignals(t *testing.T) {
-	if testing.Short() {
-		t.Skip("it takes hundreds of processes")
-	}
+	starts(t)
 	t.Parallel()
 	runs := 12
 	if n, err := strconv.Atoi(os.Getenv("BIFROST_SIGNAL_RUNS")); err == nil {

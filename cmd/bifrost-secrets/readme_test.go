@@ -62,6 +62,7 @@ var docBlocks = regexp.MustCompile("(?s)```(?:json ([a-z.]+)|(console))\n(.*?)``
 // time. Of a make command it is only checked that the target is there: the tests
 // are themselves run by one.
 func TestReadme(t *testing.T) {
+	starts(t)
 	makefile, err := os.ReadFile(filepath.Join(root, "Makefile"))
 	if err != nil {
 		t.Fatal(err)

@@ -2,12 +2,14 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"errors"
 	"fmt"
 	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strconv"
 	"strings"
 	"testing"
@@ -89,10 +91,42 @@ func (m leakChecked) Run() int {
 	return code
 }
 
+// starts skips a test that starts daemons or servers, or the program many times, where
+// only what is quick is asked for: the scripts that remain start the program too.
+func starts(t *testing.T) {
+	t.Helper()
+	if testing.Short() {
+		t.Skip("starts what takes its time")
+	}
+}
+
 // TestScript runs the scripts of testdata/script. With UPDATE_SCRIPTS set, what
 // `cmp` compares is written into them, to be reviewed.
 func TestScript(t *testing.T) {
-	testscript.Run(t, scripts("testdata/script", func(env *testscript.Env) error { return nil }))
+	params := scripts("testdata/script", func(env *testscript.Env) error { return nil })
+	if testing.Short() {
+		params.Dir, params.Files = "", quickScripts(t, params.Dir)
+	}
+	testscript.Run(t, params)
+}
+
+// quickScripts returns the scripts of a folder that start neither a server nor a daemon,
+// and the program at most 40 times.
+func quickScripts(t *testing.T, dir string) (files []string) {
+	t.Helper()
+	starting := regexp.MustCompile(`(?m)^(fake|vault|cloud|moto-secret|control|sql)\b|^.*bifrost-secrets (exec|watch) `)
+	start := regexp.MustCompile(`(?m)^!? ?(exits|exec) `)
+	all, err := filepath.Glob(filepath.Join(dir, "*.txtar"))
+	for _, file := range all {
+		text, readErr := os.ReadFile(file)
+		if err = cmp.Or(err, readErr); !starting.Match(text) && len(start.FindAll(text, -1)) <= 40 {
+			files = append(files, file)
+		}
+	}
+	if err != nil || len(files) < 12 {
+		t.Fatalf("%d of %d scripts are quick: %v", len(files), len(all), err)
+	}
+	return files
 }
 
 // scripts are the parameters for running the scripts of a folder.

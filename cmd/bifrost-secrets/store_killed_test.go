@@ -23,9 +23,7 @@ const killedConfig = `{
 // word that it says to a server. At each of these moments the config renders to
 // what it always did, and running store again brings the same end.
 func TestStoreKilledAtEveryChange(t *testing.T) {
-	if testing.Short() {
-		t.Skip("it takes hundreds of processes")
-	}
+	starts(t)
 	for form, backend := range map[string]string{
 		"directory": `"type": "file", "file": {"path": "secrets"}`,
 		"aws":       `"type": "aws-secrets-manager"`,

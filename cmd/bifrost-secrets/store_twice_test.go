@@ -19,6 +19,7 @@ func twiceConfig(keys ...string) string {
 // While one run stores the secrets of a document, another says so and leaves it
 // alone.
 func TestStoreTwiceOneDocument(t *testing.T) {
+	starts(t)
 	f := awstest.StartFake(t)
 	dir, release := t.TempDir(), make(chan struct{})
 	config := filepath.Join(dir, "config.json")
@@ -45,6 +46,7 @@ func TestStoreTwiceOneDocument(t *testing.T) {
 
 // What a person writes into the document meanwhile is not lost.
 func TestStoreEditedMeanwhile(t *testing.T) {
+	starts(t)
 	f := awstest.StartFake(t)
 	dir, release := t.TempDir(), make(chan struct{})
 	config := filepath.Join(dir, "config.json")
@@ -76,6 +78,7 @@ func waitFor(f *awstest.Fake, action string) {
 // Two runs that would store other values under the same names: whichever loses a
 // name says so, and no document refers to a value that is not its own.
 func TestStoreTwiceOneBackend(t *testing.T) {
+	starts(t)
 	for range 5 {
 		f := awstest.StartFake(t)
 		dir := t.TempDir()

@@ -103,6 +103,9 @@ func wantWhole(t testing.TB, path string, of ...string) {
 
 // Two hundred processes are killed at moments nobody chose.
 func TestKilledAtRandom(t *testing.T) {
+	if testing.Short() {
+		t.Skip("it starts many processes")
+	}
 	for lane := range 2 {
 		t.Run(fmt.Sprint(lane), func(t *testing.T) {
 			t.Parallel()

@@ -53,6 +53,9 @@ func killAt(s sources.Store, n int, do func()) (dead bool) {
 // Whenever a writer is killed, every secret has its old or its new value, and
 // doing it again leads to the same end.
 func TestKilled(t *testing.T) {
+	if testing.Short() {
+		t.Skip("it takes hundreds of writes")
+	}
 	t.Parallel()
 	key, _ := newIdentity(t)
 	text := func(s string) sources.Secret { return sources.NewSecret([]byte(canary + s)) }

@@ -185,6 +185,9 @@ func TestTakenAway(t *testing.T) {
 
 // Nobody sees a secret of ours without its mark, at no moment of a write.
 func TestMarkedAlways(t *testing.T) {
+	if testing.Short() {
+		t.Skip("it takes hundreds of writes")
+	}
 	t.Parallel()
 	dir := t.TempDir()
 	s := storeAt(t, map[string]string{"path": dir})

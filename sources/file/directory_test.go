@@ -293,6 +293,9 @@ func TestKubernetesSwapWhileReading(t *testing.T) {
 }
 
 func TestKubernetesConcurrentSwaps(t *testing.T) {
+	if testing.Short() {
+		t.Skip("it swaps 200 times")
+	}
 	v, o, names := newVolume(t)
 	for range 200 {
 		var swap sync.WaitGroup

@@ -49,6 +49,9 @@ func tree(t *testing.T, dir string) map[string]string {
 // secret has its old value or the new one whole, and is ours as before; where it
 // has the old one, nothing else is left either. Doing it again leads to the end.
 func TestEveryStepFails(t *testing.T) {
+	if testing.Short() {
+		t.Skip("it takes thousands of writes")
+	}
 	t.Parallel()
 	key, _ := newIdentity(t)
 	mark := sources.Mark{Owner: "prod", Path: "a.b"}

@@ -117,6 +117,9 @@ func rows(names ...string) func(*pgproto3.Backend) {
 // TestLyingServer has whoever listens in PostgreSQL's place misbehave: nothing of
 // it is taken for an answer or shown, and all of it ends in time.
 func TestLyingServer(t *testing.T) {
+	if testing.Short() {
+		t.Skip("it has a server that takes its time")
+	}
 	text := func(text string) func(net.Conn) {
 		return func(conn net.Conn) {
 			_, _ = conn.Read(make([]byte, 1024))

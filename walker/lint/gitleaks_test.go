@@ -38,6 +38,9 @@ var any = regexp.MustCompile("")
 // each of its rules, as the value of a field, in a member that is not known, in
 // a text, a header, an argument, an environment and a URL.
 func TestGitleaks(t *testing.T) {
+	if testing.Short() {
+		t.Skip("it compares many documents")
+	}
 	binary, rules := gitleaks(t)
 	dir := t.TempDir()
 	documents, owner := map[string][]byte{}, map[string]string{}

@@ -19,6 +19,9 @@ import (
 // call on and behind a right answer to /health: nothing is taken for applied, and
 // neither the admin's credentials nor a value goes to another host.
 func TestLyingServer(t *testing.T) {
+	if testing.Short() {
+		t.Skip("it has a server that takes its time")
+	}
 	var stolen atomic.Int32
 	thief := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { stolen.Add(1) }))
 	t.Cleanup(thief.Close)

@@ -97,6 +97,9 @@ func reapAll(args []string) {
 }
 
 func TestReap(t *testing.T) {
+	if testing.Short() {
+		t.Skip("it starts many processes")
+	}
 	t.Parallel()
 	asFirst(t, func(t *testing.T, first bool) {
 		for _, as := range []string{"root", "nobody", "unsure"} {

@@ -21,6 +21,9 @@ const browserPatience = 2 * time.Minute
 // chromium returns the browser's program.
 func chromium(t *testing.T) string {
 	t.Helper()
+	if testing.Short() {
+		t.Skip("it starts a browser")
+	}
 	if path := os.Getenv("CHROMIUM"); path != "" {
 		return path
 	}

@@ -138,6 +138,9 @@ var plights = []struct {
 // TestAlerts records the metrics of a loop through the hours of each fault and has
 // promtool say which alerts fire on the record: those that are wanted and no other.
 func TestAlerts(t *testing.T) {
+	if testing.Short() {
+		t.Skip("it starts promtool many times")
+	}
 	tool := promtool(t)
 	rules, err := filepath.Abs("../../deploy/monitoring/alerts.yaml")
 	if err != nil {
