@@ -41,10 +41,6 @@ type plaintext struct {
 
 func (p *program) initCommand() *cobra.Command {
 	j := &initJob{job: job{p: p}}
-	var types []string
-	for _, b := range backends {
-		types = append(types, b.Type)
-	}
 	cmd := &cobra.Command{
 		Use:        "init --type TYPE",
 		SuggestFor: []string{"new", "setup", "create"},
@@ -63,22 +59,23 @@ and makes none. It asks no backend.`,
 	}
 	f := cmd.Flags()
 	f.StringVarP(&j.Config, "config", "c", "config.json", "the config.json to begin with")
-	f.StringVar(&j.kind, "type", "", "where secrets are to be: "+strings.Join(types, ", "))
+	f.StringVar(&j.kind, "type", "", "where secrets are to be: "+strings.Join(kinds(), ", "))
 	f.BoolVar(&j.write, "write", false, "write the vault_store block into the config; without it it is only shown")
-	complete(cmd, "type", types...)
+	complete(cmd, "type", kinds()...)
 	p.jsonFlag(cmd)
 	return cmd
 }
 
 func (j *initJob) begin(b *beginning) error {
 	facts, known := sources.Known(j.kind)
+	theTypes := "the types are " + strings.Join(kinds(), ", ")
 	switch {
 	case j.Config == "-":
 		return usageError("the standard input cannot be rewritten", "name a file with --config")
 	case j.kind != "" && !known:
-		return usageError("unknown --type "+quote(j.kind), "the types are "+kinds())
+		return usageError("unknown --type "+quote(j.kind), theTypes)
 	case j.kind == "" && j.write:
-		return usageError("--write needs --type", "the types are "+kinds())
+		return usageError("--write needs --type", theTypes)
 	}
 	if j.write {
 		unlock, err := j.lock()
@@ -115,11 +112,11 @@ func (j *initJob) begin(b *beginning) error {
 	case b.Found: // null
 		return usageError(j.Config+": "+render.StorePath+" is null", "remove it, and run again")
 	case !known:
-		j.p.advise("say with --type where they are to be: " + kinds())
+		j.p.advise("say with --type where they are to be; " + theTypes)
 		return nil
 	default:
 		b.Block = render.NewBlock(facts, len(found) > 0)
-		if err := j.put(doc, b, facts); err != nil {
+		if err := j.put(doc, b); err != nil {
 			return err
 		}
 	}
@@ -129,14 +126,6 @@ func (j *initJob) begin(b *beginning) error {
 	}
 	_, err = fmt.Fprintln(j.p.stdout, cleanLines(strings.Join(b.Next, "\n")))
 	return err
-}
-
-func kinds() string {
-	var all []string
-	for _, f := range sources.Table {
-		all = append(all, f.Type)
-	}
-	return strings.Join(all, ", ")
 }
 
 // there says that the config has a block, and what that lacks.
@@ -149,7 +138,7 @@ func (j *initJob) there(doc *walker.Document, store *render.VaultStore, plain bo
 }
 
 // put shows the change, and with --write makes it.
-func (j *initJob) put(doc *walker.Document, b *beginning, facts sources.Facts) error {
+func (j *initJob) put(doc *walker.Document, b *beginning) error {
 	text, member, err := render.WithBlock(doc, b.Block)
 	if err != nil {
 		return err
@@ -157,7 +146,7 @@ func (j *initJob) put(doc *walker.Document, b *beginning, facts sources.Facts) e
 	if len(doc.Members("config_store")) == 0 {
 		j.p.note("there is no config_store, so Bifrost's default is written too: a SQLite database, where Bifrost's image has it", "")
 	}
-	if b.Done = j.write; !j.write {
+	if !j.write {
 		j.p.advise("--write puts this into " + j.Config)
 		if j.p.json {
 			return nil
@@ -176,7 +165,7 @@ func (j *initJob) put(doc *walker.Document, b *beginning, facts sources.Facts) e
 	if err != nil {
 		return err
 	}
-	if _, err := j.replace(doc, target, text, ""); err != nil {
+	if b.Done, err = j.replace(doc, target, text, ""); err != nil {
 		return err
 	}
 	j.p.say("wrote %s", clean(j.Config))
@@ -193,9 +182,9 @@ func (j *initJob) next(b *beginning, facts sources.Facts) {
 		switch {
 		case b.Found:
 		case strings.Contains(s.Value, "<"):
-			j.p.advise("then write your own in the place of " + s.Value + ": " + at)
+			j.p.advise("write your own in the place of " + s.Value + ": " + at)
 		case variable && !set:
-			j.p.advise("then set " + name + ", which " + at + " is taken from")
+			j.p.advise("set " + name + ", which " + at + " is taken from")
 		case facts.Type == sources.File.Type && isMissing(statError(filepath.Join(folder, s.Value))):
 			b.Next = append(b.Next, "mkdir -m 700 "+shell(filepath.Join(folder, s.Value)))
 		}

@@ -61,18 +61,22 @@ func (j *job) literalFlag(cmd *cobra.Command) {
 }
 
 func (j *job) storeFlags(cmd *cobra.Command) {
-	var types []string
-	for _, b := range backends {
-		types = append(types, b.Type)
-	}
 	f := cmd.Flags()
 	f.StringVarP(&j.Config, "config", "c", "config.json", "the config.json to read; - is the standard input")
 	f.StringVar(&j.VaultStore, "vault-store", "", "`file` with a vault_store block, instead of the config's own")
-	f.StringVar(&j.VaultType, "vault-type", "", "vault_store `type`, instead of a block: "+strings.Join(types, ", "))
+	f.StringVar(&j.VaultType, "vault-type", "", "vault_store `type`, instead of a block: "+strings.Join(kinds(), ", "))
 	f.StringArrayVar(&j.VaultSet, "vault-set", nil, "a setting for --vault-type, as `key=value`; credentials as key=env.NAME; repeatable")
 	f.DurationVar(&j.Timeout, "timeout", 30*time.Second, "time limit for all calls to the backend")
 	f.StringArrayVar(&j.AllowPath, "allow-path", nil, "another `folder` from which files named by the config may be read, in addition to its own, "+strings.Join(sources.MountedSecrets, " and ")+"; repeatable (or "+service.AllowPathVariable+")")
-	complete(cmd, "vault-type", types...)
+	complete(cmd, "vault-type", kinds()...)
+}
+
+// kinds are the types of the backends.
+func kinds() (all []string) {
+	for _, b := range backends {
+		all = append(all, b.Type)
+	}
+	return all
 }
 
 // commandsFlag is of the commands that run nothing of the config's by themselves.
