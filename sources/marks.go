@@ -31,7 +31,7 @@ const (
 func (t Tags) Of(m Mark) (map[string]string, *Error) {
 	owner, path := m.Owner, m.Path
 	if t.Plain != nil {
-		owner, path = t.escape(owner), t.escape(path)
+		owner, path = Escape(owner, t.Plain), Escape(path, t.Plain)
 	}
 	refused := func(message, hint string) (map[string]string, *Error) {
 		return nil, NewError(Refused, message, hint)
@@ -66,7 +66,7 @@ func (t Tags) Mark(texts map[string]string) *Mark {
 		return nil
 	}
 	if t.Plain != nil {
-		m.Owner, m.Path = unescape(m.Owner), unescape(m.Path)
+		m.Owner, m.Path = Unescape(m.Owner), Unescape(m.Path)
 	}
 	return &m
 }
@@ -79,10 +79,12 @@ func (t Tags) key(n int) string {
 	return t.Path + t.Next + strconv.Itoa(n+1)
 }
 
-func (t Tags) escape(text string) string {
+// Escape returns a text with =XX in the place of each byte that is not plain, and of
+// the equals sign.
+func Escape(text string, plain func(c byte) bool) string {
 	var b strings.Builder
 	for i := range len(text) {
-		if c := text[i]; c != '=' && t.Plain(c) {
+		if c := text[i]; c != '=' && plain(c) {
 			b.WriteByte(c)
 		} else {
 			fmt.Fprintf(&b, "=%02X", c)
@@ -91,8 +93,8 @@ func (t Tags) escape(text string) string {
 	return b.String()
 }
 
-// unescape returns the text of an escaped one. What is no escape stays as it is.
-func unescape(text string) string {
+// Unescape reads back what [Escape] has written. What is no escape stays as it is.
+func Unescape(text string) string {
 	var b strings.Builder
 	for i := 0; i < len(text); i++ {
 		if text[i] == '=' && i+2 < len(text) {

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"sync"
 
+	"bifrost-secrets/sources"
 	"bifrost-secrets/walker"
 )
 
@@ -132,22 +133,14 @@ func joinPattern(steps []string) string {
 // sign is one itself, so that it can be read back. A dot at its beginning and an
 // empty segment are written so too: they mean something else in a file system.
 func escape(segment string) string {
-	const hex = "0123456789ABCDEF"
 	if segment == "" {
 		return "="
 	}
-	var b strings.Builder
-	for i := 0; i < len(segment); i++ {
-		c := segment[i]
-		switch {
-		case 'a' <= c && c <= 'z', 'A' <= c && c <= 'Z', '0' <= c && c <= '9',
-			c == '_', c == '+', c == '@', c == '-', c == '.' && i > 0:
-			b.WriteByte(c)
-		default:
-			b.Write([]byte{'=', hex[c>>4], hex[c&15]})
-		}
+	text := sources.Escape(segment, func(c byte) bool { return sources.Alphanumeric(c) || strings.IndexByte("_+.@-", c) >= 0 })
+	if rest, ok := strings.CutPrefix(text, "."); ok {
+		return "=2E" + rest
 	}
-	return b.String()
+	return text
 }
 
 // unescape reads a segment back; false for one that escape cannot have written.
@@ -155,21 +148,6 @@ func unescape(segment string) (string, bool) {
 	if segment == "=" {
 		return "", true
 	}
-	var b strings.Builder
-	for i := 0; i < len(segment); i++ {
-		if segment[i] != '=' {
-			b.WriteByte(segment[i])
-			continue
-		}
-		if i+3 > len(segment) {
-			return "", false
-		}
-		c, err := strconv.ParseUint(segment[i+1:i+3], 16, 8)
-		if err != nil {
-			return "", false
-		}
-		b.WriteByte(byte(c))
-		i += 2
-	}
-	return b.String(), escape(b.String()) == segment
+	text := sources.Unescape(segment)
+	return text, escape(text) == segment
 }
