@@ -1,17 +1,13 @@
 package watch
 
 import (
-	"crypto/rand"
 	"crypto/sha256"
-	"crypto/subtle"
-	"encoding/base64"
 	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
 	"os"
-	"strings"
 	"sync"
 	"time"
 
@@ -19,7 +15,7 @@ import (
 	"bifrost-secrets/sources"
 	"bifrost-secrets/walker/regular"
 
-	"golang.org/x/crypto/argon2"
+	"github.com/alexedwards/argon2id"
 )
 
 // Record is the file beside the published one that outlives this process: a
@@ -49,15 +45,9 @@ type record struct {
 // RecordPath returns the record's place beside the published file.
 func RecordPath(out string) string { return out + ".state" }
 
-// The cost of a fingerprint: the least that OWASP recommends for a password. It
+// cost is that of a fingerprint: the least that OWASP recommends for a password. It
 // is paid once in the life of a process.
-const (
-	argonTime    = 2
-	argonMemory  = 19 << 10 // KiB
-	argonThreads = 1
-	argonLength  = 32
-	saltLength   = 16
-)
+var cost = &argon2id.Params{Iterations: 2, Memory: 19 << 10, Parallelism: 1, SaltLength: 16, KeyLength: 32}
 
 // KeyHint is what to do about an encryption_key that has changed.
 const KeyHint = "restore the old key; or, after the database was cleaned, use --accept-new-encryption-key once"
@@ -144,30 +134,22 @@ func (r *Record) Keep(key sources.Secret) error {
 
 // fingerprint returns a salted one.
 func fingerprint(of sources.Secret) string {
-	salt := make([]byte, saltLength)
-	_, _ = rand.Read(salt) // it never fails: see crypto/rand
-	sum := argon2.IDKey(of.Reveal(), salt, argonTime, argonMemory, argonThreads, argonLength)
-	return fmt.Sprintf("$argon2id$v=%d$m=%d,t=%d,p=%d$%s$%s", argon2.Version, argonMemory, argonTime, argonThreads,
-		base64.RawStdEncoding.EncodeToString(salt), base64.RawStdEncoding.EncodeToString(sum))
+	print, err := argon2id.CreateHash(string(of.Reveal()), cost)
+	if err != nil {
+		panic(err) // it is that of crypto/rand, which never fails
+	}
+	return print
 }
 
 // matches reports whether a fingerprint is that of key.
 func matches(print string, key sources.Secret) (bool, error) {
-	part := strings.Split(print, "$")
-	var version, memory, passes, threads int
-	if len(part) != 6 || part[1] != "argon2id" {
-		return false, errors.New("it is no argon2id fingerprint")
-	}
-	_, err := fmt.Sscanf(part[2]+" "+part[3], "v=%d m=%d,t=%d,p=%d", &version, &memory, &passes, &threads)
-	salt, err1 := base64.RawStdEncoding.DecodeString(part[4])
-	sum, err2 := base64.RawStdEncoding.DecodeString(part[5])
+	cost, salt, sum, err := argon2id.DecodeHash(print)
 	// The bounds keep a damaged file from asking for all memory there is.
-	if err != nil || err1 != nil || err2 != nil || version != argon2.Version || memory < 8 || memory > 1<<20 ||
-		passes < 1 || passes > 64 || threads < 1 || threads > 64 || len(sum) < 16 || len(sum) > 64 || len(salt) < 8 {
-		return false, errors.New("it is damaged")
+	if err != nil || cost.Memory < 8 || cost.Memory > 1<<20 || cost.Iterations < 1 || cost.Iterations > 64 ||
+		cost.Parallelism < 1 || cost.Parallelism > 64 || len(sum) < 16 || len(sum) > 64 || len(salt) < 8 {
+		return false, errors.New("it is no argon2id fingerprint, or damaged")
 	}
-	got := argon2.IDKey(key.Reveal(), salt, uint32(passes), uint32(memory), uint8(threads), uint32(len(sum)))
-	return subtle.ConstantTimeCompare(got, sum) == 1, nil
+	return argon2id.ComparePasswordAndHash(string(key.Reveal()), print)
 }
 
 // confirmEvery bounds how often the record's time is written: the age of what is

@@ -2,8 +2,6 @@ package main
 
 import (
 	"context"
-	"crypto/tls"
-	"crypto/x509"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -157,12 +155,9 @@ func isLoopback(host string) bool {
 
 func (c *client) noAnswer(ctx context.Context, err error) error {
 	f := &failure{Reason: c.address + ": no answer", Code: exitUnreachable}
-	var authority x509.UnknownAuthorityError
-	var name x509.HostnameError
-	var invalid x509.CertificateInvalidError
 	var lookup *net.DNSError
 	var wrapped *url.Error
-	var record tls.RecordHeaderError
+	untrusted := netfault.TLS(err)
 	switch {
 	case errors.Is(ctx.Err(), context.Canceled):
 		return &failure{Reason: "interrupted", Code: exitUnresolved}
@@ -179,15 +174,9 @@ func (c *client) noAnswer(ctx context.Context, err error) error {
 		f.Hint = "run as the user that the server runs as, or as root"
 	case errors.As(err, &lookup):
 		f.Reason = c.address + ": there is no machine of that name"
-	case errors.As(err, &authority):
-		f.Reason = c.address + ": its certificate is of an authority that is not known here"
-		f.Hint = "name a file with the authority's certificate in SSL_CERT_FILE"
-	case errors.As(err, &name), errors.As(err, &invalid):
-		f.Reason = c.address + ": its certificate is not valid for this name and time"
-		f.Hint = "use the name that the certificate has, and renew it if it has expired"
-	case errors.As(err, &record), strings.Contains(err.Error(), "HTTP response to HTTPS client"): // an error that net/http keeps to itself
-		f.Reason = c.address + ": it does not speak TLS"
-		f.Hint = "write the address without https://"
+	case untrusted != "":
+		f.Reason = c.address + ": " + untrusted
+		f.Hint = "name a file with the authority's certificate in SSL_CERT_FILE; use the name that the certificate has, and https:// only where TLS is spoken"
 	case errors.Is(err, syscall.ECONNRESET), errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
 		f.Reason = c.address + ": the connection was closed without an answer"
 		f.Hint = "see the log of the server; where it has a certificate, write --address https://..."

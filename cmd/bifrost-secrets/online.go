@@ -56,23 +56,25 @@ func (o *online) check(cmd *cobra.Command) error {
 // lookUp returns what render would refuse of a document, beside what the other
 // rules say of it. Values are fetched, each secret once, checked and dropped. The
 // error says why the backend, or a file that a flag names, could not be asked.
-func (o *online) lookUp(ctx context.Context, doc *walker.Document, env bool) ([]lint.Finding, error) {
+func (o *online) lookUp(ctx context.Context, doc *walker.Document, env bool) (found []lint.Finding, err error) {
 	j := job{p: o.program, Flags: o.flags.Flags}
 	j.Config, j.Mode, j.MissIsNote = doc.Name, string(render.Inline), true
 	if env {
 		j.Mode = string(render.EnvMode)
 	}
-	var err error
-	if j.Loaded, err = j.Of(ctx, o.host(), doc); err != nil {
+	// What is wrong with a block that a flag names is nothing of the document's.
+	unopened := func(err error) ([]lint.Finding, error) {
 		if j.VaultStore != "" || j.VaultType != "" {
-			return nil, err
+			return found, err
 		}
-		return told(doc, err)
+		more, err := told(doc, err)
+		return append(found, more...), err
+	}
+	if j.Loaded, err = j.Of(ctx, o.host(), doc); err != nil {
+		return unopened(err)
 	}
 	var problems *render.Problems
-	err = j.MakePlan(nil)
-	found := []lint.Finding{}
-	if errors.As(err, &problems) {
+	if errors.As(j.MakePlan(nil), &problems) {
 		found = j.unplanned(problems)
 	}
 	if len(j.Plan.Secrets) == 0 {
@@ -80,19 +82,17 @@ func (o *online) lookUp(ctx context.Context, doc *walker.Document, env bool) ([]
 	}
 	source, err := j.Open(ctx)
 	if err != nil {
-		if j.VaultStore != "" || j.VaultType != "" {
-			return found, err
-		}
-		more, err := told(doc, err)
-		return append(found, more...), err
+		return unopened(err)
 	}
 	defer source.Close()
 	rendering, err := j.Resolve(ctx, source)
 	if err == nil && env {
 		_, err = rendering.Environment()
 	}
-	if err == nil {
-		found = append(found, remarks(rendering.Notes)...)
+	for i := 0; err == nil && i < len(rendering.Notes); i++ {
+		if one := rendering.Notes[i]; one.Reference != "" { // the others are about the document
+			found = append(found, at(one, lint.Note)...)
+		}
 	}
 	more, err := told(doc, err)
 	return append(found, more...), err
@@ -119,15 +119,6 @@ func (j *job) unplanned(problems *render.Problems) (out []lint.Finding) {
 			out = append(out, at(one, lint.Note)...)
 		case one.Reference != "" && (j.VaultStore != "" || j.VaultType != ""):
 			out = append(out, at(one, lint.Error)...)
-		}
-	}
-	return out
-}
-
-func remarks(notes []render.Problem) (out []lint.Finding) {
-	for _, one := range notes {
-		if one.Reference != "" { // the others are about the document
-			out = append(out, at(one, lint.Note)...)
 		}
 	}
 	return out

@@ -6,6 +6,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/agnivade/levenshtein"
 )
 
 // maxCandidates bounds how many names are looked at for a suggestion.
@@ -60,7 +62,7 @@ func didYouMean(name string, candidates []string) string {
 	return fmt.Sprintf("did you mean %q? ", best)
 }
 
-// distance returns how many bytes have to be changed, added or taken away to make
+// distance returns how many characters have to be changed, added or taken away to make
 // a of b (Levenshtein), letter case apart; 1 where either is the beginning of
 // the other; and a large number where that would take long and tell nothing.
 func distance(a, b string) int {
@@ -71,21 +73,5 @@ func distance(a, b string) int {
 	if max(len(a), len(b)) > 256 || max(len(a)-len(b), len(b)-len(a)) > len(a)/3 {
 		return math.MaxInt
 	}
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := range len(a) {
-		diagonal := row[0]
-		row[0] = i + 1
-		for j := range len(b) {
-			change := diagonal
-			if a[i] != b[j] {
-				change++
-			}
-			diagonal = row[j+1]
-			row[j+1] = min(change, diagonal+1, row[j]+1)
-		}
-	}
-	return row[len(b)]
+	return levenshtein.ComputeDistance(a, b)
 }
