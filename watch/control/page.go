@@ -6,6 +6,7 @@ import (
 	"encoding/base64"
 	"errors"
 	"net/http"
+	"strings"
 	"sync"
 	"time"
 )
@@ -63,12 +64,14 @@ func (s *Server) form(w http.ResponseWriter, r *http.Request, right tokens) {
 	}
 	r.Body = http.MaxBytesReader(w, r.Body, s.limits.bodyBytes)
 	err := r.ParseForm()
+	s.extend(w) // a slow body has used it up
 	one, _ := s.sessions.of(r, right)
 	id := ""
 	if one != nil {
 		id = one.id
 	}
 	do := r.PostForm.Get("do")
+	ours := subtle.ConstantTimeCompare([]byte(r.PostForm.Get("mark")), []byte(s.sessions.mark(id))) == 1
 	switch {
 	case r.Header.Get("Origin") != scheme+r.Host:
 		s.refuse(w, r, http.StatusForbidden, "requests of other web pages are not answered: this one's Origin is not that of the status page", "")
@@ -77,7 +80,9 @@ func (s *Server) form(w http.ResponseWriter, r *http.Request, right tokens) {
 		s.refuse(w, r, bodyFault(err), "the form cannot be read", "")
 	case (one == nil) != (do == "sign-in"): // the session is over, or was begun in another window
 		http.Redirect(w, r, PagePath, http.StatusSeeOther)
-	case subtle.ConstantTimeCompare([]byte(r.PostForm.Get("mark")), []byte(s.sessions.mark(id))) != 1:
+	case !ours && one == nil:
+		show(w, http.StatusForbidden, signIn(s.sessions.mark(""), "That form was shown before this program was started. Give the token again."))
+	case !ours:
 		s.refuse(w, r, http.StatusForbidden, "the form is not one that this server has shown to this browser", "load the page again")
 	case one == nil:
 		s.signIn(w, r, right)
@@ -86,6 +91,9 @@ func (s *Server) form(w http.ResponseWriter, r *http.Request, right tokens) {
 		http.Redirect(w, r, PagePath, http.StatusSeeOther)
 	case do == "sign-out":
 		s.sessions.end(one)
+		gone := cookie(r) // without which a browser may show the page again when somebody goes back
+		gone.MaxAge = -1
+		http.SetCookie(w, gone)
 		fallthrough
 	default:
 		http.Redirect(w, r, PagePath, http.StatusSeeOther)
@@ -94,22 +102,21 @@ func (s *Server) form(w http.ResponseWriter, r *http.Request, right tokens) {
 
 // signIn begins a session for who has given a right token. Others are slowed down.
 func (s *Server) signIn(w http.ResponseWriter, r *http.Request, right tokens) {
-	if !s.sessions.guesses.allow(client(r)) {
+	if !s.sessions.guesses.allow(guesser(r)) {
 		w.Header().Set("Retry-After", "10")
 		s.refused.Do(func() { s.log.Warn("too many tokens were tried at the status page", "client", client(r)) })
 		show(w, http.StatusTooManyRequests, signIn(s.sessions.mark(""), "Too many tokens were tried. Wait ten seconds."))
 		return
 	}
-	sum := sha256.Sum256([]byte(r.PostForm.Get("token")))
+	sum := sha256.Sum256([]byte(strings.TrimSpace(r.PostForm.Get("token"))))
 	if !right.hold(sum) {
 		s.refused.Do(func() { s.log.Warn("a wrong token was tried at the status page", "client", client(r)) })
 		show(w, http.StatusOK, signIn(s.sessions.mark(""), "That is not a right token.")) // else the browser's console would have an error
 		return
 	}
-	one := s.sessions.begin(sum)
-	http.SetCookie(w, &http.Cookie{
-		Name: cookieName(r), Value: one.id, Path: "/", MaxAge: int(sessionLasts.Seconds()), HttpOnly: true, SameSite: http.SameSiteStrictMode, Secure: r.TLS != nil,
-	})
+	known := cookie(r)
+	known.Value, known.MaxAge = s.sessions.begin(sum).id, int(sessionLasts.Seconds())
+	http.SetCookie(w, known)
 	http.Redirect(w, r, PagePath, http.StatusSeeOther)
 }
 

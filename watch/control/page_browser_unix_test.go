@@ -189,6 +189,10 @@ func TestPageInBrowser(t *testing.T) {
 	if b.eval("!!document.querySelector('#token')") != "true" {
 		t.Error("signing out does not")
 	}
+	b.load(func() { b.eval("history.back()") })
+	if b.eval("!!document.querySelector('#token')") != "true" {
+		t.Errorf("after signing out, going back shows: %s", b.text())
+	}
 	b.quiet()
 }
 
@@ -223,6 +227,54 @@ func TestLargePageInBrowser(t *testing.T) {
 	b.click(".filter button")
 	if text := b.text(); !strings.Contains(text, "4 of 1,000 references") {
 		t.Errorf("%.2000s", text)
+	}
+	b.quiet()
+}
+
+// Names that go on and on are broken, and what is written in can be seen to be a
+// field.
+func TestLongNamesInBrowser(t *testing.T) {
+	w := new(controltest.Watcher)
+	st, peers, long := failed(3), five(), strings.Repeat("abcdefghi_", 200)
+	st.Host, st.Source, st.Config, st.NotReady, st.Ready, st.Bifrost.Version = long, long, long, long, false, long
+	st.Problems, st.Hints = []string{long}, []string{long}
+	st.References[0].Path, st.References[1].Reference, st.References[2].Version = long, long, long
+	peers[0].Host, peers[1].Bifrost, peers[2].References[0].Reference = long, long, long
+	w.Set(st, nil, true)
+	fault := error(nil)
+	r := start(t, w, func(o *Options) {
+		o.Peers = func(context.Context) ([]watch.Peer, error) { return peers, fault }
+	})
+	b := browse(t)
+	b.window(390, 844, true)
+	enter(b, r.url(0, "/"), token)
+	b.eval("document.querySelectorAll('details').forEach(d => { d.open = true })")
+	narrow := func(what string) {
+		t.Helper()
+		if wide := b.eval("document.documentElement.scrollWidth"); wide != "390" {
+			t.Errorf("%s: on a phone the page is %s wide", what, wide)
+		}
+	}
+	narrow("all")
+	b.shoot("long-phone")
+	peers, fault = nil, errors.New(long)
+	b.click("footer a")
+	narrow("a fault of the cluster")
+	b.window(1000, 900, false)
+	if wide := b.eval("document.documentElement.scrollWidth"); wide != "1000" && wide != "985" {
+		t.Errorf("the page is %s wide", wide)
+	}
+	for _, dark := range []bool{false, true} {
+		b.window(1000, 900, dark)
+		const ratio = `(() => {
+			const light = c => { const [r, g, b] = c.match(/\d+/g).map(v => (v /= 255) <= .03928 ? v / 12.92 : ((v + .055) / 1.055) ** 2.4); return .2126 * r + .7152 * g + .0722 * b + .05 }
+			const s = getComputedStyle(document.querySelector('#q'))
+			const [a, b] = [light(s.borderTopColor), light(s.backgroundColor)]
+			return Math.max(a, b) / Math.min(a, b)
+		})() >= 3`
+		if b.eval(ratio) != "true" {
+			t.Errorf("dark %v: the border of the field is hard to see", dark)
+		}
 	}
 	b.quiet()
 }

@@ -109,8 +109,8 @@ func TestPage(t *testing.T) {
 				t.Fatalf("a right token: %d, %v", code, v.cookie)
 			}
 			c := v.cookie
-			prefix := map[string]string{"http": "bifrost-secrets", "https": "__Host-bifrost-secrets"}[name]
-			if c.Name != prefix || c.Secure != (name == "https") || !c.HttpOnly || c.SameSite != http.SameSiteStrictMode || c.Path != "/" || c.Domain != "" || c.MaxAge != 3600 {
+			_, port, _ := strings.Cut(strings.TrimSuffix(v.url[len(name)+3:], "/"), ":")
+			if c.Name != map[string]string{"http": "", "https": "__Host-"}[name]+"bifrost-secrets-"+port || c.Secure != (name == "https") || !c.HttpOnly || c.SameSite != http.SameSiteStrictMode || c.Path != "/" || c.Domain != "" || c.MaxAge != 3600 {
 				t.Errorf("the cookie: %s", c.Raw)
 			}
 			if len(c.Value) < 22 || strings.Contains(c.Value, "CANARY") {
@@ -129,10 +129,36 @@ func TestPage(t *testing.T) {
 				t.Error("the token as a cookie")
 			}
 			v.cookie = c
-			if code, _, _ := v.do(http.MethodPost, url.Values{"do": {"sign-out"}, "mark": {v.mark()}}); code != http.StatusSeeOther || v.in() || !other.in() {
+			code, header, _ = v.do(http.MethodPost, url.Values{"do": {"sign-out"}, "mark": {v.mark()}})
+			if code != http.StatusSeeOther || v.in() || !other.in() {
 				t.Errorf("signing out: %d", code)
 			}
+			if gone := (&http.Response{Header: header}).Cookies(); len(gone) != 1 || gone[0].Name != c.Name || gone[0].Value != "" || gone[0].MaxAge >= 0 || gone[0].Secure != c.Secure {
+				t.Errorf("signing out leaves the cookie: %v", header["Set-Cookie"])
+			}
 		})
+	}
+}
+
+// Cookies are of a host, and not of a port: those of others stand beside ours.
+func TestCookiesOfOthers(t *testing.T) {
+	r, two := start(t, idle(), nil), start(t, idle(), nil)
+	v, w := &visitor{t: t, r: r, url: r.url(0, "/")}, &visitor{t: t, r: two, url: two.url(0, "/")}
+	v.signIn(" " + token + "\t") // as it is pasted
+	w.signIn(token)
+	if v.cookie == nil || w.cookie == nil || v.cookie.Name == w.cookie.Name {
+		t.Fatalf("whoever signs in at one port is signed out at the other: %v, %v", v.cookie, w.cookie)
+	}
+	if code, _, body := v.do(http.MethodGet, nil, func(req *http.Request) {
+		req.Header.Set("Cookie", v.cookie.Name+"=of-another; "+w.cookie.String()+"; "+v.cookie.Name+"="+v.cookie.Value)
+	}); code != 200 || !strings.Contains(body, `id="references"`) {
+		t.Errorf("with a cookie of the same name: %d", code)
+	}
+	// The form stood there when the program was started anew.
+	v.cookie = nil
+	code, _, body := v.do(http.MethodPost, url.Values{"do": {"sign-in"}, "mark": {strings.Repeat("0", 64)}, "token": {token}})
+	if code != 403 || !strings.Contains(body, v.mark()) || !strings.Contains(body, "before this program was started") {
+		t.Errorf("a form of an earlier process: %d %s", code, body)
 	}
 }
 
@@ -159,21 +185,22 @@ func TestForeignForms(t *testing.T) {
 		change func(*http.Request)
 		code   int
 	}{
-		"no origin":          {flush, origin(""), 403},
-		"null":               {flush, origin("null"), 403},
-		"another port":       {flush, origin("http://127.0.0.1:3000"), 403},
-		"no port":            {flush, origin("http://127.0.0.1"), 403},
-		"another name":       {flush, origin(strings.Replace(v.url[:len(v.url)-1], "127.0.0.1", "localhost", 1)), 403},
-		"https":              {flush, origin("https" + v.url[4:len(v.url)-1]), 403},
-		"two":                {flush, origin(v.url[:len(v.url)-1] + " http://evil.example"), 403},
-		"another host":       {flush, func(req *http.Request) { req.Host = "evil.example"; req.Header.Set("Origin", "http://evil.example") }, 403},
-		"no mark":            {url.Values{"do": {"flush"}}, nil, 403},
-		"mark of a stranger": {url.Values{"do": {"flush"}, "mark": {theirs}}, nil, 403},
-		"no session":         {flush, func(req *http.Request) { req.Header.Del("Cookie") }, 303},
-		"an old session":     {flush, func(req *http.Request) { req.Header.Set("Cookie", "bifrost-secrets=AAAA") }, 303},
-		"too large":          {url.Values{"do": {"flush"}, "mark": {own}, "x": {strings.Repeat("x", 1<<20)}}, nil, 413},
-		"signed in already":  {url.Values{"do": {"sign-in"}, "mark": {theirs}, "token": {wrongToken}}, nil, 303},
-		"nothing to do":      {url.Values{"do": {"fly"}, "mark": {own}}, nil, 303},
+		"no origin":           {flush, origin(""), 403},
+		"null":                {flush, origin("null"), 403},
+		"another port":        {flush, origin("http://127.0.0.1:3000"), 403},
+		"no port":             {flush, origin("http://127.0.0.1"), 403},
+		"another name":        {flush, origin(strings.Replace(v.url[:len(v.url)-1], "127.0.0.1", "localhost", 1)), 403},
+		"https":               {flush, origin("https" + v.url[4:len(v.url)-1]), 403},
+		"two":                 {flush, origin(v.url[:len(v.url)-1] + " http://evil.example"), 403},
+		"another host":        {flush, func(req *http.Request) { req.Host = "evil.example"; req.Header.Set("Origin", "http://evil.example") }, 403},
+		"no mark":             {url.Values{"do": {"flush"}}, nil, 403},
+		"mark of a stranger":  {url.Values{"do": {"flush"}, "mark": {theirs}}, nil, 403},
+		"no session":          {flush, func(req *http.Request) { req.Header.Del("Cookie") }, 303},
+		"an old session":      {flush, func(req *http.Request) { req.Header.Set("Cookie", v.cookie.Name+"=AAAA") }, 303},
+		"no session, no mark": {url.Values{"do": {"sign-in"}, "token": {token}}, func(req *http.Request) { req.Header.Del("Cookie") }, 403},
+		"too large":           {url.Values{"do": {"flush"}, "mark": {own}, "x": {strings.Repeat("x", 1<<20)}}, nil, 413},
+		"signed in already":   {url.Values{"do": {"sign-in"}, "mark": {theirs}, "token": {wrongToken}}, nil, 303},
+		"nothing to do":       {url.Values{"do": {"fly"}, "mark": {own}}, nil, 303},
 	} {
 		if c.change == nil {
 			c.change = func(*http.Request) {}
@@ -237,8 +264,8 @@ func TestSessionEnds(t *testing.T) {
 		t.Fatal("not signed in")
 	}
 	write(t, path, otherToken)
-	if one.in() || !other.in() {
-		t.Error("a token that has left the file has a session, or the other has none")
+	if !other.in() { // which is the only one that asks while the token is gone
+		t.Error("the other token has no session any more")
 	}
 	write(t, path, otherToken+"\n"+token)
 	if one.in() {
@@ -259,6 +286,14 @@ func TestSessionEnds(t *testing.T) {
 		time.Sleep(2 * time.Second) // however much it was used
 		if got, _ := s.of(req, right); got != nil || len(s.all) != 0 {
 			t.Error("it has not ended")
+		}
+		s.begin([32]byte{1})
+		if begun = s.begin([32]byte{2}); len(s.all) != 2 {
+			t.Error("not begun")
+		}
+		req.Header.Set("Cookie", "bifrost-secrets="+begun.id)
+		if got, _ := s.of(req, tokens{{2}}); got != begun || len(s.all) != 1 {
+			t.Errorf("the session of a token that is gone is kept")
 		}
 		first := s.begin([32]byte{1})
 		for range 3 * sessionsKept {
@@ -296,6 +331,14 @@ func TestGuessing(t *testing.T) {
 		}
 		if got := try("127.0.0.2", token); got != 303 {
 			t.Errorf("another client: %d", got)
+		}
+		for i := range guessBurst + 1 { // one who has a whole network, as anybody with IPv6 has
+			if got, want := try(fmt.Sprintf("2001:db8::%d:1", i), wrongToken), map[bool]int{true: 429, false: 200}[i == guessBurst]; got != want {
+				t.Errorf("address %d of a network: %d, want %d", i, got, want)
+			}
+		}
+		if got := try("2001:db8:0:1::1", token); got != 303 {
+			t.Errorf("another network: %d", got)
 		}
 		time.Sleep(guessEvery)
 		if got := try("127.0.0.1", token); got != 303 {

@@ -5,7 +5,10 @@ import (
 	"crypto/rand"
 	"crypto/sha256"
 	"encoding/hex"
+	"net"
 	"net/http"
+	"net/netip"
+	"strings"
 	"sync"
 	"time"
 
@@ -45,13 +48,19 @@ func newSessions() *sessions {
 	return s
 }
 
-// cookieName returns the name of the cookie with a session's id. A browser takes
-// one with the prefix from this very host alone, and over TLS alone.
-func cookieName(r *http.Request) string {
+// cookie returns the one with a session's id, less its value. A browser takes one
+// with the prefix from this very host alone, and over TLS alone. Cookies ignore ports,
+// so the port in the name is what keeps the sessions of two listeners apart, as where
+// those of two pods are forwarded to one machine.
+func cookie(r *http.Request) *http.Cookie {
+	name := "bifrost-secrets"
 	if r.TLS != nil {
-		return "__Host-bifrost-secrets"
+		name = "__Host-" + name
 	}
-	return "bifrost-secrets"
+	if _, port, err := net.SplitHostPort(r.Host); err == nil && strings.Trim(port, "0123456789") == "" {
+		name += "-" + port
+	}
+	return &http.Cookie{Name: name, Path: "/", HttpOnly: true, SameSite: http.SameSiteStrictMode, Secure: r.TLS != nil}
 }
 
 // mark returns what a form of a session carries, so that its request is known to
@@ -69,9 +78,7 @@ func (s *sessions) begin(token [sha256.Size]byte) *session {
 	now := time.Now()
 	var oldest [sha256.Size]byte
 	for sum, one := range s.all {
-		if !one.until.After(now) {
-			delete(s.all, sum)
-		} else if first := s.all[oldest]; first == nil || one.until.Before(first.until) {
+		if first := s.all[oldest]; first == nil || one.until.Before(first.until) {
 			oldest = sum
 		}
 	}
@@ -83,26 +90,28 @@ func (s *sessions) begin(token [sha256.Size]byte) *session {
 	return one
 }
 
-// of returns the session of a request, and nil where it has none, where its hour is
-// over, or where its token is none of those any more. What the page is to say once
-// is taken from it.
+// of returns the session of a request, and nil where it has none. What the page is
+// to say once is taken from it. All sessions end here whose hour is over, or whose
+// token is none of those any more.
 func (s *sessions) of(r *http.Request, right tokens) (one *session, said string) {
-	cookie, err := r.Cookie(cookieName(r))
-	if err != nil {
-		return nil, ""
-	}
-	sum := sha256.Sum256([]byte(cookie.Value))
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	one = s.all[sum]
-	if one == nil || !one.until.After(time.Now()) || !right.hold(one.token) {
-		delete(s.all, sum)
-		return nil, ""
+	now := time.Now()
+	for sum, one := range s.all {
+		if !one.until.After(now) || !right.hold(one.token) {
+			delete(s.all, sum)
+		}
 	}
-	if r.Method == http.MethodGet {
-		said, one.said = one.said, ""
+	for _, c := range r.CookiesNamed(cookie(r).Name) { // other programs of the host can set one too
+		if one = s.all[sha256.Sum256([]byte(c.Value))]; one == nil {
+			continue
+		}
+		if r.Method == http.MethodGet {
+			said, one.said = one.said, ""
+		}
+		return one, said
 	}
-	return one, said
+	return nil, ""
 }
 
 // say has the session's page say something once.
@@ -116,4 +125,15 @@ func (s *sessions) end(one *session) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	delete(s.all, sha256.Sum256([]byte(one.id)))
+}
+
+// guesser returns who is slowed down together: anybody with IPv6 has a network of
+// addresses.
+func guesser(r *http.Request) string {
+	name := client(r)
+	if ip, err := netip.ParseAddr(name); err == nil && ip.Unmap().Is6() {
+		network, _ := ip.WithZone("").Prefix(64) // fails for a bad length alone
+		return network.String()
+	}
+	return name
 }

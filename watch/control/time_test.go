@@ -123,6 +123,7 @@ func TestSlowClients(t *testing.T) {
 	}{
 		{"a slow body", flushing("Content-Length: 10\r\n") + "12345", 408, usual.read},
 		{"a slow chunk", flushing("Transfer-Encoding: chunked\r\n") + "5\r\n12", 408, usual.read},
+		{"a slow form", "POST / HTTP/1.1\r\nHost: localhost\r\nOrigin: http://localhost\r\nContent-Type: application/x-www-form-urlencoded\r\nContent-Length: 10\r\n\r\ndo=", 408, usual.read},
 		{"slow headers", "POST " + FlushPath + " HTTP/1.1\r\nHost: local", 0, usual.header},
 		{"nothing", "", 0, usual.header},
 		{"nothing more", "GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n", 200, 0},
