@@ -130,13 +130,21 @@ func cleanLines(text string) string {
 
 func quote(text string) string { return strconv.Quote(text) }
 
+// tellsAfter is how long something takes before the screen says what is waited for.
+// Tests of what is printed set it, by the linker too: a busy machine adds no line.
+var tellsAfter = "1s"
+
 // waiting says what the program waits for, once that has taken a second. The function
 // that it returns ends the wait.
 func (s *screen) waiting(what string) (done func()) {
 	said := make(chan struct{})
-	timer := time.AfterFunc(time.Second, func() {
+	after, err := time.ParseDuration(tellsAfter)
+	if err != nil {
+		after = time.Second
+	}
+	timer := time.AfterFunc(after, func() {
 		defer close(said)
-		s.line("%s (1 s)", what)
+		s.line("%s (%.0f s)", what, after.Seconds())
 	})
 	return func() {
 		if !timer.Stop() {

@@ -43,6 +43,8 @@ var programs = map[string]func(){
 	"fleet-bifrost":            fleetBifrost,
 }
 
+func init() { tellsAfter = "1h" } // of the program that scripts start, too
+
 // raced reports whether the tests were built with the race detector.
 var raced bool
 
@@ -58,7 +60,7 @@ func buildProgram() error {
 	if err := os.Remove(path); err != nil { // a link to the test binary
 		return err
 	}
-	build := exec.Command("go", "build", "-trimpath", "-ldflags", "-s -w", "-o", path, ".")
+	build := exec.Command("go", "build", "-trimpath", "-ldflags", "-s -w -X main.tellsAfter="+tellsAfter, "-o", path, ".")
 	build.Env = append(os.Environ(), "CGO_ENABLED=0", "GOFLAGS=-buildvcs=false")
 	if out, err := build.CombinedOutput(); err != nil {
 		return fmt.Errorf("%w\n%s", err, out)
