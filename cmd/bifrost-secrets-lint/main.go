@@ -10,7 +10,6 @@ import (
 	"io"
 	"os"
 	"os/signal"
-	"runtime/debug"
 	"strings"
 	"syscall"
 
@@ -40,12 +39,12 @@ func run(args []string, stdin io.Reader, stdout, stderr io.Writer, env []string)
 		return "", false
 	}
 	cmd := lintcmd.New(lintcmd.Program{
-		Name: "bifrost-secrets-lint", Version: versionName(),
+		Name: "bifrost-secrets-lint", Version: help.Version(version),
 		Stdin: stdin, Stdout: stdout, Stderr: stderr, Getenv: getenv,
 	})
 	cmd.PreRunE = func(cmd *cobra.Command, _ []string) error { return variables.Set(cmd, getenv) }
 	cmd.Use = strings.Replace(cmd.Use, "lint", "bifrost-secrets-lint", 1)
-	cmd.Version = versionName()
+	cmd.Version = help.Version(version)
 	help.Set(cmd)
 	cmd.SilenceErrors, cmd.SilenceUsage = true, true
 	cmd.SetArgs(append([]string{}, args...)) // cobra takes nil for the process's own
@@ -66,15 +65,4 @@ func run(args []string, stdin io.Reader, stdout, stderr io.Writer, env []string)
 		code = max(code, failure.Code)
 	}
 	return code
-}
-
-// versionName returns the version of a release, or that which Go knows.
-func versionName() string {
-	if version != "" {
-		return version
-	}
-	if info, ok := debug.ReadBuildInfo(); ok && info.Main.Version != "" && info.Main.Version != "(devel)" {
-		return info.Main.Version
-	}
-	return "development"
 }

@@ -6,9 +6,10 @@ import (
 	"runtime"
 	"runtime/debug"
 
-	"github.com/spf13/cobra"
-
+	"bifrost-secrets/cmd/internal/help"
 	management "bifrost-secrets/watch/bifrost"
+
+	"github.com/spf13/cobra"
 )
 
 // version and commit are set by the linker for a release.
@@ -36,15 +37,7 @@ func (p *program) versionCommand() *cobra.Command {
 }
 
 // versionName returns the release, or else what the module system knows.
-func versionName() string {
-	if version != "" {
-		return version
-	}
-	if info, ok := debug.ReadBuildInfo(); ok && info.Main.Version != "" && info.Main.Version != "(devel)" {
-		return info.Main.Version
-	}
-	return "development"
-}
+func versionName() string { return help.Version(version) }
 
 // commitName returns the commit of a release, or else what the go command knew of
 // it; it is empty where that was built from no clone.

@@ -5,6 +5,7 @@ package help
 import (
 	"fmt"
 	"io"
+	"runtime/debug"
 	"slices"
 	"strings"
 
@@ -143,4 +144,16 @@ func commands(w io.Writer, cmd *cobra.Command, title, group string) {
 			fmt.Fprintf(w, "  %-*s %s\n", sub.NamePadding(), sub.Name(), sub.Short)
 		}
 	}
+}
+
+// Version returns the version of a program: that of its release, or else the one that
+// the module system knows.
+func Version(release string) string {
+	if release != "" {
+		return release
+	}
+	if info, ok := debug.ReadBuildInfo(); ok && info.Main.Version != "" && info.Main.Version != "(devel)" {
+		return info.Main.Version
+	}
+	return "development"
 }
