@@ -24,6 +24,7 @@ func TestPlaces(t *testing.T) {
 	}{
 		{"comments", "a.jsonc", "// é\n{ /* é */ \"providers\": {\"openai\": {\"keys\": [\n  /* ééé */ {\"name\": \"a\", \"value\": \"" + key + "\",},\n]}}}\n", "3:36"},
 		{"comments with a byte order mark", "a.jsonc", "\xef\xbb\xbf{\n  \"providers\": {\"openai\": {\"keys\": [{\"name\": \"// no\", \"value\": \"" + key + "\"}]}}} // the end", "2:64"},
+		{"a comment without an end", "a.jsonc", "/* é */ {\"providers\": {\"openai\": {\"keys\": [{\"value\": \"" + key + "\"}]}}} /*", "1:54"},
 		{"a ConfigMap", "a.yaml", "kind: ConfigMap\ndata:\n  config.json: |\n    {\n      \"providers\": {\"openai\": {\"keys\": [{\"value\": \"" + key + "\"}]}}\n    }\n", "5:51"},
 		{"a block that begins with an empty line and has an indicator", "a.yaml", "data:\n  config.json: |2-\n\n      {\"providers\":\n       {\"openai\": {\"keys\": [{\"value\": \"" + key + "\"}]}}}", "5:39"},
 		{"CRLF", "a.yaml", "data:\r\n  config.json: |\r\n    {\r\n    \"providers\": {\"openai\": {\"keys\": [{\"value\": \"" + key + "\"}]}}}\r\n", "4:49"},

@@ -14,8 +14,8 @@ import (
 // element. Its errors are those of [walker.Parse].
 func Commented(name string, text []byte) (Config, error) {
 	text = bytes.TrimPrefix(text, []byte("\xef\xbb\xbf"))
-	// Each byte of JSON keeps its offset; a comment without an end may get a byte more.
-	plain := jsonc.ToJSON(text)[:len(text)]
+	// Each byte of JSON keeps its offset. What is added ends a comment without an end.
+	plain := jsonc.ToJSON(append(bytes.Clone(text), "\n*/"...))[:len(text)]
 	doc, err := walker.ParseWithin(name, plain, moved(text, plain))
 	return Config{Document: doc, Copied: true}, err
 }
