@@ -30,7 +30,7 @@ const (
 	// mostWaiting is how many wait for a turn with a connection each: those of a large
 	// cluster would leave none for its Bifrosts. Others come again after stayAway, or
 	// twice as long.
-	mostWaiting = 3
+	mostWaiting = 8
 	stayAway    = 15 * time.Second
 )
 
