@@ -176,10 +176,16 @@ func (m *Member) Status() Status {
 // Notify flushes all other members. It makes a connection of its own, so that
 // it works through any pooler. Errors are *sources.Error.
 func (m *Member) Notify(ctx context.Context) error {
-	m.mu.Lock()
-	m.flushed = time.Now()
-	m.mu.Unlock()
+	m.Flushed()
 	return tell(ctx, m.config.Target, Channel, m.mark())
+}
+
+// Flushed notes that this watcher is flushed, which ends rejections that have no
+// version. Notify does so too.
+func (m *Member) Flushed() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.flushed = time.Now()
 }
 
 // Notify flushes all members, for a program that does not listen itself.

@@ -17,6 +17,9 @@ const spreadTimeout = 10 * time.Second
 // spread has the others flushed too. However many flushes come in while the
 // others are told of one, they are told of one more.
 func (d *runner) spread() {
+	if all := d.cluster.Load(); all != nil && all.flush != nil {
+		all.flush.Flushed() // the refresh of our own does not wait for the others to be told
+	}
 	select {
 	case d.flushed <- struct{}{}:
 	default:
