@@ -219,7 +219,7 @@ func (s *Supervisor) onTurn(ctx context.Context, e turned) {
 			}
 		}
 		s.Loop.RejectedElsewhere(s.current, why)
-	case a == nil: // what is waited for has changed meanwhile
+	case a == nil || e.giveBack == nil && e.err == nil: // what was looked for has changed meanwhile
 	case e.err != nil && s.noTurn == nil:
 		splay := s.Splay
 		if splay == 0 {

@@ -636,6 +636,30 @@ func TestTurnElsewhereWithout(t *testing.T) {
 	})
 }
 
+// A rejection that is found of what is not the newest any more is no turn.
+func TestReconsiderLate(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		q := newQueue()
+		var cancel context.CancelFunc
+		p := newPod(t, q, &cancel, func(h *harness) { h.o.Rejected = nil })
+		defer cancel()
+		q.busy <- struct{}{}
+		p.store.put("solo", "new")
+		_ = p.flush()
+		q.reject("solo v3", "rejected by pod-7 at 22:16")
+		q.looks = 20 * time.Second
+		p.n.Reconsider()
+		<-time.After(time.Second)
+		p.store.put("solo", "newest")
+		_ = p.flush()
+		<-time.After(time.Minute)
+		check(t, fmt.Sprint(p.starts()), "[s1]")
+		<-q.busy
+		<-time.After(time.Minute)
+		check(t, fmt.Sprint(p.starts()), "[s1 newest]")
+	})
+}
+
 // A Bifrost that ends soon after its start, while the next restart waits for its turn,
 // gets the last good values back at once, and nothing else.
 func TestTurnRejectsWaiting(t *testing.T) {
