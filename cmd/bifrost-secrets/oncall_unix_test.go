@@ -158,7 +158,6 @@ func masked(text string) string {
 // status and /readyz say after it, and which metrics have moved. The clock is
 // virtual; what AWS and Bifrost say was said by them in this test.
 func TestOnCall(t *testing.T) {
-	starts(t)
 	said, login := answers(t), refusedLogin(t)
 	var table strings.Builder
 	alerts := newAlerts(t)

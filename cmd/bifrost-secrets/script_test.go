@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"cmp"
 	"errors"
+	"flag"
 	"fmt"
 	"io/fs"
 	"os"
@@ -45,13 +46,13 @@ var programs = map[string]func(){
 
 func init() { tellsAfter = "1h" } // of the program that scripts start, too
 
-// raced reports whether the tests were built with the race detector.
-var raced bool
+// built reports whether what the tests start is the program that people run.
+var built bool
 
-// buildProgram puts the program that people run in the place of the test binary.
-// With the race detector, a start takes a quarter of a second, and there are more
-// than a thousand. It is built as `make build` does, so that nothing is compiled
-// twice.
+// buildProgram puts the program that people run in the place of the test binary, which
+// is larger and starts more slowly: with the race detector, in a quarter of a second,
+// and there are more than a thousand starts. It is built as `make build` does, so that
+// nothing is compiled twice.
 func buildProgram() error {
 	path, err := exec.LookPath("bifrost-secrets")
 	if err != nil {
@@ -72,7 +73,8 @@ func buildProgram() error {
 type leakChecked struct{ *testing.M }
 
 func (m leakChecked) Run() int {
-	if raced && testing.CoverMode() == "" {
+	flag.Parse()
+	if built = !testing.Short() && testing.CoverMode() == ""; built {
 		if err := buildProgram(); err != nil {
 			fmt.Fprintln(os.Stderr, err)
 			return 1

@@ -48,7 +48,7 @@ func TestStart(t *testing.T) {
 // What a small config needs is made in less memory than Go's first collection of
 // garbage waits for, which would take longer than the rest.
 func TestSmallRenderCollectsNothing(t *testing.T) {
-	if !raced {
+	if !built {
 		t.Skip("the program is the test binary")
 	}
 	cmd := exec.Command("bifrost-secrets", "render", "--quiet", "--config", "../../testdata/demo/config.json", "--out", filepath.Join(t.TempDir(), "out.json"))
@@ -88,10 +88,10 @@ func TestStartCompilesNothing(t *testing.T) {
 }
 
 // What runs templates finds methods by their names, so that the linker keeps each
-// one of every type: four megabytes. In the race detector's absence the program is
-// the test binary, which has what tests have.
+// one of every type: four megabytes. With -short the program is the test
+// binary, which has what tests have.
 func TestRunsNoTemplates(t *testing.T) {
-	if !raced {
+	if !built {
 		t.Skip("the program is the test binary")
 	}
 	path, err := exec.LookPath("bifrost-secrets")
