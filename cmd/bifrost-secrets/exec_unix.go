@@ -139,7 +139,7 @@ was.`,
 	f.StringVar(&o.AppDir, "app-dir", "", "Bifrost's app `dir`, which config.json is written to; APP_DIR unless given")
 	f.StringVar(&o.Apply, "apply", "auto", "how Bifrost gets new values: auto, api, restart or none")
 	f.DurationVar(&o.StopTimeout, "stop-timeout", child.DefaultStopTimeout, "how long Bifrost may take to end before it is killed")
-	f.DurationVar(&o.Drain, "drain", -1, "how long /readyz fails before Bifrost is asked to end; 5s in Kubernetes, else nothing, unless given")
+	f.DurationVar(&o.Drain, "drain", service.UsualDrain, "how long /readyz fails before Bifrost is asked to end; 5s in Kubernetes, else nothing, unless given")
 	f.Lookup("drain").DefValue = "0s"
 	f.DurationVar(&o.Settle, "restart-settle", 5*time.Second, "how long Bifrost must be ready after a restart before the next of the cluster is restarted")
 	f.IntVar(&o.Parallel, "restart-parallel", 1, "how many Bifrosts of a cluster may be restarted at a time")

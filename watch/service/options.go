@@ -39,7 +39,7 @@ type Options struct {
 	RestartSplay time.Duration
 	Settle       time.Duration // how long a restarted Bifrost has to be ready before the next of the cluster
 	Parallel     int           // how many of a cluster may restart at a time
-	Drain        time.Duration // from /readyz failing to Bifrost's end; negative for what is usual where it runs
+	Drain        time.Duration // from /readyz failing to Bifrost's end; UsualDrain for what is usual where it runs
 	LastGood     time.Duration
 	Rewrite      bool
 	CleanEnv     bool
@@ -143,6 +143,9 @@ func (o *Options) CheckWatch() error {
 	return usageError("unknown --apply "+quote(o.Apply), "write auto, api, command or none")
 }
 
+// UsualDrain is a --drain that is not given.
+const UsualDrain time.Duration = -1
+
 // kubernetesDrain is what --drain is in Kubernetes unless it is given.
 const kubernetesDrain = 5 * time.Second
 
@@ -173,7 +176,7 @@ func (o *Options) CheckExec(h *Host, args []string) error {
 	if o.Config == "" {
 		o.Config = filepath.Join(o.AppDir, SourceName)
 	}
-	if o.Drain < 0 {
+	if o.Drain == UsualDrain {
 		o.Drain = 0
 		if h.Env["KUBERNETES_SERVICE_HOST"] != "" { // whose endpoints follow /readyz
 			o.Drain = min(kubernetesDrain, o.StopTimeout/5)
@@ -193,8 +196,8 @@ func (o *Options) CheckExec(h *Host, args []string) error {
 		return usageError("unknown --apply "+quote(o.Apply), "write auto, api, restart or none")
 	case o.Rewrite && o.Mode != string(render.EnvMode):
 		return usageError("--rewrite-database needs --mode env: the values are to be in Bifrost's environment alone", "add --mode env")
-	case o.StopTimeout <= 0 || o.Settle < 0 || o.RestartSplay < 0 || o.LastGood < 0:
-		return usageError("--stop-timeout, --restart-settle, --restart-splay and --start-from-last-good cannot be less than nothing", "")
+	case o.StopTimeout <= 0 || o.Settle < 0 || o.RestartSplay < 0 || o.LastGood < 0 || o.Drain < 0:
+		return usageError("--stop-timeout, --drain, --restart-settle, --restart-splay and --start-from-last-good cannot be less than nothing", "")
 	case o.Parallel < 1:
 		return usageError("--restart-parallel must be 1 or more", "")
 	case o.Drain >= o.StopTimeout:
