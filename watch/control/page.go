@@ -6,6 +6,7 @@ import (
 	"encoding/base64"
 	"errors"
 	"net/http"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -73,7 +74,7 @@ func (s *Server) form(w http.ResponseWriter, r *http.Request, right tokens) {
 	do := r.PostForm.Get("do")
 	ours := subtle.ConstantTimeCompare([]byte(r.PostForm.Get("mark")), []byte(s.sessions.mark(id))) == 1
 	switch {
-	case r.Header.Get("Origin") != scheme+r.Host:
+	case !slices.Equal(r.Header.Values("Origin"), []string{scheme + r.Host}):
 		s.refuse(w, r, http.StatusForbidden, "requests of other web pages are not answered: this one's Origin is not that of the status page", "")
 	case err != nil:
 		w.Header().Set("Connection", "close")

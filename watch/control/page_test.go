@@ -192,6 +192,7 @@ func TestForeignForms(t *testing.T) {
 		"another name":        {flush, origin(strings.Replace(v.url[:len(v.url)-1], "127.0.0.1", "localhost", 1)), 403},
 		"https":               {flush, origin("https" + v.url[4:len(v.url)-1]), 403},
 		"two":                 {flush, origin(v.url[:len(v.url)-1] + " http://evil.example"), 403},
+		"two headers":         {flush, func(req *http.Request) { req.Header.Add("Origin", "http://evil.example") }, 403},
 		"another host":        {flush, func(req *http.Request) { req.Host = "evil.example"; req.Header.Set("Origin", "http://evil.example") }, 403},
 		"no mark":             {url.Values{"do": {"flush"}}, nil, 403},
 		"mark of a stranger":  {url.Values{"do": {"flush"}, "mark": {theirs}}, nil, 403},
