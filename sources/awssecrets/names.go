@@ -42,7 +42,7 @@ func parse(text string) (perkey.Name, *sources.Error) {
 	return i.key(), bad
 }
 
-// possible returns those of names that a secret can have, and gives the others to
+// possible returns those of names that a secret can have, and passes the others to
 // bad, which may be nil.
 func possible(names []string, bad func(name string, err *sources.Error)) (all []perkey.Name) {
 	for _, name := range names {

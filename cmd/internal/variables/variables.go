@@ -40,7 +40,7 @@ var kubernetes = sync.OnceValue(func() *regexp.Regexp {
 
 const serviceHost = "SERVICE_HOST"
 
-// services returns what the names of Kubernetes' variables begin with. It gives none
+// services returns what the names of Kubernetes' variables begin with. It returns none
 // for a Service without a SERVICE_HOST, so that LISTEN_PORT alone is a mistake.
 func services(names []string) (all []string) {
 	for _, name := range names {
