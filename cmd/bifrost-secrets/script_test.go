@@ -37,6 +37,7 @@ func TestMain(m *testing.M) {
 var programs = map[string]func(){
 	"bifrost-secrets":          main,
 	"bifrost-secrets-crashing": crashing,
+	"bifrost-secrets-telling":  telling,
 	"unprivileged":             unprivileged,
 	"show-environment":         showEnvironment,
 	"slow-child":               slowChild,
@@ -45,6 +46,12 @@ var programs = map[string]func(){
 }
 
 func init() { tellsAfter = "1h" } // of the program that scripts start, too
+
+// telling is the program that says what is waited for as soon as people see it.
+func telling() {
+	tellsAfter = "1s"
+	main()
+}
 
 // built reports whether what the tests start is the program that people run.
 var built bool
