@@ -22,7 +22,7 @@ GOVULNCHECK = golang.org/x/vuln/cmd/govulncheck@v1.9.0
 ACTIONLINT = github.com/rhysd/actionlint/cmd/actionlint@v1.7.12
 FUZZTIME ?= 60s
 
-.PHONY: home dist image test-dist demo build test test-program test-packages test-short docs check bench soak fuzz setup clean
+.PHONY: home dist image test-dist demo build test test-program test-process test-packages test-short docs check bench soak fuzz setup clean
 
 demo: build
 	@mkdir -p demo && chmod -R go-rwx testdata/demo/secrets
@@ -43,15 +43,17 @@ build:
 setup:
 	@./testdata/setup.sh
 
-# Tests wait about as long as they work, hence the two parts run beside each other, and
-# four packages at a time on any machine.
+# Tests wait about as long as they work, hence the parts run beside each other, and
+# four packages, or four tests of the program, at a time on any machine.
 test: setup
-	@$(MAKE) --no-print-directory -j 2 test-program test-packages
+	@$(MAKE) --no-print-directory -j 3 test-program test-packages test-process
 
 # The tests of the program start it as people do, and the race detector sees none of
 # what they start: it is for those of them that run within the test's process.
 test-program:
-	BIFROST_REQUIRE_BACKENDS=1 CGO_ENABLED=0 $(GO) test -trimpath -timeout 30m ./cmd/bifrost-secrets
+	BIFROST_REQUIRE_BACKENDS=1 CGO_ENABLED=0 $(GO) test -trimpath -parallel 4 -timeout 30m ./cmd/bifrost-secrets
+
+test-process:
 	BIFROST_REQUIRE_BACKENDS=1 $(GO) test -race -short -skip '^TestScript$$' -timeout 30m ./cmd/bifrost-secrets
 
 # What the race detector makes ten times as slow and finds nothing in, counting for a
