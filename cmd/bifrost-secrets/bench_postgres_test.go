@@ -174,5 +174,6 @@ func (b *bench) notified(d *pgtest.Database) {
 	r.signal(syscall.SIGTERM)
 	r.ends(0)
 	slices.Sort(took)
-	b.row(took[len(took)-1] < 100*time.Millisecond, "NOTIFY to refreshed file (median, worst of 7)", "100 ms", "%s, %s", ms(median(took)), ms(took[len(took)-1]))
+	// Each watcher waits up to a second at random, so that a fleet does not ask at once.
+	b.row(took[len(took)-1] < time.Second+100*time.Millisecond, "NOTIFY to refreshed file (median, worst of 7)", "1 s + 100 ms", "%s, %s", ms(median(took)), ms(took[len(took)-1]))
 }
