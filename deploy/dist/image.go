@@ -83,7 +83,7 @@ func certificates() []byte {
 	return all.Bytes()
 }
 
-// image makes the program's own image for a platform: a static binary, roots, and
+// own makes the program's own image for a platform: a static binary, roots, and
 // a user without a name that means anything.
 func (r *release) own(p platform, work string) (v1.Image, error) {
 	program, err := os.ReadFile(filepath.Join(r.built[p], "bifrost-secrets"))
