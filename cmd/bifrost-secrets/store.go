@@ -244,13 +244,14 @@ func (j *job) replace(doc *walker.Document, target *publish.Target, text []byte,
 
 const byteOrderMark = "\ufeff"
 
-// target is the file that is written: the config itself, with its mode and owner.
+// target is the file that is written: the config itself, with its owner and, if not
+// everybody may write it, its mode.
 func (j *job) target() (*publish.Target, error) {
 	info, err := os.Stat(j.Config)
 	if err != nil {
 		return nil, err
 	}
-	return publish.Check(j.Config, nil, publish.Options{Mode: info.Mode().Perm() | 0o400, Owner: publish.OwnerOf(info)})
+	return publish.Check(j.Config, nil, publish.Like(info))
 }
 
 func fieldsOf(doc *walker.Document) (paths []string) {

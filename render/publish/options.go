@@ -20,6 +20,13 @@ type Options struct {
 	Owner *Owner
 }
 
+// Like returns the options by which the successor of a file has its owner and its
+// mode, but that not everybody may write it, as Windows says of every file, and that
+// its owner may read it.
+func Like(info fs.FileInfo) Options {
+	return Options{Mode: info.Mode().Perm()&^0o002 | 0o400, Owner: ownerOf(info)}
+}
+
 // Owner is a user and a group, by number. -1 leaves that half as it is.
 type Owner struct{ UID, GID int }
 

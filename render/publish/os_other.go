@@ -68,7 +68,7 @@ func tryLock(*os.File) bool { return false }
 
 func heldElsewhere(*os.File) bool { return false }
 
-// OwnerOf returns nil: a file has no owner that could be set.
-func OwnerOf(fs.FileInfo) *Owner { return nil }
+// ownerOf returns nil: a file has no owner that could be set.
+func ownerOf(fs.FileInfo) *Owner { return nil }
 
 func syncDir(*os.Root) error { return nil }

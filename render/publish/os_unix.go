@@ -252,9 +252,9 @@ func ids(info fs.FileInfo) (uid, gid int) {
 	return int(st.Uid), int(st.Gid)
 }
 
-// OwnerOf returns the owner of a file, for its successor. A file of our own needs
+// ownerOf returns the owner of a file, for its successor. A file of our own needs
 // none: to set it takes a right that we may lack.
-func OwnerOf(info fs.FileInfo) *Owner {
+func ownerOf(info fs.FileInfo) *Owner {
 	uid, gid := ids(info)
 	if uid == os.Geteuid() && gid == os.Getegid() {
 		return nil

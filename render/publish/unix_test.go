@@ -342,6 +342,24 @@ func TestSweepSparesTheLiving(t *testing.T) {
 	wantNames(t, dir, "config.json")
 }
 
+// TestLike: what every system shows of a file, Windows its 0666 too, is what its
+// successor may have.
+func TestLike(t *testing.T) {
+	t.Chdir(folder(t))
+	for mode, want := range map[fs.FileMode]fs.FileMode{0o666: 0o664, 0o600: 0o600, 0o644: 0o644, 0o222: 0o620, 0o444: 0o444} {
+		put(t, "old", "x", 0o600)
+		must(t, os.Chmod("old", mode))
+		info, err := os.Stat("old")
+		must(t, err)
+		o := Like(info)
+		if o.Mode != want || o.Owner != nil {
+			t.Errorf("the successor of %04o has %04o of %v, want %04o", mode, o.Mode, o.Owner, want)
+		}
+		check(t, "old", o)
+		must(t, os.Remove("old"))
+	}
+}
+
 // TestOwnerOfWhatIsThere: a file keeps its owner where nobody else can have put it
 // there, and what it does not keep is told.
 func TestOwnerOfWhatIsThere(t *testing.T) {

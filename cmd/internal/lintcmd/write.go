@@ -40,7 +40,7 @@ func writeBack(name string, old, text []byte) error {
 	if !same || len(mark) > 0 && string(mark) != "\xef\xbb\xbf" {
 		return fail("run it again", "it was changed in the meantime")
 	}
-	return replace(name, "is not repaired", append(mark, text...), real, publish.Options{Mode: info.Mode().Perm()&^0o002 | 0o400, Owner: publish.OwnerOf(info)})
+	return replace(name, "is not repaired", append(mark, text...), real, publish.Like(info))
 }
 
 // replace puts a new file in the place of the one at path, or where there is none. A
