@@ -39,10 +39,9 @@ func plaintext(from io.Reader, subject string, limit int64, must bool, ids ident
 	// Armor makes 4/3 of the length; twice is enough, and bounds an endless line.
 	in := bufio.NewReader(io.LimitReader(from, 2*limit+headerRoom))
 	head, _ := in.Peek(len(byteOrderMark) + leadingSpace + len(armor.Header)) // an error comes back at the next read
-	if bytes.HasPrefix(head, []byte(byteOrderMark)) && isArmored(head[len(byteOrderMark):]) {
-		_, _ = in.Discard(len(byteOrderMark)) // it was peeked
-		head = head[len(byteOrderMark):]
-	}
+	rest := unmarked(head)
+	_, _ = in.Discard(len(head) - len(rest)) // it was peeked
+	head = rest
 	armored := isArmored(head)
 	encrypted = armored || bytes.HasPrefix(head, []byte(binaryHeader))
 
@@ -86,6 +85,15 @@ func isArmored(data []byte) bool {
 	return bytes.HasPrefix(bytes.TrimLeft(data, " \t\r\n"), []byte(armor.Header))
 }
 
+// unmarked returns data without the byte order mark that an editor has put before
+// age's text form.
+func unmarked(data []byte) []byte {
+	if rest, ok := bytes.CutPrefix(data, []byte(byteOrderMark)); ok && isArmored(rest) {
+		return rest
+	}
+	return data
+}
+
 // undecryptable puts an error of age into words.
 func undecryptable(subject string, err error) error {
 	var ofFile *fs.PathError
@@ -112,8 +120,9 @@ type envelope struct {
 // envelopeOf looks at the bytes of a file.
 func envelopeOf(raw []byte) envelope {
 	var e envelope
+	raw = unmarked(raw)
 	var from io.Reader = bytes.NewReader(raw)
-	if bytes.HasPrefix(bytes.TrimLeft(raw, " \t\r\n"), []byte(armor.Header)) {
+	if isArmored(raw) {
 		e.armored, from = true, armor.NewReader(from)
 	} else if !bytes.HasPrefix(raw, []byte(binaryHeader)) {
 		return e

@@ -115,6 +115,7 @@ func (d *directoryStore) replace(root *os.Root, f found, local string, w sources
 			return "", err
 		}
 		as, to = envelopeOf(raw), f.file
+		as.encrypted = as.encrypted || saysEncrypted(to) // whatever somebody has put there
 	}
 	value := w.Value.Reveal()
 	if as.encrypted {

@@ -219,6 +219,39 @@ func TestStoreRecipients(t *testing.T) {
 	openAt(t, folder, theirs.String()).wantValue(t, "new-age1", canary+"1")
 }
 
+// TestStoreStaysSealed: what was encrypted, or says so by its name, is never
+// replaced by plain text, whatever somebody has made of it meanwhile.
+func TestStoreStaysSealed(t *testing.T) {
+	key, to := newIdentity(t)
+	for name, content := range map[string]string{
+		"key":     byteOrderMark + armored(t, to(canary)),
+		"key.age": byteOrderMark + strings.ReplaceAll(armored(t, to(canary)), "\n", "\r\n"),
+		"KEY.age": canary,
+		"nil.age": "",
+	} {
+		dir := t.TempDir()
+		path := write(t, filepath.Join(dir, name), content)
+		name = strings.TrimSuffix(name, ".age")
+		mark := func(s sources.Store) (version string) {
+			if err := directoryOf(s).locked(t.Context(), func(root *os.Root) error {
+				return directoryOf(s).saveMark(root, name, entry{Owner: "prod"}) // it is ours
+			}); err != nil {
+				t.Fatal(err)
+			}
+			return s.Inspect(t.Context(), []string{name})[name].Version
+		}
+		s := storeAt(t, map[string]string{"path": dir})
+		_, err := s.Put(t.Context(), writeTo(name, "1", mark(s)))
+		wantError(t, err, sources.BadSettings, "is to be encrypted with age, but")
+		s = storeAt(t, map[string]string{"path": dir, "identity": key})
+		mustPut(t, s, name, "1", mark(s))
+		if b, err := os.ReadFile(path); err != nil || strings.Contains(string(b), canary) {
+			t.Errorf("%s holds plain text (%v)", name, err)
+		}
+		openAt(t, dir, key).wantValue(t, name, canary+"1")
+	}
+}
+
 // Another process that has the lock is waited for, and not for ever.
 func TestStoreLock(t *testing.T) {
 	dir := t.TempDir()

@@ -63,12 +63,19 @@ func (k *Keys) Identities() ([]age.Identity, error) {
 		if k.Exposed != nil {
 			k.Exposed(path, mode)
 		}
-		text = string(data)
+		if strings.HasPrefix(string(data), "\xff\xfe") || strings.HasPrefix(string(data), "\xfe\xff") {
+			return nil, sources.NewError(sources.NoLogin, "the file that "+k.Block+".identity names is in UTF-16", "save it as UTF-8: age-keygen -o FILE writes it so, > in PowerShell does not")
+		}
+		text = sources.Trim(string(data))
 		if strings.HasPrefix(text, "age-encryption.org/") || strings.HasPrefix(text, "-----BEGIN AGE") {
 			return nil, sources.NewError(sources.NoLogin, "an identity file cannot be encrypted itself", Unsupported)
 		}
 	}
-	keys, err := age.ParseIdentities(strings.NewReader(text))
+	var lines []string
+	for line := range strings.Lines(text) {
+		lines = append(lines, sources.Trim(line)) // a block of YAML is indented
+	}
+	keys, err := age.ParseIdentities(strings.NewReader(strings.Join(lines, "\n")))
 	if err != nil {
 		return nil, sources.NewError(sources.NoLogin, k.Block+".identity holds no usable key", Unsupported)
 	}
@@ -162,7 +169,7 @@ func (k *Keys) listed(text string) ([]string, error) {
 			fault.Kind = sources.BadSettings
 			return nil, fault
 		}
-		text = string(data)
+		text = sources.Trim(string(data))
 	}
 	var names []string
 	for line := range strings.Lines(text) {
