@@ -60,6 +60,7 @@ func (s *source) configFault(ctx context.Context, began time.Time, err error) *s
 			e.Message = fmt.Sprintf("aws profile %q, the source_profile of %q, is in none of the shared config files", profile.Profile, s.profile())
 			e.Hint = "check source_profile, AWS_CONFIG_FILE and AWS_SHARED_CREDENTIALS_FILE"
 		}
+		e.Hint = cmp.Or(s.marked(), e.Hint)
 	case errors.As(err, &path):
 		e.Message = fmt.Sprintf("%s, which the aws settings name, cannot be read: %v", s.fileOf(path.Path), path.Err)
 	case errors.As(err, &file):
@@ -176,7 +177,7 @@ func (s *source) tried(err error) string {
 	return strings.Join([]string{
 		"the environment (" + env + ")",
 		"web identity (" + state(web, "AWS_WEB_IDENTITY_TOKEN_FILE is not set", token) + ")",
-		fmt.Sprintf("the shared config files (nothing for profile %q)", s.profile()),
+		"the shared config files (" + cmp.Or(s.marked(), fmt.Sprintf("nothing for profile %q", s.profile())) + ")",
 		"the container (" + state(container, "AWS_CONTAINER_CREDENTIALS_FULL_URI is not set", text("AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE")) + ")",
 		"the instance metadata (" + s.metadata(state(!container && !web, "not asked", "")) + ")",
 	}, ", ")

@@ -1,6 +1,7 @@
 package awssecrets
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 	"errors"
@@ -110,14 +111,28 @@ func (s *source) ssoIncomplete(err error) *sources.Error {
 // fileMost is more than any file of settings or credentials has, in bytes.
 const fileMost = 4 << 20
 
-// checkShared refuses shared config files that the SDK would read by itself,
-// whatever they are. The error is a *fs.PathError, as that of checkFiles.
-func (s *source) checkShared() error {
+// shared returns the paths of the shared config files.
+func (s *source) shared() []string {
 	text := func(name string) string { v, _ := s.getenv(name); return v }
-	return checkAll([]string{
+	return []string{
 		cmp.Or(text("AWS_CONFIG_FILE"), config.DefaultSharedConfigFilename()),
 		cmp.Or(text("AWS_SHARED_CREDENTIALS_FILE"), config.DefaultSharedCredentialsFilename()),
-	})
+	}
+}
+
+// checkShared refuses shared config files that the SDK would read by itself,
+// whatever they are. The error is a *fs.PathError, as that of checkFiles.
+func (s *source) checkShared() error { return checkAll(s.shared()) }
+
+// marked says of a shared config file that it begins with a byte order mark: the
+// SDK then does not see its first section. It returns "" where none does.
+func (s *source) marked() string {
+	for _, path := range s.shared() {
+		if data, _, err := regular.ReadFile(path, fileMost); err == nil && bytes.HasPrefix(data, []byte("\ufeff")) {
+			return s.fileOf(path) + " begins with a byte order mark, which hides its first section: save it without"
+		}
+	}
+	return ""
 }
 
 // checkFiles is checkShared for all files that the SDK reads.

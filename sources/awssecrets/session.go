@@ -166,7 +166,20 @@ func (s *source) load(ctx context.Context, region string) (aws.Config, error) {
 	with := []func(*config.LoadOptions) error{
 		config.WithRegion(region),
 		config.WithHTTPClient(client),
-		config.WithEndpointCredentialOptions(func(o *endpointcreds.Options) { o.HTTPClient = client }),
+		config.WithEndpointCredentialOptions(func(o *endpointcreds.Options) {
+			o.HTTPClient = client
+			if file := o.AuthorizationTokenProvider; file != nil {
+				o.AuthorizationTokenProvider = endpointcreds.TokenProviderFunc(func() (string, error) {
+					token, err := file.GetToken()
+					return sources.Trim(token), err
+				})
+			}
+		}),
+		config.WithWebIdentityRoleCredentialOptions(func(o *stscreds.WebIdentityRoleOptions) {
+			if o.TokenRetriever != nil {
+				o.TokenRetriever = trimmed{o.TokenRetriever}
+			}
+		}),
 		config.WithRetryMode(aws.RetryModeStandard),
 		// The mode "auto" of the environment would ask the instance metadata.
 		config.WithDefaultsMode(aws.DefaultsModeStandard),
@@ -181,6 +194,16 @@ func (s *source) load(ctx context.Context, region string) (aws.Config, error) {
 		with = append(with, config.WithRetryer(s.retryer))
 	}
 	return config.LoadDefaultConfig(ctx, with...)
+}
+
+// trimmed leaves out what an `echo` puts behind the token of a web identity.
+type trimmed struct {
+	stscreds.IdentityTokenRetriever
+}
+
+func (t trimmed) GetIdentityToken() ([]byte, error) {
+	token, err := t.IdentityTokenRetriever.GetIdentityToken()
+	return []byte(sources.Trim(string(token))), err
 }
 
 // login marks the errors of a chain of credentials, which the SDK returns from
