@@ -151,7 +151,7 @@ func (e *explanation) print(w io.Writer, versions bool) error {
 		return err
 	}
 	if n := e.rest(); n > 0 {
-		if _, err := fmt.Fprintf(w, "\n%s of secrets still rest in the file, since Bifrost resolves no env. in those fields\n", count(n, "value")); err != nil {
+		if _, err := fmt.Fprintf(w, "\nvalues that stay in the file, since Bifrost resolves no env. in their fields: %d\n", n); err != nil {
 			return err
 		}
 	}

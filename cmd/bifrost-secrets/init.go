@@ -35,7 +35,7 @@ type beginning struct {
 
 type plaintext struct {
 	render.Place
-	Bytes  int    `json:"bytes"`
+	Bytes  int    `json:"bytes,omitempty"`  // of the field; none where only a part of it is secret
 	Reason string `json:"reason,omitempty"` // why it is not stored as it is
 }
 
@@ -93,10 +93,14 @@ func (j *initJob) begin(b *beginning) error {
 		return err
 	}
 	found := autostore.Plaintext(doc, autostore.Options{Store: store})
-	var rows [][]string
 	for i := range found {
-		one := plaintext{Place: found[i].Place, Bytes: found[i].Size(), Reason: found[i].Reason}
-		b.Plaintext = append(b.Plaintext, one)
+		b.Plaintext = append(b.Plaintext, plaintext{Place: found[i].Place, Bytes: found[i].Size(), Reason: found[i].Reason})
+	}
+	for _, left := range remaining(doc, found, nil) {
+		b.Plaintext = append(b.Plaintext, plaintext{Place: left.Places[0], Reason: left.Reason})
+	}
+	var rows [][]string
+	for _, one := range b.Plaintext {
 		rows = append(rows, []string{fmt.Sprintf("%s:%d:%d", j.Config, one.Line, one.Column), one.Path, cmp.Or(one.Reason, count(one.Bytes, "byte"))})
 	}
 	if !j.p.json {
@@ -104,7 +108,7 @@ func (j *initJob) begin(b *beginning) error {
 			return err
 		}
 	}
-	j.p.say("%s in %s in plain text", count(len(found), "secret"), clean(j.Config))
+	j.p.say("%s in %s in plain text", count(len(b.Plaintext), "secret"), clean(j.Config))
 	switch b.Found = len(doc.Members("config_store", "vault_store")) > 0; {
 	case b.Found && store != nil:
 		j.there(doc, store, len(found) > 0)
@@ -120,7 +124,7 @@ func (j *initJob) begin(b *beginning) error {
 			return err
 		}
 	}
-	j.next(b, facts)
+	j.next(b, facts, len(found) > 0)
 	if j.p.json {
 		return nil
 	}
@@ -173,7 +177,7 @@ func (j *initJob) put(doc *walker.Document, b *beginning) error {
 }
 
 // next says what is left to do: first what only a person knows, then commands.
-func (j *initJob) next(b *beginning, facts sources.Facts) {
+func (j *initJob) next(b *beginning, facts sources.Facts, storable bool) {
 	folder, config := filepath.Dir(j.Config), "--config "+shell(j.Config)
 	for _, s := range facts.Begin {
 		at := render.StorePath + "." + facts.Block + "." + s.Key
@@ -193,7 +197,7 @@ func (j *initJob) next(b *beginning, facts sources.Facts) {
 		b.Next = append([]string{"bifrost-secrets init " + config + " --type " + facts.Type + " --write"}, b.Next...)
 	}
 	first := "lint " + shell(j.Config)
-	if len(b.Plaintext) > 0 {
+	if storable {
 		first = "store " + config + " --gateway bifrost --yes"
 	}
 	b.Next = append(b.Next, "bifrost-secrets "+first, "bifrost-secrets render "+config+" --out "+shell(filepath.Join(folder, "rendered.json")))

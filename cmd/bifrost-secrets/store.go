@@ -150,7 +150,9 @@ func (j *storeJob) file(ctx context.Context, report *storing) error {
 	if err != nil {
 		return err
 	}
+	report.Remaining = remaining(j.Doc, plan.Items, wanted)
 	j.remarks(plan.Notes)
+	j.remarks(report.Remaining)
 	j.noteUnset(plan.Left)
 	return j.carryOut(ctx, store, plan, j.Doc.Name, report, func() error { return j.rewrite(plan, target, report) })
 }

@@ -4,9 +4,13 @@ import (
 	"cmp"
 	"fmt"
 	"io"
+	"slices"
 
+	"bifrost-secrets/render"
 	"bifrost-secrets/render/autostore"
 	"bifrost-secrets/render/configstore"
+	"bifrost-secrets/walker"
+	"bifrost-secrets/walker/lint"
 )
 
 type storing struct {
@@ -23,8 +27,10 @@ type storing struct {
 	Reads     int              `json:"reads"`
 	Done      bool             `json:"done"` // everything is stored and the file, or the database, is written
 	// With --config-store: the secrets that cannot become references there.
-	Left  []configstore.Reference `json:"left,omitempty"`
-	Error string                  `json:"error,omitempty"`
+	Left []configstore.Reference `json:"left,omitempty"`
+	// Without it: the secrets that are no value of a field to store.
+	Remaining []render.Problem `json:"remaining,omitempty"`
+	Error     string           `json:"error,omitempty"`
 
 	wrote string // the file, or the database; empty where it had no change
 }
@@ -56,7 +62,7 @@ func (r *storing) print(w io.Writer) error {
 func (j *storeJob) sayPlan(r *storing) {
 	defer j.sayLeft(r)
 	if len(r.Items) == 0 {
-		j.p.say("no secret stands in %s in plain text", clean(cmp.Or(r.Database, j.Config)))
+		j.sayNothing(r)
 		return
 	}
 	j.p.say("%s would go to %s: %d new, %d changed, %d unchanged", count(len(r.Items), "secret"), clean(r.Source), r.New, r.Changed, r.Unchanged)
@@ -73,7 +79,7 @@ func (j *storeJob) sayDone(r *storing) {
 		j.p.say("no secret that a reference could replace stands in %s in plain text", clean(r.Database))
 		return
 	default:
-		j.p.say("no secret stands in %s in plain text", clean(j.Config))
+		j.sayNothing(r)
 	}
 	if r.wrote != "" {
 		j.p.say("wrote %s", clean(r.wrote))
@@ -81,6 +87,14 @@ func (j *storeJob) sayDone(r *storing) {
 	if j.rows {
 		j.p.advise("restart Bifrost, with bifrost-secrets exec: it has the values in its environment from now on; detach undoes it")
 	}
+}
+
+func (j *storeJob) sayNothing(r *storing) {
+	if len(r.Remaining) > 0 {
+		j.p.say("there is nothing to store in %s", clean(j.Config))
+		return
+	}
+	j.p.say("no secret stands in %s in plain text", clean(cmp.Or(r.Database, j.Config)))
 }
 
 func (j *storeJob) sayLeft(r *storing) {
@@ -92,4 +106,30 @@ func (j *storeJob) sayLeft(r *storing) {
 		}
 		j.p.note(fmt.Sprintf("%s: %s: %s stays in plain text: %s", r.Database, one.Place, one.Entity, one.Reason), "")
 	}
+}
+
+// remaining returns the secrets in plain text that storing the items of a document
+// leaves there: parts of a setting, such as the address of a server, and what stands
+// outside of every known field. wanted leaves out those that nobody asked for; nil
+// wants all.
+func remaining(doc *walker.Document, items []autostore.Item, wanted func(path string) bool) (all []render.Problem) {
+	stored := map[string]bool{}
+	for i := range items {
+		stored[items[i].Path] = true
+	}
+	fields := fieldsOf(doc)
+	for _, f := range lint.Check(doc, lint.Options{}) {
+		if f.Rule != lint.PlaintextSecret || f.Severity < lint.Warning || stored[f.Path] || wanted != nil && !wanted(f.Path) {
+			continue
+		}
+		at, hint := doc.Position(f.Span.Start), f.Hint
+		if slices.Contains(fields, f.Path) {
+			hint += "; --include-settings --only '" + f.Path + "' stores it whole"
+		}
+		all = append(all, render.Problem{
+			Reason: f.Message + ", which is not stored", Hint: hint, Warning: true,
+			Places: []render.Place{{Path: f.Path, Line: at.Line, Column: at.Column, Span: f.Span}},
+		})
+	}
+	return all
 }

@@ -6,8 +6,11 @@ import (
 	"bifrost-secrets/walker"
 )
 
+// PlaintextSecret is the id of the rule that finds secrets in plain text.
+const PlaintextSecret = "plaintext-secret"
+
 var plaintextSecret = Rule{
-	ID: "plaintext-secret", Severity: Warning,
+	ID: PlaintextSecret, Severity: Warning,
 	Summary: "a secret that stands in the file itself",
 	field: func(c *checker, f *walker.Field) {
 		for i := range c.look.leaks {
