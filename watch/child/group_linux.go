@@ -1,9 +1,12 @@
 package child
 
 import (
+	"bytes"
 	"os"
 	"os/signal"
+	"strconv"
 	"syscall"
+	"time"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -14,6 +17,72 @@ func dieWithUs(attr *syscall.SysProcAttr) { attr.Pdeathsig = syscall.SIGKILL }
 
 // killGroup kills a child's group, which has the number of the child.
 func killGroup(pid int) { _ = unix.Kill(-pid, unix.SIGKILL) }
+
+// killWait is how long those who were killed are waited for.
+const killWait = time.Second
+
+// endGroup asks those to end whom a process that was asked to has left in its group,
+// and waits for them: a script that runs its program without exec ends alone, and the
+// program would go on with what it was started with, and with its port. They have
+// what is left of the stop timeout. The process has ended and is still to be waited for,
+// so that its number is nobody else's.
+func (p *Process) endGroup() {
+	p.mu.Lock()
+	asked := p.asked || p.stopping
+	if asked {
+		p.hurry()
+	}
+	p.mu.Unlock()
+	left := []string(nil)
+	if asked {
+		left = members(p.PID(), nil)
+	}
+	if len(left) == 0 {
+		return
+	}
+	_ = unix.Kill(-p.PID(), unix.SIGTERM)
+	_ = unix.Kill(-p.PID(), unix.SIGCONT)
+	for wait := time.Millisecond; len(left) > 0; wait = min(2*wait, 50*time.Millisecond) {
+		p.mu.Lock()
+		hangs := !p.killed.IsZero() && time.Since(p.killed) > killWait
+		p.mu.Unlock()
+		if hangs {
+			return
+		}
+		time.Sleep(wait)
+		if left = members(p.PID(), left); len(left) == 0 { // unless one has started another
+			left = members(p.PID(), nil)
+		}
+	}
+}
+
+// members returns those of a group, of some or of all processes, that have not ended.
+// Without a /proc of ours there are none.
+func members(group int, of []string) (pids []string) {
+	if self, err := os.Readlink("/proc/self"); err != nil || self != strconv.Itoa(os.Getpid()) {
+		return nil
+	}
+	if of == nil {
+		dir, err := os.Open("/proc")
+		if err != nil {
+			return nil
+		}
+		defer dir.Close()
+		of, _ = dir.Readdirnames(-1)
+	}
+	for _, pid := range of {
+		if pid[0] < '0' || pid[0] > '9' {
+			continue
+		}
+		stat, _ := os.ReadFile("/proc/" + pid + "/stat")
+		// Behind the name, which may be anything: the state, the parent and the group.
+		fields := bytes.Fields(stat[bytes.LastIndexByte(stat, ')')+1:])
+		if len(fields) > 2 && string(fields[2]) == strconv.Itoa(group) && string(fields[0]) != "Z" && string(fields[0]) != "X" {
+			pids = append(pids, pid)
+		}
+	}
+	return pids
+}
 
 // sentByTerminal is never so: the terminal's signals reach one group only.
 func sentByTerminal(os.Signal) bool { return false }

@@ -15,6 +15,9 @@ func dieWithUs(*syscall.SysProcAttr) {}
 // killGroup does nothing: the child is in our own group.
 func killGroup(int) {}
 
+// endGroup does nothing, for the same reason.
+func (*Process) endGroup() {}
+
 // momentary are the signals that are passed on to a process that is there, and
 // dropped where there is none. Those of a terminal go to the whole group by
 // themselves.

@@ -112,6 +112,36 @@ func TestStop(t *testing.T) {
 		wantStatus(t, p.Stop(ctx), 137, syscall.SIGKILL)
 		p.wantEnd()
 	})
+	// A script that runs its program without exec ends at once, and the program is asked
+	// by nobody.
+	script := []string{"sh", "-c", `"$@"; exit 9`, "sh", os.Args[0]}
+	t.Run("with what a script has started", func(t *testing.T) {
+		t.Parallel()
+		p := startAs(t, "record", time.Hour, script)
+		stopped := make(chan Status)
+		go func() { stopped <- p.Stop(context.Background()) }()
+		p.want("terminated")
+		must(t, unix.Kill(-p.PID(), syscall.SIGUSR1)) // it has its time to end
+		p.want("user defined signal 1")
+		p.counted("0 0 0 1 1 0")
+		wantStatus(t, <-stopped, 143, syscall.SIGTERM)
+		p.wantEnd()
+	})
+	t.Run("with what a script has started, by a SIGTERM that was passed on", func(t *testing.T) {
+		t.Parallel()
+		p := startAs(t, "record", time.Hour, script)
+		must(t, p.Signal(syscall.SIGTERM))
+		p.want("terminated")
+		p.counted("0 0 0 1 0 0")
+		wantStatus(t, p.Status(), 143, syscall.SIGTERM)
+		p.wantEnd()
+	})
+	t.Run("with what a script has started, by SIGKILL after the timeout", func(t *testing.T) {
+		t.Parallel()
+		p := startAs(t, "deaf", 50*time.Millisecond, script)
+		wantStatus(t, p.Stop(context.Background()), 143, syscall.SIGTERM)
+		p.wantEnd()
+	})
 	t.Run("while it is stopped", func(t *testing.T) {
 		t.Parallel()
 		p, err := Start(t.Context(), Spec{Args: []string{"sh", "-c", "kill -STOP $$; exec cat"}, StopTimeout: time.Hour})

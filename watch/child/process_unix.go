@@ -24,7 +24,8 @@ type Process struct {
 	ended    bool // its number, and its group's, may be another's from here on
 	asked    bool // a SIGTERM was sent
 	stopping bool
-	deadline *time.Timer
+	deadline *time.Timer // nil before there is one
+	killed   time.Time
 }
 
 // Start starts a process. An error is a *StartError, or ctx's when it had ended
@@ -70,6 +71,7 @@ func (p *Process) run(ctx context.Context, started chan<- error) {
 	defer unhook()
 
 	p.awaitEnd()
+	p.endGroup()
 	p.mu.Lock()
 	p.ended = true
 	if p.deadline != nil {
@@ -114,9 +116,10 @@ func (p *Process) Signal(sig os.Signal) error {
 
 // Stop ends the process: SIGTERM, and SIGKILL after the stop timeout or when
 // ctx ends. SIGKILL goes to the whole group of the child where it has one,
-// since a child that is killed ends none of its own. Where a SIGTERM was passed
+// since a child that is killed ends none of its own; and those whom it leaves there
+// when it ends get SIGTERM then. Where a SIGTERM was passed
 // on before, Stop sends no second one and only lets the time run. Further calls
-// wait for the same end. It returns when the process has ended.
+// wait for the same end. It returns when the process and its group have ended.
 func (p *Process) Stop(ctx context.Context) Status {
 	p.mu.Lock()
 	if !p.ended && !p.stopping {
@@ -125,7 +128,7 @@ func (p *Process) Stop(ctx context.Context) Status {
 			_ = p.cmd.Process.Signal(syscall.SIGTERM) // fails only where it has just ended
 		}
 		_ = p.cmd.Process.Signal(syscall.SIGCONT) // a stopped process does not hear the other
-		p.deadline = time.AfterFunc(p.stopTimeout, p.kill)
+		p.hurry()
 	}
 	p.mu.Unlock()
 	select {
@@ -136,12 +139,20 @@ func (p *Process) Stop(ctx context.Context) Status {
 	return p.Status()
 }
 
+// hurry has the process killed after the stop timeout. The lock is held.
+func (p *Process) hurry() {
+	if p.deadline == nil {
+		p.deadline = time.AfterFunc(p.stopTimeout, p.kill)
+	}
+}
+
 func (p *Process) kill() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.ended {
 		return
 	}
+	p.killed = time.Now()
 	killGroup(p.PID())
 	_ = p.cmd.Process.Kill() // it may have left its group
 }
