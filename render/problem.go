@@ -73,8 +73,8 @@ func (p *Problems) ExitCode() int {
 }
 
 // Merged returns the problems with those as one that are the same fault of the
-// backend as a whole, for people: a backend that does not answer is one cause,
-// however many secrets were asked for. The list itself stays as it is.
+// backend as a whole, for people: a backend that does not answer, or a region that
+// is not set, is one cause, however many secrets were asked for. The list itself stays as it is.
 func Merged(list []Problem) []Problem {
 	type cause struct{ reason, hint string }
 	at := map[cause]int{}
@@ -82,8 +82,8 @@ func Merged(list []Problem) []Problem {
 	for _, one := range list {
 		key := cause{one.Reason, one.Hint}
 		i, seen := at[key]
-		if !one.Kind.Retryable() || !seen {
-			if one.Kind.Retryable() {
+		if whole := one.Kind.Retryable() || one.Kind == sources.BadSettings; !whole || !seen {
+			if whole {
 				at[key] = len(out)
 			}
 			out = append(out, one)

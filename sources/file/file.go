@@ -82,7 +82,11 @@ func Open(_ context.Context, settings sources.Settings, opts sources.Options) (s
 		e := failure(b.path, err)
 		if e.Kind == sources.NotFound {
 			e.Kind = sources.BadSettings
-			e.Hint = "is the volume mounted? a relative " + block + ".path starts from the folder of the document"
+			first := "is the volume mounted?"
+			if opts.Write {
+				first = "make it first: mkdir -m 700 " + b.path + ";"
+			}
+			e.Hint = first + " a relative " + block + ".path starts from the folder of the document"
 		}
 		return nil, e
 	case info.IsDir():
