@@ -57,6 +57,7 @@ type supervised struct {
 	fail     error
 	told     []string
 	names    map[*render.Rendering]string
+	lives    time.Duration // a child over the value bad; zero: a second
 }
 
 func newSupervised() *supervised {

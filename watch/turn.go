@@ -297,10 +297,20 @@ func (s *Supervisor) extend() {
 	}
 }
 
-// settles has the turn given back after a while in which Bifrost is ready.
+// settles has the turn given back after a while in which Bifrost is ready; where it
+// was started with new values, not before it is too late to reject them, so that the
+// next does not begin with what this one ends over. Who has set a short while is not
+// held up for longer than twice that.
 func (s *Supervisor) settles() {
-	if s.turn != nil {
-		s.turn.settled = time.Now().Add(s.Settle)
+	if s.turn == nil {
+		return
+	}
+	s.turn.settled = time.Now().Add(s.Settle)
+	if grace := s.started.Add(min(startGrace, 2*s.Settle)); s.rotation && grace.After(s.turn.settled) {
+		s.turn.settled = grace
+	}
+	if s.turn.settled.After(s.turn.until) {
+		s.turn.until = s.turn.settled
 	}
 }
 

@@ -124,9 +124,9 @@ func TestTurn(t *testing.T) {
 		check(t, time.Since(began), 2*time.Second)
 		check(t, n.Status().Turn != "", true)
 		check(t, q.heard(), "taken")
-		<-time.After(4 * time.Second)
+		<-time.After(7 * time.Second)
 		check(t, q.heard(), "")
-		<-time.After(time.Second)
+		<-time.After(time.Second) // ten seconds: what ends later is not taken to have rejected anything
 		check(t, q.heard(), "back")
 		check(t, n.Status().Turn, "")
 		// Somebody else is at it.
@@ -144,8 +144,19 @@ func TestTurn(t *testing.T) {
 		synctest.Wait()
 		check(t, n.count(), 3)
 		check(t, n.last().with, fourth)
-		<-time.After(7 * time.Second)
+		<-time.After(10 * time.Second)
 		check(t, q.heard(), "taken, back")
+		// Where less of it is asked for, the turn is over sooner; where more, later.
+		for settle, want := range map[time.Duration]time.Duration{1: 3, 2: 4, 3: 6, 20: 22} {
+			n.Settle = settle * time.Second
+			began := time.Now()
+			n.apply(t, n.name("another"), false)
+			<-time.After(time.Until(began.Add(want*time.Second - 1)))
+			check(t, q.heard(), "taken")
+			<-time.After(1)
+			check(t, q.heard(), "back")
+		}
+		n.Settle = 5 * time.Second
 		// The end does not wait for a turn, and one that is waited for is let go.
 		q.busy <- struct{}{}
 		n.apply(t, n.name("fifth"), false)
@@ -234,7 +245,11 @@ func newPod(t *testing.T, q *queue, cancel *context.CancelFunc, change ...func(*
 	n.Start = func(r *render.Rendering) (Child, error) {
 		c, err := n.start(r)
 		if strings.Contains(string(r.Document()), `bad"`) {
-			time.AfterFunc(time.Second, func() { c.(*fakeChild).end(3) })
+			after := time.Second
+			if n.lives > 0 {
+				after = n.lives
+			}
+			time.AfterFunc(after, func() { c.(*fakeChild).end(3) })
 		}
 		return c, err
 	}
@@ -290,6 +305,25 @@ func TestTurnRejects(t *testing.T) {
 		p.n.last().end(4)
 		cancel()
 		check(t, q.heard(), "")
+	})
+}
+
+// A Bifrost that is ready for a while and ends then has rejected what it was started
+// with, and nobody else may have begun with it.
+func TestTurnRejectsLate(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		q := newQueue()
+		var cancel context.CancelFunc
+		p := newPod(t, q, &cancel)
+		defer cancel()
+		p.n.lives = 9 * time.Second
+		p.store.put("solo", "bad")
+		_ = p.flush()
+		<-time.After(p.n.lives + time.Second)
+		check(t, q.heard(), "taken, told [{solo v3}]")
+		<-time.After(6 * time.Second) // the last good is back, and blames nothing
+		check(t, q.heard(), "back")
+		check(t, fmt.Sprint(p.starts()), "[s1 bad s1]")
 	})
 }
 
@@ -367,6 +401,7 @@ func TestTurnElsewhereSoon(t *testing.T) {
 			var cancel context.CancelFunc
 			p := newPod(t, q, &cancel)
 			defer cancel()
+			p.n.Settle = time.Second // the turn is over before it is known
 			p.store.put("solo", "second")
 			check(t, p.flush(), nil)
 			<-time.After(time.Second)

@@ -334,7 +334,7 @@ func TestTurnsOfFleet(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	f := newFleet(t, "--drain", "2s", "--restart-settle", "900ms") // two restarts are more than ten seconds apart, after which a value is the last good one
+	f := newFleet(t, "--drain", "2s", "--restart-settle", "600ms") // two restarts are more than ten seconds apart, after which a value is the last good one
 	end := f.balancer()
 	began := time.Now()
 	for n := 2; n < 2+rotations; n++ {
