@@ -87,30 +87,24 @@ func CatalogueText() string { return catalogueText }
 
 // Catalogue returns every line of the catalogue, in its order. The result is
 // shared and must not be changed.
-func Catalogue() []Entry { return compiled().entries }
+func Catalogue() []Entry { return catalogue() }
 
-type catalogue struct {
-	entries []Entry
-	root    *node
-}
+var catalogue = sync.OnceValue(func() []Entry { return mustParse(catalogueText) })
 
-// compiled reads the embedded catalogue once. A fault in it is a fault of the
-// build, found by the package's tests, and so it panics.
-var compiled = sync.OnceValue(func() *catalogue {
-	c, err := compile(catalogueText)
+// compiled is the catalogue as documents are walked along it.
+var compiled = sync.OnceValue(func() *node { return compile(catalogueText) })
+
+// mustParse reads lines of the catalogue. A fault in them is a fault of the build,
+// found by the package's tests, and so it panics.
+func mustParse(text string) []Entry {
+	entries, err := Rows(text, columns, parseEntry)
 	if err != nil {
 		panic("walker: catalogue.tsv: " + err.Error())
 	}
-	return c
-})
-
-func compile(text string) (*catalogue, error) {
-	entries, err := Rows(text, 8, parseEntry)
-	if err != nil {
-		return nil, err
-	}
-	return &catalogue{entries: entries, root: buildTrie(entries)}, nil
+	return entries
 }
+
+const columns = 8
 
 // oneOf returns which of words a word is.
 func oneOf[T ~uint8](word string, words ...string) (T, bool) {
@@ -140,7 +134,7 @@ func parseEntry(col []string) (Entry, error) {
 	if e.Pattern == "" || strings.Contains(e.Pattern, "..") || strings.HasSuffix(e.Pattern, ".") || e.Pattern[0] == '.' {
 		return Entry{}, fmt.Errorf("%q: an empty member name", e.Pattern)
 	}
-	if at, name, value := e.selects(); e.Selector != "" && (name == "" || value == "" || !strings.HasPrefix(e.Pattern, e.Selector[:at])) {
+	if at, name, value := e.selects(); e.Selector != "" && (at == 0 || name == "" || value == "" || !strings.HasPrefix(e.Pattern, e.Selector[:at])) {
 		return Entry{}, fmt.Errorf("selector %q does not stand above %q", e.Selector, e.Pattern)
 	}
 	if strings.HasSuffix(e.Pattern, ".**") != (e.Form == ZoneForm) {

@@ -149,7 +149,7 @@ func ParseWithin(name string, data []byte, anchors []Anchor) (*Document, error) 
 		d.Notes = append(d.Notes, "a byte order mark at its start was dropped")
 	}
 	ok := false
-	if d.found, ok = scan(d.data, compiled().root); !ok {
+	if d.found, ok = scan(d.data, compiled()); !ok {
 		return nil, d.refusal()
 	}
 	return d, nil

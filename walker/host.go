@@ -1,6 +1,10 @@
 package walker
 
-import "strings"
+import (
+	"strings"
+
+	"bifrost-secrets/walker/wordlist"
+)
 
 // HostLike reports whether a text that begins like a reference may be the name
 // of a host, with or without a port and a path: `vault.example.com:8200`.
@@ -18,16 +22,8 @@ func HostLike(text string) bool {
 			return false
 		}
 	}
-	return hasPort || len(labels) > 2 && domains[strings.ToLower(labels[len(labels)-1])]
+	return hasPort || len(labels) > 2 && domains.Has(strings.ToLower(labels[len(labels)-1]))
 }
 
 // domains are the last labels of the hosts that configs mostly name.
-var domains = set("com net org io dev app ai cloud co de uk eu fr nl us in jp internal local localdomain localhost svc lan corp intranet home arpa test example invalid")
-
-func set(list string) map[string]bool {
-	out := map[string]bool{}
-	for _, w := range strings.Fields(list) {
-		out[w] = true
-	}
-	return out
-}
+var domains = wordlist.Set{List: "com net org io dev app ai cloud co de uk eu fr nl us in jp internal local localdomain localhost svc lan corp intranet home arpa test example invalid"}

@@ -3,6 +3,8 @@ package walker
 import (
 	"strings"
 
+	"bifrost-secrets/walker/wordlist"
+
 	"github.com/tidwall/gjson"
 )
 
@@ -85,7 +87,7 @@ func (f *Field) objectMiss() NearMiss {
 	if f.isDocument() {
 		found := NearMiss{}
 		gjson.ParseBytes(f.raw).ForEach(func(key, _ gjson.Result) bool {
-			if referring[strings.ToLower(key.String())] {
+			if referring.Has(strings.ToLower(key.String())) {
 				found = NearMiss{What: "an object in the way of another tool, which is no reference", Hint: writeAny + ", as a string"}
 			}
 			return !found.Found()
@@ -105,7 +107,7 @@ func (f *Field) objectMiss() NearMiss {
 }
 
 // referring are members of the objects with which other tools refer.
-var referring = set("vault env secret secretref secret_ref secretkeyref secret_key_ref valuefrom value_from fromsecret from_secret $ref $env $vault $secret _secret secretname secret_name vault_path secret_id")
+var referring = wordlist.Set{List: "vault env secret secretref secret_ref secretkeyref secret_key_ref valuefrom value_from fromsecret from_secret $ref $env $vault $secret _secret secretname secret_name vault_path secret_id"}
 
 // FindNearMiss looks for a near miss in a text that stands, or is to stand, in a
 // field of e. A text that [ParseReference] takes for a reference is none.
@@ -151,7 +153,7 @@ func mayBeNearMiss[T string | []byte](text T) bool {
 	if first[text[0]] {
 		return true
 	}
-	tool := len(startsBy[text[0]]) > 0
+	tool := len(starts().Of(text[0])) > 0
 	for i := range len(text) {
 		switch c := text[i]; {
 		case tool && (c == ':' || c == '/' || c == '.' || c == '+' || c == '[' || c == '('): // which each of them has
@@ -171,7 +173,10 @@ func mayBeNearMiss[T string | []byte](text T) bool {
 // other tools, which need more than one byte to tell.
 var first = func() (t [256]bool) {
 	for c := range t {
-		t[c] = c <= ' ' || c >= 0x80 || strings.IndexByte("\"'`()[]{}<>$@=:,;!~|\\#%vVeE", byte(c)) >= 0
+		t[c] = c <= ' ' || c >= 0x80
+	}
+	for _, c := range []byte("\"'`()[]{}<>$@=:,;!~|\\#%vVeE") {
+		t[c] = true
 	}
 	return t
 }()
@@ -254,14 +259,14 @@ func (m manner) inside(text string) NearMiss {
 	const whole = "; only a whole value can be one"
 	if i := strings.LastIndexByte(text, ' '); i > 0 && Refers(text[i+1:]) {
 		word := strings.TrimSuffix(text[:i], ":")
-		if isWord(word) && (!m.loose() || authWords[strings.ToLower(word)]) {
+		if isWord(word) && (!m.loose() || authWords.Has(strings.ToLower(word))) {
 			return NearMiss{What: "a reference after another word" + whole, Hint: "put the word into the secret too, and refer to the whole"}
 		}
 	}
 	if !m.line {
 		return inURL(text, whole)
 	}
-	if name, value, ok := strings.Cut(text, "="); ok && isWord(strings.TrimLeft(name, "-")) && Refers(value) && !fileEndings[value[strings.IndexByte(value, '.')+1:]] {
+	if name, value, ok := strings.Cut(text, "="); ok && isWord(strings.TrimLeft(name, "-")) && Refers(value) && !fileEndings.Has(value[strings.IndexByte(value, '.')+1:]) {
 		return NearMiss{What: "a reference after NAME=" + whole, Hint: "write the NAME alone, and set the variable where Bifrost runs"}
 	}
 	if i := strings.IndexAny(text, "=: "); i > 0 && text[i] != ' ' && !strings.HasPrefix(text[i:], "://") {
@@ -285,10 +290,10 @@ func inURL(text, whole string) NearMiss {
 
 // fileEndings are those of the files that commands are started with: env.toml is
 // hardly a variable.
-var fileEndings = set("cfg cjs conf hcl ini js json jsonc mjs properties py sh toml ts txt yaml yml")
+var fileEndings = wordlist.Set{List: "cfg cjs conf hcl ini js json jsonc mjs properties py sh toml ts txt yaml yml"}
 
 // authWords come before a credential in a header.
-var authWords = set("bearer basic token apikey key digest")
+var authWords = wordlist.Set{List: "bearer basic token apikey key digest"}
 
 // Refers reports whether a text begins like a reference to something.
 func Refers(s string) bool {

@@ -138,11 +138,9 @@ func TestHostLike(t *testing.T) {
 
 // What mayBeNearMiss goes by: each start of another tool has one of the signs.
 func TestStartsOfTools(t *testing.T) {
-	for _, starts := range startsBy {
-		for _, s := range starts {
-			if !mayBeNearMiss(s.text) {
-				t.Errorf("%s does not pass the quick test", s.text)
-			}
+	for _, s := range starts().All() {
+		if !mayBeNearMiss(s.text) {
+			t.Errorf("%s does not pass the quick test", s.text)
 		}
 	}
 }

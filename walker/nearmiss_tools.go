@@ -1,6 +1,10 @@
 package walker
 
-import "strings"
+import (
+	"bifrost-secrets/walker/wordlist"
+	"strings"
+	"sync"
+)
 
 type scope uint8
 
@@ -50,22 +54,25 @@ func (s *start) begins(text string) bool {
 	return ok && rest != "" && (s.also == "" || strings.Contains(rest, s.also))
 }
 
-// startsBy are all starts by their first byte.
-var startsBy = func() (by [256][]start) {
-	for i := range otherTools {
-		for _, text := range strings.Fields(otherTools[i].starts) {
-			by[text[0]] = append(by[text[0]], start{text, &otherTools[i]})
+// starts returns all of them.
+var starts = sync.OnceValue(func() *wordlist.ByFirst[start] {
+	return wordlist.Index(func(yield func(start) bool) {
+		for i := range otherTools {
+			for text := range strings.FieldsSeq(otherTools[i].starts) {
+				if !yield(start{text, &otherTools[i]}) {
+					return
+				}
+			}
 		}
-	}
-	return by
-}()
+	}, func(s start) string { return s.text })
+})
 
 // byPrefix finds what begins like a reference of another tool.
 func (m manner) byPrefix(text string) NearMiss {
 	if miss := m.otherSeparator(text); miss.Found() {
 		return miss
 	}
-	for _, s := range startsBy[text[0]] {
+	for _, s := range starts().Of(text[0]) {
 		switch {
 		case !s.begins(text):
 		case s.scope == notInLines && m.line, s.scope > notInLines && m.loose():

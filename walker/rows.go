@@ -6,20 +6,27 @@ import (
 )
 
 // Rows reads a table of tab-separated columns, one row a line. Lines that are empty or
-// begin with # are left out.
+// begin with # are left out. The columns are the same memory at each call of row.
 func Rows[T any](text string, columns int, row func(col []string) (T, error)) ([]T, error) {
 	all := make([]T, 0, strings.Count(text, "\n"))
-	for i, line := range strings.Split(text, "\n") {
-		if line == "" || line[0] == '#' {
+	col := make([]string, 0, columns)
+	for i := 1; text != ""; i++ {
+		var line string
+		if line, text, _ = strings.Cut(text, "\n"); line == "" || line[0] == '#' {
 			continue
 		}
-		col := strings.Split(line, "\t")
+		col = col[:0]
+		for more := true; more; {
+			var one string
+			one, line, more = strings.Cut(line, "\t")
+			col = append(col, one)
+		}
 		if len(col) != columns {
-			return nil, fmt.Errorf("line %d: %d columns, want %d", i+1, len(col), columns)
+			return nil, fmt.Errorf("line %d: %d columns, want %d", i, len(col), columns)
 		}
 		one, err := row(col)
 		if err != nil {
-			return nil, fmt.Errorf("line %d: %w", i+1, err)
+			return nil, fmt.Errorf("line %d: %w", i, err)
 		}
 		all = append(all, one)
 	}

@@ -12,10 +12,12 @@ import (
 // nodes; where there is no node, there is no field below.
 type node struct {
 	// What is below is made when somebody first comes here, out of the lines that lead
-	// here: few documents have most of the places that the catalogue knows.
-	made  atomic.Bool
-	lines []*Entry
-	at    int // how many bytes of their patterns have led here
+	// here: few documents have most of the places that the catalogue knows. Those of a
+	// section, which is what stands at the top of a document, are only read then.
+	made   atomic.Bool
+	unread []string
+	lines  []*Entry
+	at     int // how many bytes of their patterns have led here
 
 	entry *Entry // the field that stands here, or nil
 	zone  *Entry // the zone that this place lies in, or nil: then any string here is a field
@@ -36,6 +38,36 @@ type node struct {
 type member struct {
 	name string
 	next *node
+}
+
+// compile compiles the text of a catalogue.
+func compile(text string) *node {
+	var (
+		sections groups
+		section  *node
+		step     string
+		begin    int // of the lines of that section
+	)
+	at := 0
+	for line := range strings.Lines(text) {
+		if line != "\n" && line[0] != '#' {
+			pattern, _, _ := strings.Cut(line, "\t")
+			if first, next := patternStep(pattern, 0); first != step {
+				if section != nil {
+					section.unread = append(section.unread, text[begin:at])
+				}
+				section, step, begin = sections.of(first, next), first, at
+			}
+		}
+		at += len(line)
+	}
+	if section != nil {
+		section.unread = append(section.unread, text[begin:])
+	}
+	root := &node{}
+	root.link(sections)
+	root.made.Store(true)
+	return root
 }
 
 // buildTrie compiles entries, of which the first counts where more of them name
@@ -96,6 +128,13 @@ func (n *node) make() {
 	if n.made.Load() {
 		return
 	}
+	for _, text := range n.unread {
+		entries := mustParse(text)
+		for i := range entries {
+			n.lines = append(n.lines, &entries[i])
+		}
+	}
+	n.unread = nil
 	for _, e := range n.lines {
 		if !e.selectsAt(n.at) {
 			continue
@@ -150,13 +189,30 @@ func fallback(lines []*Entry, at int) []*Entry {
 	return out
 }
 
+// groups are nodes, and the steps that lead to them.
+type groups []group
+
+type group struct {
+	step string
+	node *node
+}
+
+// of returns the node that a step leads to, behind which patterns go on at next.
+func (all *groups) of(step string, next int) *node {
+	i := len(*all) - 1 // most lines go on as the one before them does
+	if i < 0 || (*all)[i].step != step {
+		i = slices.IndexFunc(*all, func(g group) bool { return g.step == step })
+	}
+	if i < 0 {
+		i = len(*all)
+		*all = append(*all, group{step, &node{at: next}})
+	}
+	return (*all)[i].node
+}
+
 // fill makes the nodes below n.
 func (n *node) fill(lines []*Entry, at int) {
-	type group struct {
-		step string
-		node *node
-	}
-	var below []group
+	var below groups
 	for _, e := range lines {
 		if at >= len(e.Pattern) {
 			n.entry = cmp.Or(n.entry, e)
@@ -167,16 +223,14 @@ func (n *node) fill(lines []*Entry, at int) {
 			n.zone = e
 			continue
 		}
-		i := len(below) - 1 // most lines go on as the one before them does
-		if i < 0 || below[i].step != step {
-			i = slices.IndexFunc(below, func(g group) bool { return g.step == step })
-		}
-		if i < 0 {
-			i = len(below)
-			below = append(below, group{step, &node{at: next}})
-		}
-		below[i].node.lines = append(below[i].node.lines, e)
+		child := below.of(step, next)
+		child.lines = append(child.lines, e)
 	}
+	n.link(below)
+}
+
+// link puts nodes below n.
+func (n *node) link(below groups) {
 	if n.zone != nil {
 		// Below a zone everything lies in the zone, also under a named member.
 		all := &node{zone: n.zone}

@@ -6,33 +6,53 @@ import (
 	"unicode"
 )
 
-// unseen names the characters that leave no mark on the screen, or look like
-// plain space.
-var unseen = map[rune]string{
-	'\ufeff': "a byte order mark",
-	'\u200b': "a zero-width space",
-	'\u200c': "a zero-width non-joiner",
-	'\u200d': "a zero-width joiner",
-	'\u2060': "a word joiner",
-	'\u200e': "a left-to-right mark",
-	'\u200f': "a right-to-left mark",
-	'\u061c': "an Arabic letter mark",
-	'\u00ad': "a soft hyphen",
-	'\u00a0': "a no-break space",
-	'\u202f': "a narrow no-break space",
-	'\u3000': "an ideographic space",
-	'\u2028': "a line separator",
-	'\u2029': "a paragraph separator",
-	'\u115f': "a filler", '\u1160': "a filler", '\u3164': "a filler", '\uffa0': "a filler",
-	'\u2800': "an empty braille pattern",
-	'\u034f': "a grapheme joiner",
+// unseen returns the name of a character that leaves no mark on the screen, or looks
+// like plain space, if it has one of its own.
+func unseen(r rune) string {
+	switch r {
+	case '\ufeff':
+		return "a byte order mark"
+	case '\u200b':
+		return "a zero-width space"
+	case '\u200c':
+		return "a zero-width non-joiner"
+	case '\u200d':
+		return "a zero-width joiner"
+	case '\u2060':
+		return "a word joiner"
+	case '\u200e':
+		return "a left-to-right mark"
+	case '\u200f':
+		return "a right-to-left mark"
+	case '\u061c':
+		return "an Arabic letter mark"
+	case '\u00ad':
+		return "a soft hyphen"
+	case '\u00a0':
+		return "a no-break space"
+	case '\u202f':
+		return "a narrow no-break space"
+	case '\u3000':
+		return "an ideographic space"
+	case '\u2028':
+		return "a line separator"
+	case '\u2029':
+		return "a paragraph separator"
+	case '\u115f', '\u1160', '\u3164', '\uffa0':
+		return "a filler"
+	case '\u2800':
+		return "an empty braille pattern"
+	case '\u034f':
+		return "a grapheme joiner"
+	}
+	return ""
 }
 
 // UnseenName returns what a character is called that people do not see, with its
 // code: "a zero-width space (U+200B)". It returns "" for every other character
 // and for plain ASCII space.
 func UnseenName(r rune) string {
-	name := unseen[r]
+	name := unseen(r)
 	switch {
 	case r == ' ' || '\t' <= r && r <= '\r':
 		return ""
@@ -64,10 +84,23 @@ const typographic = "‘’‚‛“”„‟‹›«»′″`´＂＇「」『�
 // value, but a word processor or a chat does.
 func TypographicQuote(r rune) bool { return strings.ContainsRune(typographic, r) }
 
-// alike maps characters to those that they are taken for.
-var alike = map[rune]rune{
-	'。': '.', '｡': '.', '․': '.', '﹒': '.', '∕': '/', '⁄': '/', '﹟': '#',
-	'а': 'a', 'е': 'e', 'ѵ': 'v', 'ν': 'v', // Cyrillic and Greek letters
+// alike returns the character that r is taken for, as a rule itself.
+func alike(r rune) rune {
+	switch r {
+	case '。', '｡', '․', '﹒':
+		return '.'
+	case '∕', '⁄':
+		return '/'
+	case '﹟':
+		return '#'
+	case 'а': // of Cyrillic and Greek letters
+		return 'a'
+	case 'е':
+		return 'e'
+	case 'ѵ', 'ν':
+		return 'v'
+	}
+	return r
 }
 
 // asSeen returns text as people see it: without characters that leave no mark,
@@ -90,8 +123,8 @@ func asSeen(text string) (seen string, odd rune) {
 			as = -1
 		case '！' <= r && r <= '～': // the full-width forms of ASCII
 			as = r - '！' + '!'
-		case alike[r] != 0:
-			as = alike[r]
+		default:
+			as = alike(r)
 		}
 		if as != r && odd == 0 && r > ' ' {
 			odd = r

@@ -32,29 +32,39 @@ func main() {
 func run(args []string, stdin io.Reader, stdout, stderr io.Writer, env []string) int {
 	getenv := func(name string) (string, bool) {
 		for i := len(env) - 1; i >= 0; i-- {
-			if value, ok := strings.CutPrefix(env[i], name+"="); ok {
+			if have, value, ok := strings.Cut(env[i], "="); ok && have == name {
 				return value, true
 			}
 		}
 		return "", false
 	}
+	version := help.Version(version)
 	cmd := lintcmd.New(lintcmd.Program{
-		Name: "bifrost-secrets-lint", Version: help.Version(version),
+		Name: "bifrost-secrets-lint", Version: version,
 		Stdin: stdin, Stdout: stdout, Stderr: stderr, Getenv: getenv,
 	})
-	cmd.PreRunE = func(cmd *cobra.Command, _ []string) error { return variables.Set(cmd, getenv) }
+	stop := func() {}
+	defer func() { stop() }()
+	cmd.PreRunE = func(cmd *cobra.Command, _ []string) error {
+		// Catching signals takes half as long as looking at a small document, and who
+		// writes nothing has nothing to bring to its end.
+		if cmd.Flags().Changed("fix") || cmd.Flags().Changed("write-baseline") {
+			var ctx context.Context
+			ctx, stop = signal.NotifyContext(cmd.Context(), os.Interrupt, syscall.SIGTERM)
+			cmd.SetContext(ctx)
+		}
+		return variables.Set(cmd, getenv)
+	}
 	cmd.Use = strings.Replace(cmd.Use, "lint", "bifrost-secrets-lint", 1)
-	cmd.Version = help.Version(version)
+	cmd.Version = version
 	help.Set(cmd)
 	cmd.SilenceErrors, cmd.SilenceUsage = true, true
 	cmd.SetArgs(append([]string{}, args...)) // cobra takes nil for the process's own
 	cmd.SetIn(stdin)
 	cmd.SetOut(stdout)
 	cmd.SetErr(stderr)
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
 	code := 0
-	for _, err := range lintcmd.Failures(cmd.ExecuteContext(ctx)) {
+	for _, err := range lintcmd.Failures(cmd.ExecuteContext(context.Background())) {
 		failure := &lintcmd.Failure{Code: 2, Reason: err.Error(), Hint: "see bifrost-secrets-lint --help"}
 		_ = errors.As(err, &failure) // else it is cobra's, about a flag
 		for _, line := range []struct{ label, text string }{{"", failure.Reason}, {"hint: ", failure.Hint}} {

@@ -3,6 +3,8 @@ package lint
 import (
 	"net/url"
 	"strings"
+
+	"bifrost-secrets/walker/wordlist"
 )
 
 // aPassword is what the user information of a URL mostly holds.
@@ -45,7 +47,7 @@ func urlParts(address string) (parts []part) {
 		name = strings.TrimLeft(name, "/") // of a route in a fragment
 		if value != "" && !numeric(value) && (telling(name) || hintOf(name) == loosely && opaque(unescaped(value))) {
 			of := "a parameter"
-			if parameters[strings.ToLower(name)] {
+			if parameters.Has(strings.ToLower(name)) {
 				of = "the parameter " + name
 			}
 			add(to-len(value), to, of)
@@ -68,7 +70,7 @@ func pathParts(address string, host, end int, add func(from, to int, of string))
 		at++
 		to := at + strings.IndexByte(address[at:end]+"/", '/')
 		step := address[at:to]
-		if len(step) >= 20 && runOf(step, "_-~=") == len(step) && random(step) && strings.ContainsAny(step, "0123456789") && !isUUID(step) && !things[strings.ToLower(before)] {
+		if len(step) >= 20 && runOf(step, "_-~=") == len(step) && random(step) && strings.ContainsAny(step, "0123456789") && !isUUID(step) && !things.Has(strings.ToLower(before)) {
 			add(at, to, "a step of its path")
 		}
 		at, before = to, step
@@ -87,8 +89,8 @@ func publicHost(host string) bool {
 }
 
 // things are steps of a path before the name of something.
-var things = set("account accounts project projects tenant tenants org orgs organization organizations team teams workspace workspaces user users subscription subscriptions " +
-	"deployment deployments endpoint endpoints model models file files document documents d commit commits blob tree raw releases images assets oauth2 realms applications apps app")
+var things = wordlist.Set{List: "account accounts project projects tenant tenants org orgs organization organizations team teams workspace workspaces user users subscription subscriptions " +
+	"deployment deployments endpoint endpoints model models file files document documents d commit commits blob tree raw releases images assets oauth2 realms applications apps app"}
 
 func isUUID(text string) bool {
 	if len(text) != 36 {
@@ -104,7 +106,7 @@ func isUUID(text string) bool {
 
 // parameters are names that a message may show: they stand in what may be a
 // secret as a whole, so that no other name does.
-var parameters = set("key api_key apikey api-key token access_token auth_token secret client_secret password sig signature x-amz-signature x-amz-security-token x-goog-signature")
+var parameters = wordlist.Set{List: "key api_key apikey api-key token access_token auth_token secret client_secret password sig signature x-amz-signature x-amz-security-token x-goog-signature"}
 
 func unescaped(s string) string {
 	if out, err := url.QueryUnescape(s); err == nil {

@@ -31,7 +31,7 @@ func (n *line) next(f *walker.Field) {
 	}
 	text := f.Text()
 	n.flag, n.short = tellingFlag(text), text == "-p"
-	if name := strings.TrimLeft(text, "-"); len(name) < len(text) && pairFlags[name] {
+	if name := strings.TrimLeft(text, "-"); len(name) < len(text) && pairFlags.Has(name) {
 		n.pair = name
 	}
 }
@@ -83,7 +83,7 @@ func (n *line) pairOrShort(text string, follows bool) (name, password string) {
 	if follows && n.pair != "" {
 		return n.pair, pairIn(text)
 	}
-	if name, value, ok := assigned(text); ok && pairFlags[name] {
+	if name, value, ok := assigned(text); ok && pairFlags.Has(name) {
 		return name, pairIn(value)
 	}
 	rest, attached := strings.CutPrefix(text, "-p")

@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"bifrost-secrets/walker"
+	"bifrost-secrets/walker/wordlist"
 )
 
 // part is a credential that stands in a text.
@@ -258,7 +259,7 @@ func (s *scan) option(i int) int {
 		at++
 	}
 	switch {
-	case pairFlags[name]:
+	case pairFlags.Has(name):
 		from := at
 		for from < len(text) && isQuote(text[from]) {
 			from++
@@ -277,7 +278,7 @@ func (s *scan) option(i int) int {
 }
 
 // pairFlags are options that take a name and a password, with a colon between.
-var pairFlags = set("u U user userpass basic-auth basic auth basicauth proxy-user")
+var pairFlags = wordlist.Set{List: "u U user userpass basic-auth basic auth basicauth proxy-user"}
 
 // pairIn returns the password in NAME:password; empty where a text is none, or
 // may be a user and a group.
@@ -356,9 +357,7 @@ func mayHold(raw []byte) bool {
 
 // mayFit reports whether a text begins like a key of some shape.
 func mayFit(raw []byte) bool {
-	shapes := shapesBy()[raw[0]]
-	for i := range shapes {
-		s := &shapes[i]
+	for _, s := range starts().Of(raw[0]) {
 		if len(raw) >= len(s.prefix)+s.least && string(raw[:len(s.prefix)]) == s.prefix {
 			return true
 		}

@@ -43,9 +43,7 @@ func teamsWebhook(text string) bool {
 // and what that is. Byte i must begin a word.
 func keyAt(text string, i int) (n int, kind string) {
 	rest := text[i:]
-	shapes := shapesBy()[rest[0]]
-	for j := range shapes {
-		s := &shapes[j]
+	for _, s := range starts().Of(rest[0]) {
 		if n := s.fits(rest); n > 0 {
 			return n, s.name
 		}

@@ -3,14 +3,16 @@ package lint
 import (
 	"strings"
 	"sync"
+
+	"bifrost-secrets/walker/wordlist"
 )
 
 // shape is a way that the keys of an issuer look.
 type shape struct {
-	name   string
-	prefix string // in the table, any of these
-	least  int    // characters behind the prefix, at least
-	more   string // characters that may stand there beside letters and digits
+	name     string
+	prefixes string // any of these
+	least    int    // characters behind the prefix, at least
+	more     string // characters that may stand there beside letters and digits
 	// weak says that words may look so too: what stands behind the prefix must
 	// look as if it was drawn at random.
 	weak bool
@@ -157,20 +159,28 @@ var shapes = []shape{
 	{"a Discord webhook", "https://discord.com/api/webhooks/ https://discordapp.com/api/webhooks/", 8, "/_-", false},
 }
 
-// shapesBy returns the shapes of one prefix each, by its first byte.
-var shapesBy = sync.OnceValue(func() *[256][]shape {
-	by := new([256][]shape)
-	for _, s := range shapes {
-		for _, s.prefix = range strings.Fields(s.prefix) {
-			by[s.prefix[0]] = append(by[s.prefix[0]], s)
+// start is one of the prefixes of a shape.
+type start struct {
+	prefix string
+	*shape
+}
+
+// starts returns every one of them.
+var starts = sync.OnceValue(func() *wordlist.ByFirst[start] {
+	return wordlist.Index(func(yield func(start) bool) {
+		for i := range shapes {
+			for prefix := range strings.FieldsSeq(shapes[i].prefixes) {
+				if !yield(start{prefix, &shapes[i]}) {
+					return
+				}
+			}
 		}
-	}
-	return by
+	}, func(s start) string { return s.prefix })
 })
 
 // fits returns how much of a text, from its start, is a key of that shape; 0
 // where it begins with none.
-func (s *shape) fits(text string) int {
+func (s start) fits(text string) int {
 	if len(text) < len(s.prefix)+s.least || text[1] != s.prefix[1] || text[:len(s.prefix)] != s.prefix {
 		return 0
 	}

@@ -2,8 +2,9 @@ package lint
 
 import (
 	"strings"
-	"sync"
 	"unicode"
+
+	"bifrost-secrets/walker/wordlist"
 )
 
 // telling reports whether a name, such as that of a header, a variable or a
@@ -11,11 +12,11 @@ import (
 // `GITHUB_TOKEN`, `clientSecret`, but not `max_tokens` or `token_url`.
 func telling(name string) bool {
 	all := words(name)
-	if len(all) == 0 || about[all[len(all)-1]] {
+	if len(all) == 0 || about.Has(all[len(all)-1]) {
 		return false
 	}
 	for _, w := range all {
-		if credentials[w] {
+		if credentials.Has(w) {
 			return true
 		}
 		for _, end := range endings {
@@ -28,7 +29,7 @@ func telling(name string) bool {
 	case "auth":
 		return true
 	case "key":
-		return len(all) == 1 || !lookups[all[len(all)-2]]
+		return len(all) == 1 || !lookups.Has(all[len(all)-2])
 	}
 	return false
 }
@@ -47,10 +48,10 @@ func hintOf(name string) hint {
 	if telling(name) {
 		return tells
 	}
-	if all := words(name); len(all) == 0 || about[all[len(all)-1]] {
+	if all := words(name); len(all) == 0 || about.Has(all[len(all)-1]) {
 		return silent
 	}
-	if hasPart(strings.ToLower(name), suspicious()) {
+	if suspicious.In(strings.ToLower(name)) {
 		return loosely
 	}
 	return silent
@@ -58,54 +59,23 @@ func hintOf(name string) hint {
 
 // suspicious are parts of names, by their first byte: what credentials are
 // called, and issuers whose keys have no form of their own.
-var suspicious = byFirst("access api auth cred key pass secret session token " +
+var suspicious = wordlist.Parts{List: "access api auth cred key pass secret session token " +
 	"adafruit adobe airtable algolia alibaba asana atlassian beamer bitbucket bittrex cloudflare codecov cohere coinbase confluence confluent contentful " +
 	"datadog deepgram discord droneci dropbox etsy facebook fastly finicity finnhub flickr freshbooks gitter gocardless heroku hubspot infura intercom jfrog jira " +
 	"kraken kucoin launchdarkly linear linkedin linked_in linked-in looker mailchimp mailgun mapbox mattermost maxmind meraki message-bird message_bird messagebird mistral netlify " +
 	"new-relic new_relic newrelic new-york-times newyorktimes nytimes okta plaid private-ai private_ai privateai rapidapi sendbird sentry snyk sonar sourcegraph " +
-	"squarespace sumo telegr travis twilio twitch twitter typeform yandex zendesk")
-
-// byFirst returns what returns the words of a list by their first byte.
-func byFirst(list string) func() *[256][]string {
-	return sync.OnceValue(func() *[256][]string {
-		by := new([256][]string)
-		for _, w := range strings.Fields(list) {
-			by[w[0]] = append(by[w[0]], w)
-		}
-		return by
-	})
-}
-
-// hasPart reports whether one of some words stands anywhere in a text.
-func hasPart(text string, by *[256][]string) bool {
-	for i := range len(text) {
-		for _, w := range by[text[i]] {
-			if strings.HasPrefix(text[i:], w) {
-				return true
-			}
-		}
-	}
-	return false
-}
-
-func set(list string) map[string]bool {
-	out := map[string]bool{}
-	for _, w := range strings.Fields(list) {
-		out[w] = true
-	}
-	return out
-}
+	"squarespace sumo telegr travis twilio twitch twitter typeform yandex zendesk"}
 
 var (
 	// credentials are words that name one.
-	credentials = set("authorization token secret password passwd passphrase pass pwd credential cookie signature sig jwt pat bearer contribsys")
+	credentials = wordlist.Set{List: "authorization token secret password passwd passphrase pass pwd credential cookie signature sig jwt pat bearer contribsys"}
 	// endings are how words end that are written together: `xauthtoken`.
-	endings = strings.Fields("authorization token secret password passwd passphrase apikey accesskey secretkey privatekey authkey")
+	endings = []string{"authorization", "token", "secret", "password", "passwd", "passphrase", "apikey", "accesskey", "secretkey", "privatekey", "authkey"}
 	// about are last words of a name that says something about a credential.
-	about = set("id ids name names file path dir url uri endpoint host type kind ttl timeout limit limits count budget length size " +
-		"header headers prefix suffix mode method var variable env ref enabled required expiry expires expiration format version algorithm issuer audience scope scopes field column command policy policies rule rules hint question strength store manager provider at reset since until date time timestamp age duration interval index label title description status state usage")
+	about = wordlist.Set{List: "id ids name names file path dir url uri endpoint host type kind ttl timeout limit limits count budget length size " +
+		"header headers prefix suffix mode method var variable env ref enabled required expiry expires expiration format version algorithm issuer audience scope scopes field column command policy policies rule rules hint question strength store manager provider at reset since until date time timestamp age duration interval index label title description status state usage"}
 	// lookups are words before `key` of a key that opens nothing.
-	lookups = set("cache partition idempotency routing sort primary foreign public group object project index shard dedup row hash map host tag label model lookup session user tenant")
+	lookups = wordlist.Set{List: "cache partition idempotency routing sort primary foreign public group object project index shard dedup row hash map host tag label model lookup session user tenant"}
 )
 
 // words takes a name apart: `X-Api-Key`, `api_key`, `apiKey` and `APIKey` are

@@ -43,7 +43,7 @@ func TestLastName(t *testing.T) {
 
 func TestShapeOf(t *testing.T) {
 	tail := strings.Repeat("aB3d", 20)
-	for _, s := range slices.Concat(shapesBy()[:]...) {
+	for _, s := range starts().All() {
 		value := s.prefix + tail
 		if got := shapeOf(value); got != s.name {
 			t.Errorf("%s…: %q, want %q", s.prefix, got, s.name)
@@ -81,7 +81,7 @@ func TestLooksFake(t *testing.T) {
 		if got := looksFake(value, false); got != !strings.Contains(value, "works") {
 			t.Errorf("%q looks fake: %v", value, got)
 		}
-		if looksFake(value, true) != hasPart(value, fakeParts()) {
+		if looksFake(value, true) != fakeParts.In(value) {
 			t.Errorf("the password %q looks fake", value)
 		}
 	}

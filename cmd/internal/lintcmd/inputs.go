@@ -76,6 +76,9 @@ func (r *run) inputs(args []string) (*inputs, error) {
 // sort puts the inputs in order and drops those that are named twice, also under
 // two names: two repairs of one file would race.
 func (in *inputs) sort() {
+	if len(in.all) < 2 {
+		return
+	}
 	// What was named by itself comes before what was found: it is looked at
 	// whether it looks like a config or not.
 	slices.SortStableFunc(in.all, func(a, b input) int {
@@ -168,7 +171,7 @@ func (r *run) read(in input) ([]embedded.Config, *walker.DocumentError) {
 		configs = make([]embedded.Config, 1)
 		configs[0].Document, err = walker.Parse(in.name, text)
 		// A manifest of Kubernetes can be JSON too, which is YAML.
-		if err == nil && !embedded.IsConfig(configs[0].Document) && bytes.Contains(text, []byte(`"config.json"`)) {
+		if err == nil && bytes.Contains(text, []byte(`"config.json"`)) && !embedded.IsConfig(configs[0].Document) {
 			var inside []embedded.Config
 			if inside, err = embedded.InYAML(in.name, text); len(inside) > 0 {
 				configs = inside

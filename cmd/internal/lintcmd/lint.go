@@ -8,14 +8,13 @@ import (
 	"io"
 	"runtime"
 	"strings"
+	"sync/atomic"
 
 	"bifrost-secrets/sources"
 	"bifrost-secrets/walker"
 	"bifrost-secrets/walker/lint"
 	"bifrost-secrets/walker/lint/embedded"
 	"bifrost-secrets/walker/lint/report"
-
-	"golang.org/x/sync/errgroup"
 )
 
 type result struct {
@@ -65,18 +64,20 @@ func (t *tally) count(findings []lint.Finding) {
 // all looks at the documents side by side and reports on them one after another.
 func (r *run) all(ctx context.Context, in *inputs) error {
 	results, done := make([]result, len(in.all)), make(chan struct{})
-	go func() {
-		defer close(done)
-		var workers errgroup.Group
-		workers.SetLimit(runtime.GOMAXPROCS(0))
-		for i, one := range in.all {
-			workers.Go(func() error {
-				results[i] = r.one(ctx, one)
-				return nil
-			})
-		}
-		_ = workers.Wait() // none fails
-	}()
+	if len(in.all) == 0 {
+		close(done)
+	}
+	var begun, ended atomic.Int64
+	for range min(runtime.GOMAXPROCS(0), len(in.all)) {
+		go func() {
+			for i := begun.Add(1) - 1; i < int64(len(in.all)); i = begun.Add(1) - 1 {
+				results[i] = r.one(ctx, in.all[i])
+				if ended.Add(1) == int64(len(in.all)) {
+					close(done)
+				}
+			}
+		}()
+	}
 	select {
 	case <-done:
 	case <-ctx.Done():
