@@ -74,6 +74,10 @@ type Outcome struct {
 	Reason string // why it is not in force; lower case, no full stop; empty where it is
 	Hint   string
 	By     string // the Kind of who applied it, where that is not the Applier's own
+
+	// runs says that it is in force since Bifrost was started with it before: nothing
+	// was done for it.
+	runs bool
 }
 
 // WholeDocument is the Path of the outcome for an edited document.

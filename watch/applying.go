@@ -149,6 +149,33 @@ func (l *Loop) withFailed(u Update) []render.Change {
 	return changed
 }
 
+// Owes reports whether a Bifrost that runs with current, and is to be restarted, needs
+// that for what u asks it for, or for what waits for it already. What went back meanwhile
+// needs none.
+func (l *Loop) Owes(u Update, current *render.Rendering) bool {
+	if current == nil { // it was started with the file of an earlier life
+		return true
+	}
+	changed, edited := u.Rendering.Changes(current)
+	if edited {
+		return true
+	}
+	waits := map[string]bool{}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for path, o := range l.shown.outcomes {
+		waits[path] = o.State == RestartRequired && o.By != "none"
+	}
+	for i := range u.Changed {
+		path := u.Changed[i].Path
+		if l.shown.outcomes[path].By == "api" { // it did not go back: what came by the API did not come by a start
+			return true
+		}
+		waits[path] = true
+	}
+	return slices.ContainsFunc(changed, func(c render.Change) bool { return waits[c.Path] })
+}
+
 // applyAgain applies what is in force: all of it after a restart of Bifrost,
 // otherwise what has failed.
 func (l *Loop) applyAgain(ctx context.Context, t Trigger) {

@@ -64,6 +64,23 @@ func (s *Supervisor) restart(ctx context.Context, rotation bool, q *restartReque
 	return nil
 }
 
+// keep drops the restart that is to come, for an update that has brought back what the
+// child was started with.
+func (s *Supervisor) keep(u Update) []Outcome {
+	s.forgetTurn()
+	s.current, s.wanted, s.pending, s.noTurn = u.Rendering, u.Rendering, time.Time{}, nil
+	s.brought.Store(nil)
+	if s.graced {
+		s.Loop.Accepted(s.current)
+	}
+	s.Loop.Again()
+	out := outcomesOf(u, InForce, "")
+	for i := range out {
+		out[i].runs = true
+	}
+	return out
+}
+
 const rolledBack = "Bifrost ended over it, and the last good values are about to be put back"
 
 // restarted tells that the child of a restart is there.

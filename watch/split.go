@@ -75,8 +75,8 @@ func (s *Split) Apply(ctx context.Context, u Update) []Outcome {
 	}
 	out = s.restart(ctx, u, rest)
 	for _, o := range out {
-		if o.State != InForce {
-			// It comes later: what is taken live need not wait for it.
+		if o.State != InForce || o.runs {
+			// It comes later, or not at all: what is taken live need not wait for it.
 			pushed := s.push(ctx, u, live)
 			for i := range pushed {
 				if pushed[i].State == RestartRequired && o.State == RestartRequired { // it comes with that one

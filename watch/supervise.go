@@ -38,6 +38,7 @@ type Supervisor struct {
 		Rejected(r *render.Rendering, reason string)
 		RejectedElsewhere(r *render.Rendering, why map[Brought]string)
 		Look()
+		Owes(u Update, current *render.Rendering) bool
 	}
 	Observer Observer // may be nil
 	Log      *slog.Logger
@@ -269,14 +270,14 @@ func (s *Supervisor) request(ctx context.Context, q *restartRequest) []Outcome {
 			s.rejects(u.Blamed)
 		}
 		if kept { // it was never started with what another's Bifrost has rejected
-			s.current, s.pending = u.Rendering, time.Time{}
-			s.brought.Store(nil)
-			s.Loop.Again()
-			return outcomesOf(u, InForce, "")
+			return s.keep(u)
 		}
 		return s.restart(ctx, false, q)
 	case s.waiting:
 		return outcomesOf(u, RestartRequired, "values that Bifrost refused are about to be taken back")
+	}
+	if s.child != nil && (s.asking != nil || !s.pending.IsZero()) && !s.Loop.Owes(u, s.current) {
+		return s.keep(u)
 	}
 	s.wanted = u.Rendering
 	s.brings(u)

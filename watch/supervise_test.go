@@ -107,10 +107,11 @@ func (n *supervised) count() int {
 	return len(n.children)
 }
 
-func (n *supervised) Restarted()                   { n.say("restarted", nil, "") }
-func (n *supervised) Again()                       { n.say("again", nil, "") }
-func (*supervised) Look()                          {}
-func (n *supervised) Accepted(r *render.Rendering) { n.say("accepted ", r, "") }
+func (n *supervised) Restarted()                        { n.say("restarted", nil, "") }
+func (n *supervised) Again()                            { n.say("again", nil, "") }
+func (*supervised) Look()                               {}
+func (*supervised) Owes(Update, *render.Rendering) bool { return true }
+func (n *supervised) Accepted(r *render.Rendering)      { n.say("accepted ", r, "") }
 func (n *supervised) Rejected(r *render.Rendering, reason string) {
 	n.say("rejected ", r, ": "+reason)
 }
