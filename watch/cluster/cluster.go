@@ -109,6 +109,10 @@ type Member struct {
 	asked  chan Reason   // of capacity 1: more than one reason to refresh is one
 	told   chan struct{} // of a rejection; of capacity 1
 
+	// These are of the goroutine that listens.
+	idle time.Duration // as in the config, or less
+	cut  time.Duration // how long nothing was heard before the connection was last lost
+
 	// These are of the turns; tests have others.
 	newTurn func(ctx context.Context, hold, patience time.Duration) (session, error)
 	read    func(context.Context, []Secret) (map[Secret]Rejection, error)
@@ -140,7 +144,7 @@ func Listen(ctx context.Context, config Config) (*Member, error) {
 		config.pause = pause
 	}
 	ctx, stop := context.WithCancel(ctx)
-	m := &Member{config: config, id: rand.Text(), stop: stop, asked: make(chan Reason, 1), told: make(chan struct{}, 1), status: Status{Since: time.Now()}}
+	m := &Member{config: config, id: rand.Text(), stop: stop, idle: config.idle, asked: make(chan Reason, 1), told: make(chan struct{}, 1), status: Status{Since: time.Now()}}
 	m.newTurn, m.read, m.away = m.newSession, m.readRejections, away
 	first, cancel := context.WithTimeout(ctx, config.first)
 	defer cancel()

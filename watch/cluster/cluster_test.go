@@ -13,6 +13,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/jackc/pgx/v5"
 	"go.uber.org/goleak"
 
 	"bifrost-secrets/sources"
@@ -296,6 +297,29 @@ func TestSilence(t *testing.T) {
 	proxy.Pass()
 	w.want(Missed)
 	w.quiet(target(t, d, d.Port))
+}
+
+// TestCutWhenIdle: what cuts connections that nothing is said on, as proxies and
+// servers may, is talked to in time, and does not have a watcher refresh again and again.
+func TestCutWhenIdle(t *testing.T) {
+	t.Parallel()
+	d := pgtest.Shared(t).Database(t)
+	const cut = time.Second
+	d.Exec(t, fmt.Sprintf("ALTER DATABASE %s SET idle_session_timeout = %d", pgx.Identifier{d.Name}.Sanitize(), cut.Milliseconds()))
+	config := at(target(t, d, d.Port))
+	config.idle = 2 * cut
+	w := join(t, config)
+	for began := time.Now(); ; {
+		select {
+		case <-w.asked:
+			if time.Since(began) > limit {
+				t.Fatal("the connection is cut again and again")
+			}
+		case <-time.After(5 * cut):
+			w.quiet(target(t, d, d.Port))
+			return
+		}
+	}
 }
 
 // TestDeliver: what is told of while a refresh runs makes one more, and a splay

@@ -21,7 +21,7 @@ func (m *Member) hear(ctx context.Context, conn listener) error {
 		if answered {
 			asked = time.Now()
 		}
-		if late := asked.Add(m.config.idle); next.After(late) {
+		if late := asked.Add(m.idle); next.After(late) {
 			next = late
 		}
 		quiet, cancel := context.WithDeadline(ctx, next)
@@ -37,14 +37,26 @@ func (m *Member) hear(ctx context.Context, conn listener) error {
 			m.leave(ctx, conn, &l)
 			return ctx.Err()
 		case !over || conn.IsClosed():
+			m.cutAfter(time.Since(asked))
 			return m.config.Target.Explain(err)
-		case time.Since(asked) >= m.config.idle:
+		case time.Since(asked) >= m.idle:
 			if err := m.alive(ctx, conn); err != nil {
 				return m.config.Target.Explain(err)
 			}
 			asked = time.Now()
 		}
 	}
+}
+
+// cutAfter notes how long the server was not heard of when the connection was lost. Where
+// it is the same time as before, something cuts what nothing is said on, as proxies and
+// servers may: from then on the server is asked twice as often as that.
+func (m *Member) cutAfter(silent time.Duration) {
+	if silent >= m.config.idle/12 && (silent-m.cut).Abs() < silent/10 {
+		m.idle = min(m.idle, silent/2)
+		m.config.Log.Info("the connection is cut when nothing is said on it; the server is asked more often whether it is there", "cut_after", silent.Round(time.Second).String())
+	}
+	m.cut = silent
 }
 
 // alive asks the server for an answer.
