@@ -36,14 +36,28 @@ replace() {
 
 replace go.mod "s|^module .*|module $home|"
 replace Makefile "s|-X $escaped/|-X $home/|; s|^DOCS ?=.*|DOCS ?= https://$home/blob/\$(or \$(VERSION),main)/docs/lint.md|; s|^IMAGE ?=.*|IMAGE ?= $image|"
-find . -name '*.go' -not -path './.*' | while read -r file; do
-	replace "$file" "s|^\\(import \\)\\{0,1\\}\\([[:space:]]*\\)\\([A-Za-z_.]* \\)\\{0,1\\}\"$escaped/\\(.*\\)\"\$|\\1\\2\\3\"$home/\\4\"|"
-done
+# One process for all: there are hundreds of files.
+find . -name '*.go' -not -path './.*' -exec grep -l "\"$escaped/" {} + | awk -v old="\"$old/" -v new="\"$home/" '{
+	text = ""
+	changed = 0
+	while ((read = (getline line <$0)) > 0) {
+		at = index(line, old)
+		if (at && substr(line, 1, at - 1) ~ /^(import )?[ \t]*([A-Za-z_.]* )?$/ && line ~ /"$/) {
+			line = substr(line, 1, at - 1) new substr(line, at + length(old))
+			changed = 1
+		}
+		text = text line "\n"
+	}
+	close($0)
+	if (read < 0) exit 1
+	if (changed) printf "%s", text >$0
+	close($0)
+}'
 
 # Where nothing is published yet, the documentation shows a clone beside the
 # reader's repository, and a host that nobody can have.
-for file in README.md docs/*.md docs/*/*.md deploy/*.md deploy/*/*.yaml deploy/*/*/*.yaml; do
-	[ -f "$file" ] || continue
+grep -ls -e 'repo: \.\./bifrost-secrets' -e "repo: https://$escaped\$" -e "$images/bifrost-" \
+	README.md docs/*.md docs/*/*.md deploy/*.md deploy/*/*.yaml deploy/*/*/*.yaml | while read -r file; do
 	replace "$file" "s|repo: \\.\\./bifrost-secrets  *# a clone of this repository|repo: https://$home|
 s|repo: https://$escaped\$|repo: https://$home|
 s|$images/bifrost-with-secrets|${image%/*}/bifrost-with-secrets|g
