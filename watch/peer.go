@@ -23,7 +23,8 @@ type Peer struct {
 	Seen       time.Time `json:"seen_at"`
 	Turn       bool      `json:"turn"` // it may restart its Bifrost now
 	References []Held    `json:"references"`
-	Behind     []string  `json:"behind"` // the references that others have newer, or that its Bifrost does not have yet
+	Unread     bool      `json:"unread,omitempty"` // what it tells of its references is too much, or not understood
+	Behind     []string  `json:"behind"`           // the references that others have newer, or that its Bifrost does not have yet
 }
 
 // Held is the version that a watcher has of a reference.
@@ -139,7 +140,10 @@ func SpreadOf(all []Peer) (out []Spread) {
 
 // Words returns what a watcher is behind with, for people.
 func (p *Peer) Words() string {
-	if len(p.Behind) == 0 {
+	switch {
+	case p.Unread:
+		return "not known"
+	case len(p.Behind) == 0:
 		return "-"
 	}
 	return some(p.Behind)

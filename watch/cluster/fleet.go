@@ -35,7 +35,10 @@ const (
 	// watchersKept is how long a row stays that is not renewed.
 	watchersKept = "10 minutes"
 	leaveLimit   = 2 * time.Second
-	refusedFor   = 10 * time.Minute // before the table is tried for again
+	// heldRead is how many bytes of references are read, of all watchers together: an
+	// answer to `status --cluster` may have twice as many.
+	heldRead   = 32 << 20
+	refusedFor = 10 * time.Minute // before the table is tried for again
 )
 
 // listener is a connection that listens: a *pgx.Conn, or one of a test.
@@ -165,7 +168,8 @@ func (m *Member) wakes(cancel context.CancelFunc, looked *shown) {
 	}
 }
 
-// Peers returns the watchers that are listed. Errors are *sources.Error.
+// Peers returns the watchers that are listed. Where all that they tell is more than can
+// be read, it is the longest that is not. Errors are *sources.Error.
 func (m *Member) Peers(ctx context.Context) ([]watch.Peer, error) {
 	conn, err := m.config.Target.Connect(ctx)
 	if err != nil {
@@ -176,11 +180,12 @@ func (m *Member) Peers(ctx context.Context) ([]watch.Peer, error) {
 	if !there || err != nil {
 		return nil, m.config.Target.Explain(err)
 	}
-	rows, err := conn.Query(ctx, `SELECT w.id, left(w.host, 253), left(w.version, 64), left(w.bifrost, 64), left(w.source, 500), w.held,
+	rows, err := conn.Query(ctx, `SELECT w.id, left(w.host, 253), left(w.version, 64), left(w.bifrost, 64), left(w.source, 500),
+			CASE WHEN sum(octet_length(w.held::text)) OVER (ORDER BY octet_length(w.held::text), w.id) <= $3 THEN w.held END,
 			extract(epoch FROM now() - w.refreshed)::float8, extract(epoch FROM now() - w.seen)::float8,
 			EXISTS (SELECT FROM pg_catalog.pg_locks l JOIN pg_catalog.pg_stat_activity a USING (pid)
 				WHERE l.locktype = 'advisory' AND l.granted AND l.classid::bigint = $1 AND l.objsubid = 2 AND a.application_name = $2 || w.id)
-		FROM ONLY `+WatchersTable+` w LIMIT 1000`, int64(TurnClass), turnOf)
+		FROM ONLY `+WatchersTable+` w LIMIT 1000`, int64(TurnClass), turnOf, heldRead)
 	if err != nil {
 		return nil, m.config.Target.Explain(err)
 	}
@@ -192,8 +197,11 @@ func (m *Member) Peers(ctx context.Context) ([]watch.Peer, error) {
 		one, now := p, time.Now()
 		one.References = nil
 		one.Refreshed, one.Seen = now.Add(-seconds(refreshed)), now.Add(-seconds(seen))
+		if json.Unmarshal(held, &one.References) != nil { // it may be of another version of this program
+			one.References, one.Unread = nil, true
+		}
 		all = append(all, one)
-		return json.Unmarshal(held, &all[len(all)-1].References)
+		return nil
 	})
 	if err != nil {
 		return nil, m.config.Target.Explain(err)

@@ -222,6 +222,16 @@ func TestFleet(t *testing.T) {
 	d.Exec(t, "INSERT INTO "+WatchersTable+" VALUES ('gone', 'gone', '', '', '', now(), now() - interval '11 minutes', '[]')")
 	b.Show(peer("b", "3", 0))
 	b.peers("it is swept", func(all []watch.Peer) bool { return len(all) == 2 })
+	// A row that another program has made, or one that is too big, hides no other.
+	small := peer("", "3", 0)
+	for _, held := range []string{`'{"no": "list"}'`, `jsonb_build_array(jsonb_build_object('reference', repeat('x', ` + fmt.Sprint(heldRead) + `)))`} {
+		d.Exec(t, "INSERT INTO "+WatchersTable+" VALUES ('0', 'odd', '', '', '', now(), now(), "+held+")")
+		b.peers("the others are read", func(all []watch.Peer) bool {
+			return len(all) == 3 && all[2].Unread && len(all[2].References) == 0 && all[2].Words() == "not known" &&
+				!all[0].Unread && !all[1].Unread && slices.Equal(all[1].References, small.References)
+		})
+		d.Exec(t, "DELETE FROM "+WatchersTable+" WHERE id = '0'")
+	}
 	a.Close()
 	b.peers("one has ended", func(all []watch.Peer) bool { return len(all) == 1 && all[0].Host == "b" })
 	// A connection that is cut, or a row that is lost, is made good.

@@ -414,6 +414,17 @@ func FuzzPage(f *testing.F) {
 	})
 }
 
+// A watcher whose references are not known is not taken for one that has them all.
+func TestPageUnread(t *testing.T) {
+	now := time.Unix(1e9, 0)
+	for gone, want := range map[time.Duration]string{0: "seen now", time.Hour: "seen 1h0m ago"} {
+		got := overview(view{now: now, peers: []watch.Peer{{Host: "odd", Seen: now.Add(-gone), Unread: true}}})
+		if !strings.Contains(got, "what it has is not known") || strings.Contains(got, "the newest of all") || !strings.Contains(got, want) {
+			t.Errorf("the page: %s", got)
+		}
+	}
+}
+
 // The state in one sentence.
 func TestSentence(t *testing.T) {
 	now := time.Date(2026, 3, 4, 22, 20, 0, 0, time.UTC)

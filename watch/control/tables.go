@@ -64,7 +64,10 @@ func (w *writer) peers(v *view) {
 		if gone := v.now.Sub(p.Seen); gone > 2*time.Minute { // two that should have come
 			seen, attention = "seen "+watch.Span(gone)+" ago", 2
 		}
-		if len(p.Behind) > 0 {
+		switch {
+		case p.Unread:
+			state, attention = "what it has is not known", max(attention, 1)
+		case len(p.Behind) > 0:
 			state = "behind with " + p.Words()
 		}
 		if p.Turn {
