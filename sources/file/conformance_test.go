@@ -24,7 +24,7 @@ func lacks(more map[sourcetest.Ability]string) map[sourcetest.Ability]string {
 	all := map[sourcetest.Ability]string{
 		sourcetest.Lying: local, sourcetest.Naming: local, sourcetest.Throttling: local, sourcetest.Hanging: local, sourcetest.Breaking: local, sourcetest.Proxied: local, sourcetest.Counting: local,
 		sourcetest.Expiring:     "an age identity does not expire",
-		sourcetest.Rotation:     "a file is not rotated by anybody whom we could ask",
+		sourcetest.Rotation:     "nothing rotates a file by itself",
 		sourcetest.VersionCount: "a file has one version",
 		sourcetest.Recovery:     "what is deleted is gone",
 		sourcetest.WriteDenial:  "file modes do not stop root: see TestWriteDenied",
@@ -144,7 +144,7 @@ func TestDocumentConformance(t *testing.T) {
 		Lacks: map[sourcetest.Ability]string{
 			sourcetest.Lying: local, sourcetest.Naming: local, sourcetest.Throttling: local, sourcetest.Hanging: local, sourcetest.Breaking: local, sourcetest.Proxied: local, sourcetest.Counting: local,
 			sourcetest.Expiring: "an age identity does not expire",
-			sourcetest.Binary:   "json is text",
+			sourcetest.Binary:   "JSON is text",
 			sourcetest.Denial:   "a file may be read whole or not at all: see TestDenied",
 			sourcetest.Writing:  "a JSON file is read and never written: a directory is",
 		},

@@ -28,7 +28,7 @@ func TestConformance(t *testing.T) {
 		},
 		Lacks: map[sourcetest.Ability]string{
 			sourcetest.Proxied:    "what stands in between speaks PostgreSQL's protocol, and no HTTP",
-			sourcetest.Throttling: "PostgreSQL has no throttling but max_connections: see package database",
+			sourcetest.Throttling: "PostgreSQL has no throttling but max_connections",
 			sourcetest.Lying:      "PostgreSQL does not speak HTTP: see TestLyingServer",
 			sourcetest.Naming:     "PostgreSQL does not speak HTTP: see TestLyingServer",
 			sourcetest.Expiring:   "a login holds for as long as its connection",
