@@ -9,7 +9,7 @@ import (
 )
 
 // NearMiss is a text that was meant as a reference and is none: misspelt, or
-// written in the way of another tool. Bifrost takes it for a value.
+// written in the syntax of another tool. Bifrost takes it for a value.
 type NearMiss struct {
 	What   string // lower case, no full stop; holds nothing of the text
 	Hint   string
@@ -88,7 +88,7 @@ func (f *Field) objectMiss() NearMiss {
 		found := NearMiss{}
 		gjson.ParseBytes(f.raw).ForEach(func(key, _ gjson.Result) bool {
 			if referring.Has(strings.ToLower(key.String())) {
-				found = NearMiss{What: "an object in the way of another tool, which is no reference", Hint: writeAny + ", as a string"}
+				found = NearMiss{What: "an object in the syntax of another tool, which is no reference", Hint: writeAny + ", as a string"}
 			}
 			return !found.Found()
 		})

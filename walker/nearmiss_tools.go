@@ -25,22 +25,22 @@ type otherTool struct {
 }
 
 var otherTools = []otherTool{
-	{"ref+", "://", "a reference in the way of vals, ref+…://", writeVault, anywhere},
+	{"ref+", "://", "a reference in the syntax of vals, ref+…://", writeVault, anywhere},
 	{"op:// awssm:// aws-sm:// awssecret:// awssecrets:// awssecretsmanager:// aws-secretsmanager:// aws-secrets-manager:// asm:// gcpsm:// gcp-sm:// gsm:// gcpsecretmanager:// gcpsecretsmanager:// gcp-secret-manager:// berglas:// " +
 		"secretmanager:// secretsmanager:// secret-manager:// sm:// ssm:// awsssm:// aws-ssm:// parameterstore:// keyvault:// azurekeyvault:// azure-keyvault:// azure-key-vault:// azurekv:// azure-kv:// azkv:// akv:// bws:// doppler:// infisical:// " +
 		"secret:// secrets:// vault:// hashivault:// hcvault:// hashicorp-vault:// vault-secret:// kv:// akeyless:// conjur:// onepassword:// 1password:// bitwarden:// keyring:// sops:// chamber:// k8s:// kubernetes://",
-		"", "a reference in the way of another tool, with a scheme of its own", writeVault, anywhere},
+		"", "a reference in the syntax of another tool, with a scheme of its own", writeVault, anywhere},
 	{"arn:aws", ":secretsmanager:", "the ARN of a secret without vault. before it", "write vault.arn:aws:secretsmanager:…", notInLines},
 	{"arn:aws", ":ssm:", "the ARN of a parameter, which no vault_store knows", "store the value as a secret, and " + writeVault, fieldsOnly},
 	{"projects/", "/secrets/", "the resource name of a secret of Google Cloud", writeVault, notInLines},
 	{"https://", ".vault.azure.net/secrets/", "the address of a secret in Azure Key Vault", writeVault, notInLines},
-	{"@Microsoft.KeyVault(", "", "a reference in the way of Azure App Service", writeVault, anywhere},
+	{"@Microsoft.KeyVault(", "", "a reference in the syntax of Azure App Service", writeVault, anywhere},
 	{"ENC[", ",data:", "a value that sops has encrypted", "decrypt the file before Bifrost reads it, or " + writeVault, anywhere},
-	{"os.environ/ os.environ[ os.environ. os.environ( env://", "", "a variable in the way of another tool", writeEnv, anywhere},
-	{"process.env. process.env[ $env: $ENV{ getenv( os.getenv( os.Getenv( System.getenv( env( ENV( env[ ENV[ @env: @env( {env: !env !ENV !Env", "", "a variable in the way of another tool", writeEnv, fieldsOnly},
-	{"env: ENV: Env: env/ ENV/", "", "a variable in the way of another tool", writeEnv, secretsOnly},
-	{"secretref: secretRef: secretKeyRef: secret: secrets: secretsmanager: secretmanager: aws-secretsmanager: awssm: gcpsm: gsm: keyvault: akv: !vault !secret !Secret", "", "a reference in the way of another tool", writeVault, secretsOnly},
-	{"file:// file:/ @/run/ file(", "", "a file in the way of another tool", "name the file's directory in a vault_store of type file, and " + writeVault, secretsOnly},
+	{"os.environ/ os.environ[ os.environ. os.environ( env://", "", "a variable in the syntax of another tool", writeEnv, anywhere},
+	{"process.env. process.env[ $env: $ENV{ getenv( os.getenv( os.Getenv( System.getenv( env( ENV( env[ ENV[ @env: @env( {env: !env !ENV !Env", "", "a variable in the syntax of another tool", writeEnv, fieldsOnly},
+	{"env: ENV: Env: env/ ENV/", "", "a variable in the syntax of another tool", writeEnv, secretsOnly},
+	{"secretref: secretRef: secretKeyRef: secret: secrets: secretsmanager: secretmanager: aws-secretsmanager: awssm: gcpsm: gsm: keyvault: akv: !vault !secret !Secret", "", "a reference in the syntax of another tool", writeVault, secretsOnly},
+	{"file:// file:/ @/run/ file(", "", "a file in the syntax of another tool", "name the file's directory in a vault_store of type file, and " + writeVault, secretsOnly},
 }
 
 // start is one of the starts of an otherTool.
@@ -107,11 +107,11 @@ func (m manner) otherSeparator(text string) NearMiss {
 			}
 		}
 		if !m.loose() || strings.ContainsAny(rest, "#/") {
-			return NearMiss{What: "a reference in the way of another tool, vault:", Hint: writeVault}
+			return NearMiss{What: "a reference in the syntax of another tool, vault:", Hint: writeVault}
 		}
 	case '/', '\\':
 		if m.secret && !m.loose() {
-			return NearMiss{What: "a reference in the way of another tool", Hint: writeVault}
+			return NearMiss{What: "a reference in the syntax of another tool", Hint: writeVault}
 		}
 	case '#', '=', '|', ',', ';', '>', '@', '!', '~', ' ':
 		if m.secret && !m.loose() && strings.ContainsAny(rest, "#/") && !strings.Contains(rest, " ") {
@@ -125,16 +125,16 @@ func (m manner) otherSeparator(text string) NearMiss {
 func template(text string) NearMiss {
 	const filled = "fill it in before Bifrost reads the file, or "
 	if name, ok := enclosed(text, "${", "}"); ok && isName(withoutScheme(name)) {
-		return NearMiss{What: "a variable in the way of a shell, ${NAME}", Hint: writeEnv, Repair: "env." + withoutScheme(name)}
+		return NearMiss{What: "a variable in the syntax of a shell, ${NAME}", Hint: writeEnv, Repair: "env." + withoutScheme(name)}
 	}
 	if name, ok := strings.CutPrefix(text, "$"); ok && isCapitals(name) {
-		return NearMiss{What: "a variable in the way of a shell, $NAME", Hint: writeEnv}
+		return NearMiss{What: "a variable in the syntax of a shell, $NAME", Hint: writeEnv}
 	}
 	for _, around := range [][2]string{{"%", "%"}, {"%{", "}"}, {"%(", ")s"}, {"#{", "}"}, {"#{", "}#"}, {"@@", "@@"}, {"{", "}"}} {
 		if name, ok := enclosed(text, around[0], around[1]); ok && isName(withoutScheme(name)) {
-			what := "a variable in the way of a template, " + around[0] + "NAME" + around[1]
+			what := "a variable in the syntax of a template, " + around[0] + "NAME" + around[1]
 			if around[0] == "%" {
-				what = "a variable in the way of a command prompt, %NAME%"
+				what = "a variable in the syntax of a command prompt, %NAME%"
 			}
 			return NearMiss{What: what, Hint: writeEnv}
 		}
@@ -143,16 +143,16 @@ func template(text string) NearMiss {
 		return NearMiss{What: "a template, {{…}}, which nothing has filled in", Hint: filled + writeAny}
 	}
 	if _, after, ok := strings.Cut(text, "${"); ok && strings.Contains(after, "}") {
-		return NearMiss{What: "a text with a variable in the way of a shell in it, ${…}", Hint: filled + "store the whole value, and " + writeAny}
+		return NearMiss{What: "a text with a variable in the syntax of a shell in it, ${…}", Hint: filled + "store the whole value, and " + writeAny}
 	}
 	if _, ok := enclosed(text, "$(", ")"); ok {
-		return NearMiss{What: "a command or variable in the way of a shell or of Kubernetes, $(…)", Hint: writeEnv}
+		return NearMiss{What: "a command or variable in the syntax of a shell or of Kubernetes, $(…)", Hint: writeEnv}
 	}
 	if _, ok := enclosed(text, "<%", "%>"); ok {
 		return NearMiss{What: "a template, <%…%>, which nothing has filled in", Hint: filled + writeAny}
 	}
 	if i := strings.LastIndex(text, " $"); i > 0 && isWord(text[:i]) && isCapitals(text[i+2:]) {
-		return NearMiss{What: "a text with a variable in the way of a shell in it, $NAME", Hint: filled + "store the whole value, and " + writeAny}
+		return NearMiss{What: "a text with a variable in the syntax of a shell in it, $NAME", Hint: filled + "store the whole value, and " + writeAny}
 	}
 	return NearMiss{}
 }

@@ -8,7 +8,7 @@ import (
 
 var referenceSyntax = Rule{
 	ID: "reference-syntax", Severity: Error,
-	Summary: "a reference that is misspelt, or written in the way of another tool",
+	Summary: "a reference that is misspelt, or written in the syntax of another tool",
 	field: func(c *checker, f *walker.Field) {
 		switch {
 		case f.Entry == nil:
