@@ -77,12 +77,32 @@ func (c *checker) leakIn(f *walker.Field) []leak {
 	case zonePlace:
 		// Where a name alone says that it is a secret, and that of a pair is often
 		// called key, a placeholder is not worth a word.
-		name := lastName(f.Path)
-		if len(name) > len("key") && telling(name) && plausible(l.text, name) && !looksFake(l.text, isPassword(name)) && !filledLater(l.text) {
+		name, says := c.called(f)
+		value := l.text[authScheme(l.text):]
+		named := says == tells && plausible(value, name)
+		if len(name) <= len("key") || says == loosely {
+			named = says != silent && value != "" && credible(value, name, says, true)
+		}
+		if named && !strings.EqualFold(name, "key") && !looksFake(l.text, isPassword(name)) && !filledLater(l.text) {
 			return []leak{whole}
 		}
+		return openLeaks(l.text, name)
 	}
 	return openLeaks(l.text, lastName(f.Path))
+}
+
+// called returns what a string in a zone is called, which may be the name of what
+// it stands in, and what that says.
+func (c *checker) called(f *walker.Field) (name string, says hint) {
+	for _, s := range c.outline.suspect { // from the last field on
+		if s.Start == f.Start && s.hint != silent {
+			return c.doc.String(s.name), s.hint
+		} else if s.Start >= f.Start {
+			break
+		}
+	}
+	name = lastName(f.Path)
+	return name, hintOf(name)
 }
 
 // openLeaks finds the secrets in a text that may be anything, under a name that
@@ -143,7 +163,10 @@ func plausible(text, name string) bool {
 	return len(text) > 24
 }
 
-func isPassword(name string) bool { return strings.Contains(strings.ToLower(name), "pass") }
+func isPassword(name string) bool {
+	name = strings.ToLower(name)
+	return strings.Contains(name, "pass") || strings.Contains(name, "pwd") || name == "pw"
+}
 
 func isPath(text string) bool {
 	for _, start := range []string{"/", "./", "../", "~/"} {

@@ -3,8 +3,10 @@ package lint
 import (
 	"bytes"
 	"slices"
+	"strings"
 
 	"bifrost-secrets/walker"
+	"bifrost-secrets/walker/wordlist"
 )
 
 // outline is what is found in a document by going over all of it once.
@@ -98,6 +100,14 @@ func inherits(name []byte) bool {
 	return false
 }
 
+// holdsMany reports whether a name, with its quotes, is one of an object whose
+// members are credentials, each called what it is for.
+func holdsMany(name []byte) bool {
+	return plurals.Has(strings.ToLower(string(name[1:len(name)-1])))
+}
+
+var plurals = wordlist.Set{List: "secrets tokens passwords credentials creds apikeys api_keys api-keys"}
+
 // pairName returns what a value is called whose object has its name beside it:
 // {"name": "API_TOKEN", "value": "…"}. Only what looks like the name of a variable
 // or a header is one; keys of providers have names too.
@@ -121,12 +131,15 @@ func pairName(b []byte, members []walker.Member, called walker.Span) walker.Span
 func (o *outline) object(i int, name walker.Span) int {
 	b, base := o.doc.Bytes(), len(o.open)
 	var index map[string]int
+	many := name.End > 0 && holdsMany(o.doc.Text(name))
 	end := o.doc.Children(i, func(own walker.Span, at int) int {
 		called := own
 		switch inner := o.doc.Text(own); {
 		case b[at] != '"':
 		case inherits(inner[1:len(inner)-1]) && o.hintOf(name) != silent:
 			called = name
+		case many && o.hintOf(own) == silent && !saysAbout(o.doc.String(own)):
+			called = name // {"secrets": {"openai": "…"}}
 		case string(inner) == `"value"`:
 			called = pairName(b, o.open[base:], called)
 		}

@@ -34,6 +34,12 @@ func telling(name string) bool {
 	return false
 }
 
+// saysAbout reports whether a name ends in a word of what is said about a credential.
+func saysAbout(name string) bool {
+	all := words(name)
+	return len(all) == 0 || about.Has(all[len(all)-1])
+}
+
 // hint is how much a name says of its value.
 type hint uint8
 
@@ -48,7 +54,7 @@ func hintOf(name string) hint {
 	if telling(name) {
 		return tells
 	}
-	if all := words(name); len(all) == 0 || about.Has(all[len(all)-1]) {
+	if saysAbout(name) {
 		return silent
 	}
 	if suspicious.In(strings.ToLower(name)) {
@@ -68,7 +74,7 @@ var suspicious = wordlist.Parts{List: "access api auth cred key pass secret sess
 
 var (
 	// credentials are words that name one.
-	credentials = wordlist.Set{List: "authorization token secret password passwd passphrase pass pwd credential cookie signature sig jwt pat bearer contribsys"}
+	credentials = wordlist.Set{List: "authorization token secret password passwd passphrase passcode pass pwd pw credential cookie signature sig jwt pat bearer contribsys"}
 	// endings are how words end that are written together: `xauthtoken`.
 	endings = []string{"authorization", "token", "secret", "password", "passwd", "passphrase", "apikey", "accesskey", "secretkey", "privatekey", "authkey"}
 	// about are last words of a name that says something about a credential.
