@@ -3,6 +3,7 @@ package awssecrets
 import (
 	"bufio"
 	"context"
+	"crypto/tls"
 	"encoding/pem"
 	"errors"
 	"fmt"
@@ -15,11 +16,13 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"bifrost-secrets/sources"
 	"bifrost-secrets/sources/awssecrets/awstest"
+	"bifrost-secrets/sources/cloudtest"
 )
 
 // mark stands in every value of these tests, and may stand in nothing else.
@@ -278,6 +281,56 @@ func TestTLS(t *testing.T) {
 	if !strings.Contains(e.Message, "file /no/bundle") {
 		t.Error(e)
 	}
+}
+
+// TestAuthorityRenewed: the bundle of authorities is renewed while the program runs.
+func TestAuthorityRenewed(t *testing.T) {
+	f := awstest.StartFake(t)
+	f.Put("app/a", "v")
+	bundle := filepath.Join(t.TempDir(), "ca.pem")
+	var shown atomic.Pointer[tls.Certificate]
+	turn := func() (roots []byte) {
+		roots, leaf, err := cloudtest.Issue()
+		if err != nil {
+			t.Fatal(err)
+		}
+		shown.Store(&leaf)
+		return roots
+	}
+	save := func(roots []byte) {
+		if err := os.WriteFile(bundle, roots, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	save(turn())
+	server := httptest.NewUnstartedServer(f)
+	server.Config.ErrorLog = log.New(io.Discard, "", 0)
+	server.TLS = &tls.Config{GetConfigForClient: func(*tls.ClientHelloInfo) (*tls.Config, error) {
+		return &tls.Config{Certificates: []tls.Certificate{*shown.Load()}}, nil
+	}}
+	server.StartTLS()
+	t.Cleanup(server.Close)
+	const role = "arn:aws:iam::210987654321:role/reader"
+	f.PutIn("210987654321", awstest.Region, "app/a", "v")
+	env := f.Env()
+	env["AWS_ENDPOINT_URL"], env["AWS_ENDPOINT_URL_STS"], env["AWS_CA_BUNDLE"] = server.URL, server.URL, bundle
+	f.Set(awstest.Faults{RoleFor: time.Second}) // so that each refresh asks for another session of the role
+	plain, assumed := open(t, env, settings()), open(t, env, settings("role_arn", role))
+	for range 2 {
+		wantValue(t, plain.fetch(t, "app/a")["app/a"], "v")
+		wantValue(t, assumed.fetch(t, "app/a")["app/a"], "v")
+		next := turn()
+		server.CloseClientConnections()
+		for _, s := range []opened{plain, assumed} {
+			e := wantKind(t, s.fetch(t, "app/a")["app/a"].Err, sources.Unreachable)
+			if !strings.Contains(e.Message, "tls: the certificate is signed by an unknown authority") {
+				t.Error(e)
+			}
+		}
+		save(next)
+	}
+	wantValue(t, plain.fetch(t, "app/a")["app/a"], "v")
+	wantValue(t, assumed.fetch(t, "app/a")["app/a"], "v")
 }
 
 func TestMaxAttemptsOfTheEnvironment(t *testing.T) {

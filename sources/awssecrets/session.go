@@ -69,7 +69,10 @@ func (s *source) signIn(ctx context.Context, began time.Time, current *session, 
 	plain, arnRegion := regionsWanted(names)
 	var old *sources.Error
 	if current != nil && (current.region != "" || !plain) {
-		if old = s.renew(ctx, began, current); old == nil || old.Kind != sources.NoLogin {
+		switch old = s.renew(ctx, began, current); {
+		case old != nil && old.Kind == sources.Unreachable:
+			return nil, old // the next one reads the files of authorities anew
+		case old == nil || old.Kind != sources.NoLogin:
 			return current, old
 		}
 	}
@@ -151,7 +154,13 @@ func (s *source) newSession(ctx context.Context, plain bool, arnRegion string) (
 	defer s.mu.Unlock()
 	s.found = sess.region
 	if s.caller == nil {
-		s.caller = newCaller(cfg.HTTPClient, s.timeout)
+		s.caller = newCaller(cfg.HTTPClient, s.timeout, func() aws.HTTPClient {
+			now, err := s.load(context.Background(), cfg.Region)
+			if err != nil {
+				return nil
+			}
+			return now.HTTPClient
+		})
 	}
 	sess.cfg, sess.caller = cfg, s.caller
 	return sess, nil

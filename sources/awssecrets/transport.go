@@ -39,8 +39,23 @@ type caller struct {
 }
 
 // newCaller makes a caller with the transport of from, which holds what the
-// shared config and the environment say of certificates and proxies.
-func newCaller(from aws.HTTPClient, timeout time.Duration) *caller {
+// shared config and the environment say of certificates and proxies. again returns
+// what they say now, or nil.
+func newCaller(from aws.HTTPClient, timeout time.Duration, again func() aws.HTTPClient) *caller {
+	return &caller{http.Client{
+		Transport: netfault.NewRenewing(transportOf(from, timeout), func() *http.Transport {
+			if now := again(); now != nil {
+				return transportOf(now, timeout)
+			}
+			return nil
+		}),
+		Timeout: timeout,
+		// A signed request is good for one host only.
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	}}
+}
+
+func transportOf(from aws.HTTPClient, timeout time.Duration) *http.Transport {
 	built, ok := from.(*awshttp.BuildableClient)
 	if !ok {
 		built = awshttp.NewBuildableClient()
@@ -51,12 +66,7 @@ func newCaller(from aws.HTTPClient, timeout time.Duration) *caller {
 	t.TLSHandshakeTimeout = timeout
 	t.ResponseHeaderTimeout = timeout
 	t.DialContext = (&net.Dialer{Timeout: timeout, KeepAlive: 30 * time.Second}).DialContext
-	return &caller{http.Client{
-		Transport: t,
-		Timeout:   timeout,
-		// A signed request is good for one host only.
-		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
-	}}
+	return t
 }
 
 type attemptsKey struct{}
@@ -83,7 +93,8 @@ func (c *caller) Do(req *http.Request) (*http.Response, error) {
 			return nil, err
 		}
 		req = req.WithContext(req.Context())
-		req.Body = io.NopCloser(bytes.NewReader(body))
+		req.GetBody = func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(body)), nil }
+		req.Body, _ = req.GetBody()
 	}
 	resp, err := c.client.Do(req)
 	if err != nil {

@@ -257,6 +257,22 @@ func TestSettings(t *testing.T) {
 	}
 }
 
+// An editor of Windows puts a mark before the credentials.
+func TestMarkInFile(t *testing.T) {
+	f := gcptest.StartFake(t)
+	f.Put("x", []byte("CANARY"))
+	file := filepath.Join(t.TempDir(), "user.json")
+	if err := os.WriteFile(file, []byte("\ufeff"+strings.ReplaceAll(gcptest.UserCredentials(), "\n", "\r\n")+"\r\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, setting := range []string{file, ""} {
+		t.Setenv("GOOGLE_APPLICATION_CREDENTIALS", file)
+		if err := open(t, f, sourcetest.Options(), "credentials_json", setting).Ping(t.Context(), "x"); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
 // A credentials file that was replaced is read again when what came of the old
 // one is refused: within the same use, and with two requests at most.
 func TestRenewedOnDisk(t *testing.T) {

@@ -128,7 +128,7 @@ func (s *source) detect(ctx context.Context, began time.Time, client *http.Clien
 		if fault != nil {
 			return nil, fault
 		}
-		return s.fromFile(text, where, opts)
+		return s.fromFile([]byte(sources.Trim(string(text))), where, opts)
 	}
 	var creds *auth.Credentials
 	var err error

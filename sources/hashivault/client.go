@@ -61,9 +61,12 @@ func (s *source) newClient() (*api.Client, func(), *sources.Error) {
 	if err != nil {
 		return nil, nil, badEnvironment
 	}
-	transport := netfault.Guard(cfg.HttpClient.Transport.(*http.Transport))
-	transport.MaxIdleConnsPerHost = perkey.AtOnce
-	s.renewCertificate(transport.TLSClientConfig)
+	transport := netfault.NewRenewing(s.transport(cfg), func() *http.Transport {
+		if cfg := api.DefaultConfig(); cfg.Error == nil && checkFiles() == nil {
+			return s.transport(cfg)
+		}
+		return nil
+	})
 	cfg.HttpClient.Transport = full{netfault.Limited(transport, maxAnswer)}
 	// VAULT_WRAP_TTL is for people: an answer that is wrapped has no value.
 	c.SetWrappingLookupFunc(func(string, string) string { return "" })
@@ -74,6 +77,14 @@ func (s *source) newClient() (*api.Client, func(), *sources.Error) {
 		c.SetNamespace(s.namespace)
 	}
 	return c, transport.CloseIdleConnections, nil
+}
+
+// transport returns that of a client's config, made fit for us.
+func (s *source) transport(cfg *api.Config) *http.Transport {
+	transport := netfault.Guard(cfg.HttpClient.Transport.(*http.Transport))
+	transport.MaxIdleConnsPerHost = perkey.AtOnce
+	s.renewCertificate(transport.TLSClientConfig)
+	return transport
 }
 
 // renewCertificate makes each connection read the certificate that shows who we

@@ -22,6 +22,7 @@ import (
 	"time"
 
 	"bifrost-secrets/sources"
+	"bifrost-secrets/sources/cloudtest"
 	"bifrost-secrets/sources/hashivault/vaulttest"
 	"bifrost-secrets/sources/internal/sourcetest"
 )
@@ -108,6 +109,58 @@ func TestCertificateDates(t *testing.T) {
 		t.Error(e)
 	}
 	issue(t, "client 2", now.Add(-time.Hour), now.Add(time.Hour), file("client.pem"), file("client.key"))
+	if r := s.fetch(t, "a")["a"]; r.Err != nil {
+		t.Error(r.Err)
+	}
+}
+
+// TestAuthorityRenewed: the file of the authority is renewed while the program runs.
+func TestAuthorityRenewed(t *testing.T) {
+	f := vaulttest.StartFake(t)
+	f.Put("a", "x")
+	file := filepath.Join(t.TempDir(), "ca.pem")
+	t.Setenv("VAULT_CACERT", file)
+	t.Setenv("VAULT_MAX_RETRIES", "0")
+	var shown atomic.Pointer[tls.Certificate]
+	turn := func() (roots []byte) {
+		roots, leaf, err := cloudtest.Issue()
+		if err != nil {
+			t.Fatal(err)
+		}
+		shown.Store(&leaf)
+		return roots
+	}
+	save := func(roots []byte) {
+		if err := os.WriteFile(file, roots, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	save(turn())
+	server := httptest.NewUnstartedServer(f.Config.Handler)
+	server.Config.ErrorLog = log.New(io.Discard, "", 0)
+	server.TLS = &tls.Config{GetConfigForClient: func(*tls.ClientHelloInfo) (*tls.Config, error) {
+		return &tls.Config{Certificates: []tls.Certificate{*shown.Load()}}, nil
+	}}
+	server.StartTLS()
+	t.Cleanup(server.Close)
+	s := open(t, sourcetest.Settings("address", server.URL, "token", vaulttest.Root), map[string]string{"VAULT_CACERT": file})
+	for range 2 {
+		if r := s.fetch(t, "a")["a"]; r.Err != nil {
+			t.Fatal(r.Err)
+		}
+		next := turn()
+		server.CloseClientConnections()
+		for _, broken := range []string{"", "-----BEGIN CERTIFICATE-----\n"} {
+			if broken != "" {
+				save([]byte(broken))
+			}
+			e := sourcetest.WantKind(t, s.fetch(t, "a")["a"].Err, sources.Unreachable)
+			if !strings.Contains(e.Message, "unknown authority") {
+				t.Error(e)
+			}
+		}
+		save(next)
+	}
 	if r := s.fetch(t, "a")["a"]; r.Err != nil {
 		t.Error(r.Err)
 	}

@@ -48,11 +48,12 @@ type Faults struct {
 	ThrottleBatch int    // ThrottlingException for BatchGetSecretValue
 	FailBatch     int    // http status 500 for BatchGetSecretValue
 
-	PageSize    int      // the most secrets in one page of a batch; 0 for no pages
-	RepeatToken bool     // the pages never end and always have the same token
-	LeaveOut    []string // ids that a batch neither answers nor names as errors
-	RejectSTS   string   // this error code for AssumeRole and AssumeRoleWithWebIdentity
-	RejectFor   string   // only where the request has this text: an access key, the token of a web identity
+	PageSize    int           // the most secrets in one page of a batch; 0 for no pages
+	RepeatToken bool          // the pages never end and always have the same token
+	LeaveOut    []string      // ids that a batch neither answers nor names as errors
+	RejectSTS   string        // this error code for AssumeRole and AssumeRoleWithWebIdentity
+	RoleFor     time.Duration // how long the session of a role lasts; 0 for an hour
+	RejectFor   string        // only where the request has this text: an access key, the token of a web identity
 }
 
 // Fake is an HTTP server that answers for Secrets Manager, and for as much of

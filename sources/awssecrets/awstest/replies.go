@@ -1,6 +1,7 @@
 package awstest
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"net"
@@ -113,5 +114,5 @@ func (f *Fake) assumeRole(action string, r *http.Request, body []byte) reply {
 		`<Arn>arn:aws:sts::%[2]s:assumed-role/%[3]s/%[4]s</Arn><AssumedRoleId>AROA:%[4]s</AssumedRoleId></AssumedRoleUser>`+
 		`<Credentials><AccessKeyId>ASIA%[2]s</AccessKeyId><SecretAccessKey>role</SecretAccessKey><SessionToken>role-%[6]d</SessionToken>`+
 		`<Expiration>%[5]s</Expiration></Credentials></%[1]sResult></%[1]sResponse>`,
-		action, role[1], role[2], form.Get("RoleSessionName"), time.Now().Add(time.Hour).UTC().Format(time.RFC3339), f.roles))
+		action, role[1], role[2], form.Get("RoleSessionName"), time.Now().Add(cmp.Or(f.faults.RoleFor, time.Hour)).UTC().Format(time.RFC3339), f.roles))
 }
