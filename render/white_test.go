@@ -40,6 +40,9 @@ func TestWhiteSpaceAroundCredentials(t *testing.T) {
 		{azurevault.Backend, `"azure": {"vault_url": "https://v.vault.azure.net"}`, map[string]string{"AZURE_TENANT_ID": "t", "AZURE_CLIENT_ID": "c", "AZURE_CLIENT_SECRET": canary}},
 		{hashivault.Backend, `"hashicorp": {"address": "env.A", "role_id": "env.B", "secret_id": "env.C"}`, map[string]string{"A": "http://127.0.0.1:8200", "B": "r", "C": canary}},
 		{hashivault.Backend, `"hashicorp": {}`, map[string]string{"VAULT_ADDR": "http://127.0.0.1:8200", "VAULT_TOKEN": canary}},
+		{awssecrets.Backend, `"aws": {}`, map[string]string{"AWS_REGION": awstest.Region, "AWS_ACCESS_KEY_ID": "AKIAI44QH8DHBEXAMPLE", "AWS_SECRET_ACCESS_KEY": canary,
+			"AWS_MAX_ATTEMPTS": "2", "AWS_EC2_METADATA_DISABLED": "true", "AWS_USE_FIPS_ENDPOINT": "false", "AWS_DEFAULTS_MODE": "standard", "NO_PROXY": "127.0.0.1", "SSL_CERT_DIR": "/nowhere"}},
+		{hashivault.Backend, `"hashicorp": {}`, map[string]string{"VAULT_ADDR": "http://127.0.0.1:8200", "VAULT_TOKEN": canary, "VAULT_MAX_RETRIES": "1", "VAULT_CLIENT_TIMEOUT": "5s", "VAULT_RATE_LIMIT": "10", "HTTPS_PROXY": "http://127.0.0.1:1"}},
 		{postgres.Backend, `"postgres": {"url": "env.A", "password": "env.B"}`, map[string]string{"A": "postgres://u@127.0.0.1:1/db", "B": canary}},
 		{postgres.Backend, `"postgres": {}`, map[string]string{"PGHOST": "127.0.0.1", "PGPASSWORD": canary}},
 	} {

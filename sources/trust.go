@@ -120,6 +120,10 @@ func Trim(text string) string {
 	})
 }
 
+// network are the variables that say to every client which way it goes, and whom it
+// trusts there.
+var network = []string{"HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "http_proxy", "https_proxy", "no_proxy", "SSL_CERT_DIR", "SSL_CERT_FILE"}
+
 // Trimmed returns options under which the client of f sees its variables
 // without white space at their ends, and warns of each that has some, by name.
 // Clients read the environment of the process by themselves, so it is set there
@@ -127,7 +131,11 @@ func Trim(text string) string {
 // not touched.
 func (f Facts) Trimmed(o Options) Options {
 	given := map[string]string{}
-	for _, name := range f.Variables {
+	names := f.Variables
+	if len(names) > 0 {
+		names = slices.Concat(names, network)
+	}
+	for _, name := range names {
 		value, ok := o.Getenv(name)
 		text := Trim(value)
 		if !ok || text == value {

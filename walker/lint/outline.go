@@ -103,7 +103,7 @@ func inherits(name []byte) bool {
 // holdsMany reports whether a name, with its quotes, is one of an object whose
 // members are credentials, each called what it is for.
 func holdsMany(name []byte) bool {
-	return plurals.Has(strings.ToLower(string(name[1:len(name)-1])))
+	return plurals.Has(strings.ToLower(string(name[1 : len(name)-1])))
 }
 
 var plurals = wordlist.Set{List: "secrets tokens passwords credentials creds apikeys api_keys api-keys"}
