@@ -1,12 +1,15 @@
 package main
 
 import (
+	"errors"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"runtime"
 	"syscall"
 	"testing"
+	"unsafe"
 
 	"golang.org/x/sys/unix"
 )
@@ -48,12 +51,33 @@ func killedAt(t *testing.T, dir string, env []string, n int, args ...string) (ou
 // between would be started hundreds of times.
 func traced(t *testing.T, cmd *exec.Cmd, nth int) (call string, status int) {
 	t.Helper()
-	runtime.LockOSThread() // the one thread that may trace
-	defer runtime.UnlockOSThread()
+	stdin, err := os.Open(os.DevNull) // opened here, since the thread below may not
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer stdin.Close()
+	cmd.Stdin = stdin
+	ended := make(chan error)
+	go func() {
+		runtime.LockOSThread() // the one thread that may trace; it ends with its filter
+		err := stopAtChanges()
+		if err == nil {
+			call, status, err = trace(cmd, nth)
+		}
+		ended <- err
+	}()
+	if err := <-ended; err != nil {
+		t.Fatal(err)
+	}
+	return call, status
+}
+
+// trace is traced on a thread whose children stop at changes.
+func trace(cmd *exec.Cmd, nth int) (call string, status int, err error) {
 	// In a group of its own, so that it can be waited for and no other child.
 	cmd.SysProcAttr = &syscall.SysProcAttr{Ptrace: true, Setpgid: true, Pdeathsig: syscall.SIGKILL}
 	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
+		return "", 0, err
 	}
 	pid := cmd.Process.Pid
 	defer func() { _ = cmd.Process.Release() }()
@@ -67,52 +91,84 @@ func traced(t *testing.T, cmd *exec.Cmd, nth int) (call string, status int) {
 		}
 	}
 	_, _ = wait() // for the exec
-	if err := syscall.PtraceSetOptions(pid, unix.PTRACE_O_TRACESYSGOOD|unix.PTRACE_O_TRACECLONE|unix.PTRACE_O_EXITKILL); err != nil {
-		t.Fatal(err)
+	if err := syscall.PtraceSetOptions(pid, unix.PTRACE_O_TRACESECCOMP|unix.PTRACE_O_TRACECLONE|unix.PTRACE_O_EXITKILL); err != nil {
+		return "", 0, err
 	}
-	_ = syscall.PtraceSyscall(pid, 0)
-	inside := map[int]bool{} // the threads that are in a system call
+	_ = syscall.PtraceCont(pid, 0)
 	for n := 0; ; {
 		tid, ws := wait()
 		signal := 0
 		switch {
 		case tid == pid && ws.Exited():
-			return "", ws.ExitStatus()
+			return "", ws.ExitStatus(), nil
 		case tid == pid && ws.Signaled():
-			return "", 128 + int(ws.Signal())
+			return "", 128 + int(ws.Signal()), nil
 		case tid <= 0:
-			t.Fatal("nobody is left to wait for")
+			return "", 0, errors.New("nobody is left to wait for")
 		case !ws.Stopped():
 			continue
-		case ws.StopSignal() == syscall.SIGTRAP|0x80:
-			inside[tid] = !inside[tid]
+		case ws.TrapCause() == unix.PTRACE_EVENT_SECCOMP:
+			if n++; n < nth {
+				break
+			}
 			var regs syscall.PtraceRegs
-			if inside[tid] && syscall.PtraceGetRegs(tid, &regs) == nil && changes(&regs) {
-				if n++; n == nth {
-					_ = syscall.Kill(pid, syscall.SIGKILL)
-					for { // until all of its threads are gone
-						if tid, ws := wait(); tid == pid && (ws.Exited() || ws.Signaled()) {
-							return changingCalls[regs.Orig_rax], 0
-						}
-					}
+			err := syscall.PtraceGetRegs(tid, &regs)
+			_ = syscall.Kill(pid, syscall.SIGKILL)
+			for { // until all of its threads are gone
+				if tid, ws := wait(); tid == pid && (ws.Exited() || ws.Signaled()) {
+					return changingCalls[regs.Orig_rax], 0, err
 				}
 			}
 		case ws.StopSignal() == syscall.SIGTRAP, ws.StopSignal() == syscall.SIGSTOP: // a new thread
 		default:
 			signal = int(ws.StopSignal())
 		}
-		_ = syscall.PtraceSyscall(tid, signal)
+		_ = syscall.PtraceCont(tid, signal)
 	}
 }
 
-// changes reports whether a system call is one to be killed at: not what goes to
-// the screen or wakes a thread, nor a file that is only opened to be read.
-func changes(regs *syscall.PtraceRegs) bool {
-	switch regs.Orig_rax {
-	case unix.SYS_WRITE:
-		return regs.Rdi > 2 && regs.Rdx > 8
-	case unix.SYS_OPENAT:
-		return regs.Rdx&(unix.O_WRONLY|unix.O_RDWR|unix.O_CREAT|unix.O_TRUNC) != 0
+// stopAtChanges has what this thread starts stop at those of changingCalls that are to
+// be killed at: not what goes to the screen or wakes a thread, nor a file that is only
+// opened to be read. A stop at every system call would be fifty times as many. The
+// thread itself can make none of these calls any more.
+func stopAtChanges() error {
+	const (
+		load   = unix.BPF_LD | unix.BPF_W | unix.BPF_ABS
+		equals = unix.BPF_JMP | unix.BPF_JEQ | unix.BPF_K
+		above  = unix.BPF_JMP | unix.BPF_JGT | unix.BPF_K
+		anyOf  = unix.BPF_JMP | unix.BPF_JSET | unix.BPF_K
+		result = unix.BPF_RET | unix.BPF_K
+	)
+	argument := func(n uint32) unix.SockFilter { return unix.SockFilter{Code: load, K: 16 + 8*n} } // its lower half
+	allow := unix.SockFilter{Code: result, K: unix.SECCOMP_RET_ALLOW}
+	stop := unix.SockFilter{Code: result, K: unix.SECCOMP_RET_TRACE}
+	filter := []unix.SockFilter{
+		{Code: load}, // the number of the call
+		{Code: equals, K: unix.SYS_WRITE, Jf: 6},
+		argument(0),
+		{Code: above, K: 2, Jf: 2},
+		argument(2),
+		{Code: above, K: 8, Jt: 1},
+		allow,
+		stop,
+		{Code: equals, K: unix.SYS_OPENAT, Jf: 4},
+		argument(2),
+		{Code: anyOf, K: unix.O_WRONLY | unix.O_RDWR | unix.O_CREAT | unix.O_TRUNC, Jt: 1},
+		allow,
+		stop,
 	}
-	return changingCalls[regs.Orig_rax] != ""
+	for call := range changingCalls {
+		if call != unix.SYS_WRITE && call != unix.SYS_OPENAT {
+			filter = append(filter, unix.SockFilter{Code: equals, K: uint32(call), Jf: 1}, stop)
+		}
+	}
+	filter = append(filter, allow)
+	if err := unix.Prctl(unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0); err != nil {
+		return err
+	}
+	program := unix.SockFprog{Len: uint16(len(filter)), Filter: &filter[0]}
+	if _, _, no := unix.Syscall(unix.SYS_SECCOMP, unix.SECCOMP_SET_MODE_FILTER, 0, uintptr(unsafe.Pointer(&program))); no != 0 {
+		return fmt.Errorf("seccomp: %w", no)
+	}
+	return nil
 }
