@@ -130,7 +130,8 @@ func TestExplain(t *testing.T) {
 	d := pgtest.Shared(t).Database(t)
 	role := d.Role(t, canary)
 	tlsOnly := d.Role(t, canary, "GRANT tls_only TO %s")
-	noTLS := pgtest.Start(t, pgtest.Options{NoTLS: true, Config: []string{"max_connections=5", "superuser_reserved_connections=3"}})
+	// Two connections are those that pgtest keeps, to "postgres" and to plain.
+	noTLS := pgtest.Start(t, pgtest.Options{NoTLS: true, Config: []string{"max_connections=7", "superuser_reserved_connections=3"}})
 	plain := noTLS.Database(t)
 	expired := pgtest.Start(t, pgtest.Options{Expired: true}).Database(t)
 	var held []net.Conn

@@ -26,12 +26,13 @@ type Database struct {
 func (s *Server) Database(tb testing.TB) *Database {
 	tb.Helper()
 	d := &Database{Server: s, Name: "test_" + strings.ToLower(rand.Text()[:10])}
-	s.admin(tb, "CREATE DATABASE "+d.Name)
+	s.admin(tb, "CREATE DATABASE "+d.Name+" STRATEGY file_copy")
 	tb.Cleanup(func() {
 		s.mu.Lock()
 		up := s.keeper != nil
 		s.mu.Unlock()
 		if up {
+			s.disconnect(d.Name)
 			s.admin(tb, "DROP DATABASE IF EXISTS "+d.Name+" WITH (FORCE)")
 		}
 	})
@@ -59,7 +60,7 @@ func (d *Database) As(name, password string) string {
 func (d *Database) Role(tb testing.TB, password string, grants ...string) string {
 	tb.Helper()
 	name := "role_" + strings.ToLower(rand.Text()[:10])
-	d.Exec(tb, fmt.Sprintf("CREATE ROLE %s LOGIN PASSWORD '%s'", name, strings.ReplaceAll(password, "'", "''")))
+	d.Exec(tb, fmt.Sprintf("CREATE ROLE %s LOGIN PASSWORD '%s'", name, strings.ReplaceAll(verifier(password), "'", "''")))
 	tb.Cleanup(func() {
 		d.mu.Lock()
 		up := d.keeper != nil
@@ -116,16 +117,66 @@ func (d *Database) Terminate(tb testing.TB, name string) string {
 	return d.Text(tb, "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE datname = $1 AND application_name = $2", d.Name, name)
 }
 
+// do lends f a connection as [Superuser] that is as a new one is: to make one
+// costs a hundred times what a query does.
 func (d *Database) do(tb testing.TB, f func(context.Context, *pgx.Conn) error) {
 	tb.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), callLimit)
 	defer cancel()
-	conn, err := pgx.Connect(ctx, d.URL())
+	conn, err := d.lend(ctx)
 	if err != nil {
 		tb.Fatal(err)
 	}
-	defer conn.Close(context.Background())
-	if err := f(ctx, conn); err != nil {
+	err = f(ctx, conn)
+	if err == nil {
+		_, err = conn.PgConn().Exec(ctx, "DISCARD ALL").ReadAll()
+	}
+	if err != nil {
+		_ = conn.Close(context.Background())
 		tb.Fatal(err)
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.idle[d.Name] = append(d.idle[d.Name], conn)
+}
+
+// lend returns an idle connection that the server has not ended, or a new one.
+func (d *Database) lend(ctx context.Context) (*pgx.Conn, error) {
+	for {
+		d.mu.Lock()
+		idle := d.idle[d.Name]
+		var conn *pgx.Conn
+		if n := len(idle); n > 0 {
+			conn, d.idle[d.Name] = idle[n-1], idle[:n-1]
+		}
+		d.mu.Unlock()
+		if conn == nil {
+			break
+		}
+		if conn.Ping(ctx) == nil {
+			return conn, nil
+		}
+		_ = conn.Close(ctx)
+	}
+	config, err := pgx.ParseConfig(d.URL() + "?sslmode=disable")
+	if err != nil {
+		return nil, err
+	}
+	config.DefaultQueryExecMode = pgx.QueryExecModeExec // DISCARD ALL forgets what is prepared
+	return pgx.ConnectConfig(ctx, config)
+}
+
+// disconnect closes the idle connections to a database, or to all of them for "".
+func (s *Server) disconnect(name string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for of, conns := range s.idle {
+		if name != "" && of != name {
+			continue
+		}
+		for _, conn := range conns {
+			_ = conn.Close(context.Background())
+		}
+		delete(s.idle, of)
 	}
 }

@@ -6,14 +6,12 @@ package pgtest
 import (
 	"bufio"
 	"bytes"
-	"crypto/rand"
 	"errors"
 	"fmt"
 	"io"
 	"net"
 	"os"
 	"os/exec"
-	"os/user"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -21,6 +19,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/jackc/pgx/v5"
 )
 
 // requireBackends is the environment variable that, when set to anything, makes
@@ -58,6 +58,7 @@ type Server struct {
 	stdin  io.WriteCloser
 	ended  chan struct{}
 	log    bytes.Buffer
+	idle   map[string][]*pgx.Conn // connections of Superuser, by database
 }
 
 var shared struct {
@@ -120,7 +121,7 @@ func launch(tb testing.TB, o Options) *Server {
 		}
 		tb.Skip(missing)
 	}
-	s := &Server{Host: "127.0.0.1", Password: `pg test 'quoted' "twice" back\slash =%# ` + rand.Text()[:8], bin: bin, config: o.Config}
+	s := &Server{Host: "127.0.0.1", bin: bin, config: o.Config, idle: map[string][]*pgx.Conn{}}
 	err := s.initialise(o)
 	if err == nil {
 		// Another process may take the port between our look and the start.
@@ -180,83 +181,6 @@ func (s *Server) Program(name string) string {
 	return path
 }
 
-// initialise makes the directory with the data, the certificates and the rules
-// of who may connect how.
-func (s *Server) initialise(o Options) (err error) {
-	if s.dir, err = os.MkdirTemp("", "pgtest"); err != nil {
-		return err
-	}
-	s.DataDir, s.CAFile = filepath.Join(s.dir, "data"), filepath.Join(s.dir, "ca.pem")
-	if err := s.findUser(); err != nil {
-		return err
-	}
-	password := filepath.Join(s.dir, "password")
-	if err := s.write(password, s.Password+"\n"); err != nil {
-		return err
-	}
-	initdb := exec.Command(filepath.Join(s.bin, "initdb"), "-D", s.DataDir, "-U", Superuser, "-A", "scram-sha-256", "--pwfile="+password,
-		"-E", "UTF8", "--locale=C", "--no-sync", "--no-instructions")
-	s.run(initdb)
-	if out, err := initdb.CombinedOutput(); err != nil {
-		return fmt.Errorf("%s: %w\n%s", initdb.Path, err, out)
-	}
-	// A role in the group tls_only is let in over TLS alone.
-	rules := "hostnossl all +tls_only all reject\nhost all all 127.0.0.1/32 scram-sha-256\nhost replication all 127.0.0.1/32 scram-sha-256\n"
-	if err := s.write(filepath.Join(s.DataDir, "pg_hba.conf"), rules); err != nil {
-		return err
-	}
-	if o.NoTLS {
-		return nil
-	}
-	s.config = append(s.config, "ssl=on", "ssl_cert_file="+filepath.Join(s.dir, "server.pem"), "ssl_key_file="+filepath.Join(s.dir, "server.key"))
-	return s.certify(o.Expired)
-}
-
-// findUser says who PostgreSQL is to run as: it refuses to be root.
-func (s *Server) findUser() error {
-	if os.Geteuid() != 0 {
-		return nil
-	}
-	who, err := user.Lookup("postgres")
-	if err != nil {
-		if who, err = user.Lookup("nobody"); err != nil {
-			return err
-		}
-	}
-	uid, err := strconv.ParseUint(who.Uid, 10, 32)
-	if err != nil {
-		return err
-	}
-	gid, err := strconv.ParseUint(who.Gid, 10, 32)
-	if err != nil {
-		return err
-	}
-	s.caller = &syscall.Credential{Uid: uint32(uid), Gid: uint32(gid)}
-	return s.own(s.dir)
-}
-
-// own returns path to the user that PostgreSQL runs as.
-func (s *Server) own(path string) error {
-	if s.caller == nil {
-		return nil
-	}
-	return os.Chown(path, int(s.caller.Uid), int(s.caller.Gid))
-}
-
-func (s *Server) write(path, text string) error {
-	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
-		return err
-	}
-	return s.own(path)
-}
-
-// run makes cmd run as that user, and away from the signals of a terminal.
-func (s *Server) run(cmd *exec.Cmd) {
-	cmd.Dir = s.dir
-	cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "LC_ALL=C", "TZ=UTC", "LD_LIBRARY_PATH=" + filepath.Join(s.bin, "..", "lib")}
-	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: s.caller, Setpgid: true}
-}
-
 // keep runs the server below a shell that stops it when its standard input
 // ends, so that a test binary that is killed leaves neither a server nor a
 // directory behind.
@@ -273,7 +197,7 @@ const ready = "database system is ready to accept connections"
 // start starts the server and waits until it can be connected to.
 func (s *Server) start() error {
 	args := []string{"-c", keep, "sh", s.dir, filepath.Join(s.bin, "postgres"), "-D", s.DataDir, "-k", s.dir, "-h", s.Host, "-p", fmt.Sprint(s.Port)}
-	for _, one := range append([]string{"fsync=off", "max_connections=300", "shared_buffers=32MB", "log_line_prefix=%q%u@%d "}, s.config...) {
+	for _, one := range append([]string{"fsync=off", "autovacuum=off", "max_connections=300", "shared_buffers=32MB", "log_line_prefix=%q%u@%d "}, s.config...) {
 		args = append(args, "-c", one)
 	}
 	cmd := exec.Command("sh", args...)
@@ -327,6 +251,7 @@ func (s *Server) stop() {
 	if keeper == nil {
 		return
 	}
+	s.disconnect("")
 	_, _ = io.WriteString(in, "stop\n") // a server that ended by itself no longer reads
 	_ = in.Close()
 	<-ended

@@ -7,6 +7,7 @@ import (
 	"net/url"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
@@ -52,6 +53,9 @@ func TestShared(t *testing.T) {
 	}
 	if err := connect(t, a.As(role, password)+"?sslmode=disable"); code(err) != "28000" {
 		t.Errorf("without TLS: %v", err)
+	}
+	if name := "\u00e9 " + password; connect(t, a.As(a.Role(t, name), name)) != nil {
+		t.Error("a password beyond ASCII is not the same on both sides")
 	}
 	if err := connect(t, a.As(role, "other")); code(err) != "28P01" {
 		t.Errorf("with another password: %v", err)
@@ -99,6 +103,61 @@ func TestTerminate(t *testing.T) {
 	}
 	if _, err := conn.WaitForNotification(t.Context()); code(err) != "57P01" {
 		t.Errorf("%v", err)
+	}
+}
+
+// TestKept: what one statement leaves in its session is not there for the next,
+// statements run beside each other, and a connection that was ended is made anew.
+func TestKept(t *testing.T) {
+	d := Shared(t).Database(t)
+	d.Exec(t, "SET application_name = 'left'; CREATE TEMP TABLE t (); LISTEN c; SELECT pg_advisory_lock(7)")
+	const left = `SELECT concat_ws(' ', current_setting('application_name'), to_regclass('t'), (SELECT count(*) FROM pg_listening_channels()),
+		(SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND database = (SELECT oid FROM pg_database WHERE datname = current_database())))`
+	if got := d.Text(t, left); strings.TrimSpace(got) != "0 0" {
+		t.Errorf("left behind: %s", got)
+	}
+	const who = "SELECT pg_backend_pid()"
+	first := d.Text(t, who)
+	d.do(t, func(context.Context, *pgx.Conn) error {
+		if d.Text(t, who) == first {
+			t.Error("two at a time have one connection")
+		}
+		return nil
+	})
+	d.admin(t, "SELECT pg_terminate_backend(pid, 100000) FROM pg_stat_activity WHERE datname = '"+d.Name+"'")
+	if got := d.Text(t, who); got == first {
+		t.Error("it was not ended")
+	}
+}
+
+// TestTemplate: a server is made of what another was made of, or anew where that
+// cannot be read, with its password either way.
+func TestTemplate(t *testing.T) {
+	t.Chdir(t.TempDir())
+	if err := os.WriteFile("go.mod", nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	identity := func() (system, password string) {
+		s := Start(t, Options{NoTLS: true})
+		defer s.stop()
+		return (&Database{Server: s, Name: "postgres"}).Text(t, "SELECT system_identifier FROM pg_control_system()"), s.Password
+	}
+	system, password := identity()
+	if again, same := identity(); again != system || same != password {
+		t.Error("initdb ran again")
+	}
+	kept, err := filepath.Glob(".cache/pgtest/*")
+	if err != nil || len(kept) != 1 {
+		t.Fatalf("kept: %v, %v", kept, err)
+	}
+	if info, err := os.Stat(kept[0]); err != nil || info.Mode() != 0o600 {
+		t.Errorf("others can read it: %v, %v", info.Mode(), err)
+	}
+	if err := os.Truncate(kept[0], 100_000); err != nil {
+		t.Fatal(err)
+	}
+	if other, _ := identity(); other == system {
+		t.Error("half an archive was used")
 	}
 }
 
