@@ -8,13 +8,15 @@ import (
 	"io"
 	"math/rand/v2"
 	"net/http"
+	"strconv"
 	"time"
 )
 
 // maxAttempts is how often a request is sent at the most.
 const maxAttempts = 4
 
-// maxPause bounds the time between two attempts.
+// maxPause bounds the time between two attempts; where a server asks for more, there is
+// no other attempt.
 const maxPause = 8 * time.Second
 
 // HTTP makes the requests of a backend without a client library: JSON there and
@@ -35,6 +37,8 @@ type Failure struct {
 	Body     []byte // of the answer
 	Attempts int
 	Err      error // why no answer came
+
+	after time.Duration // when the server wants to be asked again
 }
 
 func (f *Failure) Error() string { return "the request failed" }
@@ -53,7 +57,7 @@ func (e *SignError) NonRetriable() {}
 // Do sends a request with in as its body, where in is not nil, and decodes the
 // answer into out. Its errors are a [*Failure]. What was answered with 429 is sent
 // again, since it was not carried out; what had no answer, or one of 5xx, where
-// r.Again allows it.
+// r.Again allows it. A Retry-After is heeded.
 func (h *HTTP) Do(ctx context.Context, r Request, method, address string, in, out any) error {
 	var body []byte
 	if in != nil {
@@ -69,7 +73,7 @@ func (h *HTTP) Do(ctx context.Context, r Request, method, address string, in, ou
 			return nil
 		}
 		failed.Attempts = attempt
-		if attempt == maxAttempts || !failed.transient(r.Again) || !Wait(ctx, rand.N(max(pause, 1))) {
+		if attempt == maxAttempts || failed.after > maxPause || !failed.transient(r.Again) || !Wait(ctx, max(failed.after, rand.N(max(pause, 1)))) {
 			return failed
 		}
 		pause = min(2*pause, maxPause)
@@ -96,7 +100,7 @@ func (h *HTTP) attempt(ctx context.Context, method, address string, body []byte,
 	got, err := io.ReadAll(resp.Body)
 	switch {
 	case resp.StatusCode < 200 || resp.StatusCode > 299:
-		return &Failure{Status: resp.StatusCode, Body: got}
+		return &Failure{Status: resp.StatusCode, Body: got, after: retryAfter(resp.Header.Get("Retry-After"))}
 	case err == nil && len(got) == 0:
 		err = io.ErrUnexpectedEOF
 	case err == nil:
@@ -106,6 +110,22 @@ func (h *HTTP) attempt(ctx context.Context, method, address string, body []byte,
 		return &Failure{Err: err}
 	}
 	return nil
+}
+
+// retryAfter returns how long a header asks to wait: seconds, or a date. What is
+// neither asks for nothing.
+func retryAfter(header string) time.Duration {
+	if header == "" {
+		return 0
+	}
+	if n, err := strconv.Atoi(header); err == nil || errors.Is(err, strconv.ErrRange) {
+		return time.Duration(min(max(n, 0), 1<<30)) * time.Second
+	}
+	at, err := http.ParseTime(header)
+	if err != nil {
+		return 0
+	}
+	return time.Until(at)
 }
 
 // transient reports whether another attempt may succeed, and does no harm.

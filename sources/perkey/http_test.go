@@ -3,10 +3,13 @@ package perkey
 import (
 	"context"
 	"errors"
+	"io"
 	"net/http"
 	"net/http/httptest"
+	"strings"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 )
 
@@ -75,5 +78,50 @@ func TestAttemptsEnd(t *testing.T) {
 	_ = h.Do(ctx, Request{Again: true}, http.MethodGet, server.URL, nil, nil)
 	if sent > 1 {
 		t.Errorf("%d requests", sent)
+	}
+}
+
+// answers is a server without a network.
+type answers func() *http.Response
+
+func (a answers) RoundTrip(*http.Request) (*http.Response, error) { return a(), nil }
+
+// Where the server says when to come again, that is done, if it is soon.
+func TestRetryAfter(t *testing.T) {
+	for _, c := range []struct {
+		status int
+		after  func() string
+		want   time.Duration // until the second attempt; negative: there is none
+	}{
+		{429, func() string { return "3" }, 3 * time.Second},
+		{503, func() string { return "8" }, maxPause},
+		{503, func() string { return time.Now().Add(5 * time.Second).UTC().Format(http.TimeFormat) }, 5 * time.Second},
+		{429, func() string { return "9" }, -1},
+		{503, func() string { return "99999999999999999999" }, -1}, {503, func() string { return "-99999999999999999999" }, 0},
+		{503, func() string { return time.Now().Add(24 * time.Hour).UTC().Format(http.TimeFormat) }, -1},
+		{429, func() string { return "0" }, 0}, {429, func() string { return "-5" }, 0}, {429, func() string { return "soon" }, 0},
+		{429, func() string { return time.Now().Add(-time.Hour).UTC().Format(http.TimeFormat) }, 0},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			var sent []time.Time
+			h := &HTTP{Pause: 1, Sign: func(*http.Request) error { return nil }, Client: &http.Client{Transport: answers(func() *http.Response {
+				sent = append(sent, time.Now())
+				r := &http.Response{StatusCode: 200, Header: http.Header{}, Body: io.NopCloser(strings.NewReader("{}"))}
+				if len(sent) == 1 {
+					r.StatusCode = c.status
+					r.Header.Set("Retry-After", c.after())
+				}
+				return r
+			})}}
+			var out struct{}
+			err := h.Do(t.Context(), Request{Again: true}, http.MethodGet, "https://gcp.example", nil, &out)
+			var failed *Failure
+			switch {
+			case c.want < 0 && (len(sent) != 1 || !errors.As(err, &failed) || failed.Status != c.status):
+				t.Errorf("%d, %q: %d attempts, %v", c.status, c.after(), len(sent), err)
+			case c.want >= 0 && (err != nil || len(sent) != 2 || sent[1].Sub(sent[0]) != c.want):
+				t.Errorf("%d, %q: attempts at %v, %v; want %s between", c.status, c.after(), sent, err, c.want)
+			}
+		})
 	}
 }
