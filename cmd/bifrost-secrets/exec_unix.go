@@ -126,7 +126,7 @@ was.`,
 		RunE:        func(cmd *cobra.Command, args []string) error { return j.run(cmd, args) },
 	}
 	cmd.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
-		return &notStarted{err: flagError(err, "see "+cmd.CommandPath()+" --help; the command goes behind --"), code: exitNotStarted}
+		return &notStarted{err: flagError(err, seeHelp(cmd, err)+"; the command goes behind --"), code: exitNotStarted}
 	})
 	cmd.Flags().SetInterspersed(false) // what follows the command's name is the command's
 	j.daemonFlags(cmd)

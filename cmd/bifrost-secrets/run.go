@@ -25,6 +25,7 @@ import (
 	"bifrost-secrets/watch/service"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 )
 
 // The exit codes, which are a promise.
@@ -229,7 +230,7 @@ config with the values in place.`,
 		if words := cmd.Flags().Args(); cmd == root && len(words) > 0 {
 			return noArgs(cmd, words)
 		}
-		hint := "see " + cmd.CommandPath() + " --help"
+		hint := seeHelp(cmd, err)
 		// A mark calls the gateway the secret's owner, so people look for --owner.
 		if err.Error() == "unknown flag: --owner" && cmd.Flags().Lookup("gateway") != nil {
 			hint = "--gateway says whose a secret is: " + hint
@@ -282,7 +283,11 @@ func noArgs(cmd *cobra.Command, args []string) error {
 		return nil
 	}
 	if !cmd.HasSubCommands() {
-		return usageError("unexpected argument "+quote(args[0]), "files are named by flags: see "+cmd.CommandPath()+" --help")
+		such := ""
+		if cmd.Flags().Lookup("config") != nil {
+			such = ", such as --config"
+		}
+		return usageError("unexpected argument "+quote(args[0]), "files are named by flags"+such+": see "+cmd.CommandPath()+" --help")
 	}
 	_, above, _ := strings.Cut(cmd.CommandPath()+" ", " ")
 	hint := "see " + cmd.CommandPath() + " --help"
@@ -290,6 +295,27 @@ func noArgs(cmd *cobra.Command, args []string) error {
 		hint = "did you mean " + above + strings.Join(near, " or ") + "?"
 	}
 	return usageError("unknown command "+quote(above+args[0]), hint)
+}
+
+// seeHelp returns the hint for a flag that cannot be read: the flags of the command
+// that an unknown one is most likely a misspelling of, and the help.
+func seeHelp(cmd *cobra.Command, err error) string {
+	hint := "see " + cmd.CommandPath() + " --help"
+	name, unknown := strings.CutPrefix(err.Error(), "unknown flag: --")
+	if !unknown {
+		return hint
+	}
+	flags := cobra.Command{SuggestionsMinimumDistance: 1}
+	if len(name) > 5 {
+		flags.SuggestionsMinimumDistance = 2
+	}
+	cmd.Flags().VisitAll(func(f *pflag.Flag) {
+		flags.AddCommand(&cobra.Command{Use: f.Name, Run: func(*cobra.Command, []string) {}})
+	})
+	if near := flags.SuggestionsFor(name); len(near) > 0 {
+		hint = "did you mean --" + strings.Join(near, " or --") + "? " + hint
+	}
+	return hint
 }
 
 // advised is an error that says what to do about it, and what the program ends with:

@@ -42,7 +42,7 @@ before that.`,
 		},
 	}
 	cmd.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
-		return flagError(err, "see "+cmd.CommandPath()+" --help")
+		return flagError(err, seeHelp(cmd, err))
 	})
 	j.daemonFlags(cmd)
 	j.output.flags(cmd)
