@@ -32,6 +32,7 @@ func awsEnv(url string) []string {
 
 // TestCanaryAWS looks for secrets in what is said of an AWS that fails.
 func TestCanaryAWS(t *testing.T) {
+	t.Parallel()
 	a, b := canary("a"), canary("b")
 	secrets := []string{a, b, canaryID, canaryKey, canaryToken}
 	two := keysFor(awsStore(""), "vault.a", "vault.o#b")
@@ -95,6 +96,7 @@ func TestCanaryAWS(t *testing.T) {
 // TestCanaryEcho has servers that put the secret, and the credentials, into
 // every part of an answer that an error could be made of.
 func TestCanaryEcho(t *testing.T) {
+	t.Parallel()
 	echo := strings.Join([]string{canary("echo"), canaryKey, canaryToken}, " ")
 	secrets := []string{canary("echo"), canaryID, canaryKey, canaryToken}
 	inner := strings.Trim(quoted(echo), `"`)
@@ -177,6 +179,7 @@ func TestCanaryEcho(t *testing.T) {
 // TestCanaryLogin looks for the credentials in what is said of the environment
 // and of the files that they come from.
 func TestCanaryLogin(t *testing.T) {
+	t.Parallel()
 	secrets := []string{canaryID, canaryKey, canaryToken}
 	config := keysFor(awsStore(""), "vault.a", "vault.b")
 	none := []string{"AWS_REGION=us-east-1", "AWS_EC2_METADATA_DISABLED=true", "AWS_MAX_ATTEMPTS=1", "AWS_CONFIG_FILE=aws.config", "AWS_SHARED_CREDENTIALS_FILE=aws.credentials"}

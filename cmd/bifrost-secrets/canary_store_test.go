@@ -25,6 +25,7 @@ var writingCommands = [][]string{
 // TestCanaryStore looks for the secrets of a config in what is said of them on
 // their way into a backend, and in all that is written beside the values.
 func TestCanaryStore(t *testing.T) {
+	t.Parallel()
 	a, b, large := canary("a"), canary("b"), strings.Repeat(canary("large"), 4000)
 	const store = `, "config_store": {"enabled": false, "vault_store": {"enabled": true, "type": "aws-secrets-manager", "access_mode": "read_and_write", "aws": {"region": "us-east-1"}}}`
 	two := keysFor(store, a, b)

@@ -173,6 +173,7 @@ const fileStore = `, "config_store": {"vault_store": {"enabled": true, "type": "
 
 // TestCanaryFiles looks for secrets in all that the program says of files.
 func TestCanaryFiles(t *testing.T) {
+	t.Parallel()
 	a, b := canary("a"), canary("b")
 	both := []string{a, b}
 	variable := render.EnvName(walker.Reference{Scheme: walker.Vault, Name: "a"})
@@ -213,6 +214,7 @@ func TestCanaryFiles(t *testing.T) {
 
 // TestCanaryDocument looks for secrets that stand in the config itself.
 func TestCanaryDocument(t *testing.T) {
+	t.Parallel()
 	a, b := canary("a"), canary("b")
 	text := `{"encryption_key": ` + quoted(a) + `, "providers": {"openai": {"keys": [{"value": ` + quoted(b) + `}]}}}`
 	at := strings.Index(text, "CANARY") + 10
@@ -262,6 +264,7 @@ func TestCanaryDocument(t *testing.T) {
 
 // TestCanaryAge looks for secrets and for identities.
 func TestCanaryAge(t *testing.T) {
+	t.Parallel()
 	a := canary("a")
 	mine, other := must(newAgeIdentity()), must(newAgeIdentity())
 	sealed := must(mine.seal(a, false))

@@ -19,6 +19,7 @@ func vaultEnv(url string, more ...string) []string {
 
 // TestCanaryVault looks for secrets in what is said of a Vault that fails.
 func TestCanaryVault(t *testing.T) {
+	t.Parallel()
 	a, b := canary("a"), canary("b")
 	two := keysFor(vaultStore(""), "vault.a", "vault.o#b")
 	for _, tt := range []struct {
@@ -67,6 +68,7 @@ func TestCanaryVault(t *testing.T) {
 // TestCanaryVaultEcho has servers that put the secret, and the credentials, into
 // every part of an answer that an error could be made of.
 func TestCanaryVaultEcho(t *testing.T) {
+	t.Parallel()
 	token, id, secret := plainCanary("vault token"), plainCanary("vault secret id"), canary("echo")
 	echo := strings.Join([]string{secret, token, id}, " ")
 	inner := strings.Trim(quoted(echo), `"`)
@@ -122,6 +124,7 @@ func TestCanaryVaultEcho(t *testing.T) {
 // TestCanaryVaultLogin looks for the credentials in what is said of where they
 // come from.
 func TestCanaryVaultLogin(t *testing.T) {
+	t.Parallel()
 	token := plainCanary("vault token")
 	f := vaulttest.StartFake(t)
 	for _, l := range []leak{

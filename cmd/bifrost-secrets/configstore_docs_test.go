@@ -16,6 +16,7 @@ import (
 // page shows. The page's names of the host and the database stand for those of a
 // real server, and the rows are those that it speaks of.
 func TestConfigStoreDocs(t *testing.T) {
+	t.Parallel()
 	page, err := os.ReadFile("../../docs/configstore.md")
 	if err != nil {
 		t.Fatal(err)

@@ -18,6 +18,7 @@ import (
 // each, which must print just what the page shows. The page's names of the host
 // and the database stand for those of a real server.
 func TestPostgresDocs(t *testing.T) {
+	t.Parallel()
 	page, err := os.ReadFile("../../docs/postgres.md")
 	if err != nil {
 		t.Fatal(err)

@@ -242,6 +242,7 @@ func (r *rotated) story(restart func()) {
 
 // Rotation beside a Bifrost in memory, which something else starts.
 func TestRotationWatch(t *testing.T) {
+	t.Parallel()
 	for _, version := range bifrosttest.Versions {
 		t.Run(version, func(t *testing.T) {
 			t.Parallel()

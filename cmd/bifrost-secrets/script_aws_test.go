@@ -139,6 +139,7 @@ func doTerminate(ts *testscript.TestScript, neg bool, args []string) {
 // TestMoto runs the scripts of testdata/moto against moto, one after the other:
 // they share the server, and each begins with an empty one.
 func TestMoto(t *testing.T) {
+	t.Parallel()
 	server := awstest.Moto(t)
 	all, err := filepath.Glob("testdata/moto/*.txtar")
 	if err != nil || len(all) == 0 {

@@ -17,6 +17,7 @@ import (
 // TestPostgres runs the scripts of testdata/postgres, each with a database of
 // its own on a real server.
 func TestPostgres(t *testing.T) {
+	t.Parallel()
 	server := pgtest.Shared(t)
 	testscript.Run(t, scripts("testdata/postgres", func(env *testscript.Env) error {
 		d := server.Database(t)

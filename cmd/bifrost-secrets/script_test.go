@@ -114,6 +114,7 @@ func starts(t *testing.T) {
 // TestScript runs the scripts of testdata/script. With UPDATE_SCRIPTS set, what
 // `cmp` compares is written into them, to be reviewed.
 func TestScript(t *testing.T) {
+	t.Parallel()
 	params := scripts("testdata/script", func(env *testscript.Env) error { return nil })
 	if testing.Short() {
 		params.Dir, params.Files = "", quickScripts(t, params.Dir)

@@ -25,6 +25,7 @@ const firstVersion = "11111111-1111-1111-1111-111111111111"
 // run, one after the other, in a directory with its files, and print what the page
 // says. One that ends in & goes on beside the others, and logs the lines shown.
 func TestTroubleshooting(t *testing.T) {
+	t.Parallel()
 	page, err := os.ReadFile("../../docs/troubleshooting.md")
 	if err != nil {
 		t.Fatal(err)
