@@ -110,9 +110,9 @@ func (s Settings) parse() (*pgx.ConnConfig, error) {
 	if config.Database == "" {
 		// libpq's default, which a file of passwords is looked up by as well.
 		config.Database = config.User
-		if config.Password == "" {
-			config.Password = fromPassfile(config)
-		}
+	}
+	if config.Password == "" { // pgx looks by other names, and behind a byte order mark not at all
+		config.Password = fromPassfile(config, cmp.Or(inAddress(text, "passfile"), passfile()))
 	}
 	if s.Elsewhere != "" && s.sendsAmbient(config, text) {
 		return nil, sources.Stays("a password of PGPASSWORD or of the file of passwords", s.Elsewhere)

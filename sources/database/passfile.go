@@ -47,12 +47,12 @@ func readPassfile(path string) (*pgpassfile.Passfile, error) {
 	if err != nil {
 		return nil, err
 	}
-	return pgpassfile.ParsePassfile(bytes.NewReader(data))
+	return pgpassfile.ParsePassfile(bytes.NewReader(bytes.TrimPrefix(data, []byte("\ufeff")))) // of an editor
 }
 
-// fromPassfile returns the password that the file has for config, or "".
-func fromPassfile(config *pgx.ConnConfig) string {
-	lines, err := readPassfile(passfile())
+// fromPassfile returns the password that the file at path has for config, or "".
+func fromPassfile(config *pgx.ConnConfig, path string) string {
+	lines, err := readPassfile(path)
 	if err != nil {
 		return ""
 	}
@@ -92,7 +92,7 @@ func (s Settings) sendsAmbient(config *pgx.ConnConfig, address string) bool {
 // is often so, and is used.
 func warnOfPassfile(config *pgx.ConnConfig, warn func(string)) {
 	info, err := os.Stat(passfile())
-	if err != nil || runtime.GOOS == "windows" || info.Mode().Perm()&0o077 == 0 || fromPassfile(config) != config.Password {
+	if err != nil || runtime.GOOS == "windows" || info.Mode().Perm()&0o077 == 0 || fromPassfile(config, passfile()) != config.Password {
 		return
 	}
 	warn(fmt.Sprintf("the file of passwords %s may be read by others (mode %04o)", passfile(), info.Mode().Perm()))

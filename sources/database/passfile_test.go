@@ -41,6 +41,7 @@ func TestPassfile(t *testing.T) {
 		"exact":                {settings: parts, line: d.Host + ":" + port + ":" + d.Name + ":" + role},
 		"any":                  {settings: parts, line: "*:*:*:*"},
 		"a comment before":     {settings: parts, line: "# passwords\n\n*:*:*:" + role},
+		"a mark before":        {settings: parts, line: "\ufeff*:*:*:" + role},
 		"another port":         {settings: parts, line: "*:1:*:*", wrong: true},
 		"another database":     {settings: parts, line: "*:*:other:*", wrong: true},
 		"another user":         {settings: parts, line: "*:*:*:other", wrong: true},
