@@ -2,14 +2,17 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io"
 	"os"
 	"strings"
+	"unicode/utf8"
 
 	"bifrost-secrets/sources"
+	"bifrost-secrets/walker"
 	"bifrost-secrets/watch/service"
 
 	"github.com/spf13/cobra"
@@ -146,6 +149,9 @@ func (j *secretPutJob) value(ctx context.Context, name string, most int) (source
 		return sources.Secret{}, err
 	}
 	trimmed := bytes.TrimSpace(b)
+	if utf8.Valid(b) {
+		trimmed = []byte(sources.Trim(string(b)))
+	}
 	if j.trimSpace {
 		b = trimmed
 	}
@@ -154,8 +160,12 @@ func (j *secretPutJob) value(ctx context.Context, name string, most int) (source
 		return sources.Secret{}, usageError("the value is empty", "give it on the standard input, or type it when asked")
 	case len(b) != len(trimmed) && !j.keepSpace:
 		what := "white space at its beginning or end"
+		first, _ := utf8.DecodeRune(b)
+		last, _ := utf8.DecodeLastRune(b)
 		if n := len(b) - 1; len(trimmed) == n && b[n] == '\n' {
 			what = "a line break at its end"
+		} else if name := cmp.Or(walker.UnseenName(first), walker.UnseenName(last)); name != "" {
+			what = name + " at its beginning or end, which nobody sees"
 		}
 		return sources.Secret{}, usageError("the value has "+what, "--trim-space takes it off, --keep-space keeps it; printf %s writes no line break")
 	case len(b) > most:

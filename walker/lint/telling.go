@@ -29,7 +29,7 @@ func telling(name string) bool {
 	case "auth":
 		return true
 	case "key":
-		return len(all) == 1 || !lookups.Has(all[len(all)-2])
+		return len(all) == 1 || !lookups.Has(all[len(all)-2]) && !open.Has(all[len(all)-2])
 	}
 	return false
 }
@@ -54,7 +54,7 @@ func hintOf(name string) hint {
 	if telling(name) {
 		return tells
 	}
-	if saysAbout(name) {
+	if all := words(name); saysAbout(name) || len(all) > 1 && all[len(all)-1] == "key" && open.Has(all[len(all)-2]) {
 		return silent
 	}
 	if suspicious.In(strings.ToLower(name)) {
@@ -80,6 +80,8 @@ var (
 	// about are last words of a name that says something about a credential.
 	about = wordlist.Set{List: "id ids name names file path dir url uri endpoint host type kind ttl timeout limit limits count budget length size " +
 		"header headers prefix suffix mode method var variable env ref enabled required expiry expires expiration format version algorithm issuer audience scope scopes field column command policy policies rule rules hint question strength store manager provider at reset since until date time timestamp age duration interval index label title description status state usage"}
+	// open are words before `key` of a key that is meant to be seen.
+	open = wordlist.Set{List: "public publishable site verification"}
 	// lookups are words before `key` of a key that opens nothing.
 	lookups = wordlist.Set{List: "cache partition idempotency routing sort primary foreign public group object project index shard dedup row hash map host tag label model lookup session user tenant"}
 )
