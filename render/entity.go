@@ -20,8 +20,14 @@ type Entity struct {
 type Half struct{ One, Other string }
 
 // Entities returns the entities of the plan that take values of two secrets or
-// more, in the order of the document.
+// more, in the order of the document. They are found once for a plan, which every
+// refresh asks: the caller must not change them.
 func (p *Plan) Entities() []Entity {
+	p.entitiesOnce.Do(func() { p.entities = p.findEntities() })
+	return p.entities
+}
+
+func (p *Plan) findEntities() []Entity {
 	var all []Entity
 	at := map[string]int{}            // index in all, by path
 	members := map[[3]string]string{} // secret, by entity, object and member

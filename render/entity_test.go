@@ -37,6 +37,10 @@ func TestEntities(t *testing.T) {
 			if got := fmt.Sprint(p.Entities()); got != one.want {
 				t.Errorf("%s, %s: %s, want %s", name, mode, got, one.want)
 			}
+			// Every refresh asks for them.
+			if n := testing.AllocsPerRun(3, func() { p.Entities() }); n > 0 {
+				t.Errorf("%s, %s: asked again, they take %.0f allocations", name, mode, n)
+			}
 		}
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"sort"
 	"strings"
+	"sync"
 
 	"bifrost-secrets/sources"
 	"bifrost-secrets/walker"
@@ -64,6 +65,9 @@ type Plan struct {
 	beside []edit // references outside of the document, which have no place in it
 	left   []edit // the fields whose env. references are left for Bifrost; text is the variable
 	cuts   []walker.Span
+
+	entitiesOnce sync.Once
+	entities     []Entity
 }
 
 type want struct {

@@ -5,6 +5,7 @@ package render
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"bifrost-secrets/sources"
@@ -86,13 +87,14 @@ func Merged(list []Problem) []Problem {
 			if whole {
 				at[key] = len(out)
 			}
+			one.Places = slices.Clip(one.Places) // what is appended goes elsewhere
 			out = append(out, one)
 			continue
 		}
 		if first := &out[i]; first.Reference != one.Reference {
 			first.Reference, first.Several = "", true
 		}
-		out[i].Places = append(out[i].Places[:len(out[i].Places):len(out[i].Places)], one.Places...)
+		out[i].Places = append(out[i].Places, one.Places...)
 	}
 	return out
 }

@@ -52,9 +52,12 @@ func unseen(r rune) string {
 // code: "a zero-width space (U+200B)". It returns "" for every other character
 // and for plain ASCII space.
 func UnseenName(r rune) string {
+	if ' ' <= r && r <= '~' {
+		return ""
+	}
 	name := unseen(r)
 	switch {
-	case r == ' ' || '\t' <= r && r <= '\r':
+	case '\t' <= r && r <= '\r':
 		return ""
 	case name != "":
 	case '\u202a' <= r && r <= '\u202e', '\u2066' <= r && r <= '\u2069':
