@@ -167,7 +167,7 @@ func TestLoginFails(t *testing.T) {
 
 func TestCredentials(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "token")
-	if err := os.WriteFile(file, []byte(azuretest.Assertion), 0o600); err != nil {
+	if err := os.WriteFile(file, []byte(azuretest.Assertion+"\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	identity := map[string]string{"AZURE_TENANT_ID": azuretest.Tenant, "AZURE_FEDERATED_TOKEN_FILE": file}
@@ -273,7 +273,7 @@ func TestRenewedOnDisk(t *testing.T) {
 		t.Errorf("%v (%s)", err, sources.HintOf(err))
 	}
 	f.Sign("newer")
-	write("newer")
+	write("\ufeffnewer\r\n") // as an editor or a shell leaves it
 	if err := s.Ping(t.Context(), "x"); err != nil || len(warned) != 1 || !strings.Contains(warned[0], "azure refused the session (Unauthorized): signed in anew") {
 		t.Errorf("%v (%s), warned %q", err, sources.HintOf(err), warned)
 	}

@@ -4,14 +4,17 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"net/http"
+	"net/url"
 	"os"
 	"strings"
 	"time"
 
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore/policy"
+	"github.com/Azure/azure-sdk-for-go/sdk/azcore/streaming"
 	"github.com/Azure/azure-sdk-for-go/sdk/azidentity"
 	"github.com/Azure/azure-sdk-for-go/sdk/security/keyvault/azsecrets"
 
@@ -55,7 +58,9 @@ func (s *source) signIn(ctx context.Context, began time.Time, current *session, 
 	// is left to bound is the connection.
 	signing := netfault.Brief(transport.Clone())
 	sess := &session{transports: []*http.Transport{transport, signing}}
-	credential, err := s.credential(options(signing))
+	signIn := options(signing)
+	signIn.PerCallPolicies = []policy.Policy{trimmed{}}
+	credential, err := s.credential(signIn)
 	if err != nil {
 		return nil, s.loginFault(ctx, began, err)
 	}
@@ -99,6 +104,30 @@ func (s *source) credential(o azcore.ClientOptions) (azcore.TokenCredential, err
 		return azidentity.NewChainedTokenCredential(append(chain, managed), nil)
 	}
 	return azidentity.NewDefaultAzureCredential(&azidentity.DefaultAzureCredentialOptions{ClientOptions: o, TenantID: s.tenant})
+}
+
+// trimmed leaves out of a login what an editor or an `echo` puts around the token
+// that a platform signs: the SDK sends the file as it is.
+type trimmed struct{}
+
+func (trimmed) Do(req *policy.Request) (*http.Response, error) {
+	const member = "client_assertion"
+	kind := req.Raw().Header.Get("Content-Type")
+	if body := req.Body(); body != nil && strings.HasPrefix(kind, "application/x-www-form-urlencoded") {
+		text, err := io.ReadAll(body)
+		if err == nil {
+			err = req.RewindBody()
+		}
+		form, bad := url.ParseQuery(string(text))
+		if token := sources.Trim(form.Get(member)); err == nil && bad == nil && token != form.Get(member) {
+			form.Set(member, token)
+			err = req.SetBody(streaming.NopCloser(strings.NewReader(form.Encode())), kind)
+		}
+		if err != nil {
+			return nil, err
+		}
+	}
+	return req.Next()
 }
 
 // scopes are those of the clouds of Azure, by the domain of their vaults. In
