@@ -182,23 +182,6 @@ func (l *Loop) Flush(ctx context.Context) error {
 // FlushAsync asks for a refresh and does not wait for it.
 func (l *Loop) FlushAsync() { l.Trigger(Flush) }
 
-// Rendering is what is in force, and nil before the first.
-func (l *Loop) Rendering() *render.Rendering {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.good.rendering
-}
-
-// Source is what the values in force come from, and nil where there is none.
-func (l *Loop) Source() sources.Source {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if l.good.job == nil {
-		return nil
-	}
-	return l.good.job.Source
-}
-
 // Restarted tells that Bifrost was started anew, with what is published: all
 // values are applied again, since its database may hold older ones.
 func (l *Loop) Restarted() {

@@ -2,7 +2,11 @@ package watch
 
 import (
 	"fmt"
+	"maps"
 	"time"
+
+	"bifrost-secrets/render"
+	"bifrost-secrets/sources"
 )
 
 // Status is what may be seen of a watcher from outside. It holds no value of a
@@ -125,4 +129,28 @@ func Span(d time.Duration) string {
 		return fmt.Sprintf("%dm%ds", minutes, seconds)
 	}
 	return fmt.Sprintf("%ds", seconds)
+}
+
+// Rendering is what is in force, and nil before the first.
+func (l *Loop) Rendering() *render.Rendering {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.good.rendering
+}
+
+// InForce is Rendering, with the values by the name of the secret.
+func (l *Loop) InForce() (*render.Rendering, render.Values) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.good.rendering, maps.Clone(l.good.results)
+}
+
+// Source is what the values in force come from, and nil where there is none.
+func (l *Loop) Source() sources.Source {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.good.job == nil {
+		return nil
+	}
+	return l.good.job.Source
 }

@@ -196,10 +196,11 @@ func TestWatchClusterOfConfigStore(t *testing.T) {
 	db := pgtest.Shared(t).Database(t)
 	f := awstest.StartFake(t)
 	f.Put("openai", "CANARY-1")
-	f.Put("db", db.Password)
+	role := db.Role(t, "CANARY-db-1")
+	f.Put("db", "CANARY-db-1")
 	store := strings.TrimSuffix(strings.TrimPrefix(awsStore(""), `, "config_store": {`), "}")
 	config := keysFor(fmt.Sprintf(`, "config_store": {"enabled": true, "type": "postgres", "config": {"host": %q, "port": "%d", "user": %q, "password": "vault.db", "db_name": %q, "ssl_mode": "require"}, %s}`,
-		db.Host, db.Port, pgtest.Superuser, db.Name, store), "vault.openai")
+		db.Host, db.Port, role, db.Name, store), "vault.openai")
 	var all []*running
 	for range 2 {
 		s := newHarness(t)
@@ -217,6 +218,22 @@ func TestWatchClusterOfConfigStore(t *testing.T) {
 	f.Put("openai", "CANARY-2")
 	all[0].signal(syscall.SIGHUP)
 	all[1].logs(`"trigger":"notify","result":"changed"`)
+	// The password of the database is rotated: it is signed in with the new one.
+	db.Exec(t, "ALTER ROLE "+role+" PASSWORD 'CANARY-db-2'")
+	f.Put("db", "CANARY-db-2")
+	for _, r := range all {
+		r.signal(syscall.SIGHUP)
+		r.logs(`"result":"changed"`)
+	}
+	if n := db.Terminate(t, "bifrost-secrets cluster"); n != "2" {
+		t.Errorf("%s listeners were ended", n)
+	}
+	for _, r := range all {
+		r.logs("listening for flushes")
+	}
+	f.Put("openai", "CANARY-3")
+	all[0].signal(syscall.SIGHUP)
+	all[1].logs(`"trigger":"notify","result":"changed"`)
 	for _, r := range all {
 		r.signal(syscall.SIGTERM)
 		r.ends(0)
@@ -224,6 +241,31 @@ func TestWatchClusterOfConfigStore(t *testing.T) {
 	if there := db.Text(t, "SELECT count(*)::text FROM pg_class WHERE relname LIKE 'bifrost_secrets%'"); there != "0" {
 		t.Errorf("%s tables were made that nobody asked for", there)
 	}
+}
+
+// Who is started with the last good values, in an outage, joins the cluster once it is
+// known where that is.
+func TestClusterAfterLastGood(t *testing.T) {
+	t.Parallel()
+	db := pgtest.Shared(t).Database(t)
+	s, f := awsHarness(t)
+	f.Put("db", db.Password)
+	store := strings.TrimSuffix(strings.TrimPrefix(awsStore(""), `, "config_store": {`), "}")
+	s.write(filepath.Join(s.app, "config.source.json"), keysFor(fmt.Sprintf(`, "config_store": {"enabled": true, "type": "postgres", "config": {"host": %q, "port": "%d", "user": %q, "password": "vault.db", "db_name": %q, "ssl_mode": "require"}, %s}`,
+		db.Host, db.Port, pgtest.Superuser, db.Name, store), "vault.openai"))
+	r := s.stub()
+	r.logs("listening for flushes")
+	r.says("started ")
+	r.signal(syscall.SIGTERM)
+	r.ends(5)
+	f.Set(awstest.Faults{Status: 503})
+	r = s.stub("--start-from-last-good", "24h")
+	r.logs("started with the last good values")
+	r.says("started ")
+	f.Set(awstest.Faults{})
+	r.logs("listening for flushes")
+	r.signal(syscall.SIGTERM)
+	r.ends(5)
 }
 
 // A pooler that keeps notifications to itself is refused at the start, and so is

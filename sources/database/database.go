@@ -74,6 +74,7 @@ type Settings struct {
 type Target struct {
 	config   *pgx.ConnConfig // is copied before use
 	settings Settings        // what it was made of
+	latest   func() *Target  // see Following; may be nil
 }
 
 // New checks the settings and makes no connection. What they lack may come from
@@ -207,19 +208,25 @@ func (t *Target) Same(other *Target) bool {
 // User returns the role that connections log in as.
 func (t *Target) User() string { return t.config.User }
 
+// Following returns the same target, each new connection of which is made as that of
+// latest would be, where that is not nil: a login may be another one by then.
+func (t *Target) Following(latest func() *Target) *Target {
+	return &Target{config: t.config, settings: t.settings, latest: latest}
+}
+
 // As returns the same target under another application_name, which is what
 // pg_stat_activity shows.
 func (t *Target) As(application string) *Target {
 	config := t.config.Copy()
 	config.RuntimeParams["application_name"] = application
-	return &Target{config: config, settings: t.settings}
+	return &Target{config: config, settings: t.settings, latest: t.latest}
 }
 
 // Traced returns the same target with a tracer of its statements.
 func (t *Target) Traced(tracer pgx.QueryTracer) *Target {
 	config := t.config.Copy()
 	config.Tracer = tracer
-	return &Target{config: config, settings: t.settings}
+	return &Target{config: config, settings: t.settings, latest: t.latest}
 }
 
 // Connect makes a connection. Errors are *sources.Error.
@@ -257,6 +264,14 @@ func (t *Target) Pool(ctx context.Context, size int32) (*pgxpool.Pool, error) {
 // the password of the command, if there is one, or of a file, and certificates.
 // What cannot be read just now stays as it was.
 func (t *Target) renew(ctx context.Context, config *pgx.ConnConfig) error {
+	if t.latest != nil {
+		if now := t.latest(); now != nil {
+			name, tracer := config.RuntimeParams["application_name"], config.Tracer
+			*config = *now.config.Copy()
+			config.RuntimeParams["application_name"], config.Tracer = name, tracer
+			t = now
+		}
+	}
 	if now, err := t.settings.parse(); err == nil {
 		config.Password, config.TLSConfig, config.Fallbacks = now.Password, now.TLSConfig, now.Fallbacks
 	}

@@ -53,9 +53,10 @@ type changing interface {
 // members are what one watcher listens with: a connection for each database.
 type members struct {
 	all   []*cluster.Member
-	flush *cluster.Member // nil without --cluster
-	known bool            // there is a cluster
-	alone error           // why it is not heard of all the same
+	flush *cluster.Member  // nil without --cluster
+	known bool             // there is a cluster
+	alone error            // why it is not heard of all the same
+	own   *database.Target // the config store that it was joined with; may be nil
 }
 
 // join listens for flushes of the cluster, and for changes of source, and has
@@ -65,7 +66,7 @@ func (c *Cluster) join(ctx context.Context, getenv func(string) (string, bool), 
 	if err != nil {
 		return nil, err
 	}
-	m := &members{}
+	m := &members{own: c.own}
 	config := cluster.Config{Target: target, Flushes: true, Splay: clusterSplay, OnFlush: ask, OnReject: c.onReject, Listed: c.Listed, Log: log}
 	if from, ok := source.(changing); ok {
 		store, channel := from.Changes()

@@ -24,6 +24,21 @@ func (l *Loaded) HasConfigStore() bool {
 // be nil, is where their secrets are; it is opened where it is needed and nil.
 // The result is nil where there is none.
 func (l *Loaded) ConfigStore(ctx context.Context, source sources.Source) (*configstore.Store, error) {
+	return l.configStore(func(plan *render.Plan) (_ *render.Rendering, err error) {
+		if len(plan.Secrets) > 0 && source == nil {
+			if source, err = l.Open(ctx); err != nil {
+				return nil, err
+			}
+			defer source.Close()
+		}
+		ctx, cancel := l.Within(ctx)
+		defer cancel()
+		return plan.Resolve(ctx, source)
+	})
+}
+
+// configStore is ConfigStore with values that resolve has.
+func (l *Loaded) configStore(resolve func(*render.Plan) (*render.Rendering, error)) (*configstore.Store, error) {
 	if err := checkAddress("--database", l.flags.Database); err != nil {
 		return nil, err
 	}
@@ -42,15 +57,7 @@ func (l *Loaded) ConfigStore(ctx context.Context, source sources.Source) (*confi
 	if err != nil {
 		return nil, err
 	}
-	if len(plan.Secrets) > 0 && source == nil {
-		if source, err = l.Open(ctx); err != nil {
-			return nil, err
-		}
-		defer source.Close()
-	}
-	ctx, cancel := l.Within(ctx)
-	defer cancel()
-	rendering, err := plan.Resolve(ctx, source)
+	rendering, err := resolve(plan)
 	if err != nil {
 		return nil, err
 	}

@@ -6,7 +6,9 @@ import (
 	"context"
 	"time"
 
+	"bifrost-secrets/render"
 	"bifrost-secrets/sources"
+	"bifrost-secrets/sources/database"
 	"bifrost-secrets/watch"
 	"bifrost-secrets/watch/cluster"
 )
@@ -29,26 +31,51 @@ func (d *runner) spread() {
 func (d *runner) join(ctx context.Context, source sources.Source) (*members, error) {
 	flags := d.o.Cluster
 	flags.onReject = d.onReject
-	if r := d.loop.Rendering(); r != nil && flags.Database == "" {
-		if now, err := d.o.Of(ctx, d.Host, r.Plan.Document); err == nil {
-			store, err := now.ConfigStore(ctx, source)
-			switch {
-			case err != nil:
-				d.Log.Warn("flushes of other watchers do not arrive", "reason", err.Error())
-			case store != nil:
-				flags.own = store.Target
-			}
-		}
+	own, err := d.own(ctx)
+	switch {
+	case err != nil:
+		d.Log.Warn("flushes of other watchers do not arrive", "reason", err.Error())
+	case own != nil:
+		flags.own = own.Following(func() *database.Target {
+			now, _ := d.own(ctx)
+			return now
+		})
 	}
 	return flags.join(ctx, d.Getenv, source, d.Log, func(cluster.Reason) { d.loop.Trigger(watch.Notify) })
 }
 
-// rejoin listens to the source that is in force by now. The old connections go
-// once the new ones are there, so that no flush is missed.
+// own returns Bifrost's config store as it is in force, where that is what the watchers
+// share, and else nil.
+func (d *runner) own(ctx context.Context) (*database.Target, error) {
+	r, values := d.loop.InForce()
+	if r == nil || d.o.Cluster.Database != "" {
+		return nil, nil
+	}
+	now, err := d.o.Of(ctx, d.Host, r.Plan.Document)
+	if err != nil {
+		return nil, err
+	}
+	store, err := now.configStore(func(plan *render.Plan) (*render.Rendering, error) {
+		r, problems := plan.Render(values)
+		if problems != nil {
+			return nil, problems
+		}
+		return r, nil
+	})
+	if err != nil || store == nil {
+		return nil, err
+	}
+	return store.Target, nil
+}
+
+// rejoin listens to the source and the config store that are in force by now. The old
+// connections go once the new ones are there, so that no flush is missed.
 func (d *runner) rejoin(ctx context.Context, all *members, before, now sources.Source) *members {
 	_, told := before.(changing)
 	_, tells := now.(changing)
-	if !told && !tells {
+	own, err := d.own(ctx)
+	moved := err == nil && own != all.own && (own == nil || all.own == nil || !own.Same(all.own))
+	if !moved && (now == before || !told && !tells) {
 		return all
 	}
 	next, err := d.join(ctx, now)
@@ -60,7 +87,7 @@ func (d *runner) rejoin(ctx context.Context, all *members, before, now sources.S
 	}
 	all.Close()
 	d.cluster.Store(next)
-	if tells { // what was written since it was read is not told of any more
+	if now != before && tells { // what was written since it was read is not told of any more
 		d.loop.Trigger(watch.Notify)
 	}
 	return next
@@ -101,10 +128,9 @@ func (d *runner) joinCluster(ctx context.Context) (leave func(), err error) {
 			case <-ctx.Done():
 				return
 			case <-d.looked:
-				if now := d.loop.Source(); now != source {
-					all = d.rejoin(ctx, all, source, now)
-					source = now
-				}
+				now := d.loop.Source()
+				all = d.rejoin(ctx, all, source, now)
+				source = now
 				all.show(d.peer())
 				continue
 			case <-d.flushed:
