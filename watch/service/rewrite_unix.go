@@ -12,7 +12,6 @@ import (
 	"bifrost-secrets/render/configstore"
 	"bifrost-secrets/sources"
 	"bifrost-secrets/walker"
-	"bifrost-secrets/watch"
 )
 
 // rewriter looks after the references in Bifrost's config store for exec: their
@@ -22,9 +21,7 @@ type rewriter struct {
 	s *supervised
 
 	mu     sync.Mutex
-	loaded *Loaded        // the document in force
-	source sources.Source // of that document
-	store  *configstore.Store
+	looked bool // at a database, or there was none to look at
 	warned map[string]bool
 }
 
@@ -33,11 +30,11 @@ func (w *rewriter) of(s *supervised) {
 	s.loader.beside = w.beside
 }
 
-// use notes which document comes into force, for the next start.
-func (w *rewriter) use(l *Loaded, next *watch.Job) {
+// found notes that the database was looked at with a document that can be used.
+func (w *rewriter) found() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.loaded, w.source = l, next.Source
+	w.looked = true
 }
 
 // beside returns the references of the database whose values are wanted: those
@@ -48,9 +45,9 @@ func (w *rewriter) beside(ctx context.Context, l *Loaded, source sources.Source,
 	ctx, cancel := context.WithTimeout(ctx, StoreTime)
 	defer cancel()
 	w.mu.Lock()
-	first := w.loaded == nil
+	first := !w.looked
 	w.mu.Unlock()
-	store, plan, err := w.plan(ctx, l, source)
+	_, plan, err := w.plan(ctx, l, source)
 	switch {
 	case err != nil && !first:
 		w.warn("the config store cannot be read; the result of the last read stays in force: "+err.Error(), "")
@@ -58,9 +55,6 @@ func (w *rewriter) beside(ctx context.Context, l *Loaded, source sources.Source,
 	case err != nil || plan == nil:
 		return nil, err
 	}
-	w.mu.Lock()
-	w.store = store
-	w.mu.Unlock()
 	return plan.Beside(), nil
 }
 
@@ -118,17 +112,16 @@ func (w *rewriter) warn(text, hint string) {
 // puts the variables in their places, and returns those that r has not. A reference
 // that was typed in since r was made and does not resolve stays as it is.
 func (w *rewriter) before(ctx context.Context, r *render.Rendering) ([]render.Variable, error) {
-	w.mu.Lock()
-	store, l, source := w.store, w.loaded, w.source
-	w.mu.Unlock()
-	if store == nil || l == nil {
-		return nil, nil
-	}
+	source := w.s.Loop.Source()
 	ctx, cancel := context.WithTimeout(ctx, StoreTime)
 	defer cancel()
 	var more []render.Variable
 	err := configstore.Retried(func() error {
-		_, plan, err := w.plan(ctx, l, source)
+		l, err := w.s.o.Of(ctx, w.s.Host, r.Plan.Document)
+		if err != nil {
+			return err
+		}
+		store, plan, err := w.plan(ctx, l, source)
 		if err != nil || plan == nil {
 			return err
 		}

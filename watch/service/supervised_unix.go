@@ -43,8 +43,8 @@ type supervised struct {
 	from   atomic.Int64    // when the values of an earlier life were had, in Unix nanoseconds; 0 where they are not in use
 
 	mu     sync.Mutex
-	hidden []string // variables that hold credentials of ours
-	named  []string // variables that the config names
+	hidden []string // variables that hold credentials of ours, by the newest document that could be used
+	named  []string // variables that this one names
 }
 
 // lookup looks a variable up in Bifrost's environment.
@@ -62,7 +62,7 @@ func (s *supervised) check(ctx context.Context, l *Loaded, next, before *watch.J
 	if err := s.runner.check(ctx, l, next, before); err != nil {
 		return err
 	}
-	hidden := slices.DeleteFunc(s.credentials(l), func(name string) bool { return slices.Contains(next.Plan.Left, name) })
+	hidden := s.hides(l, next.Plan)
 	getenv := func(name string) (string, bool) {
 		if isOwn(name, hidden) {
 			return "", false
@@ -84,8 +84,28 @@ func (s *supervised) check(ctx context.Context, l *Loaded, next, before *watch.J
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.hidden, s.named = hidden, namedVariables(l.Doc, next.Plan.Left)
-	s.database.use(l, next)
+	s.database.found()
 	return nil
+}
+
+// hides returns the variables with credentials of a document that are not for Bifrost.
+func (s *supervised) hides(l *Loaded, plan *render.Plan) []string {
+	return slices.DeleteFunc(s.credentials(l), func(name string) bool { return slices.Contains(plan.Left, name) })
+}
+
+// variables returns those with credentials of ours, and those that the config names, of
+// what Bifrost is started with: the newest document may have been refused.
+func (s *supervised) variables(r *render.Rendering) (hidden, named []string) {
+	s.mu.Lock()
+	hidden, named = s.hidden, s.named
+	s.mu.Unlock()
+	if r == nil { // the file of an earlier life is of this very document
+		return hidden, named
+	}
+	if l, err := s.o.Of(s.ctx, s.Host, r.Plan.Document); err == nil { // else its file of --vault-store is gone
+		hidden = s.hides(l, r.Plan)
+	}
+	return hidden, namedVariables(r.Plan.Document, r.Plan.Left)
 }
 
 // stdioServers counts the MCP servers that Bifrost itself starts.
@@ -118,9 +138,8 @@ func (s *supervised) start(r *render.Rendering) (watch.Child, error) {
 		}
 	}
 	add = append(add, "APP_DIR="+s.o.AppDir)
-	s.mu.Lock()
-	base, named := s.without(s.hidden), s.named
-	s.mu.Unlock()
+	hidden, named := s.variables(r)
+	base := s.without(hidden)
 	if s.o.CleanEnv {
 		base = slices.DeleteFunc(base, func(entry string) bool {
 			name, _, _ := strings.Cut(entry, "=")
