@@ -165,7 +165,7 @@ func (c *client) noAnswer(ctx context.Context, err error) error {
 		f.Reason += fmt.Sprintf(" within %s (--timeout)", c.timeout)
 	case errors.Is(err, syscall.ECONNREFUSED):
 		f.Reason = c.address + ": nothing listens there"
-		f.Hint = "start `bifrost-secrets watch` or `exec`, or name the address that it has as --listen with --address"
+		f.Hint = "start `bifrost-secrets watch` or `exec`, or give --address what it has as --listen"
 	case errors.Is(err, fs.ErrNotExist):
 		f.Reason = c.address + ": there is no such socket"
 		f.Hint = "start `bifrost-secrets watch` or `exec` with this address as --listen"

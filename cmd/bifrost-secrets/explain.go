@@ -116,7 +116,7 @@ func (j *explainJob) run(cmd *cobra.Command) error {
 	}
 	if j.p.json {
 		e.Secrets, e.Notes, e.Problems = listOf(e.Secrets), listOf(e.Notes), listOf(e.Problems)
-		if err := writeJSON(j.p.stdout, &e); err != nil {
+		if err := j.p.writeJSON(&e); err != nil {
 			return err
 		}
 		return failed

@@ -23,7 +23,7 @@ func (p *program) conclude(report any, failed *string, err error) error {
 	if err != nil && *failed == "" {
 		*failed = cleanLines(err.Error())
 	}
-	if werr := writeJSON(p.stdout, report); err == nil {
+	if werr := p.writeJSON(report); err == nil {
 		err = werr
 	}
 	return err
@@ -38,8 +38,9 @@ func listOf[T any](list []T) []T {
 	return list
 }
 
-func writeJSON(w io.Writer, v any) error {
-	enc := json.NewEncoder(w)
+func (p *program) writeJSON(v any) error {
+	p.answered = true
+	enc := json.NewEncoder(p.stdout)
 	enc.SetIndent("", "  ")
 	enc.SetEscapeHTML(false)
 	return enc.Encode(v)

@@ -59,6 +59,8 @@ type program struct {
 	format  logFormat
 	writes  bool // the command writes files, so its errors say that it did not
 	unread  []variables.Remark
+
+	answered bool // with --json: the standard output has the answer
 }
 
 // run is the program as a function: tests call it as the shell would. env is
@@ -109,6 +111,9 @@ func run(args []string, stdin io.Reader, stdout, stderr io.Writer, env []string)
 	}
 	if err != nil {
 		p.warnUnread() // one of them may be why
+		if p.json && !p.answered {
+			_ = p.writeJSON(map[string]string{"error": cleanLines(err.Error())})
+		}
 		p.report(err)
 		p.screen.hint(variables.Meant(cmd, err.Error()+"\n"+sources.HintOf(err)))
 	}

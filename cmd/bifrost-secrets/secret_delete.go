@@ -172,7 +172,7 @@ func (j *secretDeleteJob) carryOut(ctx context.Context, store sources.Store, pla
 
 func (j *secretDeleteJob) tell(plan []deletion, refused bool) error {
 	if j.p.json {
-		if err := writeJSON(j.p.stdout, plan); err != nil {
+		if err := j.p.writeJSON(plan); err != nil {
 			return err
 		}
 	} else {

@@ -77,7 +77,7 @@ func (j *secretJob) get(ctx context.Context, name string, reveal bool) error {
 			text := string(value)
 			out.Value = &text
 		}
-		return writeJSON(j.p.stdout, out)
+		return j.p.writeJSON(out)
 	case reveal:
 		if _, err := j.p.stdout.Write(value); err != nil {
 			return err
@@ -161,7 +161,7 @@ func (j *secretJob) list(ctx context.Context, prefix string) error {
 		}
 	}
 	if j.p.json {
-		return writeJSON(j.p.stdout, lines)
+		return j.p.writeJSON(lines)
 	}
 	defer j.p.say("%s in %s", count(len(lines), "secret"), clean(source.Describe()))
 	if len(lines) == 0 {

@@ -41,7 +41,7 @@ func (j *secretJob) migrate(ctx context.Context) error {
 		return err
 	}
 	if j.p.json {
-		return writeJSON(j.p.stdout, map[string]any{"source": store.Describe(), "changed": changed})
+		return j.p.writeJSON(map[string]any{"source": store.Describe(), "changed": changed})
 	}
 	switch {
 	case changed:

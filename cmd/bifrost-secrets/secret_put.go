@@ -98,7 +98,7 @@ func (j *secretPutJob) run(ctx context.Context, name string) error {
 		j.p.say("%s in %s has this value already: nothing was written", quote(name), clean(store.Describe()))
 	}
 	if j.p.json {
-		return writeJSON(j.p.stdout, stored{name, version, changed, value.Len()})
+		return j.p.writeJSON(stored{name, version, changed, value.Len()})
 	}
 	return nil
 }

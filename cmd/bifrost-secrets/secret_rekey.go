@@ -76,7 +76,7 @@ func (j *secretRekeyJob) run(ctx context.Context) error {
 		for _, one := range report.Failed {
 			out.Failed = append(out.Failed, cleanLines(one.Error()))
 		}
-		if err := writeJSON(j.p.stdout, out); err != nil {
+		if err := j.p.writeJSON(out); err != nil {
 			return err
 		}
 	}

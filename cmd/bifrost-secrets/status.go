@@ -59,6 +59,7 @@ func (c *client) status(ctx context.Context, path string) error {
 			return err
 		}
 		out.WriteByte('\n')
+		c.p.answered = true
 		_, err := out.WriteTo(c.p.stdout)
 		return err
 	}

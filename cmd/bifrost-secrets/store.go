@@ -62,6 +62,7 @@ Bifrost's environment from then on.`,
 	j.trustFlag(cmd)
 	j.gatewayFlags(cmd, &j.gateway, &j.prefix)
 	f := cmd.Flags()
+	f.Lookup("config").Usage = "the config.json to read, and to rewrite unless --config-store is given"
 	f.StringArrayVar(&j.only, "only", nil, "JSON `path` of the fields to store, * standing for any part of one; repeatable")
 	f.StringArrayVar(&j.except, "except", nil, "JSON `path` of fields to leave as they are; repeatable")
 	f.BoolVar(&j.settings, "include-settings", false, "store settings too, such as endpoints and user names")
