@@ -85,16 +85,17 @@ func (f Field) Format(w fmt.State, _ rune) { _, _ = io.WriteString(w, f.Path) }
 // of e's form at path. It serves values that stand in no Document.
 func NewField(e *Entry, path string, raw []byte) Field {
 	f := Field{Entry: e, Path: path, End: len(raw)}
-	f.read(raw)
+	f.read(raw, false)
 	return f
 }
 
-// read finds out what stands in the field, whose JSON text is raw.
-func (f *Field) read(raw []byte) {
+// read finds out what stands in the field, whose JSON text is raw. Where plain is
+// set, it is a string that has no escapes.
+func (f *Field) read(raw []byte, plain bool) {
 	f.raw = raw
 	switch raw[0] {
 	case '"':
-		f.readString(raw[1 : len(raw)-1])
+		f.readString(raw[1:len(raw)-1], plain)
 	case '{':
 		f.Object = true
 		f.readObject()
@@ -105,8 +106,8 @@ func (f *Field) read(raw []byte) {
 	}
 }
 
-func (f *Field) readString(inner []byte) {
-	if bytes.IndexByte(inner, '\\') >= 0 {
+func (f *Field) readString(inner []byte, plain bool) {
+	if !plain && bytes.IndexByte(inner, '\\') >= 0 {
 		f.Misread = f.Entry != nil && f.Entry.Form == SecretVarForm && misread(inner)
 	} else if len(inner) > 0 && inner[0] != 'v' && inner[0] != 'e' && !maybeMasked(inner) {
 		f.What = Literal // by far the most common case, decided without a copy

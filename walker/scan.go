@@ -29,9 +29,10 @@ type found struct {
 
 // placed is where a field stands.
 type placed struct {
-	Span
-	path  string
-	entry *Entry
+	start, end uint32 // of at most MaxSize
+	path       string
+	entry      *Entry
+	plain      bool // a string that is written as it reads, in ASCII
 }
 
 // scan scans data for the fields of a trie. It reports false where data is not
@@ -60,7 +61,7 @@ func (s *scanner) value(i int, n *node) int {
 	case '{':
 		if n != nil && n.entry != nil && n.entry.Form == SecretVarForm {
 			if end = s.unseen(i); end >= 0 {
-				s.field(n.entry, i, end)
+				s.field(n.entry, i, end, false)
 			}
 			return end
 		}
@@ -68,13 +69,13 @@ func (s *scanner) value(i int, n *node) int {
 	case '[':
 		return s.array(i, n)
 	case '"':
-		end = text(b, i)
+		end, plain := textAt(b, i)
 		switch {
 		case end < 0:
 		case n != nil && n.entry != nil:
-			s.field(n.entry, i, end)
+			s.field(n.entry, i, end, plain)
 		case n != nil && n.zone != nil:
-			s.field(n.zone, i, end)
+			s.field(n.zone, i, end, plain)
 		case mayRefer(b[i+1]) && looksLikeReference(b[i:end]):
 			s.strays = append(s.strays, i)
 		}
@@ -89,7 +90,7 @@ func (s *scanner) value(i int, n *node) int {
 		end = number(b, i)
 	}
 	if end >= 0 && n != nil && n.entry != nil {
-		s.field(n.entry, i, end)
+		s.field(n.entry, i, end, false)
 	}
 	return end
 }
@@ -121,8 +122,8 @@ func (s *scanner) object(i int, n *node) int {
 		return i + 1
 	}
 	for {
-		name := Span{i, text(b, i)}
-		if name.End < 0 {
+		name, plain := Span{Start: i}, false
+		if name.End, plain = textAt(b, i); name.End < 0 {
 			return -1
 		}
 		if i = space(b, name.End); i == len(b) || b[i] != ':' {
@@ -136,7 +137,7 @@ func (s *scanner) object(i int, n *node) int {
 		}
 		var child *node
 		if n != nil {
-			if child = n.child(b[name.Start+1 : name.End-1]); child != nil {
+			if child = n.child(b[name.Start+1:name.End-1], plain); child != nil {
 				s.path = appendKey(s.path, b[name.Start+1:name.End-1])
 			}
 		}
@@ -195,7 +196,7 @@ func (s *scanner) array(i int, n *node) int {
 
 // field notes the field of e from start to end, at s.path. Paths are packed into
 // chunks, since one allocation a field would cost as much as finding the field.
-func (s *scanner) field(e *Entry, start, end int) {
+func (s *scanner) field(e *Entry, start, end int, plain bool) {
 	if c := s.b[start]; c == '{' || c == '"' && s.b[start+1] == 'v' {
 		s.refers++
 	}
@@ -210,7 +211,7 @@ func (s *scanner) field(e *Entry, start, end int) {
 		last++
 		s.fields = append(s.fields, make([]placed, 0, 16<<min(last, 6)))
 	}
-	s.fields[last] = append(s.fields[last], placed{Span{start, end}, s.paths.String()[begin:], e})
+	s.fields[last] = append(s.fields[last], placed{uint32(start), uint32(end), s.paths.String()[begin:], e, plain})
 }
 
 // mayRefer reports whether a reference, however it is escaped, may begin with c.
@@ -301,18 +302,25 @@ func digits(b []byte, i int) int {
 const ones, tops = 0x0101010101010101, 0x8080808080808080
 
 // text returns the place behind the string at i, or -1 where there is none, be
-// it that it is no UTF-8 or has an escape for one half of a surrogate pair. Eight
-// bytes at a time are looked at: the lowest bit that is set in odd marks the first
-// that is not plain.
+// it that it is no UTF-8 or has an escape for one half of a surrogate pair.
 func text(b []byte, i int) int {
+	end, _ := textAt(b, i)
+	return end
+}
+
+// textAt is text, and reports whether the string is written as it reads, in ASCII
+// and without escapes. Eight bytes at a time are looked at: the lowest bit that is
+// set in odd marks the first that is not plain.
+func textAt(b []byte, i int) (end int, plain bool) {
 	if i >= len(b) || b[i] != '"' {
-		return -1
+		return -1, false
 	}
+	plain = true
 	for i++; i < len(b); {
-		if i+8 <= len(b) {
-			x := binary.LittleEndian.Uint64(b[i:])
+		if i <= len(b)-8 {
+			x := binary.LittleEndian.Uint64(b[i : i+8])
 			quote, slash := x^ones*'"', x^ones*'\\'
-			odd := ((quote-ones)&^quote | (slash-ones)&^slash | (x-ones*' ')&^x | x) & tops
+			odd := ((quote - ones) | (slash - ones) | (x - ones*' ') | x) & tops
 			if odd == 0 {
 				i += 8
 				continue
@@ -321,24 +329,26 @@ func text(b []byte, i int) int {
 		}
 		switch c := b[i]; {
 		case c == '"':
-			return i + 1
+			return i + 1, plain
 		case c == '\\':
+			plain = false
 			if i = escape(b, i); i < 0 {
-				return -1
+				return -1, false
 			}
 		case c < ' ':
-			return -1
+			return -1, false
 		case c < utf8.RuneSelf:
 			i++
 		default:
+			plain = false
 			r, size := utf8.DecodeRune(b[i:])
 			if r == utf8.RuneError && size == 1 {
-				return -1
+				return -1, false
 			}
 			i += size
 		}
 	}
-	return -1
+	return -1, false
 }
 
 // escape returns the place behind the escape at i, or -1 where it is none.

@@ -262,36 +262,37 @@ func (n *node) link(below groups) {
 }
 
 // child returns the node for a member, whose name are the bytes between
-// its quotes, still escaped; nil where nothing below it can be a field. Names
-// match as encoding/json matches them to Go's struct fields, with which Bifrost
-// reads its file: exactly, or without regard to case.
-func (n *node) child(key []byte) *node {
+// its quotes, still escaped unless it is plain; nil where nothing below it can be a
+// field. Names match as encoding/json matches them to Go's struct fields, with which
+// Bifrost reads its file: exactly, or without regard to case.
+func (n *node) child(key []byte, plain bool) *node {
 	if len(key)+1 < len(n.from) {
 		for _, m := range n.members[n.from[len(key)]:n.from[len(key)+1]] {
-			if m.name[0] == key[0] && m.name == string(key) {
+			// The length of a plain name stays the same, whatever its case.
+			if m.name[0]|0x20 == key[0]|0x20 && (m.name == string(key) || plain && !n.mixed && foldsTo(key, m.name)) {
 				return m.next
 			}
 		}
 	}
-	if n.mixed {
+	if n.mixed || !plain {
 		return n.childFolded(key)
-	}
-	for _, c := range key {
-		if folds[c] {
-			return n.childFolded(key)
-		}
 	}
 	return n.star
 }
 
-// folds marks the bytes without which a name is just what its bytes are: it has
-// no escape, and no other case.
-var folds = func() (t [256]bool) {
-	for c := range t {
-		t[c] = c == '\\' || c >= 0x80 || 'A' <= c && c <= 'Z'
+// foldsTo reports whether a plain name is another, of the same length and without
+// capitals, but for its case.
+func foldsTo(key []byte, name string) bool {
+	for i, c := range key {
+		if 'A' <= c && c <= 'Z' {
+			c |= 0x20
+		}
+		if c != name[i] {
+			return false
+		}
 	}
-	return t
-}()
+	return true
+}
 
 func (n *node) childFolded(key []byte) *node {
 	name := foldName(unescape(key))

@@ -35,21 +35,21 @@ func (d *Document) WalkWith(m *Matcher, yield func(*Field) bool) {
 		all = &other
 	}
 	var f Field
-	next := func(start, end int) bool {
+	next := func(start, end int, plain bool) bool {
 		f.Start, f.End = start, end
-		f.read(d.data[start:end])
+		f.read(d.data[start:end], plain)
 		return yield(&f)
 	}
 	for _, part := range all.fields {
 		for _, p := range part {
-			if f = (Field{Entry: p.entry, Path: p.path}); !next(p.Start, p.End) {
+			if f = (Field{Entry: p.entry, Path: p.path}); !next(int(p.start), int(p.end), p.plain) {
 				return
 			}
 		}
 	}
 	paths := d.Paths(all.strays...)
 	for _, start := range all.strays {
-		if f = (Field{Path: paths[start]}); !next(start, text(d.data, start)) {
+		if f = (Field{Path: paths[start]}); !next(start, text(d.data, start), false) {
 			return
 		}
 	}

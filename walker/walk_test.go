@@ -1,10 +1,12 @@
 package walker
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"strings"
 	"testing"
+	"unicode/utf8"
 )
 
 // show returns one line a field: path, what stands there, line:column.
@@ -184,6 +186,38 @@ func TestReferences(t *testing.T) {
 		}
 		if got := d.References(); got != want {
 			t.Errorf("%s: %d, want %d", doc, got, want)
+		}
+	}
+}
+
+// Each byte in each place of the eight that are looked at together, with any byte
+// behind it that borrows could spill into.
+func TestTextAt(t *testing.T) {
+	const plain = "0123456789abcdefghijklm"
+	for at := range len(plain) {
+		for c := range 256 {
+			for _, next := range []byte{'!', '"', '\\', ' ', '#', '[', 0x7f} {
+				s := []byte(`"` + plain + `"  `)
+				s[1+at] = byte(c)
+				if at+1 < len(plain) {
+					s[2+at] = next
+				}
+				end, isPlain := textAt(s, 0)
+				want := -1
+				for i := 1; i < len(s) && want < 0 && s[i] >= ' '; i++ {
+					if s[i] == '\\' {
+						i++
+					} else if s[i] == '"' {
+						want = i + 1
+					}
+				}
+				if want > 0 && (!json.Valid(s[:want]) || !utf8.Valid(s[:want])) {
+					want = -1
+				}
+				if end != want || want > 0 && isPlain != (bytes.IndexByte(s[:want], '\\') < 0) {
+					t.Fatalf("%q: ends at %d, want %d; plain: %v", s, end, want, isPlain)
+				}
+			}
 		}
 	}
 }

@@ -167,8 +167,11 @@ func Unread(cmd *cobra.Command, program func() *cobra.Command, names []string) (
 	beside := services(names)
 	names = slices.DeleteFunc(slices.Sorted(slices.Values(names)), func(name string) bool {
 		rest, ours := strings.CutPrefix(name, Prefix)
+		if !ours || has(others, rest) || ofService(name, beside) {
+			return true
+		}
 		flag := flagOf(name)
-		return !ours || has(others, rest) || ofService(name, beside) || flag != "" && cmd.Flag(flag) != nil && read(flag)
+		return flag != "" && cmd.Flag(flag) != nil && read(flag)
 	})
 	if len(names) == 0 {
 		return nil
