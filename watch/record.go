@@ -175,7 +175,27 @@ func (r *Record) Confirm(document, published []byte) error {
 			return nil
 		}
 	}
-	r.what.Document = sum
+	return r.note(sum, published)
+}
+
+// Note notes that published was rendered from document, with values that may be as old
+// as those that were confirmed last: the record's time stays.
+func (r *Record) Note(document, published []byte) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if err := r.load(); err != nil {
+		return err
+	}
+	before, err := os.Stat(r.Path)
+	had := err == nil && r.what.Document != ""
+	if err := r.note(digest(document), published); err != nil || !had {
+		return err
+	}
+	return os.Chtimes(r.Path, before.ModTime(), before.ModTime())
+}
+
+func (r *Record) note(document string, published []byte) error {
+	r.what.Document = document
 	r.sum = sha256.Sum256(published)
 	r.what.Published = fingerprint(sources.NewSecret(r.sum[:]))
 	return r.write()

@@ -97,3 +97,49 @@ func TestExecFromLastGood(t *testing.T) {
 		t.Errorf("of env mode, and: %s", log)
 	}
 }
+
+// The last good values are those that are published, also where not all of the newest
+// ones could be had, and where Bifrost has rejected some.
+func TestExecFromLastGoodInTrouble(t *testing.T) {
+	t.Parallel()
+	for name, test := range map[string]struct {
+		change func(*awstest.Fake)
+		says   []string
+		starts string
+	}{
+		"partly failed": {func(f *awstest.Fake) { f.Mark(f.ARN("vk"), awstest.Deleted); f.Put("openai", "CANARY-2") }, []string{"term", "started CANARY-2 "}, "started CANARY-2 "},
+		"rejected":      {func(f *awstest.Fake) { f.Put("openai", "BAD") }, []string{"term", "dies", "started CANARY-1 "}, "started CANARY-1 "},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s, f := awsHarness(t)
+			r := s.stub()
+			r.says("started CANARY-1 ")
+			state := filepath.Join(s.app, "config.json.state")
+			old := time.Now().Add(-20 * time.Hour)
+			if err := os.Chtimes(state, old, old); err != nil {
+				t.Fatal(err)
+			}
+			test.change(f)
+			r.signal(syscall.SIGHUP)
+			for _, line := range test.says {
+				r.says(line)
+			}
+			r.signal(syscall.SIGTERM)
+			r.ends(5)
+			info, err := os.Stat(state)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if age := time.Since(info.ModTime()); name == "partly failed" && age < 19*time.Hour {
+				t.Errorf("the values are taken to be of %s ago", age)
+			}
+			f.Set(awstest.Faults{Status: 503})
+			r = s.stub("--start-from-last-good", "24h")
+			r.logs("started with the last good values")
+			r.says(test.starts)
+			r.signal(syscall.SIGTERM)
+			r.ends(5)
+		})
+	}
+}

@@ -136,6 +136,9 @@ func (d *runner) publish(r *render.Rendering) (wrote, replaced bool, err error) 
 	if err == nil {
 		d.newest = r
 	}
+	if err == nil && done.Changed && d.confirms { // also where it is not confirmed
+		d.recorded(d.record.Note(r.Plan.Document.Bytes(), r.Document()))
+	}
 	return done.Changed, done.Replaced, err
 }
 
@@ -298,7 +301,11 @@ func (d *runner) look() {
 // confirm notes in the record that what is published was had just now.
 func (d *runner) confirm() {
 	r := d.loop.Rendering()
-	err := d.record.Confirm(r.Plan.Document.Bytes(), r.Document())
+	d.recorded(d.record.Confirm(r.Plan.Document.Bytes(), r.Document()))
+}
+
+// recorded says why the record could not be kept.
+func (d *runner) recorded(err error) {
 	if err == nil {
 		d.unconfirmed = ""
 	} else if d.unconfirmed != err.Error() {
