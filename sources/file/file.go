@@ -86,7 +86,7 @@ func Open(_ context.Context, settings sources.Settings, opts sources.Options) (s
 			if opts.Write {
 				first = "make it first: mkdir -m 700 " + b.path + ";"
 			}
-			e.Hint = first + " a relative " + block + ".path starts from the folder of the document"
+			e.Hint = first + " a relative path starts from the folder of the document, that of --vault-set from the working directory"
 		}
 		return nil, e
 	case info.IsDir():
