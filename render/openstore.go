@@ -88,6 +88,9 @@ func (s *VaultStore) open(ctx context.Context, backends []sources.Backend, opts 
 			opts.Warn(fmt.Sprintf("%s: %s is not a part of vault_store that is known; it is ignored", s.from, s.path(name)))
 		}
 	}
+	for _, path := range s.loose {
+		opts.Warn(path + " has white space at an end, which is left out")
+	}
 	settings, err := s.settings(backend, opts.Getenv, opts.Warn)
 	if err != nil {
 		return nil, err

@@ -123,6 +123,28 @@ func TestOpenStore(t *testing.T) {
 	}
 }
 
+// White space at the ends of what the block itself says is left out as that of a
+// setting is, and told of.
+func TestOpenStoreWhiteSpace(t *testing.T) {
+	var warned []string
+	s := storeOf(t, `{"enabled": true, "type": "file ", "prefix": "\u200bteam\n", "access_mode": " read_and_write", "file": {"path": "`+t.TempDir()+`"}}`)
+	store, err := s.OpenStore(t.Context(), []sources.Backend{file.Backend}, sources.Options{Getenv: os.LookupEnv, Warn: func(line string) { warned = append(warned, line) }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = store.Close()
+	if s.NamePrefix() != "team" {
+		t.Errorf("the prefix is %q", s.NamePrefix())
+	}
+	want := []string{"type has white space at an end, which is left out", "prefix has white space at an end, which is left out", "access_mode has white space at an end, which is left out"}
+	for i, line := range warned {
+		warned[i] = line[strings.LastIndex(line, ".")+1:]
+	}
+	if !slices.Equal(warned, want) {
+		t.Errorf("warned %q", warned)
+	}
+}
+
 func TestOpenStoreOff(t *testing.T) {
 	backend, opened := spied(file.Backend)
 	s := storeOf(t, `{"enabled": false, "type": "file", "access_mode": "read_and_write", "file": {"path": "."}}`)

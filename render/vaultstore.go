@@ -38,8 +38,9 @@ type VaultStore struct {
 	AccessMode string
 	Enabled    bool
 
-	raw     []byte // as it was read; nil where it comes from flags
-	from    string // what messages call the place that the block came from
+	loose   []string // the members of its own that had white space at an end
+	raw     []byte   // as it was read; nil where it comes from flags
+	from    string   // what messages call the place that the block came from
 	blocks  map[string]gjson.Result
 	byFlags bool
 }
@@ -165,7 +166,9 @@ func parseStore(document, path string, raw []byte, enabled bool) (*VaultStore, e
 		if value.Type != gjson.String {
 			err = storeError(document, join(path, key.String()), "", "not a string")
 		}
-		*into = value.String()
+		if *into = sources.Trim(value.String()); *into != value.String() {
+			s.loose = append(s.loose, join(path, key.String()))
+		}
 	}
 	spelt := map[string]string{}
 	block.ForEach(func(key, value gjson.Result) bool {

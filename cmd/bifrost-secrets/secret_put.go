@@ -63,6 +63,8 @@ func (j *secretPutJob) run(ctx context.Context, name string) error {
 		return usageError(quote(name)+" is a reference, and not the name of a secret", "write "+path)
 	case strings.Contains(name, "#"):
 		return usageError(quote(name)+" has a #, at which a reference ends its path", "put a whole secret: the keys of a JSON object are its value")
+	case !speakable(name):
+		return usageError("no reference can name "+quote(name), "take a name without space or marks that nobody sees at its ends")
 	case j.keepSpace && j.trimSpace:
 		return usageError("--keep-space and --trim-space exclude each other", "name one of them")
 	case j.Config == "-" && j.VaultStore == "" && j.VaultType == "":
@@ -101,6 +103,13 @@ func (j *secretPutJob) run(ctx context.Context, name string) error {
 		return j.p.writeJSON(stored{name, version, changed, value.Len()})
 	}
 	return nil
+}
+
+// speakable reports whether a reference can spell the name of a secret, so that
+// people see it.
+func speakable(name string) bool {
+	ref, err := walker.ParseReference(walker.Reference{Scheme: walker.Vault, Name: name}.String())
+	return err == nil && ref == walker.Reference{Scheme: walker.Vault, Name: name} && !strings.ContainsFunc(name, func(r rune) bool { return walker.UnseenName(r) != "" })
 }
 
 // putOne stores a value unless it is there, and reads it back. ahead is called
