@@ -185,7 +185,12 @@ func (r *release) folder(w io.Writer, dir string) error {
 // inFront puts the program in front of a Bifrost image: what was its entrypoint
 // becomes the command that exec starts.
 func (r *release) inFront(ctx context.Context, base, config, appDir string) error {
-	image, err := load(base)
+	work, err := os.MkdirTemp("", "dist")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(work)
+	image, err := load(base, filepath.Join(work, "base"))
 	if err != nil {
 		return fmt.Errorf("%s: %w", base, err)
 	}
@@ -196,11 +201,6 @@ func (r *release) inFront(ctx context.Context, base, config, appDir string) erro
 	if len(old.Config.Entrypoint)+len(old.Config.Cmd) == 0 {
 		return fmt.Errorf("%s starts nothing by itself, so there is nothing to be in front of", base)
 	}
-	work, err := os.MkdirTemp("", "dist")
-	if err != nil {
-		return err
-	}
-	defer os.RemoveAll(work)
 	p := platform{old.OS, old.Architecture}
 	program, err := r.program(ctx, p, work)
 	if err != nil {
@@ -250,15 +250,11 @@ func (r *release) program(ctx context.Context, p platform, work string) ([]byte,
 }
 
 // load reads an image: a tar of `docker save`, or one of an OCI layout with one
-// image in it.
-func load(file string) (v1.Image, error) {
+// image in it, which is unpacked into dir and read from there.
+func load(file, dir string) (v1.Image, error) {
 	image, err := tarball.ImageFromPath(file, nil)
 	if err == nil {
 		return image, nil
-	}
-	dir, making := os.MkdirTemp("", "base")
-	if making != nil {
-		return nil, making
 	}
 	f, opening := os.Open(file)
 	if opening != nil {

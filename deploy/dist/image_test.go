@@ -3,6 +3,7 @@
 package main
 
 import (
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -13,6 +14,7 @@ import (
 	"github.com/google/go-containerregistry/pkg/name"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/empty"
+	"github.com/google/go-containerregistry/pkg/v1/layout"
 	"github.com/google/go-containerregistry/pkg/v1/mutate"
 	"github.com/google/go-containerregistry/pkg/v1/tarball"
 )
@@ -54,7 +56,7 @@ exec env -i "$@"`
 func TestImage(t *testing.T) {
 	file := filepath.Join(made.out, "bifrost-secrets_"+tryNumber+"_image.tar")
 	bundle := unpack(t, "oci-archive", file)
-	image, err := load(file)
+	image, err := load(file, t.TempDir())
 	if err == nil {
 		t.Errorf("an image of two platforms is taken for one: %v", image)
 	}
@@ -116,9 +118,12 @@ func TestInFront(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, test := range []struct{ user, want, bad string }{
+	for _, test := range []struct {
+		user, want, bad string
+		oci             bool
+	}{
 		{user: "appuser", want: "1000:1000"},
-		{user: "1000:0", want: "1000:0"},
+		{user: "1000:0", want: "1000:0", oci: true},
 		{user: "appuser:app", want: "1000:2000"},
 		{user: "nobody", bad: `"nobody"`},
 	} {
@@ -147,10 +152,16 @@ func TestInFront(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			file := filepath.Join(t.TempDir(), "base.tar")
-			if err := tarball.WriteToFile(file, tag, base); err != nil {
+			file, temporary := filepath.Join(t.TempDir(), "base.tar"), t.TempDir()
+			if test.oci {
+				err = ociArchive(file, t.TempDir(), base)
+			} else {
+				err = tarball.WriteToFile(file, tag, base)
+			}
+			if err != nil {
 				t.Fatal(err)
 			}
+			t.Setenv("TMPDIR", temporary)
 			front := &release{root: made.root, out: t.TempDir(), version: tryVersion, image: "example.test/bifrost-with-secrets", built: map[platform]string{}}
 			if err := front.prepare(t.Context()); err != nil {
 				t.Fatal(err)
@@ -165,9 +176,12 @@ func TestInFront(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
+			if left, err := os.ReadDir(temporary); err != nil || len(left) > 0 {
+				t.Errorf("what is left behind: %v %v", left, err)
+			}
 			archive := filepath.Join(front.out, "image.tar")
 			bundle := unpack(t, "docker-archive", archive)
-			image, err := load(archive)
+			image, err := load(archive, t.TempDir())
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -184,6 +198,18 @@ func TestInFront(t *testing.T) {
 			}
 		})
 	}
+}
+
+// ociArchive writes an image as skopeo's oci-archive does.
+func ociArchive(file, dir string, image v1.Image) error {
+	to, err := layout.Write(dir, empty.Index)
+	if err != nil {
+		return err
+	}
+	if err := to.AppendImage(image); err != nil {
+		return err
+	}
+	return create(file, func(w io.Writer) error { return made.folder(w, dir) })
 }
 
 func rootFS(t *testing.T, image v1.Image) v1.RootFS {
