@@ -18,6 +18,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"bifrost-secrets/sources/awssecrets/awstest"
@@ -164,12 +165,64 @@ func (s *harness) exec(options []string, command ...string) *running {
 	return s.start(append(append(args, "--"), command...)...)
 }
 
+// eachLine sends the lines of r. It reads on while nobody takes them, or whoever
+// writes them would be held up.
 func eachLine(r io.Reader, to chan<- string) {
-	scan := bufio.NewScanner(r)
-	for scan.Scan() {
-		to <- scan.Text()
+	lines := make(chan string)
+	go func() {
+		defer close(lines)
+		for scan := bufio.NewScanner(r); scan.Scan(); {
+			lines <- scan.Text()
+		}
+	}()
+	defer close(to)
+	var held []string
+	for lines != nil || len(held) > 0 {
+		first, next := "", chan<- string(nil)
+		if len(held) > 0 {
+			first, next = held[0], to
+		}
+		select {
+		case line, ok := <-lines:
+			if !ok {
+				lines = nil
+				continue
+			}
+			held = append(held, line)
+		case next <- first:
+			held = held[1:]
+		}
 	}
-	close(to)
+}
+
+func TestEachLine(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r, w := io.Pipe()
+		lines := make(chan string, 1)
+		go eachLine(r, lines)
+		written := false
+		go func() {
+			for n := range 2000 {
+				_, _ = fmt.Fprintln(w, n)
+			}
+			_ = w.Close()
+			written = true
+		}()
+		synctest.Wait()
+		if !written {
+			t.Fatal("who writes is held up")
+		}
+		n := 0
+		for line := range lines {
+			if line != fmt.Sprint(n) {
+				t.Errorf("%q for line %d", line, n)
+			}
+			n++
+		}
+		if n != 2000 {
+			t.Errorf("%d lines", n)
+		}
+	})
 }
 
 // says waits for a line of the standard output.
