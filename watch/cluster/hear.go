@@ -12,6 +12,7 @@ import (
 func (m *Member) hear(ctx context.Context, conn listener) error {
 	var l listing
 	asked := time.Now() // when the server was last known to be there
+	alive := false      // it has answered when it was asked
 	for {
 		what := m.looked()
 		next, answered, err := m.list(ctx, conn, &l, what)
@@ -37,13 +38,15 @@ func (m *Member) hear(ctx context.Context, conn listener) error {
 			m.leave(ctx, conn, &l)
 			return ctx.Err()
 		case !over || conn.IsClosed():
-			m.cutAfter(time.Since(asked))
+			if !alive { // else asking has kept it
+				m.cutAfter(time.Since(asked))
+			}
 			return m.config.Target.Explain(err)
 		case time.Since(asked) >= m.idle:
 			if err := m.alive(ctx, conn); err != nil {
 				return m.config.Target.Explain(err)
 			}
-			asked = time.Now()
+			asked, alive = time.Now(), true
 		}
 	}
 }
