@@ -131,6 +131,13 @@ func (c *checker) storeBlock() {
 			}
 		}
 	}
+	if _, ok := c.doc.Find(c.store.object, block); !ok {
+		for _, b := range c.opts.Backends {
+			if other, ok := c.doc.Find(c.store.object, b.Block); ok && b.Block != block {
+				c.report(storePath+"."+b.Block, other.Name, "write "+quoted(block)+", or the type "+b.Type, "the type "+c.store.backend.Type+" does not read the block "+quoted(b.Block)).Severity = Warning
+			}
+		}
+	}
 	for _, t := range together {
 		m, ok := has[t.one]
 		if _, both := has[t.other]; t.block == block && ok && !both {
