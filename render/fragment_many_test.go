@@ -2,6 +2,7 @@ package render
 
 import (
 	"fmt"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -25,17 +26,14 @@ func TestManyFragmentsOfOneSecret(t *testing.T) {
 	go func() {
 		f := parseFragments([]byte(text.String()))
 		for i := range many {
-			for key, want := range map[string]string{
-				fmt.Sprintf("key-%d", i):     fmt.Sprintf("value %d", i),
-				fmt.Sprintf("/key-%d", i):    fmt.Sprintf("value %d", i),
-				fmt.Sprintf("/list/%d/v", i): fmt.Sprint(i),
-			} {
-				if got, err := f.get(key); err != nil || string(got) != want {
-					done <- fmt.Sprintf("%s is %q, %v", key, got, err)
+			n := strconv.Itoa(i)
+			for _, one := range [...][2]string{{"key-" + n, "value " + n}, {"/key-" + n, "value " + n}, {"/list/" + n + "/v", n}} {
+				if got, err := f.get(one[0]); err != nil || string(got) != one[1] {
+					done <- fmt.Sprintf("%s is %q, %v", one[0], got, err)
 					return
 				}
 			}
-			for _, key := range []string{fmt.Sprintf("none-%d", i), fmt.Sprintf("/list/%d", many+1+i), fmt.Sprintf("/key-%d/x", i), fmt.Sprintf("/list/0%d/v", i)} {
+			for _, key := range [...]string{"none-" + n, "/list/" + strconv.Itoa(many+1+i), "/key-" + n + "/x", "/list/0" + n + "/v"} {
 				if _, err := f.get(key); err == nil || !strings.Contains(err.Hint, "and 99981 more") {
 					done <- fmt.Sprintf("%s is there, or its hint is another: %v", key, err)
 					return

@@ -1,3 +1,7 @@
+// Thousands of handshakes are made here, none of which a later computer may read.
+//
+//go:debug tlsmlkem=0
+
 package azurevault
 
 import (

@@ -21,6 +21,15 @@ import (
 // with a thousand keys takes about half a MiB.
 const maxAnswer = 64 << 20
 
+// longest returns how many bytes of an answer are read: few where whoever listens has
+// yet to show that it is Bifrost.
+func longest(path string) int {
+	if path == "/health" || path == "/api/version" {
+		return 1 << 20
+	}
+	return maxAnswer
+}
+
 // Error is why something was not done: why the API cannot be used, or what becomes of
 // a value. It holds no value and no part of an answer.
 type Error struct {
@@ -148,11 +157,12 @@ func (c *Client) send(whole context.Context, method, path string, body []byte, a
 	}
 	defer func() { _ = resp.Body.Close() }()
 	a := &answer{method: method, path: path, status: resp.StatusCode}
-	if a.body, err = io.ReadAll(io.LimitReader(resp.Body, maxAnswer+1)); err != nil {
+	most := longest(path)
+	if a.body, err = io.ReadAll(io.LimitReader(resp.Body, int64(most)+1)); err != nil {
 		return nil, c.unreachable(whole, err)
 	}
-	if len(a.body) > maxAnswer {
-		return nil, unknownShape(path, fmt.Sprintf("is longer than %d MiB", maxAnswer>>20))
+	if len(a.body) > most {
+		return nil, unknownShape(path, fmt.Sprintf("is longer than %d MiB", most>>20))
 	}
 	return a, nil
 }

@@ -73,7 +73,7 @@ func reapAll(args []string) {
 			}
 		})
 	}
-	litter := exec.Command("sh", "-c", fmt.Sprintf("i=0; while [ $i -lt %d ]; do (sh -c 'exit 3' &); i=$((i+1)); done", orphanCount))
+	litter := exec.Command("sh", "-c", fmt.Sprintf("i=0; while [ $i -lt %d ]; do (exit 3 &); i=$((i+1)); done", orphanCount))
 	must(litter.Run())
 	for range orphanCount {
 		<-reaped

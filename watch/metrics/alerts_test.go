@@ -175,7 +175,7 @@ func TestAlerts(t *testing.T) {
 	for _, one := range plights {
 		series := map[string][]string{}
 		synctest.Test(t, func(t *testing.T) {
-			p := &plight{value: "sk-one", state: watch.Verified, metrics: metrics.New("v1")}
+			p := &plight{value: "sk-one", state: watch.Verified, metrics: metrics.New("v1").Own()}
 			p.document = `{"providers":{"openai":{"keys":[{"name":"a","value":"vault.a"}]}}}`
 			p.Loop = watch.New(watch.Options{
 				Load: p.load, Applier: p, Observer: p.metrics, Log: slog.New(slog.DiscardHandler),
