@@ -643,6 +643,7 @@ func TestNotReadyIsSaid(t *testing.T) {
 			}
 		})
 		defer h.begin()()
+		synctest.Wait() // the loop has nothing to do for an hour
 		h.lines()
 		for _, down := range []bool{true, false} {
 			away.Store(down)

@@ -16,8 +16,9 @@ type readiness struct {
 	why   string
 }
 
-// look notes whether it is ready, and why not.
-func (r *readiness) look(log *slog.Logger, err error) {
+// look notes whether it is ready, and why not. It reports whether it has ceased to be,
+// of which the log is to be reminded.
+func (r *readiness) look(log *slog.Logger, err error) (ceased bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	what, now := "", time.Now()
@@ -36,6 +37,7 @@ func (r *readiness) look(log *slog.Logger, err error) {
 	case first:
 		log.Info("ready")
 	}
+	return r.not.news && err != nil
 }
 
 func (r *readiness) reminds() time.Time {
@@ -59,7 +61,9 @@ func (l *Loop) Look() {
 	if ready == nil {
 		ready = l.Ready
 	}
-	l.readiness.look(l.o.Log, ready())
+	if l.readiness.look(l.o.Log, ready()) {
+		l.ask(func(*asked) {}) // or it would sleep past the time to remind of it
+	}
 }
 
 // Ready says why Bifrost should not be sent requests: nothing is in force yet.
