@@ -26,10 +26,19 @@ type Naming struct {
 }
 
 // pattern returns a Parse by a regular expression, which is compiled when it is
-// first needed: {1,512} takes its time.
-func pattern(text string) func(string) []string {
+// first needed. A part has at most as many bytes as limits say, 0 for any number:
+// {1,512} in the expression would be 512 steps of it.
+func pattern(text string, limits ...int) func(string) []string {
 	form := sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(text) })
-	return func(name string) []string { return form().FindStringSubmatch(name) }
+	return func(name string) []string {
+		parts := form().FindStringSubmatch(name)
+		for i, limit := range limits {
+			if parts != nil && limit > 0 && len(parts[i+1]) > limit {
+				return nil
+			}
+		}
+		return parts
+	}
 }
 
 // whole returns a Parse of names that have no parts.

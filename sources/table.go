@@ -71,7 +71,7 @@ var AWS = Facts{
 	Credentials: []string{"access_key_id", "secret_access_key", "session_token"},
 	Begin:       []Setting{{"region", "<region, such as eu-west-1>", false}},
 	Names: Naming{
-		Parse: pattern(`^(?:[A-Za-z0-9/_+=.@!-]{1,512}|(arn:aws[a-z-]*:secretsmanager:([a-z0-9-]+):([0-9]{12}):secret:)([A-Za-z0-9/_+=.@!-]{1,519}))$`),
+		Parse: pattern(`^(?:(arn:aws[a-z-]*:secretsmanager:([a-z0-9-]+):([0-9]{12}):secret:)([A-Za-z0-9/_+=.@!-]+)|([A-Za-z0-9/_+=.@!-]+))$`, 0, 0, 0, 519, 512),
 		Says:  "1 to 512 of A-Z a-z 0-9 / _ + = . @ - !, or the ARN of a secret",
 	},
 	Variables: []string{
@@ -95,7 +95,7 @@ var GCP = Facts{
 	Credentials: []string{"credentials_json"},
 	Begin:       []Setting{{"project_id", "<project id>", true}},
 	Names: Naming{
-		Parse: pattern(`^(?://secretmanager\.googleapis\.com/)?projects/((?:[a-z0-9.-]{1,60}:)?[a-z0-9][a-z0-9-]{0,61})/secrets/([A-Za-z0-9_-]{1,255})(?:/versions/([A-Za-z0-9_-]{1,63}))?$`),
+		Parse: pattern(`^(?://secretmanager\.googleapis\.com/)?projects/((?:[a-z0-9.-]{1,60}:)?[a-z0-9][a-z0-9-]{0,61})/secrets/([A-Za-z0-9_-]+)(?:/versions/([A-Za-z0-9_-]+))?$`, 0, 255, 63),
 		Says:  "1 to 255 characters, of which each but A-Z a-z 0-9 _ - is kept as -xHH- and counts five, or projects/PROJECT/secrets/ID or projects/PROJECT/secrets/ID/versions/VERSION",
 		// The second is how other services of Google write it.
 		Full:    []string{"projects/", "//secretmanager.googleapis.com/"},
@@ -139,7 +139,7 @@ var Azure = Facts{
 	Credentials: []string{"client_secret"},
 	Begin:       []Setting{{"vault_url", "https://<name>.vault.azure.net", true}},
 	Names: Naming{
-		Parse:   pattern(`^https://([^/]+)/secrets/([0-9A-Za-z-]{1,127})(?:/([0-9a-f]{32}))?/?$`),
+		Parse:   pattern(`^https://([^/]+)/secrets/([0-9A-Za-z-]+)(?:/([0-9a-f]{32}))?/?$`, 0, 127),
 		Says:    "1 to 127 characters, of which each but A-Z a-z 0-9 - is kept as -xHH- and counts five, or the id of a secret: https://VAULT/secrets/NAME or https://VAULT/secrets/NAME/VERSION",
 		Full:    []string{"https://"},
 		Escapes: &Names{Allowed: func(c byte) bool { return Alphanumeric(c) || c == '-' }, Max: 127, Fold: true, System: "azure"},

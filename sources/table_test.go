@@ -72,18 +72,19 @@ func TestCatalogue(t *testing.T) {
 
 func TestCheckName(t *testing.T) {
 	long := func(n int) string { return strings.Repeat("x", n) }
+	const arn = "arn:aws:secretsmanager:eu-west-1:123456789012:secret:"
 	for kind, names := range map[string]struct{ good, bad []string }{
 		"aws-secrets-manager": {
-			[]string{"a", "a/B_+=.@!-9", long(512), "arn:aws-cn:secretsmanager:cn-north-1:123456789012:secret:a/b-AbCdEf"},
-			[]string{"a b", "ü", long(513), "arn:aws:secretsmanager:eu-west-1:1234:secret:a", "a:b", "a\n"},
+			[]string{"a", "a/B_+=.@!-9", long(512), "arn:aws-cn:secretsmanager:cn-north-1:123456789012:secret:a/b-AbCdEf", arn + long(519)},
+			[]string{"a b", "ü", long(513), "arn:aws:secretsmanager:eu-west-1:1234:secret:a", arn + long(520), arn, "a:b", "a\n"},
 		},
 		"gcp-secret-manager": {
-			[]string{"a", "a/b", "ü", long(255), "projects/p/secrets/s", "projects/example.com:p/secrets/s/versions/3", "//secretmanager.googleapis.com/projects/p/secrets/s"},
-			[]string{long(256), strings.Repeat("/", 52), "projects/p/locations/l/secrets/s", "//secretmanager.googleapis.com/x", "a\n"},
+			[]string{"a", "a/b", "ü", long(255), "projects/p/secrets/s", "projects/example.com:p/secrets/s/versions/3", "//secretmanager.googleapis.com/projects/p/secrets/s", "projects/p/secrets/" + long(255) + "/versions/" + long(63)},
+			[]string{long(256), strings.Repeat("/", 52), "projects/p/locations/l/secrets/s", "//secretmanager.googleapis.com/x", "projects/p/secrets/" + long(256), "projects/p/secrets/s/versions/" + long(64), "a\n"},
 		},
 		"azure-key-vault": {
-			[]string{"a", "a/b", long(127), "https://v.vault.azure.net/secrets/s", "https://v/secrets/s/0123456789abcdef0123456789abcdef"},
-			[]string{long(128), strings.Repeat("_", 26), "https://v/keys/s", "a\x7f"},
+			[]string{"a", "a/b", long(127), "https://v.vault.azure.net/secrets/s", "https://v/secrets/s/0123456789abcdef0123456789abcdef", "https://v/secrets/" + long(127)},
+			[]string{long(128), strings.Repeat("_", 26), "https://v/keys/s", "https://v/secrets/" + long(128), "a\x7f"},
 		},
 		"hashicorp-vault": {
 			[]string{"a", "a b/ü", "a/...", "a?*", long(2048)},
