@@ -90,8 +90,7 @@ func findPgBouncer() (program, libraries string) {
 	if _, err := os.Stat("/usr/sbin/pgbouncer"); err == nil {
 		return "/usr/sbin/pgbouncer", ""
 	}
-	_, here, _, _ := runtime.Caller(0)
-	root := filepath.Join(filepath.Dir(here), "..", "..", "..", ".cache", "pgbouncer")
+	root := filepath.Join(cacheDir(), "pgbouncer")
 	program = filepath.Join(root, "pgbouncer")
 	if _, err := os.Stat(program); err != nil {
 		return "", ""

@@ -67,7 +67,7 @@ var shared struct {
 }
 
 // Shared returns the one server of this test binary, which the first call starts
-// in about a second; TestMain must run the tests by way of [M]. Where there is
+// in a moment, or a second where initdb has to run; TestMain must run the tests by way of [M]. Where there is
 // no PostgreSQL the test is skipped, or fails if [requireBackends] is set; with
 // -short it is skipped.
 func Shared(tb testing.TB) *Server {
