@@ -29,8 +29,9 @@ func TestBench(t *testing.T) {
 	if _, err := os.Stat(binary); err != nil {
 		t.Fatal("the binary is missing: run make bench, or make build before")
 	}
-	b := &bench{T: t, binary: binary}
-	b.hello = b.buildHello()
+	b := &bench{T: t}
+	b.binary = b.installed(binary, binary+"-lint")
+	b.hello = b.installed(b.buildHello())
 	b.start()
 	b.real()
 	b.walking()
