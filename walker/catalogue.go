@@ -91,6 +91,15 @@ func Catalogue() []Entry { return catalogue() }
 
 var catalogue = sync.OnceValue(func() []Entry { return mustParse(catalogueText) })
 
+// Sections returns the names of the members that a config may have at its top, as
+// far as the catalogue has fields in or below them.
+func Sections() (names []string) {
+	for _, m := range compiled().members {
+		names = append(names, m.name)
+	}
+	return names
+}
+
 // compiled is the catalogue as documents are walked along it.
 var compiled = sync.OnceValue(func() *node { return compile(catalogueText) })
 

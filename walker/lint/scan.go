@@ -358,7 +358,7 @@ func mayHold(raw []byte) bool {
 // mayFit reports whether a text begins like a key of some shape.
 func mayFit(raw []byte) bool {
 	for _, s := range starts().Of(raw[0]) {
-		if len(raw) >= len(s.prefix)+s.least && string(raw[:len(s.prefix)]) == s.prefix {
+		if len(raw) > len(s.prefix) && raw[1] == s.prefix[1] && string(raw[:len(s.prefix)]) == s.prefix && len(raw) >= len(s.prefix)+s.least {
 			return true
 		}
 	}

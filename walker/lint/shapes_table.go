@@ -181,7 +181,7 @@ var starts = sync.OnceValue(func() *wordlist.ByFirst[start] {
 // fits returns how much of a text, from its start, is a key of that shape; 0
 // where it begins with none.
 func (s start) fits(text string) int {
-	if len(text) < len(s.prefix)+s.least || text[1] != s.prefix[1] || text[:len(s.prefix)] != s.prefix {
+	if len(text) <= len(s.prefix) || text[1] != s.prefix[1] || text[:len(s.prefix)] != s.prefix || len(text) < len(s.prefix)+s.least {
 		return 0
 	}
 	rest := text[len(s.prefix):]

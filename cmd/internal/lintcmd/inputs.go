@@ -171,7 +171,7 @@ func (r *run) read(in input) ([]embedded.Config, *walker.DocumentError) {
 		configs = make([]embedded.Config, 1)
 		configs[0].Document, err = walker.Parse(in.name, text)
 		// A manifest of Kubernetes can be JSON too, which is YAML.
-		if err == nil && bytes.Contains(text, []byte(`"config.json"`)) && !embedded.IsConfig(configs[0].Document) {
+		if err == nil && !embedded.IsConfig(configs[0].Document) && bytes.Contains(text, []byte(`"config.json"`)) {
 			var inside []embedded.Config
 			if inside, err = embedded.InYAML(in.name, text); len(inside) > 0 {
 				configs = inside

@@ -7,12 +7,10 @@ package embedded
 import (
 	"bytes"
 	"path/filepath"
+	"slices"
 	"strings"
-	"sync"
 
 	"bifrost-secrets/walker"
-
-	"github.com/tidwall/gjson"
 )
 
 // Config is a config that a file holds.
@@ -42,33 +40,32 @@ func KindOf(name string) Kind {
 	return map[string]Kind{".json": JSON, ".jsonc": JSONC, ".yaml": YAML, ".yml": YAML}[strings.ToLower(filepath.Ext(name))]
 }
 
-// sections are the members that a config may have at its top, as far as there
-// are fields below them.
-var sections = sync.OnceValue(func() map[string]bool {
-	out := map[string]bool{}
-	for _, e := range walker.Catalogue() {
-		name, _, _ := strings.Cut(e.Pattern, ".")
-		out[strings.TrimSuffix(name, "[]")] = true
-	}
-	return out
-})
-
 // IsConfig reports whether a document looks like a config of Bifrost's: it names
 // Bifrost's schema, or has a section that holds what such a section may hold.
 func IsConfig(doc *walker.Document) bool {
-	found := false
-	gjson.ParseBytes(doc.Bytes()).ForEach(func(name, value gjson.Result) bool {
-		switch {
-		case name.String() == "$schema":
-			found = strings.Contains(value.String(), "getbifrost")
-		case name.String() == "encryption_key":
-			found = true
-		case sections()[strings.ToLower(name.String())]:
-			found = value.IsObject() || value.IsArray() && value.Get("0").IsObject()
+	text, sections := doc.Bytes(), walker.Sections()
+	for _, m := range doc.ObjectAt(bytes.IndexByte(text, '{')).Members {
+		switch name := doc.String(m.Name); {
+		case name == "$schema":
+			if bytes.Contains(doc.Text(m.Value), []byte("getbifrost")) {
+				return true
+			}
+		case name == "encryption_key":
+			return true
+		case slices.Contains(sections, strings.ToLower(name)):
+			object := text[m.Value.Start] == '{'
+			if text[m.Value.Start] == '[' {
+				doc.Children(m.Value.Start, func(_ walker.Span, at int) int {
+					object = text[at] == '{'
+					return -1
+				})
+			}
+			if object {
+				return true
+			}
 		}
-		return !found
-	})
-	return found
+	}
+	return false
 }
 
 // MayBeConfig reports whether a text that is no valid document was meant as a
@@ -78,7 +75,7 @@ func MayBeConfig(text []byte) bool {
 		return true
 	}
 	named := 0
-	for section := range sections() {
+	for _, section := range walker.Sections() {
 		if bytes.Contains(text, []byte(`"`+section+`"`)) {
 			named++
 		}
