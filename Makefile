@@ -22,7 +22,7 @@ GOVULNCHECK = golang.org/x/vuln/cmd/govulncheck@v1.9.0
 ACTIONLINT = github.com/rhysd/actionlint/cmd/actionlint@v1.7.12
 FUZZTIME ?= 60s
 
-.PHONY: home dist image test-dist demo build test test-program test-process test-packages test-short docs check bench soak fuzz setup clean
+.PHONY: home dist image test-dist demo build test test-program test-process test-packages test-counts test-short docs check bench soak fuzz setup clean
 
 demo: build
 	@mkdir -p demo && chmod -R go-rwx testdata/demo/secrets
@@ -44,24 +44,32 @@ setup:
 	@./testdata/setup.sh
 
 # Tests wait about as long as they work, hence the parts run beside each other, and
-# four packages, or four tests of the program, at a time on any machine.
+# four packages, or six tests of the program, at a time on any machine.
 test: setup
-	@$(MAKE) --no-print-directory -j 3 test-program test-packages test-process
+	@$(MAKE) --no-print-directory -j 4 test-program test-packages test-counts test-process
 
-# The tests of the program start it as people do, and the race detector sees none of
+# The tests of the programs start them as people do, and the race detector sees none of
 # what they start: it is for those of them that run within the test's process.
 test-program:
-	BIFROST_REQUIRE_BACKENDS=1 CGO_ENABLED=0 $(GO) test -trimpath -parallel 4 -timeout 30m ./cmd/bifrost-secrets
+	BIFROST_REQUIRE_BACKENDS=1 CGO_ENABLED=0 $(GO) test -trimpath -parallel 6 -timeout 30m ./cmd/bifrost-secrets ./cmd/bifrost-secrets-lint
 
 test-process:
-	BIFROST_REQUIRE_BACKENDS=1 $(GO) test -race -short -skip '^TestScript$$' -timeout 30m ./cmd/bifrost-secrets
+	$(RACE) -short -skip '^TestScript$$' ./cmd/bifrost-secrets
+
+# The longest come first, so that none of them runs alone in the end.
+test-packages:
+	$(RACE) -p 4 ./watch/cluster ./sources/postgres ./watch ./sources/awssecrets ./docs ./render/configstore \
+		$$($(GO) list ./... | grep -v '/cmd/bifrost-secrets')
 
 # What the race detector makes ten times as slow and finds nothing in, counting for a
-# day and for ten thousand refreshes, is whole in the second run, of packages that are
-# compiled as the program is.
-test-packages:
-	BIFROST_REQUIRE_BACKENDS=1 $(GO) test -race -p 4 -timeout 30m $$($(GO) list ./... | grep -v '/cmd/bifrost-secrets$$')
-	CGO_ENABLED=0 $(GO) test -trimpath -timeout 30m -run '^Test(Day|TenThousand|IdleDay)$$' ./watch
+# day and for ten thousand refreshes, is whole here, compiled as the program is.
+test-counts:
+	BIFROST_REQUIRE_BACKENDS=1 CGO_ENABLED=0 $(GO) test -trimpath -timeout 30m -run '^Test(Day|TenThousand|IdleDay)$$' ./watch
+
+# With -trimpath, clones share what is compiled. A binary with the race detector would
+# sleep for a second before it ends, for the sake of goroutines that are still there:
+# ours leave none, which goleak sees to.
+RACE = GORACE='atexit_sleep_ms=0 $(GORACE)' BIFROST_REQUIRE_BACKENDS=1 $(GO) test -race -trimpath -timeout 30m
 
 # For the loop of somebody who changes a line: no server, no daemon, and no program many
 # times. The packages are compiled as the program is, so that both share what is compiled.

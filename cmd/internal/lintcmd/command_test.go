@@ -89,6 +89,14 @@ func TestOrder(t *testing.T) {
 	if one.code() != exitFindings || !strings.HasSuffix(one.err, "in 200 files\n") {
 		t.Errorf("code %d: %s", one.code(), one.err)
 	}
+	// What the workers share.
+	known := filepath.Join(t.TempDir(), "lint.baseline")
+	if got := call(Program{}, t.Context(), "--write-baseline", known, dir); got.failure != nil {
+		t.Fatal(got.failure)
+	}
+	if got := call(Program{}, t.Context(), "--baseline", known, dir); got.failure != nil || !strings.Contains(got.err, "no findings in 200 files; ") {
+		t.Errorf("with its baseline: %v %s", got.failure, got.err)
+	}
 }
 
 func TestOnline(t *testing.T) {

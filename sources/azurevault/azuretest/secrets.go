@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"bifrost-secrets/sources/cloudtest"
@@ -31,7 +32,7 @@ type version struct {
 	created            time.Time
 }
 
-var nameForm = regexp.MustCompile(`^[0-9A-Za-z-]{1,127}$`)
+var nameForm = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^[0-9A-Za-z-]{1,127}$`) }) // slow to make
 
 // maxValue is the limit of the real service.
 const maxValue = 25_600
@@ -45,7 +46,7 @@ func (f *Fake) Put(name, value string) {
 }
 
 func (f *Fake) set(name, value string, tags map[string]string) *secret {
-	if !nameForm.MatchString(name) {
+	if !nameForm().MatchString(name) {
 		panic("azure cannot have a secret of the name " + name)
 	}
 	key := strings.ToLower(name)
@@ -266,7 +267,7 @@ func (f *Fake) write(name string, body []byte) cloudtest.Answer {
 		Tags  map[string]string
 	}
 	bad := failed(http.StatusBadRequest, "BadParameter", "", "The request is not valid.")
-	if err := json.Unmarshal(body, &in); err != nil || in.Value == nil || len(*in.Value) > maxValue || !nameForm.MatchString(name) || len(in.Tags) > 15 {
+	if err := json.Unmarshal(body, &in); err != nil || in.Value == nil || len(*in.Value) > maxValue || !nameForm().MatchString(name) || len(in.Tags) > 15 {
 		return bad
 	}
 	for k, v := range in.Tags {

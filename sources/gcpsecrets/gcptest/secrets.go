@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 
 	"bifrost-secrets/sources/cloudtest"
 )
@@ -31,13 +32,13 @@ type version struct {
 // maxPayload is the limit of the real service.
 const maxPayload = 65_536
 
-var idForm = regexp.MustCompile(`^[A-Za-z0-9_-]{1,255}$`)
+var idForm = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^[A-Za-z0-9_-]{1,255}$`) }) // slow to make
 
 // Put adds a new version to a secret, as a person does with gcloud.
 func (f *Fake) Put(id string, data []byte) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if !idForm.MatchString(id) {
+	if !idForm().MatchString(id) {
 		panic("gcp cannot have a secret with the id " + id)
 	}
 	if f.secrets[id] == nil {
@@ -232,7 +233,7 @@ func (f *Fake) create(id string, body []byte) cloudtest.Answer {
 		Labels, Annotations map[string]string
 		Replication         struct{ Automatic *struct{} }
 	}
-	if err := json.Unmarshal(body, &in); err != nil || !idForm.MatchString(id) || in.Replication.Automatic == nil {
+	if err := json.Unmarshal(body, &in); err != nil || !idForm().MatchString(id) || in.Replication.Automatic == nil {
 		return failed("INVALID_ARGUMENT", "The request is not valid.")
 	}
 	if f.secrets[id] != nil {
@@ -246,21 +247,21 @@ func (f *Fake) create(id string, body []byte) cloudtest.Answer {
 }
 
 var (
-	labelKey      = regexp.MustCompile(`^[a-z][a-z0-9_-]{0,62}$`)
-	labelValue    = regexp.MustCompile(`^[a-z0-9_-]{0,63}$`)
-	annotationKey = regexp.MustCompile(`^[A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?$`)
+	labelKey      = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^[a-z][a-z0-9_-]{0,62}$`) })
+	labelValue    = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^[a-z0-9_-]{0,63}$`) })
+	annotationKey = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^[A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?$`) })
 )
 
 // badMarks finds what the real service would refuse.
 func badMarks(labels, annotations map[string]string) string {
 	for k, v := range labels {
-		if !labelKey.MatchString(k) || !labelValue.MatchString(v) {
+		if !labelKey().MatchString(k) || !labelValue().MatchString(v) {
 			return "The label is not valid."
 		}
 	}
 	size := 0
 	for k, v := range annotations {
-		if size += len(k) + len(v); !annotationKey.MatchString(k) {
+		if size += len(k) + len(v); !annotationKey().MatchString(k) {
 			return "The key of the annotation is not valid."
 		}
 	}
