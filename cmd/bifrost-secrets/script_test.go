@@ -123,7 +123,7 @@ func TestScript(t *testing.T) {
 }
 
 // quickScripts returns the scripts of a folder that start neither a server nor a daemon,
-// and the program at most 40 times.
+// and the program at most 24 times.
 func quickScripts(t *testing.T, dir string) (files []string) {
 	t.Helper()
 	starting := regexp.MustCompile(`(?m)^(fake|vault|cloud|moto-secret|control|sql)\b|^.*bifrost-secrets (exec|watch) `)
@@ -131,7 +131,7 @@ func quickScripts(t *testing.T, dir string) (files []string) {
 	all, err := filepath.Glob(filepath.Join(dir, "*.txtar"))
 	for _, file := range all {
 		text, readErr := os.ReadFile(file)
-		if err = cmp.Or(err, readErr); !starting.Match(text) && len(start.FindAll(text, -1)) <= 40 {
+		if err = cmp.Or(err, readErr); !starting.Match(text) && len(start.FindAll(text, -1)) <= 24 {
 			files = append(files, file)
 		}
 	}

@@ -63,6 +63,7 @@ func TestOneReader(t *testing.T) {
 		"cmd/internal/lintcmd/inputs.go": "the beginning of a file only, without waiting",
 		"cmd/internal/lintcmd/write.go":  "a directory, to be synced",
 		"watch/control/socket_unix.go":   "the lock, which has no content",
+		"watch/child/group_linux.go":     "/proc",
 		"watch/child/reap_linux.go":      "/proc",
 		"render/publish/lock.go":         "to be locked, without waiting",
 		"render/publish/os_unix.go":      "/proc",
