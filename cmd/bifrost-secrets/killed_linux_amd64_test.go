@@ -28,14 +28,26 @@ var changingCalls = map[uint64]string{
 // came to its end before.
 func killedAt(t *testing.T, dir string, env []string, n int, args ...string) (out, call string) {
 	t.Helper()
+	path, err := exec.LookPath(args[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	stdin, err := os.Open(os.DevNull)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer stdin.Close()
 	said, err := os.Create(filepath.Join(t.TempDir(), "said"))
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer said.Close()
-	cmd := exec.Command(args[0], args[1:]...)
-	cmd.Dir, cmd.Env, cmd.Stdout, cmd.Stderr = dir, env, said, said
-	call, status := traced(t, cmd, n)
+	call, status := traced(t, path, args, n, &syscall.ProcAttr{
+		Dir: dir, Env: (&exec.Cmd{Dir: dir, Env: env}).Environ(), // the last of a name counts
+		Files: []uintptr{stdin.Fd(), said.Fd(), said.Fd()},
+		// In a group of its own, so that it can be waited for and no other child.
+		Sys: &syscall.SysProcAttr{Ptrace: true, Setpgid: true, Pdeathsig: syscall.SIGKILL},
+	})
 	text, err := os.ReadFile(said.Name())
 	if err != nil {
 		t.Fatal(err)
@@ -46,23 +58,17 @@ func killedAt(t *testing.T, dir string, env []string, n int, args ...string) (ou
 	return string(text), call
 }
 
-// traced runs cmd until its nth change, and returns what it was killed at, or the
-// status that it ended with. It is the test's own process that traces: a process in
+// traced runs a program until its nth change, and returns what it was killed at, or
+// the status that it ended with. It is the test's own process that traces: a process in
 // between would be started hundreds of times.
-func traced(t *testing.T, cmd *exec.Cmd, nth int) (call string, status int) {
+func traced(t *testing.T, path string, args []string, nth int, with *syscall.ProcAttr) (call string, status int) {
 	t.Helper()
-	stdin, err := os.Open(os.DevNull) // opened here, since the thread below may not
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer stdin.Close()
-	cmd.Stdin = stdin
 	ended := make(chan error)
 	go func() {
 		runtime.LockOSThread() // the one thread that may trace; it ends with its filter
 		err := stopAtChanges()
 		if err == nil {
-			call, status, err = trace(cmd, nth)
+			call, status, err = trace(path, args, nth, with)
 		}
 		ended <- err
 	}()
@@ -72,15 +78,13 @@ func traced(t *testing.T, cmd *exec.Cmd, nth int) (call string, status int) {
 	return call, status
 }
 
-// trace is traced on a thread whose children stop at changes.
-func trace(cmd *exec.Cmd, nth int) (call string, status int, err error) {
-	// In a group of its own, so that it can be waited for and no other child.
-	cmd.SysProcAttr = &syscall.SysProcAttr{Ptrace: true, Setpgid: true, Pdeathsig: syscall.SIGKILL}
-	if err := cmd.Start(); err != nil {
+// trace is traced on a thread whose children stop at changes. It starts the program as
+// package os would, but for the record of what tests open: the thread may not write it.
+func trace(path string, args []string, nth int, with *syscall.ProcAttr) (call string, status int, err error) {
+	pid, _, err := syscall.StartProcess(path, args, with)
+	if err != nil {
 		return "", 0, err
 	}
-	pid := cmd.Process.Pid
-	defer func() { _ = cmd.Process.Release() }()
 	wait := func() (int, syscall.WaitStatus) {
 		var ws syscall.WaitStatus
 		for {
