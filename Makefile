@@ -73,9 +73,9 @@ RACE = GORACE='atexit_sleep_ms=0 $(GORACE)' BIFROST_REQUIRE_BACKENDS=1 $(GO) tes
 
 # For the loop of somebody who changes a line: no server, no daemon, and no program many
 # times. The packages are compiled as the program is, so that both share what is compiled.
-# It does not vet: `make check` does, and `make test`.
+# It does not vet: `make check` does, and `make test`. Those that wait the longest come first.
 test-short:
-	CGO_ENABLED=0 $(GO) test -short -vet=off -trimpath ./...
+	CGO_ENABLED=0 $(GO) test -short -vet=off -trimpath -p 4 ./watch ./sources/hashivault ./sources/awssecrets ./render ./cmd/bifrost-secrets ./...
 
 # The pages that are made of the commands: docs/reference and docs/man. The schemas for
 # editors are made of the tables: docs/schema.

@@ -143,7 +143,7 @@ func (d *duty) series(t *testing.T) map[string]float64 {
 // Chance and the directory of the test are left out of the table.
 var chance = []struct{ of, with string }{
 	{`(/\S+/)?(config\.(source\.)?json)`, "$2"}, {`(next_in|gives_up_in|took|oldest_value|since)=[^ \n]+`, "$1=…"},
-	{`tries=([2-9]|\d\d+)`, "tries=…"}, {`, \d+ (try|tries)`, ", … tries"}, {`next in [^ \n]+`, "next in …"}, {`since \S+Z( \(\S+ ago\))?`, "since …"},
+	{`tries=([2-9]|\d\d)\d*`, "tries=…"}, {`, \d+ (try|tries)`, ", … tries"}, {`next in [^ \n]+`, "next in …"}, {`since \S+Z( \(\S+ ago\))?`, "since …"},
 	{`127\.0\.0\.1:\d+`, "127.0.0.1:…"}, {`filesystem of [^ \n\]"]+`, "filesystem of …"}, {`  [\ddhms]+( \(stale\))?  `, "  …$1  "},
 }
 
