@@ -41,7 +41,7 @@ func (b *bench) processors(runs int, env []string, name string, args ...string) 
 func (b *bench) growth() {
 	env := b.environ(nil)
 	lint := func(path string) time.Duration {
-		return b.processors(3, env, b.binary+"-lint", "--fail-on", "never", path)
+		return b.processors(7, env, b.binary+"-lint", "--fail-on", "never", path)
 	}
 	render := func(config, store string) time.Duration {
 		args, _ := b.fileArgs(config, store)
