@@ -101,8 +101,11 @@ func (m *Member) list(ctx context.Context, conn listener, l *listing, what *show
 	case !changed && now.Before(l.beat):
 		return l.beat, false, nil
 	}
-	ctx, cancel := context.WithTimeout(ctx, tryLimit)
+	// What was begun is brought to its end, so that there is a connection to leave by.
+	ended := ctx
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), tryLimit)
 	defer cancel()
+	defer context.AfterFunc(ended, func() { time.AfterFunc(leaveLimit, cancel) })()
 	if !l.ready {
 		// Whoever has locked the table may not keep flushes from being heard.
 		if _, err = conn.Exec(ctx, "SET lock_timeout = '1s'"); err == nil {
