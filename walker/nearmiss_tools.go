@@ -1,9 +1,10 @@
 package walker
 
 import (
-	"bifrost-secrets/walker/wordlist"
 	"strings"
 	"sync"
+
+	"bifrost-secrets/walker/wordlist"
 )
 
 type scope uint8
