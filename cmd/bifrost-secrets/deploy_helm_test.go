@@ -345,9 +345,7 @@ func TestDeployHelmRuns(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		if err := os.WriteFile(s.root+imageScript, []byte(helmScript), 0o700); err != nil {
-			t.Fatal(err)
-		}
+		s.program(s.root+imageScript, helmScript)
 		f := awstest.StartFake(t)
 		for name, value := range f.Env() {
 			s.env = append(s.env, name+"="+value)

@@ -45,13 +45,23 @@ func newStage(t *testing.T, config string) *stage {
 		}
 	}
 	for _, name := range []string{imageScript, "/usr/local/bin/bifrost"} {
-		if err := os.WriteFile(root+name, []byte(bifrostScript), 0o700); err != nil {
-			t.Fatal(err)
-		}
+		s.program(root+name, bifrostScript)
 	}
 	s.write(root+"/etc/bifrost/config.json", s.at(config))
 	s.write(root+"/etc/bifrost-secrets/tokens", "CANARY-token-0123456789\n")
 	return s
+}
+
+// program writes a script that can be started. While another test starts a process, that
+// process has every file open that this one has, and a program that is open for writing
+// cannot be started ("text file busy").
+func (s *stage) program(path, text string) {
+	s.t.Helper()
+	syscall.ForkLock.RLock()
+	defer syscall.ForkLock.RUnlock()
+	if err := os.WriteFile(path, []byte(text), 0o700); err != nil {
+		s.t.Fatal(err)
+	}
 }
 
 // at moves the paths in a text below the root of the stage, and the ports to free

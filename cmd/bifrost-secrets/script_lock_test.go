@@ -6,7 +6,7 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 )
 
-// doLocked runs a program while another holds the lock of a file:
+// doLocked runs a program while the test holds the lock of a file:
 //
 //	locked config.json 1 bifrost-secrets store …
 func doLocked(ts *testscript.TestScript, neg bool, args []string) {

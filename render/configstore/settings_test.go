@@ -5,6 +5,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 
 	"bifrost-secrets/sources"
@@ -91,7 +92,10 @@ func TestSettingsPasswords(t *testing.T) {
 func TestSettingsTrouble(t *testing.T) {
 	none := func(string) (string, bool) { return "", false }
 	script := filepath.Join(t.TempDir(), "password.sh")
-	if err := os.WriteFile(script, []byte("#!/bin/sh\necho CANARY-said >&2\n[ \"$1\" = empty ] || exit 3\n"), 0o700); err != nil {
+	syscall.ForkLock.RLock() // a program that another test starts meanwhile would have it open for writing: "text file busy"
+	err := os.WriteFile(script, []byte("#!/bin/sh\necho CANARY-said >&2\n[ \"$1\" = empty ] || exit 3\n"), 0o700)
+	syscall.ForkLock.RUnlock()
+	if err != nil {
 		t.Fatal(err)
 	}
 	d := pgtest.Shared(t).Database(t)

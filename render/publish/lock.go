@@ -24,7 +24,12 @@ func Lock(path string) (unlock func(), err error) {
 		held, err1 := f.Stat()
 		now, err2 := os.Stat(path)
 		if err1 == nil && err2 == nil && os.SameFile(held, now) {
-			return func() { _ = f.Close() }, nil
+			return func() {
+				// A program that is being started has every open file of ours until it runs;
+				// closing alone would leave the lock to it.
+				endLock(f)
+				_ = f.Close()
+			}, nil
 		}
 		_ = f.Close()
 		if err := errors.Join(err1, err2); err != nil {

@@ -306,6 +306,9 @@ func heldElsewhere(f *os.File) bool {
 	return errors.Is(flock(f, unix.LOCK_EX|unix.LOCK_NB), unix.EWOULDBLOCK)
 }
 
+// endLock ends the lock of a file, also for whoever else has the file open by f.
+func endLock(f *os.File) { _ = flock(f, unix.LOCK_UN) }
+
 func flock(f *os.File, how int) error {
 	for {
 		if err := unix.Flock(int(f.Fd()), how); !errors.Is(err, unix.EINTR) {

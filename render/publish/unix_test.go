@@ -3,6 +3,7 @@
 package publish
 
 import (
+	"errors"
 	"fmt"
 	"io/fs"
 	"os"
@@ -408,4 +409,38 @@ func TestOwnerOfWhatIsThere(t *testing.T) {
 			}
 		})
 	}
+}
+
+// What was unlocked is free at once, also while a process that is being started, in which
+// every open file of ours is open until its program runs, still has the file that was locked.
+func TestUnlockedWhileStarting(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "config.json")
+	must(t, os.WriteFile(path, nil, 0o600))
+	unlock, err := Lock(path)
+	must(t, err)
+	if _, err := Lock(path); !errors.Is(err, ErrLocked) {
+		t.Fatal(err)
+	}
+	info, err := os.Stat(path)
+	must(t, err)
+	want := info.Sys().(*syscall.Stat_t)
+	copied := false
+	for fd := range 256 {
+		var st syscall.Stat_t
+		if syscall.Fstat(fd, &st) != nil || st.Ino != want.Ino || st.Dev != want.Dev {
+			continue
+		}
+		other, err := syscall.Dup(fd)
+		must(t, err)
+		defer func() { must(t, syscall.Close(other)) }()
+		copied = true
+		break
+	}
+	if !copied {
+		t.Fatal("the locked file is not open")
+	}
+	unlock()
+	again, err := Lock(path)
+	must(t, err)
+	again()
 }

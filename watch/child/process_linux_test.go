@@ -231,6 +231,8 @@ func TestStartErrors(t *testing.T) {
 	dir := t.TempDir()
 	file := func(name, content string, mode os.FileMode) string {
 		path := filepath.Join(dir, name)
+		syscall.ForkLock.RLock() // a child that another test starts meanwhile would have it open for writing: "text file busy"
+		defer syscall.ForkLock.RUnlock()
 		must(t, os.WriteFile(path, []byte(content), mode))
 		return path
 	}
