@@ -59,13 +59,9 @@ func (o *outlook) behind(w http.ResponseWriter, r *http.Request) {
 func TestLookout(t *testing.T) {
 	sick := func(o *outlook, for_ time.Duration, answer http.HandlerFunc) {
 		was := o.Wire.Handler
-		o.Stop()
-		o.Wire.Handler = answer
-		o.Start()
+		o.Change(func() { o.Wire.Handler = answer })
 		time.Sleep(for_)
-		o.Stop()
-		o.Wire.Handler = was
-		o.Start()
+		o.Change(func() { o.Wire.Handler = was })
 	}
 	type fault struct {
 		name    string
@@ -103,8 +99,8 @@ func TestLookout(t *testing.T) {
 				time.Sleep(6 * time.Second)
 			}
 		}, 5, 45},
-		{"idle connections are closed", func(o *outlook) { o.Stop(); o.Idle = time.Second; o.Start() }, 0, 2},
-		{"every connection is closed", func(o *outlook) { o.Stop(); o.Single = true; o.Start() }, 0, 2},
+		{"idle connections are closed", func(o *outlook) { o.Change(func() { o.Idle = time.Second }) }, 0, 2},
+		{"every connection is closed", func(o *outlook) { o.Change(func() { o.Single = true }) }, 0, 2},
 		{"connections break", func(o *outlook) {
 			for range 80 {
 				o.Cut()

@@ -31,6 +31,10 @@ type Wire struct {
 func (w *Wire) Start() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	w.start()
+}
+
+func (w *Wire) start() {
 	w.down, w.at = false, &listener{conns: make(chan net.Conn), done: make(chan struct{})}
 	w.server = &http.Server{Handler: w.Handler, IdleTimeout: w.Idle, ErrorLog: log.New(io.Discard, "", 0)}
 	w.server.SetKeepAlivesEnabled(!w.Single)
@@ -45,29 +49,39 @@ func (w *Wire) Stop() {
 	_ = w.server.Close()
 }
 
+// Change has it listen as it is set by then: every connection breaks, and no dial
+// finds that nobody listens, as between a Stop and a Start.
+func (w *Wire) Change(then func()) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	_ = w.server.Close()
+	then()
+	w.start()
+}
+
 // Dial makes a connection; it is an Options.Dial.
 func (w *Wire) Dial(context.Context, string, string) (net.Conn, error) {
 	w.mu.Lock()
 	slow := w.slow
 	w.mu.Unlock()
 	time.Sleep(slow)
-	w.mu.Lock()
-	down, at := w.down, w.at
-	w.mu.Unlock()
-	refused := &net.OpError{Op: "dial", Net: "tcp", Err: syscall.ECONNREFUSED}
-	if down {
-		return nil, refused
-	}
 	ours, theirs := net.Pipe()
-	select {
-	case at.conns <- theirs:
-	case <-at.done: // it was stopped just now
-		return nil, refused
+	for {
+		w.mu.Lock()
+		down, at := w.down, w.at
+		w.mu.Unlock()
+		if down {
+			return nil, &net.OpError{Op: "dial", Net: "tcp", Err: syscall.ECONNREFUSED}
+		}
+		select {
+		case at.conns <- theirs:
+			w.mu.Lock()
+			w.open = append(w.open, theirs)
+			w.mu.Unlock()
+			return ours, nil
+		case <-at.done: // it was stopped or changed just now
+		}
 	}
-	w.mu.Lock()
-	w.open = append(w.open, theirs)
-	w.mu.Unlock()
-	return ours, nil
 }
 
 // Slows has each later Dial take so long.
