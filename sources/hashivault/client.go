@@ -2,6 +2,7 @@ package hashivault
 
 import (
 	"bufio"
+	"context"
 	"crypto/tls"
 	"errors"
 	"io"
@@ -45,6 +46,14 @@ func (s *source) newClient() (*api.Client, func(), *sources.Error) {
 	cfg.HttpClient.Timeout = s.timeout
 	if s.wait > 0 {
 		cfg.MinRetryWait, cfg.MaxRetryWait = s.wait/2, s.wait
+	}
+	// It would wait for as long as an answer asks, and what that said of the load be
+	// lost with the deadline.
+	cfg.CheckRetry = func(ctx context.Context, resp *http.Response, err error) (bool, error) {
+		if resp != nil && perkey.RetryAfter(resp.Header) > perkey.MaxPause {
+			return false, nil
+		}
+		return api.DefaultRetryPolicy(ctx, resp, err)
 	}
 	if !cfg.DisableRedirects {
 		// One, as Vault's client does by itself: a standby sends to the active

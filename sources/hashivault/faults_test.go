@@ -3,14 +3,18 @@ package hashivault
 import (
 	"context"
 	"encoding/pem"
+	"io"
+	"net/http"
 	"net/http/httptest"
 	"path/filepath"
 	"regexp"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"bifrost-secrets/sources"
+	"bifrost-secrets/sources/cloudtest"
 	"bifrost-secrets/sources/hashivault/vaulttest"
 	"bifrost-secrets/sources/internal/sourcetest"
 )
@@ -67,6 +71,41 @@ func TestRetry(t *testing.T) {
 	for range 2 {
 		f.Set(vaulttest.Faults{Reset: 2})
 		sourcetest.WantValue(t, s.fetch(t, "a")["a"], "x")
+	}
+}
+
+// As long as the vault asks to wait is waited for, but not until the deadline: what it
+// said of the load would be lost.
+func TestRetryAfter(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct {
+		status   int
+		after    string
+		attempts int
+		kind     sources.Kind
+	}{
+		{429, "0", 3, sources.Throttled},
+		{429, "3600", 1, sources.Throttled},
+		{503, time.Now().Add(time.Hour).UTC().Format(http.TimeFormat), 1, sources.Unreachable},
+		{429, "soon", 3, sources.Throttled},
+	} {
+		f := vaulttest.StartFake(t)
+		f.Put("a", "x")
+		s := open(t, role(f), nil)
+		sourcetest.WantValue(t, s.fetch(t, "a")["a"], "x")
+		var asked atomic.Int32
+		f.Tell(&cloudtest.Lie{Serve: func(w http.ResponseWriter, _ *http.Request, _ http.Handler) {
+			asked.Add(1)
+			w.Header().Set("Retry-After", test.after)
+			w.WriteHeader(test.status)
+			_, _ = io.WriteString(w, `{"errors":["too many"]}`)
+		}})
+		ctx, cancel := context.WithTimeout(t.Context(), sourcetest.Limit)
+		e := sourcetest.WantKind(t, s.Fetch(ctx, []string{"a"})["a"].Err, test.kind)
+		cancel()
+		if n := int(asked.Load()); n != test.attempts || strings.Contains(e.Message, "no answer") {
+			t.Errorf("%d, Retry-After: %s: %d attempts, and said %q", test.status, test.after, n, e.Message)
+		}
 	}
 }
 

@@ -14,14 +14,21 @@ import (
 // read returns the value of a secret.
 func (s *source) read(o *operation, n perkey.Name) (sources.Result, *sources.Error) {
 	var none sources.Result
+	engine := s.engine.Load()
 	got, fault := s.call(o, reading, n, (*api.Logical).ReadWithContext)
 	switch {
 	case fault != nil:
 		return none, fault
 	case got == nil:
+		engine.doubted.Store(true)
 		return none, s.notFound(n)
-	case s.engine.Load().version == 1:
+	case engine.version == 1 && got.Data != nil && got.RequestID != "":
 		return result(n, got.Data, "")
+	case engine.version == 1:
+		// The engine of version 2 answers with a warning alone, and what is no answer
+		// of vault has no request id: the client then takes all of it for the document.
+		engine.doubted.Store(true)
+		return none, s.noDocument(engine)
 	}
 	about, _ := got.Data["metadata"].(map[string]any)
 	version, _ := about["version"].(json.Number)
@@ -32,9 +39,13 @@ func (s *source) read(o *operation, n perkey.Name) (sources.Result, *sources.Err
 	case !there && deleted != "":
 		return none, disabled(fmt.Sprintf("%s is deleted: version %s can be brought back", subject(n), version), "bring it back: "+s.undelete(n, version.String()))
 	case !there:
-		return none, s.unreachable("an answer without a document; is "+s.mount+" a mount of the type kv, version 2?", nil)
+		return none, s.noDocument(engine)
 	}
 	return result(n, document, version.String())
+}
+
+func (s *source) noDocument(engine *engine) *sources.Error {
+	return s.unreachable(fmt.Sprintf("an answer without a document; is %s a mount of the type kv, version %d?", s.mount, engine.version), nil)
 }
 
 func disabled(message, hint string) *sources.Error {
@@ -47,9 +58,6 @@ func (s *source) undelete(n perkey.Name, version string) string {
 
 // result returns the result of a document.
 func result(n perkey.Name, document map[string]any, version string) (sources.Result, *sources.Error) {
-	if document == nil {
-		document = map[string]any{}
-	}
 	unusable := func(what, hint string) (sources.Result, *sources.Error) {
 		return sources.Result{}, &sources.Error{Kind: sources.Unusable, Message: subject(n) + " " + what, Hint: hint}
 	}

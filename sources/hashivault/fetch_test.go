@@ -2,10 +2,13 @@ package hashivault
 
 import (
 	"fmt"
+	"io"
+	"net/http"
 	"strings"
 	"testing"
 
 	"bifrost-secrets/sources"
+	"bifrost-secrets/sources/cloudtest"
 	"bifrost-secrets/sources/hashivault/vaulttest"
 	"bifrost-secrets/sources/internal/sourcetest"
 )
@@ -157,5 +160,77 @@ func TestMounts(t *testing.T) {
 	}
 	if e := sourcetest.WantKind(t, open(t, role(f, "namespace", "none"), nil).fetch(t, "a")["a"].Err, sources.NoLogin); !strings.Contains(e.Message, "no namespace none") {
 		t.Errorf("the message is %q", e.Message)
+	}
+}
+
+// A mount that becomes one of another version while we run is found out, and
+// nothing that is no document is taken for one meanwhile.
+func TestAnotherVersionOfTheEngine(t *testing.T) {
+	t.Parallel()
+	for from, to := range map[int]int{1: 2, 2: 1} {
+		f := vaulttest.StartFake(t)
+		f.Mount("old", from)
+		f.PutDocument("old", "x", `{"k":"v"}`)
+		s := open(t, role(f, "mount_path", "old"), nil)
+		sourcetest.WantValue(t, s.fetch(t, "x")["x"], "v")
+		f.Mount("old", to)
+		if r := s.fetch(t, "x")["x"]; r.Err == nil {
+			t.Errorf("from %d to %d: the answer of another engine was taken for the value %q", from, to, r.Value.Reveal())
+		}
+		sourcetest.WantValue(t, s.fetch(t, "x")["x"], "v")
+		if n := f.Count("GET sys/"); n != 2 {
+			t.Errorf("from %d to %d: %d looks at the mount", from, to, n)
+		}
+	}
+}
+
+// What a server says of a mount is repeated only where it is the type of an engine.
+func TestTypeOfAMount(t *testing.T) {
+	t.Parallel()
+	f := vaulttest.StartFake(t)
+	for kind, shown := range map[string]bool{"pki": true, "CANARY-7c1e": false, `a\u001b[31m b`: false} {
+		f.Tell(&cloudtest.Lie{Serve: func(w http.ResponseWriter, r *http.Request, next http.Handler) {
+			if !strings.HasPrefix(r.URL.Path, "/v1/sys/") {
+				next.ServeHTTP(w, r)
+				return
+			}
+			_, _ = io.WriteString(w, `{"request_id":"0","data":{"type":"`+kind+`"}}`)
+		}})
+		e := sourcetest.WantKind(t, open(t, role(f), nil).fetch(t, "x")["x"].Err, sources.BadSettings)
+		if strings.Contains(e.Message, "it has the type "+kind) != shown || strings.Contains(e.Message, "CANARY") || strings.Contains(e.Message, "\x1b") {
+			t.Errorf("said %q of %q", e.Message, kind)
+		}
+	}
+}
+
+// Version 1 of the engine has nothing around a document: what is none is not taken
+// for an empty one.
+func TestNoDocument(t *testing.T) {
+	t.Parallel()
+	for _, mount := range []string{"secret", "old"} {
+		f := vaulttest.StartFake(t)
+		f.PutDocument(mount, "x", `{"k":"v"}`)
+		s := open(t, role(f, "mount_path", mount), nil)
+		sourcetest.WantValue(t, s.fetch(t, "x")["x"], "v")
+		for _, body := range []string{
+			`{}`, `{"data":null}`, `{"other":"CANARY-7c1e"}`, `{"warnings":["CANARY-7c1e"]}`,
+			`{"data":null,"wrap_info":{"token":"CANARY-7c1e","ttl":60,"creation_time":"2026-01-01T00:00:00Z"}}`, // a control group
+		} {
+			for _, status := range []int{http.StatusOK, http.StatusNotFound} {
+				f.Tell(&cloudtest.Lie{Serve: func(w http.ResponseWriter, r *http.Request, next http.Handler) {
+					if !strings.HasPrefix(r.URL.Path, "/v1/"+mount+"/") {
+						next.ServeHTTP(w, r)
+						return
+					}
+					w.WriteHeader(status)
+					_, _ = io.WriteString(w, body)
+				}})
+				r := s.fetch(t, "x")["x"]
+				kind := sources.KindOf(r.Err)
+				if status == http.StatusOK && kind != sources.Unreachable || r.Err == nil || strings.Contains(r.Err.Error()+sources.HintOf(r.Err), "CANARY") {
+					t.Errorf("%d %s in %s: %v (%s)", status, body, mount, r.Err, kind)
+				}
+			}
+		}
 	}
 }

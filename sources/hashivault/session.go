@@ -40,10 +40,11 @@ func (s *source) signIn(ctx context.Context, began time.Time, current *session, 
 			return nil, fault
 		}
 	}
-	if s.engine.Load() == nil {
+	if e := s.engine.Load(); e == nil || e.doubted.Load() {
 		var known *engine
-		known, fault = s.mounted(ctx, began)
-		if s.engine.Store(known); fault != nil && fault.Kind == sources.NoLogin {
+		if known, fault = s.mounted(ctx, began); fault == nil {
+			s.engine.Store(known) // and never nil, which others may be using
+		} else if fault.Kind == sources.NoLogin {
 			current.end() // the next operation signs in anew
 		}
 	}
@@ -106,10 +107,15 @@ func (s *source) keep(client *api.Client, sess *session, made *api.Secret) {
 	}
 }
 
+var typeForm = perkey.Pattern(`^[a-z][a-z0-9_-]{0,39}$`)
+
 // engine is what is known of the mount.
 type engine struct {
 	version int
 	unsure  bool // the token may not ask; version 2 is taken for granted
+	// doubted says that a secret was not found: the mount may be another by now, and
+	// the next operation asks again.
+	doubted atomic.Bool
 }
 
 // mounted asks which version of the engine is mounted. A token that may do anything
@@ -131,7 +137,11 @@ func (s *source) mounted(ctx context.Context, began time.Time) (*engine, *source
 		return nil, s.unreachable("an answer without what is mounted at "+s.mount, nil)
 	}
 	if kind != "kv" && kind != "generic" {
-		return nil, sources.NewError(sources.BadSettings, "the engine that is mounted at "+s.mount+" keeps no secrets: it has the type "+kind,
+		message := "the engine that is mounted at " + s.mount + " keeps no secrets"
+		if typeForm().MatchString(kind) {
+			message += ": it has the type " + kind
+		}
+		return nil, sources.NewError(sources.BadSettings, message,
 			"set mount_path in vault_store.hashicorp to a mount of the type kv")
 	}
 	if path, _ := known.Data["path"].(string); path != "" && path != s.mount+"/" {

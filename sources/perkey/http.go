@@ -15,9 +15,9 @@ import (
 // maxAttempts is how often a request is sent at the most.
 const maxAttempts = 4
 
-// maxPause bounds the time between two attempts; where a server asks for more, there is
+// MaxPause bounds the time between two attempts; where a server asks for more, there is
 // no other attempt.
-const maxPause = 8 * time.Second
+const MaxPause = 8 * time.Second
 
 // HTTP makes the requests of a backend without a client library: JSON there and
 // back, and attempts that are repeated where another may succeed.
@@ -73,10 +73,10 @@ func (h *HTTP) Do(ctx context.Context, r Request, method, address string, in, ou
 			return nil
 		}
 		failed.Attempts = attempt
-		if attempt == maxAttempts || failed.after > maxPause || !failed.transient(r.Again) || !Wait(ctx, max(failed.after, rand.N(max(pause, 1)))) {
+		if attempt == maxAttempts || failed.after > MaxPause || !failed.transient(r.Again) || !Wait(ctx, max(failed.after, rand.N(max(pause, 1)))) {
 			return failed
 		}
-		pause = min(2*pause, maxPause)
+		pause = min(2*pause, MaxPause)
 	}
 }
 
@@ -100,7 +100,7 @@ func (h *HTTP) attempt(ctx context.Context, method, address string, body []byte,
 	got, err := io.ReadAll(resp.Body)
 	switch {
 	case resp.StatusCode < 200 || resp.StatusCode > 299:
-		return &Failure{Status: resp.StatusCode, Body: got, after: retryAfter(resp.Header.Get("Retry-After"))}
+		return &Failure{Status: resp.StatusCode, Body: got, after: RetryAfter(resp.Header)}
 	case err == nil && len(got) == 0:
 		err = io.ErrUnexpectedEOF
 	case err == nil:
@@ -112,9 +112,10 @@ func (h *HTTP) attempt(ctx context.Context, method, address string, body []byte,
 	return nil
 }
 
-// retryAfter returns how long a header asks to wait: seconds, or a date. What is
-// neither asks for nothing.
-func retryAfter(header string) time.Duration {
+// RetryAfter returns how long the header of an answer asks to wait: seconds, or a
+// date. What is neither asks for nothing.
+func RetryAfter(of http.Header) time.Duration {
+	header := of.Get("Retry-After")
 	if header == "" {
 		return 0
 	}

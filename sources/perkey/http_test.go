@@ -94,7 +94,7 @@ func TestRetryAfter(t *testing.T) {
 		want   time.Duration // until the second attempt; negative: there is none
 	}{
 		{429, func() string { return "3" }, 3 * time.Second},
-		{503, func() string { return "8" }, maxPause},
+		{503, func() string { return "8" }, MaxPause},
 		{503, func() string { return time.Now().Add(5 * time.Second).UTC().Format(http.TimeFormat) }, 5 * time.Second},
 		{429, func() string { return "9" }, -1},
 		{503, func() string { return "99999999999999999999" }, -1}, {503, func() string { return "-99999999999999999999" }, 0},

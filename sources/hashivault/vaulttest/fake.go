@@ -127,10 +127,11 @@ func (f *Fake) Set(faults Faults) {
 
 // answer is what a handler returns.
 type answer struct {
-	status int
-	data   any            // under "data"
-	auth   map[string]any // under "auth"
-	errors []string
+	status   int
+	data     any            // under "data"
+	auth     map[string]any // under "auth"
+	errors   []string
+	warnings []string
 }
 
 func fail(status int, errors ...string) answer { return answer{status: status, errors: errors} }
@@ -211,6 +212,8 @@ func (f *Fake) serve(w http.ResponseWriter, r *http.Request) {
 		body["auth"] = a.auth
 	case a.data != nil:
 		body["data"] = a.data
+	case a.warnings != nil:
+		body["warnings"] = a.warnings
 	case a.status == http.StatusNotFound:
 		body = map[string]any{"errors": []string{}}
 	default:

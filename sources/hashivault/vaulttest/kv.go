@@ -97,6 +97,9 @@ func (f *Fake) kv(r *http.Request, namespace, path string, t *token) answer {
 	case what == "delete" && capability == "update":
 		return m.delete(name, in, time.Now())
 	}
+	if m.version == 2 && what != "data" && what != "metadata" && what != "delete" {
+		return answer{status: 404, warnings: []string{"Invalid path for a versioned K/V secrets engine. See the API docs for the appropriate API endpoints to use. If using the Vault CLI, use 'vault kv get' for this operation."}}
+	}
 	return fail(405, "unsupported operation")
 }
 

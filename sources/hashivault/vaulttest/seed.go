@@ -34,6 +34,13 @@ func (f *Fake) PutDocument(mount, name, document string) {
 	k.versions = append(k.versions, &version{document: []byte(document), created: time.Now()})
 }
 
+// Mount makes a mount one of another version, with the secrets that it had.
+func (f *Fake) Mount(name string, version int) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.mounts[name].version = version
+}
+
 // Change does something to the newest version of a secret in the mount secret:
 // `delete` and `destroy` do what those of the vault do.
 func (f *Fake) Change(name, what string) {
