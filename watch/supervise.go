@@ -168,7 +168,8 @@ func (s *Supervisor) Run(ctx context.Context, first *render.Rendering) (code int
 		if s.fatal != nil {
 			return 0, s.fatal
 		}
-		if s.child == nil && s.ending() {
+		if s.child == nil && s.ending() { // it was asked to in a restart
+			s.Log.Info("Bifrost ended", "status", s.last, "after", time.Since(s.started).Round(time.Millisecond).String())
 			return s.last, nil
 		}
 		s.setTimer(timer)
@@ -358,10 +359,7 @@ func (s *Supervisor) ended(ctx context.Context) (over bool, code int) {
 	code = s.forget()
 	after := time.Since(s.started)
 	early := s.rotation && (after <= startGrace && !s.graced || s.awaited != nil)
-	switch {
-	case ctx.Err() != nil || s.ending():
-		return true, code
-	case early:
+	if early && ctx.Err() == nil && !s.ending() {
 		s.reply(RestartRequired, rolledBack)
 		s.awaited = nil
 		s.reject(fmt.Sprintf("Bifrost ended with status %d, %s after it was started with it", code, after.Round(time.Millisecond)), !killed(code))

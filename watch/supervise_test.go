@@ -312,6 +312,35 @@ func TestSupervisorEndsInRestart(t *testing.T) {
 	})
 }
 
+// The log says how Bifrost has ended, also where it has before anybody looks, and in the
+// middle of a restart.
+func TestSupervisorSaysTheEnd(t *testing.T) {
+	for name, slow := range map[string]time.Duration{"at once": 0, "in a restart": 5 * time.Second} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				n := newSupervised()
+				var log strings.Builder
+				n.Log = slog.New(slog.NewTextHandler(&log, nil))
+				ctx, cancel := context.WithCancel(t.Context())
+				wait := n.run(ctx, n.name("first"))
+				if slow > 0 {
+					n.last().slow = slow
+					go n.Apply(t.Context(), Update{Rendering: n.name("second")})
+					<-time.After(n.MinInterval + time.Second)
+				}
+				n.Signalled(syscall.SIGTERM)
+				n.last().end(5)
+				cancel()
+				code, _ := wait()
+				check(t, code, 5)
+				if got := strings.Count(log.String(), `msg="Bifrost ended" status=5 `); got != 1 {
+					t.Errorf("%d lines say it: %s", got, log.String())
+				}
+			})
+		})
+	}
+}
+
 func check[T comparable](t *testing.T, got, want T) {
 	t.Helper()
 	if got != want {
