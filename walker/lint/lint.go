@@ -75,7 +75,7 @@ func Rules() []Rule { return slices.Clone(rules) }
 var rules = []Rule{
 	circularVaultStore, duplicateKey, encryptionKey, fragmentMixed, jsonEscape, keyName, maskedValue, nullSecret,
 	objectForm, plaintextSecret, pluginVersion, postgresPassword, prefix, referenceNotResolved, referenceSyntax,
-	secretName, sourceOfTruth, sqlitePath, stdioEnvironment, unknownPlace, unscannedStore, vaultStore, virtualKeyPrefix,
+	secretName, sourceOfTruth, sqlitePath, stdioEnvironment, storeType, unknownPlace, unscannedStore, vaultStore, virtualKeyPrefix,
 }
 
 // Online is what asking the backend finds, which this package does not do: only

@@ -1,6 +1,7 @@
 package lint
 
 import (
+	"bytes"
 	"slices"
 	"strings"
 
@@ -31,12 +32,7 @@ var vaultStore = Rule{
 		}
 	},
 	document: func(c *checker) {
-		for _, name := range []string{"vault_store", "vault"} {
-			found := c.doc.Members(name)
-			for _, m := range found {
-				c.report(c.doc.String(m.Name), m.Name, "write it as config_store.vault_store", "nothing reads a vault's settings here").Severity = Warning
-			}
-		}
+		c.storesElsewhere()
 		if c.store.present {
 			c.storeMembers()
 			c.storeBlock()
@@ -46,6 +42,48 @@ var vaultStore = Rule{
 }
 
 const vaultCredential = "a credential of the vault in plain text"
+
+// storesElsewhere finds the blocks that nothing reads: they stand beside the
+// config_store, below one that is misspelt, or have another name there.
+func (c *checker) storesElsewhere() {
+	found := func(path string, m walker.Member) {
+		c.report(path, m.Name, "write it as "+storePath, "nothing reads a vault's settings here").Severity = Warning
+	}
+	for _, m := range c.doc.ObjectAt(bytes.IndexByte(c.doc.Bytes(), '{')).Members {
+		name := c.doc.String(m.Name)
+		if c.isStore(m) {
+			found(name, m)
+			continue
+		}
+		inner := walker.Nearest(name, []string{"config_store"}) != nil && c.doc.Text(m.Value)[0] == '{'
+		if !inner {
+			continue
+		}
+		read := c.doc.NameIs(m, "config_store")
+		for _, below := range c.doc.ObjectAt(m.Value.Start).Members {
+			if c.isStore(below) && !(read && c.doc.NameIs(below, "vault_store")) {
+				found(name+"."+c.doc.String(below.Name), below)
+			}
+		}
+	}
+}
+
+// isStore reports whether a member was meant as a vault_store: it is called so, or
+// nearly so and is an object, or is an object with the type of a backend.
+func (c *checker) isStore(m walker.Member) bool {
+	switch {
+	case c.doc.NameIs(m, "vault_store"), c.doc.NameIs(m, "vault"):
+		return true
+	case c.doc.Text(m.Value)[0] != '{':
+		return false
+	case m.Name.End-m.Name.Start > len(`"vault"`) && walker.Nearest(c.doc.String(m.Name), []string{"vault_store"}) != nil:
+		return true // not what is called "store"
+	}
+	kind, _ := c.doc.Find(c.doc.ObjectAt(m.Value.Start), "type")
+	return kind.Value.End > 0 && slices.ContainsFunc(c.opts.Backends, func(b Backend) bool {
+		return strings.Contains(b.Type, "-") && b.Type == c.doc.String(kind.Value) // postgres is a type of other stores, too
+	})
+}
 
 // storeMembers looks at the block's own members.
 func (c *checker) storeMembers() {
@@ -58,14 +96,17 @@ func (c *checker) storeMembers() {
 	slices.Sort(kinds)
 	for _, m := range o.Members {
 		if name := c.doc.String(m.Name); kinds != nil && !slices.Contains(members, strings.ToLower(name)) {
-			c.report(storePath+"."+name, m.Name, "known are "+strings.Join(members, ", "), "vault_store has no member "+quoted(name)).Severity = Warning
+			hint := walker.KnownHint(name, members)
+			if b := c.store.backend; b != nil && slices.Contains(b.Keys, strings.ToLower(name)) {
+				hint = "write it into the block " + quoted(b.Block)
+			}
+			c.report(storePath+"."+name, m.Name, hint, "vault_store has no member "+quoted(name)).Severity = Warning
 		}
 	}
-	known := "known are " + strings.Join(kinds, ", ")
 	if m, ok := c.doc.Find(o, "type"); !ok {
-		c.report(storePath+".type", opening(o), known, "vault_store has no type")
+		c.report(storePath+".type", opening(o), "known are "+strings.Join(kinds, ", "), "vault_store has no type")
 	} else if kinds != nil && c.store.backend == nil {
-		c.report(storePath+".type", m.Value, known, "unknown vault_store type "+quoted(c.store.kind))
+		c.report(storePath+".type", m.Value, walker.KnownHint(c.store.kind, kinds), "unknown vault_store type "+quoted(c.store.kind))
 	}
 	enabled, hasEnabled := c.doc.Find(o, "enabled")
 	on := hasEnabled && string(c.doc.Text(enabled.Value)) == "true"
@@ -91,7 +132,7 @@ func (c *checker) accessMode(o walker.Object, on bool) {
 	switch mode := c.doc.String(m.Value); {
 	case mode == "read_only", mode == "":
 	case mode != "read_and_write":
-		c.report(path, m.Value, "write read_only or read_and_write", "unknown access_mode "+quoted(mode))
+		c.report(path, m.Value, walker.KnownHint(mode, []string{"read_and_write", "read_only"}), "unknown access_mode "+quoted(mode))
 	case !on:
 		c.report(path, m.Value, `write "enabled": true`, "read_and_write without a vault_store that is enabled: nothing is ever written").Severity = Warning
 	}
@@ -124,7 +165,7 @@ func (c *checker) storeBlock() {
 		for _, m := range o.Members {
 			name := c.doc.String(m.Name)
 			if !slices.Contains(known, strings.ToLower(name)) {
-				c.report(path+"."+name, m.Name, "known are "+strings.Join(known, ", "), block+" has no setting "+quoted(name)).Severity = Warning
+				c.report(path+"."+name, m.Name, walker.KnownHint(name, known), block+" has no setting "+quoted(name)).Severity = Warning
 			}
 			if text := string(c.doc.Text(m.Value)); text != `""` && text != "null" {
 				has[strings.ToLower(name)] = m
