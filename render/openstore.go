@@ -22,11 +22,10 @@ func (s *VaultStore) backend(backends []sources.Backend) (sources.Backend, error
 		known = append(known, b.Type)
 	}
 	slices.Sort(known)
-	hint := "known are " + strings.Join(known, ", ")
 	if s.Type == "" {
-		return sources.Backend{}, storeError(s.from, s.path("type"), hint, "vault_store has no type")
+		return sources.Backend{}, s.fault("type", "known are "+strings.Join(known, ", "), "vault_store has no type")
 	}
-	return sources.Backend{}, storeError(s.from, s.path("type"), hint, "unknown vault_store type %q", s.Type)
+	return sources.Backend{}, s.fault("type", walker.KnownHint(s.Type, known), "unknown vault_store type %q", s.Type)
 }
 
 // path names a member of the block for messages.
@@ -51,7 +50,7 @@ func (s *VaultStore) Open(ctx context.Context, backends []sources.Backend, opts 
 // block that is not enabled. This is the one way to a store. Errors are *Problems.
 func (s *VaultStore) OpenStore(ctx context.Context, backends []sources.Backend, opts sources.Options) (sources.Store, error) {
 	if !s.Enabled {
-		return nil, storeError(s.from, s.path("enabled"), `set "enabled": true in the vault_store block`, NotEnabled)
+		return nil, s.fault("enabled", `set "enabled": true in the vault_store block`, NotEnabled)
 	}
 	if s.AccessMode != ReadAndWrite {
 		mode, hint := "read_only, the default", `set "access_mode": "`+ReadAndWrite+`" in the vault_store block`
@@ -63,7 +62,7 @@ func (s *VaultStore) OpenStore(ctx context.Context, backends []sources.Backend, 
 		if s.byFlags {
 			hint = "add --vault-set access_mode=" + ReadAndWrite
 		}
-		return nil, storeError(s.from, s.path("access_mode"), hint, "nothing is written to the backend: its access mode is %s", mode)
+		return nil, s.fault("access_mode", hint, "nothing is written to the backend: its access mode is %s", mode)
 	}
 	opts.Write = true
 	source, err := s.open(ctx, backends, opts)
@@ -73,7 +72,7 @@ func (s *VaultStore) OpenStore(ctx context.Context, backends []sources.Backend, 
 	store, ok := source.(sources.Store)
 	if !ok {
 		_ = source.Close()
-		return nil, storeError(s.from, s.path("type"), "use another type for what is to be written", "%s can only be read", s.Type)
+		return nil, s.fault("type", "use another type for what is to be written", "%s can only be read", s.Type)
 	}
 	return store, nil
 }
@@ -83,15 +82,14 @@ func (s *VaultStore) open(ctx context.Context, backends []sources.Backend, opts 
 	if err != nil {
 		return nil, err
 	}
-	for name := range s.blocks {
-		if !slices.ContainsFunc(sources.Table, func(f sources.Facts) bool { return f.Block == name }) {
-			opts.Warn(fmt.Sprintf("%s: %s is not a part of vault_store that is known; it is ignored", s.from, s.path(name)))
-		}
-	}
+	s.unknown(opts.Warn)
 	for _, path := range s.loose {
 		opts.Warn(path + " has white space at an end, which is left out")
 	}
 	settings, err := s.settings(backend, opts.Getenv, opts.Warn)
+	if err == nil {
+		err = s.known(backend, settings)
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -105,9 +103,58 @@ func (s *VaultStore) open(ctx context.Context, backends []sources.Backend, opts 
 		source, err = backend.Open(ctx, settings, opts)
 	}
 	if err != nil {
-		return nil, storeError(s.from, s.path(backend.Block), sources.HintOf(err), "%s", err.Error())
+		return nil, s.fault(s.about(backend, err), sources.HintOf(err), "%s", err.Error())
 	}
 	return source, nil
+}
+
+// unknown warns of the members of the block that nothing reads.
+func (s *VaultStore) unknown(warn func(string)) {
+	if s.byFlags {
+		return
+	}
+	members := []string{"access_mode", "enabled", "prefix", "type"}
+	for _, f := range sources.Table {
+		members = append(members, f.Block)
+	}
+	for _, m := range s.object(s.span).Members {
+		name := s.doc.String(m.Name)
+		if slices.Contains(members, strings.ToLower(name)) {
+			continue
+		}
+		at, meant := s.doc.Position(m.Name.Start), ""
+		if near := walker.Nearest(name, members); len(near) > 0 {
+			meant = fmt.Sprintf("; did you mean %q?", near[0])
+		}
+		warn(fmt.Sprintf("%s:%d:%d: %s is not a part of vault_store that is known; it is ignored%s", s.from, at.Line, at.Column, join(s.base, name), meant))
+	}
+}
+
+// known returns the error for settings that the backend does not know.
+func (s *VaultStore) known(backend sources.Backend, settings sources.Settings) (err error) {
+	unknown := backend.CheckKeys(settings)
+	if unknown == nil {
+		return nil
+	}
+	s.each(backend.Block, func(key string, _ walker.Field) {
+		if _, set := settings[key]; err == nil && set && !slices.Contains(backend.Keys, key) {
+			err = s.fault(backend.Block+"."+key, walker.KnownHint(key, backend.Keys), "%s", unknown.Message)
+		}
+	})
+	return err
+}
+
+// about returns the member of the block that an error of the backend is about: the
+// setting that it begins with.
+func (s *VaultStore) about(backend sources.Backend, err error) string {
+	setting, _, _ := strings.Cut(strings.TrimPrefix(err.Error(), backend.Block+"."), " ")
+	member := backend.Block
+	s.each(backend.Block, func(key string, _ walker.Field) {
+		if strings.EqualFold(key, setting) && slices.Contains(backend.Keys, setting) {
+			member += "." + setting
+		}
+	})
+	return member
 }
 
 // each calls yield with the settings of one of the blocks, by their names.
@@ -142,17 +189,24 @@ func (s *VaultStore) strays(backend sources.Backend, backends []sources.Backend,
 // ends: what a setting refers to often comes of a file with a last line.
 func (s *VaultStore) settings(backend sources.Backend, getenv func(string) (string, bool), warn func(string)) (out sources.Settings, err error) {
 	out = sources.Settings{}
+	var spelt []string
 	if block, ok := s.blocks[backend.Block]; ok && !block.IsObject() {
-		return nil, storeError(s.from, s.path(backend.Block), "", "not an object")
+		return nil, s.fault(backend.Block, "", "not an object")
 	}
 	s.each(backend.Block, func(key string, f walker.Field) {
 		path := s.path(backend.Block + "." + key)
+		name := strings.ToLower(key)
 		text, problem := settingText(f, getenv)
 		switch {
 		case err != nil, problem == nil && f.What == walker.Null:
 			return
+		case slices.Contains(spelt, name) && !s.byFlags:
+			err = s.fault(backend.Block+"."+key, "leave one of them out", "the same setting twice: capital letters make no difference")
+			return
 		case problem != nil:
-			problem.Places = []Place{{Path: path}}
+			if !s.byFlags {
+				problem.Places = []Place{s.place(backend.Block + "." + key)}
+			}
 			err = &Problems{Document: s.from, List: []Problem{*problem}}
 			return
 		}
@@ -163,6 +217,10 @@ func (s *VaultStore) settings(backend sources.Backend, getenv func(string) (stri
 				path += " (the variable " + f.Ref.Name + ")"
 			}
 			warn(path + " has white space at an end, which is left out")
+		}
+		spelt = append(spelt, name)
+		if slices.Contains(backend.Keys, name) {
+			key = name
 		}
 		out[key] = sources.NewSecret([]byte(trimmed))
 	})

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -164,5 +165,66 @@ func TestOpenStoreReadable(t *testing.T) {
 	}
 	if _, err := s.OpenStore(t.Context(), []sources.Backend{backend}, sources.Options{Getenv: none, Warn: func(string) {}}); err == nil || !strings.Contains(err.Error(), "memory can only be read") {
 		t.Error(err)
+	}
+}
+
+// Each fault of a block is said with its place.
+func TestStoreFaultPlaces(t *testing.T) {
+	folder := t.TempDir()
+	backends := []sources.Backend{file.Backend, awssecrets.Backend}
+	for _, c := range []struct{ block, want string }{
+		{`[]`, `2:17: config_store.vault_store: the vault_store block is not an object`},
+		{`{"enabled": true, "Type": 5}`, `2:43: config_store.vault_store.type: not a string`},
+		{`{"enabled": true, "type": "files"}`, `2:43: config_store.vault_store.type: unknown vault_store type "files"`},
+		{`{"enabled": true}`, `2:17: config_store.vault_store.type: vault_store has no type`},
+		{`{"type": "file", "é": 1, "file": {"pahts": "x"}}`, `2:60: config_store.vault_store.file.pahts: the file block has settings that are not known: pahts`},
+		{`{"type": "file", "file": {"path": "x", "PATH": "y"}}`, `2:64: config_store.vault_store.file.PATH: the same setting twice: capital letters make no difference`},
+		{`{"type": "file", "file": {"path": "env.NOT_SET"}}`, `2:51: config_store.vault_store.file.path: env.NOT_SET is not set`},
+		{`{"type": "aws-secrets-manager", "AWS": {"Region": "eu west"}}`, `2:67: config_store.vault_store.aws.region: region is not the code of a region`},
+		{`{"type": "aws-secrets-manager", "aws": {"region": "eu-west-1", "session_token": "x"}}`, `2:97: config_store.vault_store.aws.session_token: session_token is set without`},
+	} {
+		doc, err := walker.Parse("config.json", []byte("{\"config_store\":\n{\"vault_store\": "+c.block+"}}"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		// Alone in a file of its own, the block is on the first line.
+		path := filepath.Join(folder, "store.json")
+		if err := os.WriteFile(path, []byte(c.block), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		opts := sources.Options{Getenv: func(string) (string, bool) { return "", false }, Warn: func(string) {}}
+		s, err := StoreFromDocument(doc)
+		if err == nil {
+			_, err = s.Open(t.Context(), backends, opts)
+		}
+		if err == nil || !strings.HasPrefix(err.Error(), "config.json:"+c.want) {
+			t.Errorf("%s: %v", c.block, err)
+		}
+		s, err = StoreFromFile(path)
+		if err == nil {
+			_, err = s.Open(t.Context(), backends, opts)
+		}
+		place := "1:"
+		if c.block == "[]" {
+			place = "" // no document
+		}
+		if err == nil || !strings.HasPrefix(err.Error(), path+":"+place) || strings.Contains(err.Error(), StorePath) {
+			t.Errorf("%s: %v", c.block, err)
+		}
+	}
+}
+
+// What nothing reads is named with its place, and with what was likely meant.
+func TestStoreUnknownMembers(t *testing.T) {
+	s := storeOf(t, `{"type": "file", "acces_mode": "read_only", "file": {"path": "x"}, "polling": 1, "kubernetes": {}}`)
+	var said []string
+	_, _ = s.Open(t.Context(), []sources.Backend{file.Backend}, sources.Options{Getenv: os.LookupEnv, Warn: func(one string) { said = append(said, one) }})
+	want := []string{
+		`config.json:1:51: config_store.vault_store.acces_mode is not a part of vault_store that is known; it is ignored; did you mean "access_mode"?`,
+		`config.json:1:101: config_store.vault_store.polling is not a part of vault_store that is known; it is ignored`,
+		`config.json:1:115: config_store.vault_store.kubernetes is not a part of vault_store that is known; it is ignored`,
+	}
+	if !slices.Equal(said, want) {
+		t.Errorf("said %q", said)
 	}
 }

@@ -1,6 +1,7 @@
 package render
 
 import (
+	"bytes"
 	"cmp"
 	"crypto/sha256"
 	"encoding/hex"
@@ -38,9 +39,11 @@ type VaultStore struct {
 	AccessMode string
 	Enabled    bool
 
-	loose   []string // the members of its own that had white space at an end
-	raw     []byte   // as it was read; nil where it comes from flags
-	from    string   // what messages call the place that the block came from
+	loose   []string         // the members of its own that had white space at an end
+	doc     *walker.Document // that has the block; nil where it comes from flags
+	span    walker.Span      // of the block, in the document
+	base    string           // the path of the block
+	from    string           // what messages call the place that the block came from
 	blocks  map[string]gjson.Result
 	byFlags bool
 }
@@ -59,23 +62,49 @@ func storeError(document, path, hint, format string, args ...any) error {
 	return &Problems{Document: document, List: []Problem{one}}
 }
 
+// fault makes the Problems for a member of the block, such as `type` or
+// `aws.region`, with its place; for the block itself where that is "".
+func (s *VaultStore) fault(member, hint, format string, args ...any) error {
+	err := storeError(s.from, "", hint, format, args...).(*Problems)
+	if !s.byFlags {
+		err.List[0].Places = []Place{s.place(member)}
+	}
+	return err
+}
+
+// place returns where a member of the block stands, or the object that has none of
+// that name.
+func (s *VaultStore) place(member string) Place {
+	at, path := s.span, s.base
+	if member != "" {
+		path = join(path, member)
+	}
+	for name := range strings.SplitSeq(member, ".") {
+		m, ok := s.doc.Find(s.object(at), name)
+		if !ok {
+			break
+		}
+		at = m.Value
+	}
+	pos := s.doc.Position(at.Start)
+	return Place{Path: path, Line: pos.Line, Column: pos.Column}
+}
+
+func (s *VaultStore) object(at walker.Span) (o walker.Object) {
+	if s.doc.Text(at)[0] == '{' {
+		o = s.doc.ObjectAt(at.Start)
+	}
+	return o
+}
+
 // StoreFromDocument reads the block of a config.json, and returns nil where there is
 // none. Where the member is repeated, the last one counts, as it does for Bifrost.
 func StoreFromDocument(doc *walker.Document) (*VaultStore, error) {
-	raw := blockOf(doc)
-	if raw == nil {
-		return nil, nil
-	}
-	return parseStore(doc.Name, StorePath, raw, false)
-}
-
-// blockOf returns the block of a document; nil where it has none.
-func blockOf(doc *walker.Document) []byte {
 	found := doc.Members("config_store", "vault_store")
 	if len(found) == 0 {
-		return nil
+		return nil, nil
 	}
-	return doc.Text(found[len(found)-1].Value)
+	return parseStore(&VaultStore{doc: doc, span: found[len(found)-1].Value, base: StorePath, from: doc.Name})
 }
 
 // StoreFromFile reads a file that holds the block alone, or a config.json that
@@ -86,11 +115,13 @@ func StoreFromFile(path string) (*VaultStore, error) {
 	if err != nil {
 		return nil, err
 	}
-	raw := blockOf(doc)
-	if raw == nil {
-		raw = doc.Bytes()
+	s := &VaultStore{Enabled: true, doc: doc, from: path}
+	if found := doc.Members("config_store", "vault_store"); len(found) > 0 {
+		s.base, s.span = StorePath, found[len(found)-1].Value
+	} else {
+		s.span = walker.Span{Start: bytes.IndexByte(doc.Bytes(), '{'), End: len(doc.Bytes())}
 	}
-	return parseStore(path, "", raw, true)
+	return parseStore(s)
 }
 
 // StoreFromFlags makes a block of a type and settings of the form key=value:
@@ -150,31 +181,31 @@ func secretKey(block, key string) bool {
 	return i >= 0 && slices.Contains(sources.Table[i].Credentials, key)
 }
 
-// parseStore reads a block. Names are compared without regard to case, as
-// encoding/json does it for Enterprise.
-func parseStore(document, path string, raw []byte, enabled bool) (*VaultStore, error) {
-	s := &VaultStore{Enabled: enabled, raw: raw, from: document, blocks: map[string]gjson.Result{}}
-	block := gjson.ParseBytes(raw)
+// parseStore reads the block that s says the place of. Names are compared without
+// regard to case, as encoding/json does it for Enterprise.
+func parseStore(s *VaultStore) (*VaultStore, error) {
+	s.blocks = map[string]gjson.Result{}
+	block := gjson.ParseBytes(s.doc.Text(s.span))
 	if block.Type == gjson.Null {
 		return nil, nil
 	}
 	if !block.IsObject() {
-		return nil, storeError(document, path, "", "the vault_store block is not an object")
+		return nil, s.fault("", "", "the vault_store block is not an object")
 	}
 	var err error
-	text := func(key, value gjson.Result, into *string) {
+	text := func(name string, value gjson.Result, into *string) {
 		if value.Type != gjson.String {
-			err = storeError(document, join(path, key.String()), "", "not a string")
+			err = s.fault(name, "", "not a string")
 		}
 		if *into = sources.Trim(value.String()); *into != value.String() {
-			s.loose = append(s.loose, join(path, key.String()))
+			s.loose = append(s.loose, join(s.base, name))
 		}
 	}
 	spelt := map[string]string{}
 	block.ForEach(func(key, value gjson.Result) bool {
 		name := strings.ToLower(key.String())
 		if before, twice := spelt[name]; twice {
-			err = storeError(document, join(path, key.String()), "leave one of them out: "+strconv.Quote(before)+" or "+strconv.Quote(key.String()), "the same member twice: capital letters make no difference")
+			err = s.fault(key.String(), "leave one of them out: "+strconv.Quote(before)+" or "+strconv.Quote(key.String()), "the same member twice: capital letters make no difference")
 			return false
 		}
 		spelt[name] = key.String()
@@ -182,14 +213,14 @@ func parseStore(document, path string, raw []byte, enabled bool) (*VaultStore, e
 		case "enabled":
 			s.Enabled = value.Bool()
 			if !value.IsBool() {
-				err = storeError(document, join(path, name), "write true or false", "not a boolean")
+				err = s.fault(name, "write true or false", "not a boolean")
 			}
 		case "type":
-			text(key, value, &s.Type)
+			text(name, value, &s.Type)
 		case "prefix":
-			text(key, value, &s.Prefix)
+			text(name, value, &s.Prefix)
 		case "access_mode":
-			text(key, value, &s.AccessMode)
+			text(name, value, &s.AccessMode)
 		default:
 			s.blocks[name] = value
 		}
@@ -202,8 +233,8 @@ func parseStore(document, path string, raw []byte, enabled bool) (*VaultStore, e
 // the same for all that flags make, and for none.
 func (s *VaultStore) Digest() string {
 	var raw []byte
-	if s != nil {
-		raw = s.raw
+	if s != nil && s.doc != nil {
+		raw = s.doc.Text(s.span)
 	}
 	sum := sha256.Sum256(raw)
 	return hex.EncodeToString(sum[:])
