@@ -178,9 +178,13 @@ func (f *regional) take(asked, left []id, out *secretsmanager.BatchGetSecretValu
 		}
 	}
 	for _, e := range out.Errors {
+		code := aws.ToString(e.ErrorCode)
+		if kindOf(code, 0).Retryable() {
+			continue // it is asked for singly, which the SDK repeats
+		}
 		for _, i := range asked {
 			if aws.ToString(e.SecretId) == i.text {
-				f.answered(i, sources.Result{Err: f.apiFault(reading, i, aws.ToString(e.ErrorCode), aws.ToString(e.Message), 0)})
+				f.answered(i, sources.Result{Err: f.apiFault(reading, i, code, aws.ToString(e.Message), 0)})
 				left = lessOne(left, i)
 			}
 		}

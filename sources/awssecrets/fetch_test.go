@@ -1,13 +1,17 @@
 package awssecrets
 
 import (
+	"encoding/json"
 	"fmt"
+	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
 	"time"
 
 	"bifrost-secrets/sources"
 	"bifrost-secrets/sources/awssecrets/awstest"
+	"bifrost-secrets/sources/cloudtest"
 )
 
 // check fetches names, whose values are those of numbered, and compares the
@@ -179,6 +183,36 @@ func TestErrorsOfABatch(t *testing.T) {
 	wantKind(t, got["no/such"].Err, sources.NotFound)
 	for _, name := range names[6:] {
 		wantValue(t, got[name], "value of "+name)
+	}
+}
+
+// An error in a batch that another attempt may mend is no answer: the secret is asked
+// for by itself, which the SDK repeats.
+func TestPassingErrorsOfABatch(t *testing.T) {
+	f := awstest.StartFake(t)
+	names := numbered(f, 4)
+	codes := map[string]string{names[0]: "InternalServiceError", names[1]: "ThrottlingException", names[2]: "", names[3]: "ResourceNotFoundException"}
+	f.Tell(&cloudtest.Lie{Serve: func(w http.ResponseWriter, r *http.Request, next http.Handler) {
+		if !strings.HasSuffix(r.Header.Get("X-Amz-Target"), ".BatchGetSecretValue") {
+			next.ServeHTTP(w, r)
+			return
+		}
+		next.ServeHTTP(httptest.NewRecorder(), r)
+		var all []any
+		for name, code := range codes {
+			all = append(all, map[string]any{"SecretId": name, "ErrorCode": code, "Message": mark})
+		}
+		body, _ := json.Marshal(map[string]any{"Errors": all})
+		w.Header().Set("Content-Type", "application/x-amz-json-1.1")
+		_, _ = w.Write(body)
+	}})
+	got := open(t, f.Env(), settings()).fetch(t, names...)
+	for _, name := range names[:3] {
+		wantValue(t, got[name], "value of "+name)
+	}
+	wantKind(t, got[names[3]].Err, sources.NotFound)
+	if b, n := f.Calls("BatchGetSecretValue"), f.Calls("GetSecretValue"); b != 1 || n != 3 {
+		t.Errorf("%d batches and %d single requests", b, n)
 	}
 }
 
