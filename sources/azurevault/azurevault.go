@@ -86,7 +86,7 @@ func newSource(set sources.Settings, opts sources.Options) (*source, error) {
 	case s.tenant != "" && !tenantForm().MatchString(s.tenant), s.clientID != "" && !tenantForm().MatchString(s.clientID):
 		return nil, sources.NewError(sources.BadSettings, "tenant_id or client_id is not an id", "they look like 00000000-0000-0000-0000-000000000000; a tenant may be named by its domain as well")
 	}
-	s.host = strings.ToLower(u.Host)
+	s.host = strings.TrimSuffix(strings.ToLower(u.Host), ":443") // with which the SDK would not know its domain
 	s.vault = "https://" + s.host
 	return s, nil
 }

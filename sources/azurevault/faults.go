@@ -97,6 +97,10 @@ func (s *source) fault(o *operation, q perkey.Request, n perkey.Name, err error)
 		return s.loginFault(o.Ctx, o.Began, signIn.Err)
 	case r.status == 0 && o.Ctx.Err() != nil:
 		return service.Late(o.Ctx, o.Began)
+	case strings.HasPrefix(err.Error(), "challenge resource"): // the SDK has no type for it
+		e := service.NoAnswer(s.host, "it wants a token for another domain than that of vault_url", nil)
+		e.Hint = "vault_url is the address that the vault itself has, https://NAME.vault.azure.net, also over a private endpoint"
+		return e
 	case r.status == 0:
 		return service.Unreachable(err, s.host, s.timeout)
 	case r.code == "" && r.status < 500 && r.status != http.StatusTooManyRequests:

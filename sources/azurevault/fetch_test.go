@@ -206,6 +206,21 @@ func TestCredentials(t *testing.T) {
 	}
 }
 
+// A vault of a national cloud takes the tokens of that cloud alone, and its domain says
+// which it is.
+func TestClouds(t *testing.T) {
+	for _, host := range []string{azuretest.GovernmentHost, azuretest.ChinaHost, strings.ToUpper(azuretest.GovernmentHost) + ":443"} {
+		f := azuretest.StartFake(t)
+		f.Put("x", "CANARY")
+		if err := open(t, f, sourcetest.Options(), "vault_url", "https://"+host).Ping(t.Context(), "x"); err != nil {
+			t.Errorf("%s: %v (%s)", host, err, sources.HintOf(err))
+		}
+	}
+	t.Setenv("AZURE_AUTHORITY_HOST", "https://login.microsoftonline.com/") // whoever names it knows better
+	f := azuretest.StartFake(t)
+	sourcetest.WantKind(t, open(t, f, sourcetest.Options(), "vault_url", "https://"+azuretest.GovernmentHost).Ping(t.Context(), "x"), sources.NoLogin)
+}
+
 // A vault of another domain must not have a token for this one.
 func TestChallengeOfAnotherVault(t *testing.T) {
 	f := azuretest.StartFake(t)
@@ -214,9 +229,9 @@ func TestChallengeOfAnotherVault(t *testing.T) {
 		f.Route(tr)
 		tr.TLSClientConfig.ServerName = azuretest.Host
 	}
-	err := s.Ping(t.Context(), "x")
-	if err == nil || f.Given() > 0 {
-		t.Errorf("%v; %d tokens", err, f.Given())
+	e := sourcetest.WantKind(t, s.Ping(t.Context(), "x"), sources.Unreachable)
+	if !strings.Contains(e.Message, "it wants a token for another domain than that of vault_url") || !strings.Contains(e.Hint, "NAME.vault.azure.net") || f.Given() > 0 {
+		t.Errorf("%v (%s); %d tokens", e, e.Hint, f.Given())
 	}
 }
 

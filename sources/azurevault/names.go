@@ -16,7 +16,7 @@ var Names = sources.Azure.Names.Escapes
 func (s *source) parse(text string) (perkey.Name, *sources.Error) {
 	bad := &sources.Error{Kind: sources.BadName, Name: text}
 	if m := sources.Azure.Names.Parse(text); m != nil {
-		if !strings.EqualFold(strings.TrimSuffix(m[1], ":443"), strings.TrimSuffix(s.host, ":443")) {
+		if !strings.EqualFold(strings.TrimSuffix(m[1], ":443"), s.host) {
 			bad.Message = fmt.Sprintf("%q is in another vault than %s", text, s.host)
 			bad.Hint = "all secrets come from vault_store.azure.vault_url"
 			return perkey.Name{}, bad

@@ -13,6 +13,8 @@ import (
 	"time"
 
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
+	"github.com/Azure/azure-sdk-for-go/sdk/azcore/cloud"
+	"github.com/Azure/azure-sdk-for-go/sdk/azcore/log"
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore/policy"
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore/streaming"
 	"github.com/Azure/azure-sdk-for-go/sdk/azidentity"
@@ -23,6 +25,10 @@ import (
 	"bifrost-secrets/sources/perkey"
 	"bifrost-secrets/walker/regular"
 )
+
+// AZURE_SDK_GO_LOGGING would make the SDK print what vaults and Entra ID answer to
+// standard error.
+func init() { log.SetListener(nil) }
 
 // session is what a source has once it has signed in.
 type session struct {
@@ -60,12 +66,16 @@ func (s *source) signIn(ctx context.Context, began time.Time, current *session, 
 	sess := &session{transports: []*http.Transport{transport, signing}}
 	signIn := options(signing)
 	signIn.PerCallPolicies = []policy.Policy{trimmed{}}
+	domain, authority := s.cloud()
+	if os.Getenv("AZURE_AUTHORITY_HOST") == "" { // which the SDK reads where it is told of no cloud
+		signIn.Cloud = authority
+	}
 	credential, err := s.credential(signIn)
 	if err != nil {
 		return nil, s.loginFault(ctx, began, err)
 	}
-	if scope := s.scope(); scope != "" {
-		if _, err := credential.GetToken(ctx, policy.TokenRequestOptions{Scopes: []string{scope}, TenantID: s.tenant}); err != nil {
+	if domain != "" {
+		if _, err := credential.GetToken(ctx, policy.TokenRequestOptions{Scopes: []string{"https://" + domain + "/.default"}, TenantID: s.tenant}); err != nil {
 			sess.close()
 			return nil, s.loginFault(ctx, began, err)
 		}
@@ -130,17 +140,20 @@ func (trimmed) Do(req *policy.Request) (*http.Response, error) {
 	return req.Next()
 }
 
-// scopes are those of the clouds of Azure, by the domain of their vaults. In
-// another domain the vault says in its challenge what it wants.
-var scopes = []string{"vault.azure.net", "vault.azure.cn", "vault.usgovcloudapi.net"}
+// clouds are those of Azure, by the domain of their vaults.
+var clouds = map[string]cloud.Configuration{
+	"vault.azure.net": cloud.AzurePublic, "vault.azure.cn": cloud.AzureChina, "vault.usgovcloudapi.net": cloud.AzureGovernment,
+}
 
-func (s *source) scope() string {
-	for _, domain := range scopes {
-		if strings.HasSuffix(s.host, "."+domain) {
-			return "https://" + domain + "/.default"
-		}
+// cloud returns the domain of the vault and who hands out its tokens; both are zero
+// in another domain, where the vault says in its challenge what it wants.
+func (s *source) cloud() (domain string, authority cloud.Configuration) {
+	_, domain, _ = strings.Cut(s.host, ".")
+	authority, known := clouds[domain]
+	if !known {
+		domain = ""
 	}
-	return ""
+	return domain, authority
 }
 
 // login marks the errors of a credential, which the SDK returns from any

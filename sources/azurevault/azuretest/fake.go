@@ -26,6 +26,9 @@ const (
 	Assertion = "federated-token"
 
 	loginHost = "login.microsoftonline.com"
+	// The same of other clouds.
+	GovernmentHost, governmentLogin = "demo.vault.usgovcloudapi.net", "login.microsoftonline.us"
+	ChinaHost, chinaLogin           = "demo.vault.azure.cn", "login.chinacloudapi.cn"
 	// Where the client asks which hosts belong together.
 	discoveryHost = "login.microsoft.com"
 )
@@ -68,7 +71,7 @@ func New(dir string) (*Fake, error) {
 	})
 	f.Tokens.Prefix, f.Tokens.Gate = "eyJ.token-", f.Gate
 	var err error
-	f.Server, err = cloudtest.New(dir, f.Before(f.Gate), Host, loginHost, discoveryHost)
+	f.Server, err = cloudtest.New(dir, f.Before(f.Gate), Host, loginHost, discoveryHost, GovernmentHost, governmentLogin, ChinaHost, chinaLogin)
 	return f, err
 }
 
@@ -159,7 +162,13 @@ func (f *Fake) answer(r *http.Request, body []byte, refused bool) cloudtest.Answ
 	}
 	if refused || !f.Good(r.Header.Get("Authorization")) {
 		a := failed(http.StatusUnauthorized, "Unauthorized", "", "[TokenExpired] Error validating token: S2S12086")
-		a.Header = map[string]string{"WWW-Authenticate": fmt.Sprintf(`Bearer authorization="https://%s/%s", resource="https://vault.azure.net"`, loginHost, Tenant)}
+		domain, login := "vault.azure.net", loginHost
+		for host, of := range domains {
+			if strings.HasSuffix(strings.TrimSuffix(r.Host, ":443"), "."+of) {
+				domain, login = of, host
+			}
+		}
+		a.Header = map[string]string{"WWW-Authenticate": fmt.Sprintf(`Bearer authorization="https://%s/%s", resource="https://%s"`, login, Tenant, domain)}
 		return a
 	}
 	if f.reject != nil {
@@ -171,14 +180,21 @@ func (f *Fake) answer(r *http.Request, body []byte, refused bool) cloudtest.Answ
 	return f.vault(action(r), r, body)
 }
 
+// domains are those of the vaults for which a host gives tokens.
+var domains = map[string]string{loginHost: "vault.azure.net", governmentLogin: "vault.usgovcloudapi.net", chinaLogin: "vault.azure.cn"}
+
 // entra answers for signing in.
 func (f *Fake) entra(r *http.Request, body []byte, refused bool) cloudtest.Answer {
-	authority := "https://" + loginHost + "/" + Tenant
+	host := r.Host
+	if u, err := url.Parse(r.URL.Query().Get("authorization_endpoint")); err == nil && u.Host != "" {
+		host = u.Host // that is to be discovered
+	}
+	authority := "https://" + host + "/" + Tenant
 	switch {
 	case strings.HasSuffix(r.URL.Path, "/discovery/instance"):
 		return cloudtest.JSON(http.StatusOK, map[string]any{
 			"tenant_discovery_endpoint": authority + "/v2.0/.well-known/openid-configuration", "api-version": "1.1",
-			"metadata": []any{map[string]any{"preferred_network": loginHost, "preferred_cache": loginHost, "aliases": []string{loginHost}}},
+			"metadata": []any{map[string]any{"preferred_network": host, "preferred_cache": host, "aliases": []string{host}}},
 		})
 	case strings.HasSuffix(r.URL.Path, "/openid-configuration"):
 		return cloudtest.JSON(http.StatusOK, map[string]string{
@@ -191,7 +207,7 @@ func (f *Fake) entra(r *http.Request, body []byte, refused bool) cloudtest.Answe
 		form.Get("client_secret") != Password && form.Get("client_assertion") != cmp.Or(f.assertion, Assertion) {
 		code = "invalid_client"
 	}
-	if code == "" && !strings.Contains(form.Get("scope"), "https://vault.azure.net/.default") {
+	if code == "" && !strings.Contains(form.Get("scope"), "https://"+domains[host]+"/.default") {
 		return cloudtest.JSON(http.StatusBadRequest, map[string]string{"error": "invalid_scope"})
 	}
 	token, code := f.Give(code)
