@@ -2,6 +2,7 @@ package render
 
 import (
 	"bytes"
+	"encoding/json"
 	"fmt"
 	"strings"
 	"unicode"
@@ -29,11 +30,13 @@ const (
 	perhapsCiphertext
 	unseenAtAnEnd
 	unseenInside
+	foreign
 )
 
 // remarkable is what is to be said of a value in words of its own: what a tool
-// has encrypted, and characters that nobody sees. It holds nothing of the value.
-type remarkable struct{ cipher, unseen string }
+// has encrypted, characters that nobody sees, and what is no value but a form of
+// it. It holds nothing of the value.
+type remarkable struct{ cipher, unseen, foreign string }
 
 // traitsOf returns the traits of a value, and what to call some of them.
 func traitsOf(value []byte) (t trait, about remarkable) {
@@ -50,12 +53,16 @@ func traitsOf(value []byte) (t trait, about remarkable) {
 	set(walker.IsMasked(string(value)), masked)
 	set(bytes.HasPrefix(value, []byte("sk-bf-")), virtualKey)
 	set(len(bytes.Trim(value, " \t\r\n\v\f")) != len(value), outerSpace)
-	set(len(value) > 1 && value[0] == '{' && value[len(value)-1] == '}', jsonObject)
+	set(len(value) > 1 && value[0] == '{' && value[len(value)-1] == '}' && json.Valid(value), jsonObject)
 	set(bytes.ContainsAny(value, " '\\"), hardForLibpq)
 	if what, likely := walker.Ciphertext(string(value)); what != "" {
 		about.cipher = what
 		set(!likely, ciphertext)
 		set(likely, perhapsCiphertext)
+	}
+	if t&(hasNUL|refers|masked|ciphertext|perhapsCiphertext) == 0 {
+		about.foreign = foreignTo(value)
+		set(about.foreign != "", foreign)
 	}
 	if about.unseen = unseenEnds(value); about.unseen != "" {
 		t |= unseenAtAnEnd
@@ -63,6 +70,23 @@ func traitsOf(value []byte) (t trait, about remarkable) {
 		t |= unseenInside
 	}
 	return t, about
+}
+
+// aSecret stands for every field that a value may be for.
+var aSecret = &walker.Entry{Kind: walker.SecretKind}
+
+// foreignTo returns what a value is that something else was to make the value of: a
+// reference or a template of another tool, or a file in a format that has it inside.
+func foreignTo(value []byte) string {
+	text := string(value)
+	if miss := walker.FindNearMiss(aSecret, text); miss.Found() && !strings.HasPrefix(text, "vault:v") { // of the transit engine
+		return miss.What
+	}
+	name, assigned, _ := strings.Cut(strings.TrimPrefix(text, "export "), "=")
+	if assigned != "" && assigned[0] != '=' && strings.Contains(name, "_") && strings.Trim(name, "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_") == "" {
+		return "a variable with its name, NAME=value"
+	}
+	return ""
 }
 
 // unseenEnds returns in words how a value begins and ends, where it is with a
@@ -134,7 +158,7 @@ func singleValue(e *walker.Entry) bool {
 
 // reasonFor returns why a value breaks the rule, in the words about that value.
 func (r *rule) reasonFor(about remarkable) string {
-	return strings.NewReplacer("%cipher", about.cipher, "%unseen", about.unseen).Replace(r.reason)
+	return strings.NewReplacer("%cipher", about.cipher, "%unseen", about.unseen, "%foreign", about.foreign).Replace(r.reason)
 }
 
 var rules = []rule{
@@ -149,6 +173,7 @@ var rules = []rule{
 	{perhapsCiphertext, false, secretField, "the value looks like %cipher", "if it is, store what it decrypts to"},
 	{unseenAtAnEnd, false, oneLine, "the value %unseen", "store it without, unless it is meant"},
 	{unseenInside, false, oneLine, "the value has %unseen in it", "store it without, unless it is meant"},
+	{foreign, false, singleValue, "the value looks like %foreign", "store the value itself"},
 	{outerSpace, false, singleValue, "the value begins or ends with space", "store it without"},
 	{jsonObject, false, singleValue, "the value is a JSON object and the field wants one value", "name a key of it: vault.path#key"},
 	{hardForLibpq, false, postgresPassword, "the password has a space, a quote or a backslash in it, which Bifrost up to 1.5.0 passes on unquoted", "use Bifrost 1.5.16 or later, or another password"},

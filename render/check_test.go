@@ -4,6 +4,8 @@ import (
 	"errors"
 	"strings"
 	"testing"
+
+	"bifrost-secrets/walker"
 )
 
 const oneKey = `{"providers": {"openai": {"keys": [{"value": "vault.a"}]}}}`
@@ -50,6 +52,122 @@ func TestUnseenCharactersInValues(t *testing.T) {
 		if got := strings.Join(said, "; "); want == "" && got != "" || !strings.Contains(got, want) {
 			t.Errorf("%q: got %q, want %q", value, got, want)
 		}
+	}
+}
+
+func TestValuesThatSomethingWasToFillIn(t *testing.T) {
+	for value, want := range map[string]string{
+		"{{ .Values.key }}":                "the value looks like a template, {{…}}, which nothing has filled in",
+		"${OPENAI_API_KEY}":                "the value looks like a variable in the syntax of a shell, ${NAME}",
+		"$OPENAI_API_KEY":                  "a variable in the syntax of a shell, $NAME",
+		"op://vault/item/field":            "a reference in the syntax of another tool",
+		"ref+awssecrets://a#/k":            "a reference in the syntax of vals",
+		"Bearer vault.a/b#c":               "a reference after another word",
+		" vault.a/b#c":                     "a reference with space around it",
+		"API_KEY=sk-abc":                   "a variable with its name, NAME=value",
+		"export OPENAI_API_KEY=sk-abc":     "a variable with its name, NAME=value",
+		`{"k": "sk-abc"}`:                  "the value is a JSON object",
+		"{sk-abc-def}":                     "",
+		"sk-abc":                           "",
+		"c2stYWJjX2RlZg==":                 "",
+		"AB_CD==":                          "",
+		"Endpoint=sb://x/;SharedAccessKey": "",
+		"p@$$w0rd${":                       "",
+		"https://hooks.example/T0/B0/x":    "",
+	} {
+		_, notes, err := renderText(t, oneKey, map[string]string{"a": value}, Options{})
+		if err != nil {
+			t.Errorf("%q: %v", value, err)
+			continue
+		}
+		var said []string
+		for _, n := range notes {
+			said = append(said, n.Reason)
+			if strings.Contains(n.Reason+n.Hint, "sk-abc") {
+				t.Errorf("%q: the note repeats the value", value)
+			}
+		}
+		if got := strings.Join(said, "; "); want == "" && got != "" || !strings.Contains(got, want) {
+			t.Errorf("%q: got %q, want %q", value, got, want)
+		}
+	}
+}
+
+func TestFragmentsOfWhatHasNoKeys(t *testing.T) {
+	for value, want := range map[string]string{
+		"\xff\xfe{\x00\"\x00k\x00":                 "the secret is in UTF-16, and no JSON object, so it has no keys",
+		"{\x00\"\x00k\x00":                         "the secret is in UTF-16",
+		"api_key: sk-abc\n":                        "the secret is YAML, and no JSON object",
+		"API_KEY=sk-abc\n":                         "the secret is a file of variables, NAME=value, and no JSON object",
+		"eyJrIjoic2stYWJjIn0=":                     "the secret is base64 of JSON",
+		"sk-abc":                                   "the secret is not a JSON object, so it has no keys",
+		`{"sk-Proj4AbCdEfGhIjKlMnOpQrSt7Uv": "x"}`: "",
+	} {
+		_, err := Fragment([]byte(value), "k")
+		if err == nil || !strings.Contains(err.Message, want) {
+			t.Errorf("%q: got %v, want %q", value, err, want)
+		} else if strings.Contains(err.Message+err.Hint, "sk-abc") || strings.Contains(err.Hint, "AbCdEfGhIj") {
+			t.Errorf("%q: the error repeats the value", value)
+		}
+	}
+	for _, value := range []string{"\xfe\xff\x00s\x00k", "s\x00k\x00-\x00", "\x00s\x00k"} {
+		if _, err := whole([]byte(value)); err == nil || err.Message != "the secret is in UTF-16" {
+			t.Errorf("%q: got %v", value, err)
+		}
+	}
+}
+
+func planOf(t *testing.T, doc string) *Plan {
+	t.Helper()
+	d, err := walker.Parse("config.json", []byte(doc))
+	if err != nil {
+		t.Fatal(err)
+	}
+	p, err := NewPlan(d, awsStore, Options{Mode: Inline, Getenv: none})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return p
+}
+
+// Bifrost itself takes these values from its environment.
+func TestVariablesLeftForBifrost(t *testing.T) {
+	const doc = `{"providers": {"openai": {"keys": [{"name": "a", "value": "env.A"}, {"name": "b", "value": "env.A"}]}},
+		"governance": {"virtual_keys": [{"id": "v", "name": "v", "value": "env.VK"}]}}`
+	for value, want := range map[string]string{
+		"sk-abc":        "",
+		"":              "warning: the variable is empty; set it, or take the reference out",
+		"sk-abc\n":      "note: the value has a line break in it; set the variable to the value itself, note: the value begins or ends with space; set the variable to the value itself",
+		"sk-abc\u200b":  "note: the value ends with a zero-width space (U+200B); set the variable to the value itself",
+		`"sk-abc"`:      "warning: the variable's value begins or ends with a double quote, which is a part of it; set the variable to the value itself",
+		"vault.a#b":     "warning: the variable holds a reference, which nothing resolves there; set the variable to the value itself",
+		"********":      "warning: the variable holds a mask, and not the value; set the variable to the value itself",
+		"{cipher}AQB1c": "warning: the value is a value that Spring Cloud Config has encrypted, and Bifrost would use it as it stands; set the variable to the value itself",
+	} {
+		plan := planOf(t, doc)
+		notes, err := plan.CheckLeft(func(name string) (string, bool) { return map[string]string{"A": value, "VK": "sk-bf-x"}[name], true })
+		if err != nil {
+			t.Fatal(err)
+		}
+		var said []string
+		for _, n := range notes {
+			severity := map[bool]string{true: "warning: ", false: "note: "}[n.Warning]
+			said = append(said, severity+n.Reason+"; "+n.Hint)
+			if len(n.Places) != 2 || n.Reference != "env.A" {
+				t.Errorf("%q: a note of %q is for %d places", value, n.Reference, len(n.Places))
+			}
+		}
+		if got := strings.Join(said, ", "); got != want {
+			t.Errorf("%q: got %q, want %q", value, got, want)
+		}
+	}
+	notes, err := planOf(t, doc).CheckLeft(func(name string) (string, bool) { return "sk-abc", name == "VK" })
+	if notes != nil || err == nil || !strings.Contains(err.Error(), "env.A: the variable is not set in Bifrost's environment") {
+		t.Errorf("not set: %v, %v", notes, err)
+	}
+	notes, err = planOf(t, doc).CheckLeft(func(string) (string, bool) { return "sk-abc", true })
+	if err != nil || len(notes) != 1 || !notes[0].Warning || notes[0].Hint != "virtual keys begin sk-bf-" {
+		t.Errorf("no virtual key: %v, %v", notes, err)
 	}
 }
 

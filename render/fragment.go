@@ -18,12 +18,12 @@ import (
 // whole returns the text of a secret that is wanted as it is: less one newline at
 // its end, which editors and `echo` leave there.
 func whole(value []byte) ([]byte, *sources.Error) {
+	if walker.InUTF16(value) {
+		return nil, unusable("the secret is in UTF-16", "store it as UTF-8")
+	}
 	if !utf8.Valid(value) {
 		if what, likely := walker.Ciphertext(string(value)); what != "" && !likely {
 			return nil, unusable("the secret is "+what, "store what it decrypts to")
-		}
-		if bytes.HasPrefix(value, []byte("\xff\xfe")) || bytes.HasPrefix(value, []byte("\xfe\xff")) {
-			return nil, unusable("the secret is in UTF-16", "store it as UTF-8")
 		}
 		return nil, unusable("a binary secret, and not UTF-8 text", "store it as text, in base64 if need be")
 	}
@@ -91,6 +91,9 @@ func parseFragments(value []byte) *fragments {
 		if what, likely := walker.Ciphertext(string(value)); what != "" && !likely {
 			return &fragments{err: unusable("the secret is "+what+", so it has no keys", "store what it decrypts to")}
 		}
+		if what, _ := walker.Resembles(value); what != "" {
+			return &fragments{err: unusable("the secret "+what+", and no JSON object, so it has no keys", "store a JSON object, or write the reference without #key for the whole value")}
+		}
 		return &fragments{err: unusable("the secret is not a JSON object, so it has no keys", "write the reference without #key for the whole value")}
 	}
 	top := gjson.ParseBytes(doc.Bytes())
@@ -104,7 +107,7 @@ func duplicate(v gjson.Result) (err *sources.Error) {
 	v.ForEach(func(key, value gjson.Result) bool {
 		if v.IsObject() {
 			if seen[key.String()] {
-				err = unusable(fmt.Sprintf("the key %s occurs twice in the secret", strconv.Quote(key.String())), "remove one of the two")
+				err = unusable(fmt.Sprintf("the key %s occurs twice in the secret", strconv.Quote(walker.ShownName(key.String()))), "remove one of the two")
 				return false
 			}
 			seen[key.String()] = true
@@ -165,7 +168,7 @@ const keysShown = 20
 func keyNames(v gjson.Result) string {
 	var names []string
 	v.ForEach(func(key, _ gjson.Result) bool {
-		names = append(names, strconv.Quote(key.String()))
+		names = append(names, strconv.Quote(walker.ShownName(key.String())))
 		return true
 	})
 	sort.Strings(names)

@@ -10,8 +10,6 @@ import (
 
 // kinds are known by how a file begins, white space aside.
 var kinds = []struct{ starts, what, hint string }{
-	{"\xff\xfe", "is in UTF-16", "save it as UTF-8"},
-	{"\xfe\xff", "is in UTF-16", "save it as UTF-8"},
 	{"\x1f\x8b", "is compressed with gzip", "decompress it"},
 	{"PK\x03\x04", "is a ZIP archive", "take the config.json out of it"},
 	{"SQLite format 3", "is a SQLite database", "name the config.json beside it"},
@@ -28,11 +26,29 @@ var kinds = []struct{ starts, what, hint string }{
 
 const writeJSON = "a config.json is JSON, and begins with {"
 
-// resembles returns what a file is that is not JSON, or no object, and what to do
+// InUTF16 reports whether data is text in UTF-16, with a byte order mark or, as far
+// as its first characters tell, without.
+func InUTF16(data []byte) bool {
+	if bytes.HasPrefix(data, []byte("\xff\xfe")) || bytes.HasPrefix(data, []byte("\xfe\xff")) {
+		return true
+	}
+	begin := data[:min(len(data), 8)&^1]
+	if len(begin) == 0 || (begin[0] == 0) == (begin[1] == 0) {
+		return false
+	}
+	for i, c := range begin {
+		if (c == 0) != (begin[i%2] == 0) {
+			return false
+		}
+	}
+	return true
+}
+
+// Resembles returns what a file is that is not JSON, or no object, and what to do
 // about it; nothing where it looks like JSON that is merely not right. Neither
 // text holds anything of the file.
-func resembles(data []byte) (what, hint string) {
-	if len(data) >= 2 && (data[0] == 0) != (data[1] == 0) {
+func Resembles(data []byte) (what, hint string) {
+	if InUTF16(data) {
 		return "is in UTF-16", "save it as UTF-8"
 	}
 	text := strings.TrimSpace(string(data[:min(len(data), 64<<10)]))

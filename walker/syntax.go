@@ -19,7 +19,7 @@ func (d *Document) refusal() error {
 		return d.failAt(at, fmt.Sprintf("nested more than %d levels deep", MaxDepth), "is this a Bifrost config.json?")
 	}
 	if !json.Valid(d.data) {
-		if what, hint := resembles(d.data); what != "" {
+		if what, hint := Resembles(d.data); what != "" {
 			if !strings.Contains(what, "JSON") {
 				what += ", and not JSON"
 			}
@@ -44,7 +44,7 @@ func (d *Document) refusal() error {
 		}
 		i = end - 1
 	}
-	if what, hint := resembles(d.data); what != "" {
+	if what, hint := Resembles(d.data); what != "" {
 		return &DocumentError{Name: d.Name, Reason: what, Hint: hint}
 	}
 	return d.failAt(d.start(), "the document is not a JSON object", "a config.json begins with {")

@@ -99,24 +99,3 @@ func (f *Flags) files(of *watch.Job) []string {
 	}
 	return files
 }
-
-// missing returns the variables that a plan leaves for Bifrost and that Bifrost's
-// environment does not have, as problems.
-func missing(plan *render.Plan, getenv func(string) (string, bool)) error {
-	problems := &render.Problems{Document: plan.Document.Name}
-	for _, use := range plan.Uses(nil) {
-		if use.How != render.LeftToBifrost {
-			continue
-		}
-		if _, ok := getenv(use.Left); !ok {
-			problems.List = append(problems.List, render.Problem{
-				Reference: use.Reference, Reason: "the variable is not set in Bifrost's environment, and Bifrost would take it for empty",
-				Hint: "set it, or take the reference out", Places: []render.Place{use.Place},
-			})
-		}
-	}
-	if len(problems.List) == 0 {
-		return nil
-	}
-	return problems
-}

@@ -69,9 +69,11 @@ func (s *supervised) check(ctx context.Context, l *Loaded, next, before *watch.J
 		}
 		return s.Getenv(name)
 	}
-	if err := missing(next.Plan, getenv); err != nil {
+	notes, err := next.Plan.CheckLeft(getenv)
+	if err != nil {
 		return err
 	}
+	next.Plan.Notes = append(next.Plan.Notes, notes...)
 	for name := range s.Env {
 		if strings.HasPrefix(name, render.EnvPrefix) && (slices.ContainsFunc(next.Plan.Uses(nil), func(u render.Use) bool { return u.Variable == name }) ||
 			slices.ContainsFunc(next.Plan.Beside, func(b render.Beside) bool { return render.EnvName(b.Ref) == name })) {
