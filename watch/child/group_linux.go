@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"os"
 	"os/signal"
+	"slices"
 	"strconv"
 	"syscall"
 	"time"
@@ -18,42 +19,61 @@ func dieWithUs(attr *syscall.SysProcAttr) { attr.Pdeathsig = syscall.SIGKILL }
 // killGroup kills a child's group, which has the number of the child.
 func killGroup(pid int) { _ = unix.Kill(-pid, unix.SIGKILL) }
 
-// killWait is how long those who were killed are waited for.
-const killWait = time.Second
+const (
+	// killWait is how long those who were killed are waited for.
+	killWait = time.Second
+	// deafWait is how long those who ignore SIGTERM have where nobody else is left: their
+	// standard input has ended, which some of them go by.
+	deafWait = time.Second
+	// leftWait is the stop timeout of those whom a process has left that ended by itself:
+	// its place is empty until they are gone.
+	leftWait = 2 * time.Second
+)
 
-// endGroup asks those to end whom a process that was asked to has left in its group,
-// and waits for them: a script that runs its program without exec ends alone, and the
-// program would go on with what it was started with, and with its port. They have
-// what is left of the stop timeout. The process has ended and is still to be waited for,
-// so that its number is nobody else's.
+// endGroup asks those to end whom an ended process has left in its group, and waits
+// for them: a script that runs its program without exec ends alone, and the program
+// would go on with what it was started with, and with its port. They have what is left
+// of the stop timeout. The process is still to be waited for, so that its number is
+// nobody else's.
 func (p *Process) endGroup() {
-	p.mu.Lock()
-	asked := p.asked || p.stopping
-	if asked {
-		p.hurry()
-	}
-	p.mu.Unlock()
-	left := []string(nil)
-	if asked {
-		left = members(p.PID(), nil)
-	}
+	left := members(p.PID(), nil)
 	if len(left) == 0 {
 		return
 	}
+	p.mu.Lock()
+	if p.asked || p.stopping {
+		p.hurry(p.stopTimeout)
+	} else {
+		p.hurry(min(p.stopTimeout, leftWait))
+	}
+	p.mu.Unlock()
+	asked := time.Now()
 	_ = unix.Kill(-p.PID(), unix.SIGTERM)
 	_ = unix.Kill(-p.PID(), unix.SIGCONT)
 	for wait := time.Millisecond; len(left) > 0; wait = min(2*wait, 50*time.Millisecond) {
 		p.mu.Lock()
-		hangs := !p.killed.IsZero() && time.Since(p.killed) > killWait
+		killed := p.killed
 		p.mu.Unlock()
-		if hangs {
+		switch {
+		case !killed.IsZero() && time.Since(killed) > killWait:
 			return
+		case killed.IsZero() && time.Since(asked) > deafWait && !slices.ContainsFunc(left, hears):
+			p.kill()
 		}
 		time.Sleep(wait)
 		if left = members(p.PID(), left); len(left) == 0 { // unless one has started another
 			left = members(p.PID(), nil)
 		}
 	}
+}
+
+// hears reports whether a process does not ignore SIGTERM, or cannot be looked at.
+func hears(pid string) bool {
+	status, _ := os.ReadFile("/proc/" + pid + "/status")
+	_, line, _ := bytes.Cut(status, []byte("SigIgn:\t"))
+	line, _, _ = bytes.Cut(line, []byte("\n"))
+	ignored, err := strconv.ParseUint(string(line), 16, 64)
+	return err != nil || ignored>>(unix.SIGTERM-1)&1 == 0
 }
 
 // members returns those of a group, of some or of all processes, that have not ended.

@@ -142,6 +142,30 @@ func TestStop(t *testing.T) {
 		wantStatus(t, p.Stop(context.Background()), 143, syscall.SIGTERM)
 		p.wantEnd()
 	})
+	// Who takes no notice of SIGTERM would only be waited for.
+	t.Run("with what a script has started, and takes no notice", func(t *testing.T) {
+		t.Parallel()
+		p := startAs(t, "deaf", time.Hour, script)
+		wantStatus(t, p.Stop(context.Background()), 143, syscall.SIGTERM)
+		p.wantEnd()
+	})
+	t.Run("with what is left of one that ends by itself", func(t *testing.T) {
+		t.Parallel()
+		p := startAs(t, "record", time.Hour, script)
+		must(t, unix.Kill(p.PID(), syscall.SIGKILL))
+		p.want("terminated")
+		p.counted("0 0 0 1 0 0")
+		wantStatus(t, p.Status(), 137, syscall.SIGKILL)
+		p.wantEnd()
+	})
+	t.Run("with what is left of one that ends by itself, by SIGKILL", func(t *testing.T) {
+		t.Parallel()
+		p := startAs(t, "record", time.Hour, script)
+		must(t, unix.Kill(p.PID(), syscall.SIGKILL))
+		wantStatus(t, p.Status(), 137, syscall.SIGKILL)
+		p.want("terminated")
+		p.wantEnd()
+	})
 	t.Run("while it is stopped", func(t *testing.T) {
 		t.Parallel()
 		p, err := Start(t.Context(), Spec{Args: []string{"sh", "-c", "kill -STOP $$; exec cat"}, StopTimeout: time.Hour})

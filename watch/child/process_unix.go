@@ -117,7 +117,7 @@ func (p *Process) Signal(sig os.Signal) error {
 // Stop ends the process: SIGTERM, and SIGKILL after the stop timeout or when
 // ctx ends. SIGKILL goes to the whole group of the child where it has one,
 // since a child that is killed ends none of its own; and those whom it leaves there
-// when it ends get SIGTERM then. Where a SIGTERM was passed
+// when it ends, whatever it ends by, get SIGTERM then. Where a SIGTERM was passed
 // on before, Stop sends no second one and only lets the time run. Further calls
 // wait for the same end. It returns when the process and its group have ended.
 func (p *Process) Stop(ctx context.Context) Status {
@@ -128,7 +128,7 @@ func (p *Process) Stop(ctx context.Context) Status {
 			_ = p.cmd.Process.Signal(syscall.SIGTERM) // fails only where it has just ended
 		}
 		_ = p.cmd.Process.Signal(syscall.SIGCONT) // a stopped process does not hear the other
-		p.hurry()
+		p.hurry(p.stopTimeout)
 	}
 	p.mu.Unlock()
 	select {
@@ -139,10 +139,10 @@ func (p *Process) Stop(ctx context.Context) Status {
 	return p.Status()
 }
 
-// hurry has the process killed after the stop timeout. The lock is held.
-func (p *Process) hurry() {
+// hurry has the process killed after a while. The lock is held.
+func (p *Process) hurry(most time.Duration) {
 	if p.deadline == nil {
-		p.deadline = time.AfterFunc(p.stopTimeout, p.kill)
+		p.deadline = time.AfterFunc(most, p.kill)
 	}
 }
 
