@@ -52,6 +52,7 @@ type Beside struct {
 // with the fields that want it. It holds no value of a secret of the backend.
 type Plan struct {
 	Document *walker.Document
+	Store    *VaultStore // nil where there is none
 	Mode     Mode
 	Secrets  []string  // the distinct secrets, in the order of their first use
 	Left     []string  // the variables whose env. references are left for Bifrost, sorted
@@ -89,7 +90,7 @@ type edit struct {
 // Every fault of the document is reported at once, as *Problems.
 func NewPlan(doc *walker.Document, store *VaultStore, opts Options) (*Plan, error) {
 	p := &planner{
-		Plan:      &Plan{Document: doc, Mode: opts.Mode, getenv: opts.Getenv, Beside: opts.Beside, cuts: doc.Without("config_store", "vault_store")},
+		Plan:      &Plan{Document: doc, Store: store, Mode: opts.Mode, getenv: opts.Getenv, Beside: opts.Beside, cuts: doc.Without("config_store", "vault_store")},
 		problems:  Problems{Document: doc.Name},
 		store:     store,
 		literal:   map[string]bool{},

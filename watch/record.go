@@ -31,7 +31,9 @@ type Record struct {
 	mu   sync.Mutex // guards what follows
 	read bool
 	what record
-	sum  [sha256.Size]byte // of what was published when what.Published was made or compared
+	// These are of what the fingerprints were made of, or compared with, last.
+	sum   [sha256.Size]byte // of what was published
+	store string
 }
 
 type record struct {
@@ -40,6 +42,16 @@ type record struct {
 	// Published is a fingerprint of what was published, in the form of Key: what is
 	// published holds passwords that could be guessed from a plain digest.
 	Published string `json:"published,omitempty"`
+	// Store is a fingerprint of the vault_store, where that is none of the document's.
+	Store string `json:"vault_store,omitempty"`
+}
+
+// Origin is what a rendering was made of.
+type Origin struct {
+	Document []byte
+	// Store tells one vault_store from another; it is empty where that stands in the
+	// document.
+	Store string
 }
 
 // RecordPath returns the record's place beside the published file.
@@ -156,17 +168,16 @@ func matches(print string, key sources.Secret) (bool, error) {
 // published may be taken for so much more than it is.
 const confirmEvery = 5 * time.Minute
 
-// Confirm notes that published was rendered from document, with values that were
-// had from their source just now. Where both are the same, nothing but the file's
-// time is written, once in five minutes at most.
-func (r *Record) Confirm(document, published []byte) error {
+// Confirm notes that published was rendered from there, with values that were had from
+// their source just now. Where all is the same, nothing but the file's time is written,
+// once in five minutes at most.
+func (r *Record) Confirm(from Origin, published []byte) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if err := r.load(); err != nil {
 		return err
 	}
-	sum := digest(document)
-	if r.what.Document == sum && r.isPublished(published) {
+	if r.what.Document == digest(from.Document) && r.isFrom(from.Store) && r.isPublished(published) {
 		now := time.Now()
 		if info, err := os.Stat(r.Path); err == nil && now.Sub(info.ModTime()).Abs() < confirmEvery {
 			return nil
@@ -175,12 +186,12 @@ func (r *Record) Confirm(document, published []byte) error {
 			return nil
 		}
 	}
-	return r.note(sum, published)
+	return r.note(from, published)
 }
 
-// Note notes that published was rendered from document, with values that may be as old
-// as those that were confirmed last: the record's time stays.
-func (r *Record) Note(document, published []byte) error {
+// Note notes that published was rendered from there, with values that may be as old as
+// those that were confirmed last: the record's time stays.
+func (r *Record) Note(from Origin, published []byte) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if err := r.load(); err != nil {
@@ -188,14 +199,19 @@ func (r *Record) Note(document, published []byte) error {
 	}
 	before, err := os.Stat(r.Path)
 	had := err == nil && r.what.Document != ""
-	if err := r.note(digest(document), published); err != nil || !had {
+	if err := r.note(from, published); err != nil || !had {
 		return err
 	}
 	return os.Chtimes(r.Path, before.ModTime(), before.ModTime())
 }
 
-func (r *Record) note(document string, published []byte) error {
-	r.what.Document = document
+func (r *Record) note(from Origin, published []byte) error {
+	r.what.Document = digest(from.Document)
+	if from.Store == "" {
+		r.what.Store = ""
+	} else if !r.isFrom(from.Store) {
+		r.what.Store, r.store = fingerprint(sources.NewSecret([]byte(from.Store))), from.Store
+	}
 	r.sum = sha256.Sum256(published)
 	r.what.Published = fingerprint(sources.NewSecret(r.sum[:]))
 	return r.write()
@@ -210,6 +226,18 @@ func (r *Record) isPublished(content []byte) bool {
 	same, err := matches(r.what.Published, sources.NewSecret(sum[:]))
 	if same && err == nil {
 		r.sum = sum
+	}
+	return same && err == nil
+}
+
+// isFrom reports whether store is the one that was noted last.
+func (r *Record) isFrom(store string) bool {
+	if store == "" || r.what.Store == "" || store == r.store {
+		return (store == "") == (r.what.Store == "")
+	}
+	same, err := matches(r.what.Store, sources.NewSecret([]byte(store)))
+	if same && err == nil {
+		r.store = store
 	}
 	return same && err == nil
 }
@@ -233,9 +261,9 @@ var errNotPublished = errors.New("the file that is there is not the one that was
 const ahead = time.Minute
 
 // Serves reports whether published, as it stands there, may serve in an outage: it
-// is what was published, was rendered from this very document, and confirmed no
-// longer ago than maxAge. It returns its age, or says why it may not.
-func (r *Record) Serves(document, published []byte, maxAge time.Duration) (age time.Duration, err error) {
+// is what was published, was rendered from there, and confirmed no longer ago than
+// maxAge. It returns its age, or says why it may not.
+func (r *Record) Serves(from Origin, published []byte, maxAge time.Duration) (age time.Duration, err error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if err := r.load(); err != nil {
@@ -245,8 +273,10 @@ func (r *Record) Serves(document, published []byte, maxAge time.Duration) (age t
 	switch {
 	case err != nil || r.what.Document == "":
 		return 0, errors.New("nothing was rendered here before")
-	case r.what.Document != digest(document):
+	case r.what.Document != digest(from.Document):
 		return 0, errors.New("the config was edited since the last good values were rendered")
+	case !r.isFrom(from.Store):
+		return 0, errors.New("the vault_store is another one than when the last good values were rendered")
 	case r.what.Published == "":
 		return 0, errors.New("an older version noted the last good values, and not what was published")
 	case !r.isPublished(published):

@@ -89,9 +89,9 @@ func TestRecordDamaged(t *testing.T) {
 // enough; its age counts from when it was last confirmed.
 func TestRecordServes(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "config.json.state")
-	document, published := []byte("{}"), []byte(`{"a":"value"}`)
+	document, published, store := []byte("{}"), []byte(`{"a":"value"}`), ""
 	serves := func(doc string, most time.Duration) string {
-		_, err := (&Record{Path: path}).Serves([]byte(doc), published, most)
+		_, err := (&Record{Path: path}).Serves(Origin{[]byte(doc), store}, published, most)
 		if err != nil {
 			return err.Error()
 		}
@@ -99,7 +99,7 @@ func TestRecordServes(t *testing.T) {
 	}
 	check(t, serves("{}", time.Hour), "nothing was rendered here before")
 	r := &Record{Path: path}
-	if err := r.Confirm(document, published); err != nil {
+	if err := r.Confirm(Origin{document, store}, published); err != nil {
 		t.Fatal(err)
 	}
 	check(t, serves("{}", time.Hour), "")
@@ -112,7 +112,7 @@ func TestRecordServes(t *testing.T) {
 		t.Error(got)
 	}
 	check(t, serves("{}", 3*time.Hour), "")
-	if err := (&Record{Path: path}).Confirm(document, published); err != nil {
+	if err := (&Record{Path: path}).Confirm(Origin{document, store}, published); err != nil {
 		t.Fatal(err)
 	}
 	check(t, serves("{}", time.Hour), "")
@@ -133,13 +133,36 @@ func TestRecordServes(t *testing.T) {
 	if err := (&Record{Path: path}).Intact(published); err != errNotPublished {
 		t.Error(err)
 	}
+	// It is of one source, which the record tells nothing of.
+	published = []byte(`{"a":"value"}`)
+	for _, from := range []string{"token=S3CRET", "", "token=S3CRET"} {
+		store = from
+		if err := (&Record{Path: path}).Confirm(Origin{document, store}, published); err != nil {
+			t.Fatal(err)
+		}
+		check(t, serves("{}", time.Hour), "")
+		for _, store = range []string{"token=S3CRET", "", "token=S3CRET2"} {
+			if store != from {
+				check(t, serves("{}", time.Hour), "the vault_store is another one than when the last good values were rendered")
+			}
+		}
+	}
+	store = "token=S3CRET"
+	first, _ := os.ReadFile(path)
+	if err := (&Record{Path: path}).Confirm(Origin{document, store}, published); err != nil {
+		t.Fatal(err)
+	}
+	if again, _ := os.ReadFile(path); string(again) != string(first) || strings.Contains(string(first), "S3CRET") {
+		t.Errorf("%s became %s", first, again)
+	}
+	published, store = []byte(`{"a":"other"}`), ""
 	// What an older version wrote says nothing of it.
 	if err := os.WriteFile(path, []byte(`{"document":"`+digest(document)+`"}`), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	check(t, serves("{}", time.Hour), "an older version noted the last good values, and not what was published")
 	// What is published anew is noted at once, whatever the time.
-	if err := (&Record{Path: path}).Confirm(document, published); err != nil {
+	if err := (&Record{Path: path}).Confirm(Origin{document, store}, published); err != nil {
 		t.Fatal(err)
 	}
 	check(t, serves("{}", time.Hour), "")

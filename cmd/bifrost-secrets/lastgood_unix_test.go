@@ -21,7 +21,11 @@ func TestExecFromLastGood(t *testing.T) {
 	fails := func(faults awstest.Faults, options ...string) string {
 		t.Helper()
 		f.Set(faults)
-		r := s.stub(append(options, "--timeout", "2s")...)
+		timeout := "5s" // else a busy machine makes an outage of an answer
+		if faults.Status == 503 {
+			timeout = "2s"
+		}
+		r := s.stub(append(options, "--timeout", timeout)...)
 		r.ends(125)
 		return strings.Join(r.all, "\n")
 	}
@@ -92,6 +96,39 @@ func TestExecFromLastGood(t *testing.T) {
 	if log := fails(down); !strings.Contains(log, hint) {
 		t.Errorf("no hint: %s", log)
 	}
+	// Nor those of another source, where that is told apart from the document.
+	store := filepath.Join(s.app, "store.json")
+	started := func(options ...string) {
+		t.Helper()
+		f.Set(awstest.Faults{})
+		r := s.stub(options...)
+		r.says("started CANARY-2")
+		r.signal(syscall.SIGTERM)
+		r.ends(5)
+		f.Set(down)
+		r = s.stub(append(options, "--start-from-last-good", "1h")...)
+		r.logs("started with the last good values")
+		r.says("started CANARY-2")
+		r.signal(syscall.SIGTERM)
+		r.ends(5)
+	}
+	another := func(options ...string) {
+		t.Helper()
+		if log := fails(down, append(options, "--start-from-last-good", "1h")...); !strings.Contains(log, "the vault_store is another one than when the last good values were rendered") {
+			t.Errorf("%v, and: %s", options, log)
+		}
+	}
+	f.Mark(gone, awstest.Readable)
+	s.write(store, `{"type":"aws-secrets-manager"}`)
+	started("--vault-store", store)
+	another()
+	s.write(store, `{"type":"aws-secrets-manager","aws":{"region":"us-west-1"}}`)
+	another("--vault-store", store)
+	if log := fails(down, "--vault-store", store); strings.Contains(log, hint) {
+		t.Errorf("another vault_store, and: %s", log)
+	}
+	started("--vault-type", "aws-secrets-manager")
+	another("--vault-type", "aws-secrets-manager", "--vault-set", "region=us-west-1")
 	s.write(filepath.Join(s.app, "config.json"), `{"providers":{"openai":{"keys":[{"value":"env.BIFROST_SECRET_0"}]}}}`)
 	if log := fails(down, "--start-from-last-good", "1h"); !strings.Contains(log, "is of --mode env, and holds no values") {
 		t.Errorf("of env mode, and: %s", log)

@@ -231,7 +231,7 @@ func atLeast(age time.Duration) string {
 // serves reports whether the file of an earlier life may be used where it is no
 // older than most.
 func (s *supervised) serves(most time.Duration) (time.Duration, error) {
-	doc, err := walker.ReadFile(s.o.Config)
+	now, err := s.o.Read(s.ctx, s.Host)
 	if err != nil {
 		return 0, err
 	}
@@ -242,7 +242,7 @@ func (s *supervised) serves(most time.Duration) (time.Duration, error) {
 	if bytes.Contains(published, []byte("env."+render.EnvPrefix)) {
 		return 0, errors.New(s.o.Out + " is of --mode env, and holds no values")
 	}
-	return s.record.Serves(doc.Bytes(), published, most)
+	return s.record.Serves(s.o.origin(now.Doc, now.Store), published, most)
 }
 
 func firstLine(err error) string {

@@ -17,6 +17,7 @@ import (
 	"bifrost-secrets/render"
 	"bifrost-secrets/render/autostore"
 	"bifrost-secrets/sources"
+	"bifrost-secrets/walker"
 	"bifrost-secrets/watch"
 	"bifrost-secrets/watch/control"
 	"bifrost-secrets/watch/metrics"
@@ -137,7 +138,7 @@ func (d *runner) publish(r *render.Rendering) (wrote, replaced bool, err error) 
 		d.newest = r
 	}
 	if err == nil && done.Changed && d.confirms { // also where it is not confirmed
-		d.recorded(d.record.Note(r.Plan.Document.Bytes(), r.Document()))
+		d.recorded(d.record.Note(d.o.origin(r.Plan.Document, r.Plan.Store), r.Document()))
 	}
 	return done.Changed, done.Replaced, err
 }
@@ -301,7 +302,16 @@ func (d *runner) look() {
 // confirm notes in the record that what is published was had just now.
 func (d *runner) confirm() {
 	r := d.loop.Rendering()
-	d.recorded(d.record.Confirm(r.Plan.Document.Bytes(), r.Document()))
+	d.recorded(d.record.Confirm(d.o.origin(r.Plan.Document, r.Plan.Store), r.Document()))
+}
+
+// origin returns what the record keeps of a document and its vault_store.
+func (f *Flags) origin(doc *walker.Document, store *render.VaultStore) watch.Origin {
+	from := watch.Origin{Document: doc.Bytes()}
+	if !f.ownBlock() {
+		from.Store = strings.Join(append([]string{store.Digest(), f.VaultType}, f.VaultSet...), "\x00")
+	}
+	return from
 }
 
 // recorded says why the record could not be kept.
