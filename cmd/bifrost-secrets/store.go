@@ -171,6 +171,7 @@ func (j *storeJob) carryOut(ctx context.Context, store sources.Store, plan *auto
 			return err
 		}
 	}
+	j.odd(plan.Items, name)
 	switch {
 	case report.Refused > 0:
 		return j.refused(&render.Problems{Document: name, List: plan.Refused()})
@@ -193,6 +194,16 @@ func (j *storeJob) carryOut(ctx context.Context, store sources.Store, plan *auto
 	report.Done = true
 	j.sayDone(report)
 	return nil
+}
+
+// odd says what is noticed of the values that are stored.
+func (j *storeJob) odd(items []autostore.Item, name string) {
+	for _, it := range items {
+		where := &render.Problems{Document: name}
+		for _, note := range it.Notes {
+			j.p.note(where.Line(&render.Problem{Reason: note, Places: []render.Place{it.Place}}), "it is stored as it stands; take it out of the value first, unless it is meant")
+		}
+	}
 }
 
 // throwAway keeps the values that storing replaces, where the backend would not.

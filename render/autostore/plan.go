@@ -52,6 +52,7 @@ type Item struct {
 	Reason string       `json:"reason,omitempty"` // why it is refused; never with a value
 	Hint   string       `json:"hint,omitempty"`
 	Fault  sources.Kind `json:"fault,omitempty"` // the kind of the source's failure, where there was one
+	Notes  []string     `json:"notes,omitempty"` // on the value, which is stored as it is
 
 	value  sources.Secret
 	expect string // the version that is there now
@@ -240,8 +241,13 @@ func (p *Plan) rehearse(o Options) error {
 			it.refuse("write it without", "the value ends with a line break, which a reference does not keep")
 		}
 	}
-	_, problems := plan.Render(values)
+	rendering, problems := plan.Render(values)
 	if problems == nil {
+		for _, one := range rendering.Notes[len(plan.Notes):] {
+			if it := byName[one.Secret]; it != nil {
+				it.Notes = append(it.Notes, one.Reason)
+			}
+		}
 		return nil
 	}
 	for _, one := range problems.List {

@@ -41,45 +41,57 @@ type Keys struct {
 	Exposed func(path string, mode fs.FileMode)
 }
 
-// Identities returns the keys to open with. Its errors are of kind NoLogin, and
-// say neither the setting nor what age says of it: a key that was misspelt or
-// put in the wrong place looks like a path.
+// Identities returns the keys to open with. The keys of plugins are left out where
+// there is another, as age tries them in vain that do not fit. Its errors are of
+// kind NoLogin, and say neither the setting nor what age says of it: a key that was
+// misspelt or put in the wrong place looks like a path.
 func (k *Keys) Identities() ([]age.Identity, error) {
+	keys, _, err := k.identities()
+	return keys, err
+}
+
+// identities returns the keys to open with, and how many of plugins were left out.
+func (k *Keys) identities() (keys []age.Identity, plugins int, err error) {
 	text := strings.TrimSpace(string(k.Identity.Reveal()))
 	if text == "" {
-		return nil, sources.NewError(sources.NoLogin, k.Block+".identity is not set",
+		return nil, 0, sources.NewError(sources.NoLogin, k.Block+".identity is not set",
 			"set it to the path of an age identity file, or to env.NAME of a variable that holds the identity")
 	}
 	if !HoldsIdentity(text) {
 		path, err := k.Path(k.Block+".identity", text)
 		if err != nil {
-			return nil, err
+			return nil, 0, err
 		}
 		data, mode, fault := readKeys(path, "the file that "+k.Block+".identity names", "it is to hold the lines that age-keygen prints")
 		if fault != nil {
 			fault.Kind = sources.NoLogin
-			return nil, fault
+			return nil, 0, fault
 		}
 		if k.Exposed != nil {
 			k.Exposed(path, mode)
 		}
 		if strings.HasPrefix(string(data), "\xff\xfe") || strings.HasPrefix(string(data), "\xfe\xff") {
-			return nil, sources.NewError(sources.NoLogin, "the file that "+k.Block+".identity names is in UTF-16", "save it as UTF-8: age-keygen -o FILE writes it so, > in PowerShell does not")
+			return nil, 0, sources.NewError(sources.NoLogin, "the file that "+k.Block+".identity names is in UTF-16", "save it as UTF-8: age-keygen -o FILE writes it so, > in PowerShell does not")
 		}
 		text = sources.Trim(string(data))
 		if strings.HasPrefix(text, "age-encryption.org/") || strings.HasPrefix(text, "-----BEGIN AGE") {
-			return nil, sources.NewError(sources.NoLogin, "an identity file cannot be encrypted itself", Unsupported)
+			return nil, 0, sources.NewError(sources.NoLogin, "an identity file cannot be encrypted itself", Unsupported)
 		}
 	}
 	var lines []string
 	for line := range strings.Lines(text) {
-		lines = append(lines, sources.Trim(line)) // a block of YAML is indented
+		line = sources.Trim(line) // a block of YAML is indented
+		if strings.HasPrefix(strings.ToUpper(line), "AGE-PLUGIN-") {
+			plugins++
+			continue
+		}
+		lines = append(lines, line)
 	}
-	keys, err := age.ParseIdentities(strings.NewReader(strings.Join(lines, "\n")))
+	keys, err = age.ParseIdentities(strings.NewReader(strings.Join(lines, "\n")))
 	if err != nil {
-		return nil, sources.NewError(sources.NoLogin, k.Block+".identity holds no usable key", Unsupported)
+		return nil, 0, sources.NewError(sources.NoLogin, k.Block+".identity holds no usable key", Unsupported)
 	}
-	return keys, nil
+	return keys, plugins, nil
 }
 
 // HoldsIdentity tells a key, also one of an unsupported kind, from a path.
@@ -136,9 +148,12 @@ func (k *Keys) ownRecipients() ([]string, error) {
 	if k.Identity.Len() == 0 {
 		return nil, sources.NewError(sources.BadSettings, k.Block+" has neither recipients nor an identity: there is nobody to seal for", "set recipients to the age1... lines that age-keygen prints")
 	}
-	identities, err := k.Identities()
+	identities, plugins, err := k.identities()
 	if err != nil {
 		return nil, err
+	}
+	if plugins > 0 {
+		return nil, sources.NewError(sources.BadSettings, k.Block+".identity holds the key of a plugin too, for which nothing can be sealed here", "set recipients to the age1... lines of those that are to read it; "+Unsupported)
 	}
 	var names []string
 	for _, identity := range identities {

@@ -185,6 +185,14 @@ func TestKeys(t *testing.T) {
 		t.Errorf("warned: %q", warned)
 	}
 	open := keys(write("open", a.String(), 0o644), "")
+	const plugin = "AGE-PLUGIN-YUBIKEY-1QQPSXSXPQQQ"
+	mixed := keys(write("mixed", "# touch\n  "+plugin+"\r\n"+a.String()+"\n"+strings.ToLower(plugin)+"\n", 0o600), "")
+	if got, err := mixed.Identities(); err != nil || len(got) != 1 {
+		t.Errorf("%d identities beside those of a plugin: %v", len(got), err)
+	}
+	if got, _, err := keys(a.String()+"\n"+plugin, ra+","+rb).Readers(); err != nil || len(got) != 2 {
+		t.Errorf("%d recipients, %v", len(got), err)
+	}
 	for range 2 {
 		if _, err := open.Identities(); err != nil {
 			t.Error(err)
@@ -206,6 +214,8 @@ func TestKeys(t *testing.T) {
 		"none":        {keys("", ""), sources.BadSettings, []string{"neither recipients nor an identity"}},
 		"identity":    {keys("AGE-SECRET-KEY-1"+canary, ""), sources.NoLogin, []string{noKey}},
 		"SSH":         {keys("-----BEGIN OPENSSH PRIVATE KEY-----\n"+canary, ""), sources.NoLogin, []string{noKey, "SSH"}},
+		"plugin":      {keys("AGE-PLUGIN-YUBIKEY-1"+canary, ""), sources.NoLogin, []string{noKey, "plugins"}},
+		"plugin too":  {keys(a.String()+"\n"+plugin, ""), sources.BadSettings, []string{"the key of a plugin too"}},
 		"path":        {keys(canary, ""), sources.NoLogin, []string{"identity names does not exist"}},
 		"directory":   {keys(".", ""), sources.NoLogin, []string{"is a directory"}},
 		"UTF-16":      {keys(write("wide", "\xff\xfeA\x00G\x00E\x00", 0o600), ""), sources.NoLogin, []string{"is in UTF-16"}},
