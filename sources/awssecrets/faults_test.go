@@ -3,7 +3,6 @@ package awssecrets
 import (
 	"bufio"
 	"context"
-	"crypto/tls"
 	"encoding/pem"
 	"errors"
 	"fmt"
@@ -16,7 +15,6 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"testing"
 	"time"
 
@@ -288,28 +286,8 @@ func TestAuthorityRenewed(t *testing.T) {
 	f := awstest.StartFake(t)
 	f.Put("app/a", "v")
 	bundle := filepath.Join(t.TempDir(), "ca.pem")
-	var shown atomic.Pointer[tls.Certificate]
-	turn := func() (roots []byte) {
-		roots, leaf, err := cloudtest.Issue()
-		if err != nil {
-			t.Fatal(err)
-		}
-		shown.Store(&leaf)
-		return roots
-	}
-	save := func(roots []byte) {
-		if err := os.WriteFile(bundle, roots, 0o600); err != nil {
-			t.Fatal(err)
-		}
-	}
-	save(turn())
-	server := httptest.NewUnstartedServer(f)
-	server.Config.ErrorLog = log.New(io.Discard, "", 0)
-	server.TLS = &tls.Config{GetConfigForClient: func(*tls.ClientHelloInfo) (*tls.Config, error) {
-		return &tls.Config{Certificates: []tls.Certificate{*shown.Load()}}, nil
-	}}
-	server.StartTLS()
-	t.Cleanup(server.Close)
+	server := cloudtest.StartRenewed(t, f)
+	server.Save(bundle)
 	const role = "arn:aws:iam::210987654321:role/reader"
 	f.PutIn("210987654321", awstest.Region, "app/a", "v")
 	env := f.Env()
@@ -319,15 +297,14 @@ func TestAuthorityRenewed(t *testing.T) {
 	for range 2 {
 		wantValue(t, plain.fetch(t, "app/a")["app/a"], "v")
 		wantValue(t, assumed.fetch(t, "app/a")["app/a"], "v")
-		next := turn()
-		server.CloseClientConnections()
+		server.Renew()
 		for _, s := range []opened{plain, assumed} {
 			e := wantKind(t, s.fetch(t, "app/a")["app/a"].Err, sources.Unreachable)
 			if !strings.Contains(e.Message, "tls: the certificate is signed by an unknown authority") {
 				t.Error(e)
 			}
 		}
-		save(next)
+		server.Save(bundle)
 	}
 	wantValue(t, plain.fetch(t, "app/a")["app/a"], "v")
 	wantValue(t, assumed.fetch(t, "app/a")["app/a"], "v")

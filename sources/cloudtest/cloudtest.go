@@ -42,7 +42,7 @@ type Server struct {
 // New starts a server that answers for hosts. It keeps the certificate of its
 // authority in dir.
 func New(dir string, handler http.Handler, hosts ...string) (*Server, error) {
-	pemRoots, certificate, err := Issue(append(hosts, Elsewhere)...)
+	pemRoots, certificate, err := issue(append(hosts, Elsewhere))
 	if err != nil {
 		return nil, err
 	}
@@ -130,9 +130,9 @@ func (t tunnels) Accept() (net.Conn, error) {
 func (t tunnels) Close() error   { return nil }
 func (t tunnels) Addr() net.Addr { return &net.TCPAddr{} }
 
-// Issue makes an authority, in PEM, and a certificate of it for hosts and for
+// issue makes an authority, in PEM, and a certificate of it for hosts and for
 // 127.0.0.1.
-func Issue(hosts ...string) (roots []byte, leaf tls.Certificate, err error) {
+func issue(hosts []string) (roots []byte, leaf tls.Certificate, err error) {
 	caKey, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		return nil, leaf, err

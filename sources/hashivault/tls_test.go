@@ -121,45 +121,26 @@ func TestAuthorityRenewed(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "ca.pem")
 	t.Setenv("VAULT_CACERT", file)
 	t.Setenv("VAULT_MAX_RETRIES", "0")
-	var shown atomic.Pointer[tls.Certificate]
-	turn := func() (roots []byte) {
-		roots, leaf, err := cloudtest.Issue()
-		if err != nil {
-			t.Fatal(err)
-		}
-		shown.Store(&leaf)
-		return roots
-	}
-	save := func(roots []byte) {
-		if err := os.WriteFile(file, roots, 0o600); err != nil {
-			t.Fatal(err)
-		}
-	}
-	save(turn())
-	server := httptest.NewUnstartedServer(f.Config.Handler)
-	server.Config.ErrorLog = log.New(io.Discard, "", 0)
-	server.TLS = &tls.Config{GetConfigForClient: func(*tls.ClientHelloInfo) (*tls.Config, error) {
-		return &tls.Config{Certificates: []tls.Certificate{*shown.Load()}}, nil
-	}}
-	server.StartTLS()
-	t.Cleanup(server.Close)
+	server := cloudtest.StartRenewed(t, f.Config.Handler)
+	server.Save(file)
 	s := open(t, sourcetest.Settings("address", server.URL, "token", vaulttest.Root), map[string]string{"VAULT_CACERT": file})
 	for range 2 {
 		if r := s.fetch(t, "a")["a"]; r.Err != nil {
 			t.Fatal(r.Err)
 		}
-		next := turn()
-		server.CloseClientConnections()
+		server.Renew()
 		for _, broken := range []string{"", "-----BEGIN CERTIFICATE-----\n"} {
 			if broken != "" {
-				save([]byte(broken))
+				if err := os.WriteFile(file, []byte(broken), 0o600); err != nil {
+					t.Fatal(err)
+				}
 			}
 			e := sourcetest.WantKind(t, s.fetch(t, "a")["a"].Err, sources.Unreachable)
 			if !strings.Contains(e.Message, "unknown authority") {
 				t.Error(e)
 			}
 		}
-		save(next)
+		server.Save(file)
 	}
 	if r := s.fetch(t, "a")["a"]; r.Err != nil {
 		t.Error(r.Err)
