@@ -43,10 +43,12 @@ func TestForwardsStop(t *testing.T) {
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
 	s := launch(t, cmd, "supervise", "record")
 	s.want("ready")
+	must(t, syscall.Kill(s.cmd.Process.Pid, syscall.SIGUSR1)) // waits for the process; SIGTSTP would be dropped until it is known
+	s.want("user defined signal 1")
 	must(t, syscall.Kill(s.cmd.Process.Pid, syscall.SIGTSTP))
 	s.want("stopped")
 	s.stdin.Close()
-	s.want("counts 0 0 0 0 0 0")
+	s.want("counts 0 0 0 0 1 0")
 }
 
 // A whole group is signalled, by timeout(1) or a supervisor of ours.

@@ -160,12 +160,15 @@ func pipe(t testing.TB) (*lines, *os.File) {
 	r, w, err := os.Pipe()
 	must(t, err)
 	t.Cleanup(func() { r.Close(); w.Close() })
-	must(t, r.SetReadDeadline(time.Now().Add(2*time.Minute)))
 	return &lines{t: t, file: r, in: bufio.NewReader(r)}, w
 }
 
+// patience ends a wait that has no end: each line has its own.
+func (l *lines) patience() { must(l.t, l.file.SetReadDeadline(time.Now().Add(2*time.Minute))) }
+
 func (l *lines) next() string {
 	l.t.Helper()
+	l.patience()
 	line, err := l.in.ReadString('\n')
 	if err != nil {
 		l.t.Fatalf("got %q and %v, want a line", line, err)
@@ -185,6 +188,7 @@ func (l *lines) want(wants ...string) {
 // wantEnd sees that nobody is left who could print anything.
 func (l *lines) wantEnd() {
 	l.t.Helper()
+	l.patience()
 	if rest, err := io.ReadAll(l.in); err != nil || len(rest) > 0 {
 		l.t.Fatalf("got %q and %v, want the end", rest, err)
 	}

@@ -79,6 +79,7 @@ type Config struct {
 	gather time.Duration // zero for gatherFor
 	reply  time.Duration // zero for tryLimit
 	first  time.Duration // zero for startLimit
+	leave  time.Duration // zero for leaveLimit
 }
 
 // what says what is listened for.
@@ -140,6 +141,7 @@ func Listen(ctx context.Context, config Config) (*Member, error) {
 	config.reply = cmp.Or(config.reply, tryLimit)
 	config.first = cmp.Or(config.first, startLimit)
 	config.gather = cmp.Or(config.gather, gatherFor)
+	config.leave = cmp.Or(config.leave, leaveLimit)
 	if config.pause == nil {
 		config.pause = pause
 	}

@@ -46,7 +46,7 @@ type watcher struct {
 
 // at makes a Config that does not wait to reconnect.
 func at(to *database.Target) Config {
-	return Config{Target: to, Flushes: true, first: limit, pause: func(int) time.Duration { return time.Millisecond }}
+	return Config{Target: to, Flushes: true, first: limit, leave: limit, pause: func(int) time.Duration { return time.Millisecond }}
 }
 
 func join(t testing.TB, config Config) *watcher {
@@ -257,7 +257,7 @@ func TestPooler(t *testing.T) {
 	d := pgtest.Shared(t).Database(t)
 	proxy := d.Proxy(t)
 	proxy.Pool()
-	_, err := Listen(t.Context(), Config{Target: target(t, d, proxy.Port), Flushes: true, OnFlush: func(Reason) {}})
+	_, err := Listen(t.Context(), at(target(t, d, proxy.Port)))
 	if sources.KindOf(err) != sources.BadSettings || !strings.Contains(err.Error(), "a pooler in transaction mode") || !strings.Contains(sources.HintOf(err), "session mode") {
 		t.Fatalf("%v (%s)", err, sources.HintOf(err))
 	}
@@ -286,7 +286,7 @@ func TestSilence(t *testing.T) {
 	d := pgtest.Shared(t).Database(t)
 	proxy := d.Proxy(t)
 	config := at(target(t, d, proxy.Port))
-	config.idle, config.reply = 200*time.Millisecond, 3*time.Second
+	config.idle, config.reply = 200*time.Millisecond, 10*time.Second
 	said := new(log)
 	config.Log = said.logger()
 	w := join(t, config)
@@ -393,7 +393,11 @@ func TestIdle(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	sent := make(chan string, 1000)
+	type statement struct {
+		text string
+		at   time.Time // before it was passed on: the next comes in an idle time after its answer
+	}
+	sent := make(chan statement, 1000)
 	var passing sync.WaitGroup
 	pass := func(conn net.Conn) {
 		defer conn.Close()
@@ -409,7 +413,7 @@ func TestIdle(t *testing.T) {
 			if err != nil {
 				return
 			}
-			sent <- string(buffer[:n])
+			sent <- statement{string(buffer[:n]), time.Now()}
 			_, _ = server.Write(buffer[:n])
 		}
 	}
@@ -431,29 +435,32 @@ func TestIdle(t *testing.T) {
 	said := new(log)
 	config.Log = said.logger()
 	w := join(t, config)
-	next := func() string {
+	next := func() statement {
 		for {
 			select {
-			case text := <-sent:
-				if text[0] != 'X' { // the end of the connection that it has proved itself with
-					return text
+			case s := <-sent:
+				if s.text[0] != 'X' { // the end of the connection that it has proved itself with
+					return s
 				}
 			case <-time.After(2 * time.Minute):
 				t.Fatal("the server is not asked whether it is there")
 			}
 		}
 	}
-	for !strings.Contains(next(), "SELECT 1") {
+	last := next()
+	for !strings.Contains(last.text, "SELECT 1") {
+		last = next()
 	}
 	lines := strings.Count(said.String(), "\n")
-	began := time.Now()
 	for range 10 {
-		if text := next(); !strings.Contains(text, "SELECT 1") {
-			t.Errorf("the member sends %q", text)
+		s := next()
+		if !strings.Contains(s.text, "SELECT 1") {
+			t.Errorf("the member sends %q", s.text)
 		}
-	}
-	if took := time.Since(began); took < 9*config.idle {
-		t.Errorf("ten statements within %s, want one in each %s", took, config.idle)
+		if after := s.at.Sub(last.at); after < config.idle {
+			t.Errorf("a statement %s after the one before, want one in each %s", after, config.idle)
+		}
+		last = s
 	}
 	if now := strings.Count(said.String(), "\n"); now != lines {
 		t.Errorf("the log: %s", said)

@@ -105,7 +105,7 @@ func (m *Member) list(ctx context.Context, conn listener, l *listing, what *show
 	ended := ctx
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), tryLimit)
 	defer cancel()
-	defer context.AfterFunc(ended, func() { time.AfterFunc(leaveLimit, cancel) })()
+	defer context.AfterFunc(ended, func() { time.AfterFunc(m.config.leave, cancel) })()
 	if !l.ready {
 		// Whoever has locked the table may not keep flushes from being heard.
 		if _, err = conn.Exec(ctx, "SET lock_timeout = '1s'"); err == nil {
@@ -156,7 +156,7 @@ func (m *Member) leave(ctx context.Context, conn listener, l *listing) {
 	if m.looked() == nil || !m.config.Listed || l.reason != "" || conn.IsClosed() {
 		return
 	}
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), leaveLimit)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), m.config.leave)
 	defer cancel()
 	_, _ = conn.Exec(ctx, "DELETE FROM ONLY "+WatchersTable+" WHERE id = $1", m.id) // else it is swept
 }

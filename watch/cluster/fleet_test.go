@@ -103,7 +103,7 @@ func TestFleetIsCheap(t *testing.T) {
 		var running sync.WaitGroup
 		var members []*Member
 		for range watchers {
-			m := &Member{config: Config{Target: to, Flushes: true, Listed: true, idle: idleLimit, gather: gatherFor, Log: slog.New(slog.DiscardHandler)}, id: fmt.Sprint(len(members)), idle: idleLimit, asked: make(chan Reason, 1)}
+			m := &Member{config: Config{Target: to, Flushes: true, Listed: true, idle: idleLimit, gather: gatherFor, leave: leaveLimit, Log: slog.New(slog.DiscardHandler)}, id: fmt.Sprint(len(members)), idle: idleLimit, asked: make(chan Reason, 1)}
 			members = append(members, m)
 			running.Go(func() { _ = m.hear(ctx, &ear{db, make(chan string)}) })
 			time.Sleep(rand.N(time.Second))

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -24,6 +23,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/credentials/stscreds"
 	"github.com/aws/aws-sdk-go-v2/service/secretsmanager"
 	"github.com/aws/aws-sdk-go-v2/service/sts"
+
+	"bifrost-secrets/sources/internal/porttest"
 )
 
 // requireBackends is the environment variable that, when set to anything, makes
@@ -39,6 +40,8 @@ type Server struct {
 	URL string
 
 	path    string
+	port    int
+	release func()    // gives the port back
 	cmd     *exec.Cmd // nil while it is stopped
 	log     io.Closer
 	reading sync.WaitGroup
@@ -72,20 +75,22 @@ func Moto(tb testing.TB) *Server {
 		tb.Skip(missing)
 	}
 	s := &Server{path: path, client: &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}, grown: make(chan struct{})}
-	s.Start(tb)
+	var err error
+	if s.port, s.release, err = porttest.Keep(); err != nil {
+		tb.Fatal(err)
+	}
+	tb.Cleanup(s.release)
 	tb.Cleanup(s.Stop)
+	s.Start(tb)
 	return s
 }
 
-// Start starts it, empty, after a Stop: it listens where it did before.
+// Start starts it, empty, after a Stop: it listens where it did before, and nobody
+// else has listened there meanwhile.
 func (s *Server) Start(tb testing.TB) {
 	tb.Helper()
-	port := "0"
-	if before, err := url.Parse(s.URL); err == nil && before.Port() != "" {
-		port = before.Port()
-	}
 	// A wrapper may stand before the server: the group takes both.
-	s.cmd = exec.Command(s.path, "-H", "127.0.0.1", "-p", port)
+	s.cmd = exec.Command(s.path, "-H", "127.0.0.1", "-p", fmt.Sprint(s.port))
 	s.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	s.cmd.Env = append(os.Environ(), "PYTHONUNBUFFERED=1")
 	s.ready = make(chan string, 1)

@@ -3,6 +3,7 @@ package pgtest
 import (
 	"context"
 	"crypto/rand"
+	"errors"
 	"fmt"
 	"net/url"
 	"strings"
@@ -10,6 +11,7 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 )
 
 // callLimit bounds each call that a test makes by way of this package.
@@ -33,10 +35,24 @@ func (s *Server) Database(tb testing.TB) *Database {
 		s.mu.Unlock()
 		if up {
 			s.disconnect(d.Name)
-			s.admin(tb, "DROP DATABASE IF EXISTS "+d.Name+" WITH (FORCE)")
+			s.drop(tb, d.Name)
 		}
 	})
 	return d
+}
+
+// drop removes a database. PostgreSQL waits for five seconds for those whom it has
+// ended, which may take longer to be gone on a busy machine.
+func (s *Server) drop(tb testing.TB, name string) {
+	tb.Helper()
+	(&Database{Server: s, Name: "postgres"}).do(tb, func(ctx context.Context, conn *pgx.Conn) error {
+		for {
+			_, err := conn.Exec(ctx, "DROP DATABASE IF EXISTS "+name+" WITH (FORCE)")
+			if refused, ok := errors.AsType[*pgconn.PgError](err); !ok || refused.Code != "55006" || ctx.Err() != nil {
+				return err
+			}
+		}
+	})
 }
 
 // admin runs a statement in the database that every server has.
@@ -111,10 +127,26 @@ func (d *Database) Text(tb testing.TB, sql string, args ...any) string {
 }
 
 // Terminate ends every connection to the database whose application_name is
-// name, as an administrator would (57P01), and returns their number.
+// name, as an administrator would (57P01), and returns their number when they have
+// ended: until then they would be counted once more by the next.
 func (d *Database) Terminate(tb testing.TB, name string) string {
 	tb.Helper()
-	return d.Text(tb, "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE datname = $1 AND application_name = $2", d.Name, name)
+	return d.Text(tb, "SELECT count(pg_terminate_backend(pid, $3)) FROM pg_stat_activity WHERE datname = $1 AND application_name = $2", d.Name, name, callLimit.Milliseconds())
+}
+
+// Await waits until the one value that a query answers is want, as text: what a
+// connection held that was closed is given back in its own time.
+func (d *Database) Await(tb testing.TB, want, sql string, args ...any) {
+	tb.Helper()
+	for late := time.Now().Add(callLimit); ; time.Sleep(5 * time.Millisecond) {
+		got := d.Text(tb, sql, args...)
+		if got == want {
+			return
+		}
+		if time.Now().After(late) {
+			tb.Fatalf("%s stays %q, want %q", sql, got, want)
+		}
+	}
 }
 
 // do lends f a connection as [Superuser] that is as a new one is: to make one

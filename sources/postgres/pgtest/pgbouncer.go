@@ -25,10 +25,11 @@ func (d *Database) PgBouncer(tb testing.TB, mode, role, password string) uint16 
 		}
 		tb.Skip(missing)
 	}
-	port, err := freePort()
+	port, release, err := keptPort()
 	if err != nil {
 		tb.Fatal(err)
 	}
+	tb.Cleanup(release)
 	settings := filepath.Join(d.Server.dir, fmt.Sprintf("pgbouncer-%d.ini", port))
 	if err := d.Server.write(settings, fmt.Sprintf(`[databases]
 %s = host=%s port=%d user=%s password=%s

@@ -9,7 +9,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -21,6 +20,8 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+
+	"bifrost-secrets/sources/internal/porttest"
 )
 
 // requireBackends is the environment variable that, when set to anything, makes
@@ -52,6 +53,8 @@ type Server struct {
 	dir    string
 	config []string
 	caller *syscall.Credential // nil for the user of the test
+
+	release func() // gives the port back
 
 	mu     sync.Mutex
 	keeper *exec.Cmd // nil while it is down
@@ -124,13 +127,10 @@ func launch(tb testing.TB, o Options) *Server {
 	s := &Server{Host: "127.0.0.1", bin: bin, config: o.Config, idle: map[string][]*pgx.Conn{}}
 	err := s.initialise(o)
 	if err == nil {
-		// Another process may take the port between our look and the start.
-		for range 5 {
-			if s.Port, err = freePort(); err == nil {
-				if err = s.start(); err == nil {
-					s.admin(tb, "CREATE ROLE tls_only")
-					return s
-				}
+		if s.Port, s.release, err = keptPort(); err == nil {
+			if err = s.start(); err == nil {
+				s.admin(tb, "CREATE ROLE tls_only")
+				return s
 			}
 		}
 	}
@@ -274,6 +274,9 @@ func (s *Server) Restart(tb testing.TB) {
 
 func (s *Server) remove() {
 	s.stop()
+	if s.release != nil {
+		s.release()
+	}
 	if s.dir != "" {
 		_ = os.RemoveAll(s.dir)
 	}
@@ -286,11 +289,9 @@ func (s *Server) Log() string {
 	return s.log.String()
 }
 
-func freePort() (uint16, error) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return 0, err
-	}
-	defer l.Close()
-	return uint16(l.Addr().(*net.TCPAddr).Port), nil
+// keptPort returns a port that no other process has meanwhile, also while what listens
+// there is stopped.
+func keptPort() (port uint16, release func(), err error) {
+	n, release, err := porttest.Keep()
+	return uint16(n), release, err
 }
