@@ -37,7 +37,7 @@ func (t Tags) Of(m Mark) (map[string]string, *Error) {
 		return nil, NewError(Refused, message, hint)
 	}
 	switch {
-	case !utf8.ValidString(owner + path):
+	case !utf8.ValidString(owner), !utf8.ValidString(path):
 		return refused("the name of the gateway or the JSON path is not utf-8 text", "take another --gateway")
 	case len(owner) > t.Max:
 		return refused(fmt.Sprintf("the name of the gateway takes %d bytes, and %d are allowed", len(owner), t.Max), "take a shorter --gateway")
