@@ -269,6 +269,9 @@ func settingText(f walker.Field, getenv func(string) (string, bool)) (string, *P
 	if miss := f.NearMiss(); miss.Found() {
 		return bad(miss.Hint, miss.What)
 	}
+	if (f.Kind() != walker.SecretKind || strings.Contains(f.Text(), "://")) && walker.Unfilled(f.Text()) {
+		return bad("write your own in its place", walker.WhatUnfilled)
+	}
 	if f.What == walker.Other && strings.HasPrefix(f.Text(), "[") {
 		return bad("", "neither a string, a number nor a boolean")
 	}

@@ -180,6 +180,7 @@ func TestStoreFaultPlaces(t *testing.T) {
 		{`{"type": "file", "é": 1, "file": {"pahts": "x"}}`, `2:60: config_store.vault_store.file.pahts: the file block has settings that are not known: pahts`},
 		{`{"type": "file", "file": {"path": "x", "PATH": "y"}}`, `2:64: config_store.vault_store.file.PATH: the same setting twice: capital letters make no difference`},
 		{`{"type": "file", "file": {"path": "env.NOT_SET"}}`, `2:51: config_store.vault_store.file.path: env.NOT_SET is not set`},
+		{`{"type": "file", "file": {"path": "<folder>"}}`, `2:51: config_store.vault_store.file.path: a part in angle brackets, which was to be filled in`},
 		{`{"type": "aws-secrets-manager", "AWS": {"Region": "eu west"}}`, `2:67: config_store.vault_store.aws.region: region is not the code of a region`},
 		{`{"type": "aws-secrets-manager", "aws": {"region": "eu-west-1", "session_token": "x"}}`, `2:97: config_store.vault_store.aws.session_token: session_token is set without`},
 	} {

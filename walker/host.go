@@ -27,3 +27,13 @@ func HostLike(text string) bool {
 
 // domains are the last labels of the hosts that configs mostly name.
 var domains = wordlist.Set{List: "com net org io dev app ai cloud co de uk eu fr nl us in jp internal local localdomain localhost svc lan corp intranet home arpa test example invalid"}
+
+// Unfilled reports whether a part of a text stands in angle brackets, as what a person
+// is to fill in does: https://<host>:8200.
+func Unfilled(text string) bool {
+	_, behind, open := strings.Cut(text, "<")
+	return open && strings.Index(behind, ">") > 0
+}
+
+// WhatUnfilled says what such a text is.
+const WhatUnfilled = "a part in angle brackets, which was to be filled in"

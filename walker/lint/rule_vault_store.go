@@ -16,6 +16,13 @@ var vaultStore = Rule{
 		if f.Entry == nil || !c.store.holds(f.Start) || !l.literal || l.text == "" || l.miss.Found() {
 			return
 		}
+		if (f.Entry.Kind != walker.SecretKind || strings.Contains(l.text, "://")) && walker.Unfilled(l.text) {
+			found := c.at(f, "write your own in its place", walker.WhatUnfilled)
+			if b := c.store.backend; b != nil && !strings.HasPrefix(f.Entry.Pattern, storePath+"."+b.Block+".") {
+				found.Severity = Warning // of a block that is not read
+			}
+			return
+		}
 		const hint = "write env.NAME, or let the platform give the process a role"
 		if f.Entry.Kind == walker.SecretKind && l.place != settingPlace {
 			if l.place == pathPlace && (isPath(l.text) || keyless(l.text) || strings.HasSuffix(f.Entry.Pattern, ".identity") && shapeOf(l.text) == "") {
