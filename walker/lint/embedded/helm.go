@@ -24,8 +24,8 @@ const (
 )
 
 // values takes the values of Bifrost's Helm chart as a config: those of the
-// mapping `bifrost`, and beside them what the chart has for the stores. Names in
-// camelCase become the config's own, as the chart makes them.
+// mapping `bifrost`, and beside them what the chart has for the stores and as the
+// environment of Bifrost. Names in camelCase become the config's own, as the chart makes them.
 func (r *reader) values(around, bifrost *yaml.Node) error {
 	w := valuesWriter{r: r, naming: configName}
 	w.out.WriteString("{")
@@ -34,7 +34,7 @@ func (r *reader) values(around, bifrost *yaml.Node) error {
 		switch name.Value {
 		case "storage": // its stores are members of the config
 			w.members(value, 0)
-		case "vectorStore", "postgresql":
+		case "vectorStore", "postgresql", "env", "extraEnv":
 			w.member(name, value, 0)
 		}
 	}
@@ -129,7 +129,7 @@ func (w *valuesWriter) member(name, value *yaml.Node, depth int) {
 	w.out.WriteString(": ")
 	before := w.naming
 	switch own {
-	case "scim_config": // which the chart passes on as it is
+	case "scim_config", "extraEnv": // which the chart passes on as they are
 		w.naming = func(name string) string { return name }
 	case "vault_store":
 		w.naming = snakeCase
