@@ -110,7 +110,7 @@ func testBifrostDatabase(t *testing.T) {
 	if text := said.String(); strings.Contains(text, "does not know") || !strings.Contains(text, "fields in") {
 		t.Errorf("lint does not know all of this version's database: %s", text)
 	}
-	if said := s.do("detach"); !strings.Contains(said, "put back 1 reference;") {
+	if said := s.do("detach", "--yes"); !strings.Contains(said, "put back 1 reference;") {
 		t.Error(said)
 	}
 	if value, now := s.value(); value != typed || now != hash {

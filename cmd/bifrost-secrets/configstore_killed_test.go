@@ -171,7 +171,7 @@ func TestAttachKilledAtEveryChange(t *testing.T) {
 		s.do("DROP SCHEMA bifrost_secrets CASCADE; DELETE FROM config_keys;" + twoReferences)
 	}
 	for n := 1; ; n++ {
-		out, killed := s.killedAt(n, "bifrost-secrets", "detach", "--quiet")
+		out, killed := s.killedAt(n, "bifrost-secrets", "detach", "--quiet", "--yes")
 		if after := check(out); !killed {
 			if after != "0" {
 				t.Fatalf("the last of %d runs has left %s variables", n, after)

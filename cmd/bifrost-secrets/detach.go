@@ -11,7 +11,7 @@ import (
 
 type detachJob struct {
 	job
-	dry bool
+	yes bool
 }
 
 func (p *program) detachCommand() *cobra.Command {
@@ -21,9 +21,10 @@ func (p *program) detachCommand() *cobra.Command {
 		Short: "Put the references back into Bifrost's database",
 		Long: `Detach undoes attach, and exec --rewrite-database: the vault. references are back in Bifrost's
 config store exactly as they were written, in one transaction. What somebody has edited since
-stays as it is. Stop Bifrost first, since one that runs may write what it holds.`,
-		Example: `  bifrost-secrets detach --config config.json --dry-run
-  bifrost-secrets detach --config config.json`,
+stays as it is. Without --yes it shows which, and changes nothing. Stop Bifrost first, since one
+that runs may write what it holds.`,
+		Example: `  bifrost-secrets detach --config config.json
+  bifrost-secrets detach --config config.json --yes`,
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			var r detaching
@@ -35,7 +36,7 @@ stays as it is. Stop Bifrost first, since one that runs may write what it holds.
 	j.planFlags(cmd)
 	j.trustFlag(cmd)
 	j.databaseFlag(cmd)
-	cmd.Flags().BoolVar(&j.dry, "dry-run", false, "show what it would do, and change nothing")
+	cmd.Flags().BoolVar(&j.yes, "yes", false, "make the changes; without it they are only shown")
 	p.jsonFlag(cmd)
 	return cmd
 }
@@ -60,13 +61,13 @@ func (j *detachJob) detach(ctx context.Context, report *detaching) error {
 	defer cancel()
 	var done *configstore.Detachment
 	err = configstore.Retried(func() (err error) {
-		done, err = store.Detach(ctx, j.dry)
+		done, err = store.Detach(ctx, !j.yes)
 		return err
 	})
 	if err != nil {
 		return service.OfConfigStore(err)
 	}
-	report.Detachment, report.Done = *done, !j.dry
+	report.Detachment, report.Done = *done, j.yes
 	if !j.p.json {
 		var rows [][]string
 		for _, one := range done.Restored {
@@ -82,12 +83,16 @@ func (j *detachJob) detach(ctx context.Context, report *detaching) error {
 			return err
 		}
 	}
-	verb := "put back"
-	if j.dry {
-		verb = "would put back"
+	verb := "would put back"
+	if j.yes {
+		verb = "put back"
 	}
 	j.p.say("%s: %s %s; %d edited since, %d to stay variables", clean(report.Database), verb, count(len(done.Restored), "reference"), len(done.Edited), len(done.Left))
-	if len(done.Left) > 0 && !j.dry {
+	if !j.yes && len(done.Restored)+len(done.Edited) > 0 {
+		j.p.say("nothing was changed")
+		j.p.advise("--yes makes the changes; stop Bifrost first")
+	}
+	if len(done.Left) > 0 && j.yes {
 		return &failure{Reason: "not all references are back", Hint: "type those into the dashboard, with a Bifrost that is encrypted", Code: exitUnresolved}
 	}
 	return nil

@@ -32,7 +32,7 @@ var groups = []struct{ title, flags string }{
 	{"Cluster", "cluster restart-settle restart-parallel restart-splay"},
 	{"Input", "stdin-filename by-content bifrost-version settings online config-store"},
 	{"Findings", "fail-on baseline write-baseline fix diff list-rules"},
-	{"What to do", "yes write dry-run fetch policy read-write catalogue ready no-wait"},
+	{"What to do", "yes write fetch policy read-write catalogue ready no-wait"},
 	{"Limits", "timeout max-delete"},
 	{"Messages and results", "format json reveal verbose quiet log-format version help"},
 }
