@@ -22,6 +22,9 @@ func (s *VaultStore) backend(backends []sources.Backend) (sources.Backend, error
 		known = append(known, b.Type)
 	}
 	slices.Sort(known)
+	if s.byFlags {
+		return sources.Backend{}, storeError("--vault-type", "", walker.KnownHint(s.Type, known), "unknown vault_store type %q", s.Type)
+	}
 	if s.Type == "" {
 		return sources.Backend{}, s.fault("type", "known are "+strings.Join(known, ", "), "vault_store has no type")
 	}
@@ -204,6 +207,7 @@ func (s *VaultStore) settings(backend sources.Backend, getenv func(string) (stri
 			err = s.fault(backend.Block+"."+key, "leave one of them out", "the same setting twice: capital letters make no difference")
 			return
 		case problem != nil:
+			problem.Places = []Place{{Path: key}}
 			if !s.byFlags {
 				problem.Places = []Place{s.place(backend.Block + "." + key)}
 			}

@@ -389,11 +389,7 @@ func (p *planner) rewrite(f *walker.Field, text string) {
 
 func (p *planner) finish() {
 	if len(p.disabled) > 0 {
-		hint := `give config_store a vault_store block with "enabled": true, or name one with --vault-store or --vault-type`
-		if p.store != nil {
-			hint = `set "enabled": true in ` + StorePath
-		}
-		p.problems.add(Problem{Reason: NotEnabled, Hint: hint, Kind: sources.BadSettings, Places: p.disabled})
+		p.problems.add(Problem{Reason: NotEnabled, Hint: HintNotEnabled(p.Document, p.store), Kind: sources.BadSettings, Places: p.disabled})
 	}
 	for _, path := range p.opts.Literal {
 		if !p.literal[path] {

@@ -107,6 +107,33 @@ func StoreFromDocument(doc *walker.Document) (*VaultStore, error) {
 	return parseStore(&VaultStore{doc: doc, span: found[len(found)-1].Value, base: StorePath, from: doc.Name})
 }
 
+// HintNotEnabled says what to do where a document needs a store and has none that
+// is enabled.
+func HintNotEnabled(doc *walker.Document, s *VaultStore) string {
+	if s != nil {
+		return `set "enabled": true in ` + StorePath
+	}
+	if doc != nil {
+		above := []walker.Object{doc.ObjectAt(bytes.IndexByte(doc.Bytes(), '{'))}
+		path := ""
+		for _, m := range doc.Members("config_store") {
+			if doc.Text(m.Value)[0] == '{' {
+				above = append(above, doc.ObjectAt(m.Value.Start))
+			}
+		}
+		for _, o := range above {
+			for _, m := range o.Members {
+				name := doc.String(m.Name)
+				if doc.Text(m.Value)[0] == '{' && len(name) > len("vault") && walker.Nearest(name, []string{"vault_store"}) != nil {
+					return "nothing reads " + join(path, name) + ": write it as " + StorePath
+				}
+			}
+			path = "config_store"
+		}
+	}
+	return `give config_store a vault_store block with "enabled": true, or name one with --vault-store or --vault-type`
+}
+
 // StoreFromFile reads a file that holds the block alone, or a config.json that
 // has one. Naming the file switches the store on, unless the block itself says
 // `"enabled": false`.

@@ -190,7 +190,7 @@ func (j *explainJob) printPolicy(source sources.Source) error {
 	s, ok := source.(policied)
 	switch {
 	case source == nil:
-		return notEnabled()
+		return j.notEnabled()
 	case !ok:
 		return usageError("--policy is for backends with policies, and "+j.Store.Type+" has none", "")
 	case j.readWrite:

@@ -131,9 +131,13 @@ func (j *job) read() (err error) {
 	return err
 }
 
+func (j *job) notEnabled() error {
+	return &failure{Reason: render.NotEnabled, Hint: render.HintNotEnabled(j.Doc, j.Store), Code: exitUnresolved}
+}
+
 func (j *job) openStore(ctx context.Context) (sources.Store, error) {
 	if j.Store == nil || !j.Store.Enabled {
-		return nil, notEnabled()
+		return nil, j.notEnabled()
 	}
 	return j.Store.OpenStore(ctx, backends, j.Options())
 }

@@ -49,7 +49,7 @@ func (j *job) ping(ctx context.Context) (described, store string, err error) {
 		return "", "", err
 	}
 	if source == nil {
-		return "", "", notEnabled()
+		return "", "", j.notEnabled()
 	}
 	defer source.Close()
 	name := ""

@@ -76,6 +76,7 @@ func run(args []string, stdin io.Reader, stdout, stderr io.Writer, env []string)
 	p.screen = newScreen(stderr, p.env)
 	p.chooseLogFormat(args)
 	root := p.root(args)
+	strictCompletion(root)
 	stop := func() {}
 	root.PersistentPreRunE = func(cmd *cobra.Command, _ []string) error {
 		err := cmp.Or(p.readVariables(cmd), checkAuthorities())
@@ -131,7 +132,7 @@ func (p *program) readVariables(cmd *cobra.Command) error {
 		p.unread = variables.Unread(cmd, wholeProgram, slices.Collect(maps.Keys(p.env)))
 	}
 	if err := variables.Set(cmd, p.getenv); err != nil {
-		return usageError(err.Error(), "see "+cmd.CommandPath()+" --help")
+		return usageError(err.Error(), seeHelp(cmd, err))
 	}
 	return nil
 }
@@ -240,6 +241,9 @@ config with the values in place.`,
 		if err.Error() == "unknown flag: --owner" && cmd.Flags().Lookup("gateway") != nil {
 			hint = "--gateway says whose a secret is: " + hint
 		}
+		if err.Error() == "unknown flag: --dry-run" && cmd.Flags().Lookup("yes") != nil {
+			hint = "without --yes it only shows what it would do"
+		}
 		return usageError(err.Error(), hint)
 	})
 	root.RunE = func(cmd *cobra.Command, _ []string) error { return cmd.Help() }
@@ -270,6 +274,17 @@ func strictHelp(root *cobra.Command) {
 			}
 			show(cmd, args)
 			return nil
+		}
+	}
+}
+
+// strictCompletion makes `completion nope` a failure in the same way.
+func strictCompletion(root *cobra.Command) {
+	root.InitDefaultCompletionCmd()
+	for _, cmd := range root.Commands() {
+		if cmd.Name() == "completion" {
+			cmd.SuggestionsMinimumDistance = 2
+			cmd.Args, cmd.RunE = noArgs, func(cmd *cobra.Command, _ []string) error { return cmd.Help() }
 		}
 	}
 }
@@ -306,6 +321,9 @@ func noArgs(cmd *cobra.Command, args []string) error {
 // that an unknown one is most likely a misspelling of, and the help.
 func seeHelp(cmd *cobra.Command, err error) string {
 	hint := "see " + cmd.CommandPath() + " --help"
+	if strings.Contains(err.Error(), "missing unit in duration") {
+		return "write the unit too, as in 30s, 5m or 1h"
+	}
 	name, unknown := strings.CutPrefix(err.Error(), "unknown flag: --")
 	if !unknown {
 		return hint

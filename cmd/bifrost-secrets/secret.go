@@ -3,8 +3,8 @@ package main
 import (
 	"context"
 	"errors"
+	"strings"
 
-	"bifrost-secrets/render"
 	"bifrost-secrets/sources"
 	"bifrost-secrets/walker"
 
@@ -62,6 +62,14 @@ func oneName(cmd *cobra.Command, args []string) error {
 	return usageError("more than the name of a secret is given", "a value is never an argument, which others could see: it is read from the standard input")
 }
 
+// noReference refuses a reference where the name of a secret is wanted that is ours.
+func noReference(name string) error {
+	if path, ok := strings.CutPrefix(name, "vault."); ok {
+		return usageError(quote(name)+" is a reference, and not the name of a secret", "write "+path)
+	}
+	return nil
+}
+
 // find reads the vault_store block that the flags lead to.
 func (j *secretJob) find() (err error) {
 	if err := j.CheckStore(); err != nil {
@@ -82,16 +90,9 @@ func (j *secretJob) find() (err error) {
 		return err
 	}
 	if j.Store == nil || !j.Store.Enabled {
-		return notEnabled()
+		return j.notEnabled()
 	}
 	return nil
-}
-
-func notEnabled() error {
-	return &failure{
-		Reason: render.NotEnabled, Hint: `give config_store a vault_store block with "enabled": true, or name one with --vault-store or --vault-type`,
-		Code: exitUnresolved,
-	}
 }
 
 func (j *secretJob) source(ctx context.Context) (sources.Source, error) {

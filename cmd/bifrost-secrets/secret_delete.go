@@ -62,6 +62,11 @@ func (j *secretDeleteJob) run(ctx context.Context, names []string) error {
 	if err := j.deleting.check(); err != nil {
 		return err
 	}
+	for _, name := range names {
+		if err := noReference(name); err != nil {
+			return err
+		}
+	}
 	slices.Sort(names)
 	names = slices.Compact(names)
 	store, err := j.writable(ctx)

@@ -56,6 +56,9 @@ func (j *secretJob) get(ctx context.Context, name string, reveal bool) error {
 	path, key, fragment := strings.Cut(name, "#")
 	result := sources.FetchWithin(ctx, source, []string{path})[path]
 	done()
+	if named, ok := strings.CutPrefix(path, "vault."); ok && sources.KindOf(result.Err) == sources.NotFound {
+		return &failure{Reason: result.Err.Error(), Hint: "leave the vault. of a reference out: write " + named, Code: exitUnresolved}
+	}
 	if result.Err != nil {
 		return failed(result.Err)
 	}

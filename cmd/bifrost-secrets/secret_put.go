@@ -58,9 +58,10 @@ type stored struct {
 }
 
 func (j *secretPutJob) run(ctx context.Context, name string) error {
-	switch path, ok := strings.CutPrefix(name, "vault."); {
-	case ok:
-		return usageError(quote(name)+" is a reference, and not the name of a secret", "write "+path)
+	if err := noReference(name); err != nil {
+		return err
+	}
+	switch {
 	case strings.Contains(name, "#"):
 		return usageError(quote(name)+" has a #, at which a reference ends its path", "put a whole secret: the keys of a JSON object are its value")
 	case !speakable(name):

@@ -156,8 +156,18 @@ func TestReadersOfCommands(t *testing.T) {
 	if code := run(nil, w, "render", "-c", filepath.Join(s.dir, "nope"), "-o", filepath.Join(s.dir, "out2.json")); code != 2 {
 		t.Errorf("render that fails: %d, want 2", code)
 	}
-	if code := run(w, nil, "explain", "-c", source); code != 141 {
-		t.Errorf("explain: %d, want 141", code)
+	for _, args := range [][]string{{"explain", "-c", source}, {"lint", source}, {"lint", "--list-rules"}} {
+		said, err := os.Create(filepath.Join(s.dir, "said"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if code := run(w, said, args...); code != 141 {
+			t.Errorf("%v: %d, want 141", args, code)
+		}
+		_ = said.Close()
+		if text, err := os.ReadFile(said.Name()); err != nil || strings.Contains(string(text), "broken pipe") {
+			t.Errorf("%v: %v, it says %s", args, err, text)
+		}
 	}
 }
 

@@ -155,7 +155,7 @@ func TestRefusedSettings(t *testing.T) {
 		"half a pair":         {func(o *Options) { o.TLSCert = pair }, "need each other", "both"},
 		"no certificate":      {func(o *Options) { o.TLSCert, o.TLSKey = key, key }, "are no pair", ""},
 		"no such certificate": {func(o *Options) { o.TLSCert, o.TLSKey = pair+"x", key }, "does not exist", ""},
-		"no such token file":  {func(o *Options) { o.TokenFile = open + "x" }, "does not exist", ""},
+		"no such token file":  {func(o *Options) { o.TokenFile = open + "x" }, "does not exist", "name a file that holds it"},
 		"a folder of tokens":  {func(o *Options) { o.TokenFile = t.TempDir() }, "it is a directory, and only regular files are read", ""},
 		"tokens for all":      {func(o *Options) { o.TokenFile = open }, "has mode 0644: others can read", "chmod 600"},
 		"no tokens": {func(o *Options) { o.Token = sources.Secret{}; o.TokenFile = file(t, "none", "# none\n\n") },

@@ -4,7 +4,9 @@ import (
 	"bytes"
 	"crypto/sha256"
 	"crypto/subtle"
+	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"os"
 	"runtime"
@@ -46,7 +48,11 @@ func ReadPrivate(what, path string) ([]byte, error) {
 		if _, missing := os.Lstat(path); missing != nil { // then the path may be the token itself
 			what = "the file of " + strings.TrimSpace(strings.ReplaceAll(what, path, ""))
 		}
-		return nil, fileError(what, err)
+		e := fileError(what, err)
+		if errors.Is(err, fs.ErrNotExist) {
+			e.Hint = "name a file that holds it; what is secret is never an argument"
+		}
+		return nil, e
 	}
 	// Windows has access lists instead, and Go makes up a mode there.
 	if perm := info.Mode().Perm(); perm&0o026 != 0 && runtime.GOOS != "windows" {

@@ -9,12 +9,14 @@ package lintcmd
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
 	"slices"
 	"strconv"
 	"strings"
+	"syscall"
 	"text/tabwriter"
 
 	"bifrost-secrets/walker"
@@ -99,7 +101,7 @@ func Failures(err error) []error {
 }
 
 // New makes the command. Its errors are of type *Failure, but for what cobra
-// says of flags and what Online returns; see [Failures] for several at once.
+// says of flags, what Online returns, and an EPIPE of the standard output; see [Failures] for several at once.
 func New(p Program) *cobra.Command {
 	var o options
 	cmd := &cobra.Command{
@@ -261,10 +263,11 @@ func (r *run) printRules() error {
 	return unwritten(t.Flush())
 }
 
-// unwritten makes a failure of an error of the standard output.
+// unwritten makes a failure of an error of the standard output. That its reader has
+// gone is none that is worth a word: the program ends as that signal would end it.
 func unwritten(err error) error {
-	if err == nil {
-		return nil
+	if err == nil || errors.Is(err, syscall.EPIPE) {
+		return err
 	}
 	return &Failure{Code: exitUsage, Reason: "cannot write the report: " + err.Error()}
 }
