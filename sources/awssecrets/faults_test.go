@@ -21,6 +21,7 @@ import (
 	"bifrost-secrets/sources"
 	"bifrost-secrets/sources/awssecrets/awstest"
 	"bifrost-secrets/sources/cloudtest"
+	"bifrost-secrets/sources/internal/porttest"
 )
 
 // mark stands in every value of these tests, and may stand in nothing else.
@@ -240,16 +241,17 @@ func TestExplicitDeny(t *testing.T) {
 }
 
 func TestRefusedConnection(t *testing.T) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	port, release, err := porttest.Keep()
 	if err != nil {
 		t.Fatal(err)
 	}
+	defer release()
+	address := fmt.Sprint("127.0.0.1:", port)
 	f := awstest.NewFake()
-	f.URL = "http://" + l.Addr().String()
-	_ = l.Close()
+	f.URL = "http://" + address
 	s := open(t, f.Env(), settings())
 	e := wantKind(t, s.fetch(t, "app/a")["app/a"].Err, sources.Unreachable)
-	if !strings.Contains(e.Message, "from "+l.Addr().String()+": connection refused") {
+	if !strings.Contains(e.Message, "from "+address+": connection refused") {
 		t.Error(e)
 	}
 }

@@ -62,6 +62,8 @@ func options(t testing.TB, env map[string]string, log *lockedBuffer) sources.Opt
 		Getenv: os.LookupEnv,
 		Warn:   func(s string) { fmt.Fprintln(log, s) },
 		Log:    slog.New(slog.NewJSONHandler(log, &slog.HandlerOptions{Level: slog.LevelDebug})),
+
+		CallTimeout: testLimit, // a busy machine is no service that hangs
 	}
 }
 

@@ -19,10 +19,27 @@ func TestRoundTrips(t *testing.T) {
 	f := awstest.StartFake(t)
 	names := numbered(f, 200)
 	s := open(t, f.Env(), settings())
-	f.Set(awstest.Faults{Latency: 100 * time.Millisecond}) // long, so that a busy machine does not matter
-	s.check(t, f, names, 10, 0)
-	// Two: a few batches, then the rest. A third is for that busy machine.
-	if n := f.RoundTrips(); n > 3 {
+	var checked sync.WaitGroup
+	first, rest := make(chan struct{}), make(chan struct{})
+	f.Hold("BatchGetSecretValue", first)
+	checked.Go(func() { s.check(t, f, names, 10, 0) })
+	wait := func(batches int) {
+		t.Helper()
+		for called := f.Called(); f.Calls("BatchGetSecretValue") < batches; called = f.Called() {
+			select {
+			case <-called:
+			case <-time.After(testLimit):
+				t.Fatalf("%d of %d batches are under way", f.Calls("BatchGetSecretValue"), batches)
+			}
+		}
+	}
+	wait(firstWave)
+	f.Hold("BatchGetSecretValue", rest)
+	close(first)
+	wait(10)
+	close(rest)
+	checked.Wait()
+	if n := f.RoundTrips(); n != 2 { // a few batches, then the rest
 		t.Errorf("200 secrets took %d round trips", n)
 	}
 	if n := f.MostAtOnce(); n > 16 {

@@ -3,6 +3,7 @@ package hashivault
 import (
 	"context"
 	"encoding/pem"
+	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -16,6 +17,7 @@ import (
 	"bifrost-secrets/sources"
 	"bifrost-secrets/sources/cloudtest"
 	"bifrost-secrets/sources/hashivault/vaulttest"
+	"bifrost-secrets/sources/internal/porttest"
 	"bifrost-secrets/sources/internal/sourcetest"
 )
 
@@ -115,12 +117,17 @@ func TestAttemptsHaveADeadline(t *testing.T) {
 	f := vaulttest.StartFake(t)
 	s := open(t, role(f), nil, func(o *sources.Options) { o.CallTimeout = 400 * time.Millisecond })
 	f.Set(vaulttest.Faults{Hang: true})
+	var fault *sources.Error
+	if s.client, s.idle, fault = s.newClient(); fault != nil {
+		t.Fatal(fault)
+	}
+	n, again := 0, s.client.CheckRetry()
+	s.client.SetCheckRetry(func(ctx context.Context, resp *http.Response, err error) (bool, error) {
+		n++ // the server does not see what ends before it is sent
+		return again(ctx, resp, err)
+	})
 	if e := sourcetest.WantKind(t, s.fetch(t, "a")["a"].Err, sources.Unreachable); !strings.Contains(e.Message, "nothing within 400ms") {
 		t.Errorf("said %q", e.Message)
-	}
-	n := 0
-	for late := time.Now().Add(sourcetest.Limit); n < 3 && time.Now().Before(late); time.Sleep(time.Millisecond) {
-		n = f.Count("PUT auth/approle/login") // who has given up may be ahead of the server
 	}
 	if n != 3 {
 		t.Errorf("%d attempts", n)
@@ -134,9 +141,12 @@ func TestAttemptsHaveADeadline(t *testing.T) {
 
 func TestNobodyThere(t *testing.T) {
 	t.Parallel()
-	f := vaulttest.StartFake(t)
-	f.Close()
-	if e := sourcetest.WantKind(t, open(t, role(f), nil).fetch(t, "a")["a"].Err, sources.Unreachable); !strings.Contains(e.Message, "connection refused") {
+	port, release, err := porttest.Keep()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer release()
+	if e := sourcetest.WantKind(t, open(t, sourcetest.Settings("address", fmt.Sprint("http://127.0.0.1:", port), "token", "x"), nil).fetch(t, "a")["a"].Err, sources.Unreachable); !strings.Contains(e.Message, "connection refused") {
 		t.Errorf("said %q", e.Message)
 	}
 	if e := sourcetest.WantKind(t, open(t, sourcetest.Settings("address", "https://vault.invalid", "token", "x"), nil).fetch(t, "a")["a"].Err, sources.Unreachable); !strings.Contains(e.Message, "vault.invalid") {

@@ -88,6 +88,8 @@ func options(env map[string]string, log *lockedBuffer) sources.Options {
 		Getenv: environment(env),
 		Warn:   func(s string) { fmt.Fprintln(log, s) },
 		Log:    slog.New(slog.NewJSONHandler(log, &slog.HandlerOptions{Level: slog.LevelDebug})),
+
+		CallTimeout: sourcetest.Limit, // a busy machine is no vault that hangs
 	}
 }
 

@@ -26,7 +26,7 @@ func Settings(pairs ...string) sources.Settings {
 // Options returns those of a source with the environment of the process, of which
 // nobody hears anything.
 func Options() sources.Options {
-	return sources.Options{Getenv: os.LookupEnv, Warn: func(string) {}, Log: slog.New(slog.DiscardHandler)}
+	return sources.Options{Getenv: os.LookupEnv, Warn: func(string) {}, Log: slog.New(slog.DiscardHandler), CallTimeout: Limit}
 }
 
 // Put returns a write for a gateway, which expects a version.

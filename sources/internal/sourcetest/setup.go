@@ -174,5 +174,7 @@ func (l *trace) options(write bool) sources.Options {
 		Warn:   func(line string) { fmt.Fprintln(l, line) },
 		Log:    slog.New(slog.NewTextHandler(l, &slog.HandlerOptions{Level: slog.LevelDebug})),
 		Write:  write,
+
+		CallTimeout: limit, // a busy machine is no backend that hangs
 	}
 }
