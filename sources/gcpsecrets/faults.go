@@ -141,6 +141,18 @@ func (s *source) denied(e *sources.Error, q perkey.Request, n perkey.Name, r rep
 	case r.reason == "SERVICE_DISABLED":
 		e.Message = "the secret manager api is not enabled in the project"
 		e.Hint = "run: gcloud services enable " + host + " --project " + s.project
+	case r.reason == "ACCESS_TOKEN_SCOPE_INSUFFICIENT":
+		e.Message = "the access scopes of the credentials leave out secret manager"
+		e.Hint = "give the machine or the node pool the scope cloud-platform, which it has from its start, or use workload identity; roles then say what may be read"
+	case r.reason == "USER_PROJECT_DENIED":
+		e.Message = "the project that the credentials name for quota may not be billed by them"
+		e.Hint = "give them roles/serviceusage.serviceUsageConsumer in it, or name another: gcloud auth application-default set-quota-project"
+	case r.reason == "BILLING_DISABLED":
+		e.Message = "the project has no billing account"
+		e.Hint = "run: gcloud billing projects link " + s.project + " --billing-account ACCOUNT"
+	case r.reason == "SECURITY_POLICY_VIOLATED":
+		e.Message += " from here: VPC Service Controls keep it in"
+		e.Hint = "let the perimeter of the project admit this network or these credentials"
 	case strings.Contains(r.text, "cloudkms"):
 		e.Message = s.subject(n) + " is encrypted with a key that may not be used"
 		e.Hint = "give the service agent of secret manager roles/cloudkms.cryptoKeyEncrypterDecrypter on the key"

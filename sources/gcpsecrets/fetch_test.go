@@ -71,6 +71,12 @@ func TestAnswers(t *testing.T) {
 		said, hint     string
 	}{
 		{"PERMISSION_DENIED", "SERVICE_DISABLED", sources.Denied, "api is not enabled", "gcloud services enable secretmanager.googleapis.com --project demo-project"},
+		// None of these is mended by a role on the secret.
+		{"PERMISSION_DENIED", "ACCESS_TOKEN_SCOPE_INSUFFICIENT", sources.Denied, "the access scopes of the credentials leave out", "cloud-platform"},
+		{"PERMISSION_DENIED", "USER_PROJECT_DENIED", sources.Denied, "may not be billed", "roles/serviceusage.serviceUsageConsumer"},
+		{"PERMISSION_DENIED", "BILLING_DISABLED", sources.Denied, "has no billing account", "gcloud billing projects link demo-project"},
+		{"PERMISSION_DENIED", "SECURITY_POLICY_VIOLATED", sources.Denied, "VPC Service Controls", "perimeter"},
+		{"PERMISSION_DENIED", "IAM_PERMISSION_DENIED", sources.Denied, "may not be read, or does not exist", "allow secretmanager.versions.access on projects/demo-project/secrets/x"},
 		{"INVALID_ARGUMENT", "X_Y", sources.BadName, "does not accept the request", "check the name"},
 		{"FAILED_PRECONDITION", "X_Y", sources.Disabled, "present state", "gcloud secrets versions list x"},
 		{"INTERNAL", "X_Y", sources.Unreachable, "the service failed, after 4 attempts", "status.cloud.google.com"},
