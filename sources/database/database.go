@@ -28,7 +28,8 @@ import (
 )
 
 const (
-	// connectTimeout bounds one attempt to connect, where the address names none.
+	// connectTimeout bounds the attempts to connect, one for each host, where the
+	// address names no time for one.
 	connectTimeout = 10 * time.Second
 	// idleTime is how long a connection is kept for the next use: those who
 	// refresh every hour should not hold one all the while.
@@ -119,16 +120,18 @@ func (s Settings) parse() (*pgx.ConnConfig, error) {
 		return nil, sources.Stays("a password of PGPASSWORD or of the file of passwords", s.Elsewhere)
 	}
 	config.Password = cmp.Or(string(s.Password.Reveal()), config.Password)
-	if config.ConnectTimeout == 0 {
-		config.ConnectTimeout = connectTimeout
+	if config.ConnectTimeout == 0 { // one host that is silent must leave time to the next
+		config.ConnectTimeout = connectTimeout / time.Duration(len(hosts(config)))
 	}
 	if config.RuntimeParams["application_name"] == "" {
 		config.RuntimeParams["application_name"] = "bifrost-secrets"
 	}
 	config.DefaultQueryExecMode = pgx.QueryExecModeExec
 	config.MaxProtocolMessageBodyLen = mostMessage
-	if !isHost(config.Host) { // of PGHOST, a service or an address
-		return nil, notHost
+	for _, one := range hosts(config) {
+		if !isHost(one.name) { // of PGHOST, a service or an address
+			return nil, notHost
+		}
 	}
 	return config, nil
 }
@@ -154,6 +157,8 @@ func (s Settings) address() (string, error) {
 			return "", sources.NewError(sources.BadSettings, "url is not an address of PostgreSQL", writeURL)
 		} else if !ok && !strings.Contains(text, "=") {
 			return "", sources.NewError(sources.BadSettings, "url is not an address of PostgreSQL", writeURL)
+		} else if ok && slashInLogin(text) {
+			return "", sources.NewError(sources.BadSettings, "url cannot be read as an address of PostgreSQL", writeURL)
 		}
 		return text, nil
 	case s.SSLMode != "" && !slices.Contains(modes, s.SSLMode):
@@ -179,17 +184,53 @@ func (s Settings) address() (string, error) {
 			query.Set(key, value)
 		}
 	}
-	return "postgres:///?" + query.Encode(), nil
+	return "postgres:///?" + strings.ReplaceAll(query.Encode(), "+", "%20"), nil // pgx takes a plus for a plus
+}
+
+// slashInLogin reports whether a password with a slash ends the hosts of a URL early:
+// the rest of it would be shown as the name of a database.
+func slashInLogin(address string) bool {
+	_, rest, _ := strings.Cut(address, "://")
+	rest, _, _ = strings.Cut(rest, "?")
+	_, path, _ := strings.Cut(rest, "/")
+	return strings.Contains(path, "@")
 }
 
 const writeURL = "write postgres://user@host:5432/name?sslmode=verify-full, special characters in the password percent-encoded, or set password apart"
 
-// Address returns the host and the port, or the directory of the socket.
+// Address returns the host and the port, or the directory of the socket; where there
+// are several, with commas between them.
 func (t *Target) Address() string {
-	if strings.HasPrefix(t.config.Host, "/") {
-		return t.config.Host
+	var all []string
+	for _, one := range hosts(t.config) {
+		all = append(all, one.String())
 	}
-	return net.JoinHostPort(t.config.Host, strconv.Itoa(int(t.config.Port)))
+	return strings.Join(all, ",")
+}
+
+// host is where a server may be.
+type host struct {
+	name string // or the directory of a socket
+	port uint16
+}
+
+func (h host) String() string {
+	if strings.HasPrefix(h.name, "/") {
+		return h.name
+	}
+	return net.JoinHostPort(h.name, strconv.Itoa(int(h.port)))
+}
+
+// hosts returns where a config leads, in the order of the attempts, each once: of one
+// host there may be an attempt with TLS and one without.
+func hosts(config *pgx.ConnConfig) []host {
+	all := []host{{config.Host, config.Port}}
+	for _, other := range config.Fallbacks {
+		if one := (host{other.Host, other.Port}); !slices.Contains(all, one) {
+			all = append(all, one)
+		}
+	}
+	return all
 }
 
 // Describe returns the name of the database and where it is.

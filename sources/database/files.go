@@ -34,6 +34,9 @@ func checkFiles(address string, allowed func(setting, path string) (string, erro
 		path, from := inAddress(address, file.key), file.key
 		if path != "" && path != "system" && allowed != nil {
 			path, err := filepath.Abs(path) // pgx knows of no folder of a document
+			if file.key == "servicefile" {
+				path = string(filepath.Separator) // it names other files, wherever they are
+			}
 			if err == nil {
 				_, err = allowed(file.key+" of the url", path)
 			}
@@ -57,21 +60,67 @@ func checkFiles(address string, allowed func(setting, path string) (string, erro
 	return nil
 }
 
-// words are what stands in an address of the form key=value key='value'.
-var words = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`(?i)([a-z]+)\s*=\s*(?:'((?:[^'\\]|\\.)*)'|(\S*))`) })
-
-// inAddress returns what an address says for key, or "".
-func inAddress(address, key string) string {
-	if strings.Contains(address, "://") {
-		if u, err := url.Parse(address); err == nil {
-			return u.Query().Get(key)
+// inAddress returns what an address says for key, as pgx reads it, or "". Of a key that
+// is there twice the last counts.
+func inAddress(address, key string) (value string) {
+	each := func(name, text string) {
+		if name == key {
+			value = text
 		}
-		return "" // pgx says what is wrong with it
+	}
+	if _, rest, isURL := strings.Cut(address, "://"); isURL {
+		inURL(rest, each)
+		return value
 	}
 	for _, word := range words().FindAllStringSubmatch(address, -1) {
-		if word[1] == key {
-			return strings.NewReplacer(`\\`, `\`, `\'`, `'`).Replace(word[2] + word[3])
+		each(word[1], escapes().ReplaceAllString(word[2]+word[3], "$1"))
+	}
+	return value
+}
+
+// words are what stands in an address of the form key=value key='value'. A backslash
+// takes the character behind it as it is.
+var (
+	words = sync.OnceValue(func() *regexp.Regexp {
+		return regexp.MustCompile(`(?s)[ \t\n\r\v\f]*([^=]*?)[ \t\n\r\v\f]*=[ \t\n\r\v\f]*(?:'((?:[^'\\]|\\.)*)'|((?:[^ \t\n\r\v\f\\]|\\.)*\\?))`)
+	})
+	escapes = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`(?s)\\(.|$)`) })
+)
+
+// inURL calls each with the password and the parameters of a URL whose scheme was taken
+// off. net/url reads such addresses otherwise: it knows of one host, ends a login at a
+// question mark, and takes a plus for a space.
+func inURL(rest string, each func(key, value string)) {
+	if i := strings.IndexAny(rest, "@/"); i >= 0 && rest[i] == '@' {
+		_, password, _ := strings.Cut(rest[:i], ":")
+		each("password", decoded(password))
+		rest = rest[i+1:]
+	}
+	for more := true; more; { // hosts, of which one in brackets may have a question mark
+		if strings.HasPrefix(rest, "[") {
+			_, rest, _ = strings.Cut(rest, "]")
+		}
+		i := strings.IndexAny(rest, "/?,")
+		if i < 0 {
+			return
+		}
+		more = rest[i] == ','
+		rest = rest[i:]
+		if more {
+			rest = rest[1:]
 		}
 	}
-	return ""
+	_, query, _ := strings.Cut(rest, "?")
+	for pair := range strings.SplitSeq(query, "&") {
+		key, value, _ := strings.Cut(pair, "=")
+		each(decoded(key), decoded(value))
+	}
+}
+
+func decoded(text string) string {
+	text, err := url.PathUnescape(strings.Trim(text, " "))
+	if err != nil {
+		return "" // pgx says what is wrong with it
+	}
+	return text
 }

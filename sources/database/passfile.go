@@ -5,7 +5,6 @@ import (
 	"cmp"
 	"fmt"
 	"net"
-	"net/url"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -66,15 +65,8 @@ func (s Settings) sendsAmbient(config *pgx.ConnConfig, address string) bool {
 	if s.Password.Len() > 0 || s.PasswordCommand != nil || config.Password == "" || config.Password == inAddress(address, "password") {
 		return false
 	}
-	if u, err := url.Parse(address); err == nil && u.User != nil {
-		if text, _ := u.User.Password(); text == config.Password {
-			return false
-		}
-	}
-	for _, other := range config.Fallbacks {
-		if other.Host != config.Host || other.Port != config.Port {
-			return true
-		}
+	if len(hosts(config)) > 1 {
+		return true
 	}
 	file := inAddress(address, "passfile")
 	lines, err := readPassfile(cmp.Or(file, passfile()))
