@@ -33,7 +33,7 @@ func InUTF16(data []byte) bool {
 		return true
 	}
 	begin := data[:min(len(data), 8)&^1]
-	if len(begin) == 0 || (begin[0] == 0) == (begin[1] == 0) {
+	if len(begin) < 4 || (begin[0] == 0) == (begin[1] == 0) {
 		return false
 	}
 	for i, c := range begin {

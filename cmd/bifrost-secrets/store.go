@@ -16,6 +16,7 @@ import (
 	"bifrost-secrets/render/publish"
 	"bifrost-secrets/sources"
 	"bifrost-secrets/walker"
+	"bifrost-secrets/walker/lint"
 	"bifrost-secrets/walker/regular"
 	"bifrost-secrets/watch/service"
 
@@ -159,7 +160,7 @@ func (j *storeJob) file(ctx context.Context, report *storing) error {
 }
 
 func (j *storeJob) options() autostore.Options {
-	return autostore.Options{Store: j.Store, Prefix: j.prefix, Gateway: j.gateway, Settings: j.settings, Getenv: j.p.getenv}
+	return autostore.Options{Store: j.Store, Prefix: j.prefix, Gateway: j.gateway, Settings: j.settings, IsKey: lint.IsKey, Getenv: j.p.getenv}
 }
 
 // carryOut shows a plan for a document, or database, of that name, and with --yes

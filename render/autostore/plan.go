@@ -24,6 +24,9 @@ type Options struct {
 	Wanted  func(path string) bool
 	Literal []string // paths of strings that only look like references
 	Getenv  func(string) (string, bool)
+	// IsKey reports whether a text has a key in it that is known by its form, which
+	// no name may then have; nil where that cannot be told.
+	IsKey func(text string) bool
 	// Beside is another document that refers to secrets of the store; nil for none.
 	Beside *walker.Document
 }
@@ -92,7 +95,10 @@ func NewPlan(ctx context.Context, doc *walker.Document, store sources.Store, o O
 		if it.Action == Refuse {
 			continue
 		}
-		if ref, err := walker.ParseReference(it.Reference()); err != nil || ref != (walker.Reference{Scheme: walker.Vault, Name: it.Name}) {
+		if it.named(o.IsKey) {
+			it.Name = ""
+			it.refuse("give the entity another name or id, and a new key in place of this one: names are seen by all who may list secrets", "a key stands in the name that it would be stored under")
+		} else if ref, err := walker.ParseReference(it.Reference()); err != nil || ref != (walker.Reference{Scheme: walker.Vault, Name: it.Name}) {
 			it.refuse("choose another --prefix", "no reference can name %s", strconv.Quote(it.Name))
 		} else if why, _ := sources.CheckName(o.Store.Type, it.Name); why != "" {
 			it.refuse("give the entity a shorter id or name, or --prefix another", "the path of the reference %s", why)
@@ -107,6 +113,13 @@ func NewPlan(ctx context.Context, doc *walker.Document, store sources.Store, o O
 		return p, err
 	}
 	return p, p.overwritten(ctx, o)
+}
+
+// named reports whether the name of an item tells a key: its own value, or one that
+// is known by its form.
+func (it *Item) named(isKey func(string) bool) bool {
+	const least = 8 // bytes; a shorter value may be in a name by chance
+	return isKey != nil && isKey(it.Name) || it.Size() >= least && strings.Contains(it.Name, escape(string(it.value.Reveal())))
 }
 
 // overwritten refuses to change a secret that another text of the document could

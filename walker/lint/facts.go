@@ -106,4 +106,4 @@ func (c *checker) anySet(names ...string) bool {
 }
 
 // quoted returns a name or a reference as a message shows it.
-func quoted(s string) string { return strconv.Quote(s) }
+func quoted(s string) string { return strconv.Quote(shownName(s)) }

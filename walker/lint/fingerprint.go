@@ -3,6 +3,7 @@ package lint
 import (
 	"fmt"
 	"hash/fnv"
+	"strconv"
 	"strings"
 
 	"bifrost-secrets/walker"
@@ -52,7 +53,7 @@ func steady(path string, called map[string]string) string {
 		if open := strings.LastIndexByte(path[:at+1], '['); name != "" && open >= from {
 			out.WriteString(path[from:open])
 			out.WriteString("[")
-			out.WriteString(quoted(name))
+			out.WriteString(strconv.Quote(name))
 			out.WriteString("]")
 			from = at + 1
 		}

@@ -63,10 +63,14 @@ func (c *checker) leakIn(f *walker.Field) []leak {
 		}
 		whole.hashed = strings.HasSuffix(f.Entry.Pattern, "admin_password") && isBcrypt(l.text)
 		whole.fake = looksFake(l.text, l.password)
+		if !l.document {
+			whole.narrow()
+		}
 		return []leak{whole}
 	case headerPlace:
 		if telling(lastName(f.Path)) {
 			whole.fake = looksFake(l.text, false)
+			whole.narrow()
 			return []leak{whole}
 		}
 	case linePlace:
@@ -89,6 +93,20 @@ func (c *checker) leakIn(f *walker.Field) []leak {
 		return openLeaks(l.text, name)
 	}
 	return openLeaks(l.text, lastName(f.Path))
+}
+
+// narrow leaves of a leak the key that is known by its form, where there is
+// something around it: quotes, a name, a comment.
+func (l *leak) narrow() {
+	if l.fake || shapeOf(l.text) != "" {
+		return
+	}
+	for _, p := range partsOf(l.text) {
+		if key := l.text[p.start:p.end]; shapeOf(key) != "" {
+			l.text, l.within = key, p.start
+			return
+		}
+	}
 }
 
 // called returns what a string in a zone is called, which may be the name of what

@@ -153,6 +153,9 @@ func Check(doc *walker.Document, opts Options) []Finding {
 	all := c.opts.Settings.Apply(c.findings)
 	Sort(all)
 	shareFixes(all)
+	for i := range all {
+		all[i].Path = shownPath(all[i].Path)
+	}
 	return all
 }
 

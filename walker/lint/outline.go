@@ -14,6 +14,7 @@ type outline struct {
 	doc     *walker.Document
 	doubles []double
 	suspect []suspect       // the strings that may hold a secret
+	names   []walker.Span   // of members, that may hold one
 	hints   map[string]hint // of the names of members, as they are spelt
 	open    []walker.Member // of the objects that are open, the innermost last
 }
@@ -134,6 +135,9 @@ func (o *outline) object(i int, name walker.Span) int {
 	many := name.End > 0 && holdsMany(o.doc.Text(name))
 	end := o.doc.Children(i, func(own walker.Span, at int) int {
 		called := own
+		if own.End-own.Start > shortestKey && mayHold(b[own.Start+1:own.End-1]) {
+			o.names = append(o.names, own)
+		}
 		switch inner := o.doc.Text(own); {
 		case b[at] != '"':
 		case inherits(inner[1:len(inner)-1]) && o.hintOf(name) != silent:

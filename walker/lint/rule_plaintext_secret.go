@@ -70,6 +70,7 @@ func rawOffset(doc *walker.Document, string walker.Span, offset int) int {
 // strayLeaks reports the secrets outside of every field: nothing but their form,
 // or the name that they have, tells that they are any.
 func (c *checker) strayLeaks() {
+	c.keysAsNames()
 	type stray struct {
 		suspect
 		leaks []leak

@@ -102,6 +102,7 @@ func (c *checker) storeMembers() {
 	slices.Sort(members)
 	slices.Sort(kinds)
 	for _, m := range o.Members {
+		c.loose(storePath, m)
 		if name := c.doc.String(m.Name); kinds != nil && !slices.Contains(members, strings.ToLower(name)) {
 			hint := walker.KnownHint(name, members)
 			if b := c.store.backend; b != nil && slices.Contains(b.Keys, strings.ToLower(name)) {
@@ -127,6 +128,20 @@ func (c *checker) storeMembers() {
 	c.accessMode(o, on)
 }
 
+// loose finds a setting with white space at an end, which render leaves out, and
+// Enterprise does not.
+func (c *checker) loose(path string, m walker.Member) {
+	if c.doc.Text(m.Value)[0] != '"' {
+		return
+	}
+	text := c.doc.String(m.Value)
+	if trimmed := walker.TrimUnseen(text); trimmed != text && trimmed != "" && !walker.Refers(trimmed) && !walker.FindNearMiss(anySecret, text).Found() {
+		found := c.report(path+"."+c.doc.String(m.Name), m.Value, "write it without", "white space, or a character that nobody sees, at an end of the setting")
+		found.Severity = Warning
+		found.replace(trimmed)
+	}
+}
+
 // accessMode looks at what read_and_write needs: a store that is on. (Enterprise
 // keeps the references to what it writes in a PostgreSQL config store; we keep them
 // in the file as well.)
@@ -136,7 +151,7 @@ func (c *checker) accessMode(o walker.Object, on bool) {
 		return
 	}
 	const path = storePath + ".access_mode"
-	switch mode := c.doc.String(m.Value); {
+	switch mode := walker.TrimUnseen(c.doc.String(m.Value)); {
 	case mode == "read_only", mode == "":
 	case mode != "read_and_write":
 		c.report(path, m.Value, walker.KnownHint(mode, []string{"read_and_write", "read_only"}), "unknown access_mode "+quoted(mode))
@@ -171,6 +186,7 @@ func (c *checker) storeBlock() {
 		here = opening(o)
 		for _, m := range o.Members {
 			name := c.doc.String(m.Name)
+			c.loose(path, m)
 			if !slices.Contains(known, strings.ToLower(name)) {
 				c.report(path+"."+name, m.Name, walker.KnownHint(name, known), block+" has no setting "+quoted(name)).Severity = Warning
 			}

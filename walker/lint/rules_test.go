@@ -44,6 +44,18 @@ func TestShapes(t *testing.T) {
 		// Outside of every field.
 		{key(`["` + openAI + `"]`), "error providers.openai.keys[0].value[0]"},
 		{`{"providers":{"openai":{"api_key":"` + anthropic + `","keys":[{"name":"a","vlaue":"` + openAI + `"}]}},"pem":"` + pem + `"}`, "error providers.openai.api_key\nerror providers.openai.keys[0].vlaue\nerror pem"},
+		// In the place of a name: no path and no message shows it.
+		{`{"client":{"` + openAI + `":"x"}}`, "error client[\"(35 characters that look like a key)\"]"},
+		{`{"plugins":[{"config":{"` + anthropic + `":{"password":"Xk9vQ2mLp7TzRw4"}}}]}`, "error plugins[0].config[\"(39 characters that look like a key)\"]\nwarning plugins[0].config[\"(39 characters that look like a key)\"].password"},
+		{`{"plugins":[{"config":{"` + openAI + `":1,"` + openAI + `":2}}]}`, strings.Repeat("\nerror plugins[0].config[\"(35 characters that look like a key)\"]", 2)[1:]},
+		{`{"providers":{"a":{"keys":[{"name":"` + openAI + `","value":"env.A"},{"name":"` + openAI + `","value":"env.B"}]}}}`, "error providers.a.keys[0].name\nerror providers.a.keys[1].name"},
+		{`{"x":{"gpt-4o-mini-2024-07-18":"a","us.anthropic.claude-3-7-sonnet-20250219-v1:0":"b","your-openai-api-key-goes-here":"c"}}`, ""},
+		// With something around it.
+		{key(`"\"` + openAI + `\""`), "error providers.openai.keys[0].value"},
+		{key(`"“` + openAI + `”"`), "error providers.openai.keys[0].value"},
+		{key(`"\ufeff` + openAI + `\u200b"`), "error providers.openai.keys[0].value"},
+		{key(`"OPENAI=` + openAI + ` # main"`), "error providers.openai.keys[0].value"},
+		{`{"providers":{"openai":{"network_config":{"extra_headers":{"Authorization":"'` + openAI + `'"}}}}}`, "error providers.openai.network_config.extra_headers.Authorization"},
 		{`{"mcp":{"client_configs":[{"stdio_config":{"envs":["X=` + openAI + `"],"command":"run ` + openAI + `"}}]}}`, "error mcp.client_configs[0].stdio_config.envs[0]\nerror mcp.client_configs[0].stdio_config.command"},
 	} {
 		doc, err := walker.Parse("config.json", []byte(c.doc))
@@ -151,6 +163,7 @@ func TestSettings(t *testing.T) {
 		t.Fatal(err)
 	}
 	for text, want := range map[string]string{
+		"\ufeff{\"rules\":{\"unknown-place\":\"off\"}}\r\n": "plaintext-secret warning encryption_key", // of an editor
 		`{}`: "plaintext-secret warning encryption_key\nsource: unknown-place warning a",
 		`{"rules":{"unknown-place":"off","plaintext-secret":"error"}}`:                                                                                           "plaintext-secret error encryption_key",
 		`{"ignore":[{"path":"encryption*"},{"rule":"unknown-place","path":"a"}]}`:                                                                                "",
@@ -171,6 +184,9 @@ func TestSettings(t *testing.T) {
 		if g, w := strings.Join(got, "\n"), strings.ReplaceAll(want, "source: ", ""); g != w {
 			t.Errorf("%s:\ngot\n%s\nwant\n%s", text, g, w)
 		}
+	}
+	if _, err := ParseSettings([]byte("\xff\xfe{\x00}\x00")); err == nil || err.Error() != "is in UTF-16: save it as UTF-8" {
+		t.Errorf("UTF-16: %v", err)
 	}
 	some, err := ParseSettings([]byte(`{"ignore":[{"file":"deploy/*.json","path":"encryption*"},{"file":"config.json","rule":"unknown-place"}]}`))
 	if err != nil {

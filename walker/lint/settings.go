@@ -50,7 +50,10 @@ type settingsFile struct {
 // know is an error that names what there is.
 func ParseSettings(text []byte) (*Settings, error) {
 	var file settingsFile
-	dec := json.NewDecoder(bytes.NewReader(text))
+	if walker.InUTF16(text) {
+		return nil, errors.New("is in UTF-16: save it as UTF-8")
+	}
+	dec := json.NewDecoder(bytes.NewReader(bytes.TrimPrefix(text, []byte("\ufeff"))))
 	dec.DisallowUnknownFields()
 	if err := dec.Decode(&file); err != nil {
 		return nil, fmt.Errorf("not a settings file of lint, which may have rules, ignore, prefix and own_fields: %w", err)

@@ -38,7 +38,7 @@ func readStore(doc *walker.Document, backends []Backend) (s store) {
 		s.span.End = s.object.Members[n-1].Value.End
 	}
 	if m, ok := doc.Find(s.object, "type"); ok {
-		s.kind = doc.String(m.Value)
+		s.kind = walker.TrimUnseen(doc.String(m.Value)) // as render reads it
 		if i := slices.IndexFunc(backends, func(b Backend) bool { return b.Type == s.kind }); i >= 0 {
 			s.backend = &backends[i]
 		}

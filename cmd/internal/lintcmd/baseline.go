@@ -64,7 +64,7 @@ func readBaseline(name string, toWrite bool) (*baseline, error) {
 		return nil, err
 	}
 	var file baselineFile
-	dec := json.NewDecoder(bytes.NewReader(text))
+	dec := json.NewDecoder(bytes.NewReader(bytes.TrimPrefix(text, []byte("\ufeff"))))
 	dec.DisallowUnknownFields()
 	if err := dec.Decode(&file); err != nil || file.Version != baselineVersion {
 		return nil, usage("write it again with --write-baseline, to a file that is not there yet", "%s: not a baseline of this version of lint", name)

@@ -34,3 +34,15 @@ func TestFindSettings(t *testing.T) {
 		})
 	}
 }
+
+// An editor may have put a byte order mark before it.
+func TestMarkedBaseline(t *testing.T) {
+	name := filepath.Join(t.TempDir(), "baseline.json")
+	if err := os.WriteFile(name, []byte("\ufeff"+`{"version":1,"findings":[{"file":"a","rule":"prefix","path":"b","fingerprint":"c"}]}`), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	b, err := readBaseline(name, false)
+	if err != nil || b.left[[2]string{"a", "c"}] != 1 {
+		t.Errorf("%+v, %v", b, err)
+	}
+}
