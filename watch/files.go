@@ -3,6 +3,7 @@ package watch
 import (
 	"context"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"maps"
 	"os"
@@ -202,13 +203,16 @@ const entriesSeen = 10_000
 // changed.
 func (f *Files) fingerprint() string {
 	var b strings.Builder
-	note := func(path string) {
+	note := func(path string, link bool) {
 		info, err := os.Stat(path)
 		if err != nil {
 			fmt.Fprintf(&b, "%s -\n", path)
 			return
 		}
-		real, _ := filepath.EvalSymlinks(path)
+		real := ""
+		if link { // which is slow to follow
+			real, _ = filepath.EvalSymlinks(path)
+		}
 		// No number of the file itself: there are filesystems where it gets another one
 		// now and then.
 		fmt.Fprintf(&b, "%s %s %d %d %d %v\n", path, real, info.Size(), info.ModTime().UnixNano(), putInPlace(info), info.Mode())
@@ -218,14 +222,16 @@ func (f *Files) fingerprint() string {
 			if name != "" {
 				continue
 			}
+			real, _ := filepath.EvalSymlinks(dir)
+			fmt.Fprintf(&b, "%s %s\n", dir, real)
 			entries, _ := os.ReadDir(dir)
 			for _, e := range entries[:min(len(entries), entriesSeen)] {
-				note(filepath.Join(dir, e.Name()))
+				note(filepath.Join(dir, e.Name()), e.Type()&fs.ModeSymlink != 0)
 			}
 		}
 	}
 	for _, path := range f.paths {
-		note(path)
+		note(path, true)
 	}
 	return b.String()
 }
