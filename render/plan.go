@@ -1,7 +1,6 @@
 package render
 
 import (
-	"fmt"
 	"sort"
 	"strings"
 	"sync"
@@ -241,20 +240,6 @@ func (p *planner) stray(f *walker.Field) {
 		p.note(f, exemptHint(hint, f.Path), unknown+"; it is left as it is")
 		p.Notes[len(p.Notes)-1].Warning = true
 	}
-}
-
-func exemptHint(hint, path string) string {
-	if hint != "" {
-		hint += "; "
-	}
-	return hint + fmt.Sprintf("if it is no reference, exempt it with --literal '%s'", path)
-}
-
-func hintOf(err error) string {
-	if e, ok := err.(*walker.ReferenceError); ok {
-		return e.Hint
-	}
-	return ""
 }
 
 // refersAgain reports whether the text of a literal would be taken for a

@@ -174,3 +174,17 @@ func placeOf(doc *walker.Document, path string, start, end int) Place {
 	pos := doc.Position(start)
 	return Place{Path: path, Line: pos.Line, Column: pos.Column, Span: walker.Span{Start: start, End: end}}
 }
+
+func exemptHint(hint, path string) string {
+	if hint != "" {
+		hint += "; "
+	}
+	return hint + fmt.Sprintf("if it is no reference, exempt it with --literal '%s'", path)
+}
+
+func hintOf(err error) string {
+	if e, ok := err.(*walker.ReferenceError); ok {
+		return e.Hint
+	}
+	return ""
+}

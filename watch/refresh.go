@@ -136,7 +136,7 @@ func (l *Loop) drop(j *Job) {
 	}
 }
 
-// fetch asks the job's source for what this visit has not asked it for yet.
+// fetch asks the job's source for what this refresh has not asked it for yet.
 func (l *Loop) fetch(ctx context.Context, v *refreshing, j *Job) render.Values {
 	got := v.fetches[j.Source]
 	if got == nil {

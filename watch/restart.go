@@ -81,7 +81,10 @@ func (s *Supervisor) keep(u Update) []Outcome {
 	return out
 }
 
-const rolledBack = "Bifrost ended over it, and the last good values are about to be put back"
+const (
+	isRejected = "values that Bifrost rejected are about to be rolled back"
+	rolledBack = "Bifrost ended over it, and the last good values are about to be put back"
+)
 
 // restarted tells that the child of a restart is there.
 func (s *Supervisor) restarted() {
@@ -175,4 +178,17 @@ func (s *Supervisor) Signalled(sig os.Signal) {
 	defer s.mu.Unlock()
 	s.signalled = time.Now()
 	s.leaving = s.leaving || sig == syscall.SIGTERM
+}
+
+// drain lets whoever follows /readyz take notice before the child is asked to end.
+func (s *Supervisor) drain() {
+	if s.child == nil || s.Drain <= 0 {
+		return
+	}
+	timer := time.NewTimer(s.Drain)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-s.child.Done():
+	}
 }

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"maps"
 	"slices"
+	"strings"
 
 	"bifrost-secrets/render"
 	"bifrost-secrets/sources"
@@ -226,4 +227,9 @@ func stillRejected(why map[string]string, brought []Brought, entities []render.E
 		}
 	}
 	return why
+}
+
+// elsewhereReason is the reason of a reference whose newest value is not tried.
+func elsewhereReason(why string) string {
+	return strings.TrimSpace(why) + "; the last good value is in force, and this one is not tried"
 }

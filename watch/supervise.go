@@ -79,7 +79,7 @@ type Supervisor struct {
 	awaited  *awaited           // the restart that is over when the child answers
 	unwait   context.CancelFunc // ends the wait for an answer; nil without Answers
 	noTurn   error              // why the last turn that was asked for was not to be had
-	telling  bool               // the others are to hear of what is about to be taken back
+	telling  bool               // the others are to hear of what is about to be rolled back
 
 	mu        sync.Mutex
 	child     Child // nil while there is none
@@ -275,7 +275,7 @@ func (s *Supervisor) request(ctx context.Context, q *restartRequest) []Outcome {
 		}
 		return s.restart(ctx, false, q)
 	case s.waiting:
-		return outcomesOf(u, RestartRequired, "values that Bifrost refused are about to be taken back")
+		return outcomesOf(u, RestartRequired, isRejected)
 	}
 	if s.child != nil && (s.asking != nil || !s.pending.IsZero()) && !s.Loop.Owes(u, s.current) {
 		return s.keep(u)
@@ -372,7 +372,7 @@ func (s *Supervisor) ended(ctx context.Context) (over bool, code int) {
 // reject waits for the loop to roll back what the child did not live with, and has
 // the others told of it where tell says so.
 func (s *Supervisor) reject(reason string, tell bool) {
-	s.abandon(RestartRequired, "values that Bifrost refused are about to be taken back")
+	s.abandon(RestartRequired, isRejected)
 	s.waiting, s.pending, s.telling = true, time.Now().Add(rollbackTimeout), tell
 	s.extend()
 	s.Loop.Rejected(s.current, reason)

@@ -5,7 +5,6 @@ import (
 	"maps"
 	"math/rand/v2"
 	"slices"
-	"strings"
 	"time"
 
 	"bifrost-secrets/render"
@@ -393,22 +392,4 @@ func (s *Supervisor) turnStatus() string {
 		return "waiting for our turn to restart, since " + s.asking.began.Format(time.TimeOnly)
 	}
 	return ""
-}
-
-// drain lets whoever follows /readyz take notice before the child is asked to end.
-func (s *Supervisor) drain() {
-	if s.child == nil || s.Drain <= 0 {
-		return
-	}
-	timer := time.NewTimer(s.Drain)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-	case <-s.child.Done():
-	}
-}
-
-// elsewhereReason is the reason of a reference whose newest value is not tried.
-func elsewhereReason(why string) string {
-	return strings.TrimSpace(why) + "; the last good value is in force, and this one is not tried"
 }

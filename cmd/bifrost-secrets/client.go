@@ -142,7 +142,7 @@ func (c *client) authorize(req *http.Request) error {
 		return err
 	}
 	if req.URL.Scheme == "http" && !strings.HasPrefix(c.address, "unix:") && !isLoopback(req.URL.Hostname()) {
-		return usageError("the token would go to "+req.URL.Host+" unencrypted", "write --address https://"+req.URL.Host+"")
+		return usageError("the token would go to "+req.URL.Host+" unencrypted", "write --address https://"+req.URL.Host)
 	}
 	req.Header.Set("Authorization", "Bearer "+string(tokens[0].Reveal()))
 	return nil
