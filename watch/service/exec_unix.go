@@ -87,10 +87,10 @@ func (s *supervised) run(outer context.Context) (code int, err error) {
 	var running sync.WaitGroup
 	defer running.Wait()
 	defer cancel()
-	running.Go(func() { child.Reap(ctx) })
-	// Who asks is answered for as long as Bifrost is there.
+	// For as long as Bifrost is there who asks is answered, and orphans are reaped.
 	serving, close := context.WithCancel(context.WithoutCancel(outer))
 	defer close()
+	running.Go(func() { child.Reap(serving) })
 	wait, err := d.serve(ctx, serving, s)
 	if err != nil {
 		return 0, err
