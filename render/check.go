@@ -179,6 +179,22 @@ var rules = []rule{
 	{hardForLibpq, false, postgresPassword, "the password has a space, a quote or a backslash in it, which Bifrost up to 1.5.0 passes on unquoted", "use Bifrost 1.5.16 or later, or another password"},
 }
 
+// Remarks returns what is wrong with a value whatever field it is for, as reasons and
+// hints: what a render would refuse, and what it would note.
+func Remarks(text []byte) (all []Problem) {
+	text, err := whole(text)
+	if err != nil {
+		return []Problem{{Reason: err.Message, Hint: err.Hint, Warning: true}}
+	}
+	t, about := traitsOf(text)
+	for i := range rules {
+		if r := &rules[i]; t&r.trait != 0 && r.trait != jsonObject && r.field(aSecret) {
+			all = append(all, Problem{Reason: r.reasonFor(about), Hint: r.hint, Warning: r.fails})
+		}
+	}
+	return all
+}
+
 // judge holds a value against the field of an edit. It reports refusals to fail
 // and remarks to note.
 func judge(t trait, e *walker.Entry, fail, note func(*rule)) {

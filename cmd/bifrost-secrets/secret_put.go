@@ -11,6 +11,7 @@ import (
 	"strings"
 	"unicode/utf8"
 
+	"bifrost-secrets/render"
 	"bifrost-secrets/sources"
 	"bifrost-secrets/walker"
 	"bifrost-secrets/watch/service"
@@ -165,6 +166,9 @@ func (j *secretPutJob) value(ctx context.Context, name string, most int) (source
 	if j.trimSpace {
 		b = trimmed
 	}
+	if walker.InUTF16(b) {
+		return sources.Secret{}, usageError("the value is in UTF-16, which no reference resolves to", "give it as UTF-8: > in PowerShell writes UTF-16")
+	}
 	switch {
 	case len(trimmed) == 0:
 		return sources.Secret{}, usageError("the value is empty", "give it on the standard input, or type it when asked")
@@ -180,6 +184,9 @@ func (j *secretPutJob) value(ctx context.Context, name string, most int) (source
 		return sources.Secret{}, usageError("the value has "+what, "--trim-space takes it off, --keep-space keeps it; printf %s writes no line break")
 	case len(b) > most:
 		return sources.Secret{}, usageError(fmt.Sprintf("the value has more than the %d bytes that the backend allows", most), "")
+	}
+	for _, one := range render.Remarks(trimmed) {
+		j.p.note(one.Reason, one.Hint)
 	}
 	return sources.NewSecret(b), nil
 }

@@ -37,6 +37,9 @@ func (d *directoryStore) Put(ctx context.Context, w sources.Write) (string, erro
 	if saysEncrypted(w.Name) {
 		return "", refused(w.Name, subject+" would be taken for the encrypted file of another secret", "take a name that does not end in .age")
 	}
+	if envelopeOf(w.Value.Reveal()).encrypted {
+		return "", refused(w.Name, subject+" would hold what age has encrypted already", "store what it decrypts to; with "+block+".identity it is encrypted in its file")
+	}
 	version := ""
 	err = d.locked(ctx, func(root *os.Root) error {
 		if err := d.tidyMarks(ctx, root); err != nil {
