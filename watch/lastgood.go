@@ -8,6 +8,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"maps"
 	"strings"
 	"time"
 
@@ -129,6 +130,7 @@ type refusals struct {
 	values map[string]refusal // by secret
 	sum    [sha256.Size]byte  // of the document that is refused
 	why    error              // nil where no document is refused
+	until  time.Time          // when the document is tried again; zero where that is not before it changes
 }
 
 // refusal tells a value by its version and a digest: the value itself need not
@@ -137,6 +139,28 @@ type refusal struct {
 	version string
 	sum     [sha256.Size]byte
 	fault   fault
+	until   time.Time // when it is tried again; zero where that is not before it changes
+}
+
+// lapse forgets what is to be tried again by now, and with a flush all that is.
+func (r *refusals) lapse(t Trigger) {
+	flushed, now := t == Flush || t == Signal || t == Notify, time.Now()
+	over := func(until time.Time) bool { return !until.IsZero() && (flushed || !until.After(now)) }
+	maps.DeleteFunc(r.values, func(_ string, no refusal) bool { return over(no.until) })
+	if over(r.until) {
+		r.why, r.until = nil, time.Time{}
+	}
+}
+
+// due returns when something that was refused is tried again; zero where nothing is.
+func (r *refusals) due() time.Time {
+	at := r.until
+	for _, no := range r.values {
+		if !no.until.IsZero() && (at.IsZero() || no.until.Before(at)) {
+			at = no.until
+		}
+	}
+	return at
 }
 
 // match returns the secrets whose value is one that was refused, and not the good

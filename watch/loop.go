@@ -199,12 +199,22 @@ func (l *Loop) Again() { l.ask(func(a *asked) { a.restarted = true }) }
 // must be the cause. The last good takes its place again, and the secrets that
 // differ are not tried again until they change.
 func (l *Loop) Rejected(r *render.Rendering, reason string) {
-	l.ask(func(a *asked) { a.rejected = &rejection{rendering: r, reason: reason} })
+	l.reject(&rejection{rendering: r, reason: reason})
+}
+
+func (l *Loop) reject(r *rejection) {
+	l.ask(func(a *asked) { a.rejected = r })
 	l.asking.Lock()
 	defer l.asking.Unlock()
 	if l.cancel != nil {
 		l.cancel() // Bifrost is down: a backend that hangs may not keep it there
 	}
+}
+
+// Killed is Rejected for a Bifrost that somebody else has killed: r need not be the
+// cause, and is tried again after a while or with the next flush.
+func (l *Loop) Killed(r *render.Rendering, reason string) {
+	l.reject(&rejection{rendering: r, reason: reason, killed: true})
 }
 
 // RejectedElsewhere tells that the Bifrost of another watcher has rejected values

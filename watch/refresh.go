@@ -78,6 +78,7 @@ func (v *refreshing) took() bool { return v.draft != nil && !v.draft.same && v.p
 
 // draw finds out what should be in force.
 func (l *Loop) draw(ctx context.Context, v *refreshing) {
+	l.refused.lapse(v.trigger)
 	next, err := l.load(ctx)
 	if err != nil {
 		v.document, next = err, l.good.job

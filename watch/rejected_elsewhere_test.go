@@ -94,6 +94,62 @@ func TestTurnRejectsNothing(t *testing.T) {
 	}
 }
 
+// What Bifrost was killed with need not be the cause: the last good takes its place, and
+// it is tried again after a while, or with the next flush.
+func TestKilledIsTriedAgain(t *testing.T) {
+	moved := strings.Replace(document, `"a"`, `"A"`, 1)
+	for name, test := range map[string]struct {
+		flush  bool
+		breaks func(*pod)
+	}{
+		"a value, after a while":    {false, func(p *pod) { p.store.put("solo", "s2") }},
+		"a value, by a flush":       {true, func(p *pod) { p.store.put("solo", "s2") }},
+		"a document, after a while": {false, func(p *pod) { p.document = moved; p.store.put("solo", "s2") }},
+		"a document, by a flush":    {true, func(p *pod) { p.document = moved; p.store.put("solo", "s2") }},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				q := newQueue()
+				var cancel context.CancelFunc
+				p := newPod(t, q, &cancel)
+				defer cancel()
+				p.is("s1")
+				<-time.After(time.Hour)
+				test.breaks(p)
+				time.AfterFunc(time.Second, func() { p.n.last().end(137) })
+				_ = p.flush()
+				<-time.After(time.Minute)
+				check(t, fmt.Sprint(p.starts()), "[s1 s2 s1]")
+				reason := p.find(pathSolo).Reason
+				if p.document == moved {
+					reason = p.Status().Unusable
+				}
+				check(t, strings.Contains(reason, "Bifrost was killed (status 137)"), true)
+				check(t, strings.Contains(reason, "is tried again at "), true)
+				if test.flush {
+					check(t, p.flush(), nil)
+					<-time.After(time.Minute)
+				} else {
+					<-time.After(2 * time.Minute)
+					synctest.Wait()
+					check(t, fmt.Sprint(p.starts()), "[s1 s2 s1]")
+					<-time.After(10 * time.Minute)
+				}
+				synctest.Wait()
+				check(t, fmt.Sprint(p.starts()), "[s1 s2 s1 s2]")
+				p.is("s2")
+				check(t, len(p.Status().Problems), 0)
+				// What it ends over by itself stays refused.
+				p.store.put("solo", "bad")
+				_ = p.flush()
+				<-time.After(3 * time.Hour)
+				_ = p.flush()
+				check(t, fmt.Sprint(p.starts()), "[s1 s2 s1 s2 bad s2]")
+			})
+		})
+	}
+}
+
 // A document that needs a value which was rejected elsewhere, and has no last good one
 // for it, waits until there is another.
 func TestTurnElsewhereNew(t *testing.T) {

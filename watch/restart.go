@@ -46,7 +46,8 @@ func (s *Supervisor) restart(ctx context.Context, rotation bool, q *restartReque
 			return out(Failed, "Bifrost could not be started")
 		}
 		s.Log.Error("Bifrost could not be started", "error", err.Error())
-		s.reject("it could not be started: "+err.Error(), false) // it has rejected nothing
+		s.reject(false) // it has rejected nothing
+		s.Loop.Rejected(s.current, "it could not be started: "+err.Error())
 		return out(RestartRequired, rolledBack)
 	}
 	s.mu.Lock()

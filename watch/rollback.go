@@ -7,6 +7,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"time"
 
 	"bifrost-secrets/render"
 	"bifrost-secrets/sources"
@@ -17,6 +18,7 @@ import (
 type rejection struct {
 	rendering *render.Rendering // what it ended over; or what ours runs with all the while
 	reason    string
+	killed    bool               // by somebody else: rendering need not be the cause
 	elsewhere map[Brought]string // why; nil where it is our own Bifrost
 }
 
@@ -46,18 +48,24 @@ func (l *Loop) rollBack(ctx context.Context, r *rejection) {
 	// An edited document may only have moved the others, and of a secret that holds
 	// many a part may have changed that no field has.
 	blamed := map[string]fault{}
+	again, hint, until := "this one is not tried again", acceptedHint, time.Time{}
+	if r.killed {
+		until = time.Now().Add(killedWait)
+		again, hint = "this one is tried again at "+until.Format(time.TimeOnly)+" or with the next flush", "see what killed Bifrost: its limit of memory, or a person"
+	}
 	changed, _ := bad.rendering.Changes(back.rendering)
 	for _, c := range changed {
 		if old, ok := back.results[c.Secret]; c.Secret != "" && (!ok || !equal(old.Value, bad.results[c.Secret].Value)) {
 			res := bad.results[c.Secret]
-			f := rejectedFault(c.Secret, res.Version, r.reason+"; the last good value is in force, and this one is not tried again")
+			f := rejectedFault(c.Secret, res.Version, r.reason+"; the last good value is in force, and "+again, hint)
 			blamed[c.Secret] = f
-			l.refused.values[c.Secret] = refusal{version: res.Version, sum: sha256.Sum256(res.Value.Reveal()), fault: f}
+			l.refused.values[c.Secret] = refusal{version: res.Version, sum: sha256.Sum256(res.Value.Reveal()), fault: f, until: until}
 		}
 	}
 	if bad.job != back.job {
 		l.refused.sum = bad.job.sum()
-		l.refused.why = errors.New(r.reason + "; the document before it is in force, and this one is not tried again")
+		l.refused.why = errors.New(r.reason + "; the document before it is in force, and " + again)
+		l.refused.until = until
 	}
 	u := Update{Before: r.rendering}
 	if bad.job == back.job { // else it may be the document that Bifrost did not live with
@@ -71,12 +79,20 @@ func (l *Loop) rollBack(ctx context.Context, r *rejection) {
 	l.o.Log.Error("new values were rolled back", "reason", r.reason, "fields", shorten(fields))
 	l.fallBack(nil, nil)
 	l.putBack(ctx, bad.job, u)
+	l.retryRefused()
+	l.plan()
 }
 
+const (
+	// killedWait is how soon what Bifrost was killed with is tried again.
+	killedWait   = 5 * time.Minute
+	acceptedHint = "store a value that Bifrost accepts"
+)
+
 // rejectedFault is the fault of a secret whose newest value a Bifrost rejected.
-func rejectedFault(name, version, reason string) fault {
+func rejectedFault(name, version, reason, hint string) fault {
 	f := fault{final: true, state: Refused, problem: render.Problem{
-		Reference: "vault." + walker.ShownName(name), Secret: name, Kind: sources.Unusable, Hint: "store a value that Bifrost accepts", Reason: reason,
+		Reference: "vault." + walker.ShownName(name), Secret: name, Kind: sources.Unusable, Hint: hint, Reason: reason,
 	}}
 	if version != "" {
 		f.problem.Reference += " (version " + version + ")"
@@ -117,7 +133,7 @@ func (l *Loop) keepLastGood(ctx context.Context, r *rejection) {
 			why = reason
 		}
 		if reason != "" && ok {
-			blamed[name] = rejectedFault(name, res.Version, elsewhereReason(reason))
+			blamed[name] = rejectedFault(name, res.Version, elsewhereReason(reason), acceptedHint)
 		} else {
 			others = true
 		}
@@ -200,7 +216,7 @@ func (l *Loop) rejectedElsewhere(ctx context.Context, refused map[string]fault, 
 	}
 	var none *fault
 	for name, why := range stillRejected(l.o.Rejected(ctx, brought), brought, entities) {
-		f := rejectedFault(name, got[name].Version, elsewhereReason(why))
+		f := rejectedFault(name, got[name].Version, elsewhereReason(why), acceptedHint)
 		if _, ok := good[name]; ok {
 			refused[name] = f
 		} else {

@@ -125,6 +125,7 @@ func (l *Loop) settle(v *refreshing) error {
 	} else {
 		l.retries = l.waits
 	}
+	l.retryRefused()
 	l.mu.Lock()
 	l.shown.last, l.shown.held, l.shown.document, l.shown.problems, l.shown.hints = a, held, v.document, lines, hints
 	l.shown.keep(*a)
@@ -157,6 +158,13 @@ func (l *Loop) settle(v *refreshing) error {
 		return v.publish
 	}
 	return v.document
+}
+
+// retryRefused has what was refused tried again in its time.
+func (l *Loop) retryRefused() {
+	if at := l.refused.due(); !at.IsZero() && (l.retry.IsZero() || at.Before(l.retry)) {
+		l.retry = at
+	}
 }
 
 // inOrder has problems in the order of the document; what has no place in it comes

@@ -36,6 +36,7 @@ type Supervisor struct {
 		Again()
 		Accepted(*render.Rendering)
 		Rejected(r *render.Rendering, reason string)
+		Killed(r *render.Rendering, reason string)
 		RejectedElsewhere(r *render.Rendering, why map[Brought]string)
 		Look()
 		Owes(u Update, current *render.Rendering) bool
@@ -362,20 +363,26 @@ func (s *Supervisor) ended(ctx context.Context) (over bool, code int) {
 	if early && ctx.Err() == nil && !s.ending() {
 		s.reply(RestartRequired, rolledBack)
 		s.awaited = nil
-		s.reject(fmt.Sprintf("Bifrost ended with status %d, %s after it was started with it", code, after.Round(time.Millisecond)), !killed(code))
+		after := after.Round(time.Millisecond).String() + " after it was started with it"
+		if killed(code) {
+			s.reject(false)
+			s.Loop.Killed(s.current, fmt.Sprintf("Bifrost was killed (status %d), %s", code, after))
+		} else {
+			s.reject(true)
+			s.Loop.Rejected(s.current, fmt.Sprintf("Bifrost ended with status %d, %s", code, after))
+		}
 		return false, 0
 	}
 	s.Log.Info("Bifrost ended", "status", code, "after", after.Round(time.Millisecond).String())
 	return true, code
 }
 
-// reject waits for the loop to roll back what the child did not live with, and has
-// the others told of it where tell says so.
-func (s *Supervisor) reject(reason string, tell bool) {
+// reject waits for the loop, which is about to be told, to roll back what the child did
+// not live with, and has the others told of it where tell says so.
+func (s *Supervisor) reject(tell bool) {
 	s.abandon(RestartRequired, isRejected)
 	s.waiting, s.pending, s.telling = true, time.Now().Add(rollbackTimeout), tell
 	s.extend()
-	s.Loop.Rejected(s.current, reason)
 }
 
 // killed reports whether a status is that of a process which somebody else has ended,

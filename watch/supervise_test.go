@@ -116,6 +116,10 @@ func (n *supervised) Rejected(r *render.Rendering, reason string) {
 	n.say("rejected ", r, ": "+reason)
 }
 
+func (n *supervised) Killed(r *render.Rendering, reason string) {
+	n.say("rejected ", r, ": "+reason)
+}
+
 func (n *supervised) RejectedElsewhere(r *render.Rendering, why map[Brought]string) {
 	n.say("rejected elsewhere ", r, fmt.Sprint(why))
 }
