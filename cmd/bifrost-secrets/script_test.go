@@ -11,6 +11,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -219,7 +220,8 @@ func of(ts *testscript.TestScript) *story { return ts.Value(storyKey{}).(*story)
 //
 //	exits 2 bifrost-secrets render --nope
 //
-// Whatever the program is told to do, its words must be those of the program, no
+// Whatever the program is told to do, its words must be those of the program, with
+// --json those of docs/json.md, no
 // secret (each of which has the word CANARY in it) may be among them, and after
 // a failure all that was marked with `keep` must be untouched.
 func doExits(ts *testscript.TestScript, neg bool, args []string) {
@@ -245,6 +247,11 @@ func doExits(ts *testscript.TestScript, neg bool, args []string) {
 	}
 	if found := marked("CANARY").in([]byte(stdout + stderr)); found != "" {
 		ts.Fatalf("a secret was printed, as %q", found)
+	}
+	if args[1] == "bifrost-secrets" && slices.Contains(args, "--json") {
+		if fault := jsonFault(args[2:], code, stdout); fault != "" {
+			ts.Fatalf("%s", fault)
+		}
 	}
 	if code != 0 {
 		if stderr == "" {
