@@ -281,8 +281,8 @@ func TestPollBesideSilentEvents(t *testing.T) {
 		f.poll = 20 * time.Millisecond
 		f.events.Events = make(chan fsnotify.Event) // what the system sends goes nowhere
 	})
-	h.write(filepath.Join(h.secrets, "openai"), "sk-2")
-	h.expect("sk-2")
+	h.write(filepath.Join(h.secrets, "openai"), "sk-22") // longer, since it may have the time of the one before
+	h.expect("sk-22")
 	info, err := os.Stat(h.config)
 	h.ok(err)
 	other := filepath.Join(h.dir, "other")

@@ -57,6 +57,7 @@ type browser struct {
 	mu      sync.Mutex
 	answers map[int]chan json.RawMessage
 	loaded  chan struct{}
+	next    bool     // another page is there, and not loaded yet
 	console []string // errors and warnings, and what the browser itself has said
 }
 
@@ -128,7 +129,11 @@ func (b *browser) read(out *os.File) {
 			if c := b.answers[m.ID]; c != nil {
 				c <- m.Result
 			}
-		case m.Method == "Page.loadEventFired":
+		case m.Method == "Page.frameNavigated":
+			var to struct{ Frame struct{ URL string } }
+			b.next = json.Unmarshal(m.Params, &to) == nil && to.Frame.URL != "about:blank"
+		case m.Method == "Page.loadEventFired" && b.next: // that of the page before may come late
+			b.next = false
 			b.loaded <- struct{}{}
 		case m.Method == "Log.entryAdded", m.Method == "Runtime.exceptionThrown", m.Method == "Runtime.consoleAPICalled":
 			b.console = append(b.console, string(m.Params))

@@ -77,7 +77,9 @@ type Options struct {
 	// Log never gets a token. Nil means that nothing is logged.
 	Log *slog.Logger
 
-	flushRate float64 // of tests; 0 means flushRate
+	// These are of tests; zero means flushRate and usual.
+	flushRate float64
+	limits    limits
 }
 
 // Error says why the server cannot be had: a setting or an address.
@@ -171,7 +173,7 @@ func Open(w Watcher, opts Options) (*Server, error) {
 }
 
 func newServer(w Watcher, opts Options) (*Server, error) {
-	s := &Server{watcher: w, opts: opts, log: opts.Log, limits: usual, refused: &rate.Sometimes{First: 5, Interval: time.Second}}
+	s := &Server{watcher: w, opts: opts, log: opts.Log, limits: cmp.Or(opts.limits, usual), refused: &rate.Sometimes{First: 5, Interval: time.Second}}
 	if s.log == nil {
 		s.log = slog.New(slog.DiscardHandler)
 	}

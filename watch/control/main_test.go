@@ -73,6 +73,13 @@ func write(t *testing.T, path, content string) {
 	}
 }
 
+// patient are the usual limits for a client on a busy machine.
+func patient() limits {
+	l := usual
+	l.header, l.read, l.write, l.idle, l.grace = 2*time.Minute, 2*time.Minute, 2*time.Minute, 2*time.Minute, 2*time.Minute
+	return l
+}
+
 // start serves on a free port of 127.0.0.1 unless change says otherwise.
 func start(t *testing.T, w Watcher, change func(*Options)) *running {
 	t.Helper()
@@ -81,6 +88,7 @@ func start(t *testing.T, w Watcher, change func(*Options)) *running {
 		Listen: []string{"127.0.0.1:0"},
 		Token:  sources.NewSecret([]byte(token + "\n" + otherToken)),
 		Log:    slog.New(slog.NewJSONHandler(r.log, &slog.HandlerOptions{Level: slog.LevelDebug})),
+		limits: patient(),
 	}
 	if change != nil {
 		change(&opts)
