@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"sort"
 
 	"bifrost-secrets/render"
 	"bifrost-secrets/render/autostore"
@@ -113,13 +114,18 @@ func (j *storeJob) sayLeft(r *storing) {
 // outside of every known field. wanted leaves out those that nobody asked for; nil
 // wants all.
 func remaining(doc *walker.Document, items []autostore.Item, wanted func(path string) bool) (all []render.Problem) {
-	stored := map[string]bool{}
+	var spans []walker.Span // of the items: the path of a finding may be shown otherwise than it is
 	for i := range items {
-		stored[items[i].Path] = true
+		spans = append(spans, items[i].Span)
+	}
+	slices.SortFunc(spans, func(a, b walker.Span) int { return a.Start - b.Start })
+	stored := func(at walker.Span) bool {
+		next := sort.Search(len(spans), func(i int) bool { return spans[i].Start > at.Start })
+		return next > 0 && at.End <= spans[next-1].End
 	}
 	fields := fieldsOf(doc)
 	for _, f := range lint.Check(doc, lint.Options{}) {
-		if f.Rule != lint.PlaintextSecret || f.Severity < lint.Warning || stored[f.Path] || wanted != nil && !wanted(f.Path) {
+		if f.Rule != lint.PlaintextSecret || f.Severity < lint.Warning || stored(f.Span) || wanted != nil && !wanted(f.Path) {
 			continue
 		}
 		at, hint := doc.Position(f.Span.Start), f.Hint
