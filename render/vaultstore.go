@@ -6,7 +6,6 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
-	"net/url"
 	"slices"
 	"strconv"
 	"strings"
@@ -194,10 +193,7 @@ func secretSetting(block, key, value string) bool {
 	case "identity":
 		return strings.HasPrefix(strings.ToUpper(value), "AGE-SECRET-KEY-") // else the path of a file
 	case "url":
-		if u, err := url.Parse(value); err == nil && u.Host != "" && !u.Query().Has("password") {
-			_, has := u.User.Password()
-			return has
-		}
+		return sources.HasPassword(value)
 	}
 	return secretKey(block, key)
 }

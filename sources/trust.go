@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"net/url"
 	"os"
 	"path/filepath"
 	"slices"
@@ -49,6 +50,17 @@ func (f Facts) Secret(variable string) bool {
 func Stays(what, setting string) *Error {
 	return NewError(BadSettings, what+" goes to no address that the document names, and "+setting+" names one",
 		"give --vault-store FILE or --vault-type of your own, or set that address in the environment too; or --trust-config, where whoever writes the config is trusted")
+}
+
+// HasPassword reports whether an address of a PostgreSQL, which need not be a URL, may
+// have a password in it: its role's, or that of a key.
+func HasPassword(address string) bool {
+	u, err := url.Parse(address)
+	if err != nil || u.Host == "" {
+		return true
+	}
+	_, has := u.User.Password()
+	return has || u.Query().Has("password") || u.Query().Has("sslpassword")
 }
 
 // Path returns where a path in a setting leads, seen from the folder of the

@@ -133,6 +133,7 @@ func TestClusterRefused(t *testing.T) {
 		"password": {Cluster{Database: "postgres://u:CANARY@h/d"}, "can be read by others"},
 		"in query": {Cluster{Database: "postgres://u@h/d?password=CANARY"}, "can be read by others"},
 		"keywords": {Cluster{Database: "host=h password=CANARY"}, "can be read by others"},
+		"of a key": {Cluster{Database: "postgres://u@h/d?sslpassword=CANARY"}, "can be read by others"},
 		"unset":    {Cluster{Database: "env.NONE"}, "env.NONE is not set"},
 		"address":  {Cluster{Database: "env.BAD"}, "url is not an address of PostgreSQL"},
 		"pooler":   {Cluster{Database: "env.POOLED"}, "a pooler in transaction mode"},

@@ -3,7 +3,6 @@ package service
 import (
 	"context"
 	"errors"
-	"net/url"
 	"slices"
 	"strings"
 	"time"
@@ -117,15 +116,8 @@ func OfConfigStore(err error) error {
 
 // checkAddress refuses an address with a password on the command line.
 func checkAddress(flag, text string) error {
-	if strings.HasPrefix(text, "env.") || text == "" {
+	if strings.HasPrefix(text, "env.") || text == "" || !sources.HasPassword(text) {
 		return nil
-	}
-	u, err := url.Parse(text)
-	if err == nil {
-		_, has := u.User.Password()
-		if !has && u.Host != "" && !u.Query().Has("password") {
-			return nil
-		}
 	}
 	return usageError(flag+": an address with a password on the command line can be read by others", "put it into a variable and write "+flag+" env.NAME")
 }
