@@ -1,7 +1,10 @@
 package lint
 
 import (
+	"strconv"
 	"strings"
+	"unicode/utf16"
+	"unicode/utf8"
 
 	"bifrost-secrets/walker"
 )
@@ -42,29 +45,37 @@ func (c *checker) tellLeak(f *walker.Field, l *leak) {
 }
 
 // within returns the place of a leak in a string of the document.
-func within(doc *walker.Document, string walker.Span, l *leak) walker.Span {
-	return walker.Span{Start: rawOffset(doc, string, l.within), End: rawOffset(doc, string, l.within+len(l.text))}
+func within(doc *walker.Document, of walker.Span, l *leak) walker.Span {
+	return walker.Span{Start: rawOffset(doc, of, l.within), End: rawOffset(doc, of, l.within+len(l.text))}
 }
 
 // rawOffset returns where in the document a byte of the text of a string stands.
-func rawOffset(doc *walker.Document, string walker.Span, offset int) int {
-	at := string.Start + 1
-	for b := doc.Bytes(); offset > 0 && at < string.End-1; offset-- {
+func rawOffset(doc *walker.Document, of walker.Span, offset int) int {
+	at := of.Start + 1
+	for b := doc.Bytes(); offset > 0 && at < of.End-1; offset-- {
 		switch {
 		case b[at] != '\\':
 			at++
 		case b[at+1] != 'u':
 			at += 2
 		default:
-			n := len(`\u0000`)
-			if pair := at + n; (b[at+2]|0x20) == 'd' && b[at+3] >= '8' && pair+n < string.End && b[pair] == '\\' && b[pair+1] == 'u' {
-				n *= 2
+			r, n := rune(unit(b[at:])), len(`\u0000`)
+			if utf16.IsSurrogate(r) && b[at+n] == '\\' && b[at+n+1] == 'u' {
+				if both := utf16.DecodeRune(r, rune(unit(b[at+n:]))); both != utf8.RuneError {
+					r, n = both, 2*n
+				}
 			}
-			offset -= len(doc.String(walker.Span{Start: at - 1, End: at + n + 1})) - 1
+			offset -= len(string(r)) - 1 // of one half alone, that of the character in its place
 			at += n
 		}
 	}
 	return at
+}
+
+// unit returns the number in an escape: \u00e9.
+func unit(escape []byte) uint64 {
+	n, _ := strconv.ParseUint(string(escape[len(`\u`):len(`\u0000`)]), 16, 16) // checked when the document was read
+	return n
 }
 
 // strayLeaks reports the secrets outside of every field: nothing but their form,

@@ -348,6 +348,10 @@ func mayHold(raw []byte) bool {
 			c == '.' && bytes.HasPrefix(raw[i:], []byte(".atlasv1.")),
 			c == '-' && (i == 0 || raw[i-1] == ' ' || i+1 < len(raw) && raw[i+1] == '-'):
 			return true
+		case c == '\\' && i+1 < len(raw):
+			if i += len(`\n`); raw[i-1] == 'u' {
+				i += len(`0000`)
+			}
 		default:
 			i++
 		}
