@@ -1,6 +1,5 @@
 //go:build unix
 
-// Package porttest keeps ports of 127.0.0.1 for servers that tests start as processes.
 package porttest
 
 import (
