@@ -9,6 +9,8 @@ package awssecrets
 import (
 	"context"
 	"fmt"
+	"net/url"
+	"strings"
 	"sync"
 	"time"
 
@@ -85,8 +87,12 @@ func newSource(set sources.Settings, opts sources.Options) (*source, error) {
 	case s.token.Len() > 0 && s.key.Len() == 0:
 		return nil, sources.NewError(sources.BadSettings, "session_token is set without access_key_id and secret_access_key",
 			"set all three, or none to use the credentials of the environment")
-	case s.region != "" && !regionForm().MatchString(s.region):
-		return nil, sources.NewError(sources.BadSettings, "region is not the code of a region", "a region looks like eu-west-1")
+	}
+	if reason, hint := regionFault(s.region); reason != "" {
+		return nil, sources.NewError(sources.BadSettings, "region "+reason, hint)
+	}
+	if e := s.endpointFault(); e != nil {
+		return nil, e
 	}
 	if m := roleForm().FindStringSubmatch(s.role); m != nil {
 		s.account = m[1]
@@ -94,11 +100,46 @@ func newSource(set sources.Settings, opts sources.Options) (*source, error) {
 		return nil, sources.NewError(sources.BadSettings, "role_arn is not the arn of a role", "it looks like arn:aws:iam::123456789012:role/NAME")
 	}
 	for _, name := range []string{"AWS_REGION", "AWS_DEFAULT_REGION"} {
-		if v, _ := s.getenv(name); s.region == "" && regionForm().MatchString(v) {
-			s.region = v
+		if v, _ := s.getenv(name); s.region == "" {
+			if reason, _ := regionFault(v); reason == "" {
+				s.region = v
+			}
 		}
 	}
 	return s, nil
+}
+
+// regionFault returns why a text is no code of a region, as the end of a sentence;
+// both results are empty for one that may be, and for none.
+func regionFault(region string) (reason, hint string) {
+	n := len(region) - 1
+	switch {
+	case region == "":
+	case !regionForm().MatchString(region):
+		return "is not the code of a region", "a region looks like eu-west-1"
+	case n > 2 && region[n-2] == '-' && '0' <= region[n-1] && region[n-1] <= '9' && 'a' <= region[n] && region[n] <= 'z':
+		return "is an availability zone, and not a region", "write " + region[:n]
+	}
+	return "", ""
+}
+
+// endpointFault returns the error for a variable that is to be the address of the
+// service and is none.
+func (s *source) endpointFault() *sources.Error {
+	if v, _ := s.getenv("AWS_IGNORE_CONFIGURED_ENDPOINT_URLS"); strings.EqualFold(v, "true") {
+		return nil
+	}
+	for _, name := range []string{"AWS_ENDPOINT_URL_SECRETS_MANAGER", "AWS_ENDPOINT_URL"} { // the first wins
+		v, _ := s.getenv(name)
+		if v == "" {
+			continue
+		}
+		if u, err := url.Parse(v); err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" {
+			return sources.NewError(sources.BadSettings, name+" is not the address of a service", "it looks like https://host:443")
+		}
+		break
+	}
+	return nil
 }
 
 // Plan foretells the requests of a Fetch. It is exact but for what only answers

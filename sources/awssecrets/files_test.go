@@ -67,4 +67,12 @@ func TestMarksInFiles(t *testing.T) {
 			t.Error(show(e))
 		}
 	}
+
+	if err := os.WriteFile(path, []byte("\xff\xfe[\x00d\x00]\x00"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	e := wantKind(t, open(t, without(f.Env(), keyNames, "AWS_SHARED_CREDENTIALS_FILE", path), settings()).fetch(t, "app/a")["app/a"].Err, sources.NoLogin)
+	if !strings.Contains(e.Hint, "the file of AWS_SHARED_CREDENTIALS_FILE is in UTF-16") {
+		t.Error(show(e))
+	}
 }

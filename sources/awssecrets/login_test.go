@@ -120,6 +120,34 @@ func TestRegion(t *testing.T) {
 		})
 	}
 
+	// No request goes to a region that there is not, and an ARN has its own.
+	t.Run("no region at all", func(t *testing.T) {
+		zone := filepath.Join(t.TempDir(), "config")
+		if err := os.WriteFile(zone, []byte("[default]\nregion = eu-west-3b\n"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		for want, env := range map[string][]string{
+			`AWS_REGION is not the code of a region; a region looks like eu-west-1`:                          {"AWS_REGION", `"eu-west-1"`},
+			`AWS_DEFAULT_REGION is not the code of a region; a region looks like eu-west-1`:                  {"AWS_DEFAULT_REGION", "EU-WEST-1"},
+			`AWS_REGION is an availability zone, and not a region; write eu-west-1`:                          {"AWS_REGION", "eu-west-1a"},
+			`the region of aws profile "default" is an availability zone, and not a region; write eu-west-3`: {"AWS_CONFIG_FILE", zone},
+		} {
+			f.Forget()
+			got := open(t, without(none, "", env...), settings()).fetch(t, "app/a", arn)
+			wantValue(t, got[arn], "v")
+			if e := wantKind(t, got["app/a"].Err, sources.BadSettings); e.Message+"; "+e.Hint != want {
+				t.Errorf("%v; %s, want %s", e, e.Hint, want)
+			}
+			if n := f.Total(); n != 1 {
+				t.Errorf("%s: %d requests", want, n)
+			}
+		}
+		_, err := newSource(settings("region", "eu-west-1a"), sources.Options{Getenv: func(string) (string, bool) { return "", false }})
+		if e := wantKind(t, err, sources.BadSettings); e.Message != "region is an availability zone, and not a region" {
+			t.Error(e)
+		}
+	})
+
 	t.Run("none", func(t *testing.T) {
 		f.Forget()
 		s := open(t, none, settings())
@@ -254,4 +282,27 @@ func TestSigningInEndsWithItsContext(t *testing.T) {
 	}
 	close(hold)
 	wantValue(t, s.fetch(t, "app/a")["app/a"], "v")
+}
+
+// An address that is none is a fault of the settings, and not of the network.
+func TestEndpointThatIsNone(t *testing.T) {
+	for _, c := range []struct{ variable, value, ignored, want string }{
+		{"AWS_ENDPOINT_URL", "127.0.0.1:4566", "", "AWS_ENDPOINT_URL is not the address of a service"},
+		{"AWS_ENDPOINT_URL", `"http://127.0.0.1:4566"`, "", "AWS_ENDPOINT_URL is not the address of a service"},
+		{"AWS_ENDPOINT_URL_SECRETS_MANAGER", "localhost", "", "AWS_ENDPOINT_URL_SECRETS_MANAGER is not the address of a service"},
+		{"AWS_ENDPOINT_URL", "127.0.0.1:4566", "true", ""},
+		{"AWS_ENDPOINT_URL", "http://127.0.0.1:4566", "", ""},
+	} {
+		_, err := newSource(settings("region", "eu-west-1"), sources.Options{Getenv: func(name string) (string, bool) {
+			v, ok := map[string]string{c.variable: c.value, "AWS_IGNORE_CONFIGURED_ENDPOINT_URLS": c.ignored}[name]
+			return v, ok
+		}})
+		if c.want == "" {
+			if err != nil {
+				t.Errorf("%+v: %v", c, err)
+			}
+		} else if e := wantKind(t, err, sources.BadSettings); e.Message != c.want {
+			t.Errorf("%+v: %v", c, e)
+		}
+	}
 }

@@ -124,12 +124,17 @@ func (s *source) shared() []string {
 // whatever they are. The error is a *fs.PathError, as that of checkFiles.
 func (s *source) checkShared() error { return checkAll(s.shared()) }
 
-// marked says of a shared config file that it begins with a byte order mark: the
-// SDK then does not see its first section. It returns "" where none does.
+// marked says of a shared config file that it begins with a byte order mark, or is in
+// UTF-16: the SDK then does not see its first section, or none. It returns "" where
+// no file is so.
 func (s *source) marked() string {
 	for _, path := range s.shared() {
-		if data, _, err := regular.ReadFile(path, fileMost); err == nil && bytes.HasPrefix(data, []byte("\ufeff")) {
+		switch data, _, err := regular.ReadFile(path, fileMost); {
+		case err != nil:
+		case bytes.HasPrefix(data, []byte("\ufeff")):
 			return s.fileOf(path) + " begins with a byte order mark, which hides its first section: save it without"
+		case bytes.IndexByte(data, 0) >= 0:
+			return s.fileOf(path) + " is in UTF-16, or no text: save it as UTF-8"
 		}
 	}
 	return ""

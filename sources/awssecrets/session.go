@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"errors"
+	"fmt"
 	"strings"
 	"sync"
 	"time"
@@ -123,7 +124,11 @@ func (s *source) newSession(ctx context.Context, plain bool, arnRegion string) (
 		return nil, s.configFault(ctx, began, err)
 	}
 	sess := &session{region: cfg.Region, clients: make(map[string]*secretsmanager.Client)}
-	if sess.region == "" && plain {
+	if reason, hint := regionFault(cfg.Region); reason != "" {
+		sess.noRegion = sources.NewError(sources.BadSettings, s.origin(cfg.Region)+" "+reason, hint)
+		sess.region, cfg.Region = "", ""
+	}
+	if sess.region == "" && plain && sess.noRegion == nil {
 		out, err := imds.NewFromConfig(cfg).GetRegion(ctx, nil)
 		switch {
 		case ctx.Err() != nil:
@@ -164,6 +169,16 @@ func (s *source) newSession(ctx context.Context, plain bool, arnRegion string) (
 	}
 	sess.cfg, sess.caller = cfg, s.caller
 	return sess, nil
+}
+
+// origin returns what names a region that is no setting.
+func (s *source) origin(region string) string {
+	for _, name := range []string{"AWS_REGION", "AWS_DEFAULT_REGION"} {
+		if v, _ := s.getenv(name); v == region {
+			return name
+		}
+	}
+	return fmt.Sprintf("the region of aws profile %q", s.profile())
 }
 
 // load reads the environment and the shared config files. It makes no request.

@@ -113,8 +113,10 @@ func (s Settings) parse() (*pgx.ConnConfig, error) {
 		// libpq's default, which a file of passwords is looked up by as well.
 		config.Database = config.User
 	}
-	if config.Password == "" { // pgx looks by other names, and behind a byte order mark not at all
-		config.Password = fromPassfile(config, cmp.Or(inAddress(text, "passfile"), passfile()))
+	// pgx looks by other names, behind a byte order mark not at all, and takes a mark
+	// behind a password for a part of it.
+	if own := fromPassfile(config, cmp.Or(inAddress(text, "passfile"), passfile())); own != "" && sources.Trim(config.Password) == own || config.Password == "" {
+		config.Password = own
 	}
 	if s.Elsewhere != "" && s.sendsAmbient(config, text) {
 		return nil, sources.Stays("a password of PGPASSWORD or of the file of passwords", s.Elsewhere)

@@ -311,3 +311,32 @@ func TestSettings(t *testing.T) {
 		t.Error(got)
 	}
 }
+
+// A service that cannot be used is named, and so is its file; nothing else of it is.
+func TestServiceThatIsNotThere(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "services")
+	const body = "[other]\nhost=h\npassword=CANARY\n"
+	for name, test := range map[string]struct {
+		text     string
+		settings Settings
+		hint     string
+	}{
+		"missing":       {body, Settings{}, "check PGSERVICE and PGSERVICEFILE"},
+		"missing, url":  {body, Settings{URL: secret("service=app")}, "check PGSERVICE and PGSERVICEFILE"},
+		"a mark before": {"\ufeff[app]\nhost=h\n", Settings{}, "the file of PGSERVICEFILE begins with a byte order mark"},
+		"UTF-16":        {"\xff\xfe[\x00a\x00p\x00p\x00]\x00", Settings{}, "the file of PGSERVICEFILE is in UTF-16"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Setenv("PGSERVICE", "app")
+			t.Setenv("PGSERVICEFILE", file)
+			if err := os.WriteFile(file, []byte(test.text), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			_, err := New(test.settings)
+			wantError(t, err, sources.BadSettings, "", `the service "app" of PostgreSQL is not in the file of PGSERVICEFILE`)
+			if !strings.HasPrefix(sources.HintOf(err), test.hint) || strings.Contains(err.Error()+sources.HintOf(err), "CANARY") {
+				t.Errorf("%v; %s", err, sources.HintOf(err))
+			}
+		})
+	}
+}

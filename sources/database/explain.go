@@ -1,6 +1,7 @@
 package database
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 	"crypto/x509"
@@ -9,6 +10,7 @@ import (
 	"io/fs"
 	"net"
 	"os"
+	"path/filepath"
 	"regexp"
 	"strings"
 	"sync"
@@ -18,6 +20,7 @@ import (
 
 	"bifrost-secrets/sources"
 	"bifrost-secrets/sources/netfault"
+	"bifrost-secrets/walker/regular"
 )
 
 // Explain puts an error of a connection or a statement into words, as a
@@ -138,6 +141,8 @@ func misread(s Settings, err error) error {
 	switch {
 	case errors.As(err, &file):
 		return unreadable(file)
+	case strings.Contains(text, "failed to read service"):
+		return noService(s)
 	case strings.Contains(text, "sslmode"):
 		return sources.NewError(sources.BadSettings, "sslmode is none that is known", "known are "+strings.Join(modes, ", "))
 	case strings.Contains(text, "port"):
@@ -146,6 +151,35 @@ func misread(s Settings, err error) error {
 		return sources.NewError(sources.BadSettings, "url cannot be read as an address of PostgreSQL", writeURL)
 	}
 	return sources.NewError(sources.BadSettings, "the settings of PostgreSQL cannot be read", "check the variables PGHOST, PGSSLMODE and the like")
+}
+
+// noService is the error for a service of libpq that its file does not have.
+func noService(s Settings) error {
+	address, _ := s.address()
+	name, path := inAddress(address, "service"), inAddress(address, "servicefile")
+	named := "the file of services"
+	for _, f := range []struct{ path, called string }{{os.Getenv("PGSERVICEFILE"), "the file of PGSERVICEFILE"}, {inHome(".pg_service.conf"), "~/.pg_service.conf"}} {
+		if path == "" && f.path != "" {
+			path, named = f.path, f.called
+		}
+	}
+	e := sources.NewError(sources.BadSettings, fmt.Sprintf("the service %q of PostgreSQL is not in %s", cmp.Or(name, os.Getenv("PGSERVICE")), named), "check PGSERVICE and PGSERVICEFILE; a service begins with its name in brackets, on a line of its own")
+	switch data, _, err := regular.ReadFile(path, fileMost); {
+	case err != nil:
+	case bytes.HasPrefix(data, []byte("\ufeff")):
+		e.Hint = named + " begins with a byte order mark, which hides its first service: save it without"
+	case bytes.IndexByte(data, 0) >= 0:
+		e.Hint = named + " is in UTF-16, or no text: save it as UTF-8"
+	}
+	return e
+}
+
+func inHome(name string) string {
+	home, err := os.UserHomeDir()
+	if err != nil {
+		return ""
+	}
+	return filepath.Join(home, name)
 }
 
 const holdsPEM = "it is to hold the authority's certificate as PEM"

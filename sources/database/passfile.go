@@ -12,6 +12,7 @@ import (
 	"strconv"
 	"strings"
 
+	"bifrost-secrets/sources"
 	"bifrost-secrets/walker/regular"
 
 	"github.com/jackc/pgpassfile"
@@ -46,7 +47,11 @@ func readPassfile(path string) (*pgpassfile.Passfile, error) {
 	if err != nil {
 		return nil, err
 	}
-	return pgpassfile.ParsePassfile(bytes.NewReader(bytes.TrimPrefix(data, []byte("\ufeff")))) // of an editor
+	var lines strings.Builder // without what editors and copying leave at their ends
+	for line := range strings.Lines(string(data)) {
+		lines.WriteString(sources.Trim(line) + "\n")
+	}
+	return pgpassfile.ParsePassfile(strings.NewReader(lines.String()))
 }
 
 // fromPassfile returns the password that the file at path has for config, or "".
@@ -97,7 +102,9 @@ func noLine(config *pgx.ConnConfig) string {
 		return ""
 	}
 	which := "PGPASSFILE (or ~/.pgpass)"
-	if _, err := readPassfile(path); err == nil {
+	if data, _, err := regular.ReadFile(path, fileMost); err == nil && bytes.IndexByte(data, 0) >= 0 {
+		which = path + ", which is in UTF-16, or no text: save it as UTF-8"
+	} else if err == nil {
 		which = path + ", where none matches"
 	} else if os.Getenv("PGPASSFILE") != "" {
 		which = path + ", which cannot be read"

@@ -35,6 +35,7 @@ func TestPassfile(t *testing.T) {
 	for name, c := range map[string]struct {
 		settings Settings
 		line     string // HOST:PORT:DATABASE:USER
+		end      string // behind the password
 		env      map[string]string
 		wrong    bool
 	}{
@@ -42,6 +43,7 @@ func TestPassfile(t *testing.T) {
 		"any":                  {settings: parts, line: "*:*:*:*"},
 		"a comment before":     {settings: parts, line: "# passwords\n\n*:*:*:" + role},
 		"a mark before":        {settings: parts, line: "\ufeff*:*:*:" + role},
+		"a mark behind":        {settings: parts, line: "*:*:*:" + role, end: "\u200b"},
 		"another port":         {settings: parts, line: "*:1:*:*", wrong: true},
 		"another database":     {settings: parts, line: "*:*:other:*", wrong: true},
 		"another user":         {settings: parts, line: "*:*:*:other", wrong: true},
@@ -63,7 +65,7 @@ func TestPassfile(t *testing.T) {
 				write := func(password string, mode os.FileMode) {
 					t.Helper()
 					_ = os.Remove(path)
-					if err := os.WriteFile(path, []byte(c.line+":"+password+"\r\n"), mode); err != nil {
+					if err := os.WriteFile(path, []byte(c.line+":"+password+c.end+"\r\n"), mode); err != nil {
 						t.Fatal(err)
 					}
 				}
