@@ -46,7 +46,23 @@ func Guard(t *http.Transport) *http.Transport {
 		}
 		return proxy(req)
 	}
+	t.OnProxyConnectResponse = func(_ context.Context, _ *url.URL, _ *http.Request, resp *http.Response) error {
+		if resp.StatusCode != http.StatusOK {
+			return proxyRefuses(resp.StatusCode)
+		}
+		return nil
+	}
 	return t
+}
+
+// proxyRefuses is the HTTP status with which a proxy does not let a connection through.
+type proxyRefuses int
+
+func (p proxyRefuses) Error() string {
+	if p == http.StatusProxyAuthRequired {
+		return "the proxy wants a login, which HTTPS_PROXY has before its host: http://user:password@host:port"
+	}
+	return fmt.Sprintf("the proxy does not let this through (http status %d)", int(p))
 }
 
 // leaves reports whether a redirect goes to another server than the one that was

@@ -2,9 +2,11 @@ package netfault
 
 import (
 	"crypto/tls"
+	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"strings"
 	"testing"
 	"time"
@@ -68,6 +70,28 @@ func TestGuardedRedirects(t *testing.T) {
 		from, to := httptest.NewRequest("GET", c.from, nil).URL, httptest.NewRequest("GET", c.to, nil).URL
 		if got := leaves(from, to); got != c.leaves {
 			t.Errorf("%s to %s: leaves is %v", c.from, c.to, got)
+		}
+	}
+}
+
+// A proxy that lets nobody through is not the host's failure, and says so itself.
+func TestProxyThatRefuses(t *testing.T) {
+	status := 0
+	proxy := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { http.Error(w, "CANARY", status) }))
+	t.Cleanup(proxy.Close)
+	at, err := url.Parse(strings.Replace(proxy.URL, "http://", "http://user:CANARY@", 1))
+	if err != nil {
+		t.Fatal(err)
+	}
+	tr := Guard(&http.Transport{Proxy: http.ProxyURL(at)}).Clone()
+	for of, want := range map[int]string{
+		407: "the proxy wants a login, which HTTPS_PROXY has before its host: http://user:password@host:port",
+		403: "the proxy does not let this through (http status 403)", 502: "the proxy does not let this through (http status 502)",
+	} {
+		status = of
+		_, err := (&http.Client{Transport: tr}).Get("https://vault.example/x")
+		if e := system.Unreachable(err, "", 0); err == nil || !strings.Contains(e.Message, "from vault.example: "+want) || strings.Contains(fmt.Sprintf("%+v", e), "CANARY") {
+			t.Errorf("%d: %v", of, e)
 		}
 	}
 }

@@ -89,8 +89,11 @@ func Cause(err error, timeout time.Duration) string {
 	var timed net.Error
 	var tooBig *http.MaxBytesError
 	var sent *url.Error
+	var proxy proxyRefuses
 	untrusted := TLS(err)
 	switch {
+	case errors.As(err, &proxy):
+		return proxy.Error()
 	case Elsewhere(err):
 		return "it redirects or leads to another host, which is not followed"
 	case errors.As(err, &op) && op.Op == "proxyconnect":
