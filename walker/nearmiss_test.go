@@ -138,9 +138,11 @@ func TestHostLike(t *testing.T) {
 
 // What mayBeNearMiss goes by: each start of another tool has one of the signs.
 func TestStartsOfTools(t *testing.T) {
-	for _, s := range starts().All() {
-		if !mayBeNearMiss(s.text) {
-			t.Errorf("%s does not pass the quick test", s.text)
+	for _, tool := range otherTools {
+		for start := range strings.FieldsSeq(tool.starts) {
+			if !mayBeNearMiss(start) {
+				t.Errorf("%s does not pass the quick test", start)
+			}
 		}
 	}
 }

@@ -43,16 +43,18 @@ func TestLastName(t *testing.T) {
 
 func TestShapeOf(t *testing.T) {
 	tail := strings.Repeat("aB3d", 20)
-	for _, s := range starts().All() {
-		value := s.prefix + tail
-		if got := shapeOf(value); got != s.name {
-			t.Errorf("%s…: %q, want %q", s.prefix, got, s.name)
-		}
-		if looksFake(value, false) {
-			t.Errorf("%s… looks fake", s.prefix)
-		}
-		if got := shapeOf(s.prefix + "aB"); got != "" {
-			t.Errorf("%s and two letters: %q", s.prefix, got)
+	for _, s := range shapes {
+		for prefix := range strings.FieldsSeq(s.prefixes) {
+			value := prefix + tail
+			if got := shapeOf(value); got != s.name {
+				t.Errorf("%s…: %q, want %q", prefix, got, s.name)
+			}
+			if looksFake(value, false) {
+				t.Errorf("%s… looks fake", prefix)
+			}
+			if got := shapeOf(prefix + "aB"); got != "" {
+				t.Errorf("%s and two letters: %q", prefix, got)
+			}
 		}
 	}
 	for value, want := range map[string]string{

@@ -80,7 +80,3 @@ func Index[T any](all iter.Seq[T], text func(T) string) *ByFirst[T] {
 // Of returns the things whose texts begin with a byte, in the order in which they
 // were. The result is shared and must not be changed.
 func (b *ByFirst[T]) Of(c byte) []T { return b.all[b.from[c]:b.from[int(c)+1]] }
-
-// All returns all things, by their first bytes. The result is shared and must not be
-// changed.
-func (b *ByFirst[T]) All() []T { return b.all }

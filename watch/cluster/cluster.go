@@ -183,7 +183,7 @@ func (m *Member) Status() Status {
 // it works through any pooler. Errors are *sources.Error.
 func (m *Member) Notify(ctx context.Context) error {
 	m.Flushed()
-	return tell(ctx, m.config.Target, Channel, m.mark())
+	return tell(ctx, m.config.Target, Channel, mark(m.id))
 }
 
 // Flushed notes that this watcher is flushed, which ends rejections that have no
@@ -193,13 +193,6 @@ func (m *Member) Flushed() {
 	defer m.mu.Unlock()
 	m.flushed = time.Now()
 }
-
-// Notify flushes all members, for a program that does not listen itself.
-func Notify(ctx context.Context, target *database.Target) error {
-	return tell(ctx, target, Channel, mark(rand.Text()))
-}
-
-func (m *Member) mark() string { return mark(m.id) }
 
 // mark is a payload. Something random makes each another, so that one is never
 // taken for the other: PostgreSQL may deliver equal ones once.

@@ -2,6 +2,7 @@ package cluster
 
 import (
 	"context"
+	"crypto/rand"
 	"fmt"
 	"io"
 	"net"
@@ -35,6 +36,11 @@ func target(t testing.TB, d *pgtest.Database, port uint16) *database.Target {
 		t.Fatal(err)
 	}
 	return to
+}
+
+// flushAll flushes all members, as one that none of them knows.
+func flushAll(ctx context.Context, to *database.Target) error {
+	return tell(ctx, to, Channel, mark(rand.Text()))
 }
 
 // watcher is a member, and what it was asked for.
@@ -78,7 +84,7 @@ func (w *watcher) want(why Reason) {
 func (w *watcher) quiet(to *database.Target) {
 	w.t.Helper()
 	heard := w.Status().Heard
-	if err := Notify(context.Background(), to); err != nil {
+	if err := flushAll(context.Background(), to); err != nil {
 		w.t.Fatal(err)
 	}
 	w.want(Flushed)
@@ -118,7 +124,7 @@ func TestFlush(t *testing.T) {
 	}
 	// Nobody hears those of another database.
 	elsewhere := d.Server.Database(t)
-	if err := Notify(t.Context(), target(t, elsewhere, d.Port)); err != nil {
+	if err := flushAll(t.Context(), target(t, elsewhere, d.Port)); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -135,7 +141,7 @@ func TestStore(t *testing.T) {
 	d.Exec(t, "NOTIFY bifrost_secrets_changed")
 	both.want(Changed)
 	store.want(Changed)
-	if err := Notify(t.Context(), to); err != nil {
+	if err := flushAll(t.Context(), to); err != nil {
 		t.Fatal(err)
 	}
 	both.want(Flushed)
@@ -263,7 +269,7 @@ func TestPooler(t *testing.T) {
 	}
 	// To notify takes no session.
 	w := join(t, at(target(t, d, d.Port)))
-	if err := Notify(t.Context(), target(t, d, proxy.Port)); err != nil {
+	if err := flushAll(t.Context(), target(t, d, proxy.Port)); err != nil {
 		t.Fatal(err)
 	}
 	w.want(Flushed)

@@ -248,7 +248,7 @@ func TestFleet(t *testing.T) {
 	logging.Log = log.logger()
 	c := listed(t, logging, peer("c", "1", 0))
 	log.wait(t, "not listed")
-	if err := Notify(t.Context(), to); err != nil {
+	if err := flushAll(t.Context(), to); err != nil {
 		t.Fatal(err)
 	}
 	c.want(Flushed)
@@ -288,7 +288,7 @@ func TestFleetWithoutRights(t *testing.T) {
 			w := listed(t, config, peer("a", "1", 0))
 			for i := range 3 {
 				w.Show(peer("a", fmt.Sprint(i), 0))
-				if err := Notify(t.Context(), to); err != nil {
+				if err := flushAll(t.Context(), to); err != nil {
 					t.Fatal(err)
 				}
 				w.want(Flushed)

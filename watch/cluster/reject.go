@@ -210,7 +210,7 @@ func (m *Member) Reject(ctx context.Context, by string, secrets []Secret) error 
 		INSERT INTO `+RejectionsTable+` (id, rejected_by) SELECT DISTINCT i, $2 FROM pg_catalog.unnest($1::bytea[]) i
 		ON CONFLICT (id) DO UPDATE SET rejected_by = excluded.rejected_by, rejected_at = excluded.rejected_at`, ids, by)
 	if err == nil {
-		_, err = conn.Exec(ctx, "SELECT pg_catalog.pg_notify($1, $2)", Channel, m.mark()+rejected)
+		_, err = conn.Exec(ctx, "SELECT pg_catalog.pg_notify($1, $2)", Channel, mark(m.id)+rejected)
 	}
 	return m.config.Target.Explain(err)
 }

@@ -61,8 +61,8 @@ func newRunner(h *Host, o *Options) *runner {
 	return d
 }
 
-// Loop returns what the loop of watch works with, and its metrics, for a loop of
-// one's own.
+// Loop returns what the loop of watch works with, and its metrics, for tests that have
+// a loop of their own.
 func Loop(h *Host, o *Options, applier watch.Applier) (watch.Options, *metrics.Metrics) {
 	d := newRunner(h, o)
 	return d.options(applier), d.metrics
