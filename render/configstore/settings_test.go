@@ -75,7 +75,7 @@ func TestSettingsPasswords(t *testing.T) {
 			for _, written := range []string{
 				`"password":` + walker.Quote(password), `"password":"env.PASSWORD"`,
 				`"password":{"value":"","env_var":"env.PASSWORD","from_env":true}`,
-				fmt.Sprintf(`"password_command":{"command":"printf","args":["%%s\n",%s],"timeout":"5s"}`, walker.Quote(password)),
+				fmt.Sprintf(`"password_command":{"command":"printf","args":["%%s\n",%s],"timeout":"2m"}`, walker.Quote(password)),
 			} {
 				if err := ping(t, document(d, role, written), getenv); err != nil {
 					t.Errorf("%s: %v", written, err)

@@ -169,11 +169,11 @@ func TestStolen(t *testing.T) {
 		}
 		look("the dump", string(out))
 	}
+	server.Stop(t) // which writes everything out
 	look("the log", server.Log())
 	if !strings.Contains(server.Log(), "INSERT INTO \"bifrost_secrets\"") {
 		t.Error("the server did not log statements: the test shows nothing")
 	}
-	server.Stop(t) // which writes everything out
 	err = filepath.WalkDir(server.DataDir, func(path string, entry os.DirEntry, err error) error {
 		if err != nil || !entry.Type().IsRegular() {
 			return err
