@@ -215,12 +215,15 @@ func (s *VaultStore) settings(backend sources.Backend, getenv func(string) (stri
 			return
 		}
 		trimmed := sources.Trim(text)
+		path = cmp.Or(path, "--vault-set "+key)
+		if f.What == walker.Ref {
+			path += " (the variable " + f.Ref.Name + ")"
+		}
 		if trimmed != text {
-			path = cmp.Or(path, "--vault-set "+key)
-			if f.What == walker.Ref {
-				path += " (the variable " + f.Ref.Name + ")"
-			}
 			warn(path + " has white space at an end, which is left out")
+		}
+		if sources.InQuotes(trimmed) {
+			warn(path + " " + sources.Quoted)
 		}
 		spelt = append(spelt, name)
 		if slices.Contains(backend.Keys, name) {

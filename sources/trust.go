@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 	"unicode"
+	"unicode/utf8"
 )
 
 // Elsewhere returns the setting with which settings of a document lead a login to
@@ -132,6 +133,17 @@ func Trim(text string) string {
 	})
 }
 
+// InQuotes reports whether a text stands in quotes. No client takes them off: they
+// are what a file of variables had around a value, for a shell that never read it.
+func InQuotes(text string) bool {
+	first, size := utf8.DecodeRuneInString(text)
+	last, _ := utf8.DecodeLastRuneInString(text)
+	return len(text) > size && (first == last && strings.ContainsRune("\"'`", first) || first == '“' && last == '”' || first == '‘' && last == '’')
+}
+
+// Quoted is what is said of a setting or a variable that stands in quotes.
+const Quoted = "stands in quotes, which are taken for a part of it"
+
 // network are the variables that say to every client which way it goes, and whom it
 // trusts there.
 var network = []string{"HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "http_proxy", "https_proxy", "no_proxy", "SSL_CERT_DIR", "SSL_CERT_FILE"}
@@ -150,6 +162,9 @@ func (f Facts) Trimmed(o Options) Options {
 	for _, name := range names {
 		value, ok := o.Getenv(name)
 		text := Trim(value)
+		if InQuotes(text) {
+			o.Warn("the variable " + name + " " + Quoted)
+		}
 		if !ok || text == value {
 			continue
 		}

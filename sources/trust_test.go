@@ -57,3 +57,14 @@ func TestOptionsPath(t *testing.T) {
 		t.Error("a link that leads out since is followed")
 	}
 }
+
+func TestInQuotes(t *testing.T) {
+	for text, want := range map[string]bool{
+		`"a"`: true, `'a'`: true, "`a`": true, "“a”": true, "‘a’": true, `""`: true,
+		"": false, `"`: false, `"a`: false, `a"`: false, `"a'`: false, "aa": false, "a'b'": false, "”a“": false,
+	} {
+		if got := InQuotes(text); got != want {
+			t.Errorf("%s: %v", text, got)
+		}
+	}
+}
