@@ -168,7 +168,7 @@ func (r *run) config(ctx context.Context, in input, config *embedded.Config, res
 		if repair.Repaired > 0 {
 			if err := writeBack(in.name, doc.Bytes(), repair.Document.Bytes()); err != nil {
 				res.failed = append(res.failed, err)
-				return
+				break // the findings are those of the file as it stands
 			}
 			res.changed = 1
 		}

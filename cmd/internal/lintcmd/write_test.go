@@ -59,6 +59,18 @@ func TestWriteBack(t *testing.T) {
 	}
 }
 
+// What could not be repaired is still reported.
+func TestNotRepaired(t *testing.T) {
+	name := write(t, filepath.Join(t.TempDir(), strings.Repeat("c", 245)+".json"), `{"encryption_key": "ENV.K"}`) // too long for the name of a temporary file beside it
+	got := call(Program{}, t.Context(), "--fix", name)
+	if got.code() != exitUsage || !strings.Contains(got.failure.Error(), "is not repaired") {
+		t.Fatalf("code %d, %v", got.code(), got.failure)
+	}
+	if !strings.Contains(got.out, "[reference-syntax]") || strings.Contains(got.err, "no findings") {
+		t.Errorf("it says %s%s", got.out, got.err)
+	}
+}
+
 // What is no regular file is not replaced by one.
 func TestWriteBackRefuses(t *testing.T) {
 	dir := t.TempDir()
