@@ -208,12 +208,16 @@ func (o *Options) CheckExec(h *Host, args []string) error {
 	return o.checkLoop()
 }
 
-// unmoved finds a config that stands where the one with the values is to go.
+// unmoved finds a config that stands where the one with the values is to go, and that
+// there is none where it is looked for by default.
 func (o *Options) unmoved() error {
 	source := filepath.Join(o.AppDir, SourceName)
 	hint := "exec reads " + SourceName + " and writes " + PublishedName + ": where that is the one with your references, mv " + o.Out + " " + source + "; docs/migrate.md shows the move"
 	out, err := os.Stat(o.Out)
 	if err != nil {
+		if _, err := os.Stat(source); o.Config == source && errors.Is(err, fs.ErrNotExist) {
+			return usageError(source+" does not exist", "exec reads "+SourceName+" in --app-dir, unless --config names another file")
+		}
 		return nil
 	}
 	if publish.Fixed(o.Out) {
