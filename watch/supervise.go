@@ -373,7 +373,11 @@ func (s *Supervisor) ended(ctx context.Context) (over bool, code int) {
 		}
 		return false, 0
 	}
-	s.Log.Info("Bifrost ended", "status", code, "after", after.Round(time.Millisecond).String())
+	attrs := []any{"status", code, "after", after.Round(time.Millisecond).String()}
+	if code == 0 && after < startGrace {
+		attrs = append(attrs, "hint", "the command has to stay in the foreground, since exec ends with it")
+	}
+	s.Log.Info("Bifrost ended", attrs...)
 	return true, code
 }
 

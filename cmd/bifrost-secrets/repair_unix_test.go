@@ -113,4 +113,15 @@ func TestLastGoodIsWhatWasPublished(t *testing.T) {
 	r = s.stub(options...)
 	r.logs("is not the one that was published")
 	r.ends(125)
+	// A record that is damaged is not replaced in silence, and its warning says what to do.
+	s.write(state, `{"encr`)
+	f.Set(awstest.Faults{})
+	r = s.exec(nil, "true")
+	if line := r.logs("cannot be recorded as such"); !strings.Contains(line, "remove it") {
+		t.Errorf("no hint: %s", line)
+	}
+	if line := r.logs("Bifrost ended"); !strings.Contains(line, "has to stay in the foreground") {
+		t.Errorf("no hint at a command that is over at once: %s", line)
+	}
+	r.ends(0)
 }

@@ -105,7 +105,11 @@ func Fixed(path string) bool {
 }
 
 func (t *Target) isDirectory() *Error {
-	return t.refuse("is a directory", "give the name of a file in it: "+filepath.Join(t.asked, "config.json"), nil)
+	hint := "give the name of a file in it: " + filepath.Join(t.asked, "config.json")
+	if filepath.Ext(t.asked) == ".json" {
+		hint = "remove it: a mount has made it where its file was missing"
+	}
+	return t.refuse("is a directory", hint, nil)
 }
 
 func kind(mode fs.FileMode) string {

@@ -19,6 +19,7 @@ func TestNotAFile(t *testing.T) {
 	dir := folder(t)
 	t.Chdir(dir) // a socket's path must be short
 	must(t, os.Mkdir("sub", 0o700))
+	must(t, os.Mkdir("folder.json", 0o700))
 	must(t, unix.Mkfifo("fifo", 0o600))
 	socket, err := net.Listen("unix", "socket")
 	must(t, err)
@@ -34,6 +35,7 @@ func TestNotAFile(t *testing.T) {
 		"":                        {"no file is named", "give a regular file"},
 		"-":                       {"standard output cannot be published to", "give a regular file: publishing replaces the file by a rename"},
 		"sub":                     {"sub: is a directory", "name of a file in it: sub/config.json"},
+		"folder.json":             {"folder.json: is a directory", "remove it: a mount has made it where its file was missing"},
 		"sublink":                 {"sublink: is a directory", "name of a file in it"},
 		".":                       {"is a directory", "name of a file in it"},
 		"..":                      {"is a directory", "name of a file in it"},

@@ -320,7 +320,7 @@ func (d *runner) recorded(err error) {
 		d.unconfirmed = ""
 	} else if d.unconfirmed != err.Error() {
 		d.unconfirmed = err.Error()
-		d.Log.Warn("the last good values cannot be recorded as such, and could not be used in an outage", "error", d.unconfirmed)
+		d.Log.Warn("the last good values cannot be recorded as such, and could not be used in an outage", "error", d.unconfirmed, "hint", sources.HintOf(err))
 	}
 }
 
