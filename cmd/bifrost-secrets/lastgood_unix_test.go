@@ -21,9 +21,12 @@ func TestExecFromLastGood(t *testing.T) {
 	fails := func(faults awstest.Faults, options ...string) string {
 		t.Helper()
 		f.Set(faults)
-		timeout := "5s" // else a busy machine makes an outage of an answer
-		if faults.Status == 503 {
+		timeout := "1h" // else a busy machine makes an outage of an answer
+		switch {
+		case faults.Status == 503:
 			timeout = "2s"
+		case len(options) == 0 && (faults.Reject == "ExpiredTokenException" || faults.Reject == "UnrecognizedClientException"):
+			timeout = "5s" // for which a login that is refused is tried again
 		}
 		r := s.stub(append(options, "--timeout", timeout)...)
 		r.ends(125)

@@ -36,7 +36,7 @@ func TestNothingIsReadForEver(t *testing.T) {
 	s.write(filepath.Join(s.dir, "settings", "c.json"), config)
 	s.write(filepath.Join(s.dir, "state", "config.source.json"), `{"encryption_key":"0123456789abcdef0123456789abcdef"}`)
 	ping := func(kind string, set ...string) []string {
-		args := []string{"ping", "--config", plain, "--timeout", "1s", "--vault-type", kind}
+		args := []string{"ping", "--config", plain, "--timeout", "1h", "--vault-type", kind}
 		for _, one := range set {
 			args = append(args, "--vault-set", one)
 		}
