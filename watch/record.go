@@ -89,7 +89,9 @@ func (r *Record) load() error {
 	return nil
 }
 
-func (r *Record) write() error {
+// write writes the record, which has the time of confirmed, or of now where that is
+// zero.
+func (r *Record) write(confirmed time.Time) error {
 	content, err := json.Marshal(&r.what)
 	if err != nil {
 		return err
@@ -98,8 +100,28 @@ func (r *Record) write() error {
 	if err != nil {
 		return err
 	}
-	_, err = target.Write(append(content, '\n'))
+	staged, err := target.Stage(append(content, '\n'))
+	if err != nil {
+		return err
+	}
+	defer staged.Discard()
+	if !confirmed.IsZero() {
+		if err := staged.SetTime(confirmed); err != nil {
+			return err
+		}
+	}
+	_, err = staged.Commit()
 	return err
+}
+
+// confirmed returns when the values were had that the record tells of; zero where it
+// tells of none.
+func (r *Record) confirmed() time.Time {
+	info, err := os.Stat(r.Path)
+	if err != nil || r.what.Document == "" {
+		return time.Time{}
+	}
+	return info.ModTime()
 }
 
 // Check implements [Keeper].
@@ -141,7 +163,7 @@ func (r *Record) Keep(key sources.Secret) error {
 		return nil
 	}
 	r.what.Key = fingerprint(key)
-	return r.write()
+	return r.write(r.confirmed())
 }
 
 // fingerprint returns a salted one.
@@ -186,7 +208,7 @@ func (r *Record) Confirm(from Origin, published []byte) error {
 			return nil
 		}
 	}
-	return r.note(from, published)
+	return r.note(from, published, time.Time{})
 }
 
 // Note notes that published was rendered from there, with values that may be as old as
@@ -197,15 +219,10 @@ func (r *Record) Note(from Origin, published []byte) error {
 	if err := r.load(); err != nil {
 		return err
 	}
-	before, err := os.Stat(r.Path)
-	had := err == nil && r.what.Document != ""
-	if err := r.note(from, published); err != nil || !had {
-		return err
-	}
-	return os.Chtimes(r.Path, before.ModTime(), before.ModTime())
+	return r.note(from, published, r.confirmed())
 }
 
-func (r *Record) note(from Origin, published []byte) error {
+func (r *Record) note(from Origin, published []byte, confirmed time.Time) error {
 	r.what.Document = digest(from.Document)
 	if from.Store == "" {
 		r.what.Store = ""
@@ -214,7 +231,7 @@ func (r *Record) note(from Origin, published []byte) error {
 	}
 	r.sum = sha256.Sum256(published)
 	r.what.Published = fingerprint(sources.NewSecret(r.sum[:]))
-	return r.write()
+	return r.write(confirmed)
 }
 
 // isPublished reports whether content is what was published last.

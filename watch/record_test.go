@@ -4,9 +4,12 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/fsnotify/fsnotify"
 
 	"bifrost-secrets/sources"
 )
@@ -168,6 +171,54 @@ func TestRecordServes(t *testing.T) {
 	check(t, serves("{}", time.Hour), "")
 	if content, err := os.ReadFile(path); err != nil || strings.Contains(string(content), "other") {
 		t.Errorf("%s %v", content, err)
+	}
+}
+
+// The record's time is when the values were had. What is noted beside that never makes
+// them younger, not even for as long as it takes to put the time right.
+func TestRecordTime(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "config.json.state")
+	r := &Record{Path: path, AcceptKey: true}
+	if err := r.Note(Origin{Document: []byte("{}")}, []byte("first")); err != nil {
+		t.Fatal(err)
+	}
+	if err := r.Confirm(Origin{Document: []byte("{}")}, []byte("first")); err != nil {
+		t.Fatal(err)
+	}
+	had := time.Now().Add(-2 * time.Hour).Truncate(time.Second)
+	if err := os.Chtimes(path, had, had); err != nil {
+		t.Fatal(err)
+	}
+	events, err := fsnotify.NewBufferedWatcher(100)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer events.Close()
+	if err := events.Add(filepath.Dir(path)); err != nil {
+		t.Fatal(err)
+	}
+	for what, do := range map[string]func() error{
+		"note": func() error { return r.Note(Origin{Document: []byte("{ }")}, []byte("second")) },
+		"keep": func() error { return r.Keep(secret("a key")) },
+	} {
+		if err := do(); err != nil {
+			t.Fatal(err)
+		}
+		if info, err := os.Stat(path); err != nil || !info.ModTime().Equal(had) {
+			t.Errorf("%s: the time is %v, want %v (%v)", what, info.ModTime(), had, err)
+		}
+	}
+	last := path + ".last"
+	if err := os.WriteFile(last, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for e := range events.Events {
+		if e.Name == last {
+			break
+		}
+		if e.Name == path && e.Has(fsnotify.Chmod) && runtime.GOOS == "linux" { // others tell of each file's end, too
+			t.Errorf("it was put in place before it had its time: %v", e)
+		}
 	}
 }
 

@@ -23,6 +23,7 @@ import (
 	"io/fs"
 	"os"
 	"syscall"
+	"time"
 )
 
 // Target is a place that [Check] found fit to publish to. It is meant for one
@@ -168,6 +169,18 @@ func (s *Staged) Commit() (changed bool, err error) {
 		return true, t.fail("commit", "the new file is in place, but its directory "+t.dir+" could not be synced", "", err)
 	}
 	return true, nil
+}
+
+// SetTime has the file that is put in place say that it was changed at that time. Where
+// the target has it all already, its time stays.
+func (s *Staged) SetTime(at time.Time) error {
+	if s.name == "" {
+		return nil
+	}
+	if err := s.root.Chtimes(s.name, at, at); err != nil {
+		return s.t.fail("stage", "cannot set the time of the temporary file", "", err)
+	}
+	return nil
 }
 
 // Discard removes the temporary file of a Staged that was not committed. After

@@ -107,6 +107,24 @@ func TestStageThenCommit(t *testing.T) {
 	wantNames(t, dir, "bifrost.env", "config.json")
 }
 
+// A time that was set is that of the file from the moment on in which it is in place.
+func TestSetTime(t *testing.T) {
+	path := filepath.Join(folder(t), "config.json")
+	target, at := check(t, path, Options{}), time.Date(2020, 1, 2, 3, 4, 5, 0, time.UTC)
+	for _, other := range []time.Time{at, at.Add(time.Hour)} { // the second time it is the same file
+		staged, err := target.Stage([]byte("S3CRET"))
+		must(t, err)
+		must(t, staged.SetTime(other))
+		_, err = staged.Commit()
+		must(t, err)
+		info, err := os.Stat(path)
+		must(t, err)
+		if !info.ModTime().Equal(at) {
+			t.Errorf("the time is %v, want %v", info.ModTime(), at)
+		}
+	}
+}
+
 func TestDiscard(t *testing.T) {
 	dir := folder(t)
 	path := filepath.Join(dir, "config.json")
