@@ -162,3 +162,11 @@ func TestPasswordThatIsNotEncoded(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// An address where the name of a service belongs has a password in it.
+func TestAddressAsService(t *testing.T) {
+	t.Setenv("HOME", t.TempDir())
+	t.Setenv("PGSERVICE", "postgres://u:CANARY@h/d")
+	_, err := New(Settings{})
+	wantError(t, err, sources.BadSettings, "", "the service of PGSERVICE is not in ~/.pg_service.conf")
+}

@@ -163,7 +163,11 @@ func noService(s Settings) error {
 			path, named = f.path, f.called
 		}
 	}
-	e := sources.NewError(sources.BadSettings, fmt.Sprintf("the service %q of PostgreSQL is not in %s", cmp.Or(name, os.Getenv("PGSERVICE")), named), "check PGSERVICE and PGSERVICEFILE; a service begins with its name in brackets, on a line of its own")
+	service := "the service of PGSERVICE"
+	if name = cmp.Or(name, os.Getenv("PGSERVICE")); isHost(name) {
+		service = fmt.Sprintf("the service %q of PostgreSQL", name)
+	}
+	e := sources.NewError(sources.BadSettings, service+" is not in "+named, "check PGSERVICE and PGSERVICEFILE; a service begins with its name in brackets, on a line of its own")
 	switch data, _, err := regular.ReadFile(path, fileMost); {
 	case err != nil:
 	case bytes.HasPrefix(data, []byte("\ufeff")):
