@@ -170,6 +170,10 @@ func TestExplain(t *testing.T) {
 		{"unknown authority", change(d, func(s *Settings) { s.SSLMode, s.SSLRootCert = "verify-full", pgtest.OtherCA(t) }), sources.Unreachable, "", []string{"signed by an unknown authority"}},
 		{"other name", change(d, func(s *Settings) { s.Host, s.SSLMode, s.SSLRootCert = "127.0.0.2", "verify-full", d.CAFile }), sources.Unreachable, "", nil},
 		{"expired", change(expired, func(s *Settings) { s.SSLMode, s.SSLRootCert = "verify-full", expired.CAFile }), sources.Unreachable, "", []string{"the certificate for ", "expired on 20"}},
+		{"another role of the server", Settings{URL: secret(d.URL() + "?target_session_attrs=standby")}, sources.Unreachable, "", []string{"is not what target_session_attrs asks for", "fails over"}},
+		{"another role, and nobody", Settings{URL: secret(strings.Replace(d.URL(), d.Host+":", "127.0.0.1:1,"+d.Host+":", 1) + "?target_session_attrs=standby")}, sources.Unreachable, "", []string{"127.0.0.1:1,", "target_session_attrs"}},
+		{"no channel binding", Settings{URL: secret(d.URL() + "?sslmode=disable&channel_binding=require")}, sources.NoLogin, "", []string{"channel_binding or require_auth"}},
+		{"another authentication", Settings{URL: secret(d.URL() + "?require_auth=password")}, sources.NoLogin, "", []string{"channel_binding or require_auth"}},
 		{"not let in by a URL", Settings{URL: secret(d.As(role, "CANARY"))}, sources.NoLogin, "28P01", []string{role}},
 	}
 	for _, test := range tests {

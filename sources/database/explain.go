@@ -50,6 +50,8 @@ func (t *Target) Explain(err error) error {
 		return down(nil, where+": "+why, "write host as the certificate has it; verify-ca does not look at the name")
 	case why != "":
 		return down(nil, where+": "+why, "check the certificate there, the clock here, and, where it wants a certificate of ours, sslcert or PGSSLCERT")
+	case strings.Contains(err.Error(), "ValidateConnect failed"): // whatever the other hosts have said
+		return down(nil, where+" is not what target_session_attrs asks for", "a standby has no other role until it fails over: wait, or name every server of the cluster in host")
 	case errors.Is(err, context.Canceled):
 		return down(context.Canceled, where+" was not waited for any longer", "")
 	case errors.As(err, &dns) && !dns.IsTimeout:
@@ -62,6 +64,9 @@ func (t *Target) Explain(err error) error {
 		return down(fs.ErrNotExist, where+": there is no socket in that directory", "check host, and that PostgreSQL is started")
 	case errors.Is(err, fs.ErrPermission):
 		return down(fs.ErrPermission, where+" cannot be reached: no permission", "")
+	// pgx has no types for what follows.
+	case strings.Contains(err.Error(), "authentication method requirement"), strings.Contains(err.Error(), "channel binding required"):
+		return sources.NewError(sources.NoLogin, where+" asks for the password in a way that channel_binding or require_auth rules out", "see pg_hba.conf there; channel binding takes TLS and scram-sha-256")
 	case strings.Contains(err.Error(), "server refused TLS connection"):
 		return down(nil, where+" knows no TLS", "switch ssl on there; ssl_mode disable is for a network that is trusted")
 	case errors.Is(err, pgconn.ErrConnClosed):
