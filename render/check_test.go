@@ -101,6 +101,7 @@ func TestFragmentsOfWhatHasNoKeys(t *testing.T) {
 		"API_KEY=sk-abc\n":                         "the secret is a file of variables, NAME=value, and no JSON object",
 		"eyJrIjoic2stYWJjIn0=":                     "the secret is base64 of JSON",
 		"sk-abc":                                   "the secret is not a JSON object, so it has no keys",
+		`{"k": "sk-abc"`:                           "the secret begins like a JSON object and is not valid JSON",
 		`{"sk-Proj4AbCdEfGhIjKlMnOpQrSt7Uv": "x"}`: "",
 	} {
 		_, err := Fragment([]byte(value), "k")

@@ -94,6 +94,9 @@ func parseFragments(value []byte) *fragments {
 		if what, _ := walker.Resembles(value); what != "" {
 			return &fragments{err: unusable("the secret "+what+", and no JSON object, so it has no keys", "store a JSON object, or write the reference without #key for the whole value")}
 		}
+		if bytes.HasPrefix(bytes.TrimSpace(value), []byte("{")) {
+			return &fragments{err: unusable("the secret begins like a JSON object and is not valid JSON, so it has no keys", "store it as valid JSON")}
+		}
 		return &fragments{err: unusable("the secret is not a JSON object, so it has no keys", "write the reference without #key for the whole value")}
 	}
 	top := gjson.ParseBytes(doc.Bytes())
