@@ -49,8 +49,23 @@ func (f Facts) Secret(variable string) bool {
 // Stays returns the error for a login of this machine, which what names, that the
 // setting would lead to an address of the document's own.
 func Stays(what, setting string) *Error {
+	variable := "PGHOST" // of Bifrost's config store, too
+	for _, f := range Table {
+		if strings.HasPrefix(setting, "vault_store."+f.Block+".") {
+			variable = f.Naming()
+		}
+	}
 	return NewError(BadSettings, what+" goes to no address that the document names, and "+setting+" names one",
-		"give --vault-store FILE or --vault-type of your own, or set that address in the environment too; or --trust-config, where whoever writes the config is trusted")
+		"give --vault-store FILE or --vault-type of your own, or set "+variable+" to that address; or --trust-config, where whoever writes the config is trusted")
+}
+
+// Naming returns the variable by which a machine names an address that is else the
+// document's own; "" where there is no such address.
+func (f Facts) Naming() string {
+	if len(f.Named) == 0 {
+		return ""
+	}
+	return f.Named[len(f.Named)-1]
 }
 
 // HasPassword reports whether an address of a PostgreSQL, which need not be a URL, may

@@ -183,6 +183,9 @@ func (j *initJob) next(b *beginning, facts sources.Facts, storable bool) {
 		at := render.StorePath + "." + facts.Block + "." + s.Key
 		name, variable := strings.CutPrefix(s.Value, "env.")
 		_, set := j.p.getenv(name)
+		if naming := facts.Naming(); !b.Found && variable && facts.Secret(name) && j.p.env[naming] == "" {
+			j.p.advise("set " + naming + " to that address too: " + name + " goes to none that a config alone names")
+		}
 		switch {
 		case b.Found:
 		case strings.Contains(s.Value, "<"):
