@@ -30,13 +30,13 @@ const (
 	perhapsCiphertext
 	unseenAtAnEnd
 	unseenInside
-	foreign
+	nearMiss
 )
 
 // remarkable is what is to be said of a value in words of its own: what a tool
 // has encrypted, characters that nobody sees, and what is no value but a form of
 // it. It holds nothing of the value.
-type remarkable struct{ cipher, unseen, foreign string }
+type remarkable struct{ cipher, unseen, miss string }
 
 // traitsOf returns the traits of a value, and what to call some of them.
 func traitsOf(value []byte) (t trait, about remarkable) {
@@ -61,8 +61,8 @@ func traitsOf(value []byte) (t trait, about remarkable) {
 		set(likely, perhapsCiphertext)
 	}
 	if t&(hasNUL|refers|masked|ciphertext|perhapsCiphertext) == 0 {
-		about.foreign = foreignTo(value)
-		set(about.foreign != "", foreign)
+		about.miss = missIn(value)
+		set(about.miss != "", nearMiss)
 	}
 	if about.unseen = unseenEnds(value); about.unseen != "" {
 		t |= unseenAtAnEnd
@@ -75,9 +75,9 @@ func traitsOf(value []byte) (t trait, about remarkable) {
 // aSecret stands for every field that a value may be for.
 var aSecret = &walker.Entry{Kind: walker.SecretKind}
 
-// foreignTo returns what a value is that something else was to make the value of: a
+// missIn returns what a value is that something else was to make the value of: a
 // reference or a template of another tool, or a file in a format that has it inside.
-func foreignTo(value []byte) string {
+func missIn(value []byte) string {
 	text := string(value)
 	if miss := walker.FindNearMiss(aSecret, text); miss.Found() && !strings.HasPrefix(text, "vault:v") { // of the transit engine
 		return miss.What
@@ -158,7 +158,7 @@ func singleValue(e *walker.Entry) bool {
 
 // reasonFor returns why a value breaks the rule, in the words about that value.
 func (r *rule) reasonFor(about remarkable) string {
-	return strings.NewReplacer("%cipher", about.cipher, "%unseen", about.unseen, "%foreign", about.foreign).Replace(r.reason)
+	return strings.NewReplacer("%cipher", about.cipher, "%unseen", about.unseen, "%miss", about.miss).Replace(r.reason)
 }
 
 var rules = []rule{
@@ -173,7 +173,7 @@ var rules = []rule{
 	{perhapsCiphertext, false, secretField, "the value looks like %cipher", "if it is, store what it decrypts to"},
 	{unseenAtAnEnd, false, oneLine, "the value %unseen", "store it without, unless it is meant"},
 	{unseenInside, false, oneLine, "the value has %unseen in it", "store it without, unless it is meant"},
-	{foreign, false, singleValue, "the value looks like %foreign", "store the value itself"},
+	{nearMiss, false, singleValue, "the value looks like %miss", "store the value itself"},
 	{outerSpace, false, singleValue, "the value begins or ends with space", "store it without"},
 	{jsonObject, false, singleValue, "the value is a JSON object and the field wants one value", "name a key of it: vault.path#key"},
 	{hardForLibpq, false, postgresPassword, "the password has a space, a quote or a backslash in it, which Bifrost up to 1.5.0 passes on unquoted", "use Bifrost 1.5.16 or later, or another password"},

@@ -10,7 +10,7 @@ import (
 // The kinds of failure that only writing has.
 const (
 	Conflict Kind = "changed meanwhile" // somebody else wrote between our look and our write
-	Refused  Kind = "refused"           // it may not be written or deleted: foreign, rotated, too large, deleted
+	Refused  Kind = "refused"           // it may not be written or deleted: not owned, rotated, too large, deleted
 )
 
 // Item is what is known of a secret without reading its value.
@@ -99,8 +99,8 @@ type Store interface {
 
 	// Put stores a value and returns its version. It never overwrites what is not
 	// ours, and it never creates where something is: where the current version
-	// is not w.Expect the error is of kind Conflict; a foreign secret (that of
-	// another gateway is foreign), one under rotation, one that is scheduled for
+	// is not w.Expect the error is of kind Conflict; a secret that is not owned (that
+	// of another gateway is not), one under rotation, one that is scheduled for
 	// deletion and a value that the backend cannot hold are of kind Refused, with
 	// the remedy as its hint; what is too large, without a request. It does not
 	// compare values: whoever calls has read the old one. The mark becomes
