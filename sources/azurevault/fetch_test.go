@@ -216,6 +216,11 @@ func TestClouds(t *testing.T) {
 			t.Errorf("%s: %v (%s)", host, err, sources.HintOf(err))
 		}
 	}
+	for host, want := range map[string]string{"a.b.vault.usgovcloudapi.net": "vault.usgovcloudapi.net", "vault.azure.cn": "", "x.vault.azure.net.example.com": ""} {
+		if domain, authority := (&source{host: host}).cloud(); domain != want || (authority.ActiveDirectoryAuthorityHost != "") != (want != "") {
+			t.Errorf("%s is of %q, %+v", host, domain, authority)
+		}
+	}
 	t.Setenv("AZURE_AUTHORITY_HOST", "https://login.microsoftonline.com/") // whoever names it knows better
 	f := azuretest.StartFake(t)
 	sourcetest.WantKind(t, open(t, f, sourcetest.Options(), "vault_url", "https://"+azuretest.GovernmentHost).Ping(t.Context(), "x"), sources.NoLogin)

@@ -148,12 +148,12 @@ var clouds = map[string]cloud.Configuration{
 // cloud returns the domain of the vault and who hands out its tokens; both are zero
 // in another domain, where the vault says in its challenge what it wants.
 func (s *source) cloud() (domain string, authority cloud.Configuration) {
-	_, domain, _ = strings.Cut(s.host, ".")
-	authority, known := clouds[domain]
-	if !known {
-		domain = ""
+	for domain, authority := range clouds {
+		if strings.HasSuffix(s.host, "."+domain) {
+			return domain, authority
+		}
 	}
-	return domain, authority
+	return "", cloud.Configuration{}
 }
 
 // login marks the errors of a credential, which the SDK returns from any
