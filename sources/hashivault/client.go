@@ -2,6 +2,7 @@ package hashivault
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -122,13 +123,19 @@ var badEnvironment = sources.NewError(sources.BadSettings, "the environment of t
 	"check VAULT_ADDR, VAULT_CACERT, VAULT_CAPATH, VAULT_CLIENT_CERT, VAULT_CLIENT_KEY, VAULT_SKIP_VERIFY, VAULT_PROXY_ADDR, VAULT_RATE_LIMIT, VAULT_CLIENT_TIMEOUT and VAULT_MAX_RETRIES")
 
 // full refuses an answer without a body to who reads: the client would take it for
-// the answer that there is nothing.
+// the answer that there is nothing. So it would a 404 of anybody else: vault's own has
+// a list of errors, or is an answer about a version that is deleted.
 type full struct{ http.RoundTripper }
 
 func (f full) RoundTrip(req *http.Request) (*http.Response, error) {
 	resp, err := f.RoundTripper.RoundTrip(req)
-	if err != nil || req.Method != http.MethodGet && req.Method != "LIST" || resp.StatusCode < 200 || resp.StatusCode > 299 {
+	switch {
+	case err != nil || req.Method != http.MethodGet && req.Method != "LIST":
 		return resp, err
+	case resp.StatusCode == http.StatusNotFound:
+		return ownNotFound(resp)
+	case resp.StatusCode < 200 || resp.StatusCode > 299:
+		return resp, nil
 	}
 	body := bufio.NewReader(resp.Body)
 	if _, err := body.Peek(1); err != nil {
@@ -142,5 +149,21 @@ func (f full) RoundTrip(req *http.Request) (*http.Response, error) {
 		io.Reader
 		io.Closer
 	}{body, resp.Body}
+	return resp, nil
+}
+
+// errNotVault is the error for a 404 that is not vault's.
+var errNotVault = errors.New("not found, as somebody in between says")
+
+func ownNotFound(resp *http.Response) (*http.Response, error) {
+	body, err := io.ReadAll(resp.Body)
+	_ = resp.Body.Close()
+	if err == nil && !bytes.Contains(body, []byte(`"errors"`)) && !bytes.Contains(body, []byte(`"request_id"`)) {
+		err = errNotVault
+	}
+	if err != nil {
+		return nil, err
+	}
+	resp.Body = io.NopCloser(bytes.NewReader(body))
 	return resp, nil
 }

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/http"
 	"net/url"
 	"strings"
 	"time"
@@ -84,6 +85,8 @@ func (s *source) fault(ctx context.Context, began time.Time, r request, path str
 		return service.Late(ctx, began)
 	case status == 0 && said != nil:
 		return netfault.Between(s.host(), "vault", said.StatusCode)
+	case errors.Is(err, errNotVault):
+		return netfault.Between(s.host(), "vault", http.StatusNotFound)
 	case status == 0 || status >= 300 && status < 400:
 		return s.unreachable(s.cause(err))
 	case saysBadToken(text) || status == 401:

@@ -213,7 +213,7 @@ func TestNoDocument(t *testing.T) {
 		s := open(t, role(f, "mount_path", mount), nil)
 		sourcetest.WantValue(t, s.fetch(t, "x")["x"], "v")
 		for _, body := range []string{
-			`{}`, `{"data":null}`, `{"other":"CANARY-7c1e"}`, `{"warnings":["CANARY-7c1e"]}`,
+			``, `{}`, `{"message":"no Route matched with those values CANARY-7c1e"}`, `{"data":null}`, `{"other":"CANARY-7c1e"}`, `{"warnings":["CANARY-7c1e"]}`,
 			`{"data":null,"wrap_info":{"token":"CANARY-7c1e","ttl":60,"creation_time":"2026-01-01T00:00:00Z"}}`, // a control group
 		} {
 			for _, status := range []int{http.StatusOK, http.StatusNotFound} {
@@ -227,7 +227,7 @@ func TestNoDocument(t *testing.T) {
 				}})
 				r := s.fetch(t, "x")["x"]
 				kind := sources.KindOf(r.Err)
-				if status == http.StatusOK && kind != sources.Unreachable || r.Err == nil || strings.Contains(r.Err.Error()+sources.HintOf(r.Err), "CANARY") {
+				if kind != sources.Unreachable || strings.Contains(r.Err.Error()+sources.HintOf(r.Err), "CANARY") {
 					t.Errorf("%d %s in %s: %v (%s)", status, body, mount, r.Err, kind)
 				}
 			}
