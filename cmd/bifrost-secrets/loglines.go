@@ -73,7 +73,8 @@ func (l *logLines) Dropped() uint64 {
 	return l.dropped
 }
 
-// Finish waits until all is written, or for that long. l may be nil.
+// Finish waits until all is written, or for that long. Time in which the whole program
+// stands still, for want of a processor, counts little. l may be nil.
 func (l *logLines) Finish(patience time.Duration) {
 	if l == nil {
 		return
@@ -84,11 +85,15 @@ func (l *logLines) Finish(patience time.Duration) {
 	if idle == nil {
 		return
 	}
-	late := time.NewTimer(patience)
-	defer late.Stop()
-	select {
-	case <-idle:
-	case <-late.C:
+	const ticks = 10
+	tick := time.NewTicker(patience / ticks)
+	defer tick.Stop()
+	for range ticks { // of those that are missed one comes
+		select {
+		case <-idle:
+			return
+		case <-tick.C:
+		}
 	}
 }
 

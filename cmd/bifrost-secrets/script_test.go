@@ -42,6 +42,7 @@ var programs = map[string]func(){
 	"unprivileged":             unprivileged,
 	"show-environment":         showEnvironment,
 	"slow-child":               slowChild,
+	"stalling-logger":          stallingLogger,
 	"gated-bifrost":            gatedBifrost,
 	"fleet-bifrost":            fleetBifrost,
 }
