@@ -65,7 +65,12 @@ func (p *program) handler(w io.Writer, format logFormat) slog.Handler {
 	case p.quiet:
 		level = slog.LevelWarn
 	}
-	opts := &slog.HandlerOptions{Level: level}
+	opts := &slog.HandlerOptions{Level: level, ReplaceAttr: func(_ []string, a slog.Attr) slog.Attr {
+		if a.Key == "hint" && a.Value.String() == "" {
+			return slog.Attr{} // which is left out
+		}
+		return a
+	}}
 	if format == jsonLog {
 		return slog.NewJSONHandler(w, opts)
 	}

@@ -4,6 +4,7 @@ package main
 
 import (
 	"encoding/json"
+	"log/slog"
 	"path/filepath"
 	"strings"
 	"syscall"
@@ -80,6 +81,19 @@ func TestLogFormat(t *testing.T) {
 			r.ends(125)
 			if log := strings.Join(r.all, "\n"); !strings.Contains(log, "must be text or json") {
 				t.Errorf("log: %s", log)
+			}
+		}
+	}
+}
+
+// A line has no hint where there is nothing to say.
+func TestLogWithoutHint(t *testing.T) {
+	for _, format := range []logFormat{textLog, jsonLog} {
+		for hint, want := range map[string]bool{"": false, "run again": true} {
+			var line strings.Builder
+			slog.New((&program{}).handler(&line, format)).Warn("it failed", "reason", "", "hint", hint)
+			if got := line.String(); strings.Contains(got, "hint") != want || !strings.Contains(got, "reason") {
+				t.Errorf("%s, with the hint %q: %s", format, hint, got)
 			}
 		}
 	}
