@@ -263,6 +263,9 @@ func (m manner) inside(text string) NearMiss {
 			return NearMiss{What: "a reference after another word" + whole, Hint: "put the word into the secret too, and refer to the whole"}
 		}
 	}
+	if (text[0] == '{' || text[0] == '[') && strings.Contains(text, `"vault.`) && refersWithin(gjson.Parse(text), 0) {
+		return NearMiss{What: "a JSON text with a reference in it" + whole, Hint: "store the whole text, and refer to it"}
+	}
 	if !m.line {
 		return inURL(text, whole)
 	}
@@ -273,6 +276,19 @@ func (m manner) inside(text string) NearMiss {
 		text = strings.TrimLeft(text[i+1:], " ")
 	}
 	return inURL(text, whole)
+}
+
+// refersWithin reports whether a string in a JSON value is a reference that can be
+// nothing else. It does not look deeper than texts that people write are nested.
+func refersWithin(v gjson.Result, depth int) (found bool) {
+	if !v.IsObject() && !v.IsArray() {
+		return v.Type == gjson.String && strings.HasPrefix(v.Str, "vault.") && strings.ContainsAny(v.Str, "/#") && SoundReference(v.Str) && !HostLike(v.Str)
+	}
+	v.ForEach(func(_, inner gjson.Result) bool {
+		found = depth < 16 && refersWithin(inner, depth+1)
+		return !found
+	})
+	return found
 }
 
 func inURL(text, whole string) NearMiss {

@@ -146,3 +146,22 @@ func TestStartsOfTools(t *testing.T) {
 		}
 	}
 }
+
+// A text that a program reads as JSON has no references of its own.
+func TestReferencesInJSONTexts(t *testing.T) {
+	for text, want := range map[string]bool{
+		`{"headers": {"Authorization": "vault.app/x#k"}}`:                           true,
+		`["a", ["vault.app#k"]]`:                                                    true,
+		`{"host": "vault.example.com:8200", "note": "see vault.app/x for it"}`:      false,
+		`{"a": "vault.app"}`:                                                        false, // may be a host
+		`{"vault.app/x": 1}`:                                                        false,
+		strings.Repeat("[", 1<<20) + `"vault.app/x#k"` + strings.Repeat("]", 1<<20): false,
+	} {
+		for _, pattern := range []string{aKey, aZone} {
+			miss := FindNearMiss(entryAt(t, pattern), text)
+			if got := strings.HasPrefix(miss.What, "a JSON text with a reference in it"); got != want {
+				t.Errorf("%.60s in %s: %q", text, pattern, miss.What)
+			}
+		}
+	}
+}

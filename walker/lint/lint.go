@@ -101,6 +101,9 @@ type Options struct {
 	// concluded from what it lacks.
 	Part bool
 
+	// Comments are those that the text of the document has had.
+	Comments []Comment
+
 	rows bool // the document is made of the rows of a database
 }
 

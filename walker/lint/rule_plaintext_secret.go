@@ -82,6 +82,7 @@ func unit(escape []byte) uint64 {
 // or the name that they have, tells that they are any.
 func (c *checker) strayLeaks() {
 	c.keysAsNames()
+	c.leaksInComments()
 	type stray struct {
 		suspect
 		leaks []leak

@@ -153,7 +153,7 @@ func (r *run) config(ctx context.Context, in input, config *embedded.Config, res
 	doc := config.Document
 	res.notes = append(res.notes, doc.Notes...)
 	opts := r.lintOptions(r.settledFor(in.name))
-	opts.Part = config.Part
+	opts.Part, opts.Comments = config.Part, config.Comments
 	var findings []lint.Finding
 	switch {
 	case !config.Copied && (r.fix || r.diff):

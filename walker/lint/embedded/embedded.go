@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	"bifrost-secrets/walker"
+	"bifrost-secrets/walker/lint"
 )
 
 // Config is a config that a file holds.
@@ -22,6 +23,8 @@ type Config struct {
 	// Copied is set where the document is not the text of the file: no repair of it
 	// can be written back.
 	Copied bool
+	// Comments are those beside the document, which keep their offsets in it.
+	Comments []lint.Comment
 }
 
 // Kind is what a file may be, by its name.

@@ -25,6 +25,7 @@ func TestPlaces(t *testing.T) {
 		{"comments", "a.jsonc", "// é\n{ /* é */ \"providers\": {\"openai\": {\"keys\": [\n  /* ééé */ {\"name\": \"a\", \"value\": \"" + key + "\",},\n]}}}\n", "3:36"},
 		{"comments with a byte order mark", "a.jsonc", "\xef\xbb\xbf{\n  \"providers\": {\"openai\": {\"keys\": [{\"name\": \"// no\", \"value\": \"" + key + "\"}]}}} // the end", "2:64"},
 		{"a comment without an end", "a.jsonc", "/* é */ {\"providers\": {\"openai\": {\"keys\": [{\"value\": \"" + key + "\"}]}}} /*", "1:54"},
+		{"secrets in comments", "a.jsonc", "{ // old: " + key + " (é)\n  /* the\n     password: hunter2hunter3 */ \"providers\": {}, // " + key + "\n} // no secret: your-key, https://host/path", "1:11 3:16 3:54"},
 		{"a ConfigMap", "a.yaml", "kind: ConfigMap\ndata:\n  config.json: |\n    {\n      \"providers\": {\"openai\": {\"keys\": [{\"value\": \"" + key + "\"}]}}\n    }\n", "5:51"},
 		{"a block that begins with an empty line and has an indicator", "a.yaml", "data:\n  config.json: |2-\n\n      {\"providers\":\n       {\"openai\": {\"keys\": [{\"value\": \"" + key + "\"}]}}}", "5:39"},
 		{"CRLF", "a.yaml", "data:\r\n  config.json: |\r\n    {\r\n    \"providers\": {\"openai\": {\"keys\": [{\"value\": \"" + key + "\"}]}}}\r\n", "4:49"},
@@ -57,7 +58,7 @@ func TestPlaces(t *testing.T) {
 			}
 			var got []string
 			for _, c := range configs {
-				for _, f := range lint.Check(c.Document, lint.Options{Part: c.Part}) {
+				for _, f := range lint.Check(c.Document, lint.Options{Part: c.Part, Comments: c.Comments}) {
 					if strings.Contains(f.Message, "in plain text (") {
 						at := c.Document.Position(f.Span.Start)
 						got = append(got, fmt.Sprintf("%d:%d", at.Line, at.Column))

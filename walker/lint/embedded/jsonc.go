@@ -5,6 +5,7 @@ import (
 	"unicode/utf8"
 
 	"bifrost-secrets/walker"
+	"bifrost-secrets/walker/lint"
 
 	"github.com/tidwall/jsonc"
 )
@@ -17,7 +18,29 @@ func Commented(name string, text []byte) (Config, error) {
 	// Each byte of JSON keeps its offset. What is added ends a comment without an end.
 	plain := jsonc.ToJSON(append(bytes.Clone(text), "\n*/"...))[:len(text)]
 	doc, err := walker.ParseWithin(name, plain, moved(text, plain))
-	return Config{Document: doc, Copied: true}, err
+	return Config{Document: doc, Copied: true, Comments: comments(text, plain)}, err
+}
+
+// comments returns what is in a text and not in plain, where there are spaces in its
+// place.
+func comments(text, plain []byte) (all []lint.Comment) {
+	from, end := -1, 0
+	for i, c := range text {
+		switch {
+		case c != plain[i]:
+			if from < 0 {
+				from = i
+			}
+			end = i + 1
+		case from >= 0 && plain[i] > ' ':
+			all = append(all, lint.Comment{Text: string(text[from:end]), Start: from})
+			from = -1
+		}
+	}
+	if from >= 0 {
+		all = append(all, lint.Comment{Text: string(text[from:end]), Start: from})
+	}
+	return all
 }
 
 // moved returns the anchors of what stands behind characters of several bytes in
