@@ -4,6 +4,7 @@ package vaulttest
 
 import (
 	"encoding/json"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"slices"
@@ -96,9 +97,11 @@ func NewFake() *Fake {
 	return f
 }
 
-// Stop ends the server and every request that hangs.
+// Stop ends the server and every request that hangs, also one that was sent before and
+// comes only now.
 func (f *Fake) Stop() {
 	f.mu.Lock()
+	f.faults = Faults{}
 	close(f.released)
 	f.released = make(chan struct{})
 	f.mu.Unlock()
@@ -167,6 +170,7 @@ func (f *Fake) serve(w http.ResponseWriter, r *http.Request) {
 	}()
 	switch {
 	case faults.Hang:
+		_, _ = io.Copy(io.Discard, r.Body) // so that the server sees the end of the connection
 		select {
 		case <-r.Context().Done():
 		case <-released:
