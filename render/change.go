@@ -45,6 +45,59 @@ func (r *Rendering) Changes(before *Rendering) (changed []Change, edited bool) {
 	return changed, r.Plan != before.Plan && !bytes.Equal(r.Plan.Document.Bytes(), before.Plan.Document.Bytes())
 }
 
+// Since is Changes for an earlier rendering of which there is only what was published.
+// edited also reports that it is no rendering of the same document by the same rules:
+// then changed are all the Values.
+func (r *Rendering) Since(published []byte) (changed []Change, edited bool) {
+	doc, rest, same := r.Plan.Document.Bytes(), published, true
+	take := func(text []byte) {
+		var found bool
+		rest, found = bytes.CutPrefix(rest, text)
+		same = same && found
+	}
+	values := map[int]*edit{} // by where they begin
+	for i := range r.Plan.edits {
+		if e := &r.Plan.edits[i]; e.want >= 0 && !e.byEnv {
+			values[e.start] = e
+		}
+	}
+	at := 0
+	r.pieces(func(start, end int, text []byte) {
+		take(doc[at:start])
+		at = end
+		e := values[start]
+		if old := leadingString(rest); same && e != nil && len(old) > 0 && !bytes.Equal(old, text) {
+			changed, text = append(changed, r.change(e)), old
+		}
+		take(text)
+	})
+	take(doc[at:])
+	for i := range r.values {
+		r.values[i].json = nil // as Document leaves it
+	}
+	if !same || len(rest) > 0 {
+		return r.Values(), true
+	}
+	return changed, false
+}
+
+// leadingString returns the JSON string that text begins with; empty where it begins
+// with none.
+func leadingString(text []byte) []byte {
+	if len(text) == 0 || text[0] != '"' {
+		return nil
+	}
+	for i := 1; i < len(text); i++ {
+		switch text[i] {
+		case '\\':
+			i++
+		case '"':
+			return text[:i+1]
+		}
+	}
+	return nil
+}
+
 func (r *Rendering) change(e *edit) Change {
 	w := r.Plan.wants[e.want]
 	c := Change{

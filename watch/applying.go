@@ -176,6 +176,18 @@ func (l *Loop) Owes(u Update, current *render.Rendering) bool {
 	return slices.ContainsFunc(changed, func(c render.Change) bool { return waits[c.Path] })
 }
 
+// restarts reports whether Bifrost is to be restarted for something.
+func (l *Loop) restarts() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, o := range l.shown.outcomes {
+		if o.State == RestartRequired && o.By != "none" {
+			return true
+		}
+	}
+	return false
+}
+
 // applyAgain applies what is in force: all of it after a restart of Bifrost,
 // otherwise what has failed.
 func (l *Loop) applyAgain(ctx context.Context, t Trigger) {

@@ -61,6 +61,10 @@ type Options struct {
 	// Bifrost of another watcher, and why: by the name of the secret. It may be nil.
 	Rejected func(context.Context, []Brought) map[string]string
 
+	// Earlier returns what Bifrost was started with where that is the file of an earlier
+	// life, as it is until Publish replaces it; nil where it is not to be had. It may be nil.
+	Earlier func() []byte
+
 	Interval time.Duration // between two ticks; a tenth more or less is drawn for each
 	Timeout  time.Duration // of fetching, in all
 	Ready    func() error  // why /readyz fails, for the log; nil: [Loop.Ready]

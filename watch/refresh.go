@@ -63,10 +63,12 @@ func (l *Loop) refresh(outer context.Context, t Trigger) error {
 		l.Again()
 	default:
 		u := Update{Trigger: t, Rendering: l.good.rendering, Before: before, Changed: v.changed, Edited: edited, Wrote: v.wrote, Replaced: v.replaced}
-		u.Edited = u.Edited || l.o.Supervised && before == nil
 		// A start has gone well once the file is there: Bifrost may come later.
 		if applied := l.apply(ctx, u); err == nil && t != Start {
 			err = applied
+		}
+		if l.o.Supervised && before == nil && !l.restarts() { // which would do the same
+			l.Again()
 		}
 	}
 	l.end(waiters, err)
@@ -261,7 +263,12 @@ func (l *Loop) adopt(v *refreshing) (edited bool) {
 	before := l.good
 	if !d.same {
 		if before.rendering == nil {
-			v.changed = d.rendering.Values()
+			v.changed, edited = d.rendering.Values(), l.o.Supervised
+			if l.o.Earlier != nil {
+				if was := l.o.Earlier(); was != nil {
+					v.changed, edited = d.rendering.Since(was)
+				}
+			}
 		} else {
 			v.changed, edited = d.rendering.Changes(before.rendering)
 			// Another version of the same value is nothing to do anything about.

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"bifrost-secrets/render"
+	"bifrost-secrets/sources"
 )
 
 // slow is a Bifrost whose API answers late, and then does not take a field.
@@ -337,4 +338,56 @@ func TestAcceptedAmongOthers(t *testing.T) {
 		}
 		h.want("flush", h.flush() == nil, false)
 	})
+}
+
+// A Bifrost that was started with the file of an earlier life gets what has changed
+// since, and is restarted for nothing else.
+func TestSinceAnEarlierLife(t *testing.T) {
+	earlier := strings.NewReplacer("vault.enc", "the-key", "vault.both#one", "o1", "vault.both#two", "t1", "vault.solo", "s1").Replace(document)
+	all := " encryption_key=the-key " + pathOne + "=o1 " + pathTwo + "=t1 " + pathSolo + "=s2"
+	for name, test := range map[string]struct {
+		was   string
+		state State
+		want  []string
+	}{
+		"live":             {earlier, Verified, []string{"retry " + pathSolo + "=s2", "restarted" + all}},
+		"for a restart":    {earlier, RestartRequired, []string{"retry " + pathSolo + "=s2"}},
+		"another document": {earlier + " ", Verified, []string{"retry edited" + all, "restarted" + all}},
+		"which is not had": {"", Verified, []string{"retry edited" + all, "restarted" + all}},
+		"nothing has":      {strings.Replace(earlier, "s1", "s2", 1), Verified, []string{"restarted" + all}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				h := newHarness(t, func(o *Options) {
+					o.Supervised, o.Refuses = true, true
+					o.Earlier = func() []byte {
+						if test.was == "" {
+							return nil
+						}
+						return []byte(test.was)
+					}
+				})
+				h.writes = []string{test.was}
+				h.applier.state = func(u Update, _ render.Change) State {
+					if u.Trigger == Retry {
+						return test.state
+					}
+					return Verified
+				}
+				h.store.set(func(s *store) { s.broken["solo"] = sources.Unreachable })
+				if err := h.Start(t.Context(), 0); err == nil {
+					t.Fatal("started")
+				}
+				defer h.run()()
+				wait(time.Second)
+				h.store.set(func(s *store) { delete(s.broken, "solo") })
+				h.store.put("solo", "s2")
+				wait(10 * time.Minute)
+				h.want("updates", h.applier.count(), len(test.want))
+				for i, want := range test.want {
+					h.want("update", h.applier.applied(i), want)
+				}
+			})
+		})
+	}
 }

@@ -60,6 +60,7 @@ func (s *supervised) run(outer context.Context) (code int, err error) {
 	defer s.probe.Close()
 	opts := d.options(applier)
 	opts.Supervised, opts.Getenv, opts.Ready = true, s.lookup, s.Ready
+	opts.Earlier = s.earlier
 	opts.Refuses = o.Apply == "auto" || o.Apply == "restart"
 	if opts.Refuses {
 		opts.Rejected = turns.known
@@ -243,6 +244,18 @@ func (s *supervised) serves(most time.Duration) (time.Duration, error) {
 		return 0, errors.New(s.o.Out + " is of --mode env, and holds no values")
 	}
 	return s.record.Serves(s.o.origin(now.Doc, now.Store), published, most)
+}
+
+// earlier returns the file of an earlier life that Bifrost was started with.
+func (s *supervised) earlier() []byte {
+	if s.from.Load() == 0 {
+		return nil
+	}
+	published, err := walker.ReadFileBytes(s.o.Out)
+	if err != nil || s.record.Intact(published) != nil {
+		return nil
+	}
+	return published
 }
 
 func firstLine(err error) string {
