@@ -77,6 +77,9 @@ func run(args []string, stdin io.Reader, stdout, stderr io.Writer, env []string)
 	p.chooseLogFormat(args)
 	root := p.root(args)
 	strictCompletion(root)
+	if len(args) > 0 && args[0] == cobra.ShellCompRequestCmd {
+		help.Plain(root)
+	}
 	stop := func() {}
 	root.PersistentPreRunE = func(cmd *cobra.Command, _ []string) error {
 		err := cmp.Or(p.readVariables(cmd), checkAuthorities())

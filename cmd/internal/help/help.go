@@ -73,6 +73,15 @@ func Groups(cmd *cobra.Command) (all []Group) {
 	return all
 }
 
+// Plain takes the marks out of what flags are for, by which --help knows the names of
+// their values: a shell shows them as they stand.
+func Plain(cmd *cobra.Command) {
+	cmd.LocalFlags().VisitAll(func(f *pflag.Flag) { f.Usage = strings.ReplaceAll(f.Usage, "`", "") })
+	for _, sub := range cmd.Commands() {
+		Plain(sub)
+	}
+}
+
 // Variables returns the rule by which the flags of a command are variables, and
 // which of them are none.
 func Variables(cmd *cobra.Command) string {
