@@ -117,7 +117,7 @@ the command was not started it is 125, or 128 and the number of the signal that 
 was.`,
 		Example: `  # references in /app/data/config.source.json, values in /app/data/config.json
   bifrost-secrets exec --app-dir /app/data -- /app/docker-entrypoint.sh
-  # no secret on the disk or in Bifrost's database
+  # values in the environment, and none in Bifrost's database but virtual keys
   bifrost-secrets exec --app-dir /app/data --mode env -- /app/main -app-dir /app/data
   # the same, with the references that were typed into the dashboard (see attach and detach)
   bifrost-secrets exec --app-dir /app/data --mode env --rewrite-database \
