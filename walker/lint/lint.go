@@ -116,6 +116,7 @@ type checker struct {
 	rule     *Rule
 	look     look // at the field that is being checked
 	line     line // of the arguments that came last
+	cursor   cursor
 	facts    facts
 	findings []Finding
 }

@@ -34,7 +34,7 @@ func (c *checker) tellLeak(f *walker.Field, l *leak) {
 	}
 	found := c.at(f, l.hint, l.message(kind))
 	if l.within > 0 && !f.Object {
-		found.Span = within(c.doc, found.Span, l)
+		found.Span = c.within(found.Span, l)
 	}
 	switch {
 	case l.fake:
@@ -44,20 +44,31 @@ func (c *checker) tellLeak(f *walker.Field, l *leak) {
 	}
 }
 
+// cursor goes through a string of the document, of which it knows the place of each
+// byte of the text. It goes back to the start for one that it has passed.
+type cursor struct {
+	of   walker.Span
+	at   int // in the document
+	text int // in the text
+}
+
 // within returns the place of a leak in a string of the document.
-func within(doc *walker.Document, of walker.Span, l *leak) walker.Span {
-	return walker.Span{Start: rawOffset(doc, of, l.within), End: rawOffset(doc, of, l.within+len(l.text))}
+func (c *checker) within(of walker.Span, l *leak) walker.Span {
+	return walker.Span{Start: c.rawOffset(of, l.within), End: c.rawOffset(of, l.within+len(l.text))}
 }
 
 // rawOffset returns where in the document a byte of the text of a string stands.
-func rawOffset(doc *walker.Document, of walker.Span, offset int) int {
-	at := of.Start + 1
-	for b := doc.Bytes(); offset > 0 && at < of.End-1; offset-- {
-		switch {
+func (c *checker) rawOffset(of walker.Span, offset int) int {
+	cur := &c.cursor
+	if cur.of != of || cur.text > offset {
+		*cur = cursor{of: of, at: of.Start + 1}
+	}
+	for b := c.doc.Bytes(); cur.text < offset && cur.at < of.End-1; cur.text++ {
+		switch at := cur.at; {
 		case b[at] != '\\':
-			at++
+			cur.at++
 		case b[at+1] != 'u':
-			at += 2
+			cur.at += 2
 		default:
 			r, n := rune(unit(b[at:])), len(`\u0000`)
 			if utf16.IsSurrogate(r) && b[at+n] == '\\' && b[at+n+1] == 'u' {
@@ -65,11 +76,11 @@ func rawOffset(doc *walker.Document, of walker.Span, offset int) int {
 					r, n = both, 2*n
 				}
 			}
-			offset -= len(string(r)) - 1 // of one half alone, that of the character in its place
-			at += n
+			cur.text += len(string(r)) - 1 // of one half alone, that of the character in its place
+			cur.at += n
 		}
 	}
-	return at
+	return cur.at
 }
 
 // unit returns the number in an escape: \u00e9.
@@ -102,7 +113,7 @@ func (c *checker) strayLeaks() {
 			kind := shapeOf(l.text)
 			span := one.Span
 			if l.within > 0 {
-				span = within(c.doc, span, l)
+				span = c.within(span, l)
 			}
 			found := c.report(paths[one.Start], span, "take it out of the file; if a field was meant, check the spelling of the members above", l.message(kind)+", outside of every field that is known")
 			switch {
