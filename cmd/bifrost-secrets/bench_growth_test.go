@@ -66,6 +66,13 @@ func (b *bench) growth() {
 			return lint(dir)
 		}},
 		{"lint of %d virtual keys", 100_000, func(n int) time.Duration { return lint(b.virtualKeys(n)) }},
+		{"lint of %d bytes that never become what they begin as", 100_000, func(n int) time.Duration {
+			var text strings.Builder
+			for i, part := range []string{"a:", "://", "sk-", "token:", "eyJaaaaaaaaa.", "http://h/?a=b,"} {
+				fmt.Fprintf(&text, `%s"m%d": "%s"`, strings.Repeat(", ", min(i, 1)), i, strings.Repeat(part, n/len(part)))
+			}
+			return lint(b.write("config.json", []byte(`{"my": {`+text.String()+`}}`)))
+		}},
 		{"render of %d virtual keys", 100_000, func(n int) time.Duration {
 			return render(b.virtualKeys(n), b.secretFile(1000, n/1000))
 		}},

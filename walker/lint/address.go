@@ -37,11 +37,11 @@ func urlParts(address string) (parts []part) {
 			host = base + at + 1
 		}
 	}
-	end := host + strings.IndexAny(address[host:]+"?", "?#")
+	end := host + before(address[host:], "?#")
 	pathParts(address, host, end, add)
 	for at := end; at < len(address); {
 		at++ // past the sign before it
-		to := at + strings.IndexAny(address[at:]+"&", "&?#")
+		to := at + before(address[at:], "&?#")
 		name, value, _ := strings.Cut(address[at:to], "=")
 		name = unescaped(name)
 		name = strings.TrimLeft(name, "/") // of a route in a fragment
@@ -65,16 +65,25 @@ func pathParts(address string, host, end int, add func(from, to int, of string))
 	if publicHost(name) {
 		return
 	}
-	before := ""
+	last := ""
 	for at := host + len(name); at < end; {
 		at++
-		to := at + strings.IndexByte(address[at:end]+"/", '/')
+		to := at + before(address[at:end], "/")
 		step := address[at:to]
-		if len(step) >= 20 && runOf(step, "_-~=") == len(step) && random(step) && strings.ContainsAny(step, "0123456789") && !isUUID(step) && !things.Has(strings.ToLower(before)) {
+		if len(step) >= 20 && runOf(step, "_-~=") == len(step) && random(step) && strings.ContainsAny(step, "0123456789") && !isUUID(step) && !things.Has(strings.ToLower(last)) {
 			add(at, to, "a step of its path")
 		}
-		at, before = to, step
+		at, last = to, step
 	}
+}
+
+// before returns how much of a text stands before the first of some bytes; all of it
+// where there is none.
+func before(text, some string) int {
+	if i := strings.IndexAny(text, some); i >= 0 {
+		return i
+	}
+	return len(text)
 }
 
 // publicHost reports whether the paths of a host have random steps that are no

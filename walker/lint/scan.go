@@ -22,6 +22,8 @@ type scan struct {
 	text  string
 	parts []part
 	done  int // the end of the last part
+	run   int // the end of the last value without quotes
+	dull  int // the end of the last address that carries nothing
 }
 
 func partsOf(text string) []part {
@@ -62,6 +64,9 @@ func (s *scan) add(p part) int {
 }
 
 func (s *scan) pem(i int) int {
+	if kind, _, _ := strings.Cut(s.text[i+len("-----BEGIN "):min(len(s.text), i+64)], "-----"); !strings.Contains(kind, "PRIVATE KEY") {
+		return i + 1
+	}
 	body, ok := privateKey(s.text[i:])
 	if !ok || body == "" {
 		return i + 1
@@ -107,7 +112,8 @@ func (s *scan) assigned(i int) int {
 // with, whose first byte is at, and returns where to go on.
 func (s *scan) beforeHost(at int) int {
 	end := at
-	for end < len(s.text) && s.text[end] != '@' && !isSpace(s.text[end]) && !contains("/\"'`<>,;", s.text[end]) {
+	most := min(len(s.text), at+longestPair)
+	for end < most && s.text[end] != '@' && !isSpace(s.text[end]) && !contains("/\"'`<>,;", s.text[end]) {
 		end++
 	}
 	if end+1 >= len(s.text) || s.text[end] != '@' || !isAlnum(s.text[end+1]) || strings.HasPrefix(s.text[end:], "@sha256:") {
@@ -151,9 +157,15 @@ func (s *scan) value(at int, name string, says hint, prose bool) int {
 	}
 	at += authScheme(text[at:])
 	end := at
+	if quote == 0 {
+		end = max(at, s.run) // between the two is none of what ends a value
+	}
 	for end < len(text) && text[end] != '\\' && text[end] != '"' && text[end] != quote && !isSpace(text[end]) &&
 		(quote != 0 || !contains(",;&'`<>)}]|", text[end])) {
 		end++
+	}
+	if quote == 0 {
+		s.run = end
 	}
 	for end > at && quote == 0 && contains(".,!?", text[end-1]) {
 		end--
@@ -186,6 +198,7 @@ func authScheme(text string) int {
 
 // credible reports whether a value is a credential, given what its name says.
 func credible(value, name string, says hint, prose bool) bool {
+	value = value[:min(len(value), longestValue)]
 	switch {
 	case strings.Contains(value, "://"), isPath(value), isNumber(value), isDate(value), walker.Refers(value), filledLater(value), value[0] == '$', value[0] == '<', value[0] == '%':
 		return false
@@ -294,11 +307,21 @@ func pairIn(text string) string {
 // inURL takes the credentials of the URL whose scheme begins at start and ends
 // at colon, and returns where to go on: keys that their form tells may come yet.
 func (s *scan) inURL(start, colon int) int {
-	end := colon + len("://")
-	for end < len(s.text) && !isSpace(s.text[end]) && !contains("\"'`<>\\", s.text[end]) {
+	if colon < s.dull {
+		return colon + len("://")
+	}
+	end, most := colon+len("://"), len(s.text)
+	if start > 0 {
+		most = min(most, start+longestURL)
+	}
+	for end < most && !isSpace(s.text[end]) && !contains("\"'`<>\\", s.text[end]) {
+		if contains(",;|", s.text[end]) && beginsURL(s.text[end+1:]) {
+			break // one of a list
+		}
 		end++
 	}
 	if !mayCarry(s.text[colon+len("://") : end]) {
+		s.dull = end
 		return colon + len("://")
 	}
 	for _, p := range urlParts(s.text[start:end]) {
@@ -308,6 +331,12 @@ func (s *scan) inURL(start, colon int) int {
 		}
 	}
 	return max(s.done, colon+len("://"))
+}
+
+// beginsURL reports whether a text begins with the scheme of a URL.
+func beginsURL(text string) bool {
+	scheme, _, ok := strings.Cut(text[:min(len(text), len("postgresql+psycopg2://"))], "://")
+	return ok && isScheme(scheme)
 }
 
 // mayCarry is a quick test, of what stands behind the :// of a URL, that it

@@ -43,6 +43,9 @@ func teamsWebhook(text string) bool {
 // and what that is. Byte i must begin a word.
 func keyAt(text string, i int) (n int, kind string) {
 	rest := text[i:]
+	if i > 0 { // in a text of which nothing is known
+		rest = rest[:min(len(rest), longestKey)]
+	}
 	for _, s := range starts().Of(rest[0]) {
 		if n := s.fits(rest); n > 0 {
 			return n, s.name
@@ -54,6 +57,10 @@ func keyAt(text string, i int) (n int, kind string) {
 	}
 	switch {
 	case strings.HasPrefix(rest, "ey") && word >= 10 && word < len(rest) && rest[word] == '.':
+		rest = text[i:]
+		if i > 0 {
+			rest = rest[:min(len(rest), longestJWT)]
+		}
 		if n := runOf(rest, "._-/+="); isJWT(rest[:n]) {
 			return n, "a JWT"
 		}
@@ -66,6 +73,16 @@ func keyAt(text string, i int) (n int, kind string) {
 	}
 	return 0, ""
 }
+
+// What is looked at of a text for one key, one address or one value that begins at
+// each of its bytes: more would cost the square of its length.
+const (
+	longestJWT   = 16 << 10
+	longestKey   = 1 << 10
+	longestURL   = 4 << 10
+	longestValue = 1 << 10
+	longestPair  = 256
+)
 
 // keyAround is keyAt for the forms that have a mark in their middle, behind the
 // first word of the text.
