@@ -75,7 +75,8 @@ func (p *Problems) ExitCode() int {
 
 // Merged returns the problems with those as one that are the same fault of the
 // backend as a whole, for people: a backend that does not answer, or a region that
-// is not set, is one cause, however many secrets were asked for. The list itself stays as it is.
+// is not set, is one cause, however many secrets were asked for. The list itself stays
+// as it is.
 func Merged(list []Problem) []Problem {
 	type cause struct{ reason, hint string }
 	at := map[cause]int{}

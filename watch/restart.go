@@ -193,3 +193,13 @@ func (s *Supervisor) drain() {
 	case <-s.child.Done():
 	}
 }
+
+// killed reports whether a status is that of a process which somebody else has ended,
+// be it the kernel for want of memory: that says nothing of what it was started with.
+func killed(code int) bool {
+	return code == 128+int(syscall.SIGKILL) || code == 128+int(syscall.SIGTERM)
+}
+
+// startGrace is how long after a start for new values a child that ends is taken not to
+// have liked them.
+const startGrace = 10 * time.Second

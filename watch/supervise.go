@@ -8,7 +8,6 @@ import (
 	"math/rand/v2"
 	"sync"
 	"sync/atomic"
-	"syscall"
 	"time"
 
 	"bifrost-secrets/render"
@@ -388,13 +387,3 @@ func (s *Supervisor) reject(tell bool) {
 	s.waiting, s.pending, s.telling = true, time.Now().Add(rollbackTimeout), tell
 	s.extend()
 }
-
-// killed reports whether a status is that of a process which somebody else has ended,
-// be it the kernel for want of memory: that says nothing of what it was started with.
-func killed(code int) bool {
-	return code == 128+int(syscall.SIGKILL) || code == 128+int(syscall.SIGTERM)
-}
-
-// startGrace is how long after a start for new values a child that ends is taken not to
-// have liked them.
-const startGrace = 10 * time.Second

@@ -151,3 +151,10 @@ func unescape(segment string) (string, bool) {
 	text := sources.Unescape(segment)
 	return text, escape(text) == segment
 }
+
+// named reports whether the name of an item tells a key: its own value, or one that
+// is known by its form.
+func (it *Item) named(isKey func(string) bool) bool {
+	const least = 8 // bytes; a shorter value may be in a name by chance
+	return isKey != nil && isKey(it.Name) || it.Size() >= least && strings.Contains(it.Name, escape(string(it.value.Reveal())))
+}

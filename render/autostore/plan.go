@@ -115,13 +115,6 @@ func NewPlan(ctx context.Context, doc *walker.Document, store sources.Store, o O
 	return p, p.overwritten(ctx, o)
 }
 
-// named reports whether the name of an item tells a key: its own value, or one that
-// is known by its form.
-func (it *Item) named(isKey func(string) bool) bool {
-	const least = 8 // bytes; a shorter value may be in a name by chance
-	return isKey != nil && isKey(it.Name) || it.Size() >= least && strings.Contains(it.Name, escape(string(it.value.Reveal())))
-}
-
 // overwritten refuses to change a secret that another text of the document could
 // mean, which would get another value too.
 func (p *Plan) overwritten(ctx context.Context, o Options) error {

@@ -101,7 +101,8 @@ func Failures(err error) []error {
 }
 
 // New makes the command. Its errors are of type *Failure, but for what cobra
-// says of flags, what Online returns, and an EPIPE of the standard output; see [Failures] for several at once.
+// says of flags, what Online returns, and an EPIPE of the standard output; see
+// [Failures] for several at once.
 func New(p Program) *cobra.Command {
 	var o options
 	cmd := &cobra.Command{
