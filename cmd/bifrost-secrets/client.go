@@ -33,8 +33,9 @@ type client struct {
 	withToken bool
 }
 
-// answerMax bounds what is read of an answer: the status of a large document.
-const answerMax = 64 << 20
+// answerMax bounds what is read of an answer: the status of a large document, and 64 MiB
+// of what the watchers of a cluster tell.
+const answerMax = 128 << 20
 
 func (c *client) flags(cmd *cobra.Command, timeout time.Duration) {
 	f := cmd.Flags()
