@@ -273,7 +273,7 @@ func settingText(f walker.Field, getenv func(string) (string, bool)) (string, *P
 		}
 		return value, nil
 	}
-	if miss := f.NearMiss(); miss.Found() {
+	if miss := f.NearMiss().InVaultStore(); miss.Found() {
 		return bad(miss.Hint, miss.What)
 	}
 	if (f.Kind() != walker.SecretKind || strings.Contains(f.Text(), "://")) && walker.Unfilled(f.Text()) {

@@ -27,6 +27,13 @@ func (n NearMiss) Message(e *Entry) string {
 	return n.What + "; Bifrost would take it for the value itself"
 }
 
+// InVaultStore returns the near miss of a setting of vault_store, which no reference
+// to a secret can stand for.
+func (n NearMiss) InVaultStore() NearMiss {
+	n.Hint = strings.NewReplacer(" or vault.path#key", "", writeVault, "write the setting itself, or env.NAME").Replace(n.Hint)
+	return n
+}
+
 const (
 	writeEnv   = "write env.NAME"
 	writeVault = "write vault.path#key"

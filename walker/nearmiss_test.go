@@ -165,3 +165,17 @@ func TestReferencesInJSONTexts(t *testing.T) {
 		}
 	}
 }
+
+// A vault. reference is no way out inside of vault_store.
+func TestNearMissesInVaultStore(t *testing.T) {
+	for text, want := range map[string]string{
+		"https://v.vault.azure.net/secrets/s": "write the setting itself, or env.NAME",
+		"op://vault/item/field":               "write the setting itself, or env.NAME",
+		"ENV.TENANT":                          "write env.NAME, in lower case and without space",
+		"${TENANT}":                           "write env.NAME",
+	} {
+		if miss := FindNearMiss(entryAt(t, aURL), text).InVaultStore(); miss.Hint != want {
+			t.Errorf("%s: %q, want %q", text, miss.Hint, want)
+		}
+	}
+}

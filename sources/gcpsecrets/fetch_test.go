@@ -196,6 +196,9 @@ func TestCredentials(t *testing.T) {
 			continue
 		}
 		e := sourcetest.WantKind(t, err, sources.NoLogin)
+		if strings.HasPrefix(c.env, "{") != strings.Contains(e.Hint, "the text of a credentials file, and is to name one") {
+			t.Errorf("%.20s: %s", c.env, e.Hint)
+		}
 		if !strings.Contains(e.Message, c.said) || e.Hint == "" || strings.Contains(fmt.Sprintf("%+v %s", e, e.Hint), "CANARY") {
 			t.Errorf("%.20s %s: %s; %s", c.setting, c.env, e.Message, e.Hint)
 		}

@@ -170,7 +170,11 @@ func (s *source) file() (text []byte, where string, fault *sources.Error) {
 	if path != "" {
 		text, _, err := regular.ReadFile(path, fileMost)
 		if errors.As(err, &at) {
-			return nil, "", sources.NewError(sources.NoLogin, where+" cannot be read: "+at.Err.Error(), pathHint)
+			hint := pathHint
+			if strings.HasPrefix(path, "{") {
+				hint = "the variable holds the text of a credentials file, and is to name one; credentials_json takes the text, as env.NAME too"
+			}
+			return nil, "", sources.NewError(sources.NoLogin, where+" cannot be read: "+at.Err.Error(), hint)
 		}
 		return text, where, nil
 	}

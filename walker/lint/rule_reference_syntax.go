@@ -17,7 +17,10 @@ var referenceSyntax = Rule{
 		case f.What == walker.Ref:
 			c.odd(f)
 		case c.look.miss.Found():
-			miss := &c.look.miss
+			miss := c.look.miss
+			if c.store.holds(f.Start) {
+				miss = miss.InVaultStore()
+			}
 			found := c.at(f, miss.Hint, miss.Message(f.Entry))
 			if miss.Repair != "" {
 				found.replace(miss.Repair)
