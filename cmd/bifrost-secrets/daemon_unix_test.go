@@ -14,6 +14,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -237,6 +238,16 @@ func (r *running) logs(text string) string {
 	return r.await(r.log, text)
 }
 
+// logsAll waits for a line of the log with each text. They come in any order: several
+// write to it.
+func (r *running) logsAll(texts ...string) {
+	r.t.Helper()
+	for len(texts) > 0 {
+		line := r.logs("")
+		texts = slices.DeleteFunc(texts, func(text string) bool { return strings.Contains(line, text) })
+	}
+}
+
 func (r *running) await(from chan string, text string) string {
 	r.t.Helper()
 	late := time.After(patience)
@@ -310,14 +321,12 @@ func TestExecRotates(t *testing.T) {
 	s := newHarness(t)
 	r := s.stub("--apply-timeout", "10ms")
 	r.says("started CANARY-1 ")
-	r.logs("Bifrost does not answer") // it is no Bifrost that could be asked
-	r.logs(`"msg":"ready"`)
+	r.logsAll("Bifrost does not answer", `"msg":"ready"`) // it is no Bifrost that could be asked
 	s.put("openai", "CANARY-2")
 	r.says("term")
 	r.says("started CANARY-2 ")
 	r.logs("not ready: /readyz fails from now on")
-	r.logs("restarted Bifrost")
-	r.logs(`"msg":"ready","not_ready_for":`)
+	r.logsAll("restarted Bifrost", `"msg":"ready","not_ready_for":`)
 	// The config itself.
 	s.write(filepath.Join(s.app, "config.source.json"), strings.Replace(harnessConfig, "vault.openai", "CANARY-literal", 1))
 	r.says("started CANARY-literal ")

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"os/signal"
 	"strings"
 	"syscall"
 	"testing"
@@ -26,7 +27,10 @@ type stalling struct{ stopped bool }
 func (s *stalling) Write(line []byte) (int, error) {
 	if !s.stopped {
 		s.stopped = true
-		_ = syscall.Kill(os.Getpid(), syscall.SIGSTOP)
+		goesOn := make(chan os.Signal, 1)
+		signal.Notify(goesOn, syscall.SIGCONT)
+		_ = syscall.Kill(os.Getpid(), syscall.SIGSTOP) // which another thread may take a little later
+		<-goesOn
 	}
 	return os.Stdout.Write(line)
 }
