@@ -92,6 +92,54 @@ func mayBeNamed(raw []byte) bool {
 	return !plain || len(raw) > 24
 }
 
+// mayHold is a quick test, of the inside of a JSON string, that a text passes in
+// which partsOf finds something. One that has its first letters escaped is not
+// worth the time.
+func mayHold(raw []byte) bool {
+	if len(raw) < shortest {
+		return false
+	}
+	for i := 0; i < len(raw); {
+		switch c := raw[i]; {
+		case isAlnum(c):
+			if mayFit(raw[i:]) {
+				return true
+			}
+			start := i
+			for i++; i < len(raw) && (isAlnum(raw[i]) || raw[i] == '_'); i++ {
+			}
+			if n := i - start; n >= 10 && (n >= 36 || c == 'e' || n >= 15 && i < len(raw) && raw[i] == '%') {
+				return true
+			}
+		case c == ':', c == '=', c == '~', c == '|',
+			c == '.' && bytes.HasPrefix(raw[i:], []byte(".atlasv1.")),
+			c == '-' && (i == 0 || raw[i-1] == ' ' || i+1 < len(raw) && raw[i+1] == '-'):
+			return true
+		case c == '\\' && i+1 < len(raw):
+			if i += len(`\n`); raw[i-1] == 'u' {
+				i += len(`0000`)
+			}
+		default:
+			i++
+		}
+	}
+	return false
+}
+
+// mayFit reports whether a text begins like a key of some shape.
+func mayFit(raw []byte) bool {
+	for _, s := range starts().Of(raw[0]) {
+		if len(raw) > len(s.prefix) && raw[1] == s.prefix[1] && string(raw[:len(s.prefix)]) == s.prefix && len(raw) >= len(s.prefix)+s.least {
+			return true
+		}
+	}
+	return false
+}
+
+// shortest is the length of the shortest text that partsOf finds something in:
+// a scheme, a password and the sign before a host, a://:p@.
+const shortest = 7
+
 // inherits reports whether the name of a member says less than that of its object.
 func inherits(name []byte) bool {
 	switch string(name) {
