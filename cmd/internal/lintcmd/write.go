@@ -32,6 +32,9 @@ func writeBack(name string, old, text []byte) error {
 	if !info.Mode().IsRegular() {
 		return fail("use --diff", "it is not a regular file")
 	}
+	if info.Mode()&0o200 == 0 { // replacing it would work, and is not what its owner wants
+		return fail("chmod u+w it, or use --diff", "it is read-only")
+	}
 	now, _, err := regular.ReadFile(real, walker.MaxSize)
 	if err != nil {
 		return fail("", "%s", regular.Cause(err))

@@ -12,16 +12,20 @@ import (
 
 func TestWriteBack(t *testing.T) {
 	const old, text = `{"a": 1}`, `{"a": 2}`
-	for _, tt := range []struct{ name, before, after, fails string }{
-		{"plain", old, text, ""},
-		{"a byte order mark", "\ufeff" + old, "\ufeff" + text, ""},
-		{"changed in the meantime", `{"a": 3}`, "", "it was changed in the meantime"},
-		{"grown in the meantime", "junk" + old, "", "it was changed in the meantime"},
+	for _, tt := range []struct {
+		name, before, after, fails string
+		mode                       os.FileMode
+	}{
+		{"plain", old, text, "", 0o604},
+		{"a byte order mark", "\ufeff" + old, "\ufeff" + text, "", 0o604},
+		{"changed in the meantime", `{"a": 3}`, "", "it was changed in the meantime", 0o604},
+		{"grown in the meantime", "junk" + old, "", "it was changed in the meantime", 0o604},
+		{"read-only", old, "", "it is read-only", 0o404},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			dir := t.TempDir()
 			name := write(t, filepath.Join(dir, "c.json"), tt.before)
-			if err := os.Chmod(name, 0o604); err != nil {
+			if err := os.Chmod(name, tt.mode); err != nil {
 				t.Fatal(err)
 			}
 			if os.Geteuid() == 0 {
@@ -46,7 +50,7 @@ func TestWriteBack(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if info.Mode() != 0o604 {
+			if info.Mode() != tt.mode {
 				t.Errorf("mode %v", info.Mode())
 			}
 			if s := info.Sys().(*syscall.Stat_t); os.Geteuid() == 0 && (s.Uid != 65534 || s.Gid != 65533) {
