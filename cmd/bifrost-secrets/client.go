@@ -84,7 +84,7 @@ func (c *client) ask(ctx context.Context, method, path string) (*response, error
 	}
 	// A token is for who was named, and not for whom he names.
 	h := &http.Client{Transport: transport, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
-	resp, err := h.Do(req)
+	resp, err := netfault.Settled(h.Do(req))
 	if err != nil {
 		return nil, c.noAnswer(ctx, err)
 	}

@@ -29,7 +29,7 @@ const maxAnswer = 12 << 20
 func loginClient(timeout time.Duration) *awshttp.BuildableClient {
 	return awshttp.NewBuildableClient().WithTimeout(timeout).WithTransportOptions(func(t *http.Transport) {
 		t.DisableKeepAlives = true
-		netfault.Brief(netfault.Guard(t))
+		netfault.Brief(netfault.Guard(t), timeout)
 	})
 }
 
@@ -96,7 +96,7 @@ func (c *caller) Do(req *http.Request) (*http.Response, error) {
 		req.GetBody = func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(body)), nil }
 		req.Body, _ = req.GetBody()
 	}
-	resp, err := c.client.Do(req)
+	resp, err := netfault.Settled(c.client.Do(req))
 	if err != nil {
 		return nil, err
 	}

@@ -60,11 +60,14 @@ func (s *source) signIn(ctx context.Context, began time.Time, current *session, 
 			Telemetry: policy.TelemetryOptions{ApplicationID: "bifrost-secrets"},
 		}
 	}
-	// The SDK wants to see the transport itself where identities need it, so what
-	// is left to bound is the connection.
-	signing := netfault.Brief(transport.Clone())
+	// On Service Fabric the SDK wants to see the transport itself, so that what is
+	// left to bound is the connection.
+	signing := netfault.Brief(transport.Clone(), s.timeout)
 	sess := &session{transports: []*http.Transport{transport, signing}}
-	signIn := options(signing)
+	signIn := options(netfault.Limited(signing, maxAnswer))
+	if os.Getenv("IDENTITY_SERVER_THUMBPRINT") != "" {
+		signIn = options(signing)
+	}
 	signIn.PerCallPolicies = []policy.Policy{trimmed{}}
 	domain, authority := s.cloud()
 	if os.Getenv("AZURE_AUTHORITY_HOST") == "" { // which the SDK reads where it is told of no cloud

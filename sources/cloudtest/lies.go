@@ -54,6 +54,7 @@ func Lies(thief string) []Lie {
 		{Name: "one byte a second", Silent: true, Serve: func(w http.ResponseWriter, r *http.Request, _ http.Handler) {
 			drip(w, r, "{")
 		}},
+		{Name: "another protocol", Silent: true, Serve: another},
 		{Name: "no answer", Silent: true, Serve: func(_ http.ResponseWriter, r *http.Request, _ http.Handler) {
 			<-r.Context().Done()
 			panic(http.ErrAbortHandler)
@@ -145,6 +146,19 @@ func headers(w http.ResponseWriter, _ *http.Request, _ http.Handler) {
 	for line := "X-Padding: " + strings.Repeat("x", 4000) + "\r\n"; err == nil; {
 		_, err = io.WriteString(conn, line)
 	}
+}
+
+// another switches to another protocol, in which there is nothing to say: a connection
+// that net/http then leaves to who reads from it, whatever has ended meanwhile.
+func another(w http.ResponseWriter, _ *http.Request, _ http.Handler) {
+	conn, _, err := http.NewResponseController(w).Hijack()
+	if err != nil {
+		panic(http.ErrAbortHandler)
+	}
+	defer func() { _ = conn.Close() }()
+	_, _ = io.WriteString(conn, "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n")
+	_ = conn.SetReadDeadline(time.Now().Add(10 * time.Minute)) // of a client that never ends
+	_, _ = io.Copy(io.Discard, conn)
 }
 
 func drip(w http.ResponseWriter, r *http.Request, text string) {

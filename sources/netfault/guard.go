@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+	"time"
 
 	"bifrost-secrets/sources"
 )
@@ -99,10 +100,10 @@ func (o only) RoundTrip(req *http.Request) (*http.Response, error) {
 	return o.next.RoundTrip(req)
 }
 
-// Brief bounds what a connection of t may bring, whatever comes over it: for
-// signing in, where the SDKs want a transport of net/http and its answers are
-// short. It returns t.
-func Brief(t *http.Transport) *http.Transport {
+// Brief bounds what a connection of t may bring, whatever comes over it, and to
+// timeout the time from what was sent last: for signing in, where the SDKs want a
+// transport of net/http and its answers are short. It returns t.
+func Brief(t *http.Transport, timeout time.Duration) *http.Transport {
 	dial := t.DialContext
 	if dial == nil {
 		dial = new(net.Dialer).DialContext
@@ -112,7 +113,7 @@ func Brief(t *http.Transport) *http.Transport {
 		if err != nil {
 			return nil, err
 		}
-		return &brief{Conn: conn, left: briefly}, nil
+		return &brief{Conn: conn, timeout: timeout, left: briefly}, nil
 	}
 	return t
 }
@@ -122,7 +123,17 @@ const briefly = 8 << 20
 
 type brief struct {
 	net.Conn
-	left int
+	timeout time.Duration
+	left    int
+}
+
+// Write is followed by an answer. One that switches to another protocol would be waited
+// for by net/http for ever.
+func (b *brief) Write(p []byte) (int, error) {
+	if err := b.SetReadDeadline(time.Now().Add(b.timeout)); err != nil {
+		return 0, err
+	}
+	return b.Conn.Write(p)
 }
 
 func (b *brief) Read(p []byte) (int, error) {

@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"golang.org/x/net/http2"
+
+	"bifrost-secrets/sources/cloudtest"
 )
 
 func TestGuardedRedirects(t *testing.T) {
@@ -92,6 +94,31 @@ func TestProxyThatRefuses(t *testing.T) {
 		_, err := (&http.Client{Transport: tr}).Get("https://vault.example/x")
 		if e := system.Unreachable(err, "", 0); err == nil || !strings.Contains(e.Message, "from vault.example: "+want) || strings.Contains(fmt.Sprintf("%+v", e), "CANARY") {
 			t.Errorf("%d: %v", of, e)
+		}
+	}
+}
+
+// A switch to another protocol ends a request, and so does the time of a connection
+// whose answers are to be short.
+func TestAnotherProtocol(t *testing.T) {
+	var lie *cloudtest.Lie
+	for _, one := range cloudtest.Lies("") {
+		if one.Name == "another protocol" {
+			lie = &one
+		}
+	}
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { lie.Serve(w, r, nil) }))
+	t.Cleanup(server.Close)
+	for what, through := range map[string]http.RoundTripper{
+		"limited": Limited(Transport(time.Minute, 1), 100), "brief": Brief(Guard(&http.Transport{}), 100*time.Millisecond),
+	} {
+		resp, err := (&http.Client{Transport: through}).Get(server.URL)
+		if err == nil {
+			_, err = io.ReadAll(resp.Body)
+			_ = resp.Body.Close()
+		}
+		if want := map[string]string{"limited": "it switches to another protocol", "brief": "nothing within 2s"}[what]; err == nil || Cause(err, 2*time.Second) != want {
+			t.Errorf("%s: %v", what, err)
 		}
 	}
 }

@@ -94,6 +94,8 @@ func Cause(err error, timeout time.Duration) string {
 	switch {
 	case errors.As(err, &proxy):
 		return proxy.Error()
+	case errors.Is(err, errSwitched):
+		return "it switches to another protocol"
 	case Elsewhere(err):
 		return "it redirects or leads to another host, which is not followed"
 	case errors.As(err, &op) && op.Op == "proxyconnect":
@@ -180,7 +182,8 @@ func Between(host, system string, status int) *sources.Error {
 	}
 }
 
-// Limited bounds the bodies of answers to most bytes.
+// Limited bounds the bodies of answers to most bytes, and refuses those of another
+// protocol.
 func Limited(next http.RoundTripper, most int64) http.RoundTripper { return limited{next, most} }
 
 type limited struct {
@@ -189,9 +192,23 @@ type limited struct {
 }
 
 func (l limited) RoundTrip(req *http.Request) (*http.Response, error) {
-	resp, err := l.next.RoundTrip(req)
+	resp, err := Settled(l.next.RoundTrip(req))
 	if err == nil {
 		resp.Body = http.MaxBytesReader(nil, resp.Body, l.most)
+	}
+	return resp, err
+}
+
+// errSwitched is the error for an answer that nobody asked for.
+var errSwitched = errors.New("a switch to another protocol")
+
+// Settled refuses an answer that switches to another protocol: net/http leaves its
+// connection to who reads from it, whatever ends meanwhile. It takes and returns what
+// a RoundTrip does.
+func Settled(resp *http.Response, err error) (*http.Response, error) {
+	if err == nil && resp.StatusCode == http.StatusSwitchingProtocols {
+		_ = resp.Body.Close()
+		return nil, errSwitched
 	}
 	return resp, err
 }

@@ -151,7 +151,7 @@ func (c *Client) send(whole context.Context, method, path string, body []byte, a
 	case Bearer:
 		req.Header.Set("Authorization", "Bearer "+string(auth.Secret.Reveal()))
 	}
-	resp, err := c.http.Do(req)
+	resp, err := netfault.Settled(c.http.Do(req))
 	if err != nil {
 		return nil, c.unreachable(whole, err)
 	}

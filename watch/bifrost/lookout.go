@@ -12,6 +12,8 @@ import (
 	"strings"
 	"sync/atomic"
 	"time"
+
+	"bifrost-secrets/sources/netfault"
 )
 
 // LookEvery is how often a Lookout asks Bifrost for its health.
@@ -235,7 +237,7 @@ func (l *Lookout) ask(ctx context.Context) sight {
 	if err != nil {
 		return unwell
 	}
-	resp, err := l.http.Do(req)
+	resp, err := netfault.Settled(l.http.Do(req))
 	if err != nil {
 		return seen(err)
 	}
