@@ -25,7 +25,7 @@ const maxAnswer = 8 << 20
 // makes no request.
 func (s *source) newClient() (*api.Client, func(), *sources.Error) {
 	if s.address == "" {
-		return nil, nil, sources.NewError(sources.BadSettings, "the address of the vault is not set", "set address in vault_store.hashicorp, or VAULT_ADDR")
+		return nil, nil, sources.NewError(sources.BadSettings, "the address of the vault is not set", "set address in vault_store.hashicorp, or VAULT_ADDR"+unread(s.getenv, "BAO_ADDR"))
 	}
 	if fault := checkFiles(); fault != nil {
 		return nil, nil, fault

@@ -70,7 +70,7 @@ func loginOf(set sources.Settings, opts sources.Options) (login, error) {
 	home, _ := opts.Getenv("HOME")
 	profile, _ := opts.Getenv("USERPROFILE")
 	if home = cmp.Or(home, profile); home == "" {
-		return login{token: func() (string, *sources.Error) { return "", nothing() }}, nil
+		return login{token: func() (string, *sources.Error) { return "", nothing(opts.Getenv) }}, nil
 	}
 	path := filepath.Join(home, ".vault-token")
 	if _, err := os.Stat(path); err == nil && opts.Elsewhere != "" {
@@ -81,16 +81,25 @@ func loginOf(set sources.Settings, opts sources.Options) (login, error) {
 	l.token = func() (string, *sources.Error) {
 		token, err := read()
 		if err != nil && errors.Is(err, fs.ErrNotExist) {
-			return "", nothing()
+			return "", nothing(opts.Getenv)
 		}
 		return token, err
 	}
 	return l, nil
 }
 
-func nothing() *sources.Error {
+func nothing(getenv func(string) (string, bool)) *sources.Error {
 	return sources.NewError(sources.NoLogin, "there is nothing to sign in to vault with",
-		"set token, role_id and secret_id, kubernetes_role or token_file in vault_store.hashicorp, or VAULT_TOKEN")
+		"set token, role_id and secret_id, kubernetes_role or token_file in vault_store.hashicorp, or VAULT_TOKEN"+unread(getenv, "BAO_TOKEN"))
+}
+
+// unread says that a variable of OpenBao's own client is not read, where it is set: its
+// variables do not take turns with those of Vault here.
+func unread(getenv func(string) (string, bool), name string) string {
+	if value, _ := getenv(name); value == "" {
+		return ""
+	}
+	return "; " + name + " is not read"
 }
 
 const block = "vault_store.hashicorp"
