@@ -14,6 +14,7 @@ import (
 
 	"bifrost-secrets/sources"
 	"bifrost-secrets/sources/awssecrets/awstest"
+	"bifrost-secrets/sources/cloudtest"
 )
 
 func TestRole(t *testing.T) {
@@ -54,6 +55,25 @@ func TestRole(t *testing.T) {
 	e := wantKind(t, s.fetch(t, "app/a")["app/a"].Err, sources.Unreachable)
 	if !strings.Contains(e.Message, "from 127.0.0.1:1: connection refused") || !strings.Contains(e.Hint, "AWS_ENDPOINT_URL_STS") {
 		t.Errorf("%v, hint %q", e, e.Hint)
+	}
+}
+
+// An answer of STS that does not end is no credential, and holds up no later login: the
+// SDK has all who want credentials wait for one request.
+func TestRoleWithoutEnd(t *testing.T) {
+	f := awstest.StartFake(t)
+	f.PutIn("210987654321", awstest.Region, "app/a", "v")
+	for _, lie := range cloudtest.Lies(f.Elsewhere()) {
+		if lie.Name != "another protocol" && lie.Name != "body without end" {
+			continue
+		}
+		s := open(t, f.Env(), settings("role_arn", "arn:aws:iam::210987654321:role/reader"))
+		f.Tell(&lie)
+		if e := wantKind(t, s.fetch(t, "app/a")["app/a"].Err, sources.Unreachable); strings.Contains(e.Message, "within") {
+			t.Errorf("%s: %v", lie.Name, e)
+		}
+		f.Tell(nil)
+		wantValue(t, s.fetch(t, "app/a")["app/a"], "v")
 	}
 }
 

@@ -6,6 +6,7 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
+	"net/http"
 	"strings"
 	"sync"
 	"time"
@@ -19,8 +20,11 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/secretsmanager"
 	"github.com/aws/aws-sdk-go-v2/service/sts"
 	"github.com/aws/smithy-go/logging"
+	"github.com/aws/smithy-go/middleware"
+	smithyhttp "github.com/aws/smithy-go/transport/http"
 
 	"bifrost-secrets/sources"
+	"bifrost-secrets/sources/netfault"
 	"bifrost-secrets/sources/perkey"
 )
 
@@ -207,6 +211,7 @@ func (s *source) load(ctx context.Context, region string) (aws.Config, error) {
 		config.WithRetryMode(aws.RetryModeStandard),
 		// The mode "auto" of the environment would ask the instance metadata.
 		config.WithDefaultsMode(aws.DefaultsModeStandard),
+		config.WithAPIOptions([]func(*middleware.Stack) error{bounded}),
 		// The SDK's own log goes to standard error and may hold bodies.
 		config.WithLogger(logging.Nop{}),
 	}
@@ -218,6 +223,21 @@ func (s *source) load(ctx context.Context, region string) (aws.Config, error) {
 		with = append(with, config.WithRetryer(s.retryer))
 	}
 	return config.LoadDefaultConfig(ctx, with...)
+}
+
+// bounded refuses answers that do not end, also of the services that sign in: the SDK
+// makes their connections itself, and all who want credentials wait for one answer.
+func bounded(stack *middleware.Stack) error {
+	return stack.Deserialize.Add(middleware.DeserializeMiddlewareFunc("bounded", func(ctx context.Context, in middleware.DeserializeInput, next middleware.DeserializeHandler) (middleware.DeserializeOutput, middleware.Metadata, error) {
+		out, about, err := next.HandleDeserialize(ctx, in)
+		if resp, ok := out.RawResponse.(*smithyhttp.Response); ok && err == nil {
+			if _, err = netfault.Settled(resp.Response, nil); err != nil {
+				return out, about, &smithyhttp.RequestSendError{Err: err}
+			}
+			resp.Body = http.MaxBytesReader(nil, resp.Body, maxAnswer)
+		}
+		return out, about, err
+	}), middleware.After)
 }
 
 // trimmed leaves out what an `echo` puts behind the token of a web identity.
