@@ -129,7 +129,7 @@ func (s *VaultStore) unknown(warn func(string)) {
 		if near := walker.Nearest(name, members); len(near) > 0 {
 			meant = fmt.Sprintf("; did you mean %q?", near[0])
 		}
-		warn(fmt.Sprintf("%s:%d:%d: %s is not a part of vault_store that is known; it is ignored%s", s.from, at.Line, at.Column, join(s.base, name), meant))
+		warn(fmt.Sprintf("%s:%d:%d: %s is not a part of vault_store that is known; it is ignored%s", s.from, at.Line, at.Column, join(s.base, walker.ShownName(name)), meant))
 	}
 }
 
@@ -139,9 +139,13 @@ func (s *VaultStore) known(backend sources.Backend, settings sources.Settings) (
 	if unknown == nil {
 		return nil
 	}
+	message := unknown.Message
+	for key := range settings {
+		message = walker.HideName(message, key)
+	}
 	s.each(backend.Block, func(key string, _ walker.Field) {
 		if _, set := settings[key]; err == nil && set && !slices.Contains(backend.Keys, key) {
-			err = s.fault(backend.Block+"."+key, walker.KnownHint(key, backend.Keys), "%s", unknown.Message)
+			err = s.fault(backend.Block+"."+key, walker.KnownHint(key, backend.Keys), "%s", message)
 		}
 	})
 	return err
@@ -197,7 +201,7 @@ func (s *VaultStore) settings(backend sources.Backend, getenv func(string) (stri
 		return nil, s.fault(backend.Block, "", "not an object")
 	}
 	s.each(backend.Block, func(key string, f walker.Field) {
-		path := s.path(backend.Block + "." + key)
+		path := s.path(backend.Block + "." + walker.ShownName(key))
 		name := strings.ToLower(key)
 		text, problem := settingText(f, getenv)
 		switch {

@@ -3,6 +3,7 @@ package render
 import (
 	"context"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
@@ -227,5 +228,37 @@ func TestStoreUnknownMembers(t *testing.T) {
 	}
 	if !slices.Equal(said, want) {
 		t.Errorf("said %q", said)
+	}
+}
+
+// A key that was typed in the place of a name is in no message.
+func TestStoreNamesThatAreKeys(t *testing.T) {
+	const key = "hvsQx7Lm2Rt9Vb4Nc8Kd5Zw1"
+	for _, block := range []string{
+		`{"type": "file", "file": {"path": "x"}, "` + key + `": 1}`,
+		`{"type": "file", "file": {"path": "x", "polling": "1", "` + key + `": " y "}}`,
+		`{"type": "file", "file": {"path": "x", "` + key + `": ["y"]}}`,
+		`{"type": "file", "file": {"path": "x"}, "` + key + `": 1, "` + key + `": 2}`,
+	} {
+		var said []string
+		opts := sources.Options{Getenv: os.LookupEnv, Warn: func(one string) { said = append(said, one) }}
+		doc, err := walker.Parse("config.json", []byte(`{"config_store": {"vault_store": `+block+`}}`))
+		if err != nil {
+			t.Fatal(err)
+		}
+		s, err := StoreFromDocument(doc)
+		if err == nil {
+			_, err = s.Open(t.Context(), []sources.Backend{file.Backend}, opts)
+		}
+		if all := fmt.Sprintf("%q %+v %s", said, err, sources.HintOf(err)); strings.Contains(all, key) || !strings.Contains(all, "24 characters that look like a key") {
+			t.Errorf("%s: %s", block, all)
+		}
+		if problems, ok := errors.AsType[*Problems](err); ok {
+			for _, one := range problems.List {
+				if text := fmt.Sprintf("%+v", one); strings.Contains(text, key) {
+					t.Errorf("%s: %s", block, text)
+				}
+			}
+		}
 	}
 }

@@ -76,7 +76,9 @@ func (s *VaultStore) fault(member, hint, format string, args ...any) error {
 func (s *VaultStore) place(member string) Place {
 	at, path := s.span, s.base
 	if member != "" {
-		path = join(path, member)
+		for name := range strings.SplitSeq(member, ".") {
+			path = join(path, walker.ShownName(name))
+		}
 	}
 	for name := range strings.SplitSeq(member, ".") {
 		m, ok := s.doc.Find(s.object(at), name)
@@ -228,7 +230,7 @@ func parseStore(s *VaultStore) (*VaultStore, error) {
 	block.ForEach(func(key, value gjson.Result) bool {
 		name := strings.ToLower(key.String())
 		if before, twice := spelt[name]; twice {
-			err = s.fault(key.String(), "leave one of them out: "+strconv.Quote(before)+" or "+strconv.Quote(key.String()), "the same member twice: capital letters make no difference")
+			err = s.fault(key.String(), "leave one of them out: "+strconv.Quote(walker.ShownName(before))+" or "+strconv.Quote(walker.ShownName(key.String())), "the same member twice: capital letters make no difference")
 			return false
 		}
 		spelt[name] = key.String()
